@@ -1,0 +1,80 @@
+#include "cpu.h"
+
+#include <cstdint>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#define HIDDENSTATE_X86 1
+#endif
+
+namespace hiddenstate {
+
+#if defined(HIDDENSTATE_X86)
+namespace {
+
+struct Registers {
+    std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
+    Registers r;
+#if defined(_MSC_VER)
+    int out[4];
+    __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
+    r.eax = out[0], r.ebx = out[1], r.ecx = out[2], r.edx = out[3];
+#else
+    // Leaves all zero where the CPU does not know the leaf, which then reads as "not supported".
+    __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
+#endif
+    return r;
+}
+
+// The register files that the operating system saves on a context switch (XCR0).
+std::uint64_t saved_state() {
+#if defined(_MSC_VER)
+    return _xgetbv(0);
+#else
+    std::uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (static_cast<std::uint64_t>(high) << 32) | low;
+#endif
+}
+
+bool bit(std::uint64_t word, int n) { return (word >> n) & 1; }
+
+}  // namespace
+
+std::vector<std::string> cpu_features() {
+    const Registers base = cpuid(1, 0), extended = cpuid(7, 0), more = cpuid(7, 1);
+    const bool os_saves = bit(base.ecx, 27);  // OSXSAVE: xgetbv may be executed at all
+    const std::uint64_t saved = os_saves ? saved_state() : 0;
+    const bool ymm = (saved & 0x06) == 0x06;  // XMM and YMM
+    const bool zmm = (saved & 0xe6) == 0xe6;  // and opmask, ZMM0-15 upper halves, ZMM16-31
+
+    std::vector<std::string> found;
+    const auto add = [&found](bool present, const char* name) {
+        if (present) found.emplace_back(name);
+    };
+    add(bit(base.edx, 26), "sse2");
+    add(bit(base.ecx, 19), "sse4.1");
+    add(ymm && bit(base.ecx, 28), "avx");
+    add(ymm && bit(base.ecx, 12), "fma");
+    add(ymm && bit(extended.ebx, 5), "avx2");
+    add(zmm && bit(extended.ebx, 16), "avx512f");
+    add(zmm && bit(extended.ebx, 17), "avx512dq");
+    add(zmm && bit(extended.ebx, 30), "avx512bw");
+    add(zmm && bit(extended.ebx, 31), "avx512vl");
+    add(zmm && bit(more.eax, 5), "avx512_bf16");
+    return found;
+}
+#elif defined(__aarch64__) || defined(_M_ARM64)
+std::vector<std::string> cpu_features() { return {"neon"}; }  // part of the base architecture
+#else
+std::vector<std::string> cpu_features() { return {}; }
+#endif
+
+}  // namespace hiddenstate

@@ -1,0 +1,41 @@
+"""The LSTM you can see into.
+
+>>> import hiddenstate as hs
+>>> lstm = hs.LSTM(input_size=4, hidden_size=3)
+"""
+
+from importlib.metadata import version as _version
+
+from hiddenstate.cell import LSTMCell
+from hiddenstate.edit import Edit, add, patch, scale, set, zero  # noqa: A004 (hs.set reads as what it does)
+from hiddenstate.errors import HiddenStateError
+from hiddenstate.lstm import LSTM, from_torch
+from hiddenstate.moment import Moment
+from hiddenstate.scan import backend
+from hiddenstate.sizes import Sizes
+from hiddenstate.stream import Stream
+from hiddenstate.structure import Structure, structure_of
+from hiddenstate.trace import Trace
+
+__version__ = _version("hiddenstate")
+
+__all__ = [
+    "LSTM",
+    "Edit",
+    "HiddenStateError",
+    "LSTMCell",
+    "Moment",
+    "Sizes",
+    "Stream",
+    "Structure",
+    "Trace",
+    "__version__",
+    "add",
+    "backend",
+    "from_torch",
+    "patch",
+    "scale",
+    "set",
+    "structure_of",
+    "zero",
+]

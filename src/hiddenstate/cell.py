@@ -1,0 +1,126 @@
+"""The cell: `LSTMCell`, a drop-in for torch's."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from hiddenstate import reference
+from hiddenstate.checks import check_pair, check_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
+from hiddenstate.inputs import State
+from hiddenstate.interop.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.names import GATES
+from hiddenstate.parameters import draw
+from hiddenstate.reference import Weights
+from hiddenstate.scan import uses_reference
+
+
+class LSTMCell(nn.Module):
+    """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
+
+    Args:
+        input_size: features of the input, C.
+        hidden_size: units, H.
+        bias: whether there are bias vectors.
+        device: device of the parameters.
+        dtype: type of the parameters.
+
+    Raises:
+        ArgumentError: a size is negative.
+        ArgumentTypeError: an argument has a wrong type.
+
+    >>> h, c = LSTMCell(4, 3)(torch.zeros(2, 4))
+    >>> h.shape
+    torch.Size([2, 3])
+    """
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise ArgumentTypeError(f"{name} should be of type int, got: {type(size).__name__}")
+            if size < 0:
+                raise ArgumentError(f"{name} must not be negative, got {size}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        rows = len(GATES) * hidden_size
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
+        for name, shape in {**shapes, **shapes_of_biases}.items():
+            there = bias or name in shapes
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if there else None
+            )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        draw(self, self.hidden_size)
+
+    def extra_repr(self) -> str:
+        """Arguments that differ from their defaults, as torch prints them."""
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
+
+    def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (torch's name for it)
+        """Read one time step.
+
+        Args:
+            input: ``[N, C]`` or ``[C]``.
+            hx: the state before, ``(h [N, H], c [N, H])``, without N where the input has none; zeros when None.
+
+        Returns:
+            The state after, ``(h, c)``, of the same shapes.
+
+        Raises:
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+        """
+        check_tensor(input, "input", self.weight_ih)
+        if input.dim() not in (1, 2):
+            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead: give [N, C] or [C]")
+        if input.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
+        h, c = self._state(input, hx)
+        if input.dim() == 1:
+            h, c = self._step(input[None], h[None], c[None])
+            return h[0], c[0]
+        return self._step(input, h, c)
+
+    def to_torch(self) -> nn.LSTMCell:
+        """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
+        return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
+
+    def _state(self, given: Tensor, hx: State | None) -> State:
+        want = (*given.shape[:-1], self.hidden_size)
+        if hx is None:
+            zeros = given.new_zeros(want)
+            return zeros, zeros
+        h, c = (check_tensor(part, f"hx[{k}]", self.weight_ih) for k, part in enumerate(check_pair(hx, "hx")))
+        for k, value in enumerate((h, c)):
+            if value.dim() not in (1, 2):
+                raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
+            if value.shape != want:
+                raise ShapeError(
+                    f"hx[{k}] has shape {list(value.shape)}, expected {list(want)}: hidden_size units for each row of "
+                    "the input"
+                )
+        return h, c
+
+    def _step(self, x: Tensor, h: Tensor, c: Tensor) -> State:
+        if uses_reference():
+            w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+            return reference.step(linear(x, w.ih, w.b_ih), h, c, w, reference.unseen)
+        new: State = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return new

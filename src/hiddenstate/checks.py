@@ -1,0 +1,39 @@
+"""Checks that every face shares."""
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentTypeError, DeviceError, DtypeError
+
+
+def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
+    """Return the value, or refuse it when it is no tensor of the type and on the device of ``like``, a weight.
+
+    Raises:
+        ArgumentTypeError, DtypeError, DeviceError: what is wrong, under the argument's name.
+    """
+    if not isinstance(value, Tensor):
+        raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if value.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
+        raise DtypeError(
+            f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype}), "
+            f"or the LSTM with .to({value.dtype})"
+        )
+    if value.device != like.device:
+        raise DeviceError(
+            f"Input and parameter tensors are not at the same device: {name} is on {value.device}, the weights are on "
+            f"{like.device}; move one of them with .to(...)"
+        )
+    return value
+
+
+def check_pair(value: object, name: str) -> tuple[object, object]:
+    """Return the two parts of a state, or refuse it when it is no pair.
+
+    Raises:
+        ArgumentTypeError: it is something else than a tuple or list of two.
+    """
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return value[0], value[1]
+    got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+    raise ArgumentTypeError(f"{name} must be a tuple of two tensors, hidden state and cell state, got {got}")

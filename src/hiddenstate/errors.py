@@ -1,0 +1,57 @@
+"""Every error of this library.
+
+Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation, so that code
+written against torch keeps working. A message says what was got, what was expected, and what to do.
+"""
+
+
+class HiddenStateError(Exception):
+    """Base of every error raised on purpose by hiddenstate."""
+
+
+class ShapeError(HiddenStateError, RuntimeError):
+    """A tensor has sizes that do not fit the layer (torch raises `RuntimeError` there)."""
+
+
+class RankError(HiddenStateError, ValueError, RuntimeError):
+    """A tensor has a wrong number of dimensions (torch raises `ValueError` or, for a state, `RuntimeError`)."""
+
+
+class DtypeError(HiddenStateError, ValueError, RuntimeError):
+    """Data types do not fit together (torch raises `ValueError` or, for a state, `RuntimeError`)."""
+
+
+class DeviceError(HiddenStateError, RuntimeError):
+    """Tensors lie on different devices (torch raises `RuntimeError` there)."""
+
+
+class ArgumentError(HiddenStateError, ValueError):
+    """An argument has a value out of range or contradicts another argument."""
+
+
+class ArgumentTypeError(HiddenStateError, TypeError):
+    """An argument has a wrong type."""
+
+
+class IndexRangeError(HiddenStateError, IndexError):
+    """A step, unit or batch row was asked for that does not exist."""
+
+
+class NameUnknownError(HiddenStateError, KeyError):
+    """A gate, state, weight or layer was asked for by a name that this LSTM does not have."""
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of the message, with its quotes and escapes.
+        return str(self.args[0])
+
+
+class TraceTooLargeError(HiddenStateError, MemoryError):
+    """A trace would take more memory than allowed."""
+
+
+class MissingDependencyError(HiddenStateError, ImportError):
+    """An optional package is needed for this call and is not installed."""
+
+
+class FileFormatError(HiddenStateError, ValueError):
+    """A file is not what it should be: damaged, of another kind, or of a later version."""

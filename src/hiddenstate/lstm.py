@@ -1,0 +1,431 @@
+"""The layer: `LSTM`, a drop-in for torch's with its inside open."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import overload
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate import names
+from hiddenstate.binding import Span, bind
+from hiddenstate.cell import LSTMCell
+from hiddenstate.edit import Edit
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ShapeError,
+    TraceTooLargeError,
+)
+from hiddenstate.indexing import Index, freeze, resolve
+from hiddenstate.inputs import Inputs, Lengths, State, take
+from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+from hiddenstate.names import Place, parse_place
+from hiddenstate.observe import Wanted
+from hiddenstate.parameters import draw, parameter_shapes
+from hiddenstate.reference import Weights
+from hiddenstate.scan import Job, run
+from hiddenstate.sizes import Sizes
+from hiddenstate.stream import Stream
+from hiddenstate.structure import Structure, structure_of
+from hiddenstate.trace import Trace
+
+DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
+
+# The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
+# the module, so nothing can be left behind in it, and other threads never see these.
+_holding: ContextVar[tuple[tuple["LSTM", Edit], ...]] = ContextVar("hiddenstate_edits", default=())
+
+
+class LSTM(nn.Module):
+    r"""A multi-layer long short-term memory network: `torch.nn.LSTM`, with its inside open.
+
+    Each layer and direction computes, at every time step t::
+
+        i = σ(W_ii·x + b_ii + W_hi·h + b_hi)      input gate: what is written
+        f = σ(W_if·x + b_if + W_hf·h + b_hf)      forget gate: what is kept
+        g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)   cell candidate: what would be written
+        o = σ(W_io·x + b_io + W_ho·h + b_ho)      output gate: what is shown
+        c = f ⊙ c + i ⊙ g                         cell state, the long-term memory
+        h = o ⊙ tanh(c)                           hidden state, the short-term memory and the output
+
+    Arguments, parameters, initial values and numbers are those of `torch.nn.LSTM`, and ``state_dict`` goes both ways.
+
+    Args:
+        input_size: features of the input, C.
+        hidden_size: units, H.
+        num_layers: layers, L; each reads the one below.
+        bias: whether there are bias vectors.
+        batch_first: input and output are ``[N, T, ...]`` instead of ``[T, N, ...]`` (states are not).
+        dropout: probability of dropping each output of every layer but the last, in training.
+        bidirectional: whether each layer also reads the sequence in reverse.
+        proj_size: size P of a projection of the hidden state (Sak et al., 2014); 0 for none.
+        device: device of the parameters.
+        dtype: type of the parameters.
+
+    Raises:
+        ArgumentError: a size or the dropout is out of range (a `ValueError`).
+        ArgumentTypeError: an argument has a wrong type (a `TypeError`).
+
+    >>> lstm = LSTM(input_size=4, hidden_size=3)
+    >>> out, (h_n, c_n) = lstm(torch.zeros(5, 2, 4))
+    >>> out.shape, h_n.shape, c_n.shape
+    (torch.Size([5, 2, 3]), torch.Size([1, 2, 3]), torch.Size([1, 2, 3]))
+    """
+
+    mode = "LSTM"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        if not isinstance(batch_first, bool):
+            raise ArgumentTypeError(f"batch_first should be of type bool, got: {type(batch_first).__name__}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = _checked_dropout(dropout, num_layers)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        for layer, reverse in self.sizes.tracks:
+            for name, shape in parameter_shapes(self.sizes, layer, reverse).items():
+                self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        draw(self, self.hidden_size)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: it is here because code written for `torch.nn.LSTM` calls it."""
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Parameters of each layer and direction, as `torch.nn.LSTM.all_weights` lists them."""
+        return [[w for w in weights if w is not None] for weights in self._weights()]
+
+    def extra_repr(self) -> str:
+        """Arguments that differ from their defaults, as torch prints them."""
+        options = {
+            "proj_size": (self.proj_size, 0),
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0),
+            "bidirectional": (self.bidirectional, False),
+        }
+        said = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *said])
+
+    @overload
+    def forward(
+        self, input: Tensor, hx: State | None = None, *, lengths: Lengths = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]: ...
+
+    @overload
+    def forward(
+        self,
+        input: PackedSequence,
+        hx: State | None = None,
+        *,
+        lengths: None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[PackedSequence, State]: ...
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 (torch's name for it)
+        hx: State | None = None,
+        *,
+        lengths: Lengths = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Run over a sequence.
+
+        Args:
+            input: ``[T, N, C]``, ``[N, T, C]`` with ``batch_first``, ``[T, C]`` without a batch, or a
+                `PackedSequence`.
+            hx: initial state ``(h0 [L*D, N, P], c0 [L*D, N, H])``, without N where the input has none; zeros when
+                None.
+            lengths: integers ``[N]`` in 0..T, in any order: time steps of each row. Past its end a row's output is
+                zero and its final state is that of its last real step (for the reverse direction, which begins
+                there, of its first). A row of length 0 gives back its initial state.
+            reset: bool ``[T, N]``, ``[N, T]`` with ``batch_first``, ``[T]`` without a batch. True where a new
+                sequence begins: the state is zeroed before that step, and no gradient passes. The reverse direction
+                is cut at the same border: its state is zeroed between steps t and t-1. So a run with resets is each
+                piece run alone; the initial state serves the piece that the run enters first.
+
+        Returns:
+            ``out``: the last layer's hidden state at each step, laid out as the input, ``[T, N, D*P]``; and the final
+            state ``(h_n, c_n)``, of the shapes of ``hx``.
+
+        Raises:
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        """
+        inputs = self._take(input, hx, lengths, reset)
+        result = run(self._job(inputs))
+        return inputs.give_out(result.out), inputs.give_state(result.h_n, result.c_n)
+
+    def trace(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002
+        hx: State | None = None,
+        *,
+        lengths: Lengths = None,
+        reset: Tensor | None = None,
+        keep: Sequence[str] | None = None,
+        steps: Index = None,
+        pre: bool = False,
+        tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        limit: int | None = DEFAULT_TRACE_LIMIT,
+    ) -> Trace:
+        """Run over a sequence and record every gate and state. Differentiable; numbers are those of a plain call.
+
+        Args:
+            input: as for a call, as are ``hx``, ``lengths`` and ``reset``.
+            hx: initial state.
+            lengths: time steps of each row.
+            reset: where new sequences begin.
+            keep: places to record, such as ``["l1.f", "l1.c"]``; all of ``i f g o c h`` of every layer and direction
+                when None.
+            steps: time steps to record; all when None.
+            pre: also record what the gates were before their sigmoid or tanh (``l0.f_pre``).
+            tokens: a word for each step, for tables and pictures: one list, or one for each row of the batch.
+            limit: the most bytes that the record may take; None for no limit. See `trace_nbytes`.
+
+        Returns:
+            The `Trace`.
+
+        Raises:
+            TraceTooLargeError: the record would take more than ``limit`` bytes. Nothing was computed.
+            NameUnknownError: ``keep`` names a place that this LSTM does not have.
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
+        """
+        inputs = self._take(input, hx, lengths, reset)
+        T, N = inputs.x.shape[:2]
+        wanted = self._wanted(T, keep, steps, pre)
+        _check_limit(self._nbytes(wanted, N), limit, wanted)
+        said = _tokens(tokens, T, N, inputs.lengths)
+        result = run(self._job(inputs, wanted))
+        return Trace(
+            out=inputs.give_out(result.out),
+            state=inputs.give_state(result.h_n, result.c_n),
+            initial=(inputs.h0, inputs.c0),
+            values={str(place): result.values[str(place)] for place in wanted.places},
+            carried=result.carried,
+            steps=tuple(wanted.steps),
+            length=T,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            layout=inputs.layout,
+            lengths=inputs.lengths,
+            reset=inputs.reset,
+            tokens=said,
+        )
+
+    def trace_nbytes(
+        self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False
+    ) -> int:
+        """Bytes that the record of a trace over ``T`` steps of ``N`` rows would take, told without running it.
+
+        A gradient's own memory is not in it, nor is ``out``.
+        """
+        return self._nbytes(self._wanted(T, keep, steps, pre), N)
+
+    @contextmanager
+    def edit(self, *edits: Edit) -> Iterator[None]:
+        """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
+
+        They hold in the thread (or asyncio task) that opened the block, are applied in the order given, those of an
+        inner block after those of the outer, and are gone after it, also when an exception leaves it.
+
+        Args:
+            edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`.
+
+        Raises:
+            NameUnknownError: an edit's place is none of this LSTM's.
+            IndexRangeError: a unit does not exist (steps and rows are checked when the LSTM is called).
+            ArgumentTypeError: something else than an `Edit` was given.
+        """
+        for edit in edits:
+            if not isinstance(edit, Edit):
+                raise ArgumentTypeError(
+                    "edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got "
+                    f"{type(edit).__name__}"
+                )
+            place = parse_place(edit.place, self.num_layers, self.bidirectional)
+            resolve(edit.unit, self.sizes.units(place.quantity), "unit")
+        token = _holding.set(_holding.get() + tuple((self, edit) for edit in edits))
+        try:
+            yield
+        finally:
+            _holding.reset(token)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """Return a `Stream`: one time step at a time, for ``batch`` sequences side by side, with the state carried.
+
+        Raises:
+            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
+        """
+        return Stream(self._advance, self.sizes, batch, self._like())
+
+    def structure(self) -> Structure:
+        """Every weight by gate, layer and direction: shape, place in the stacked matrix, equation and count."""
+        return structure_of(self.sizes)
+
+    def weight(self, name: str) -> Tensor:
+        """Return a weight by name, as a view into its stacked parameter: ``"l0.W_if"``, ``"l1r.b_ho"``, ``"l0.W_hr"``.
+
+        Raises:
+            NameUnknownError: this LSTM has no such weight.
+        """
+        entry = self.structure()[name]
+        return self._parameter(entry.parameter)[entry.rows]
+
+    def to_torch(self) -> nn.LSTM:
+        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode."""
+        return rebuild(self, nn.LSTM, LSTM_OPTIONS)
+
+    def _like(self) -> Tensor:
+        """Return a weight, whose type and device everything else must have."""
+        return self._parameter(names.PARAMETERS[0] + names.suffix(0, reverse=False))
+
+    def _parameter(self, name: str) -> Tensor:
+        # Through getattr, so that what a parametrization computes is found where the parameter was.
+        found: Tensor = getattr(self, name)
+        return found
+
+    def _weights(self) -> list[Weights]:
+        return [self._weights_of(layer, reverse) for layer, reverse in self.sizes.tracks]
+
+    def _weights_of(self, layer: int, reverse: bool) -> Weights:
+        there = parameter_shapes(self.sizes, layer, reverse)
+        full = [stem + names.suffix(layer, reverse) for stem in names.PARAMETERS]
+        ih, hh, *rest = (self._parameter(name) if name in there else None for name in full)
+        assert ih is not None and hh is not None  # noqa: PT018 (they always are there)
+        return Weights(ih, hh, *rest)
+
+    def _edits(self) -> list[Edit]:
+        return [edit for lstm, edit in _holding.get() if lstm is self]
+
+    def _take(self, given: Tensor | PackedSequence, hx: State | None, lengths: Lengths, reset: Tensor | None) -> Inputs:
+        return take(given, hx, lengths, reset, sizes=self.sizes, batch_first=self.batch_first, like=self._like())
+
+    def _job(self, inputs: Inputs, wanted: Wanted | None = None) -> Job:
+        T, N = inputs.x.shape[:2]
+        return Job(
+            sizes=self.sizes,
+            weights=self._weights(),
+            x=inputs.x,
+            h0=inputs.h0,
+            c0=inputs.c0,
+            dropout=self.dropout if self.training else 0.0,
+            lengths=inputs.lengths,
+            reset=inputs.reset,
+            edits=bind(self._edits(), self.sizes, N, Span(T)),
+            wanted=wanted,
+        )
+
+    def _advance(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+        """Read a chunk of a stream whose first step is the stream's step ``start``."""
+        edits = bind(self._edits(), self.sizes, x.shape[1], Span(len(x), start, open_end=True))
+        result = run(Job(self.sizes, self._weights(), x, *state, edits=edits))
+        return result.out, (result.h_n, result.c_n)
+
+    def _wanted(self, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
+        if isinstance(keep, str):
+            raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
+        layers, both = self.num_layers, self.bidirectional
+        kept = names.places(layers, both) if keep is None else [parse_place(name, layers, both) for name in keep]
+        if pre:
+            kept = [
+                *kept,
+                *(Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in names.GATES),
+            ]
+        times = resolve(freeze(steps, "steps"), T, "steps")
+        if not times or not kept:
+            raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
+        return Wanted(list(dict.fromkeys(kept)), sorted(times))
+
+    def _nbytes(self, wanted: Wanted, N: int) -> int:
+        units = sum(self.sizes.units(place.quantity) for place in wanted.places)
+        return len(wanted.steps) * N * units * self._like().element_size()
+
+
+@overload
+def from_torch(module: nn.LSTM) -> LSTM: ...
+
+
+@overload
+def from_torch(module: nn.LSTMCell) -> LSTMCell: ...
+
+
+def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
+    """Make our layer from torch's: same options, values, dtype, device and mode. Values are copied.
+
+    Raises:
+        ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
+        ArgumentError: it has parametrizations, which would be lost.
+    """
+    if isinstance(module, nn.LSTM):
+        return rebuild(module, LSTM, LSTM_OPTIONS)
+    if isinstance(module, nn.LSTMCell):
+        return rebuild(module, LSTMCell, CELL_OPTIONS)
+    raise ArgumentTypeError(f"from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got {type(module).__name__}")
+
+
+def _checked_dropout(dropout: float, num_layers: int) -> float:
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+        raise ArgumentError(
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got "
+            f"{dropout!r}"
+        )
+    if dropout and num_layers == 1:
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+            f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+            stacklevel=3,
+        )
+    return float(dropout)
+
+
+def _check_limit(nbytes: int, limit: int | None, wanted: Wanted) -> None:
+    if limit is not None and nbytes > limit:
+        raise TraceTooLargeError(
+            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps), over "
+            f"the limit of {limit:,}: record fewer places (keep=), fewer steps (steps=), or raise limit="
+        )
+
+
+def _tokens(
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None, T: int, N: int, lengths: Tensor | None
+) -> tuple[tuple[str, ...], ...] | None:
+    """Words for each row; a row's list may end where the row does."""
+    if tokens is None:
+        return None
+    by_row = [tokens] if all(isinstance(word, str) for word in tokens) else list(tokens)
+    if len(by_row) != N:
+        raise ShapeError(
+            f"tokens are for {len(by_row)} rows, expected {N}: one list of words for each row of the batch"
+        )
+    for row, words in enumerate(by_row):
+        real = T if lengths is None else int(lengths[row])
+        if len(words) not in (T, real):
+            raise ShapeError(f"row {row} has {real} time steps and {len(words)} tokens; give one for each step")
+    return tuple(tuple(str(word) for word in words) for words in by_row)

@@ -1,0 +1,90 @@
+"""One unit at one step: the cell's equations with their numbers in them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hiddenstate.names import GATES, MEANINGS, PRE_ACTIVATIONS, track
+
+
+@dataclass(frozen=True)
+class Moment(Mapping[str, float]):
+    """What one unit of one layer and direction did at one time step of one batch row.
+
+    A mapping from names to numbers: the gates ``i f g o``, the cell state before and after (``c_prev``, ``c``), the
+    hidden state ``h`` (with a projection ``m``, the unit's output before it, since h then mixes all units), and the
+    pre-activations where they were recorded. Names that the trace did not keep are absent. ``str()`` gives the
+    equations with the numbers in them.
+    """
+
+    t: int
+    unit: int
+    layer: int
+    reverse: bool
+    row: int
+    token: str | None
+    numbers: Mapping[str, float]
+    eps: float  # relative rounding of the type that the run was computed in
+
+    def __getitem__(self, name: str) -> float:
+        return self.numbers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __str__(self) -> str:
+        return "\n  ".join([self._title(), *self._gate_lines(), *self._state_lines()])
+
+    def _title(self) -> str:
+        token = "" if self.token is None else f" {self.token!r}"
+        return f"{track(self.layer, self.reverse)}, step {self.t}{token}, unit {self.unit}, row {self.row}"
+
+    def _gate_lines(self) -> list[str]:
+        squash = {gate: "tanh" if gate == "g" else "σ" for gate in GATES}
+        pre = dict(zip(GATES, PRE_ACTIVATIONS, strict=True))
+        return [
+            f"{gate} = {squash[gate]}({_n(self[pre[gate]])}) = {_n(self[gate])}   {MEANINGS[gate]}"
+            if pre[gate] in self
+            else f"{gate} = {_n(self[gate])}   {MEANINGS[gate]}"
+            for gate in GATES
+            if gate in self
+        ]
+
+    def _state_lines(self) -> list[str]:
+        return [*self._cell_line(), *self._hidden_line()]
+
+    def _cell_line(self) -> list[str]:
+        if not {"i", "f", "g", "c_prev"} <= self.keys():
+            return [f"c = {_n(self['c'])}"] if "c" in self else []
+        kept, wrote = self["f"] * self["c_prev"], self["i"] * self["g"]
+        line = (
+            f"c = f·c_prev + i·g = {_n(self['f'])}·{_factor(self['c_prev'])} + {_n(self['i'])}·{_factor(self['g'])}"
+            f" = {_n(kept)} {'-' if wrote < 0 else '+'} {_n(abs(wrote))} = {_n(kept + wrote)}"
+        )
+        return [line + self._edited("c", kept + wrote, abs(kept) + abs(wrote))]
+
+    def _hidden_line(self) -> list[str]:
+        name = "m" if "m" in self else "h"
+        if not {"o", "c"} <= self.keys():
+            return [f"{name} = {_n(self[name])}"] if name in self else []
+        value = self["o"] * math.tanh(self["c"])
+        line = f"{name} = o·tanh(c) = {_n(self['o'])}·tanh({_n(self['c'])}) = {_n(value)}"
+        return [line + self._edited(name, value, 1.0)]
+
+    def _edited(self, name: str, computed: float, size: float) -> str:
+        """Say so where the run holds another value than the equation gives: an edit put it there."""
+        held = self.get(name, computed)
+        if not abs(held - computed) > 16 * self.eps * size:  # a NaN or an infinity is no sign of an edit
+            return ""
+        return f"   (edited: the run holds {_n(held)})"
+
+
+def _n(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _factor(value: float) -> str:
+    return f"({value:.4f})" if value < 0 else f"{value:.4f}"

@@ -1,0 +1,105 @@
+"""The names of an LSTM's axes, gates, states and places: the only home of the gate order.
+
+A *place* names one recorded or editable quantity of one layer and direction::
+
+    l0.f        layer 0, forward direction, forget gate
+    l1r.c       layer 1, reverse direction, cell state
+    l0.f_pre    layer 0, forward direction, forget gate before its sigmoid
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from hiddenstate.errors import NameUnknownError
+
+AXES = {
+    "T": "time step",
+    "N": "batch row",
+    "C": "input feature",
+    "H": "hidden unit",
+    "P": "projected unit (P = H without a projection)",
+    "D": "direction",
+    "L": "layer",
+}
+
+# The order in which torch stacks the four gates in weight_ih and weight_hh (rows 0..H-1 are the input gate).
+GATES = ("i", "f", "g", "o")
+STATES = ("c", "h")
+QUANTITIES = GATES + STATES
+PRE_ACTIVATIONS = tuple(f"{gate}_pre" for gate in GATES)
+
+MEANINGS = {
+    "i": "input gate",
+    "f": "forget gate",
+    "g": "cell candidate",
+    "o": "output gate",
+    "c": "cell state",
+    "h": "hidden state",
+}
+
+# Stems of torch's parameter names, in its order: with `suffix` they are weight_ih_l0, weight_ih_l0_reverse, ...
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+
+_PLACE = re.compile(r"l(?P<layer>\d+)(?P<reverse>r?)\.(?P<quantity>\w+)")
+
+
+class Place(NamedTuple):
+    """One quantity (``i f g o c h`` or ``i_pre f_pre g_pre o_pre``) of one layer and direction."""
+
+    layer: int
+    reverse: bool
+    quantity: str
+
+    def __str__(self) -> str:
+        return f"{track(self.layer, self.reverse)}.{self.quantity}"
+
+
+def track(layer: int, reverse: bool) -> str:
+    """Name of one layer and direction: ``l0``, ``l0r``.
+
+    >>> track(1, reverse=True)
+    'l1r'
+    """
+    return f"l{layer}{'r' if reverse else ''}"
+
+
+def suffix(layer: int, reverse: bool) -> str:
+    """End of torch's parameter names for one layer and direction.
+
+    >>> suffix(1, reverse=True)
+    '_l1_reverse'
+    """
+    return f"_l{layer}{'_reverse' if reverse else ''}"
+
+
+def tracks(num_layers: int, bidirectional: bool) -> list[tuple[int, bool]]:
+    """Every (layer, reverse) in the order in which torch stacks them in ``h_n``."""
+    directions = (False, True) if bidirectional else (False,)
+    return [(layer, reverse) for layer in range(num_layers) for reverse in directions]
+
+
+def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
+    """Read ``"l0.f"`` as a `Place`, and refuse one that this LSTM does not have.
+
+    >>> parse_place("l1r.c", num_layers=2, bidirectional=True)
+    Place(layer=1, reverse=True, quantity='c')
+    """
+    match = _PLACE.fullmatch(name) if isinstance(name, str) else None
+    known = QUANTITIES + PRE_ACTIVATIONS
+    if match is None or match["quantity"] not in known:
+        raise NameUnknownError(
+            f"unknown place {name!r}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
+            f"'l0r.f'; quantities are {' '.join(known)}"
+        )
+    place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
+    if (place.layer, place.reverse) not in tracks(num_layers, bidirectional):
+        have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
+        raise NameUnknownError(f"no place {name!r} in this LSTM: its layers and directions are {have}")
+    return place
+
+
+def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
+    """Every place of an LSTM, layer by layer."""
+    wanted: Sequence[str] = tuple(quantities)
+    return [Place(*t, quantity) for t in tracks(num_layers, bidirectional) for quantity in wanted]

@@ -1,0 +1,29 @@
+"""The parameters of an LSTM: torch's names, order, shapes and initial values."""
+
+import math
+
+from torch import nn
+
+from hiddenstate.names import GATES, suffix
+from hiddenstate.sizes import Sizes
+
+
+def parameter_shapes(sizes: Sizes, layer: int, reverse: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of one layer's and direction's parameters, in torch's order."""
+    rows = len(GATES) * sizes.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, sizes.layer_input_size(layer)),
+        "weight_hh": (rows, sizes.output_size),
+    }
+    if sizes.bias:
+        shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+    if sizes.proj_size:
+        shapes.update(weight_hr=(sizes.proj_size, sizes.hidden_size))
+    return {stem + suffix(layer, reverse): shape for stem, shape in shapes.items()}
+
+
+def draw(module: nn.Module, hidden_size: int) -> None:
+    """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order of the parameters, as torch does."""
+    bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -bound, bound)

@@ -1,0 +1,165 @@
+"""The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
+
+Two paths give the same numbers. A plain call (whole sequences, nothing recorded, nothing edited) goes to torch's own
+kernels. Everything else goes to `reference`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout
+
+from hiddenstate import reference
+from hiddenstate.binding import BoundEdit
+from hiddenstate.errors import ArgumentError
+from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, track
+from hiddenstate.observe import Wanted, watch
+from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
+
+Backend = Literal["auto", "reference"]
+_backend: ContextVar[Backend] = ContextVar("hiddenstate_backend", default="auto")
+
+
+@contextmanager
+def backend(name: Backend) -> Iterator[None]:
+    """Choose, for a block, the path that computes: ``"auto"`` (the fastest that can) or ``"reference"``.
+
+    The choice holds in the thread (or asyncio task) that opens the block.
+
+    Raises:
+        ArgumentError: unknown name.
+    """
+    if name not in ("auto", "reference"):
+        raise ArgumentError(f"unknown backend {name!r}: expected 'auto' or 'reference'")
+    token = _backend.set(name)
+    try:
+        yield
+    finally:
+        _backend.reset(token)
+
+
+def uses_reference() -> bool:
+    """Whether the reference path was asked for."""
+    return _backend.get() == "reference"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One call, in canonical form: time first, batched, every shape checked.
+
+    ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, ``lengths [N]`` and ``reset [T, N]`` or None. ``dropout``
+    is the probability that holds in this call: zero outside training.
+    """
+
+    sizes: Sizes
+    weights: Sequence[Weights]  # in the order of Sizes.tracks
+    x: Tensor
+    h0: Tensor
+    c0: Tensor
+    dropout: float = 0.0
+    lengths: Tensor | None = None
+    reset: Tensor | None = None
+    edits: Sequence[BoundEdit] = ()
+    wanted: Wanted | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a call gives: ``out [T, N, D*P]``, ``h_n``, ``c_n``, and what was recorded.
+
+    ``values`` maps a place, and ``carried`` a track, to ``[steps, N, units]``.
+    """
+
+    out: Tensor
+    h_n: Tensor
+    c_n: Tensor
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def run(job: Job) -> Result:
+    """Compute a job by the fastest path that can."""
+    plain = job.lengths is None and job.reset is None and not job.edits and job.wanted is None
+    if plain and not uses_reference():
+        return _run_torch(job)
+    return _run_reference(job)
+
+
+def _run_torch(job: Job) -> Result:
+    flat = [w for weights in job.weights for w in weights if w is not None]
+    sizes = job.sizes
+    # cuDNN keeps what its backward needs only when told that it trains, and gradients are as welcome in eval mode:
+    # dropout, the other thing that this switches, is already zero there.
+    train = job.dropout > 0 or torch.is_grad_enabled()
+    options = (sizes.bias, sizes.num_layers, job.dropout, train, sizes.bidirectional, False)
+    out, h_n, c_n = torch.lstm(job.x, (job.h0, job.c0), flat, *options)
+    return Result(out, h_n, c_n)
+
+
+def _run_reference(job: Job) -> Result:
+    live = _live(job.lengths, len(job.x))
+    layer_input = job.x
+    tracks: list[_Track] = []
+    for layer in range(job.sizes.num_layers):
+        if layer and job.dropout:
+            layer_input = dropout(layer_input, job.dropout)
+        new = [_run_track(job, k, layer_input, live) for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
+        layer_input = torch.cat([t.out for t in new], dim=-1)
+        tracks += new
+    h_n, c_n = torch.stack([t.h for t in tracks]), torch.stack([t.c for t in tracks])
+    values = {name: value for t in tracks for name, value in t.values.items()}
+    carried = {name: value for t in tracks for name, value in t.carried.items()}
+    return Result(layer_input, h_n, c_n, values, carried)
+
+
+class _Track(NamedTuple):
+    """What one layer and direction gives: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values."""
+
+    out: Tensor
+    h: Tensor
+    c: Tensor
+    values: Mapping[str, Tensor]
+    carried: Mapping[str, Tensor]
+
+
+def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None) -> _Track:
+    layer, reverse = job.sizes.tracks[k]
+    observer = watch(layer, reverse, job.edits, job.wanted)
+    out, h, c = reference.scan(
+        x,
+        job.h0[k],
+        job.c0[k],
+        job.weights[k],
+        reverse=reverse,
+        live=live,
+        reset=job.reset,
+        observer=observer,
+    )
+    if observer is None or job.wanted is None:
+        return _Track(out, h, c, {}, {})
+    steps = job.wanted.steps
+    alive = None if live is None else live[list(steps), :, None]
+    seen = {q: _stack(observer.seen[q], steps, alive) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
+    values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
+    handed_on = observer.handed_on
+    carried = {track(layer, reverse): _stack(handed_on, steps, alive)} if handed_on else {}
+    return _Track(out, h, c, values, carried)
+
+
+def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], alive: Tensor | None) -> Tensor:
+    """Recorded values of the steps as ``[steps, N, units]``, zero where a row has ended."""
+    stacked = torch.stack([by_step[t] for t in steps])
+    return stacked if alive is None else torch.where(alive, stacked, 0)
+
+
+def _live(lengths: Tensor | None, T: int) -> Tensor | None:
+    """Bool ``[T, N]``: where rows have not ended."""
+    if lengths is None:
+        return None
+    return torch.arange(T, device=lengths.device)[:, None] < lengths

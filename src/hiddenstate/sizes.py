@@ -1,0 +1,68 @@
+"""The sizes of an LSTM, from which every shape, name and index follows."""
+
+from dataclasses import dataclass
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.names import tracks
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes and options that shape an LSTM's parameters, under the names of torch's arguments.
+
+    Raises:
+        ArgumentTypeError: a size is no int, or an option no bool.
+        ArgumentError: a size is out of range.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    bidirectional: bool = False
+    proj_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
+            _check_type(name, getattr(self, name), int)
+        for name in ("bias", "bidirectional"):
+            _check_type(name, getattr(self, name), bool)
+        for name in ("input_size", "hidden_size", "num_layers"):
+            if getattr(self, name) <= 0:
+                raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
+        if self.proj_size < 0:
+            raise ArgumentError(
+                f"proj_size should be a positive integer or zero to disable projections, got {self.proj_size}"
+            )
+        if self.proj_size >= self.hidden_size:
+            raise ArgumentError(
+                f"proj_size has to be smaller than hidden_size, got {self.proj_size} and {self.hidden_size}"
+            )
+
+    @property
+    def directions(self) -> int:
+        """D: 2 with a reverse direction, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """P: units of the hidden state, which are H without a projection."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def tracks(self) -> list[tuple[int, bool]]:
+        """Every (layer, reverse), in the order in which torch stacks them in ``h_n``."""
+        return tracks(self.num_layers, self.bidirectional)
+
+    def units(self, quantity: str) -> int:
+        """How many units a quantity has: P for h, H for the gates and c."""
+        return self.output_size if quantity == "h" else self.hidden_size
+
+    def layer_input_size(self, layer: int) -> int:
+        """Features that a layer reads: C for the first, D*P above."""
+        return self.input_size if layer == 0 else self.directions * self.output_size
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ArgumentTypeError(f"{name} should be of type {kind.__name__}, got: {type(value).__name__}")
