@@ -57,29 +57,29 @@ def take(
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
     """
-    packed = input if isinstance(input, PackedSequence) else None
-    if packed is not None:
+    packed: PackedSequence | None = None
+    if isinstance(input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
-        check_tensor(packed.data, "input", like)
-        input, lengths = pad_packed_sequence(packed)  # noqa: A001
+        check_tensor(input.data, "input", like)
+        packed, (x, lengths) = input, pad_packed_sequence(input)
         layout: Layout = "TN"
     else:
-        check_tensor(input, "input", like)
-        layout = _layout(input, batch_first)
-    x = to_time_first(input, layout)
+        given = check_tensor(input, "input", like)
+        layout = _layout(given, batch_first)
+        x = to_time_first(given, layout)
     _check_input(x, sizes)
     T, N = x.shape[:2]
     h0, c0 = _initial_state(hx, layout, N, sizes, like, x.dtype)
-    reset_layout: Layout = "NT" if packed is not None and batch_first else layout
+    reset_layout: Layout = "NT" if packed and batch_first else layout
     return Inputs(
-        x,
-        h0,
-        c0,
-        _take_lengths(lengths, T, N, x.device),
-        _take_reset(reset, reset_layout, T, N, x),
-        layout,
-        packed,
+        x=x,
+        h0=h0,
+        c0=c0,
+        lengths=_take_lengths(lengths, T, N, x.device),
+        reset=_take_reset(reset, reset_layout, T, N, x),
+        layout=layout,
+        packed=packed,
     )
 
 

@@ -99,6 +99,7 @@ def scan(
     """
     if live is not None:  # what lies past an end must not matter, not even a NaN's gradient
         x = torch.where(live[..., None], x, 0)
+        reset = None if reset is None else reset & live
     xg = linear(x, w.ih, w.b_ih)
     out: dict[int, Tensor] = {}
     for t in _reading_order(len(x), reverse):

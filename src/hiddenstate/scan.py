@@ -1,7 +1,7 @@
 """The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
 
 Two paths give the same numbers. A plain call (whole sequences, nothing recorded, nothing edited) goes to torch's own
-kernels. Everything else goes to `reference`.
+kernels where they have one. Everything else goes to `reference`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,10 +85,13 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
+    return _run_torch(job) if _torch_can(job) and not uses_reference() else _run_reference(job)
+
+
+def _torch_can(job: Job) -> bool:
     plain = job.lengths is None and job.reset is None and not job.edits and job.wanted is None
-    if plain and not uses_reference():
-        return _run_torch(job)
-    return _run_reference(job)
+    # On CPU torch has no kernel for projections: it warns, and loops over the steps as the reference does.
+    return plain and not (job.sizes.proj_size and job.x.device.type == "cpu")
 
 
 def _run_torch(job: Job) -> Result:

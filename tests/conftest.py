@@ -1,0 +1,27 @@
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+# Shared machines are slow at times; a slow example is no failure, and a failure must come back the next time.
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("ci")
+
+# The tensors are small, and threads that wait for each other on a busy machine take twenty times longer.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """Folder with real corpora, where one lies beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "corpora"
+    if not folder.is_dir():
+        pytest.skip("no corpora beside this checkout")
+    return folder

@@ -1,0 +1,54 @@
+"""torch's modules to ours and back: nothing is lost."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from support import layer_options, random_input
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+
+
+@given(layer_options())
+def test_there_and_back(options: dict[str, Any]) -> None:
+    theirs = nn.LSTM(**options)
+    ours = hs.from_torch(theirs)
+    back = ours.to_torch()
+    assert repr(theirs) == repr(back)
+    for a, b, c in zip(theirs.parameters(), ours.parameters(), back.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+        assert a.data_ptr() != b.data_ptr()
+        assert a.data_ptr() != c.data_ptr()
+    x = random_input(ours, 3, 2)
+    assert torch.equal(back(x)[0], theirs(x)[0])
+
+
+def test_cell_there_and_back() -> None:
+    theirs = nn.LSTMCell(4, 3, bias=False, dtype=torch.float64)
+    back = hs.from_torch(theirs).to_torch()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    assert repr(back) == repr(theirs)
+    assert torch.equal(back(x)[0], theirs(x)[0])
+
+
+def test_mode_grad_flags_and_random_state_are_kept() -> None:
+    theirs = nn.LSTM(4, 3, 2, dropout=0.5).eval()
+    theirs.weight_hh_l1.requires_grad_(False)
+    before = torch.get_rng_state()
+    ours = hs.from_torch(theirs)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not ours.training
+    assert ours.dropout == 0.5
+    assert [p.requires_grad for p in ours.parameters()] == [p.requires_grad for p in theirs.parameters()]
+
+
+def test_other_modules_fail() -> None:
+    with pytest.raises(ArgumentTypeError, match="from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got GRU"):
+        hs.from_torch(nn.GRU(4, 3))  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match="has parametrizations, which a copy would lose"):
+        hs.from_torch(parametrizations.weight_norm(nn.LSTM(4, 3), "weight_hh_l0"))

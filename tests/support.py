@@ -1,0 +1,75 @@
+"""What the tests share: one tolerance table, ways of drawing layers and inputs, and the comparison with torch."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import hiddenstate as hs
+
+# Largest difference allowed, as a share of the largest value compared (at least 1). float32: sums of up to a few
+# hundred products, each path in its own order. float64: the same, with nine more digits.
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+# Sizes with tails: one, an odd few, one past a vector register, one past several.
+SIZES = st.sampled_from([1, 2, 3, 5, 17, 65])
+
+
+def assert_close(got: Tensor, want: Tensor, what: str = "values") -> None:
+    assert got.shape == want.shape, f"{what}: {got.shape} against {want.shape}"
+    assert got.dtype == want.dtype, f"{what}: {got.dtype} against {want.dtype}"
+    if want.numel() == 0:
+        return
+    size = max(1.0, float(want.detach().abs().max()))
+    gap = float((got.detach() - want.detach()).abs().max())
+    assert gap <= TOLERANCE[want.dtype] * size, f"{what} differ by {gap:.3g}, values up to {size:.3g}"
+
+
+def assert_all_close(got: Iterable[Tensor], want: Iterable[Tensor], what: str = "values") -> None:
+    for k, (a, b) in enumerate(zip(got, want, strict=True)):
+        assert_close(a, b, f"{what}[{k}]")
+
+
+@st.composite
+def layer_options(draw: st.DrawFn) -> dict[str, Any]:
+    """Any combination of the arguments of an LSTM, dropout apart (it is random)."""
+    hidden_size = draw(SIZES)
+    return {
+        "input_size": draw(SIZES),
+        "hidden_size": hidden_size,
+        "num_layers": draw(st.integers(1, 3)),
+        "bias": draw(st.booleans()),
+        "batch_first": draw(st.booleans()),
+        "bidirectional": draw(st.booleans()),
+        "proj_size": draw(st.integers(0, hidden_size - 1)),
+        "dtype": draw(st.sampled_from(list(TOLERANCE))),
+    }
+
+
+def pair(options: dict[str, Any], seed: int) -> tuple[hs.LSTM, nn.LSTM]:
+    """Our layer and torch's, made from the same seed."""
+    torch.manual_seed(seed)
+    ours = hs.LSTM(**options)
+    torch.manual_seed(seed)
+    return ours, nn.LSTM(**options)
+
+
+def random_state(lstm: hs.LSTM, N: int, *, grad: bool = False) -> tuple[Tensor, Tensor]:
+    tracks, dtype = len(lstm.sizes.tracks), lstm.weight("l0.W_ii").dtype
+    h0 = torch.randn(tracks, N, lstm.sizes.output_size, dtype=dtype, requires_grad=grad)
+    c0 = torch.randn(tracks, N, lstm.sizes.hidden_size, dtype=dtype, requires_grad=grad)
+    return h0, c0
+
+
+def random_input(lstm: hs.LSTM, T: int, N: int, *, grad: bool = False) -> Tensor:
+    shape = (N, T, lstm.input_size) if lstm.batch_first else (T, N, lstm.input_size)
+    return torch.randn(shape, dtype=lstm.weight("l0.W_ii").dtype, requires_grad=grad)
+
+
+def gradients(outputs: Iterable[Tensor], inputs: Iterable[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
+    """Gradients of a fixed random weighing of the outputs."""
+    generator = torch.Generator().manual_seed(seed)
+    total = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in outputs)
+    return torch.autograd.grad(total, list(inputs), retain_graph=True, materialize_grads=True)

@@ -1,0 +1,203 @@
+"""Streams: a chunk at a time is the whole at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import assert_all_close, assert_close, layer_options, random_state
+from torch import Tensor
+
+import hiddenstate as hs
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DtypeError,
+    FileFormatError,
+    IndexRangeError,
+    RankError,
+    ShapeError,
+)
+
+
+@given(layer_options(), st.integers(1, 3), st.lists(st.integers(0, 4), max_size=5), st.booleans())
+def test_chunked_is_whole(options: dict[str, Any], N: int, chunks: list[int], with_state: bool) -> None:
+    lstm = hs.LSTM(**{**options, "bidirectional": False, "batch_first": False})
+    T = sum(chunks) + 1
+    x = torch.randn(T, N, lstm.input_size, dtype=options["dtype"])
+    state = random_state(lstm, N) if with_state else None
+    want, (want_h, want_c) = lstm(x, state)
+    stream = lstm.stream(batch=N)
+    if state is not None:
+        stream.state = state
+    got = [stream.feed(chunk) for chunk in x[: T - 1].split(chunks)] if chunks else []
+    got.append(stream.step(x[-1])[None])
+    assert_all_close((torch.cat(got), *stream.state), (want, want_h, want_c))
+    assert stream.t == T
+
+
+def test_a_single_stream_takes_vectors() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 4)
+    stream = lstm.stream()
+    got = torch.stack([stream.step(step) for step in x])
+    assert_close(got, lstm(x)[0].detach())
+    assert stream.step(x[0]).shape == (3,)
+    assert stream.step(x[:1]).shape == (1, 3)
+
+
+def test_reset_of_some_rows_and_of_all() -> None:
+    lstm, x = hs.LSTM(4, 3, 2), torch.randn(4, 3, 4)
+    stream = lstm.stream(batch=3)
+    stream.feed(x[:2])
+    stream.reset(torch.tensor([True, False, True]))
+    out = stream.feed(x[2:])
+    flags = torch.zeros(4, 3, dtype=torch.bool)
+    flags[2, [0, 2]] = True
+    assert_close(out, lstm(x, reset=flags)[0][2:].detach())
+    assert stream.t == 4
+    stream.reset()
+    assert stream.t == 0
+    assert_close(stream.feed(x), lstm(x)[0].detach())
+
+
+def test_fork_goes_its_own_way() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 1, 4)
+    stream = lstm.stream()
+    stream.step(x[0])
+    fork = stream.fork()
+    assert fork.t == 1
+    stream.step(x[1])
+    assert_close(fork.feed(x[1:]), lstm(x)[0][1:].detach())
+    assert stream.t == 2
+    assert_close(stream.step(x[2]), lstm(x)[0][2].detach())
+
+
+def test_state_is_a_copy_both_ways() -> None:
+    stream = hs.LSTM(4, 3).stream()
+    stream.state[0].fill_(9)
+    assert not stream.state[0].any()
+    given_state = torch.ones(1, 1, 3), torch.ones(1, 1, 3)
+    stream.state = given_state
+    given_state[0].fill_(9)
+    assert stream.state[0].unique().tolist() == [1]
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(4, 3, 2, proj_size=2), torch.randn(5, 2, 4)
+    stream = lstm.stream(batch=2)
+    stream.feed(x[:3])
+    stream.save(tmp_path / "state.safetensors")
+    other = lstm.stream(batch=2)
+    other.load(tmp_path / "state.safetensors")
+    assert other.t == 3
+    assert torch.equal(other.feed(x[3:]), stream.feed(x[3:]))
+    assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_load_of_another_state_fails(tmp_path: Path) -> None:
+    file = tmp_path / "state.safetensors"
+    hs.LSTM(4, 3).stream().save(file)
+    stream = hs.LSTM(4, 5).stream()
+    before = stream.state
+    with pytest.raises(FileFormatError, match=r"not of this LSTM and batch: h has shape \[1, 1, 3\], expected"):
+        stream.load(file)
+    with pytest.raises(FileFormatError, match="float64"):
+        hs.LSTM(4, 3).double().stream().load(file)
+    file.write_bytes(b"not tensors")
+    with pytest.raises(FileFormatError, match="not a safetensors file, or is damaged"):
+        stream.load(file)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        stream.load(tmp_path / "absent")
+    assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
+
+
+def test_no_gradients_no_dropout() -> None:
+    lstm, x = hs.LSTM(4, 3, 2, dropout=0.9), torch.randn(4, 1, 4, requires_grad=True)
+    out = lstm.stream().feed(x)
+    assert not out.requires_grad
+    assert_close(out, lstm.eval()(x)[0].detach())
+
+
+def test_follows_the_weights() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(1, 4)
+    stream = lstm.stream()
+    with torch.no_grad():
+        lstm.weight_ih_l0.mul_(2)
+    assert_close(stream.step(x), lstm(x[None])[0][0].detach())
+
+
+def test_edits_count_the_streams_steps() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 1, 4)
+    value = torch.randn(2, 1, 1)
+    edits = [hs.set("l0.c", to=value, t=[1, 3]), hs.scale("l0.o", by=0.5, t=slice(2, None), scope="readout")]
+    with lstm.edit(*edits):
+        want = lstm(x)[0].detach()
+        stream = lstm.stream()
+        got = torch.cat([stream.feed(x[:1]), stream.feed(x[1:2]), stream.feed(x[2:])])
+    assert_close(got, want)
+
+
+def test_edits_without_an_end_fail() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 1, 4)
+    stream = lstm.stream()
+    with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has none"):
+        stream.feed(x)
+    with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has none"):
+        stream.feed(x)
+    with lstm.edit(hs.set("l0.c", to=torch.zeros(2, 1, 1))):
+        stream.feed(x[:2])
+        with pytest.raises(ArgumentError, match="holds values for 2 steps, and the stream has gone on to its step 2"):
+            stream.step(x[2])
+
+
+Z = torch.zeros
+BAD_STEPS: list[tuple[Any, type[Exception], str]] = [
+    (Z(2, 2, 4), RankError, r"a step must be \[N, C\], got 3D of shape \[2, 2, 4\]; feed\(\) takes chunks"),
+    (Z(4), RankError, r"a step must be \[N, C\], got 1D"),
+    (Z(3, 4), ShapeError, r"got \[3, 4\] features a step, expected \[N, C\] = \[2, 4\].*made for batch=2"),
+    (Z(2, 5), ShapeError, r"got \[2, 5\]"),
+    (Z(2, 4).double(), DtypeError, "x has dtype torch.float64"),
+    (Z(2, 4, device="meta"), DeviceError, "x is on meta"),
+    ([1, 2], ArgumentTypeError, "x must be a torch.Tensor, got list"),
+]
+
+
+@pytest.mark.parametrize(("x", "error", "message"), BAD_STEPS)
+def test_bad_steps_fail_and_change_nothing(x: Any, error: type[Exception], message: str) -> None:
+    stream = hs.LSTM(4, 3).stream(batch=2)
+    with pytest.raises(error, match=message):
+        stream.step(x)
+    assert stream.t == 0
+
+
+def test_bad_chunks_states_and_masks_fail() -> None:
+    stream = hs.LSTM(4, 3).stream(batch=2)
+    with pytest.raises(RankError, match=r"a chunk must be \[T, N, C\], got 2D"):
+        stream.feed(Z(2, 4))
+    with pytest.raises(ArgumentTypeError, match="state must be a tuple of two tensors"):
+        stream.state = Z(1, 2, 3)  # type: ignore[assignment]
+    with pytest.raises(ShapeError, match=r"c has shape \[1, 2, 4\], expected \[L, N, units\] = \[1, 2, 3\]"):
+        stream.state = (Z(1, 2, 3), Z(1, 2, 4))
+    with pytest.raises(ArgumentTypeError, match="mask must be a bool tensor"):
+        stream.reset(Z(2))
+    with pytest.raises(ShapeError, match=r"mask has shape \[3\], expected \[N\] = \[2\]"):
+        stream.reset(Z(3, dtype=torch.bool))
+
+
+def test_bad_streams_fail() -> None:
+    with pytest.raises(ArgumentError, match="a bidirectional LSTM can't be streamed"):
+        hs.LSTM(4, 3, bidirectional=True).stream()
+    with pytest.raises(ArgumentError, match="batch must be at least 1, got 0"):
+        hs.LSTM(4, 3).stream(batch=0)
+    with pytest.raises(ArgumentTypeError, match="batch must be an int, got float"):
+        hs.LSTM(4, 3).stream(batch=1.0)  # type: ignore[arg-type]
+
+
+def test_repr() -> None:
+    stream = hs.LSTM(4, 3).stream(batch=2)
+    stream.feed(torch.zeros(3, 2, 4))
+    assert repr(stream) == "Stream(batch=2, t=3)"
+    assert isinstance(stream.state[0], Tensor)
