@@ -39,6 +39,7 @@ docs: $(VENV)/installed-docs
 ## notebook: write the example notebook anew from the example script
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
+	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
 
 clean:
 	rm -rf $(VENV) build dist docs/_build

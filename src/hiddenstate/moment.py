@@ -36,7 +36,7 @@ class Moment(Mapping[str, float]):
         return len(self.numbers)
 
     def __str__(self) -> str:
-        return "\n  ".join([self._title(), *self._gate_lines(), *self._state_lines()])
+        return "\n  ".join([self._title(), *self._gate_lines(), *self.state_lines()])
 
     def _title(self) -> str:
         token = "" if self.token is None else f" {self.token!r}"
@@ -53,7 +53,8 @@ class Moment(Mapping[str, float]):
             if gate in self
         ]
 
-    def _state_lines(self) -> list[str]:
+    def state_lines(self) -> list[str]:
+        """The equations of c and h with their numbers, a line each."""
         return [*self._cell_line(), *self._hidden_line()]
 
     def _cell_line(self) -> list[str]:

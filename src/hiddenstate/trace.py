@@ -139,9 +139,9 @@ class Trace:
             del names["h"]
         k = self._position(t)
         values = {q: self.values[name][k, row, unit].item() for q, name in names.items() if name in self.values}
-        before = self._cell_before(Place(layer, reverse, "c"), t, row, unit)
+        before = self._cell_before(Place(layer, reverse, "c"), t, row)
         if before is not None:
-            values["c_prev"] = before
+            values["c_prev"] = before[unit].item()
         if self.projected and {"o", "c"} <= values.keys():
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
@@ -218,20 +218,40 @@ class Trace:
     def _positions(self) -> Mapping[int, int]:
         return {t: k for k, t in enumerate(self.steps)}
 
-    def _cell_before(self, place: Place, t: int, row: int, unit: int) -> float | None:
-        """Cell state that came into a step, or None when the step before it was not recorded."""
+    def cell_before(self, layer: int = 0, reverse: bool = False, row: int = 0) -> Tensor:
+        """Cell state that came into each recorded real step of one row: ``[steps, H]``.
+
+        That is the cell state of the step read before, the initial one, or zero behind a reset; NaN where the step
+        read before was not recorded.
+
+        Raises:
+            NameUnknownError: no such layer or direction.
+            IndexRangeError: no such row.
+        """
+        place = parse_place(str(Place(layer, reverse, "c")), self.num_layers, self.bidirectional)
+        (row,) = resolve(row, self.batch, "row")
+        unknown = torch.full_like(self.initial[1][0, row], float("nan"))
+        real = [t for t in self.steps if t < self.row_length(row)]
+        found = [self._cell_before(place, t, row) for t in real]
+        if not found:
+            return unknown.new_empty(0, len(unknown))
+        return torch.stack([unknown if state is None else state for state in found])
+
+    def _cell_before(self, place: Place, t: int, row: int) -> Tensor | None:
+        """Cell state ``[H]`` that came into a step, or None when the step before it was not recorded."""
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
+        index = place.layer * (1 + self.bidirectional) + place.reverse
+        initial = self.initial[1][index, row]
         entered = place.reverse and t == first  # a border behind a row's last step is none of its own
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
-            return 0.0
+            return torch.zeros_like(initial)
         if t == first:
-            index = place.layer * (1 + self.bidirectional) + place.reverse
-            return self.initial[1][index, row, unit].item()
+            return initial
         source = self.carried.get(track(place.layer, place.reverse), self.values.get(str(place)))
-        if source is None or step_before not in self.steps:
+        if source is None or step_before not in self._positions:
             return None
-        return source[self._position(step_before), row, unit].item()
+        return source[self._position(step_before), row]
 
 
 def _spans(steps: Iterable[int]) -> str:

@@ -1,0 +1,38 @@
+"""The command line: one file a command; each calls the library and formats what it gives."""
+
+import os
+import sys
+
+import typer
+
+from hiddenstate.cli import train
+from hiddenstate.cli.read import read
+from hiddenstate.cli.structure import structure
+from hiddenstate.cli.tag import tag
+from hiddenstate.cli.version import version
+from hiddenstate.errors import HiddenStateError
+
+app = typer.Typer(
+    name="hiddenstate",
+    help="The LSTM you can see into: watch one read, tag with it, train it, take it apart.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(read)
+app.command()(structure)
+app.command()(tag)
+app.add_typer(train.app, name="train")
+app.command()(version)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is said in one line, without a traceback."""
+    try:
+        app()
+    except (HiddenStateError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        sys.exit(f"hiddenstate: {error}")
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does: no failure of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,112 @@
+"""Figures and a pen for them: the one place that needs matplotlib, and never its pyplot.
+
+Figures made here belong to nobody but their caller: no window, no global state, nothing to close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiddenstate.errors import ArgumentError, MissingDependencyError
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patches import FancyBboxPatch
+    from matplotlib.textpath import text_to_path
+except ImportError as error:
+    raise MissingDependencyError(
+        "pictures need matplotlib, which is not installed; install it with: pip install 'hiddenstate[plot]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+Point = tuple[float, float]
+
+LONGEST = 16  # letters of a word that are shown
+
+
+class Picture(Figure):
+    """A figure that a notebook shows even where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Pen:
+    """Draws in inches on axes of any size: lines and letters shrink with the picture.
+
+    Attributes:
+        ax: where to draw; `on` has set its limits.
+        scale: inches on the page for each inch drawn.
+    """
+
+    ax: Axes
+    scale: float
+
+    @staticmethod
+    def on(ax: Axes, width: float, height: float) -> Pen:
+        """Set axes to show ``0..width`` by ``0..height`` inches, undistorted, as large as they can."""
+        ax.set_xlim(0, width)
+        ax.set_ylim(0, height)
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+        return Pen(ax, min(ax.bbox.width / width, ax.bbox.height / height) / ax.figure.dpi)
+
+    def write(self, at: Point, words: str, *, size: float = 9, color: str = "black", **style: Any) -> Text:
+        """Write at a point, in the middle of it unless ``ha`` or ``va`` say otherwise; size in points."""
+        style = {"ha": "center", "va": "center", **style}
+        return self.ax.text(*at, words, fontsize=size * self.scale, color=color, parse_math=False, **style)
+
+    def box(self, middle: Point, width: float, height: float, face: str) -> None:
+        """Draw a box with round corners."""
+        corner = (middle[0] - width / 2, middle[1] - height / 2)
+        style = f"round,pad=0,rounding_size={height / 6}"
+        line: dict[str, Any] = {"edgecolor": "#333333", "linewidth": 1.2 * self.scale, "zorder": 2.5}
+        self.ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, facecolor=face, **line))
+
+    def line(self, a: Point, b: Point, color: str, *, head: bool = False, bridge: bool = False) -> None:
+        """Draw a straight line, with an arrow's ``head`` at its end, as a ``bridge`` over what it crosses."""
+        (x0, y0), (x1, y1) = a, b
+        width = 1.5 * self.scale
+        if bridge:
+            self.ax.plot((x0, x1), (y0, y1), color="white", linewidth=5 * width, solid_capstyle="butt")
+        if head:
+            arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": color, "linewidth": width}
+            arrow |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 13 * self.scale}
+            self.ax.annotate("", b, a, arrowprops=arrow, zorder=2)
+        else:
+            self.ax.plot((x0, x1), (y0, y1), color=color, linewidth=width, solid_capstyle="projecting")
+
+
+def shortened(word: str) -> str:
+    """Cut a word that is too long for a picture, and show that it was."""
+    return word if len(word) <= LONGEST else word[: LONGEST - 1] + "…"
+
+
+def width_of(text: str, size: float, weight: str = "normal") -> float:
+    """Measure text of that size in points: its width in inches."""
+    font = FontProperties(size=size, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, in the format that the file's name ends with.
+
+    Raises:
+        ArgumentError: no such format, or no such folder.
+    """
+    kinds = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in kinds:
+        raise ArgumentError(f"cannot draw into {path}: its name must end with one of .{' .'.join(sorted(kinds))}")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    figure.savefig(path, dpi=160)

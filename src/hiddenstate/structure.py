@@ -1,0 +1,176 @@
+"""What an LSTM is made of: every gate's weight by name, its place in torch's parameters, its equation.
+
+>>> structure = structure_of(Sizes(input_size=4, hidden_size=3))
+>>> forget = structure["l0.W_if"]
+>>> forget.parameter, forget.rows, forget.shape
+('weight_ih_l0', slice(3, 6, None), (3, 4))
+>>> structure.count
+108
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import prod
+from typing import TYPE_CHECKING
+
+from hiddenstate.equations import equation_of, equations_of
+from hiddenstate.errors import NameUnknownError
+from hiddenstate.names import GATES, PARAMETERS, suffix, track
+from hiddenstate.sizes import Sizes
+from hiddenstate.structure_view import html_of, table_of, text_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+
+__all__ = ["Sizes", "Structure", "Weight", "structure_of"]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One gate's part of one stacked parameter of `torch.nn.LSTM` (or a whole projection matrix).
+
+    ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, of `shape`.
+    """
+
+    name: str
+    layer: int
+    reverse: bool
+    gate: str | None  # None: the projection, which belongs to no gate
+    parameter: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    equation: str
+
+    @property
+    def address(self) -> str:
+        """Name with layer and direction: ``l0.W_if``, ``l0r.W_if``."""
+        return f"{track(self.layer, self.reverse)}.{self.name}"
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in the stacked parameter."""
+        return slice(self.start, self.stop)
+
+    @property
+    def count(self) -> int:
+        """Numbers in it."""
+        return prod(self.shape)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, ready for JSON; ``rows`` is ``[start, stop]``."""
+        return {
+            "address": self.address,
+            "name": self.name,
+            "layer": self.layer,
+            "reverse": self.reverse,
+            "gate": self.gate,
+            "parameter": self.parameter,
+            "rows": [self.start, self.stop],
+            "shape": list(self.shape),
+            "count": self.count,
+            "equation": self.equation,
+        }
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Every weight of an LSTM, in the order of torch's parameters; `print` it to see the table."""
+
+    sizes: Sizes
+    weights: tuple[Weight, ...]
+
+    @property
+    def count(self) -> int:
+        """Numbers in the whole LSTM: ``sum(p.numel() for p in lstm.parameters())``."""
+        return sum(weight.count for weight in self.weights)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers in each layer and direction: ``{"l0": 108}``."""
+        return {track(*place): sum(w.count for w in self.of(*place)) for place in self.sizes.tracks}
+
+    def of(self, layer: int, reverse: bool = False) -> tuple[Weight, ...]:
+        """List the weights of one layer and direction (none, if the LSTM does not have it)."""
+        return tuple(w for w in self.weights if (w.layer, w.reverse) == (layer, reverse))
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[Weight]:
+        return iter(self.weights)
+
+    def __getitem__(self, address: str) -> Weight:
+        """Look up one weight by its address, such as ``"l0.W_if"``.
+
+        Raises:
+            NameUnknownError: this LSTM has no such weight; the message names near ones.
+        """
+        for weight in self.weights:
+            if weight.address == address:
+                return weight
+        raise NameUnknownError(f"no weight {address!r} in this LSTM: {self._help(address)}")
+
+    def _help(self, address: str) -> str:
+        stacked = [w.address for w in self.weights if w.parameter == address]
+        if stacked:
+            return f"that is torch's stacked parameter, made of {', '.join(stacked)}"
+        known = [weight.address for weight in self.weights]
+        near = get_close_matches(str(address), known, n=3)
+        return f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+
+    def to_dicts(self) -> list[dict[str, object]]:
+        """One plain dict a weight (see `Weight.to_dict`), ready for JSON or a data frame."""
+        return [weight.to_dict() for weight in self.weights]
+
+    def plot(self, words: Sequence[str] = ("Giraffes", "in", "a", "field"), ax: Axes | None = None) -> Figure:
+        """Draw the network unrolled over a sentence: a box for each word, layer and direction.
+
+        Args:
+            words: one step each.
+            ax: axes to draw into; without, a new figure outside pyplot.
+
+        Raises:
+            ArgumentError: no words.
+            ArgumentTypeError: a string where its words are expected.
+            MissingDependencyError: matplotlib is not installed.
+        """
+        from hiddenstate.unrolled import draw_unrolled
+
+        return draw_unrolled(self.sizes, words, ax)
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def __rich__(self) -> RenderableType:
+        return table_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+
+def structure_of(sizes: Sizes) -> Structure:
+    """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
+    return Structure(sizes, tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place)))
+
+
+def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:
+    """Yield the weights of one layer and direction: W_i*, W_h*, b_i*, b_h*, W_hr."""
+    end, H, P = suffix(layer, reverse), sizes.hidden_size, sizes.output_size
+    shapes: dict[str, tuple[int, ...]] = {"W_i": (H, sizes.layer_input_size(layer)), "W_h": (H, P)}
+    if sizes.bias:
+        shapes |= {"b_i": (H,), "b_h": (H,)}
+    stems = dict(zip(("W_i", "W_h", "b_i", "b_h", "W_hr"), PARAMETERS, strict=True))
+    for prefix, shape in shapes.items():
+        for k, gate in enumerate(GATES):
+            equation, parameter = equation_of(gate, sizes.bias), stems[prefix] + end
+            yield Weight(prefix + gate, layer, reverse, gate, parameter, k * H, (k + 1) * H, shape, equation)
+    if sizes.proj_size:
+        equation, parameter = equations_of(sizes)[-1], stems["W_hr"] + end
+        yield Weight("W_hr", layer, reverse, None, parameter, 0, P, (P, H), equation)

@@ -1,0 +1,118 @@
+"""``hiddenstate read``, run as a user runs it, on the shipped tagger."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hiddenstate.cli import app
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.text.tokenise import tokenise
+
+TEXT = "Giraffes in a field"
+
+
+def run(*arguments: str, text: str | None = None) -> str:
+    result = CliRunner().invoke(app, ["read", *arguments], input=text, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def data(*arguments: str) -> Any:
+    return json.loads(run(TEXT, "--json", *arguments))
+
+
+def test_a_row_a_word() -> None:
+    lines = run(TEXT).splitlines()
+    rows = {line.split()[0]: line.split()[1] for line in lines if line.split() and line.split()[0] in TEXT.split()}
+    assert rows == {"Giraffes": "NOUN", "in": "ADP", "a": "DET", "field": "NOUN"}
+    header = next(line for line in lines if "word" in line)
+    assert header.split() == ["word", "tag", "p", "or", "i", "f", "|g|", "o", "‖c‖", "‖h‖", "changed", "most"]
+    assert any("█" in line for line in lines)
+    assert "layer 1 (2 layers, counted from 0), reading from the first word to last" in " ".join(lines)
+
+
+def test_numbers_are_the_librarys() -> None:
+    reading = load(shipped()).read(tokenise(TEXT))
+    described = data("--layer", "0", "--direction", "reverse")
+    assert (described["layer"], described["direction"], described["unit"]) == (0, "reverse", None)
+    for t, (word, tag) in enumerate(zip(described["sentences"][0], reading.tags, strict=True)):
+        assert word["tag"] == tag
+        best = reading.probabilities[t].sort(descending=True)
+        assert word["probability"] == pytest.approx(best.values[0].item(), abs=1e-6)
+        assert word["runner_up"] == reading.tag_names[best.indices[1]]
+        assert word["gates"]["f"] == pytest.approx(reading.trace["l0r.f"][t].mean().item(), abs=1e-5)
+        assert word["c_norm"] == pytest.approx(reading.trace["l0r.c"][t].norm().item(), abs=1e-4)
+        assert len(word["changed"]) == 3
+
+
+def test_one_unit() -> None:
+    reading = load(shipped()).read(tokenise(TEXT))
+    lines = run(TEXT, "--unit", "17").splitlines()
+    moment = reading.trace.at(3, 17, layer=1)
+    k = next(k for k, line in enumerate(lines) if line.startswith("field"))
+    assert lines[k].split() == ["field", "NOUN", *(f"{moment[name]:.4f}" for name in "ifgoch")]
+    assert [line.strip() for line in lines[k + 1 : k + 3]] == moment.state_lines()
+    values = data("--unit", "17")["sentences"][0][3]["values"]
+    assert values == {name: round(value, 6) for name, value in moment.items()}
+
+
+def test_csv() -> None:
+    rows = list(csv.DictReader(io.StringIO(run("Yes. No, never!", "--csv", "--unit", "3"))))
+    assert [row["word"] for row in rows] == ["Yes", ".", "No", ",", "never", "!"]
+    assert [(row["sentence"], row["step"]) for row in rows][1:3] == [("0", "1"), ("1", "0")]
+    assert float(rows[0]["c"]) == pytest.approx(float(rows[0]["i"]) * float(rows[0]["g"]), abs=1e-5)
+
+
+def test_standard_input_and_strange_text() -> None:
+    assert "It" in run("-", text="It's late.\n")
+    assert "[red]" not in run("[red] 漢字 🦒 \x1b[31m", "--csv").splitlines()[0]
+    assert "漢字" in run("漢字 🦒")
+    assert len(run("word " * 300, "--csv").splitlines()) == 301
+
+
+@pytest.mark.parametrize("unit", [[], ["--unit", "3"]])
+def test_plot(unit: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "picture.svg"
+    run(TEXT, "--plot", str(file), *unit)
+    assert "<svg" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "there is no word to read"),
+        (["  \n "], "there is no word to read"),
+        ([TEXT, "--layer", "2"], "--layer 2 is out of range: this model has 2, from 0 to 1"),
+        ([TEXT, "--layer", "-1"], "--layer -1 is out of range"),
+        ([TEXT, "--unit", "128"], "--unit 128 is out of range: this model has 128, from 0 to 127"),
+        ([TEXT, "--json", "--csv"], "--json and --csv are two forms of the same output"),
+        (["One. Two.", "--plot", "x.png"], "--plot draws one sentence, and the text has 2"),
+    ],
+)
+def test_bad_arguments_fail(arguments: list[str], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        CliRunner().invoke(app, ["read", *arguments], catch_exceptions=False)
+
+
+def test_a_mistake_is_said_in_one_line_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "hiddenstate", "read", TEXT, "--model", "nowhere"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("hiddenstate: no model at nowhere: there is no such folder")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_is_no_crash() -> None:
+    command = f"{sys.executable} -m hiddenstate read '{TEXT}' --json | head -n 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout == "{\n"
+    assert result.stderr == ""

@@ -1,0 +1,91 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from hiddenstate.cli.structure import structure
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.lstm import LSTM
+from hiddenstate.structure import Sizes, structure_of
+
+SMALL = ("--input-size", "4", "--hidden-size", "3")
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(structure)
+    return CliRunner().invoke(app, arguments)
+
+
+def said(*arguments: str) -> str:
+    result = run(*arguments)
+    assert result.exception is None, result.output
+    return result.stdout
+
+
+def test_sizes() -> None:
+    assert said(*SMALL) == f"{structure_of(Sizes(4, 3))}\n"
+
+
+def test_every_option() -> None:
+    sizes = Sizes(4, 3, num_layers=2, bias=False, bidirectional=True, proj_size=2)
+    options = ("--num-layers", "2", "--no-bias", "--bidirectional", "--proj-size", "2")
+    assert said(*SMALL, *options) == f"{structure_of(sizes)}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((), "--input-size and --hidden-size"),
+        (("--input-size", "4"), "--input-size and --hidden-size"),
+        ((*SMALL, "--proj-size", "3"), "proj_size"),
+        ((*SMALL, "--words", "in a"), "add --plot"),
+        (("model", "--hidden-size", "3", "--no-bias"), "drop --hidden-size --no-bias"),
+        ((*SMALL, "--plot", "net.doc"), "must end with"),
+        ((*SMALL, "--plot", "net.png", "--words", " "), "words is empty"),
+    ],
+)
+def test_sizes_fails(arguments: tuple[str, ...], match: str) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, ArgumentError)
+    assert match in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_json() -> None:
+    data = json.loads(said(*SMALL, "--json"))
+    expected = structure_of(Sizes(4, 3))
+    assert data["sizes"]["hidden_size"] == 3
+    assert (data["count"], data["counts"], data["weights"]) == (108, {"l0": 108}, expected.to_dicts())
+
+
+def test_json_fails() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(said(*SMALL))
+
+
+def test_plot(tmp_path: Path) -> None:
+    result = run(*SMALL, "--plot", str(tmp_path / "net.svg"), "--words", "one two")
+    assert result.exception is None
+    assert f"wrote {tmp_path / 'net.svg'}" in result.stderr
+    assert result.stdout == f"{structure_of(Sizes(4, 3))}\n"
+    assert "one two" not in (tmp_path / "net.svg").read_text()
+    assert (tmp_path / "net.svg").read_text().startswith("<?xml")
+
+
+def test_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeTagger:
+        lstm = LSTM(5, 2, bidirectional=True)
+
+    # By the table of modules: the package may bind the command itself to the name of its module.
+    monkeypatch.setattr(sys.modules["hiddenstate.cli.structure"], "load", lambda folder: FakeTagger)
+    assert said("model") == f"{structure_of(Sizes(5, 2, bidirectional=True))}\n"
+
+
+def test_model_fails(tmp_path: Path) -> None:
+    result = run(str(tmp_path / "none"))
+    assert isinstance(result.exception, FileFormatError)
+    assert "no such folder" in str(result.exception)
