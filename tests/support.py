@@ -71,5 +71,5 @@ def random_input(lstm: hs.LSTM, T: int, N: int, *, grad: bool = False) -> Tensor
 def gradients(outputs: Iterable[Tensor], inputs: Iterable[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
     """Gradients of a fixed random weighing of the outputs."""
     generator = torch.Generator().manual_seed(seed)
-    total = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in outputs)
-    return torch.autograd.grad(total, list(inputs), retain_graph=True, materialize_grads=True)
+    parts = [(o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in outputs]
+    return torch.autograd.grad(torch.stack(parts).sum(), list(inputs), retain_graph=True, materialize_grads=True)

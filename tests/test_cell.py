@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import SIZES, TOLERANCE, assert_all_close, gradients
 from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
+from support import SIZES, TOLERANCE, assert_all_close, gradients
 
 
 @given(

@@ -1,25 +1,18 @@
 """What a call is given: ragged batches, resets, and every kind of bad input."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import (
-    assert_all_close,
-    assert_close,
-    gradients,
-    layer_options,
-    pair,
-    random_input,
-    random_state,
-)
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
+from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 
 
 def row_of(lstm: hs.LSTM, value: Tensor, n: int, t: slice) -> Tensor:
@@ -89,13 +82,14 @@ def test_a_run_with_resets_is_each_piece_alone(options: dict[str, Any], data: st
     zeros = torch.zeros_like(h0[:, 0]), torch.zeros_like(c0[:, 0])
     forward = torch.tensor([not reverse for _, reverse in lstm.sizes.tracks])[:, None]
     outs, ends = [], []
-    for a, b in zip(borders[:-1], borders[1:], strict=True):
+    for a, b in pairwise(borders):
         # The given state serves the piece that each direction enters first, unless a reset says otherwise.
         first, last = a == 0 and not begins[0], b == T
         enters = torch.where(forward, torch.tensor(first), torch.tensor(last))
         start = tuple(torch.where(enters, s[:, 0], z) for s, z in zip((h0, c0), zeros, strict=True))
         piece, end = lstm(row_of(lstm, x, 0, slice(a, b)), start)
-        outs.append(piece), ends.append(end)
+        outs.append(piece)
+        ends.append(end)
     want = torch.cat(outs)
     want_h, want_c = (torch.where(forward, ends[-1][k], ends[0][k]) for k in range(2))
     assert_all_close((row_of(lstm, out, 0, slice(T)), h_n[:, 0], c_n[:, 0]), (want, want_h, want_c))
@@ -174,31 +168,60 @@ def test_extreme_values_are_torchs(path: hs.scan.Backend, value: float) -> None:
 
 Z = torch.zeros
 FLAGS = torch.zeros(3, 2, dtype=torch.bool)
-META = {"device": "meta"}
 BAD_CALLS: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = [
     ({"input": Z(3, 2, 4, 1)}, RankError, ValueError, r"LSTM: Expected input to be 2D or 3D, got 4D instead: give"),
     ({"input": Z(4)}, RankError, ValueError, r"Expected input to be 2D or 3D, got 1D"),
-    ({"input": Z(3, 2, 5)}, ShapeError, RuntimeError, r"input.size\(-1\) must be equal to input_size. Expected 4, got 5"),
+    (
+        {"input": Z(3, 2, 5)},
+        ShapeError,
+        RuntimeError,
+        r"input.size\(-1\) must be equal .* Expected 4, got 5",
+    ),
     ({"input": Z(3, 5)}, ShapeError, RuntimeError, "Expected 4, got 5"),
     ({"input": Z(0, 2, 4)}, ShapeError, RuntimeError, "Expected sequence length to be larger than 0"),
     ({"input": Z(0, 4)}, ShapeError, RuntimeError, "Expected sequence length to be larger than 0"),
-    ({"input": Z(3, 2, 4).double()}, DtypeError, ValueError, r"input has dtype torch.float64 and .* torch.float32: conv"),
+    (
+        {"input": Z(3, 2, 4).double()},
+        DtypeError,
+        ValueError,
+        r"input has dtype torch.float64 and .* torch.float32",
+    ),
     ({"input": Z(3, 2, 4).long()}, DtypeError, ValueError, "input has dtype torch.int64"),
-    ({"input": Z(3, 2, 4, **META)}, DeviceError, RuntimeError, "not at the same device: input is on meta"),
+    ({"input": Z(3, 2, 4, device="meta")}, DeviceError, RuntimeError, "not at the same device: input is on meta"),
     ({"input": [[1.0]]}, ArgumentTypeError, TypeError, "input must be a torch.Tensor, got list"),
     ({"hx": Z(1, 2, 3)}, ArgumentTypeError, TypeError, "hx must be a tuple of two tensors.*got Tensor"),
     ({"hx": (Z(1, 2, 3),)}, ArgumentTypeError, TypeError, "got 1 values"),
     ({"hx": (Z(1, 2, 3), None)}, ArgumentTypeError, TypeError, "c0 must be a torch.Tensor, got NoneType"),
     ({"hx": (Z(2, 3), Z(1, 2, 3))}, RankError, RuntimeError, r"batched 3-D input, .* be 3-D but got \(2-D, 3-D\)"),
     ({"input": Z(3, 4), "hx": (Z(1, 2, 3),) * 2}, RankError, RuntimeError, "For unbatched 2-D input"),
-    ({"hx": (Z(1, 2, 4), Z(1, 2, 3))}, ShapeError, RuntimeError, r"Expected hidden\[0\] size \(1, 2, 3\), got \[1, 2, 4\]"),
-    ({"hx": (Z(1, 2, 3), Z(1, 5, 3))}, ShapeError, RuntimeError, r"Expected hidden\[1\] size \(1, 2, 3\), got \[1, 5, 3\]"),
+    (
+        {"hx": (Z(1, 2, 4), Z(1, 2, 3))},
+        ShapeError,
+        RuntimeError,
+        r"hidden\[0\] size \(1, 2, 3\), got \[1, 2, 4\]",
+    ),
+    (
+        {"hx": (Z(1, 2, 3), Z(1, 5, 3))},
+        ShapeError,
+        RuntimeError,
+        r"hidden\[1\] size \(1, 2, 3\), got \[1, 5, 3\]",
+    ),
     ({"hx": (Z(2, 2, 3), Z(2, 2, 3))}, ShapeError, RuntimeError, r"Expected hidden\[0\] size"),
     ({"hx": (Z(1, 2, 3).double(), Z(1, 2, 3))}, DtypeError, RuntimeError, "h0 has dtype torch.float64"),
-    ({"hx": (Z(1, 2, 3), Z(1, 2, 3, **META))}, DeviceError, RuntimeError, "c0 is on meta"),
-    ({"lengths": torch.tensor([1.0, float("nan")])}, ArgumentTypeError, TypeError, "lengths must be integers, got torch.float32"),
+    ({"hx": (Z(1, 2, 3), Z(1, 2, 3, device="meta"))}, DeviceError, RuntimeError, "c0 is on meta"),
+    (
+        {"lengths": torch.tensor([1.0, float("nan")])},
+        ArgumentTypeError,
+        TypeError,
+        "must be integers, got torch.float32",
+    ),
     ({"lengths": [1.5, 2]}, ArgumentTypeError, TypeError, "lengths must be integers"),
-    ({"lengths": torch.tensor([True, False])}, ArgumentTypeError, TypeError, "lengths must be integers, got torch.bool"),
+    (
+        {"lengths": torch.tensor([True, False])},
+        ArgumentTypeError,
+        TypeError,
+        "must be integers, got torch.bool",
+    ),
     ({"lengths": "two"}, ArgumentTypeError, TypeError, "lengths must be integers, one a row, got 'two'"),
     ({"lengths": [1, 4]}, ArgumentError, ValueError, r"lengths must be in 0..T = 0..3, got \[1, 4\]"),
     ({"lengths": [-1, 3]}, ArgumentError, ValueError, r"lengths must be in 0..T = 0..3, got \[-1, 3\]"),
@@ -210,7 +233,12 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = 
     ({"reset": FLAGS[:, 0]}, ShapeError, RuntimeError, r"reset has shape \[3\], expected \[T, N\]"),
     ({"input": Z(3, 4), "reset": FLAGS}, ShapeError, RuntimeError, r"expected \[T\] = \[3\]"),
     ({"reset": FLAGS.to("meta")}, DeviceError, RuntimeError, "reset is on meta and the input on cpu"),
-    ({"input": pack_sequence([Z(3, 4)]), "lengths": [3]}, ArgumentError, ValueError, "PackedSequence, which holds its own"),
+    (
+        {"input": pack_sequence([Z(3, 4)]), "lengths": [3]},
+        ArgumentError,
+        ValueError,
+        "PackedSequence, which holds",
+    ),
     ({"input": pack_sequence([Z(3, 5)])}, ShapeError, RuntimeError, "Expected 4, got 5"),
     ({"input": pack_sequence([Z(3, 4).double()])}, DtypeError, ValueError, "input has dtype torch.float64"),
     ({"input": pack_sequence([Z(3, 4)]), "hx": (Z(1, 2, 3),) * 2}, ShapeError, RuntimeError, r"size \(1, 1, 3\)"),

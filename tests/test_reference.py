@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from support import random_input, random_state
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import hiddenstate as hs
 from hiddenstate.reference import Weights, step, unseen
+from support import random_input, random_state
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -41,13 +41,21 @@ def test_the_six_equations_by_hand() -> None:
     def sigmoid(v: float) -> float:
         return 1 / (1 + exp(-v))
 
-    w = Weights(*(torch.tensor(v, dtype=torch.float64) for v in ([[1.0], [2], [3], [4]], [[0.5], [-1], [0.25], [1]])),
-                *(torch.tensor(v, dtype=torch.float64) for v in ([0.1, 0.2, 0.3, 0.4], [0.0, -0.1, 0.1, 0.2])), None)
+    def tensor(value: object) -> Tensor:
+        return torch.tensor(value, dtype=torch.float64)
+
+    w = Weights(
+        ih=tensor([[1.0], [2], [3], [4]]),
+        hh=tensor([[0.5], [-1], [0.25], [1]]),
+        b_ih=tensor([0.1, 0.2, 0.3, 0.4]),
+        b_hh=tensor([0.0, -0.1, 0.1, 0.2]),
+        hr=None,
+    )
     x, h, c = 0.5, -0.2, 0.7
     i, f = sigmoid(1 * x + 0.1 + 0.5 * h), sigmoid(2 * x + 0.2 - 1 * h - 0.1)
     g, o = tanh(3 * x + 0.3 + 0.25 * h + 0.1), sigmoid(4 * x + 0.4 + 1 * h + 0.2)
     want_c = f * c + i * g
-    at = [torch.tensor([[v]], dtype=torch.float64) for v in (x, h, c)]
+    at = [tensor([[v]]) for v in (x, h, c)]
     got_h, got_c = step(torch.nn.functional.linear(at[0], w.ih, w.b_ih), at[1], at[2], w, unseen)
     assert got_c.item() == pytest.approx(want_c, rel=1e-14)
     assert got_h.item() == pytest.approx(o * tanh(want_c), rel=1e-14)

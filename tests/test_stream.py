@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import assert_all_close, assert_close, layer_options, random_state
 from torch import Tensor
 
 import hiddenstate as hs
@@ -21,6 +20,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
+from support import assert_all_close, assert_close, layer_options, random_state
 
 
 @given(layer_options(), st.integers(1, 3), st.lists(st.integers(0, 4), max_size=5), st.booleans())
@@ -125,7 +125,7 @@ def test_follows_the_weights() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(1, 4)
     stream = lstm.stream()
     with torch.no_grad():
-        lstm.weight_ih_l0.mul_(2)
+        lstm.weight("l0.W_if").mul_(2)
     assert_close(stream.step(x), lstm(x[None])[0][0].detach())
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from hiddenstate.equations import SIGMA, equations_of
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.names import GATES
-from hiddenstate.structure import Sizes, Structure, structure_of
+from hiddenstate.sizes import Sizes
+from hiddenstate.structure import Structure, structure_of
 from hiddenstate.structure_view import TIMES
 
 GOLDEN = Path(__file__).parent / "golden" / "structure_4_3.txt"

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from support import assert_close
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, NameUnknownError
 from hiddenstate.summary import summary_of
+from support import assert_close
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
@@ -20,6 +19,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
+from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 
 
 def random_lengths(data: st.DataObject, T: int, N: int) -> Tensor | None:
@@ -30,15 +30,17 @@ def random_lengths(data: st.DataObject, T: int, N: int) -> Tensor | None:
 @given(layer_options(), st.integers(1, 5), st.integers(1, 4), st.data())
 def test_traced_is_untraced(options: dict[str, Any], T: int, N: int, data: st.DataObject) -> None:
     lstm, _ = pair(options, 0)
-    x, state, lengths = random_input(lstm, T, N, grad=True), random_state(lstm, N, grad=True), random_lengths(data, T, N)
+    x, state, lengths = (
+        random_input(lstm, T, N, grad=True),
+        random_state(lstm, N, grad=True),
+        random_lengths(data, T, N),
+    )
     out, (h_n, c_n) = lstm(x, state, lengths=lengths)
     trace = lstm.trace(x, state, lengths=lengths)
     assert isinstance(trace.out, Tensor)
     assert_all_close((trace.out, *trace.state), (out, h_n, c_n))
     leaves = [x, *state, *lstm.parameters()]
-    assert_all_close(
-        gradients((trace.out, *trace.state), leaves), gradients((out, h_n, c_n), leaves), "gradients"
-    )
+    assert_all_close(gradients((trace.out, *trace.state), leaves), gradients((out, h_n, c_n), leaves), "gradients")
     with hs.backend("reference"):
         assert torch.equal(lstm(x, state, lengths=lengths)[0], trace.out), "on one path, to the last bit"
 
@@ -69,6 +71,7 @@ def test_the_record_satisfies_the_equations(options: dict[str, Any], T: int, N: 
             assert_close(trace.state[1][k, n], c)
         assert not any(values[~real].any() for values in v.values()), "zero past an end"
     top = [f"l{lstm.num_layers - 1}.h", f"l{lstm.num_layers - 1}r.h"][: 1 + lstm.bidirectional]
+    assert isinstance(trace.out, Tensor)
     assert torch.equal(torch.cat([trace[name] for name in top], dim=-1), trace.out)
 
 
@@ -149,11 +152,12 @@ def test_bad_options_fail(options: dict[str, Any], error: type[Exception], messa
 
 def test_bytes_are_told_first_and_refused_over_the_limit() -> None:
     lstm, x = hs.LSTM(4, 3, 2, bidirectional=True, proj_size=2, dtype=torch.float64), torch.randn(6, 5, 4).double()
-    for options in ({}, {"keep": ["l0.f", "l1r.h"]}, {"steps": slice(2)}, {"pre": True}):
-        told = lstm.trace_nbytes(6, 5, **options)  # type: ignore[arg-type]
-        assert told == lstm.trace(x, **options, limit=told).nbytes  # type: ignore[arg-type]
+    choices: list[dict[str, Any]] = [{}, {"keep": ["l0.f", "l1r.h"]}, {"steps": slice(2)}, {"pre": True}]
+    for options in choices:
+        told = lstm.trace_nbytes(6, 5, **options)
+        assert told == lstm.trace(x, **options, limit=told).nbytes
         with pytest.raises(TraceTooLargeError, match=rf"would take {told:,} bytes .* over the limit of {told - 1:,}"):
-            lstm.trace(x, **options, limit=told - 1)  # type: ignore[arg-type]
+            lstm.trace(x, **options, limit=told - 1)
     assert lstm.trace(x, limit=None).nbytes == lstm.trace_nbytes(6, 5)
 
 

@@ -10,7 +10,8 @@ from matplotlib.transforms import Bbox
 
 from hiddenstate.drawing import LONGEST, Picture, save_picture
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
-from hiddenstate.structure import Sizes, structure_of
+from hiddenstate.sizes import Sizes
+from hiddenstate.structure import structure_of
 from hiddenstate.unrolled import TIMES, WORD_SIZE
 from pictures import extents, overlaps, texts
 

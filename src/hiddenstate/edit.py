@@ -123,7 +123,7 @@ def patch(
     reads_row = row if source_row is None else source_row
     if source_row is None and source.batch == 1:
         reads_row = None
-    values, times = source.pick(place, t=freeze(reads_t, "t"), row=freeze(reads_row, "row"), unit=freeze(unit, "unit"))
+    values, times = source.pick(place, t=reads_t, row=reads_row, unit=unit)
     return _edit(place, "set", values, unit, times if t is None else t, row, scope)
 
 

@@ -104,8 +104,9 @@ class LSTM(nn.Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         for layer, reverse in self.sizes.tracks:
-            for name, shape in parameter_shapes(self.sizes, layer, reverse).items():
-                self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+            for stem, shape in parameter_shapes(self.sizes, layer).items():
+                parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(stem + names.suffix(layer, reverse), parameter)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -304,7 +305,7 @@ class LSTM(nn.Module):
 
     def _like(self) -> Tensor:
         """Return a weight, whose type and device everything else must have."""
-        return self._parameter(names.PARAMETERS[0] + names.suffix(0, reverse=False))
+        return self._parameter("weight_ih" + names.suffix(0, reverse=False))
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that what a parametrization computes is found where the parameter was.
@@ -315,11 +316,15 @@ class LSTM(nn.Module):
         return [self._weights_of(layer, reverse) for layer, reverse in self.sizes.tracks]
 
     def _weights_of(self, layer: int, reverse: bool) -> Weights:
-        there = parameter_shapes(self.sizes, layer, reverse)
-        full = [stem + names.suffix(layer, reverse) for stem in names.PARAMETERS]
-        ih, hh, *rest = (self._parameter(name) if name in there else None for name in full)
-        assert ih is not None and hh is not None  # noqa: PT018 (they always are there)
-        return Weights(ih, hh, *rest)
+        suffix = names.suffix(layer, reverse)
+        found = {stem: self._parameter(stem + suffix) for stem in parameter_shapes(self.sizes, layer)}
+        return Weights(
+            ih=found["weight_ih"],
+            hh=found["weight_hh"],
+            b_ih=found.get("bias_ih"),
+            b_hh=found.get("bias_hh"),
+            hr=found.get("weight_hr"),
+        )
 
     def _edits(self) -> list[Edit]:
         return [edit for lstm, edit in _holding.get() if lstm is self]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hiddenstate.equations import squash_of
 from hiddenstate.names import GATES, MEANINGS, PRE_ACTIVATIONS, track
 
 
@@ -43,10 +44,9 @@ class Moment(Mapping[str, float]):
         return f"{track(self.layer, self.reverse)}, step {self.t}{token}, unit {self.unit}, row {self.row}"
 
     def _gate_lines(self) -> list[str]:
-        squash = {gate: "tanh" if gate == "g" else "σ" for gate in GATES}
         pre = dict(zip(GATES, PRE_ACTIVATIONS, strict=True))
         return [
-            f"{gate} = {squash[gate]}({_n(self[pre[gate]])}) = {_n(self[gate])}   {MEANINGS[gate]}"
+            f"{gate} = {squash_of(gate)}({_n(self[pre[gate]])}) = {_n(self[gate])}   {MEANINGS[gate]}"
             if pre[gate] in self
             else f"{gate} = {_n(self[gate])}   {MEANINGS[gate]}"
             for gate in GATES

@@ -38,9 +38,6 @@ MEANINGS = {
     "h": "hidden state",
 }
 
-# Stems of torch's parameter names, in its order: with `suffix` they are weight_ih_l0, weight_ih_l0_reverse, ...
-PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-
 _PLACE = re.compile(r"l(?P<layer>\d+)(?P<reverse>r?)\.(?P<quantity>\w+)")
 
 

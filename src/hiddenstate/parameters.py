@@ -4,12 +4,16 @@ import math
 
 from torch import nn
 
-from hiddenstate.names import GATES, suffix
+from hiddenstate.names import GATES
 from hiddenstate.sizes import Sizes
 
 
-def parameter_shapes(sizes: Sizes, layer: int, reverse: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of one layer's and direction's parameters, in torch's order."""
+def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
+    """Stems and shapes of a layer's parameters, in torch's order; `names.suffix` completes the names.
+
+    >>> parameter_shapes(Sizes(4, 3, bias=False), 0)
+    {'weight_ih': (12, 4), 'weight_hh': (12, 3)}
+    """
     rows = len(GATES) * sizes.hidden_size
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, sizes.layer_input_size(layer)),
@@ -19,7 +23,7 @@ def parameter_shapes(sizes: Sizes, layer: int, reverse: bool) -> dict[str, tuple
         shapes.update(bias_ih=(rows,), bias_hh=(rows,))
     if sizes.proj_size:
         shapes.update(weight_hr=(sizes.proj_size, sizes.hidden_size))
-    return {stem + suffix(layer, reverse): shape for stem, shape in shapes.items()}
+    return shapes
 
 
 def draw(module: nn.Module, hidden_size: int) -> None:

@@ -50,8 +50,10 @@ def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: See) -> tuple[Tensor
     Returns:
         The new hidden state ``[N, P]`` and cell state ``[N, H]``.
     """
-    hg = linear(h, w.hh, w.b_hh)
-    pre = dict(zip(GATES, (xg + hg).chunk(4, dim=-1), strict=True))
+    z = xg + linear(h, w.hh, w.b_hh)
+    # Contiguous, since torch rounds the sigmoid of a strided tensor otherwise, and an edit that changes nothing (but
+    # the strides) must change nothing.
+    pre = {gate: part.contiguous() for gate, part in zip(GATES, z.chunk(len(GATES), dim=-1), strict=True)}
     i = see("i", torch.sigmoid(see("i_pre", pre["i"])))
     f = see("f", torch.sigmoid(see("f_pre", pre["f"])))
     g = see("g", torch.tanh(see("g_pre", pre["g"])))

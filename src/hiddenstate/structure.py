@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from hiddenstate.equations import equation_of, equations_of
 from hiddenstate.errors import NameUnknownError
-from hiddenstate.names import GATES, PARAMETERS, suffix, track
+from hiddenstate.names import GATES, suffix, track
+from hiddenstate.parameters import parameter_shapes
 from hiddenstate.sizes import Sizes
 from hiddenstate.structure_view import html_of, table_of, text_of
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-__all__ = ["Sizes", "Structure", "Weight", "structure_of"]
+# Stem of a stacked parameter's name to the name, but for the gate's letter, of a gate's part of it.
+_SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "b_h"}
 
 
 @dataclass(frozen=True)
@@ -162,15 +164,13 @@ def structure_of(sizes: Sizes) -> Structure:
 
 def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:
     """Yield the weights of one layer and direction: W_i*, W_h*, b_i*, b_h*, W_hr."""
-    end, H, P = suffix(layer, reverse), sizes.hidden_size, sizes.output_size
-    shapes: dict[str, tuple[int, ...]] = {"W_i": (H, sizes.layer_input_size(layer)), "W_h": (H, P)}
-    if sizes.bias:
-        shapes |= {"b_i": (H,), "b_h": (H,)}
-    stems = dict(zip(("W_i", "W_h", "b_i", "b_h", "W_hr"), PARAMETERS, strict=True))
-    for prefix, shape in shapes.items():
+    for stem, (rows, *columns) in parameter_shapes(sizes, layer).items():
+        parameter = stem + suffix(layer, reverse)
+        if stem not in _SHORT:
+            shape, equation = (rows, *columns), equations_of(sizes)[-1]
+            yield Weight("W_hr", layer, reverse, None, parameter, 0, rows, shape, equation)
+            continue
+        H = rows // len(GATES)
         for k, gate in enumerate(GATES):
-            equation, parameter = equation_of(gate, sizes.bias), stems[prefix] + end
-            yield Weight(prefix + gate, layer, reverse, gate, parameter, k * H, (k + 1) * H, shape, equation)
-    if sizes.proj_size:
-        equation, parameter = equations_of(sizes)[-1], stems["W_hr"] + end
-        yield Weight("W_hr", layer, reverse, None, parameter, 0, P, (P, H), equation)
+            name, equation = _SHORT[stem] + gate, equation_of(gate, sizes.bias)
+            yield Weight(name, layer, reverse, gate, parameter, k * H, (k + 1) * H, (H, *columns), equation)

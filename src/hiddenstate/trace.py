@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.indexing import FrozenIndex, resolve
+from hiddenstate.indexing import Index, freeze, resolve
 from hiddenstate.moment import Moment
 from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
 
@@ -102,18 +102,20 @@ class Trace:
         return self.length if self.lengths is None else int(self.lengths[row])
 
     def pick(
-        self, name: str, *, t: FrozenIndex = None, row: FrozenIndex = None, unit: FrozenIndex = None
+        self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Values of one place as ``[steps, rows, units]``, whatever the layout, with their time steps.
 
         Raises:
             NameUnknownError: the place was not recorded.
             IndexRangeError: a step, row or unit does not exist, or the step was not recorded.
+            ArgumentTypeError, ArgumentError: an index of a wrong type, or one that names a position twice.
         """
         values = self._recorded(name)
-        times = self.steps if t is None else tuple(resolve(t, self.length, "t"))
+        times = self.steps if t is None else tuple(resolve(freeze(t, "t"), self.length, "t"))
         at_step = [self._position(k) for k in times]
-        rows, units = resolve(row, values.shape[1], "row"), resolve(unit, values.shape[2], "unit")
+        rows = resolve(freeze(row, "row"), values.shape[1], "row")
+        units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
         return values[at_step][:, rows][:, :, units], times
 
     def at(self, t: int, unit: int, *, layer: int = 0, reverse: bool = False, row: int = 0) -> Moment:

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli.structure import structure
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.lstm import LSTM
-from hiddenstate.structure import Sizes, structure_of
+from hiddenstate.sizes import Sizes
+from hiddenstate.structure import structure_of
 
 SMALL = ("--input-size", "4", "--hidden-size", "3")
 

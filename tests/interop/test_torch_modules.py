@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given
-from support import layer_options, random_input
 from torch import nn
 from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from support import layer_options, random_input
 
 
 @given(layer_options())

@@ -90,7 +90,9 @@ def read(
         raise ArgumentError("--json and --csv are two forms of the same output; choose one")
     words_by_sentence = _split(read_text(sys.stdin.buffer) if text == "-" else text)
     if plot is not None and len(words_by_sentence) > 1:
-        raise ArgumentError(f"--plot draws one sentence, and the text has {len(words_by_sentence)}; read them one by one")
+        raise ArgumentError(
+            f"--plot draws one sentence, and the text has {len(words_by_sentence)}; read them one by one"
+        )
     tagger = load(model or shipped())
     view = _view(tagger, layer, direction, unit)
     readings = [tagger.read(words) for words in words_by_sentence]
@@ -181,10 +183,11 @@ def _flat(sentence: int, step: int, word: Word) -> dict[str, Any]:
     """One line of CSV: nested values spread over columns."""
     row = _row(word)
     gates, changed, values = row.pop("gates"), row.pop("changed"), row.pop("values", {})
-    flat = {"sentence": sentence, "step": step, **row}
+    flat: dict[str, Any] = {"sentence": sentence, "step": step, **row}
     flat |= {f"mean_{'abs_' if gate == 'g' else ''}{gate}": value for gate, value in gates.items()}
     flat["changed"] = " ".join(str(change["unit"]) for change in changed)
-    return flat | values
+    flat |= values
+    return flat
 
 
 def _print(described: Sequence[Sequence[Word]], view: View, tagger: Tagger) -> None:
