@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,21 @@ def test_patch_of_a_partial_trace_covers_what_was_recorded(lstm: hs.LSTM, x: Ten
         hs.patch("l0.f", source=source)
     with pytest.raises(IndexRangeError, match="step 4 was not recorded; recorded are 1-2"):
         hs.patch("l0.c", source=source, t=4)
+
+
+def test_patch_never_copies_padding(lstm: hs.LSTM, x: Tensor) -> None:
+    source = lstm.trace(x, lengths=[2, 5])
+    with pytest.raises(IndexRangeError, match="nothing to copy at step 2 of its row 0, which has 2 steps"):
+        hs.patch("l0.c", source=source)
+    with lstm.edit(hs.patch("l0.c", source=source, t=slice(2)), hs.patch("l0.c", source=source, row=1)):
+        assert torch.equal(lstm.trace(x)["l0.c"][:, 1], source["l0.c"][:, 1])
+
+
+def test_nothing_chosen_is_nothing_changed(lstm: hs.LSTM, x: Tensor) -> None:
+    with hs.backend("reference"):
+        want = lstm(x)[0]
+        with lstm.edit(hs.zero("l0.f", unit=[]), hs.zero("l0.f", row=slice(0, 0)), hs.zero("l0.c", t=[])):
+            assert torch.equal(lstm(x)[0], want)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -327,6 +342,10 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.zero("l0.f", unit=[0, 0]), ArgumentError, "names a position twice"),
     (lambda: hs.zero("l0.f", unit=[0, -3]), ArgumentError, "names a position twice"),
     (lambda: hs.zero("l0.f", scope="both"), ArgumentError, "unknown scope 'both'"),  # type: ignore[arg-type]
+    (lambda: replace(hs.zero("l0.f"), scope="wirte"), ArgumentError, "unknown scope 'wirte'"),  # type: ignore[arg-type]
+    (lambda: hs.Edit("l0.f", "zap", 0.0), ArgumentError, "unknown kind 'zap'"),  # type: ignore[arg-type]
+    (lambda: [hs.zero("l0.f")], ArgumentTypeError, r"got list; write edit\(\*edits\)"),
+    (lambda: hs.zero("l00.f"), NameUnknownError, "unknown place 'l00.f'"),
     (lambda: hs.set("l0.f", to="1"), ArgumentTypeError, "must be a number or a tensor, got str"),  # type: ignore[arg-type]
     (lambda: hs.set("l0.f", to=torch.tensor(1j)), ArgumentTypeError, "must be real"),
     (lambda: hs.set("l0.f", to=torch.zeros(4)), ArgumentError, r"shape \[4\], which does not broadcast .* \[5, 2, 3\]"),

@@ -208,7 +208,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"hidden_size": True}, ArgumentTypeError, "hidden_size should be of type int, got: bool"),
     ({"num_layers": 0}, ArgumentError, "num_layers must be greater than zero"),
     ({"num_layers": 1.5}, ArgumentTypeError, "num_layers should be of type int"),
-    ({"bias": 1}, ArgumentTypeError, "bias should be of type bool"),
+    ({"bias": 2}, ArgumentTypeError, "bias should be of type bool, got: int 2"),
     ({"batch_first": None}, ArgumentTypeError, "batch_first should be of type bool"),
     ({"bidirectional": "yes"}, ArgumentTypeError, "bidirectional should be of type bool"),
     ({"dropout": 1.5}, ArgumentError, r"dropout should be a number in range \[0, 1\].*got 1.5"),

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 
 
 def test_text() -> None:
@@ -67,6 +68,22 @@ def test_an_edited_value_is_said_to_be() -> None:
     assert "edited" not in str(trace.at(2, 1)) + str(trace.at(1, 0))
 
 
+def test_an_edited_gate_is_said_to_be() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 4)
+    with lstm.edit(hs.zero("l0.f", t=1)):
+        moment = lstm.trace(x, pre=True).at(1, 1)
+    line = str(moment).splitlines()[2]
+    assert line.startswith(f"  f = σ({moment['f_pre']:.4f}) = ")
+    assert line.endswith("forget gate   (edited: the run holds 0.0000)")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_rounding_is_no_edit(dtype: torch.dtype) -> None:
+    lstm = hs.LSTM(4, 8, dtype=dtype)
+    trace = lstm.trace(torch.randn(20, 4, dtype=dtype), pre=True)
+    assert not any("edited" in str(trace.at(t, unit)) for t in range(20) for unit in range(8))
+
+
 def test_after_a_readout_edit_c_prev_is_what_was_handed_on() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(3, 4)
     plain = lstm.trace(x)
@@ -90,6 +107,8 @@ def test_what_was_not_kept_is_absent() -> None:
     assert set(only) == {"c"}
     assert str(only).splitlines()[1] == f"  c = {only['c']:.4f}"
     assert "c_prev" not in lstm.trace(x, steps=[2]).at(2, 0)
+    pre = lstm.trace(x, keep=["l0.i_pre"]).at(0, 0)
+    assert str(pre).splitlines()[1].startswith(f"  i = σ({pre['i_pre']:.4f}) = ")
     hidden = lstm.trace(x, keep=["l0.h"]).at(0, 0)
     assert str(hidden).splitlines()[1:] == [f"  h = {hidden['h']:.4f}"]
 
@@ -107,14 +126,16 @@ def test_of_a_trace_with_a_gradient() -> None:
         ({"t": 2, "unit": 0, "row": 1}, IndexRangeError, "t=2 is out of range: there are 2"),
         ({"t": 0, "unit": 3}, IndexRangeError, "unit=3 is out of range"),
         ({"t": 0, "unit": 0, "row": 2}, IndexRangeError, "row=2 is out of range"),
+        ({"t": [0, 1], "unit": 0}, ArgumentTypeError, r"t must be one int, got \[0, 1\]"),
+        ({"t": 0, "unit": None}, ArgumentTypeError, "unit must be one int, got None"),
         ({"t": 0, "unit": 0, "layer": 1}, NameUnknownError, "no place 'l1.c'"),
         ({"t": 0, "unit": 0, "reverse": True}, NameUnknownError, "no place 'l0r.c'"),
     ],
 )
-def test_bad_arguments_fail(arguments: dict[str, int], error: type[Exception], message: str) -> None:
+def test_bad_arguments_fail(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(3, 2, 4), lengths=[3, 2])
     with pytest.raises(error, match=message):
-        trace.at(**arguments)  # type: ignore[arg-type]
+        trace.at(**arguments)
 
 
 def test_of_an_unrecorded_step_fails() -> None:

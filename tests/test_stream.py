@@ -48,6 +48,14 @@ def test_a_single_stream_takes_vectors() -> None:
     assert stream.step(x[:1]).shape == (1, 3)
 
 
+def test_chunks_are_laid_out_as_the_lstms_input() -> None:
+    lstm, x = hs.LSTM(4, 3, batch_first=True), torch.randn(2, 5, 4)
+    stream = lstm.stream(batch=2)
+    assert_close(torch.cat([stream.feed(x[:, :3]), stream.feed(x[:, 3:])], dim=1), lstm(x)[0].detach())
+    with pytest.raises(RankError, match=r"a chunk must be \[N, T, C\]"):
+        stream.feed(x[0])
+
+
 def test_reset_of_some_rows_and_of_all() -> None:
     lstm, x = hs.LSTM(4, 3, 2), torch.randn(4, 3, 4)
     stream = lstm.stream(batch=3)
@@ -146,6 +154,13 @@ def test_edits_without_an_end_fail() -> None:
     with lstm.edit(hs.zero("l0.c", t=-1)), pytest.raises(IndexRangeError, match="a stream has none"):
         stream.feed(x)
     with lstm.edit(hs.zero("l0.c", t=slice(-2, None))), pytest.raises(IndexRangeError, match="a stream has none"):
+        stream.feed(x)
+    with lstm.edit(hs.zero("l0.c", t=slice(None, None, -1))), pytest.raises(IndexRangeError, match="a stream has none"):
+        stream.feed(x)
+    with (
+        lstm.edit(hs.set("l0.c", to=torch.zeros(5, 1, 1), t=[3, 4])),
+        pytest.raises(ArgumentError, match=r"= \[2, 1, 3\]"),
+    ):
         stream.feed(x)
     with lstm.edit(hs.set("l0.c", to=torch.zeros(2, 1, 1))):
         stream.feed(x[:2])

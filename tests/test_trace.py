@@ -138,6 +138,8 @@ def test_keep_and_steps() -> None:
         ({"keep": ["l0.q"]}, NameUnknownError, "unknown place 'l0.q'"),
         ({"keep": "l0.f"}, ArgumentTypeError, "keep must be a list of places"),
         ({"keep": []}, ArgumentError, "nothing to record: 0 places"),
+        ({"keep": 3}, ArgumentTypeError, "keep must be a list of places such as 'l0.f', got int"),
+        ({"tokens": "ab"}, ArgumentTypeError, "tokens must be a list of words, got the string 'ab'"),
         ({"steps": slice(6, None)}, ArgumentError, r"at 0 of 6 steps"),
         ({"steps": 6}, IndexRangeError, "steps=6 is out of range: there are 6"),
         ({"steps": 1.5}, ArgumentTypeError, "steps= must be an int, a slice, a sequence of ints or None, got 1.5"),
@@ -207,6 +209,34 @@ def test_dropout_in_training_is_the_plain_calls() -> None:
     want = lstm(x)[0]
     torch.manual_seed(1)
     assert_close(lstm.trace(x).out, want)  # type: ignore[arg-type]
+
+
+def test_keeps_copies_of_what_the_caller_gave() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    reset, lengths = torch.zeros(5, 2, dtype=torch.bool), torch.tensor([5, 4])
+    reset[2] = True
+    state = torch.randn(1, 2, 3), torch.randn(1, 2, 3)
+    trace = lstm.trace(x, state, reset=reset, lengths=lengths)
+    before = [str(trace.at(t, 1, row=1)) for t in range(4)]
+    for buffer in (reset, lengths, *state):
+        buffer.zero_()
+    assert [str(trace.at(t, 1, row=1)) for t in range(4)] == before
+
+
+def test_of_an_empty_batch() -> None:
+    trace = hs.LSTM(4, 3).trace(torch.zeros(5, 0, 4))
+    assert trace["l0.f"].shape == (5, 0, 3)
+    assert len(trace.to_dataframe()) == 0
+    assert trace.to_xarray().sizes["batch"] == 0
+
+
+def test_bytes_of_a_readout_edit_are_told() -> None:
+    lstm, x = hs.LSTM(4, 3, 2), torch.randn(5, 2, 4)
+    with lstm.edit(hs.zero("l0.c", scope="readout"), hs.zero("l1.c", scope="readout")):
+        assert lstm.trace_nbytes(5, 2) == lstm.trace(x).nbytes
+        part = lstm.trace(x, keep=["l0.f"])
+        assert lstm.trace_nbytes(5, 2, keep=["l0.f"]) == part.nbytes
+        assert set(part.carried) == {"l0"}
 
 
 def test_matches_a_loop_of_torchs_cells() -> None:

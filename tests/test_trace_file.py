@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
+from hiddenstate.files import write_tensors
 
 
 def same(a: hs.Trace, b: hs.Trace) -> bool:
@@ -87,3 +88,19 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         lstm.trace(torch.ones(2, 4)).save(file)
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_file_that_lacks_parts_fails(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "t", "hiddenstate.trace/1", {"out": torch.zeros(1)}, {"trace": "{}"})
+    with pytest.raises(FileFormatError, match="is damaged: it lacks parts of a trace"):
+        hs.Trace.load(tmp_path / "t")
+    write_tensors(tmp_path / "t", "hiddenstate.stream/1", {"h": torch.zeros(1, 1, 3)}, {"t": "1"})
+    with pytest.raises(FileFormatError, match="is damaged: it lacks parts of a stream's state"):
+        hs.LSTM(4, 3).stream().load(tmp_path / "t")
+
+
+def test_no_folder_to_write_to_fails(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="cannot write .*there is no folder"):
+        hs.LSTM(4, 3).trace(torch.zeros(2, 4)).save(tmp_path / "absent" / "t")
+    with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
+        hs.Trace.load(tmp_path)

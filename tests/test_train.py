@@ -22,9 +22,9 @@ CONFIG = TaggerConfig(
     char_hidden_size=12,
     hidden_size=16,
     dropout=0.2,
-    epochs=12,
+    epochs=8,
     batch_words=60,
-    learning_rate=0.02,
+    learning_rate=0.03,
     warmup_steps=10,
 )
 SHORT = replace(CONFIG, epochs=2)

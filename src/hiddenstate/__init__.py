@@ -7,7 +7,8 @@
 from importlib.metadata import version as _version
 
 from hiddenstate.cell import LSTMCell
-from hiddenstate.edit import Edit, add, patch, scale, set, zero  # noqa: A004 (hs.set reads as what it does)
+from hiddenstate.edit import Edit, add, patch, scale, zero
+from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.lstm import LSTM, from_torch
 from hiddenstate.moment import Moment
@@ -35,7 +36,7 @@ __all__ = [
     "from_torch",
     "patch",
     "scale",
-    "set",
+    # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
     "zero",
 ]

@@ -66,27 +66,49 @@ def _bind(edit: Edit, sizes: Sizes, N: int, span: Span) -> BoundEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, N, "row")
     times = _resolve_times(edit.t, span)
-    value = torch.as_tensor(edit.value)
+    value = (
+        edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value, dtype=torch.float64, device="cpu")
+    )
     value = value.reshape((1,) * (3 - value.dim()) + value.shape)
-    _check_block(edit, value, (None if span.open_end else len(times), len(rows), len(units)))
+    open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
+    _check_block(edit, value, (None if open_end else len(times), len(rows), len(units)))
     position = {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
     if len(value) > 1 and max(position.values(), default=0) >= len(value):
         raise ArgumentError(
             f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
             f"{max(position) + span.start}; choose the steps with t= that the values are for"
         )
-    return BoundEdit(place, edit, value, position, torch.tensor(rows).reshape(-1, 1), torch.tensor(units))
+    return BoundEdit(place, edit, value, position, _indices(rows)[:, None], _indices(units))
+
+
+def _indices(chosen: list[int]) -> Tensor:
+    # On CPU whatever the default device is: such indices serve tensors on any.
+    return torch.tensor(chosen, dtype=torch.int64, device="cpu")
 
 
 def _resolve_times(t: FrozenIndex, span: Span) -> list[int]:
     if not span.open_end:
         return resolve(t, span.stop, "t")
-    ends = (t.start, t.stop) if isinstance(t, slice) else (t,) if isinstance(t, int) else t or ()
-    if any(k is not None and k < 0 for k in ends):
-        raise IndexRangeError(f"t={t} counts from the end, and a stream has none; count steps from its start")
-    if isinstance(t, slice) or t is None:
-        return resolve(t, span.stop, "t")
-    return [t] if isinstance(t, int) else list(t)  # steps that lie ahead are waited for
+    if t is None:
+        return list(range(span.stop))
+    if isinstance(t, slice):
+        return _resolve_slice(t, span)
+    chosen = [t] if isinstance(t, int) else list(t)  # steps that lie ahead are waited for
+    if min(chosen, default=0) < 0:
+        raise _no_end(t)
+    return chosen
+
+
+def _resolve_slice(t: slice, span: Span) -> list[int]:
+    start, step = t.start or 0, 1 if t.step is None else t.step
+    stop = max(start, span.stop) if t.stop is None else t.stop
+    if start < 0 or stop < 0 or step < 0:
+        raise _no_end(t)
+    return list(range(start, stop, step))
+
+
+def _no_end(t: FrozenIndex) -> IndexRangeError:
+    return IndexRangeError(f"t={t} counts from the end, and a stream has none; count steps from its start")
 
 
 def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) -> None:
@@ -94,8 +116,9 @@ def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) 
         have in (1, want) or want is None for have, want in zip(value.shape, block, strict=True)
     )
     if not fits:
+        given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
         shown = ", ".join("any" if n is None else str(n) for n in block)
         raise ArgumentError(
-            f"the value of the edit of {edit.place!r} has shape {list(torch.as_tensor(edit.value).shape)}, which does "
+            f"the value of the edit of {edit.place!r} has shape {given}, which does "
             f"not broadcast against the chosen [steps, rows, units] = [{shown}]"
         )

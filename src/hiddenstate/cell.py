@@ -5,14 +5,14 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate import reference
-from hiddenstate.checks import check_pair, check_tensor
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
-from hiddenstate.inputs import State
+from hiddenstate.checks import State, check_pair, check_tensor
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.interop.torch_modules import CELL_OPTIONS, rebuild
 from hiddenstate.names import GATES
 from hiddenstate.parameters import draw
 from hiddenstate.reference import Weights
 from hiddenstate.scan import uses_reference
+from hiddenstate.sizes import flag, whole
 
 
 class LSTMCell(nn.Module):
@@ -48,14 +48,13 @@ class LSTMCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if isinstance(size, bool) or not isinstance(size, int):
-                raise ArgumentTypeError(f"{name} should be of type int, got: {type(size).__name__}")
             if size < 0:
                 raise ArgumentError(f"{name} must not be negative, got {size}")
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.bias = bias
+        self.bias = flag("bias", bias)
         rows = len(GATES) * hidden_size
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
@@ -111,10 +110,14 @@ class LSTMCell(nn.Module):
         for k, value in enumerate((h, c)):
             if value.dim() not in (1, 2):
                 raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
+            if value.shape[-1] != self.hidden_size:
+                raise ShapeError(
+                    f"hidden{k} has inconsistent hidden_size: got {value.shape[-1]}, expected {self.hidden_size}"
+                )
             if value.shape != want:
                 raise ShapeError(
-                    f"hx[{k}] has shape {list(value.shape)}, expected {list(want)}: hidden_size units for each row of "
-                    "the input"
+                    f"Input batch size {list(given.shape[:-1])} doesn't match hidden{k} batch size "
+                    f"{list(value.shape[:-1])}: hx[{k}] must be {list(want)}"
                 )
         return h, c
 

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentTypeError, DeviceError, DtypeError
 
+State = tuple[Tensor, Tensor]  # hidden state and cell state
+
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     """Return the value, or refuse it when it is no tensor of the type and on the device of ``like``, a weight.
@@ -14,7 +16,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
-    if value.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
+    if value.dtype != like.dtype and not _autocasts(like.device.type):
         raise DtypeError(
             f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype}), "
             f"or the LSTM with .to({value.dtype})"
@@ -25,6 +27,10 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
             f"{like.device}; move one of them with .to(...)"
         )
     return value
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:

@@ -5,13 +5,14 @@ value. Nothing here runs anything: `hiddenstate.LSTM.edit` opens a block in whic
 applies them.
 """
 
+import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.indexing import FrozenIndex, Index, freeze
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.indexing import FrozenIndex, Index, freeze, resolve
 
 if TYPE_CHECKING:
     from hiddenstate.trace import Trace
@@ -33,6 +34,13 @@ class Edit:
         row: which rows of the batch (all when None).
         scope: ``"write"``: the change goes on through time. ``"readout"``: only this step's output (and what lies
             above it) is made with it, and the state that the step hands on is the one without it.
+
+    A negative ``t`` counts from the end of the whole input, also where a row ends earlier; past a row's end an edit
+    does nothing. Tensors are held, not copied, so that gradients reach them.
+
+    Raises:
+        ArgumentError: unknown kind or scope.
+        ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
     """
 
     place: str
@@ -43,6 +51,18 @@ class Edit:
     row: FrozenIndex = None
     scope: Scope = "write"
 
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ArgumentError(f"unknown kind {self.kind!r}: expected one of {' '.join(get_args(Kind))}")
+        if self.scope not in get_args(Scope):
+            raise ArgumentError(
+                f"unknown scope {self.scope!r}: expected 'write' (propagates) or 'readout' (this output only)"
+            )
+        # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
+        object.__setattr__(self, "value", _value(self.value))
+        for name in ("unit", "t", "row"):
+            object.__setattr__(self, name, freeze(getattr(self, name), name))
+
 
 def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write") -> Edit:
     """Set the place to zero.
@@ -50,7 +70,7 @@ def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, 
     >>> zero("l0.f", unit=3, t=[1, 2])
     Edit(place='l0.f', kind='set', value=0.0, unit=3, t=(1, 2), row=None, scope='write')
     """
-    return _edit(place, "set", 0.0, unit, t, row, scope)
+    return Edit(place, "set", 0.0, **_indices(unit, t, row), scope=scope)
 
 
 def set(  # noqa: A001 (hs.set reads as what it does)
@@ -63,7 +83,7 @@ def set(  # noqa: A001 (hs.set reads as what it does)
     scope: Scope = "write",
 ) -> Edit:
     """Set the place to a value: a number, or a tensor that broadcasts against ``[steps, rows, units]``."""
-    return _edit(place, "set", to, unit, t, row, scope)
+    return Edit(place, "set", to, **_indices(unit, t, row), scope=scope)
 
 
 def scale(
@@ -76,7 +96,7 @@ def scale(
     scope: Scope = "write",
 ) -> Edit:
     """Multiply the place by a number or a tensor."""
-    return _edit(place, "scale", by, unit, t, row, scope)
+    return Edit(place, "scale", by, **_indices(unit, t, row), scope=scope)
 
 
 def add(
@@ -89,7 +109,7 @@ def add(
     scope: Scope = "write",
 ) -> Edit:
     """Add a number or a tensor to the place."""
-    return _edit(place, "add", value, unit, t, row, scope)
+    return Edit(place, "add", value, **_indices(unit, t, row), scope=scope)
 
 
 def patch(
@@ -116,7 +136,7 @@ def patch(
         scope: as for `Edit`.
 
     Raises:
-        IndexRangeError: the source has no such step, row or unit, or did not record the step.
+        IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
         NameUnknownError: the source did not record the place.
     """
     reads_t = t if source_t is None else source_t
@@ -124,14 +144,22 @@ def patch(
     if source_row is None and source.batch == 1:
         reads_row = None
     values, times = source.pick(place, t=reads_t, row=reads_row, unit=unit)
-    return _edit(place, "set", values, unit, times if t is None else t, row, scope)
+    _refuse_padding(source, times, reads_row)
+    return Edit(place, "set", values, **_indices(unit, times if t is None else t, row), scope=scope)
 
 
-def _edit(place: str, kind: Kind, value: float | Tensor, unit: Index, t: Index, row: Index, scope: Scope) -> Edit:
-    if scope not in ("write", "readout"):
-        raise ArgumentError(f"unknown scope {scope!r}: expected 'write' (propagates) or 'readout' (this output only)")
-    indices = {"unit": freeze(unit, "unit"), "t": freeze(t, "t"), "row": freeze(row, "row")}
-    return Edit(place, kind, _value(value), **indices, scope=scope)
+def _refuse_padding(source: "Trace", times: tuple[int, ...], rows: Index) -> None:
+    for row in resolve(freeze(rows, "source_row"), source.batch, "source_row"):
+        beyond = [t for t in times if t >= source.row_length(row)]
+        if beyond:
+            raise IndexRangeError(
+                f"the source has nothing to copy at step {beyond[0]} of its row {row}, which has "
+                f"{source.row_length(row)} steps: choose steps and rows with t= and row= (or source_t=, source_row=)"
+            )
+
+
+def _indices(unit: Index, t: Index, row: Index) -> dict[str, Any]:
+    return {"unit": freeze(unit, "unit"), "t": freeze(t, "t"), "row": freeze(row, "row")}
 
 
 def _value(value: float | Tensor) -> float | Tensor:
@@ -139,6 +167,6 @@ def _value(value: float | Tensor) -> float | Tensor:
         if value.is_complex():
             raise ArgumentTypeError(f"an edit's value must be real, got a tensor of {value.dtype}")
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"an edit's value must be a number or a tensor, got {type(value).__name__}")
     return float(value)

@@ -15,6 +15,8 @@ from hiddenstate.errors import FileFormatError
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     handle, beside = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
     os.close(handle)
     try:
@@ -32,8 +34,10 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
 
     Raises:
         FileFormatError: it is no safetensors file, or of another kind or version.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:

@@ -26,6 +26,8 @@ def trace_to_dataframe(trace: Trace) -> "pandas.DataFrame":
         for layer, reverse in tracks(trace.num_layers, trace.bidirectional)
         if (frame := _track_frame(pandas, trace, row, layer, reverse)) is not None
     ]
+    if not frames:
+        return pandas.DataFrame()
     table: pandas.DataFrame = pandas.concat(frames, ignore_index=True)
     return table
 
@@ -56,7 +58,8 @@ def trace_to_xarray(trace: Trace) -> "xarray.Dataset":
         raise MissingDependencyError("to_xarray needs xarray: pip install 'hiddenstate[frames]'") from error
     kept = _places(trace)
     shape = (trace.num_layers, 1 + trace.bidirectional, len(trace.steps), trace.batch)
-    ended = np.array([[t >= trace.row_length(n) for n in range(trace.batch)] for t in trace.steps])
+    ends = np.array([trace.row_length(n) for n in range(trace.batch)], dtype=np.int64)
+    ended = np.array(trace.steps)[:, None] >= ends
     dims = ("layer", "direction", "time", "batch")
     variables: dict[str, Any] = {}
     for quantity in QUANTITIES + PRE_ACTIVATIONS:

@@ -65,3 +65,20 @@ def resolve(index: FrozenIndex, size: int, name: str) -> list[int]:
     if len(set(chosen)) < len(chosen):
         raise ArgumentError(f"{name}={list(chosen)} names a position twice; name each one once")
     return chosen
+
+
+def resolve_one(index: object, size: int, name: str) -> int:
+    """One position out of ``range(size)``.
+
+    Raises:
+        IndexRangeError: it is out of range.
+        ArgumentTypeError: it is not one int.
+
+    >>> resolve_one(-1, 5, "t")
+    4
+    """
+    try:
+        one = _whole(index)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be one int, got {index!r}") from None
+    return resolve(one, size, name)[0]

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.checks import check_pair, check_tensor
+from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
+from hiddenstate.layout import Layout, from_time_first, to_time_first
 from hiddenstate.sizes import Sizes
-from hiddenstate.trace import Layout
 
-State = tuple[Tensor, Tensor]
 Lengths = Tensor | Sequence[int] | int | None
 
 
@@ -34,8 +33,8 @@ class Inputs:
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Bring ``out [T, N, D*P]`` into the form of the input."""
         if self.packed is not None:
-            return _pack_like(out, self.packed)
-        return {"TN": lambda: out, "NT": lambda: out.transpose(0, 1), "T": lambda: out[:, 0]}[self.layout]()
+            return _pack_like(out, self.packed, self.lengths)
+        return from_time_first(out, self.layout)
 
     def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
         """Bring the final states into the form of the input."""
@@ -63,7 +62,7 @@ def take(
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
         check_tensor(input.data, "input", like)
         packed, (x, lengths) = input, pad_packed_sequence(input)
-        layout: Layout = "TN"
+        layout: Layout = "NT" if batch_first else "TN"
     else:
         given = check_tensor(input, "input", like)
         layout = _layout(given, batch_first)
@@ -71,21 +70,15 @@ def take(
     _check_input(x, sizes)
     T, N = x.shape[:2]
     h0, c0 = _initial_state(hx, layout, N, sizes, like, x.dtype)
-    reset_layout: Layout = "NT" if packed and batch_first else layout
     return Inputs(
         x=x,
         h0=h0,
         c0=c0,
         lengths=_take_lengths(lengths, T, N, x.device),
-        reset=_take_reset(reset, reset_layout, T, N, x),
+        reset=_take_reset(reset, layout, T, N, x),
         layout=layout,
         packed=packed,
     )
-
-
-def to_time_first(value: Tensor, layout: Layout) -> Tensor:
-    """Bring a tensor from a layout to ``[T, N, ...]``."""
-    return {"TN": lambda: value, "NT": lambda: value.transpose(0, 1), "T": lambda: value.unsqueeze(1)}[layout]()
 
 
 def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
@@ -138,25 +131,30 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     if lengths is None:
         return None
     try:
-        taken = torch.as_tensor(lengths)
+        taken = torch.as_tensor(lengths, device="cpu" if not isinstance(lengths, Tensor) else None)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentTypeError(f"lengths must be integers, one a row, got {lengths!r}") from error
+    if isinstance(lengths, (list, tuple)) and not lengths:
+        taken = taken.long()  # an empty list has no type of its own
     if taken.is_floating_point() or taken.is_complex() or taken.dtype is torch.bool:
         raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: count whole time steps")
+    taken = taken.to(device=device, dtype=torch.int64)
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
     if N and (int(taken.min()) < 0 or int(taken.max()) > T):
         raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {taken.tolist()}")
-    return taken.to(device=device, dtype=torch.int64)
+    return taken
 
 
 def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor) -> Tensor | None:
     if reset is None:
         return None
     if not isinstance(reset, Tensor) or reset.dtype is not torch.bool:
-        got = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
-        raise ArgumentTypeError(f"reset must be a bool tensor, got {got}: convert it with .bool()")
+        got, cure = type(reset).__name__, "torch.as_tensor(reset, dtype=torch.bool)"
+        if isinstance(reset, Tensor):
+            got, cure = str(reset.dtype), ".bool()"
+        raise ArgumentTypeError(f"reset must be a bool tensor, got {got}: convert it with {cure}")
     want = {"TN": (T, N), "NT": (N, T), "T": (T,)}[layout]
     if reset.shape != want:
         axes = {"TN": "[T, N]", "NT": "[N, T] (batch_first)", "T": "[T]"}[layout]
@@ -166,11 +164,11 @@ def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor)
     return to_time_first(reset, layout)
 
 
-def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
+def _pack_like(out: Tensor, packed: PackedSequence, lengths: Tensor | None) -> PackedSequence:
     """Pack ``[T, N, D*P]``, rows in the order of the batch, as the given sequence is packed."""
-    _, lengths = pad_packed_sequence(packed)
+    assert lengths is not None  # a packed sequence has them
     order = packed.sorted_indices
     sorted_out = out if order is None else out.index_select(1, order)
-    sorted_lengths = lengths if order is None else lengths[order.cpu()]
-    data = pack_padded_sequence(sorted_out, sorted_lengths).data
+    sorted_lengths = lengths if order is None else lengths[order]
+    data = pack_padded_sequence(sorted_out, sorted_lengths.cpu()).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)

@@ -1,9 +1,11 @@
 """The layer: `LSTM`, a drop-in for torch's with its inside open."""
 
+import numbers
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import overload
 
 import torch
@@ -13,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate import names
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
+from hiddenstate.checks import State
 from hiddenstate.edit import Edit
 from hiddenstate.errors import (
     ArgumentError,
@@ -20,15 +23,16 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
+from hiddenstate.held import Held, holding
 from hiddenstate.indexing import Index, freeze, resolve
-from hiddenstate.inputs import Inputs, Lengths, State, take
+from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.names import Place, parse_place
 from hiddenstate.observe import Wanted
 from hiddenstate.parameters import draw, parameter_shapes
 from hiddenstate.reference import Weights
-from hiddenstate.scan import Job, run
-from hiddenstate.sizes import Sizes
+from hiddenstate.scan import Job, Result, run
+from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
 from hiddenstate.trace import Trace
@@ -37,7 +41,9 @@ DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
 # the module, so nothing can be left behind in it, and other threads never see these.
-_holding: ContextVar[tuple[tuple["LSTM", Edit], ...]] = ContextVar("hiddenstate_edits", default=())
+_edits: Held["_Holding"] = ContextVar("hiddenstate_edits", default=())
+# What a running `LSTM.trace` asks of the forward that it calls.
+_requests: Held["_Request"] = ContextVar("hiddenstate_requests", default=())
 
 
 class LSTM(nn.Module):
@@ -93,21 +99,43 @@ class LSTM(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
-        if not isinstance(batch_first, bool):
-            raise ArgumentTypeError(f"batch_first should be of type bool, got: {type(batch_first).__name__}")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = _checked_dropout(dropout, num_layers)
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
+        self.batch_first = flag("batch_first", batch_first)
+        self.dropout = _checked_dropout(dropout, self.num_layers)
         for layer, reverse in self.sizes.tracks:
             for stem, shape in parameter_shapes(self.sizes, layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
         self.reset_parameters()
+
+    @property
+    def input_size(self) -> int:
+        """Features of the input, C."""
+        return self.sizes.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Units, H."""
+        return self.sizes.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """Layers, L."""
+        return self.sizes.num_layers
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are bias vectors."""
+        return self.sizes.bias
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer also reads the sequence in reverse."""
+        return self.sizes.bidirectional
+
+    @property
+    def proj_size(self) -> int:
+        """Size P of the projection of the hidden state, or 0."""
+        return self.sizes.proj_size
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
@@ -178,10 +206,16 @@ class LSTM(nn.Module):
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+            IndexRangeError: an edit that holds is for a step or row that this input does not have.
         """
-        inputs = self._take(input, hx, lengths, reset)
-        result = run(self._job(inputs))
-        return inputs.give_out(result.out), inputs.give_state(result.h_n, result.c_n)
+        weights = self._weights()
+        inputs = self._take(input, hx, lengths, reset, weights[0].ih)
+        request = self._request()
+        result = run(self._job(inputs, weights, self._answer(request, inputs, weights)))
+        out, state = inputs.give_out(result.out), inputs.give_state(result.h_n, result.c_n)
+        if request is not None:
+            request.trace = self._trace(request, inputs, result, out, state)
+        return out, state
 
     def trace(
         self,
@@ -218,43 +252,28 @@ class LSTM(nn.Module):
             NameUnknownError: ``keep`` names a place that this LSTM does not have.
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        inputs = self._take(input, hx, lengths, reset)
-        T, N = inputs.x.shape[:2]
-        wanted = self._wanted(T, keep, steps, pre)
-        _check_limit(self._nbytes(wanted, N), limit, wanted)
-        said = _tokens(tokens, T, N, inputs.lengths)
-        result = run(self._job(inputs, wanted))
-        return Trace(
-            out=inputs.give_out(result.out),
-            state=inputs.give_state(result.h_n, result.c_n),
-            initial=(inputs.h0, inputs.c0),
-            values={str(place): result.values[str(place)] for place in wanted.places},
-            carried=result.carried,
-            steps=tuple(wanted.steps),
-            length=T,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            layout=inputs.layout,
-            lengths=inputs.lengths,
-            reset=inputs.reset,
-            tokens=said,
-        )
+        request = _Request(self, keep, steps, pre, tokens, limit)
+        with holding(_requests, [request]):
+            # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
+            out, state = self(input, hx, lengths=lengths, reset=reset)
+        assert request.trace is not None
+        return replace(request.trace, out=out, state=state)
 
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False
     ) -> int:
         """Bytes that the record of a trace over ``T`` steps of ``N`` rows would take, told without running it.
 
-        A gradient's own memory is not in it, nor is ``out``.
+        A gradient's own memory is not in it, nor is ``out``. A readout edit that holds now is.
         """
-        return self._nbytes(self._wanted(T, keep, steps, pre), N)
+        return self._nbytes(self._wanted(T, keep, steps, pre), N, self._like().element_size())
 
-    @contextmanager
-    def edit(self, *edits: Edit) -> Iterator[None]:
+    def edit(self, *edits: Edit) -> AbstractContextManager[None]:
         """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
 
         They hold in the thread (or asyncio task) that opened the block, are applied in the order given, those of an
-        inner block after those of the outer, and are gone after it, also when an exception leaves it.
+        inner block after those of the outer, and are gone after it, also when an exception leaves it. What runs the
+        LSTM anew after the block, as activation checkpointing does, runs it without them.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`.
@@ -266,17 +285,14 @@ class LSTM(nn.Module):
         """
         for edit in edits:
             if not isinstance(edit, Edit):
+                hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
                 raise ArgumentTypeError(
                     "edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got "
-                    f"{type(edit).__name__}"
+                    f"{type(edit).__name__}{hint}"
                 )
             place = parse_place(edit.place, self.num_layers, self.bidirectional)
             resolve(edit.unit, self.sizes.units(place.quantity), "unit")
-        token = _holding.set(_holding.get() + tuple((self, edit) for edit in edits))
-        try:
-            yield
-        finally:
-            _holding.reset(token)
+        return holding(_edits, [_Holding(self, edit) for edit in edits])
 
     def stream(self, batch: int = 1) -> Stream:
         """Return a `Stream`: one time step at a time, for ``batch`` sequences side by side, with the state carried.
@@ -284,7 +300,7 @@ class LSTM(nn.Module):
         Raises:
             ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
         """
-        return Stream(self._advance, self.sizes, batch, self._like())
+        return Stream(self._advance, self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def structure(self) -> Structure:
         """Every weight by gate, layer and direction: shape, place in the stacked matrix, equation and count."""
@@ -326,36 +342,94 @@ class LSTM(nn.Module):
             hr=found.get("weight_hr"),
         )
 
-    def _edits(self) -> list[Edit]:
-        return [edit for lstm, edit in _holding.get() if lstm is self]
+    def _holding(self) -> list[Edit]:
+        return [held.edit for held in _edits.get() if held.lstm is self]
 
-    def _take(self, given: Tensor | PackedSequence, hx: State | None, lengths: Lengths, reset: Tensor | None) -> Inputs:
-        return take(given, hx, lengths, reset, sizes=self.sizes, batch_first=self.batch_first, like=self._like())
+    def _request(self) -> "_Request | None":
+        """What the trace that runs this call asks for; once, so that calls made inside it are plain again."""
+        asked = _requests.get()
+        if not asked or asked[-1].lstm is not self or asked[-1].taken:
+            return None
+        asked[-1].taken = True
+        return asked[-1]
 
-    def _job(self, inputs: Inputs, wanted: Wanted | None = None) -> Job:
+    def _take(
+        self,
+        given: Tensor | PackedSequence,
+        hx: State | None,
+        lengths: Lengths,
+        reset: Tensor | None,
+        like: Tensor,
+    ) -> Inputs:
+        return take(given, hx, lengths, reset, sizes=self.sizes, batch_first=self.batch_first, like=like)
+
+    def _job(self, inputs: Inputs, weights: Sequence[Weights], wanted: Wanted | None) -> Job:
         T, N = inputs.x.shape[:2]
         return Job(
             sizes=self.sizes,
-            weights=self._weights(),
+            weights=weights,
             x=inputs.x,
             h0=inputs.h0,
             c0=inputs.c0,
             dropout=self.dropout if self.training else 0.0,
             lengths=inputs.lengths,
             reset=inputs.reset,
-            edits=bind(self._edits(), self.sizes, N, Span(T)),
+            edits=bind(self._holding(), self.sizes, N, Span(T)),
             wanted=wanted,
+        )
+
+    def _answer(self, request: "_Request | None", inputs: Inputs, weights: Sequence[Weights]) -> Wanted | None:
+        """What to record, checked against this call; None when it is not traced."""
+        if request is None:
+            return None
+        T, N = inputs.x.shape[:2]
+        wanted = self._wanted(T, request.keep, request.steps, request.pre)
+        _check_limit(self._nbytes(wanted, N, weights[0].ih.element_size()), request.limit, wanted)
+        request.words = _tokens(request.tokens, T, N, inputs.lengths)
+        request.wanted = wanted
+        return wanted
+
+    def _trace(
+        self, request: "_Request", inputs: Inputs, result: Result, out: Tensor | PackedSequence, state: State
+    ) -> Trace:
+        assert request.wanted is not None
+        # Copies of what the caller gave: a buffer that is used again must not change the record.
+        given = (inputs.h0, inputs.c0, inputs.lengths, inputs.reset)
+        h0, c0, lengths, reset = (None if value is None else value.clone() for value in given)
+        assert h0 is not None
+        assert c0 is not None
+        return Trace(
+            out=out,
+            state=state,
+            initial=(h0, c0),
+            values={str(place): result.values[str(place)] for place in request.wanted.places},
+            carried=result.carried,
+            steps=tuple(request.wanted.steps),
+            length=len(inputs.x),
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            layout=inputs.layout,
+            lengths=lengths,
+            reset=reset,
+            tokens=request.words,
         )
 
     def _advance(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read a chunk of a stream whose first step is the stream's step ``start``."""
-        edits = bind(self._edits(), self.sizes, x.shape[1], Span(len(x), start, open_end=True))
+        if self._forward_pre_hooks or self._forward_hooks:
+            raise ArgumentError(
+                "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
+                "over: make pruning or weight norm permanent, or remove the hooks"
+            )
+        edits = bind(self._holding(), self.sizes, x.shape[1], Span(len(x), start, open_end=True))
         result = run(Job(self.sizes, self._weights(), x, *state, edits=edits))
         return result.out, (result.h_n, result.c_n)
 
     def _wanted(self, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
         if isinstance(keep, str):
             raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
+        if keep is not None and not isinstance(keep, Iterable):
+            raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
         layers, both = self.num_layers, self.bidirectional
         kept = names.places(layers, both) if keep is None else [parse_place(name, layers, both) for name in keep]
         if pre:
@@ -368,9 +442,37 @@ class LSTM(nn.Module):
             raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
         return Wanted(list(dict.fromkeys(kept)), sorted(times))
 
-    def _nbytes(self, wanted: Wanted, N: int) -> int:
+    def _nbytes(self, wanted: Wanted, N: int, itemsize: int) -> int:
         units = sum(self.sizes.units(place.quantity) for place in wanted.places)
-        return len(wanted.steps) * N * units * self._like().element_size()
+        # A readout edit makes what is shown differ from the cell state handed on, which is then recorded too.
+        shown = [edit.place for edit in self._holding() if edit.scope == "readout"]
+        readouts = {parse_place(place, self.num_layers, self.bidirectional)[:2] for place in shown}
+        tracks = readouts & {place[:2] for place in wanted.places}
+        return len(wanted.steps) * N * (units + len(tracks) * self.hidden_size) * itemsize
+
+
+@dataclass(frozen=True, eq=False)
+class _Holding:
+    """An edit that holds now, and the LSTM that it is for."""
+
+    lstm: LSTM
+    edit: Edit
+
+
+@dataclass(eq=False)
+class _Request:
+    """What a trace asks of the call that it makes, and what it is given back."""
+
+    lstm: LSTM
+    keep: Sequence[str] | None
+    steps: Index
+    pre: bool
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None
+    limit: int | None
+    taken: bool = False
+    wanted: Wanted | None = None
+    words: tuple[tuple[str, ...], ...] | None = None
+    trace: Trace | None = None
 
 
 @overload
@@ -396,7 +498,7 @@ def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
 
 
 def _checked_dropout(dropout: float, num_layers: int) -> float:
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+    if isinstance(dropout, bool) or not isinstance(dropout, numbers.Real) or not 0 <= dropout <= 1:
         raise ArgumentError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got "
             f"{dropout!r}"
@@ -424,6 +526,8 @@ def _tokens(
     """Words for each row; a row's list may end where the row does."""
     if tokens is None:
         return None
+    if isinstance(tokens, str):
+        raise ArgumentTypeError(f"tokens must be a list of words, got the string {tokens!r}: split it first")
     by_row = [tokens] if all(isinstance(word, str) for word in tokens) else list(tokens)
     if len(by_row) != N:
         raise ShapeError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hiddenstate.equations import squash_of
-from hiddenstate.names import GATES, MEANINGS, PRE_ACTIVATIONS, track
+from hiddenstate.names import GATES, MEANINGS, track
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Moment(Mapping[str, float]):
     token: str | None
     numbers: Mapping[str, float]
     eps: float  # relative rounding of the type that the run was computed in
+    tiny: float  # its smallest normal number: below it the rounding is absolute
 
     def __getitem__(self, name: str) -> float:
         return self.numbers[name]
@@ -44,13 +45,16 @@ class Moment(Mapping[str, float]):
         return f"{track(self.layer, self.reverse)}, step {self.t}{token}, unit {self.unit}, row {self.row}"
 
     def _gate_lines(self) -> list[str]:
-        pre = dict(zip(GATES, PRE_ACTIVATIONS, strict=True))
+        return [line for gate in GATES for line in self._gate_line(gate)]
+
+    def _gate_line(self, gate: str) -> list[str]:
+        pre = f"{gate}_pre"
+        if pre not in self:
+            return [f"{gate} = {_n(self[gate])}   {MEANINGS[gate]}"] if gate in self else []
+        value = math.tanh(self[pre]) if gate == "g" else 1 / (1 + math.exp(-max(self[pre], -700.0)))
         return [
-            f"{gate} = {squash_of(gate)}({_n(self[pre[gate]])}) = {_n(self[gate])}   {MEANINGS[gate]}"
-            if pre[gate] in self
-            else f"{gate} = {_n(self[gate])}   {MEANINGS[gate]}"
-            for gate in GATES
-            if gate in self
+            f"{gate} = {squash_of(gate)}({_n(self[pre])}) = {_n(value)}   {MEANINGS[gate]}"
+            + self._edited(gate, value, 1.0)
         ]
 
     def state_lines(self) -> list[str]:
@@ -78,7 +82,7 @@ class Moment(Mapping[str, float]):
     def _edited(self, name: str, computed: float, size: float) -> str:
         """Say so where the run holds another value than the equation gives: an edit put it there."""
         held = self.get(name, computed)
-        if not abs(held - computed) > 16 * self.eps * size:  # a NaN or an infinity is no sign of an edit
+        if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # a NaN or an infinity is no sign of it
             return ""
         return f"   (edited: the run holds {_n(held)})"
 

@@ -38,7 +38,7 @@ MEANINGS = {
     "h": "hidden state",
 }
 
-_PLACE = re.compile(r"l(?P<layer>\d+)(?P<reverse>r?)\.(?P<quantity>\w+)")
+_PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]*)(?P<reverse>r?)\.(?P<quantity>\w+)")
 
 
 class Place(NamedTuple):

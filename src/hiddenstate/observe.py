@@ -41,7 +41,7 @@ class Watch:
             value = _edited(name, value, writes, t)
             if not last:
                 self._record(name, value, t)
-            if name == "c" and t in self.steps and self._any_readout:
+            if name == "c" and t in self.steps and self.quantities and self._any_readout:
                 self.handed_on[t] = value
             return value
 

@@ -1,7 +1,7 @@
 """The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
 
-Two paths give the same numbers. A plain call (whole sequences, nothing recorded, nothing edited) goes to torch's own
-kernels where they have one. Everything else goes to `reference`.
+Two paths give the same numbers. A call in which nothing is recorded, edited or reset goes to torch's own kernels where
+they have one. Everything else goes to `reference`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,41 +12,44 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate import reference
 from hiddenstate.binding import BoundEdit
 from hiddenstate.errors import ArgumentError
+from hiddenstate.held import Held, holding
 from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, track
 from hiddenstate.observe import Wanted, watch
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
 Backend = Literal["auto", "reference"]
-_backend: ContextVar[Backend] = ContextVar("hiddenstate_backend", default="auto")
+_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
 
 
 @contextmanager
 def backend(name: Backend) -> Iterator[None]:
     """Choose, for a block, the path that computes: ``"auto"`` (the fastest that can) or ``"reference"``.
 
-    The choice holds in the thread (or asyncio task) that opens the block.
+    The choice holds in the thread (or asyncio task) that opens the block; of nested blocks the inner one rules.
 
     Raises:
         ArgumentError: unknown name.
     """
     if name not in ("auto", "reference"):
         raise ArgumentError(f"unknown backend {name!r}: expected 'auto' or 'reference'")
-    token = _backend.set(name)
-    try:
+    with holding(_backends, (name,)):
         yield
-    finally:
-        _backend.reset(token)
 
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    return _backend.get() == "reference"
+    if torch.compiler.is_compiling():  # what a context variable holds can't be compiled in
+        return False
+    chosen = _backends.get()
+    return bool(chosen) and chosen[-1] == "reference"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,24 +88,59 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
-    return _run_torch(job) if _torch_can(job) and not uses_reference() else _run_reference(job)
+    if uses_reference() or not _torch_can(job):
+        return _run_reference(job)
+    run_torch = _run_torch_packed if job.lengths is not None else _run_torch
+    if torch.compiler.is_compiling():  # what lies below torch.lstm on CPU can't be compiled with gradients
+        return torch.compiler.disable(run_torch)(job)  # type: ignore[no-any-return]
+    return run_torch(job)
 
 
 def _torch_can(job: Job) -> bool:
-    plain = job.lengths is None and job.reset is None and not job.edits and job.wanted is None
+    plain = job.reset is None and not job.edits and job.wanted is None
     # On CPU torch has no kernel for projections: it warns, and loops over the steps as the reference does.
-    return plain and not (job.sizes.proj_size and job.x.device.type == "cpu")
+    projected_on_cpu = job.sizes.proj_size and job.x.device.type == "cpu"
+    return plain and not projected_on_cpu and not _transformed() and _can_pack(job.lengths)
+
+
+def _can_pack(lengths: Tensor | None) -> bool:
+    """Whether every row has a step, which a packed sequence of torch's must."""
+    return lengths is None or (len(lengths) > 0 and int(lengths.min()) > 0)
+
+
+def _transformed() -> bool:
+    """Whether vmap, jvp or their kin, or forward-mode derivatives are at work, for which torch's kernels lack rules."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _run_torch(job: Job) -> Result:
-    flat = [w for weights in job.weights for w in weights if w is not None]
-    sizes = job.sizes
+    out, h_n, c_n = torch.lstm(job.x, (job.h0, job.c0), _flat(job), *_options(job), False)
+    return Result(out, h_n, c_n)
+
+
+def _run_torch_packed(job: Job) -> Result:
+    """Ragged rows as torch knows them: sorted and packed, and back."""
+    assert job.lengths is not None
+    packed = pack_padded_sequence(job.x, job.lengths.cpu(), enforce_sorted=False)
+    order, back = packed.sorted_indices, packed.unsorted_indices
+    assert order is not None
+    assert back is not None
+    state = job.h0.index_select(1, order), job.c0.index_select(1, order)
+    data, h_n, c_n = torch.lstm(packed.data, packed.batch_sizes, state, _flat(job), *_options(job))
+    out, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=len(job.x))
+    return Result(out, h_n.index_select(1, back), c_n.index_select(1, back))
+
+
+def _flat(job: Job) -> list[Tensor]:
+    return [w for weights in job.weights for w in weights if w is not None]
+
+
+def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
+    """What torch.lstm takes in this order: has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN keeps what its backward needs only when told that it trains, and gradients are as welcome in eval mode:
     # dropout, the other thing that this switches, is already zero there.
-    train = job.dropout > 0 or torch.is_grad_enabled()
-    options = (sizes.bias, sizes.num_layers, job.dropout, train, sizes.bidirectional, False)
-    out, h_n, c_n = torch.lstm(job.x, (job.h0, job.c0), flat, *options)
-    return Result(out, h_n, c_n)
+    train = job.dropout > 0 or (job.x.is_cuda and torch.is_grad_enabled())
+    return job.sizes.bias, job.sizes.num_layers, job.dropout, train, job.sizes.bidirectional
 
 
 def _run_reference(job: Job) -> Result:

@@ -1,6 +1,9 @@
 """The sizes of an LSTM, from which every shape, name and index follows."""
 
+import operator
 from dataclasses import dataclass
+
+import numpy as np
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.names import tracks
@@ -24,9 +27,9 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
-            _check_type(name, getattr(self, name), int)
-        for name in ("bias", "bidirectional"):
-            _check_type(name, getattr(self, name), bool)
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        object.__setattr__(self, "bias", flag("bias", self.bias))
+        object.__setattr__(self, "bidirectional", flag("bidirectional", self.bidirectional))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
                 raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
@@ -63,6 +66,26 @@ class Sizes:
         return self.input_size if layer == 0 else self.directions * self.output_size
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ArgumentTypeError(f"{name} should be of type {kind.__name__}, got: {type(value).__name__}")
+def whole(name: str, value: object) -> int:
+    """Return an int of any kind (NumPy's too) as Python's, or refuse it.
+
+    Raises:
+        ArgumentTypeError: it is no int.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
+
+
+def flag(name: str, value: object) -> bool:
+    """Return a truth value of any kind (NumPy's bool, 0 and 1 too) as Python's, or refuse it.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
+        return bool(value)
+    raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

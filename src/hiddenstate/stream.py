@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import check_pair, check_tensor
+from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -16,9 +16,9 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.files import read_tensors, write_tensors
+from hiddenstate.layout import Layout, from_time_first, to_time_first
 from hiddenstate.sizes import Sizes
 
-State = tuple[Tensor, Tensor]
 # (x [T, N, C], state, time step of x[0]) -> (out [T, N, P], new state)
 Advance = Callable[[Tensor, State, int], tuple[Tensor, State]]
 
@@ -37,7 +37,10 @@ class Stream:
     torch.Size([3])
     """
 
-    def __init__(self, advance: Advance, sizes: Sizes, batch: int, like: Tensor) -> None:
+    def __init__(
+        self, advance: Advance, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
+    ) -> None:
+        """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
         if batch < 1:
@@ -51,6 +54,7 @@ class Stream:
         self._sizes = sizes
         self._batch = batch
         self._like = like
+        self._layout = layout
         self.reset()
 
     @property
@@ -75,7 +79,7 @@ class Stream:
     @state.setter
     def state(self, value: State) -> None:
         h, c = (
-            check_tensor(part, name, self._like) for name, part in zip("hc", check_pair(value, "state"), strict=True)
+            check_tensor(part, name, self._like()) for name, part in zip("hc", check_pair(value, "state"), strict=True)
         )
         for name, part, want in zip("hc", (h, c), self._state_shapes(), strict=True):
             if part.shape != want:
@@ -93,43 +97,58 @@ class Stream:
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
         """
-        check_tensor(x, "x", self._like)
+        check_tensor(x, "x", self._like())
         if x.dim() == 1 and self._batch == 1:
-            return self.feed(x.view(1, 1, -1))[0, 0]
+            return self._feed(x.view(1, 1, -1))[0, 0]
         if x.dim() != 2:
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
             raise RankError(f"a step must be {allowed}, got {x.dim()}D of shape {list(x.shape)}; feed() takes chunks")
-        return self.feed(x.unsqueeze(0))[0]
+        return self._feed(x.unsqueeze(0))[0]
 
     def feed(self, chunk: Tensor) -> Tensor:
         """Read several time steps.
 
         Args:
-            chunk: ``[T, N, C]``, time first whatever the LSTM's ``batch_first``; T may be 0.
+            chunk: ``[T, N, C]``, or ``[N, T, C]`` when the LSTM is ``batch_first``; T may be 0.
 
         Returns:
-            The last layer's hidden state at each step, ``[T, N, P]``.
+            The last layer's hidden state at each step, ``[T, N, P]`` or ``[N, T, P]``.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
         """
-        check_tensor(chunk, "chunk", self._like)
+        check_tensor(chunk, "chunk", self._like())
         if chunk.dim() != 3:
-            raise RankError(f"a chunk must be [T, N, C], got {chunk.dim()}D of shape {list(chunk.shape)}")
-        T = chunk.shape[0]
-        want = (T, self._batch, self._sizes.input_size)
-        if chunk.shape != want:
+            form = "[N, T, C]" if self._layout == "NT" else "[T, N, C]"
+            raise RankError(f"a chunk must be {form}, got {chunk.dim()}D of shape {list(chunk.shape)}")
+        return from_time_first(self._feed(to_time_first(chunk, self._layout)), self._layout)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        """Read ``[T, N, C]``, give ``[T, N, P]``."""
+        want = (len(x), self._batch, self._sizes.input_size)
+        if x.shape != want:
             raise ShapeError(
-                f"got {list(chunk.shape[1:])} features a step, expected [N, C] = {list(want[1:])}: this stream was "
+                f"got {list(x.shape[1:])} features a step, expected [N, C] = {list(want[1:])}: this stream was "
                 f"made for batch={self._batch}"
             )
-        if T == 0:
-            return chunk.new_zeros(0, self._batch, self._sizes.output_size)
+        self._check_state()
+        if not len(x):
+            return x.new_zeros(0, self._batch, self._sizes.output_size)
         with torch.no_grad():
-            out, self._state = self._advance(chunk, self._state, self._t)
-        self._t += T
+            out, self._state = self._advance(x, self._state, self._t)
+        self._t += len(x)
         return out
+
+    def _check_state(self) -> None:
+        like, state = self._like(), self._state[0]
+        if (state.dtype, state.device) != (like.dtype, like.device):
+            raise DtypeError(
+                f"the LSTM went from {state.dtype} on {state.device} to {like.dtype} on {like.device} while this "
+                "stream ran: reset() the stream, or assign its state anew"
+            )
 
     def reset(self, mask: Tensor | None = None) -> None:
         """Zero the state: of all rows, or of those where the mask (bool ``[N]``) is True.
@@ -141,19 +160,19 @@ class Stream:
         """
         if mask is None:
             self._t = 0
-            h, c = (self._like.new_zeros(shape, requires_grad=False) for shape in self._state_shapes())
+            h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
             self._state = h, c
             return
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
             raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
         if mask.shape != (self._batch,):
             raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
-        begins = mask.to(self._like.device)[:, None]
+        begins = mask.to(self._like().device)[:, None]
         self._state = torch.where(begins, 0, self._state[0]), torch.where(begins, 0, self._state[1])
 
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""
-        other = Stream(self._advance, self._sizes, self._batch, self._like)
+        other = Stream(self._advance, self._sizes, self._batch, self._like, self._layout)
         other._state, other._t = self.state, self._t
         return other
 
@@ -168,11 +187,15 @@ class Stream:
             FileFormatError: the file is not a stream's state, or one of other sizes or another type.
         """
         tensors, metadata = read_tensors(path, KIND)
+        device = self._like().device
         try:
-            self.state = tensors["h"].to(self._like.device), tensors["c"].to(self._like.device)
+            t = int(metadata["t"])
+            self.state = tensors["h"].to(device), tensors["c"].to(device)
         except (ShapeError, DtypeError) as error:
             raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-        self._t = int(metadata["t"])
+        except (KeyError, ValueError) as error:
+            raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
+        self._t = t
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self._t})"

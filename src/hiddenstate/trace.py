@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.indexing import Index, freeze, resolve
+from hiddenstate.indexing import Index, freeze, resolve, resolve_one
+from hiddenstate.layout import Layout, from_time_first
 from hiddenstate.moment import Moment
 from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import pandas
     import xarray
     from matplotlib.figure import Figure
-
-Layout = Literal["TN", "NT", "T"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,8 +77,7 @@ class Trace:
         return sum(v.nbytes for v in (*self.values.values(), *self.carried.values()))
 
     def __getitem__(self, name: str) -> Tensor:
-        values = self._recorded(name)
-        return {"TN": values, "NT": values.transpose(0, 1), "T": values[:, 0]}[self.layout]
+        return from_time_first(self._recorded(name), self.layout)
 
     def __contains__(self, name: object) -> bool:
         return name in self.values
@@ -105,6 +103,8 @@ class Trace:
         self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Values of one place as ``[steps, rows, units]``, whatever the layout, with their time steps.
+
+        Negative steps count from the end of the whole input, also where a row ends earlier.
 
         Raises:
             NameUnknownError: the place was not recorded.
@@ -132,9 +132,9 @@ class Trace:
             IndexRangeError: no such step, unit or row, or the step was not recorded.
             NameUnknownError: no such layer or direction.
         """
-        (row,) = resolve(row, self.batch, "row")
-        (t,) = resolve(t, self.row_length(row), "t")
-        (unit,) = resolve(unit, self.initial[1].shape[2], "unit")
+        row = resolve_one(row, self.batch, "row")
+        t = resolve_one(t, self.row_length(row), "t")
+        unit = resolve_one(unit, self.initial[1].shape[2], "unit")
         names = {q: str(Place(layer, reverse, q)) for q in QUANTITIES + PRE_ACTIVATIONS}
         parse_place(names["c"], self.num_layers, self.bidirectional)
         if self.projected:  # h then has other units than the gates; what unit K puts out is o·tanh(c)
@@ -147,8 +147,10 @@ class Trace:
         if self.projected and {"o", "c"} <= values.keys():
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
-        eps = torch.finfo(self.initial[1].dtype).eps
-        return Moment(t, unit, layer, reverse, row, words[t] if words else None, values, eps)
+        types = [self.values[name].dtype for name in names.values() if name in self.values]
+        # The coarsest type that was computed in: under autocast the gates are coarser than the states.
+        rounding = max((torch.finfo(dtype) for dtype in [*types, self.initial[1].dtype]), key=lambda info: info.eps)
+        return Moment(t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny)
 
     @property
     def projected(self) -> bool:
@@ -231,7 +233,7 @@ class Trace:
             IndexRangeError: no such row.
         """
         place = parse_place(str(Place(layer, reverse, "c")), self.num_layers, self.bidirectional)
-        (row,) = resolve(row, self.batch, "row")
+        row = resolve_one(row, self.batch, "row")
         unknown = torch.full_like(self.initial[1][0, row], float("nan"))
         real = [t for t in self.steps if t < self.row_length(row)]
         found = [self._cell_before(place, t, row) for t in real]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from hiddenstate.errors import FileFormatError
 from hiddenstate.files import read_tensors, write_tensors
 from hiddenstate.trace import Trace
 
@@ -41,6 +42,13 @@ def save_trace(trace: Trace, path: str | Path) -> None:
 def load_trace(path: str | Path) -> Trace:
     """Read a trace that `save_trace` wrote."""
     tensors, metadata = read_tensors(path, KIND)
+    try:
+        return _trace(tensors, metadata)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is damaged: it lacks parts of a trace ({error!r})") from error
+
+
+def _trace(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Trace:
     plain: dict[str, Any] = json.loads(metadata["trace"])
     plain["steps"] = tuple(plain["steps"])
     if plain["tokens"] is not None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -26,6 +26,24 @@ def test_there_and_back(options: dict[str, Any]) -> None:
         assert a.data_ptr() != c.data_ptr()
     x = random_input(ours, 3, 2)
     assert torch.equal(back(x)[0], theirs(x)[0])
+
+
+class Changed(nn.LSTM):
+    def forward(self, *inputs: Any) -> Any:
+        return super().forward(*inputs)
+
+
+class Named(nn.LSTM):
+    """Nothing but another name."""
+
+
+def test_shared_parameters_and_plain_subclasses() -> None:
+    theirs = Named(4, 3)
+    theirs.bias_hh_l0 = theirs.bias_ih_l0
+    ours = hs.from_torch(theirs)
+    x = torch.randn(2, 1, 4)
+    assert torch.equal(ours(x)[0], theirs(x)[0])
+    assert hs.from_torch(nn.LSTM(4, 3, bidirectional=1)).bidirectional is True
 
 
 def test_cell_there_and_back() -> None:
@@ -50,5 +68,21 @@ def test_mode_grad_flags_and_random_state_are_kept() -> None:
 def test_other_modules_fail() -> None:
     with pytest.raises(ArgumentTypeError, match="from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got GRU"):
         hs.from_torch(nn.GRU(4, 3))  # type: ignore[call-overload]
+    pruned = prune.l1_unstructured(nn.LSTM(4, 3), "weight_hh_l0", amount=0.5)
+    hooked = nn.LSTM(4, 3)
+    hooked.register_forward_hook(lambda *_: None)
+    extended = nn.LSTM(4, 3)
+    extended.register_buffer("count", torch.zeros(1))
+    mixed = nn.LSTM(4, 3)
+    mixed.weight_hh_l0.data = mixed.weight_hh_l0.data.double()
+    for module, message in (
+        (pruned, "has hooks, which a copy would lose"),
+        (hooked, "has hooks, which a copy would lose"),
+        (extended, r"other parameters or buffers than its options say \(count\)"),
+        (mixed, "has parameters of several types"),
+        (Changed(4, 3), "has a forward of its own"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            hs.from_torch(module)
     with pytest.raises(ArgumentError, match="has parametrizations, which a copy would lose"):
         hs.from_torch(parametrizations.weight_norm(nn.LSTM(4, 3), "weight_hh_l0"))

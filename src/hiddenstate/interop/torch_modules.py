@@ -30,23 +30,43 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     Values are copied; which parameters require gradients is kept. Neither the random state nor the module is touched.
 
     Raises:
-        ArgumentError: the module has parametrizations (weight norm, say), which would be lost.
+        ArgumentError: the module has what a copy would lose: parametrizations, hooks, a forward of its own,
+            parameters or buffers of its own, parameters of several types.
     """
-    if parametrize.is_parametrized(module):
-        raise ArgumentError(
-            f"this {type(module).__name__} has parametrizations, which a copy would lose: remove them first with "
-            "torch.nn.utils.parametrize.remove_parametrizations"
-        )
-    first = next(module.parameters())
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    _refuse_what_is_lost(module, parameters)
+    first = next(iter(parameters.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the options have to be warned of was said when module was made
         made = as_type(
-            **{name: getattr(module, name) for name in options},
-            device=torch.device("meta"),
-            dtype=first.dtype,
+            **{name: getattr(module, name) for name in options}, device=torch.device("meta"), dtype=first.dtype
+        )
+    if set(made.state_dict()) != set(module.state_dict()):
+        others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
+        raise ArgumentError(
+            f"this {type(module).__name__} has other parameters or buffers than its options say ({', '.join(others)}): "
+            "make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or remove_weight_norm"
         )
     made.to_empty(device=first.device)
     made.load_state_dict(module.state_dict())
-    for ours, theirs in zip(made.parameters(), module.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(parameters[name].requires_grad)
     return made.train(module.training)
+
+
+def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter]) -> None:
+    kind = type(module).__name__
+    if parametrize.is_parametrized(module):
+        raise ArgumentError(
+            f"this {kind} has parametrizations, which a copy would lose: remove them first with "
+            "torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    hooks = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    if any(getattr(module, name) for name in hooks):
+        raise ArgumentError(f"this {kind} has hooks, which a copy would lose: remove them first")
+    known = next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
+    if vars(known)["forward"] is not getattr(type(module), "forward", None):
+        raise ArgumentError(f"this {kind} has a forward of its own, which a copy would lose")
+    dtypes = {parameter.dtype for parameter in parameters.values()}
+    if len(dtypes) > 1:
+        raise ArgumentError(f"this {kind} has parameters of several types ({', '.join(map(str, dtypes))}); choose one")
