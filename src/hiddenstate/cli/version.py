@@ -18,8 +18,8 @@ def version() -> None:
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
         "native module": f"{native} (CPU detection)" if native else "could not be loaded",
         "CPU": f"{engine.machine()} {' '.join(engine.cpu_features()) or '(features unknown)'}",
-        "engine": "plain calls: torch's kernels; traces, edits, lengths, resets, projections, streams: the reference "
-        "path (plain torch)",
+        "engine": "plain and ragged calls: torch's kernels; traces, edits, resets, streams: the reference path (plain "
+        "torch)",
     }
     for name, value in lines.items():
         typer.echo(f"{name:14} {value}")

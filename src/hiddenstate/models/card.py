@@ -1,0 +1,139 @@
+"""The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
+
+from dataclasses import dataclass, fields
+from pathlib import PurePath
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.accuracy import Accuracy
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.tagger import Tagger
+
+_COLUMNS = {
+    "upos": "universal part-of-speech tags (UPOS)",
+    "xpos": "language-specific part-of-speech tags (XPOS)",
+}
+
+_LIMITS = """\
+- Trained and measured on words split as the data splits them. Text split by another tokeniser, or with other
+  conventions, is tagged less well.
+- It knows the kinds of text that it was trained on; expect less elsewhere, and nothing useful in another language.
+- The probabilities are those of a softmax and were not calibrated. Label smoothing, if any was used, keeps even
+  sure ones below 1 by about its share.
+- Word vectors learn the associations of the training texts, unwanted ones included."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from, as its card tells it.
+
+    Attributes:
+        train: name of the training file, without its folder.
+        dev: the same of the dev file.
+        test: the same of the test file, None without one.
+        command: the command that trained it; empty if it was trained from Python.
+        about_data: what the data is: version, source, licence.
+        licence: under what terms the weights may be used.
+
+    Raises:
+        ArgumentError: a file is named with its folder.
+    """
+
+    train: str
+    dev: str
+    test: str | None = None
+    command: str = ""
+    about_data: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.train, self.dev, self.test):
+            # A card is published; the folders of the machine it was made on are nobody's business.
+            if name is not None and name != PurePath(name).name:
+                raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to: the epoch that was kept and the accuracies measured on it.
+
+    Attributes:
+        epoch: the epoch whose weights are in the folder.
+        epochs: how many were trained.
+        finished: False in a card written while training goes on, which stays if it is interrupted.
+        dev: accuracy on the dev data.
+        test: accuracy on the test data, None if not measured.
+    """
+
+    epoch: int
+    epochs: int
+    finished: bool
+    dev: Accuracy
+    test: Accuracy | None = None
+
+
+def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome) -> str:
+    """Write the card in Markdown; ``name`` is its heading."""
+    config = tagger.config
+    sections = {
+        "What it is": f"A tagger for {_COLUMNS[config.column]}: each word of a sentence to a probability for each "
+        f"of {len(tagger.tag_names)} tags ({' '.join(tagger.tag_names)}). Made with hiddenstate, which reads it "
+        "with `hiddenstate.models.folder.load`.",
+        "Architecture": _architecture(tagger),
+        "Data": _data(origin),
+        "Training": _training(config, origin, outcome),
+        "Accuracy": _accuracy(config, outcome),
+        "Licence": origin.licence or "Not stated by whoever trained it.",
+        "Limits": _LIMITS,
+    }
+    body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
+    return f"# {name}\n{body}"
+
+
+def _architecture(tagger: Tagger) -> str:
+    config, encoder = tagger.config, tagger.encoder
+    count = sum(parameter.numel() for parameter in tagger.parameters())
+    return f"""\
+- word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} lower-cased words seen at \
+least {config.word_minimum} times, and one for all others
+- spelling: {config.char_size} numbers for each of {len(encoder.chars.tokens):,} characters, through a \
+bidirectional LSTM of {config.char_hidden_size} units each way; its final states
+- sentence: bidirectional LSTM, {config.num_layers} layers of {config.hidden_size} units each way
+- a linear layer and softmax over the tags
+
+{count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
+
+
+def _data(origin: Origin) -> str:
+    files = [f"trained on `{origin.train}`", f"best epoch chosen on `{origin.dev}`"]
+    if origin.test:
+        files.append(f"tested on `{origin.test}`, which nothing was chosen on")
+    listed = "; ".join(files)
+    text = f"{listed[0].upper()}{listed[1:]}."
+    return f"{origin.about_data}\n\n{text}" if origin.about_data else text
+
+
+def _training(config: TaggerConfig, origin: Origin, outcome: Outcome) -> str:
+    state = "" if outcome.finished else " Training was still going on when this was written."
+    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
+    if origin.command:
+        text += f"\n\n```\n{origin.command}\n```"
+    settings = ", ".join(f"{field.name} {getattr(config, field.name)}" for field in fields(config))
+    return f"{text}\n\nSettings: {settings}."
+
+
+def _accuracy(config: TaggerConfig, outcome: Outcome) -> str:
+    rows = [f"| {name} | {_cells(a)} |" for name, a in (("dev", outcome.dev), ("test", outcome.test)) if a]
+    how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
+    return "\n".join([
+        f"Share of words with the tag that the data gives, measured with the weights {how}. Unknown words are those "
+        "whose form is not in the training data.",
+        "",
+        "| data | words | correct | unknown words | correct |",
+        "|---|---|---|---|---|",
+        *rows,
+    ])  # fmt: skip
+
+
+def _cells(accuracy: Accuracy) -> str:
+    unknown = f"{accuracy.unknown_words:,} | {100 * accuracy.unknown_share:.2f} %"
+    return f"{accuracy.words:,} | {100 * accuracy.share:.2f} % | {unknown if accuracy.unknown_words else '0 | '}"

@@ -1,0 +1,245 @@
+"""A model is a folder: ``config.json``, ``vocabulary.json``, ``weights.safetensors``, ``MODEL_CARD.md``.
+
+A folder is written beside its place under another name, forced to disk, and then renamed, so a reader finds the
+earlier model or the later one and never half of either.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.tagger import Tagger
+
+FORMAT = "hiddenstate-model"
+VERSION = 1
+
+CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
+    "config.json",
+    "vocabulary.json",
+    "weights.safetensors",
+    "MODEL_CARD.md",
+)
+_DTYPES = {"float16": torch.float16, "float32": torch.float32}
+
+M = TypeVar("M", bound="FolderModel")
+
+
+class FolderModel(Protocol):
+    """What a model class must have to be stored in a folder; `torch.nn.Module` gives the last three."""
+
+    kind: ClassVar[str]
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the config and the vocabulary, ready for JSON."""
+
+    @classmethod
+    def from_data(cls: type[M], config: Any, vocabulary: Any) -> M:
+        """Make a model with fresh weights, or raise FileFormatError."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the weights by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
+        """Take over weights by name."""
+
+    def eval(self) -> object:
+        """Switch dropout off."""
+
+
+def shipped() -> Path:
+    """Return the folder of the model that comes with the package: a tagger of English parts of speech."""
+    return Path(__file__).parent / "shipped" / "tagger-en"
+
+
+def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
+    """Write a model as a folder, replacing an earlier model there.
+
+    The weights are stored in the precision that the config's ``weights_dtype`` names (float32 without one).
+    Whatever goes wrong, an earlier model stays as it was; only if the process is killed between two renames does
+    it stay beside its place, under a name that `load` then tells.
+
+    Args:
+        model: the model.
+        folder: where to; parents are made.
+        card: Markdown for ``MODEL_CARD.md``.
+
+    Raises:
+        ArgumentError: something else than a model is there.
+        OSError: the folder cannot be written.
+    """
+    target = check_target(folder)
+    config, vocabulary = model.to_data()
+    head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
+    dtype = _DTYPES[config.get("weights_dtype", "float32")]
+    weights = {name: value.to(dtype).contiguous() for name, value in model.state_dict().items()}
+    with _beside(target) as partial:
+        partial.mkdir(parents=True)
+        _write(partial / CONFIG, _json(head, indent=2))
+        _write(partial / VOCABULARY, _json(vocabulary))
+        _write(partial / WEIGHTS, safetensors.torch.save(weights))
+        _write(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
+        _sync(partial)
+        _put(partial, target)
+        _sync(target.parent)
+
+
+def check_target(folder: str | os.PathLike[str]) -> Path:
+    """Return the full path of a folder that `save` may write: absent, empty, or a model and no more.
+
+    Raises:
+        ArgumentError: something else is there, which saving would delete.
+    """
+    target = Path(folder).resolve()
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise ArgumentError(f"{folder} is a file; give a folder to write the model to")
+    others = sorted(path.name for path in target.iterdir() if path.name not in FILES)
+    if others:
+        raise ArgumentError(f"{folder} holds {others[0]!r}, which is no part of a model; choose another folder")
+    if any(target.iterdir()):
+        _head(target, str(folder))
+    return target
+
+
+def load(folder: str | os.PathLike[str]) -> Tagger:
+    """Read a tagger from its folder, ready to use (dropout off, weights float32).
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+    """
+    return load_as(Tagger, folder)
+
+
+def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    """Read a model of this class from its folder; raises as `load` does."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileFormatError(f"no model at {folder}: there is no such folder{_earlier(path)}")
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise FileFormatError(f"no model at {folder}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+    head = _head(path, str(folder))
+    if head.get("kind") != kind.kind:
+        raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
+    vocabulary = _object(path / VOCABULARY)
+    try:
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
+            model = kind.from_data(head.get("config"), vocabulary)
+    except FileFormatError as error:
+        raise FileFormatError(f"{folder}: {error}") from error
+    model.load_state_dict(_weights(path / WEIGHTS, model.state_dict()))
+    model.eval()
+    return model
+
+
+def _head(path: Path, shown: str) -> dict[str, Any]:
+    """Return the object in config.json, of this format and no later version."""
+    if not (path / CONFIG).is_file():
+        raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
+    head = _object(path / CONFIG)
+    if head.get("format") != FORMAT:
+        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not say 'format': '{FORMAT}'")
+    version = head.get("version")
+    if type(version) is not int or version < 1:
+        raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
+    if version > VERSION:
+        raise FileFormatError(
+            f"{shown} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+        )
+    return head
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise FileFormatError(f"{path} is damaged: not JSON ({error}); get the model again") from error
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path} is damaged: expected an object, got {type(data).__name__}")
+    return data
+
+
+def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the stored weights, as precise as the expected ones, whose names and shapes they must have."""
+    try:
+        stored = safetensors.torch.load(path.read_bytes())
+    except SafetensorError as error:
+        raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
+    differing = sorted(set(stored) ^ set(expected))
+    if differing:
+        what = "missing" if differing[0] in expected else "not expected"
+        raise FileFormatError(f"{path} does not fit {CONFIG}: weight {differing[0]!r} is {what}")
+    for name, value in expected.items():
+        if stored[name].shape != value.shape:
+            got, wanted = list(stored[name].shape), list(value.shape)
+            raise FileFormatError(
+                f"{path} does not fit {CONFIG} and {VOCABULARY}: weight {name!r} has shape {got}, expected {wanted}"
+            )
+    return {name: value.to(expected[name].dtype) for name, value in stored.items()}
+
+
+def _earlier(path: Path) -> str:
+    """Say how to get back an earlier model that a killed `save` left beside its place."""
+    left = sorted(path.resolve().parent.glob(f".{path.resolve().name}.*.previous"))
+    return f", but {left[-1].name} beside it is the model before a save was killed: rename it" if left else ""
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted."""
+    path = _free_name(target, "partial")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _free_name(target: Path, purpose: str) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{purpose}")
+
+
+def _put(partial: Path, target: Path) -> None:
+    if not target.exists():
+        partial.rename(target)
+        return
+    # No call swaps two folders on every system, hence two renames, the first undone if the second fails.
+    previous = target.rename(_free_name(target, "previous"))
+    try:
+        partial.rename(target)
+    except BaseException:
+        previous.rename(target)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _json(data: dict[str, Any], indent: int | None = None) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=indent) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Force the folder's names to disk, where the system lets one open a folder."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,188 @@
+"""CoNLL-U in and out: ten columns a word, a blank line after each sentence.
+
+A `Sentence` keeps every line as it was read, so that writing changes nothing but the tags put in: comments,
+multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns come back character for character.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from conllu.exceptions import ParseException
+from conllu.parser import parse_id_value
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.text.source import Source, name_of, read_text
+
+COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+
+_TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The words of one sentence, and the lines that they were read from.
+
+    ``forms[k]``, ``upos[k]`` and ``xpos[k]`` belong to syntactic word k; a tag is None where the file has ``_``.
+    ``lines`` are the lines of the file without line ends, ``places[k]`` the index in ``lines`` of word k.
+    """
+
+    forms: tuple[str, ...]
+    upos: tuple[str | None, ...]
+    xpos: tuple[str | None, ...]
+    lines: tuple[str, ...]
+    places: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.forms)
+
+
+def read_conllu(source: Source) -> list[Sentence]:
+    """Read a CoNLL-U file, or an open stream, whole.
+
+    A byte-order mark, Windows line ends, and a missing blank line at the end are accepted. Only the columns ID,
+    FORM, UPOS and XPOS are interpreted; the others are kept and never checked.
+
+    Args:
+        source: a path, or an open stream of text or bytes.
+
+    Returns:
+        The sentences in the order of the file; an empty file is an empty list.
+
+    Raises:
+        FileFormatError: a line is not CoNLL-U or the file is not UTF-8; names the file and the line.
+        OSError: the file cannot be read.
+    """
+    return parse_conllu(read_text(source), name_of(source))
+
+
+def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
+    """Read CoNLL-U from a string as `read_conllu` does from a file; ``name`` is for its messages."""
+    return [_sentence(lines, first, name) for first, lines in _blocks(text)]
+
+
+def looks_like_conllu(text: str) -> bool:
+    r"""Tell whether the first line that is neither blank nor a comment starts as a CoNLL-U word does.
+
+    >>> looks_like_conllu("# a comment\n1\tHi\thi\tINTJ\tUH\t_\t0\troot\t_\t_\n"), looks_like_conllu("Hi there\n")
+    (True, False)
+    """
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
+    return _TOKEN_LINE.match(first) is not None
+
+
+def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
+    r"""Make a sentence of bare words, for text that was never CoNLL-U: every column but ID and FORM is ``_``.
+
+    Args:
+        words: the words; none may be empty or hold a tab or a line end.
+        comments: lines to put above, each with its ``#``.
+
+    Raises:
+        ArgumentError: a word cannot be a CoNLL-U column.
+
+    >>> from_words(["Hi", "!"]).lines
+    ('1\tHi\t_\t_\t_\t_\t_\t_\t_\t_', '2\t!\t_\t_\t_\t_\t_\t_\t_\t_')
+    """
+    for word in words:
+        if not word.strip() or any(mark in word for mark in "\t\n\r"):
+            raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or holds a tab or line end")
+    none = (None,) * len(words)
+    lines = ["\t".join([str(k), word, *"_" * 8]) for k, word in enumerate(words, 1)]
+    places = tuple(range(len(comments), len(comments) + len(words)))
+    return Sentence(tuple(words), none, none, (*comments, *lines), places)
+
+
+def with_tags(
+    sentence: Sentence,
+    tags: Sequence[str],
+    probabilities: Sequence[Mapping[str, float]] | None = None,
+    column: str = "upos",
+) -> Sentence:
+    """Return the sentence with these tags in its UPOS (or XPOS) column, everything else kept.
+
+    Args:
+        sentence: the sentence to tag.
+        tags: one tag a word.
+        probabilities: for each word tags with their probabilities, written into MISC as
+            ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced.
+        column: ``"upos"`` or ``"xpos"``.
+
+    Raises:
+        ArgumentError: there are not as many tags or probabilities as words.
+    """
+    extra = [None] * len(sentence) if probabilities is None else list(probabilities)
+    if not len(tags) == len(extra) == len(sentence):
+        raise ArgumentError(
+            f"a sentence of {len(sentence)} words needs as many tags and probabilities, "
+            f"got {len(tags)} and {len(extra)}"
+        )
+    lines = list(sentence.lines)
+    for place, tag, shares in zip(sentence.places, tags, extra, strict=True):
+        columns = lines[place].split("\t")
+        columns[COLUMNS.index(column.upper())] = tag
+        if shares is not None:
+            columns[-1] = _with_shares(columns[-1], f"{column.capitalize()}Prob=", shares)
+        lines[place] = "\t".join(columns)
+    tagged = replace(sentence, lines=tuple(lines))
+    return replace(tagged, xpos=tuple(tags)) if column == "xpos" else replace(tagged, upos=tuple(tags))
+
+
+def to_conllu(sentences: Iterable[Sentence]) -> str:
+    """Return the sentences as the text of a CoNLL-U file (a blank line after each)."""
+    return "".join("\n".join([*sentence.lines, "", ""]) for sentence in sentences)
+
+
+def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
+    kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
+    return "|".join([*kept, key + ",".join(f"{tag}:{share:.4f}" for tag, share in shares.items())])
+
+
+def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line, and the lines, of each sentence."""
+    lines: list[str] = []
+    # str.splitlines would also split at U+2028 and its like, which may stand inside a column.
+    for number, raw in enumerate([*text.split("\n"), ""], 1):
+        line = raw.rstrip("\r")
+        if line.strip():
+            lines.append(line)
+        elif lines:
+            yield number - len(lines), lines
+            lines = []
+
+
+def _sentence(lines: list[str], first: int, name: str) -> Sentence:
+    words: list[list[str]] = []
+    places: list[int] = []
+    for place, line in enumerate(lines):
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        try:
+            is_word = _check(columns, expected=len(words) + 1)
+        except ParseException as error:
+            raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
+        if is_word:
+            words.append(columns)
+            places.append(place)
+    tags = [[None if word[column] == "_" else word[column] for word in words] for column in (3, 4)]
+    return Sentence(tuple(w[1] for w in words), tuple(tags[0]), tuple(tags[1]), tuple(lines), tuple(places))
+
+
+def _check(columns: list[str], expected: int) -> bool:
+    """Tell whether the line is a word (not a range, not an empty node); ParseException if it is not CoNLL-U."""
+    if len(columns) != len(COLUMNS):
+        raise ParseException(
+            f"expected {len(COLUMNS)} columns ({' '.join(COLUMNS)}) with one tab between, got {len(columns)}"
+        )
+    for column, value in zip(COLUMNS, columns, strict=True):
+        if not value.strip():
+            raise ParseException(f"column {column} is empty; write _ for a value that is missing")
+    identifier = parse_id_value(columns[0])
+    if identifier is None:
+        raise ParseException("column ID is _; number words 1, 2, 3 ...")
+    if isinstance(identifier, int) and identifier != expected:
+        raise ParseException(
+            f"expected word ID {expected}, got {identifier}; number words 1, 2, 3 ... (a blank line ends a sentence)"
+        )
+    return isinstance(identifier, int)

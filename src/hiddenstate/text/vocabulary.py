@@ -1,0 +1,85 @@
+"""Tokens and their ids."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+
+PADDING = 0
+UNKNOWN = 1
+_SPECIAL = 2
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens numbered from 2; id 0 is padding and id 1 every token that is not here.
+
+    ``counts[k]`` is how often ``tokens[k]`` was seen when the vocabulary was built.
+
+    >>> vocabulary = Vocabulary.build("a rose is a rose".split(), minimum=2)
+    >>> vocabulary.tokens, vocabulary.ids(["rose", "is", "a"])
+    (('a', 'rose'), [3, 1, 2])
+    """
+
+    tokens: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.counts):
+            raise ArgumentError(f"{len(self.tokens)} tokens need as many counts, got {len(self.counts)}")
+        if len(set(self.tokens)) != len(self.tokens):
+            twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
+            raise ArgumentError(f"token {twice!r} occurs twice; every token needs one id")
+
+    @classmethod
+    def build(cls, tokens: Iterable[str], minimum: int = 1) -> "Vocabulary":
+        """Number the tokens seen at least ``minimum`` times, most frequent first, ties by code point.
+
+        Raises:
+            ArgumentError: ``minimum`` is below 1.
+        """
+        if minimum < 1:
+            raise ArgumentError(f"minimum count must be at least 1, got {minimum}")
+        counted = [(token, count) for token, count in Counter(tokens).items() if count >= minimum]
+        counted.sort(key=lambda pair: (-pair[1], pair[0]))
+        return cls(tuple(token for token, _ in counted), tuple(count for _, count in counted))
+
+    def __len__(self) -> int:
+        """How many ids there are, padding and unknown among them."""
+        return len(self.tokens) + _SPECIAL
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._numbers
+
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """Return the id of each token; `UNKNOWN` where it is not here."""
+        numbers = self._numbers
+        return [numbers.get(token, UNKNOWN) for token in tokens]
+
+    def to_data(self) -> dict[str, Any]:
+        """As data that `json.dump` takes, for `from_data`."""
+        return {"tokens": list(self.tokens), "counts": list(self.counts)}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "Vocabulary":
+        """Read what `to_data` wrote.
+
+        Raises:
+            FileFormatError: the data is not a vocabulary.
+        """
+        try:
+            tokens, counts = tuple(data["tokens"]), tuple(data["counts"])
+            if not all(isinstance(t, str) for t in tokens) or not all(type(c) is int for c in counts):
+                raise TypeError("tokens must be strings and counts integers")
+            return cls(tokens, counts)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise FileFormatError(
+                f"not a vocabulary: {error}; expected an object with lists 'tokens' and 'counts'"
+            ) from error
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {token: number for number, token in enumerate(self.tokens, _SPECIAL)}

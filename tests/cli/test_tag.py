@@ -1,0 +1,138 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from hiddenstate.cli.tag import tag
+from hiddenstate.errors import FileFormatError, HiddenStateError
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.folder import save
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.conllu import parse_conllu, read_conllu
+
+DATA = Path(__file__).parents[1] / "data"
+ODD = DATA / "odd.conllu"
+TEXT = "Anna sees the dog. It's old!"
+SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small"
+    save(Tagger.build(SMALL, read_conllu(DATA / "tiny-train.conllu")), path)
+    return path
+
+
+def run(*arguments: str | Path, given: str | bytes | None = None) -> Result:
+    app = typer.Typer()
+    app.command()(tag)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=given)
+
+
+def said(*arguments: str | Path, given: str | bytes | None = None) -> str:
+    result = run(*arguments, given=given)
+    assert result.exception is None, result.output
+    return result.stdout
+
+
+def test_conllu_keeps_everything_but_the_tags(model: Path) -> None:
+    before, after = read_conllu(ODD), parse_conllu(said(ODD, "--model", model))
+    assert [s.forms for s in before] == [s.forms for s in after]
+    for old, new in zip(before, after, strict=True):
+        assert None not in new.upos
+        rows = [(a.split("\t"), b.split("\t")) for a, b in zip(old.lines, new.lines, strict=True)]
+        assert all(a[:3] + a[4:] == b[:3] + b[4:] for a, b in rows)
+
+
+def test_conllu_with_probabilities(model: Path) -> None:
+    (sentence, _) = parse_conllu(said(ODD, "--model", model, "--top-k", "2"))
+    misc = [sentence.lines[place].split("\t")[9] for place in sentence.places]
+    assert all(entry.count("UposProb=") == 1 and entry.count(":") == 2 for entry in misc)
+    assert [entry.split("UposProb=")[1].split(":")[0] for entry in misc] == list(sentence.upos)
+
+
+def test_a_model_of_xpos_fills_xpos(tmp_path: Path) -> None:
+    config = TaggerConfig(column="xpos", word_size=4, hidden_size=4)
+    save(Tagger.build(config, read_conllu(DATA / "tiny-train.conllu")), tmp_path / "model")
+    after, before = parse_conllu(said(ODD, "--model", tmp_path / "model")), read_conllu(ODD)
+    assert after[0].upos == before[0].upos
+    assert None not in after[0].xpos
+
+
+def test_text_from_standard_input(model: Path) -> None:
+    lines = said("-", "--model", model, given=TEXT).splitlines()
+    first, second = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert [line.split()[0] for line in first] == ["Anna", "sees", "the", "dog", "."]
+    assert [line.split()[0] for line in second] == ["It", "'s", "old", "!"]
+    assert all(len(line.split()) == 1 + 2 * 3 for line in first + second)
+    assert len({len(line) for line in first}) == 1
+
+
+def test_jsonl(model: Path) -> None:
+    first, second = (
+        json.loads(line) for line in said("-", "--model", model, "--format", "jsonl", given=TEXT).splitlines()
+    )
+    assert (first["words"], len(second["tags"])) == (["Anna", "sees", "the", "dog", "."], 4)
+    for word, best in zip(first["probabilities"], first["tags"], strict=True):
+        assert next(iter(word)) == best
+        assert sum(word.values()) == pytest.approx(1, abs=1e-4)
+    short = json.loads(said("-", "--model", model, "--format", "jsonl", "--top-k", "1", given="Anna"))
+    assert [len(word) for word in short["probabilities"]] == [1]
+
+
+def test_text_to_conllu(model: Path) -> None:
+    first, second = parse_conllu(said("-", "--model", model, "--format", "conllu", given=TEXT))
+    assert first.lines[0] == "# text = Anna sees the dog."
+    assert (second.forms, None in second.upos) == (("It", "'s", "old", "!"), False)
+
+
+def test_input_overrides_what_it_looks_like(model: Path) -> None:
+    text = said(ODD, "--model", model, "--input", "text", "--format", "jsonl")
+    assert json.loads(text.splitlines()[0])["words"][0] == "#"
+    result = run("-", "--model", model, "--input", "conllu", given=TEXT)
+    assert isinstance(result.exception, FileFormatError)
+    assert "line 1: expected 10 columns" in str(result.exception)
+
+
+@pytest.mark.parametrize("given", ["", "\n \n", "\ufeff"])
+@pytest.mark.parametrize("output", ["conllu", "jsonl", "table"])
+def test_nothing_in_nothing_out(model: Path, given: str, output: str) -> None:
+    assert said("-", "--model", model, "--format", output, given=given) == ""
+
+
+def test_out(model: Path, tmp_path: Path) -> None:
+    wanted = said(ODD, "--model", model)
+    assert said(ODD, "--model", model, "--out", tmp_path / "out.conllu") == ""
+    assert (tmp_path / "out.conllu").read_bytes() == wanted.encode()
+
+
+def test_wide_words_stay_aligned(model: Path) -> None:
+    lines = said("-", "--model", model, given="東京 is big").splitlines()
+    assert lines[0].index(lines[0].split()[1]) == lines[1].index(lines[1].split()[1]) - 2
+
+
+def test_fails(model: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "latin1.txt"
+    bad.write_bytes("naïve".encode("latin-1"))
+    for arguments, kind, message in [
+        ((bad, "--model", model), FileFormatError, r"latin1.txt: not UTF-8"),
+        ((tmp_path / "none.txt", "--model", model), FileNotFoundError, "none.txt"),
+        ((ODD, "--model", tmp_path / "no-model"), HiddenStateError, "no such folder"),
+    ]:
+        result = run(*arguments)
+        assert isinstance(result.exception, kind)
+        assert message in str(result.exception)
+        assert result.stdout == ""
+
+
+def test_bad_conllu_from_standard_input(model: Path) -> None:
+    result = run("-", "--model", model, given="1\tcut short\n")
+    assert isinstance(result.exception, FileFormatError)
+    assert "line 1: expected 10 columns" in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["--top-k", "0"], ["--format", "xml"]])
+def test_usage_fails(model: Path, arguments: list[str]) -> None:
+    assert run(ODD, "--model", model, *arguments).exit_code == 2
