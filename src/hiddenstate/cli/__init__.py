@@ -31,8 +31,8 @@ def main() -> None:
     """Run the command line; what a user can mend is said in one line, without a traceback."""
     try:
         app()
-    except (HiddenStateError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        sys.exit(f"hiddenstate: {error}")
     except BrokenPipeError:  # the reader of our output has gone, as `head` does: no failure of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (HiddenStateError, OSError) as error:
+        sys.exit(f"hiddenstate: {error}")
