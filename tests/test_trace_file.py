@@ -44,13 +44,14 @@ def test_round_trip(batch_first: bool, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["trace.safetensors"], "nothing is left beside it"
 
 
-def test_a_packed_output_comes_back_padded(tmp_path: Path) -> None:
-    lstm = hs.LSTM(4, 3)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_packed_output_comes_back_padded(batch_first: bool, tmp_path: Path) -> None:
+    lstm = hs.LSTM(4, 3, batch_first=batch_first)
     trace = lstm.trace(pack_sequence([torch.randn(2, 4), torch.randn(3, 4)], enforce_sorted=False))
     trace.save(tmp_path / "t")
     loaded = hs.Trace.load(tmp_path / "t")
     assert same(loaded, trace)
-    assert torch.equal(loaded.out, pad_packed_sequence(trace.out)[0])  # type: ignore[arg-type]
+    assert torch.equal(loaded.out, pad_packed_sequence(trace.out, batch_first)[0])  # type: ignore[arg-type]
 
 
 def test_a_loaded_trace_can_be_patched_from(tmp_path: Path) -> None:

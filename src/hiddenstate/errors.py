@@ -1,7 +1,7 @@
 """Every error of this library.
 
-Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation, so that code
-written against torch keeps working. A message says what was got, what was expected, and what to do.
+Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (where torch checks for
+it at all), so that code written against torch keeps working. A message says what was got, what was expected, and what to do.
 """
 
 

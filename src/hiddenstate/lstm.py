@@ -55,8 +55,8 @@ class LSTM(nn.Module):
         f = σ(W_if·x + b_if + W_hf·h + b_hf)      forget gate: what is kept
         g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)   cell candidate: what would be written
         o = σ(W_io·x + b_io + W_ho·h + b_ho)      output gate: what is shown
-        c = f ⊙ c + i ⊙ g                         cell state, the long-term memory
-        h = o ⊙ tanh(c)                           hidden state, the short-term memory and the output
+        c = f ∘ c + i ∘ g                         cell state, the long-term memory
+        h = o ∘ tanh(c)                           hidden state, the short-term memory and the output
 
     Arguments, parameters, initial values and numbers are those of `torch.nn.LSTM`, and ``state_dict`` goes both ways.
 
@@ -271,7 +271,7 @@ class LSTM(nn.Module):
     def edit(self, *edits: Edit) -> AbstractContextManager[None]:
         """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
 
-        They hold in the thread (or asyncio task) that opened the block, are applied in the order given, those of an
+        They hold in the thread (or asyncio task, and those it starts meanwhile) that opened the block, are applied in the order given, those of an
         inner block after those of the outer, and are gone after it, also when an exception leaves it. What runs the
         LSTM anew after the block, as activation checkpointing does, runs it without them.
 

@@ -17,7 +17,7 @@ class StepSummary:
     Attributes:
         t: time step.
         word: its token, or None.
-        gates: mean over the units of i, f and o (0 closed, 1 open) and of |g| (0 nothing to write, 1 a full swing).
+        gates: mean over the units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 nothing to write, 1 a full swing).
         c_norm: Euclidean norm of the cell state.
         h_norm: Euclidean norm of the hidden state.
         changed: the units whose cell state changed most in this step, most first, each with its change.

@@ -193,7 +193,7 @@ class Trace:
 
     @staticmethod
     def load(path: str | Path) -> "Trace":
-        """Read a trace that `save` wrote; a packed output comes back padded, time first.
+        """Read a trace that `save` wrote; a packed output comes back padded.
 
         Raises:
             FileFormatError: the file is not a trace, or of a later version of the format.

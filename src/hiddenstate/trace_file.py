@@ -17,7 +17,9 @@ _PLAIN = ("steps", "length", "num_layers", "bidirectional", "layout", "tokens")
 
 def save_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace to a safetensors file."""
-    out = pad_packed_sequence(trace.out)[0] if isinstance(trace.out, PackedSequence) else trace.out
+    out = trace.out
+    if isinstance(out, PackedSequence):
+        out, _ = pad_packed_sequence(out, batch_first=trace.layout == "NT")
     tensors: dict[str, Tensor | None] = {
         "out": out,
         "h_n": trace.state[0],

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_a_mistake_is_said_in_one_line_without_a_traceback() -> None:
 
 
 def test_a_reader_that_leaves_is_no_crash() -> None:
-    command = f"{sys.executable} -m hiddenstate read '{TEXT}' --json | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m hiddenstate read '{TEXT}' --json | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert result.stdout == "{\n"
     assert result.stderr == ""

@@ -1,0 +1,103 @@
+"""Settings of the documentation, and the two things that it needs beside Sphinx: drawings, and no strangers.
+
+``{drawing}`` shows code and the picture that it draws. Nothing that a page loads may come from another host, and the
+build fails where something does.
+"""
+
+import os
+import re
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from hiddenstate.errors import MissingDependencyError
+
+project = "hiddenstate"
+author = "The hiddenstate authors"
+version = release = version_of("hiddenstate")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+
+default_role = "py:obj"  # docstrings write `Trace`: a link where there is such a thing
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = f"hiddenstate {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_copyright = False
+html_copy_source = False
+html_show_sourcelink = False
+
+# A script, picture, frame, font or style sheet of another host.
+_STRANGER = re.compile(
+    r"""<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>
+      | url\(\s*["']?(?:https?:)?//[^)]*\)
+      | @import\s+["'](?:https?:)?//[^"']*""",
+    re.VERBOSE,
+)
+
+
+class Drawing(SphinxDirective):
+    """Code that binds a matplotlib figure to ``figure``, and what it draws; the argument describes the picture."""
+
+    has_content = True
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[Any]:
+        """Show the code and, where matplotlib is installed, the picture."""
+        code = "\n".join(self.content)
+        shown = f"```python\n{code}\n```\n"
+        folder = Path(self.env.app.doctreedir) / "drawings"
+        path = folder / f"{self.env.docname}-{self.lineno}.svg"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _draw(code, path)
+        except MissingDependencyError as error:
+            logging.getLogger(__name__).info("no drawing: %s", error)
+            return self.parse_text_to_nodes(shown)
+        uri = Path(os.path.relpath(path, self.env.srcdir)).as_posix()
+        return self.parse_text_to_nodes(f"{shown}\n![{self.arguments[0]}](/{uri})\n")
+
+
+def _draw(code: str, path: Path) -> None:
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)  # our own pages
+    namespace["figure"].savefig(path, metadata={"Date": None})
+
+
+def _keep_bars(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Bars in a docstring are absolute values, |g|, and not reST's substitutions."""
+    lines[:] = [re.sub(r"\|(\w+)\|", r"\|\1\|", line) for line in lines]
+
+
+def _refuse_strangers(app: Sphinx, error: Exception | None) -> None:
+    """Fail the build if a page loads anything from elsewhere."""
+    if error is not None:
+        return
+    for path in sorted(Path(app.outdir).rglob("*")):
+        if path.suffix in (".html", ".css"):
+            found = _STRANGER.search(path.read_text(encoding="utf-8"))
+            if found:
+                raise ExtensionError(f"{path.relative_to(app.outdir)} loads something from elsewhere: {found[0][:200]}")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive and the hooks."""
+    app.add_directive("drawing", Drawing)
+    app.connect("autodoc-process-docstring", _keep_bars)
+    app.connect("build-finished", _refuse_strangers)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
