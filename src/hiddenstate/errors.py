@@ -1,7 +1,8 @@
 """Every error of this library.
 
 Each inherits `HiddenStateError` and the built-in type that torch raises in the same situation (where torch checks for
-it at all), so that code written against torch keeps working. A message says what was got, what was expected, and what to do.
+it at all), so that code written against torch keeps working. A message says what was got, what was expected, and what
+to do.
 """
 
 

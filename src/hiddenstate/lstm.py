@@ -271,9 +271,9 @@ class LSTM(nn.Module):
     def edit(self, *edits: Edit) -> AbstractContextManager[None]:
         """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
 
-        They hold in the thread (or asyncio task, and those it starts meanwhile) that opened the block, are applied in the order given, those of an
-        inner block after those of the outer, and are gone after it, also when an exception leaves it. What runs the
-        LSTM anew after the block, as activation checkpointing does, runs it without them.
+        They hold in the thread (or asyncio task, and those it starts meanwhile) that opened the block, are applied in
+        the order given, those of an inner block after those of the outer, and are gone after it, also when an exception
+        leaves it. What runs the LSTM anew after the block, as activation checkpointing does, runs it without them.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`.
