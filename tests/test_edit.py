@@ -1,7 +1,7 @@
 """Edits: what they change, what they leave alone, and that nothing of them stays behind."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -28,6 +28,13 @@ def lstm() -> hs.LSTM:
 
 
 @pytest.fixture
+def one_path() -> Iterator[None]:
+    """Edits run the reference: what they leave alone is the same to the last bit where all else does too."""
+    with hs.backend("reference"):
+        yield
+
+
+@pytest.fixture
 def x() -> Tensor:
     return torch.randn(5, 2, 4)
 
@@ -51,6 +58,7 @@ def test_a_noop_edit_is_none(options: dict[str, Any], data: st.DataObject, scope
 
 
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.usefixtures("one_path")
 def test_set_puts_the_value_there_and_nowhere_else(place: str, lstm: hs.LSTM, x: Tensor) -> None:
     plain = lstm.trace(x, pre=True)
     with lstm.edit(hs.set(place, to=0.25, unit=1, t=2, row=0)):
@@ -176,6 +184,7 @@ def test_readout_of_a_lower_layer_reaches_the_one_above(x: Tensor) -> None:
     assert not torch.allclose(trace["l1.h"][1], plain["l1.h"][1])
 
 
+@pytest.mark.usefixtures("one_path")
 def test_the_reverse_direction_counts_steps_as_the_input_does(x: Tensor) -> None:
     lstm = hs.LSTM(4, 3, bidirectional=True)
     plain = lstm.trace(x)
@@ -285,6 +294,7 @@ def test_gradient_of_the_value_is_finite_differences(kind: str, scope: Any) -> N
     assert torch.autograd.gradcheck(run, other if kind == "patch" else value)
 
 
+@pytest.mark.usefixtures("one_path")
 def test_with_lengths_an_edit_past_an_end_does_nothing(lstm: hs.LSTM, x: Tensor) -> None:
     want, (want_h, _) = lstm(x, lengths=[5, 2])
     with lstm.edit(hs.set("l0.c", to=9.0, t=3, row=1), hs.set("l0.h", to=9.0, t=3, row=1, scope="readout")):
@@ -293,6 +303,7 @@ def test_with_lengths_an_edit_past_an_end_does_nothing(lstm: hs.LSTM, x: Tensor)
     assert torch.equal(h_n, want_h)
 
 
+@pytest.mark.usefixtures("one_path")
 def test_rows_of_a_packed_sequence_are_those_of_the_batch(lstm: hs.LSTM) -> None:
     packed = pack_sequence([torch.randn(2, 4), torch.randn(3, 4)], enforce_sorted=False)
     want = pad_packed_sequence(lstm(packed)[0])[0]

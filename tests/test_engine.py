@@ -1,13 +1,45 @@
-"""The native module is there, and its absence is survived."""
+"""The native scan against the reference, each instruction set in turn; and life without it."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from hiddenstate import __version__, engine
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import hiddenstate as hs
+from hiddenstate import __version__, engine, reference
+from hiddenstate.engine import Track, live_steps
+from hiddenstate.names import GATES
+from hiddenstate.observe import Watch
+from hiddenstate.reference import Weights
+from support import assert_all_close, assert_close, gradients
+
+SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 17, 33, 65])
+
+
+@pytest.fixture(params=engine.isas(), autouse=True)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set that this machine runs, forced."""
+    before = engine._isa
+    engine._isa = engine.isas().index(request.param)
+    yield str(request.param)
+    engine._isa = before
 
 
 def test_native_module_is_of_this_version() -> None:
     assert engine.native_version() == __version__
+
+
+def test_the_widest_set_is_chosen_and_named() -> None:
+    assert engine._chosen() == len(engine.isas()) - 1
+    assert engine.isas()[0] == "generic"
+    assert engine.isa() in engine.isas()
 
 
 def test_cpu_features_are_the_systems() -> None:
@@ -25,6 +57,240 @@ def test_cpu_features_are_the_systems() -> None:
     assert features or engine.machine() not in ("x86_64", "aarch64")
 
 
+def every_magnitude() -> Tensor:
+    """Numbers of every size and sign, in rising order."""
+    exponents = torch.linspace(-45, 38, 100_001, dtype=torch.float64)
+    positive = torch.cat([10**exponents, torch.linspace(0, 100, 200_001, dtype=torch.float64)]).float().unique()
+    return torch.cat([-positive.flip(0), positive])
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_nonlinearity(name: str) -> None:
+    """Within 2e-7 of the truth, and near zero as many digits as float32 has; never falling; exact where it must be."""
+    x = every_magnitude()
+    got = engine.nonlinearity(name, x)
+    truth = getattr(torch, name)(x.double())
+    assert (got - truth).abs().max() <= 2e-7
+    near = x.abs() < 60
+    assert ((got - truth).abs() / truth.abs().clamp_min(1e-37))[near].max() <= 4e-7
+    assert (got.diff() >= 0).all()
+    special = torch.tensor([0.0, torch.inf, -torch.inf, torch.nan, 1e-40])
+    zero, top, bottom, nan, small = engine.nonlinearity(name, special).tolist()
+    assert (zero, top) == ((0.5, 1.0) if name == "sigmoid" else (0.0, 1.0))
+    assert bottom == pytest.approx(0.0 if name == "sigmoid" else -1.0, abs=1e-37)
+    assert nan != nan
+    assert small == pytest.approx(0.5 if name == "sigmoid" else 1e-40, rel=1e-4)
+
+
+class Case(NamedTuple):
+    """Any layer and direction: sizes with tails, ragged rows, borders, biases or none, gradients asked for or not."""
+
+    T: int
+    N: int
+    C: int
+    H: int
+    seed: int
+    bias: bool
+    ragged: bool
+    borders: bool
+    reverse: bool
+
+    def track(self) -> Track:
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def leaf(*shape: int) -> Tensor:
+            asked = bool(torch.rand((), generator=generator) < 0.75)
+            made: Tensor = torch.randn(shape, generator=generator) / shape[-1] ** 0.5
+            return made.requires_grad_(asked)
+
+        H = self.H
+        weights = Weights(
+            ih=leaf(4 * H, self.C),
+            hh=leaf(4 * H, H),
+            b_ih=leaf(4 * H) if self.bias else None,
+            b_hh=leaf(4 * H) if self.bias else None,
+            hr=None,
+        )
+        lengths = torch.randint(0, self.T + 1, (self.N,), generator=generator) if self.ragged else None
+        reset = torch.rand(self.T, self.N, generator=generator) < 0.3 if self.borders else None
+        x, h0, c0 = leaf(self.T, self.N, self.C), leaf(self.N, H), leaf(self.N, H)
+        return Track(x, h0, c0, weights, self.reverse, lengths, reset)
+
+
+CASES = st.builds(
+    Case,
+    T=st.integers(1, 6),
+    N=st.sampled_from([1, 2, 3, 4, 7, 17]),
+    C=SIZES,
+    H=SIZES,
+    seed=st.integers(0, 999),
+    bias=st.booleans(),
+    ragged=st.booleans(),
+    borders=st.booleans(),
+    reverse=st.booleans(),
+)
+
+
+def scanned(track: Track) -> tuple[Tensor, ...]:
+    """The native scan: out, h_n, c_n, and gates and cell states, zero past a row's end."""
+    done = engine.scan(track, keep=True)
+    assert done.gates is not None
+    assert done.c is not None
+    live = alive(track)
+    return done.out, done.h_n, done.c_n, torch.where(live, done.gates, 0), torch.where(live, done.c, 0)
+
+
+def referred(track: Track) -> tuple[Tensor, ...]:
+    """The same by the reference."""
+    T = len(track.x)
+    live = None if track.lengths is None else live_steps(track.lengths, T)
+    watch = Watch((), frozenset((*GATES, "c")), frozenset(range(T)))
+    results = reference.scan(
+        track.x, track.h0, track.c0, track.w, reverse=track.reverse, live=live, reset=track.reset, observer=watch
+    )
+    seen = {name: torch.stack([values[t] for t in range(T)]) for name, values in watch.seen.items()}
+    gates = torch.cat([seen[gate] for gate in GATES], dim=-1)
+    return (*results, torch.where(alive(track), gates, 0), torch.where(alive(track), seen["c"], 0))
+
+
+def alive(track: Track) -> Tensor:
+    T, N = track.x.shape[:2]
+    whole = torch.ones(T, N, dtype=torch.bool)
+    return (whole if track.lengths is None else live_steps(track.lengths, T))[..., None]
+
+
+def leaves(track: Track) -> list[Tensor]:
+    found = (track.x, track.h0, track.c0, *track.w)
+    return [value for value in found if value is not None and value.requires_grad]
+
+
+@given(CASES, st.booleans())
+def test_scan_and_its_gradients_are_the_references(case: Case, recorded: bool) -> None:
+    track = case.track()
+    got, want = scanned(track), referred(track)
+    assert_all_close(got, want, "out, h_n, c_n, gates, c")
+    if leaves(track):
+        count = 5 if recorded else 3
+        asked = [value for value in want[:count] if value.requires_grad]
+        if asked:
+            answered = [value for value, other in zip(got[:count], want[:count], strict=True) if other.requires_grad]
+            assert_all_close(gradients(answered, leaves(track)), gradients(asked, leaves(track)), "gradients")
+    with torch.no_grad():
+        assert_all_close(scanned(track), want, "without a gradient")
+
+
+@given(CASES, st.booleans())
+def test_second_derivatives_are_the_references(case: Case, recorded: bool) -> None:
+    track = case.track()
+    track.x.requires_grad_()
+    count = 5 if recorded else 3
+    second = []
+    for outputs in (scanned(track), referred(track)):
+        total = torch.stack([value.square().sum() for value in outputs[:count]]).sum()
+        (first,) = torch.autograd.grad(total, track.x, create_graph=True)
+        second.append(torch.autograd.grad(first.square().sum(), leaves(track), materialize_grads=True))
+    assert_all_close(second[0], second[1], "second derivatives")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_results_do_not_depend_on_threads(reverse: bool) -> None:
+    lengths = torch.randint(0, 21, (17,))
+    w = Weights(torch.randn(4 * 65, 9), torch.randn(4 * 65, 65) / 8, None, None, None)
+    track = Track(torch.randn(20, 17, 9), torch.randn(17, 65), torch.randn(17, 65), w, reverse, lengths, None)
+    track.w.hh.requires_grad_()
+    results = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        projected = engine._threads(20, 17, 65)
+        results.append((projected, engine.scan(track, keep=True)))
+    torch.set_num_threads(1)
+    assert [threads for threads, _ in results] == [1, 2, 5], "so large that threads are used"
+    # The projection is torch's, and is the same for any number of threads here: what differs would be the scan's.
+    for _, other in results[1:]:
+        assert_all_close(other[:3], results[0][1][:3])
+        assert all(torch.equal(a, b) for a, b in zip(other[:3], results[0][1][:3], strict=True))
+
+
+def test_rows_are_the_same_in_any_company() -> None:
+    """A row's numbers are the same to the last bit, however many rows there are: tiles sum in one order."""
+    lstm, x = hs.LSTM(9, 33).eval(), torch.randn(5, 7, 9)
+    with torch.no_grad():
+        xg = engine._project(x, lstm._weights()[0])
+        together = native_of(lstm, xg)
+        alone = torch.cat([native_of(lstm, xg[:, n : n + 1]) for n in range(7)], dim=1)
+    assert torch.equal(together, alone)
+
+
+def native_of(lstm: hs.LSTM, xg: Tensor) -> Tensor:
+    """The scan of given projections, through an identity for the input's weights."""
+    eye = torch.eye(xg.shape[2])
+    zeros = torch.zeros(xg.shape[1], lstm.hidden_size)
+    w = Weights(eye, lstm._weights()[0].hh.detach(), None, None, None)
+    return engine.scan(Track(xg.contiguous(), zeros, zeros, w, False, None, None), keep=False).out
+
+
+def test_a_nan_in_one_row_never_touches_another() -> None:
+    lstm, x = hs.LSTM(4, 17, 2, bidirectional=True), torch.randn(5, 6, 4)
+    want = lstm(x)[0]
+    x[2, 3, 1] = float("nan")
+    out, _ = lstm(x)
+    others = [n for n in range(6) if n != 3]
+    assert_close(out[:, others], want[:, others])
+    assert out[:, 3].isnan().all()
+
+
+def test_weights_written_through_data_are_seen() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    lstm(x)
+    for parameter in lstm.parameters():
+        parameter.data.mul_(0.5)
+    with hs.backend("reference"):
+        want = lstm(x)[0]
+    assert_close(lstm(x)[0], want)
+
+
+def test_backward_twice_gives_the_same() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    total = lstm(x)[0].square().sum()
+    first = torch.autograd.grad(total, list(lstm.parameters()), retain_graph=True)
+    second = torch.autograd.grad(total, list(lstm.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_an_output_changed_in_place_is_noticed() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    track = Track(x, torch.zeros(2, 9), torch.zeros(2, 9), lstm._weights()[0], False, None, None)
+    out = engine.scan(track, keep=False).out
+    out.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+@pytest.mark.parametrize("change", ["dtype", "projection", "meta", "autocast"])
+def test_what_it_cannot_is_done_otherwise(change: str) -> None:
+    choices: dict[str, dict[str, Any]] = {"dtype": {"dtype": torch.float64}, "projection": {"proj_size": 2}}
+    options = choices.get(change, {})
+    lstm = hs.LSTM(4, 9, **options, device="meta" if change == "meta" else "cpu")
+    x = torch.randn(3, 2, 4, dtype=options.get("dtype", torch.float32)).to(lstm.weight("l0.W_ii").device)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=change == "autocast"):
+        x = x.bfloat16() if change == "autocast" else x
+        assert lstm(x)[0].shape == (3, 2, options.get("proj_size", 9))
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_the_environment_chooses_the_set() -> None:
+    code = "from hiddenstate import engine; print(engine.isa())"
+    assert run_python(code, HIDDENSTATE_ISA="generic").stdout == "generic\n"
+    failed = run_python(code, HIDDENSTATE_ISA="avx9")
+    assert "HIDDENSTATE_ISA=avx9: this machine runs generic" in failed.stderr
+
+
 def test_without_the_native_module_everything_works_with_one_warning() -> None:
     code = """
 import sys, warnings
@@ -35,8 +301,9 @@ with warnings.catch_warnings(record=True) as caught:
     from hiddenstate import engine
     import torch
     assert hs.LSTM(4, 3).trace(torch.zeros(2, 4)).out.shape == (2, 3)
-    assert engine.native_version() is None and engine.cpu_features() == []
+    assert engine.native_version() is None and engine.cpu_features() == [] and engine.isa() is None
 said = [str(w.message) for w in caught if "native module could not be loaded" in str(w.message)]
 assert len(said) == 1, said
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr

@@ -114,6 +114,26 @@ def test_dropout_between_layers_is_torchs(path: hs.scan.Backend) -> None:
         assert_close(ours.eval()(x)[0], theirs.eval()(x)[0])
 
 
+@pytest.mark.parametrize("path", ["auto", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dropout_of_ragged_rows_is_torchs(path: hs.scan.Backend, dtype: torch.dtype) -> None:
+    """A packed sequence draws for its real steps only, in its own order; so does every path of ours."""
+    options = {"input_size": 4, "hidden_size": 5, "num_layers": 3, "dropout": 0.4, "bidirectional": True}
+    ours, theirs = pair({**options, "dtype": dtype}, 0)
+    x, lengths = torch.randn(6, 4, 4, dtype=dtype), torch.tensor([3, 6, 1, 3])
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    torch.manual_seed(1)
+    want = theirs(packed)[0].data
+    calls = (lambda: ours(packed)[0], lambda: ours.trace(packed).out)
+    for call in calls:
+        torch.manual_seed(1)
+        with hs.backend(path):
+            assert_close(call().data, want)
+    torch.manual_seed(1)
+    with hs.backend(path):
+        assert_close(pack_padded_sequence(ours(x, lengths=lengths)[0], lengths, enforce_sorted=False).data, want)
+
+
 def test_state_dict_goes_both_ways() -> None:
     ours, theirs = pair({"input_size": 4, "hidden_size": 5, "num_layers": 2, "proj_size": 2}, 0)
     other = nn.LSTM(4, 5, 2, proj_size=2)

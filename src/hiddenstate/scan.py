@@ -1,7 +1,8 @@
 """The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
 
-Two paths give the same numbers. A call in which nothing is recorded, edited or reset goes to torch's own kernels where
-they have one. Everything else goes to `reference`.
+Three paths give the same numbers. In float32 on CPU the native engine computes, recorded or not. Elsewhere a call in
+which nothing is recorded, edited or reset goes to torch's own kernels where they have one. All else, and whatever is
+edited, goes to `reference`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +13,15 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate import reference
+from hiddenstate import engine, reference
 from hiddenstate.binding import BoundEdit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.held import Held, holding
-from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, track
+from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
+from hiddenstate.names import track as track_name
 from hiddenstate.observe import Wanted, watch
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
@@ -88,29 +89,32 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
-    if uses_reference() or not _torch_can(job):
-        return _run_reference(job)
+    if uses_reference():
+        return _run_by_track(job, native=False)
+    if _native_can(job):
+        return _run_by_track(job, native=True)
+    if not _torch_can(job):
+        return _run_by_track(job, native=False)
     run_torch = _run_torch_packed if job.lengths is not None else _run_torch
     if torch.compiler.is_compiling():  # what lies below torch.lstm on CPU can't be compiled with gradients
         return torch.compiler.disable(run_torch)(job)  # type: ignore[no-any-return]
     return run_torch(job)
 
 
+def _native_can(job: Job) -> bool:
+    return not job.sizes.proj_size and engine.can((job.x, job.h0, job.c0, *_flat(job)))
+
+
 def _torch_can(job: Job) -> bool:
     plain = job.reset is None and not job.edits and job.wanted is None
     # On CPU torch has no kernel for projections: it warns, and loops over the steps as the reference does.
     projected_on_cpu = job.sizes.proj_size and job.x.device.type == "cpu"
-    return plain and not projected_on_cpu and not _transformed() and _can_pack(job.lengths)
+    return plain and not projected_on_cpu and not engine.transformed() and _can_pack(job.lengths)
 
 
 def _can_pack(lengths: Tensor | None) -> bool:
     """Whether every row has a step, which a packed sequence of torch's must."""
     return lengths is None or (len(lengths) > 0 and int(lengths.min()) > 0)
-
-
-def _transformed() -> bool:
-    """Whether vmap, jvp or their kin, or forward-mode derivatives are at work, for which torch's kernels lack rules."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _run_torch(job: Job) -> Result:
@@ -143,20 +147,37 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
     return job.sizes.bias, job.sizes.num_layers, job.dropout, train, job.sizes.bidirectional
 
 
-def _run_reference(job: Job) -> Result:
-    live = _live(job.lengths, len(job.x))
-    layer_input = job.x
+def _run_by_track(job: Job, *, native: bool) -> Result:
+    live = None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+    # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients.
+    layer_input = job.x if live is None else torch.where(live[..., None], job.x, 0)
     tracks: list[_Track] = []
     for layer in range(job.sizes.num_layers):
         if layer and job.dropout:
-            layer_input = dropout(layer_input, job.dropout)
-        new = [_run_track(job, k, layer_input, live) for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
-        layer_input = torch.cat([t.out for t in new], dim=-1)
+            layer_input = _drop(layer_input, job.dropout, live)
+        here = [k for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
+        new = [_run_track(job, k, layer_input, live, native) for k in here]
+        layer_input = torch.cat([t.out for t in new], dim=-1) if len(new) > 1 else new[0].out
         tracks += new
-    h_n, c_n = torch.stack([t.h for t in tracks]), torch.stack([t.c for t in tracks])
+    h_n, c_n = _stacked([t.h for t in tracks]), _stacked([t.c for t in tracks])
     values = {name: value for t in tracks for name, value in t.values.items()}
     carried = {name: value for t in tracks for name, value in t.carried.items()}
     return Result(layer_input, h_n, c_n, values, carried)
+
+
+def _drop(x: Tensor, probability: float, live: Tensor | None) -> Tensor:
+    """Dropout between layers, with the random draws that torch makes: for ragged rows, those of a packed sequence."""
+    if live is None:
+        return dropout(x, probability)
+    order = live.sum(0).sort(descending=True).indices
+    mask = torch.zeros_like(x)
+    mask[live[:, order]] = dropout(x.new_ones(int(live.sum()), x.shape[-1]), probability)
+    return x * mask[:, order.argsort()]
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """The parts along a new first axis; of a single one, a view, which is cheaper than a copy of it."""
+    return torch.stack(list(parts)) if len(parts) > 1 else parts[0].unsqueeze(0)
 
 
 class _Track(NamedTuple):
@@ -169,18 +190,17 @@ class _Track(NamedTuple):
     carried: Mapping[str, Tensor]
 
 
-def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None) -> _Track:
+def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, native: bool) -> _Track:
     layer, reverse = job.sizes.tracks[k]
     observer = watch(layer, reverse, job.edits, job.wanted)
+    if native and not (observer and observer.edits):
+        track = engine.Track(x, job.h0[k], job.c0[k], job.weights[k], reverse, job.lengths, job.reset)
+        if observer is None:
+            return _Track(*engine.scan(track, keep=False)[:3], {}, {})
+        if job.wanted and not observer.quantities & set(PRE_ACTIVATIONS):
+            return _record(track, layer, job.wanted, live)
     out, h, c = reference.scan(
-        x,
-        job.h0[k],
-        job.c0[k],
-        job.weights[k],
-        reverse=reverse,
-        live=live,
-        reset=job.reset,
-        observer=observer,
+        x, job.h0[k], job.c0[k], job.weights[k], reverse=reverse, live=live, reset=job.reset, observer=observer
     )
     if observer is None or job.wanted is None:
         return _Track(out, h, c, {}, {})
@@ -189,18 +209,36 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None) -> _Track:
     seen = {q: _stack(observer.seen[q], steps, alive) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
     values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
     handed_on = observer.handed_on
-    carried = {track(layer, reverse): _stack(handed_on, steps, alive)} if handed_on else {}
+    carried = {track_name(layer, reverse): _stack(handed_on, steps, alive)} if handed_on else {}
     return _Track(out, h, c, values, carried)
+
+
+def _record(track: engine.Track, layer: int, wanted: Wanted, live: Tensor | None) -> _Track:
+    """Run natively and pick what is wanted of the gates and states that the scan kept."""
+    done = engine.scan(track, keep=True)
+    assert done.gates is not None
+    assert done.c is not None
+    every = dict(zip(GATES, done.gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": done.c, "h": done.out}
+    mine = [place.quantity for place in wanted.places if (place.layer, place.reverse) == (layer, track.reverse)]
+    # Copies of what shares memory: of h, which with one direction is the output, so that neither changes with the
+    # other; of gates, where not all four are wanted, so that those that are not are let go.
+    shares = {"h"} if set(GATES) <= set(mine) else {"h", *GATES}
+    values = {
+        str(Place(layer, track.reverse, q)): _chosen(every[q], wanted.steps, live, copy=q in shares) for q in mine
+    }
+    return _Track(done.out, done.h_n, done.c_n, values, {})
+
+
+def _chosen(value: Tensor, steps: Sequence[int], live: Tensor | None, *, copy: bool) -> Tensor:
+    """Values ``[steps, N, units]``, zero where a row has ended."""
+    whole = len(steps) == len(value)
+    picked = value if whole else value[list(steps)]
+    if live is None:
+        return picked.clone() if copy and whole else picked
+    return torch.where(live[:, :, None] if whole else live[list(steps), :, None], picked, 0)
 
 
 def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], alive: Tensor | None) -> Tensor:
     """Recorded values of the steps as ``[steps, N, units]``, zero where a row has ended."""
     stacked = torch.stack([by_step[t] for t in steps])
     return stacked if alive is None else torch.where(alive, stacked, 0)
-
-
-def _live(lengths: Tensor | None, T: int) -> Tensor | None:
-    """Bool ``[T, N]``: where rows have not ended."""
-    if lengths is None:
-        return None
-    return torch.arange(T, device=lengths.device)[:, None] < lengths

@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Sizes:
         """P: units of the hidden state, which are H without a projection."""
         return self.proj_size or self.hidden_size
 
-    @property
+    @cached_property
     def tracks(self) -> list[tuple[int, bool]]:
         """Every (layer, reverse), in the order in which torch stacks them in ``h_n``."""
         return tracks(self.num_layers, self.bidirectional)

@@ -16,10 +16,16 @@ def version() -> None:
         "hiddenstate": version_of("hiddenstate"),
         "python": platform.python_version(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
-        "native module": f"{native} (CPU detection)" if native else "could not be loaded",
+        "native module": native or "could not be loaded",
         "CPU": f"{engine.machine()} {' '.join(engine.cpu_features()) or '(features unknown)'}",
-        "engine": "plain and ragged calls: torch's kernels; traces, edits, resets, streams: the reference path (plain "
-        "torch)",
+        "engine": _engine(),
     }
     for name, value in lines.items():
         typer.echo(f"{name:14} {value}")
+
+
+def _engine() -> str:
+    """Say what computes an ordinary call."""
+    if engine.isa() is None:
+        return "torch's kernels, and the reference path (plain torch) where they have none"
+    return f"native, {engine.isa()} (of {', '.join(engine.isas())}), for float32 on CPU"

@@ -1,0 +1,32 @@
+// Which of the compiled scans this CPU runs.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "cpu.h"
+#include "scan.h"
+
+namespace hiddenstate {
+
+extern const Scan scan_generic;
+#ifdef HIDDENSTATE_WITH_AVX2
+extern const Scan scan_avx2;
+#endif
+
+const std::vector<const Scan*>& scans() {
+    static const std::vector<const Scan*> found = [] {
+        std::vector<const Scan*> usable{&scan_generic};
+        const std::vector<std::string> features = cpu_features();
+        const auto has = [&features](const char* name) {
+            return std::find(features.begin(), features.end(), name) != features.end();
+        };
+        (void)has;
+#ifdef HIDDENSTATE_WITH_AVX2
+        if (has("avx2") && has("fma")) usable.push_back(&scan_avx2);
+#endif
+        return usable;
+    }();
+    return found;
+}
+
+}  // namespace hiddenstate
