@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -20,24 +20,21 @@ from hiddenstate.edit import Edit
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
-    ShapeError,
-    TraceTooLargeError,
 )
 from hiddenstate.held import Held, holding
-from hiddenstate.indexing import Index, freeze, resolve
+from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
-from hiddenstate.names import Place, parse_place
+from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
 from hiddenstate.parameters import draw, parameter_shapes
+from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
 from hiddenstate.reference import Weights
-from hiddenstate.scan import Job, Result, run
+from hiddenstate.scan import Job, run
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
 from hiddenstate.trace import Trace
-
-DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
 # the module, so nothing can be left behind in it, and other threads never see these.
@@ -210,11 +207,12 @@ class LSTM(nn.Module):
         """
         weights = self._weights()
         inputs = self._take(input, hx, lengths, reset, weights[0].ih)
-        request = self._request()
-        result = run(self._job(inputs, weights, self._answer(request, inputs, weights)))
+        request, edits = self._request(), self._edits_held()
+        recording = prepare(request.asked, self.sizes, inputs, edits, weights[0].ih.element_size()) if request else None
+        result = run(self._job(inputs, weights, edits, recording.wanted if recording else None))
         out, state = inputs.give_out(result.out), inputs.give_state(result.h_n, result.c_n)
-        if request is not None:
-            request.trace = self._trace(request, inputs, result, out, state)
+        if request and recording:
+            request.trace = trace_of(recording, self.sizes, inputs, result, out, state)
         return out, state
 
     def trace(
@@ -252,7 +250,7 @@ class LSTM(nn.Module):
             NameUnknownError: ``keep`` names a place that this LSTM does not have.
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        request = _Request(self, keep, steps, pre, tokens, limit)
+        request = _Request(self, Asked(keep, steps, pre, tokens, limit))
         with holding(_requests, [request]):
             # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
             out, state = self(input, hx, lengths=lengths, reset=reset)
@@ -266,7 +264,8 @@ class LSTM(nn.Module):
 
         A gradient's own memory is not in it, nor is ``out``. A readout edit that holds now is.
         """
-        return self._nbytes(self._wanted(T, keep, steps, pre), N, self._like().element_size())
+        wanted = wanted_of(self.sizes, T, keep, steps, pre)
+        return nbytes_of(self.sizes, wanted, self._edits_held(), N, self._like().element_size())
 
     def edit(self, *edits: Edit) -> AbstractContextManager[None]:
         """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
@@ -342,7 +341,7 @@ class LSTM(nn.Module):
             hr=found.get("weight_hr"),
         )
 
-    def _holding(self) -> list[Edit]:
+    def _edits_held(self) -> list[Edit]:
         return [held.edit for held in _edits.get() if held.lstm is self]
 
     def _request(self) -> "_Request | None":
@@ -363,7 +362,7 @@ class LSTM(nn.Module):
     ) -> Inputs:
         return take(given, hx, lengths, reset, sizes=self.sizes, batch_first=self.batch_first, like=like)
 
-    def _job(self, inputs: Inputs, weights: Sequence[Weights], wanted: Wanted | None) -> Job:
+    def _job(self, inputs: Inputs, weights: Sequence[Weights], edits: Sequence[Edit], wanted: Wanted | None) -> Job:
         T, N = inputs.x.shape[:2]
         return Job(
             sizes=self.sizes,
@@ -374,44 +373,8 @@ class LSTM(nn.Module):
             dropout=self.dropout if self.training else 0.0,
             lengths=inputs.lengths,
             reset=inputs.reset,
-            edits=bind(self._holding(), self.sizes, N, Span(T)),
+            edits=bind(edits, self.sizes, N, Span(T)),
             wanted=wanted,
-        )
-
-    def _answer(self, request: "_Request | None", inputs: Inputs, weights: Sequence[Weights]) -> Wanted | None:
-        """What to record, checked against this call; None when it is not traced."""
-        if request is None:
-            return None
-        T, N = inputs.x.shape[:2]
-        wanted = self._wanted(T, request.keep, request.steps, request.pre)
-        _check_limit(self._nbytes(wanted, N, weights[0].ih.element_size()), request.limit, wanted)
-        request.words = _tokens(request.tokens, T, N, inputs.lengths)
-        request.wanted = wanted
-        return wanted
-
-    def _trace(
-        self, request: "_Request", inputs: Inputs, result: Result, out: Tensor | PackedSequence, state: State
-    ) -> Trace:
-        assert request.wanted is not None
-        # Copies of what the caller gave: a buffer that is used again must not change the record.
-        given = (inputs.h0, inputs.c0, inputs.lengths, inputs.reset)
-        h0, c0, lengths, reset = (None if value is None else value.clone() for value in given)
-        assert h0 is not None
-        assert c0 is not None
-        return Trace(
-            out=out,
-            state=state,
-            initial=(h0, c0),
-            values={str(place): result.values[str(place)] for place in request.wanted.places},
-            carried=result.carried,
-            steps=tuple(request.wanted.steps),
-            length=len(inputs.x),
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            layout=inputs.layout,
-            lengths=lengths,
-            reset=reset,
-            tokens=request.words,
         )
 
     def _advance(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
@@ -421,34 +384,9 @@ class LSTM(nn.Module):
                 "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
-        edits = bind(self._holding(), self.sizes, x.shape[1], Span(len(x), start, open_end=True))
+        edits = bind(self._edits_held(), self.sizes, x.shape[1], Span(len(x), start, open_end=True))
         result = run(Job(self.sizes, self._weights(), x, *state, edits=edits))
         return result.out, (result.h_n, result.c_n)
-
-    def _wanted(self, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
-        if isinstance(keep, str):
-            raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
-        if keep is not None and not isinstance(keep, Iterable):
-            raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
-        layers, both = self.num_layers, self.bidirectional
-        kept = names.places(layers, both) if keep is None else [parse_place(name, layers, both) for name in keep]
-        if pre:
-            kept = [
-                *kept,
-                *(Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in names.GATES),
-            ]
-        times = resolve(freeze(steps, "steps"), T, "steps")
-        if not times or not kept:
-            raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
-        return Wanted(list(dict.fromkeys(kept)), sorted(times))
-
-    def _nbytes(self, wanted: Wanted, N: int, itemsize: int) -> int:
-        units = sum(self.sizes.units(place.quantity) for place in wanted.places)
-        # A readout edit makes what is shown differ from the cell state handed on, which is then recorded too.
-        shown = [edit.place for edit in self._holding() if edit.scope == "readout"]
-        readouts = {parse_place(place, self.num_layers, self.bidirectional)[:2] for place in shown}
-        tracks = readouts & {place[:2] for place in wanted.places}
-        return len(wanted.steps) * N * (units + len(tracks) * self.hidden_size) * itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -461,17 +399,11 @@ class _Holding:
 
 @dataclass(eq=False)
 class _Request:
-    """What a trace asks of the call that it makes, and what it is given back."""
+    """What a running trace asks of the call that it makes, and the trace that the call leaves here for it."""
 
     lstm: LSTM
-    keep: Sequence[str] | None
-    steps: Index
-    pre: bool
-    tokens: Sequence[str] | Sequence[Sequence[str]] | None
-    limit: int | None
+    asked: Asked
     taken: bool = False
-    wanted: Wanted | None = None
-    words: tuple[tuple[str, ...], ...] | None = None
     trace: Trace | None = None
 
 
@@ -510,31 +442,3 @@ def _checked_dropout(dropout: float, num_layers: int) -> float:
             stacklevel=3,
         )
     return float(dropout)
-
-
-def _check_limit(nbytes: int, limit: int | None, wanted: Wanted) -> None:
-    if limit is not None and nbytes > limit:
-        raise TraceTooLargeError(
-            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps), over "
-            f"the limit of {limit:,}: record fewer places (keep=), fewer steps (steps=), or raise limit="
-        )
-
-
-def _tokens(
-    tokens: Sequence[str] | Sequence[Sequence[str]] | None, T: int, N: int, lengths: Tensor | None
-) -> tuple[tuple[str, ...], ...] | None:
-    """Words for each row; a row's list may end where the row does."""
-    if tokens is None:
-        return None
-    if isinstance(tokens, str):
-        raise ArgumentTypeError(f"tokens must be a list of words, got the string {tokens!r}: split it first")
-    by_row = [tokens] if all(isinstance(word, str) for word in tokens) else list(tokens)
-    if len(by_row) != N:
-        raise ShapeError(
-            f"tokens are for {len(by_row)} rows, expected {N}: one list of words for each row of the batch"
-        )
-    for row, words in enumerate(by_row):
-        real = T if lengths is None else int(lengths[row])
-        if len(words) not in (T, real):
-            raise ShapeError(f"row {row} has {real} time steps and {len(words)} tokens; give one for each step")
-    return tuple(tuple(str(word) for word in words) for words in by_row)
