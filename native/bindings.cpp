@@ -25,6 +25,10 @@ T* at(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
+// Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
+// microsecond.
+constexpr std::int64_t kLargeWork = 1 << 15;
+
 const Scan& scan_of(int isa) { return *hiddenstate::scans().at(static_cast<std::size_t>(isa)); }
 
 std::vector<std::string> isas() {
@@ -53,6 +57,15 @@ void backward(int isa, Address dout, Address dh_n, Address dc_n, Address dgates,
                            at<float>(dh0), at<float>(dc0), T, N, H, dout_stride, reverse, threads});
 }
 
+void steps(int isa, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
+           std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, std::int64_t L) {
+    const hiddenstate::Steps job{at<const float>(x), at<const float>(w), at<const float>(bias), at<float>(h),
+                                 at<float>(c), at<float>(next), at<float>(out), T, N, C, H, L};
+    if (T * N * H * (C + H) < kLargeWork) return scan_of(isa).steps(job);
+    const nb::gil_scoped_release released;
+    scan_of(isa).steps(job);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -70,6 +83,14 @@ NB_MODULE(_native, m) {
     });
     m.def("forward", &forward, "scan.h: Forward, preceded by the index of the instruction set.");
     m.def("backward", &backward, "scan.h: Backward, preceded by the index of the instruction set.");
+    m.def("layer_size", [](int isa, std::int64_t K, std::int64_t H) { return scan_of(isa).layer_size(K, H); });
+    m.def("bias_size", [](int isa, std::int64_t H) { return scan_of(isa).bias_size(H); });
+    m.def("pack_layer", [](int isa, Address w_ih, Address w_hh, Address b_ih, Address b_hh, std::int64_t K,
+                           std::int64_t H, Address packed, Address bias) {
+        scan_of(isa).pack_layer(at<const float>(w_ih), at<const float>(w_hh), at<const float>(b_ih),
+                                at<const float>(b_hh), K, H, at<float>(packed), at<float>(bias));
+    });
+    m.def("steps", &steps, "scan.h: Steps, preceded by the index of the instruction set.");
     m.def("sigmoid", [](int isa, Address in, Address out, std::int64_t n) {
         scan_of(isa).nonlinearity('s', at<const float>(in), at<float>(out), n);
     });

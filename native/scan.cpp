@@ -50,17 +50,18 @@ inline void for_tiles(std::int64_t count, const F& f) {
     if (first < count) f.template run<1>(first);
 }
 
-// Packed for the forward scan: [H / kLanes][H (k)][gate][kLanes], so that one tile holds all gates of kLanes units.
-// That is a transposition: a cache line of each row at a time, so that neither side strides through memory.
-void pack_forward(const float* w_hh, std::int64_t H, float* packed) {
+// A matrix [4H, K] packed as [H / kLanes][K (k)][gate][kLanes], so that one tile holds all gates of kLanes units; blocks
+// stand `stride` numbers apart. That is a transposition: a cache line of each row at a time, so that neither side
+// strides through memory.
+void pack_gates(const float* w, std::int64_t K, std::int64_t H, float* packed, std::int64_t stride) {
     constexpr std::int64_t kLine = 16;
-    std::fill_n(packed, blocks(H, kLanes) * kTile * H, 0.0f);
-    for (std::int64_t u = 0; u < H; u += kLanes, packed += kTile * H) {
-        for (std::int64_t first = 0; first < H; first += kLine) {
-            const std::int64_t last = std::min(first + kLine, H);
+    for (std::int64_t u = 0; u < H; u += kLanes, packed += stride) {
+        std::fill_n(packed, kTile * K, 0.0f);
+        for (std::int64_t first = 0; first < K; first += kLine) {
+            const std::int64_t last = std::min(first + kLine, K);
             for (std::int64_t g = 0; g < kGates; ++g) {
                 for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
-                    const float* row = w_hh + (g * H + u + j) * H;
+                    const float* row = w + (g * H + u + j) * K;
                     float* column = packed + g * kLanes + j;
                     for (std::int64_t k = first; k < last; ++k) column[k * kTile] = row[k];
                 }
@@ -68,6 +69,8 @@ void pack_forward(const float* w_hh, std::int64_t H, float* packed) {
         }
     }
 }
+
+void pack_forward(const float* w_hh, std::int64_t H, float* packed) { pack_gates(w_hh, H, H, packed, kTile * H); }
 
 // Packed for the backward scan: [H / kTile][4H (k)][kTile].
 void pack_backward(const float* w_hh, std::int64_t H, float* packed) {
@@ -121,6 +124,14 @@ void share_rows(std::int64_t N, int threads, const Body& body) {
 
 // ---------------------------------------------------------------------------------------------------------- forward
 
+// The six equations, for one vector of units of one row.
+struct Cell {
+    vf i, f, g, o, c, h;
+
+    Cell(const vf (&z)[kGates], vf c_before)
+        : i(sigmoid(z[0])), f(sigmoid(z[1])), g(tanh(z[2])), o(sigmoid(z[3])), c(f * c_before + i * g), h(o * tanh(c)) {}
+};
+
 struct ForwardStep {
     const Forward& job;
     std::int64_t t, u, lanes;        // step; first unit of the block, and how many of its units there are
@@ -143,15 +154,14 @@ struct ForwardStep {
 
     void finish(std::int64_t n, const vf (&z)[kGates]) const {
         const std::int64_t H = job.H, row = t * job.N + n;
-        const vf i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh(z[2]), o = sigmoid(z[3]);
-        const vf c_new = f * load(c + n * H + u, lanes) + i * g;
-        store(c + n * H + u, c_new, lanes);
-        store(job.out + row * job.out_stride + u, o * tanh(c_new), lanes);
-        if (job.c) store(job.c + row * H + u, c_new, lanes);
+        const Cell cell(z, load(c + n * H + u, lanes));
+        store(c + n * H + u, cell.c, lanes);
+        store(job.out + row * job.out_stride + u, cell.h, lanes);
+        if (job.c) store(job.c + row * H + u, cell.c, lanes);
         if (job.keep_gates) {
             float* gates = job.xg + row * kGates * H + u;
-            store(gates, i, lanes), store(gates + H, f, lanes);
-            store(gates + 2 * H, g, lanes), store(gates + 3 * H, o, lanes);
+            store(gates, cell.i, lanes), store(gates + H, cell.f, lanes);
+            store(gates + 2 * H, cell.g, lanes), store(gates + 3 * H, cell.o, lanes);
         }
     }
 };
@@ -286,6 +296,74 @@ void backward(const Backward& job) {
     share_rows(job.N, job.threads, [&job](std::int64_t first, std::int64_t last) { backward_rows(job, first, last); });
 }
 
+// ------------------------------------------------------------------------------------------------------------ steps
+
+std::int64_t layer_size(std::int64_t K, std::int64_t H) { return blocks(H, kLanes) * kTile * (K + H); }
+
+std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kTile; }
+
+void pack_layer(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh, std::int64_t K,
+                std::int64_t H, float* packed, float* bias) {
+    const std::int64_t stride = kTile * (K + H);
+    pack_gates(w_ih, K, H, packed, stride);
+    pack_gates(w_hh, H, H, packed + kTile * K, stride);
+    std::fill_n(bias, bias_size(H), 0.0f);
+    if (!b_ih) return;
+    for (std::int64_t g = 0; g < kGates; ++g) {
+        for (std::int64_t j = 0; j < H; ++j) {
+            bias[j / kLanes * kTile + g * kLanes + j % kLanes] = b_ih[g * H + j] + b_hh[g * H + j];
+        }
+    }
+}
+
+// One vector of units of one layer, for all rows.
+struct LayerStep {
+    const float* input;  // [N, K]
+    const float* h;      // [N, H]
+    const float* w;      // packed block
+    const float* bias;   // packed block
+    float* c;            // [N, H]
+    float* next;         // [N, H]
+    std::int64_t K, H, u, lanes;
+
+    template <int R>
+    void run(std::int64_t first) const {
+        const float *below[R], *before[R];
+        vf acc[R][kGates];
+        for (int r = 0; r < R; ++r) {
+            below[r] = input + (first + r) * K;
+            before[r] = h + (first + r) * H;
+            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
+        }
+        tile<R>(below, K, w, acc);
+        tile<R>(before, H, w + K * kTile, acc);
+        for (int r = 0; r < R; ++r) {
+            const std::int64_t at = (first + r) * H + u;
+            const Cell cell(acc[r], load(c + at, lanes));
+            store(c + at, cell.c, lanes);
+            store(next + at, cell.h, lanes);
+        }
+    }
+};
+
+void steps(const Steps& job) {
+    const std::int64_t N = job.N, H = job.H;
+    for (std::int64_t t = 0; t < job.T; ++t) {
+        const float *input = job.x + t * N * job.C, *w = job.w, *bias = job.bias;
+        std::int64_t K = job.C;
+        for (std::int64_t layer = 0; layer < job.L; ++layer) {
+            float *h = job.h + layer * N * H, *c = job.c + layer * N * H;
+            for (std::int64_t u = 0; u < H; u += kLanes, w += kTile * (K + H), bias += kTile) {
+                const std::int64_t lanes = std::min<std::int64_t>(kLanes, H - u);
+                for_tiles(N, LayerStep{input, h, w, bias, c, job.next, K, H, u, lanes});
+            }
+            std::copy_n(job.next, N * H, h);
+            input = h, K = H;
+        }
+        std::copy_n(input, N * H, job.out + t * N * H);
+    }
+}
+
 void nonlinearity(char which, const float* in, float* out, std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kLanes) {
         const vf x = load(in + k, n - k);
@@ -297,7 +375,8 @@ void nonlinearity(char which, const float* in, float* out, std::int64_t n) {
 
 extern const Scan HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA);
 const Scan HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA) = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_size, pack_forward, pack_backward, forward, backward, nonlinearity,
+    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_size, pack_forward, pack_backward, forward, backward,
+    layer_size, bias_size, pack_layer, steps, nonlinearity,
 };
 
 }  // namespace hiddenstate

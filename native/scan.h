@@ -49,6 +49,18 @@ struct Backward {
     int threads;
 };
 
+// Some steps of all layers, for streams: no projection ahead, no allocation; states are changed in place.
+struct Steps {
+    const float* x;     // [T, N, C]
+    const float* w;     // for each layer: W_ih and W_hh side by side, as pack_layer packs them
+    const float* bias;  // for each layer: [padded_units * 4], as pack_layer packs it
+    float* h;           // [L, N, H], in and out
+    float* c;           // [L, N, H], in and out
+    float* next;        // [N, H], scratch
+    float* out;         // [T, N, H]
+    std::int64_t T, N, C, H, L;
+};
+
 // The scan compiled for one instruction set. Packed weights are of that set's layout: never mix them.
 struct Scan {
     const char* isa;
@@ -57,6 +69,12 @@ struct Scan {
     void (*pack_backward)(const float* w_hh, std::int64_t H, float* packed);
     void (*forward)(const Forward&);
     void (*backward)(const Backward&);
+    std::int64_t (*layer_size)(std::int64_t K, std::int64_t H);  // floats of one packed layer that reads K features
+    std::int64_t (*bias_size)(std::int64_t H);
+    // w_ih [4H, K], w_hh [4H, H], biases [4H] or null.
+    void (*pack_layer)(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh, std::int64_t K,
+                       std::int64_t H, float* packed, float* bias);
+    void (*steps)(const Steps&);
     void (*nonlinearity)(char which, const float* in, float* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 

@@ -1,5 +1,6 @@
 """Streams: a chunk at a time is the whole at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,76 @@ def test_follows_the_weights() -> None:
     with torch.no_grad():
         lstm.weight("l0.W_if").mul_(2)
     assert_close(stream.step(x), lstm(x[None])[0][0].detach())
+
+
+def test_follows_whatever_is_done_to_the_weights() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(4)
+    stream = lstm.stream()
+
+    def agrees() -> bool:
+        stream.reset()
+        got = [stream.step(x), stream.step(x)]
+        with hs.backend("reference"):
+            want = lstm(x.expand(2, 4))[0]
+        return torch.allclose(torch.stack(got), want, atol=1e-6)
+
+    assert agrees()
+    torch.optim.SGD(lstm.parameters(), lr=1.0).zero_grad()
+    lstm(x[None])[0].sum().backward()
+    torch.optim.SGD(lstm.parameters(), lr=1.0).step()
+    assert agrees()
+    lstm.load_state_dict(hs.LSTM(4, 3).state_dict())
+    assert agrees()
+    lstm.weight_hh_l0 = torch.nn.Parameter(torch.randn(12, 3))
+    assert agrees()
+    lstm.weight("l0.W_if").data.fill_(1.0)  # no record is kept of this one: the reset makes the stream look
+    assert agrees()
+    lstm.half().float()
+    assert agrees()
+    torch.nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
+    assert agrees()
+    with torch.no_grad():
+        lstm.parametrizations["weight_hh_l0"].original0.mul_(2)  # type: ignore[index, union-attr]
+    assert agrees()
+
+
+def test_a_state_of_another_type_is_never_read_as_numbers() -> None:
+    lstm = hs.LSTM(4, 3).double()
+    stream = lstm.stream()
+    lstm.float()
+    with pytest.raises(DtypeError, match="went from torch.float64 on cpu to torch.float32"):
+        stream.step(torch.zeros(4))
+
+
+def test_inputs_of_any_stride_and_with_a_gradient() -> None:
+    lstm = hs.LSTM(4, 3)
+    for x in (torch.randn(4, 2).T, torch.randn(1, 4).expand(2, 4), torch.randn(2, 8)[:, ::2], torch.randn(2, 4)):
+        x = x.detach().requires_grad_()
+        got = lstm.stream(batch=2).step(x)
+        assert not got.requires_grad
+        assert_close(got, lstm(x[None])[0][0].detach())
+
+
+@given(st.sampled_from([1, 2, 3, 17]), st.sampled_from([1, 3, 8, 65]), st.integers(1, 3), st.booleans())
+def test_single_steps_of_any_size(N: int, H: int, L: int, bias: bool) -> None:
+    lstm, x = hs.LSTM(5, H, L, bias=bias), torch.randn(6, N, 5)
+    stream = lstm.stream(batch=N)
+    got = torch.stack([stream.step(step) for step in x])
+    with hs.backend("reference"), torch.no_grad():
+        want, state = lstm(x)
+    assert_all_close((got, *stream.state), (want, *state))
+
+
+def test_streams_side_by_side_in_threads() -> None:
+    """Forks share packed weights, and no two of them anything else."""
+    lstm, x = hs.LSTM(16, 65, 2), torch.randn(8, 50, 16)
+    first = lstm.stream()
+    streams = [first, *(first.fork() for _ in range(7))]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda k: torch.stack([streams[k].step(step) for step in x[k]]), range(8)))
+    with torch.no_grad():
+        want = lstm(x.transpose(0, 1))[0].transpose(0, 1)
+    assert_close(torch.stack(got), want)
 
 
 def test_edits_count_the_streams_steps() -> None:

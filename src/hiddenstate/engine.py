@@ -21,6 +21,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.names import GATES
 from hiddenstate.observe import Watch
 from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
 
 try:
     from hiddenstate import _native
@@ -306,6 +307,49 @@ def _cuts(track: Track) -> Tensor:
     if track.lengths is not None:
         cuts = cuts & live_steps(track.lengths, T)
     return torch.cat([cuts[1:], torch.zeros_like(cuts[:1])]) if track.reverse else cuts
+
+
+class Stepper:
+    """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
+
+    It is a copy, of the weights as they were; who holds it sees to it that they still are.
+    """
+
+    def __init__(self, sizes: Sizes, weights: Sequence[Weights]) -> None:
+        H, widths = sizes.hidden_size, [sizes.layer_input_size(layer) for layer in range(sizes.num_layers)]
+        self._C, self._H, self._L = sizes.input_size, H, sizes.num_layers
+        self._isa = _isa
+        layers = [torch.empty(_native.layer_size(_isa, K, H)) for K in widths]
+        biases = [torch.empty(_native.bias_size(_isa, H)) for _ in widths]
+        for K, w, packed, bias in zip(widths, weights, layers, biases, strict=True):
+            given = [_contiguous(value) for value in w[:4]]
+            _native.pack_layer(_isa, *_addresses(*given), K, H, *_addresses(packed, bias))
+        self._w, self._bias = torch.cat(layers), torch.cat(biases)
+        self._at = (self._w.data_ptr(), self._bias.data_ptr())
+
+    def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        """Read ``[T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
+        T, N, _ = x.shape
+        return self._steps(x, h, c, torch.empty(T, N, self._H), T, N)
+
+    def single(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor | None:
+        """Read ``[N, C]`` or, where N is 1, ``[C]``; give ``[N, H]`` or ``[H]``, or None for anything else."""
+        N = h.shape[1]
+        shape = x.shape if type(x) is Tensor else None
+        if shape != (N, self._C) and not (N == 1 and shape == (self._C,)):
+            return None
+        # The states' type is asked too: they may have been made before the weights were converted.
+        if not (x.dtype is c.dtype is torch.float32 and x.is_cpu and c.is_cpu):
+            return None
+        out = torch.empty(self._H) if len(shape) == 1 else torch.empty(N, self._H)
+        return self._steps(x, h, c, out, 1, N)
+
+    def _steps(self, x: Tensor, h: Tensor, c: Tensor, out: Tensor, T: int, N: int) -> Tensor:
+        given = x if x.is_contiguous() else x.contiguous()
+        spare = torch.empty(N, self._H)  # of its own: several streams, and threads, may share the packed weights
+        addresses = (h.data_ptr(), c.data_ptr(), spare.data_ptr(), out.data_ptr())
+        _native.steps(self._isa, given.data_ptr(), *self._at, *addresses, T, N, self._C, self._H, self._L)
+        return out
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import names
+from hiddenstate import engine, names
+from hiddenstate.advance import Advance, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
 from hiddenstate.checks import State
@@ -30,7 +31,7 @@ from hiddenstate.observe import Wanted
 from hiddenstate.parameters import draw, parameter_shapes
 from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
 from hiddenstate.reference import Weights
-from hiddenstate.scan import Job, run
+from hiddenstate.scan import Job, run, uses_reference
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
@@ -299,7 +300,9 @@ class LSTM(nn.Module):
         Raises:
             ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
         """
-        return Stream(self._advance, self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
+        packed = Packed(self, self.sizes, self._weights)
+        advance = Advance(packed, self._streams_plainly, self._advance)
+        return Stream(advance, self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def structure(self) -> Structure:
         """Every weight by gate, layer and direction: shape, place in the stacked matrix, equation and count."""
@@ -375,6 +378,17 @@ class LSTM(nn.Module):
             reset=inputs.reset,
             edits=bind(edits, self.sizes, N, Span(T)),
             wanted=wanted,
+        )
+
+    def _streams_plainly(self) -> bool:
+        """Whether nothing stands between a stream's step and the engine: no hook, no edit, no other path."""
+        held = _edits.get()
+        return not (
+            self._forward_pre_hooks
+            or self._forward_hooks
+            or (held and self._edits_held())
+            or uses_reference()
+            or engine.transformed()
         )
 
     def _advance(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:

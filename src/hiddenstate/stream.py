@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hiddenstate.advance import Advance
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import (
     ArgumentError,
@@ -19,9 +20,6 @@ from hiddenstate.files import read_tensors, write_tensors
 from hiddenstate.layout import Layout, from_time_first, to_time_first
 from hiddenstate.sizes import Sizes
 
-# (x [T, N, C], state, time step of x[0]) -> (out [T, N, P], new state)
-Advance = Callable[[Tensor, State, int], tuple[Tensor, State]]
-
 KIND = "hiddenstate.stream/1"
 
 
@@ -29,7 +27,9 @@ class Stream:
     """A running LSTM: give it one step (or a chunk), it remembers the state. Made by `hiddenstate.LSTM.stream`.
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
-    dropout, and follows the LSTM's weights. Its state changes with each call, so use one stream per thread.
+    dropout. It follows the LSTM's weights: optimisers, ``load_state_dict`` and any other write but one in place through
+    ``.data``, of which torch keeps no record; `reset` makes it look. Its state changes with each call, so use one
+    stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
@@ -99,6 +99,10 @@ class Stream:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
         """
+        out = self._advance.single(x, self._state)
+        if out is not None:
+            self._t += 1
+            return out
         check_tensor(x, "x", self._like())
         if x.dim() == 1 and self._batch == 1:
             return self._feed(x.view(1, 1, -1))[0, 0]
@@ -160,6 +164,7 @@ class Stream:
         """
         if mask is None:
             self._t = 0
+            self._advance.forget()
             h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
             self._state = h, c
             return

@@ -1,0 +1,93 @@
+"""How a stream goes on: natively, with weights packed once, or as any call does."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate import engine
+from hiddenstate.checks import State
+from hiddenstate.names import suffix
+from hiddenstate.parameters import parameter_shapes
+from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
+
+# More steps than these are cheaper with the input's projection as one matrix product.
+FEW_STEPS = 4
+
+
+class Packed:
+    """The weights of an LSTM packed for single steps, and packed anew when a parameter was replaced or written.
+
+    Writes are told by torch's version counter and by where a parameter lies. Neither tells of a write in place through
+    ``.data``, which torch keeps no record of: `forget` serves there.
+    """
+
+    def __init__(self, module: nn.Module, sizes: Sizes, weights: Callable[[], Sequence[Weights]]) -> None:
+        self._parameters = module._parameters
+        self._sizes = sizes
+        self._weights = weights
+        self._names = [
+            stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
+        ]
+        self._seen: list[tuple[str, Tensor, int, int]] = []
+        self._stepper: engine.Stepper | None = None
+
+    def stepper(self) -> engine.Stepper | None:
+        """Return the packed weights as they are now, or None where the engine does not serve."""
+        found = self._parameters
+        for name, value, version, address in self._seen:
+            if found.get(name) is not value or value._version != version or value.data_ptr() != address:
+                return self._pack()
+        return self._stepper if self._seen else self._pack()
+
+    def forget(self) -> None:
+        """Pack anew at the next step."""
+        self._seen = []
+
+    def _pack(self) -> engine.Stepper | None:
+        found = [self._parameters.get(name) for name in self._names]
+        # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
+        known = [value for value in found if value is not None and not value.is_inference()]
+        self._seen, self._stepper = [], None
+        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known):
+            self._seen = [
+                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+            ]
+            with torch.no_grad():
+                self._stepper = engine.Stepper(self._sizes, self._weights())
+        return self._stepper
+
+
+class Advance:
+    """Reads the next steps of a stream. The state that it is given may be written in place and given back."""
+
+    def __init__(
+        self, packed: Packed, plain: Callable[[], bool], otherwise: Callable[..., tuple[Tensor, State]]
+    ) -> None:
+        self._packed = packed
+        self._plain = plain
+        self._otherwise = otherwise
+
+    def single(self, x: Tensor, state: State) -> Tensor | None:
+        """Read one step ``[N, C]`` or, of a single stream, ``[C]`` at the least cost.
+
+        Returns:
+            ``[N, H]`` or ``[H]``, or None where something is in the way: then nothing was done.
+        """
+        if not self._plain():
+            return None
+        stepper = self._packed.stepper()
+        return None if stepper is None else stepper.single(x, *state)
+
+    def __call__(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+        """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
+        if len(x) <= FEW_STEPS and self._plain():
+            stepper = self._packed.stepper()
+            if stepper is not None:
+                return stepper.run(x, *state), state
+        return self._otherwise(x, state, start)
+
+    def forget(self) -> None:
+        """Look at the weights anew at the next step."""
+        self._packed.forget()
