@@ -2,6 +2,7 @@
 #include "scan.h"
 
 #include <algorithm>
+#include <exception>
 #include <vector>
 
 #include "vec.h"
@@ -110,11 +111,18 @@ void share_rows(std::int64_t N, int threads, const Body& body) {
     const int used = static_cast<int>(std::min<std::int64_t>(std::max(threads, 1), N));
 #ifdef _OPENMP
     if (used > 1) {
+        std::exception_ptr failed;  // an exception (no memory) must not leave the parallel region
 #pragma omp parallel num_threads(used)
         {
             const std::int64_t k = omp_get_thread_num(), n = omp_get_num_threads();
-            body(k * N / n, (k + 1) * N / n);
+            try {
+                body(k * N / n, (k + 1) * N / n);
+            } catch (...) {
+#pragma omp critical
+                failed = std::current_exception();
+            }
         }
+        if (failed) std::rethrow_exception(failed);
         return;
     }
 #endif

@@ -15,6 +15,7 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate import __version__, engine, reference
 from hiddenstate.engine import Track, live_steps
+from hiddenstate.errors import ShapeError
 from hiddenstate.names import GATES
 from hiddenstate.observe import Watch
 from hiddenstate.reference import Weights
@@ -247,6 +248,130 @@ def test_weights_written_through_data_are_seen() -> None:
     with hs.backend("reference"):
         want = lstm(x)[0]
     assert_close(lstm(x)[0], want)
+
+
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64, "meta"])
+def test_torchs_defaults_are_no_matter(default: Any) -> None:
+    lstm, x = hs.LSTM(5, 33), torch.randn(4, 3, 5)
+    state = torch.zeros(1, 3, 33), torch.zeros(1, 3, 33)
+    want = torch.autograd.grad(lstm(x, state)[0].sum(), list(lstm.parameters()))
+    stream = lstm.stream(batch=3)
+    try:
+        if default == "meta":
+            torch.set_default_device(default)
+        else:
+            torch.set_default_dtype(default)
+        got = torch.autograd.grad(lstm(x, state, lengths=[4, 4, 4])[0].sum(), list(lstm.parameters()))
+        step = stream.step(x[0])
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert_all_close(got, want)
+    assert_close(step, lstm(x, state)[0][0].detach())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("weight_hh_l0", (256, 64)), ("weight_hh_l0", (4, 33)), ("weight_ih_l0", (8, 5)), ("bias_hh_l0", (3,))],
+)
+def test_weights_of_other_sizes_fail_before_native_code(name: str, shape: tuple[int, ...]) -> None:
+    lstm, x = hs.LSTM(5, 33), torch.randn(4, 3, 5)
+    stream = lstm.stream(batch=3)
+    setattr(lstm, name, torch.nn.Parameter(torch.randn(shape)))
+    stem = name.removesuffix("_l0")
+    with pytest.raises(ShapeError, match=rf"a {stem} has shape .*, expected .*: was it replaced\?"):
+        lstm(x)
+    with pytest.raises(ShapeError, match=f"a {stem} has shape"):
+        stream.step(x[0])
+
+
+def test_leaves_that_depend_on_one_another() -> None:
+    """With create_graph, too: the same tensor given twice, states made of the input, tied weights."""
+    tied = hs.LSTM(3, 3)
+    tied.weight_ih_l0 = tied.weight_hh_l0
+    tied.bias_ih_l0 = tied.bias_hh_l0
+    x = torch.randn(2, 1, 3, requires_grad=True)
+    mixing = torch.randn(3, 3)
+
+    def run() -> Tensor:
+        h0 = torch.tanh(x[:1] @ mixing)
+        total: Tensor = tied(x, (h0, 2 * h0))[0].square().sum()
+        return total
+
+    wanted = [x, tied.weight_hh_l0, tied.bias_hh_l0]
+    plain = torch.autograd.grad(run(), wanted)  # type: ignore[arg-type]
+    with hs.backend("reference"):
+        want = torch.autograd.grad(run(), wanted)  # type: ignore[arg-type]
+    graphed = torch.autograd.grad(run(), wanted, create_graph=True)  # type: ignore[arg-type]
+    assert_all_close(plain, want, "plain")
+    assert_all_close(graphed, want, "with create_graph")
+
+
+def test_tensors_negated_by_a_mark_alone() -> None:
+    lstm, x = hs.LSTM(4, 4), torch.randn(3, 2, 4, requires_grad=True)
+    h = torch.randn(1, 2, 4)
+    negated = torch._neg_view(h)
+    assert_close(lstm(x, (negated, negated))[0], lstm(x, (-h, -h))[0])
+    ones = torch.ones(3, 2, 4)
+    (got,) = torch.autograd.grad(lstm(x)[0], x, torch._neg_view(ones))
+    (want,) = torch.autograd.grad(lstm(x)[0], x, -ones)
+    assert_close(got, want)
+    stream, other = lstm.stream(batch=2), lstm.stream(batch=2)
+    assert_close(stream.step(torch._neg_view(h[0])), other.step(-h[0]))
+
+
+def test_many_gradients_at_once() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4, requires_grad=True)
+    out = lstm(x)[0]
+    weights = torch.randn(5, *out.shape)
+    (got,) = torch.autograd.grad(out, x, weights, is_grads_batched=True)
+    want = torch.stack([torch.autograd.grad(lstm(x)[0], x, weight)[0] for weight in weights])
+    assert_close(got, want)
+
+
+def test_hooks_that_change_saved_tensors() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4, requires_grad=True)
+    (want,) = torch.autograd.grad(lstm(x)[0].sum(), x)
+
+    def strided(value: Tensor) -> Tensor:
+        return torch.stack([value, value], dim=-1)[..., 0]
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda value: value, strided):
+        out = lstm(x)[0]
+        (got,) = torch.autograd.grad(out.sum(), x)
+    assert_close(got, want)
+    with torch.autograd.graph.saved_tensors_hooks(lambda value: value, lambda value: value.double()):
+        out = lstm(x)[0]
+        with pytest.raises(RuntimeError):
+            out.sum().backward()
+
+
+def test_backward_under_autocast() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4)
+    total = lstm(x)[0].sum()
+    want = torch.autograd.grad(total, list(lstm.parameters()), retain_graph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = torch.autograd.grad(total, list(lstm.parameters()))
+    assert_all_close(got, want)
+
+
+def test_a_state_that_never_comes_in_never_matters() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4)
+    state = torch.full((1, 2, 3), float("nan")), torch.full((1, 2, 3), float("nan"))
+    begins = torch.tensor([[True, True], [False, False], [False, False]])
+    out, _ = lstm(x, state, reset=begins)
+    assert all(value.isfinite().all() for value in torch.autograd.grad(out.sum(), list(lstm.parameters())))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_graph_made_of_a_run_is_of_the_lstm() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4)
+    with torch.no_grad():
+        graph = make_fx(lambda value: lstm(value)[0])(x)
+        other = torch.randn(3, 2, 4)
+        assert_close(graph(other), lstm(other)[0])
 
 
 def test_backward_twice_gives_the_same() -> None:

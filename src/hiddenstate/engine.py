@@ -8,16 +8,17 @@ import os
 import platform
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hiddenstate import reference
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.names import GATES
 from hiddenstate.observe import Watch
 from hiddenstate.reference import Weights
@@ -66,6 +67,7 @@ def _chosen() -> int:
 
 
 _isa = _chosen()
+_NATIVE_TYPES = (torch.float32, torch.int64, torch.bool)
 
 
 def isa() -> str | None:
@@ -110,13 +112,18 @@ class Scanned(NamedTuple):
     c: Tensor | None
 
 
-def can(tensors: Iterable[Tensor]) -> bool:
-    """Whether the native scan computes with these: plain float32 on CPU, not under a transformation of torch's."""
+def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
+    """Whether the native scan computes with these: plain float32 on CPU, not under a transformation of torch's.
+
+    ``autocast`` says whether torch's may be on.
+    """
     return (
         _native is not None
         and all(_is_plain(value) for value in tensors)
         and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
+        and (autocast or not torch.is_autocast_enabled("cpu"))
+        # a mode that watches or rewrites torch's operations would not see the native one
+        and _get_current_dispatch_mode() is None
         and not torch._C._is_tracing()
         and not transformed()
     )
@@ -132,7 +139,12 @@ def _is_plain(value: Tensor) -> bool:
 
 
 def scan(track: Track, *, keep: bool) -> Scanned:
-    """Run the scan, and ``keep`` its gates and cell states or not; differentiable any number of times."""
+    """Run the scan, and ``keep`` its gates and cell states or not; differentiable any number of times.
+
+    Raises:
+        ShapeError: a weight's or a state's shape is not what the others say.
+    """
+    check_shapes(track.w, track.x.shape[2], track.h0.shape[1])
     if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in _leaves(track)):
         options = (track.reverse, track.lengths, track.reset, keep)
         out, h_n, c_n, *kept = _Scan.apply(*options, *_leaves(track))  # type: ignore[no-untyped-call]
@@ -149,11 +161,10 @@ def _leaves(track: Track) -> tuple[Tensor | None, ...]:
 def _forward(track: Track, *, keep: bool) -> Scanned:
     (T, N, _), H = track.x.shape, track.w.hh.shape[1]
     xg = _project(track.x, track.w)
-    out, h_n, c_n = xg.new_empty(T, N, H), xg.new_empty(N, H), xg.new_empty(N, H)
-    c = xg.new_empty(T, N, H) if keep else None
+    out, h_n, c_n = _new(T, N, H), _new(N, H), _new(N, H)
+    c = _new(T, N, H) if keep else None
     packed = _packed(track.w.hh, "pack_forward")
-    h0, c0 = track.h0.contiguous(), track.c0.contiguous()
-    lengths, reset = _contiguous(track.lengths), _contiguous(track.reset)
+    h0, c0, lengths, reset = (_flat(value) for value in (track.h0, track.c0, track.lengths, track.reset))
     _native.forward(
         _isa,
         *_addresses(xg, packed, h0, c0, lengths, reset, out, c, h_n, c_n),
@@ -180,19 +191,54 @@ def _packed(w_hh: Tensor, pack: str) -> Tensor:
     Packed anew at each call: a copy that is kept goes stale unseen when weights are written through ``.data``.
     """
     H = w_hh.shape[1]
-    packed = torch.empty(_native.packed_size(_isa, H))
-    source = w_hh.contiguous()
-    getattr(_native, pack)(_isa, source.data_ptr(), H, packed.data_ptr())
+    packed, source = _new(_native.packed_size(_isa, H)), _flat(w_hh)
+    source_at, packed_at = _addresses(source, packed)
+    getattr(_native, pack)(_isa, source_at, H, packed_at)
     return packed
 
 
-def _contiguous(value: Tensor | None) -> Tensor | None:
-    return None if value is None else value.contiguous()
+def check_shapes(w: Weights, C: int, H: int) -> None:
+    """Refuse weights of other sizes than the layer's: parameters can be replaced, and native code trusts them.
+
+    Raises:
+        ShapeError: which, and what was expected.
+    """
+    wanted = {"weight_ih": (4 * H, C), "weight_hh": (4 * H, H), "bias_ih": (4 * H,), "bias_hh": (4 * H,)}
+    for (name, shape), value in zip(wanted.items(), w[:4], strict=True):
+        if value is not None and value.shape != shape:
+            raise ShapeError(f"a {name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
+
+
+def _new(*shape: int) -> Tensor:
+    # Whatever torch's default type and device are.
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
+def _flat(value: Tensor | None) -> Tensor | None:
+    """The same numbers, lying one after another as they are: torch may keep a tensor negated by a mark alone."""
+    return None if value is None else value.resolve_neg().contiguous()
 
 
 def _addresses(*tensors: Tensor | None) -> list[int]:
-    """Where they lie in memory, 0 for those that are not there. The caller keeps them alive over the call."""
+    """Where they lie in memory, 0 for those that are not there. The caller keeps them alive over the call.
+
+    Raises:
+        DtypeError: one is not as native code must find it, since hooks on saved tensors changed it.
+    """
+    for value in tensors:
+        if value is not None and not (value.dtype in _NATIVE_TYPES and value.is_cpu and value.is_contiguous()):
+            raise DtypeError(
+                f"the native scan was handed a tensor of {value.dtype} on {value.device}, expected float32 on cpu: "
+                "hooks on saved tensors must give back what they were given"
+            )
     return [0 if value is None else value.data_ptr() for value in tensors]
+
+
+def _lie_in_memory(tensors: Iterable[Tensor]) -> bool:
+    try:
+        return all(value.data_ptr() or not value.numel() for value in tensors)
+    except RuntimeError:
+        return False
 
 
 def _threads(T: int, N: int, H: int) -> int:
@@ -217,17 +263,25 @@ class _Scan(torch.autograd.Function):
         lengths, reset, x, h0, c0, ih, hh, b_ih, b_hh, out, gates, c = ctx.saved_tensors
         track = Track(x, h0, c0, Weights(ih, hh, b_ih, b_hh, None), ctx.reverse, lengths, reset)
         needed = ctx.needs_input_grad[4:]
-        if torch.is_grad_enabled():  # asked for with create_graph=True
-            return (None, None, None, None, *_differentiable_gradients(track, grads, ctx.keep, needed))
-        done = Scanned(out, grads[1], grads[2], gates, c)
-        return (None, None, None, None, *_gradients(track, grads, done, needed))
+        # create_graph=True, or many gradients at once, which come as tensors of vmap's that lie nowhere
+        if torch.is_grad_enabled() or not (can(grads, autocast=True) and _lie_in_memory(grads)):
+            with torch.enable_grad():
+                found = _differentiable_gradients(track, grads, ctx.keep, needed)
+        else:
+            with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
+                found = _gradients(track, grads, Scanned(out, grads[1], grads[2], gates, c), needed)
+        return (None, None, None, None, *found)
 
 
 def _differentiable_gradients(
     track: Track, grads: Sequence[Tensor], keep: bool, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The same gradients as a graph: the scan once more through the reference, and its derivative by torch."""
-    wanted = [leaf for leaf, need in zip(_leaves(track), needed, strict=True) if need and leaf is not None]
+    # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
+    leaves = [None if leaf is None else leaf.view_as(leaf) for leaf in _leaves(track)]
+    wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need and leaf is not None]
+    x, h0, c0, *weights = leaves
+    track = replace(track, x=x, h0=h0, c0=c0, w=Weights(*weights, None))  # type: ignore[arg-type, call-arg]
     T = len(track.x)
     live = None if track.lengths is None else live_steps(track.lengths, T)
     recorder = Watch((), frozenset((*GATES, "c")), frozenset(range(T)))
@@ -254,21 +308,22 @@ def _gradients(track: Track, grads: Sequence[Tensor], done: Scanned, needed: Seq
         torch.mm(rows.t(), track.x.reshape(T * N, -1)) if ih else None,
         _recurrent_gradient(track, dg, done.out) if hh else None,
         bias if b_ih else None,
-        bias if b_hh else None,
+        bias.clone() if b_hh and bias is not None else None,
     ]
 
 
 def _backward(track: Track, grads: Sequence[Tensor], done: Scanned) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the pre-activations ``[T, N, 4H]`` (zero past a row's end) and of the initial state."""
     T, N, H = done.out.shape
-    dout, dh_n, dc_n, *more = (grad.contiguous() for grad in grads)
+    dout, dh_n, dc_n, *more = (_flat(grad) for grad in grads)
     dgates, dc = more or (None, None)
-    dg, dh0, dc0 = torch.empty(T, N, 4 * H), torch.empty(N, H), torch.empty(N, H)
+    dg, dh0, dc0 = _new(T, N, 4 * H), _new(N, H), _new(N, H)
     packed = _packed(track.w.hh, "pack_backward")
-    c0, lengths, reset = track.c0.contiguous(), _contiguous(track.lengths), _contiguous(track.reset)
+    c0, lengths, reset = (_flat(value) for value in (track.c0, track.lengths, track.reset))
+    gates, c = _flat(done.gates), _flat(done.c)
     _native.backward(
         _isa,
-        *_addresses(dout, dh_n, dc_n, dgates, dc, done.gates, done.c, c0, packed, lengths, reset, dg, dh0, dc0),
+        *_addresses(dout, dh_n, dc_n, dgates, dc, gates, c, c0, packed, lengths, reset, dg, dh0, dc0),
         *(T, N, H, H),
         track.reverse,
         _threads(T, N, H),
@@ -287,7 +342,9 @@ def _recurrent_gradient(track: Track, dg: Tensor, out: Tensor) -> Tensor:
         dg = dg.masked_fill(_cuts(track)[..., None], 0)
     entry = _entries(track, dg)
     later, before = (dg[:-1], out[1:]) if track.reverse else (dg[1:], out[:-1])
-    gradient = torch.mm(entry.t(), track.h0)
+    # Where nothing comes in (an empty row, a border), the initial state must not matter, not even a NaN.
+    h0 = torch.where((entry != 0).any(dim=1, keepdim=True), track.h0, 0)
+    gradient = torch.mm(entry.t(), h0)
     return gradient.addmm_(later.reshape(-1, 4 * H).t(), before.reshape(-1, H)) if T > 1 else gradient
 
 
@@ -296,7 +353,7 @@ def _entries(track: Track, dg: Tensor) -> Tensor:
     if not track.reverse or track.lengths is None:
         return dg[-1 if track.reverse else 0]
     last = (track.lengths - 1).clamp_min(0)
-    return dg[last, torch.arange(len(last))]
+    return dg[last, torch.arange(len(last), device=last.device)]
 
 
 def _cuts(track: Track) -> Tensor:
@@ -319,10 +376,11 @@ class Stepper:
         H, widths = sizes.hidden_size, [sizes.layer_input_size(layer) for layer in range(sizes.num_layers)]
         self._C, self._H, self._L = sizes.input_size, H, sizes.num_layers
         self._isa = _isa
-        layers = [torch.empty(_native.layer_size(_isa, K, H)) for K in widths]
-        biases = [torch.empty(_native.bias_size(_isa, H)) for _ in widths]
+        layers = [_new(_native.layer_size(_isa, K, H)) for K in widths]
+        biases = [_new(_native.bias_size(_isa, H)) for _ in widths]
         for K, w, packed, bias in zip(widths, weights, layers, biases, strict=True):
-            given = [_contiguous(value) for value in w[:4]]
+            check_shapes(w, K, H)
+            given = [_flat(value) for value in w[:4]]
             _native.pack_layer(_isa, *_addresses(*given), K, H, *_addresses(packed, bias))
         self._w, self._bias = torch.cat(layers), torch.cat(biases)
         self._at = (self._w.data_ptr(), self._bias.data_ptr())
@@ -330,7 +388,7 @@ class Stepper:
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Read ``[T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
         T, N, _ = x.shape
-        return self._steps(x, h, c, torch.empty(T, N, self._H), T, N)
+        return self._steps(x, h, c, _new(T, N, self._H), T, N)
 
     def single(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor | None:
         """Read ``[N, C]`` or, where N is 1, ``[C]``; give ``[N, H]`` or ``[H]``, or None for anything else."""
@@ -341,12 +399,12 @@ class Stepper:
         # The states' type is asked too: they may have been made before the weights were converted.
         if not (x.dtype is c.dtype is torch.float32 and x.is_cpu and c.is_cpu):
             return None
-        out = torch.empty(self._H) if len(shape) == 1 else torch.empty(N, self._H)
+        out = _new(self._H) if len(shape) == 1 else _new(N, self._H)
         return self._steps(x, h, c, out, 1, N)
 
     def _steps(self, x: Tensor, h: Tensor, c: Tensor, out: Tensor, T: int, N: int) -> Tensor:
-        given = x if x.is_contiguous() else x.contiguous()
-        spare = torch.empty(N, self._H)  # of its own: several streams, and threads, may share the packed weights
+        given = x if x.is_contiguous() and not x.is_neg() else x.resolve_neg().contiguous()
+        spare = _new(N, self._H)  # of its own: several streams, and threads, may share the packed weights
         addresses = (h.data_ptr(), c.data_ptr(), spare.data_ptr(), out.data_ptr())
         _native.steps(self._isa, given.data_ptr(), *self._at, *addresses, T, N, self._C, self._H, self._L)
         return out
