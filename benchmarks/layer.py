@@ -49,13 +49,13 @@ def main() -> None:
         f"{platform.processor() or engine.machine()} {' '.join(engine.cpu_features())}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads, hiddenstate {hs.__version__}\n"
     )
-    print(f"{'regime':46}{'against':30}{'ours µs':>10}{'theirs µs':>11}{'ratio':>8}")
+    print(f"{'regime':58}{'against':30}{'ours µs':>10}{'theirs µs':>11}{'ratio':>8}")
     figures = []
     for regime in regimes():
         figure = measure(regime, options.seconds)
         figures.append(figure)
         print(
-            f"{figure.regime:46}{figure.against:30}{figure.ours_us:10.0f}{figure.theirs_us:11.0f}{figure.ratio:8.2f}",
+            f"{figure.regime:58}{figure.against:30}{figure.ours_us:10.0f}{figure.theirs_us:11.0f}{figure.ratio:8.2f}",
             flush=True,
         )
     if options.json:
