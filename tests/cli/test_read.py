@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from hiddenstate.cli import app
+from hiddenstate.cli.read import View, _describe, _fitting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.text.tokenise import tokenise
@@ -38,6 +41,28 @@ def test_a_row_a_word() -> None:
     assert header.split() == ["word", "tag", "p", "or", "i", "f", "|g|", "o", "‖c‖", "‖h‖", "changed", "most"]
     assert any("█" in line for line in lines)
     assert "layer 1 (2 layers, counted from 0), reading from the first word to last" in " ".join(lines)
+
+
+@pytest.mark.parametrize("columns", [60, 72, 80, 90, 100, 120])
+def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
+    reading = load(shipped()).read(tokenise(TEXT))
+    words = _describe(reading, View(1, False, None))
+    console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
+    console.print(_fitting(console, words))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
+    assert [line.split()[0] for line in lines[2:]] == TEXT.split()
+    assert all(len(line) <= columns for line in lines)
+    assert "…" not in "".join(lines)
+    assert ("changed" in lines[0]) == (columns >= 72)
+
+
+def test_a_terminal_that_knows_few_characters() -> None:
+    command = [sys.executable, "-m", "hiddenstate", "read", TEXT]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, timeout=120, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert b"Giraffes" in result.stdout
 
 
 def test_numbers_are_the_librarys() -> None:

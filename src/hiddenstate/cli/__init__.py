@@ -1,5 +1,6 @@
 """The command line: one file a command; each calls the library and formats what it gives."""
 
+import io
 import os
 import sys
 
@@ -29,10 +30,16 @@ app.command()(version)
 
 def main() -> None:
     """Run the command line; what a user can mend is said in one line, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no σ shows a ? there
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BrokenPipeError:  # the reader of our output has gone, as `head` does: no failure of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (HiddenStateError, OSError) as error:
+    except HiddenStateError as error:
         sys.exit(f"hiddenstate: {error}")
+    except OSError as error:
+        plain = error.strerror and error.filename
+        sys.exit(f"hiddenstate: {error.filename}: {error.strerror}" if plain else f"hiddenstate: {error}")

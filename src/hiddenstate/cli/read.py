@@ -25,8 +25,8 @@ from hiddenstate.summary import StepSummary, summary_of
 from hiddenstate.text.source import read_text
 from hiddenstate.text.tokenise import sentences, tokenise
 
-BAR_WIDTH = 5
 PLAIN_WIDTH = 100
+LONGEST_WORD = 24
 CHANGED = 3
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -50,6 +50,25 @@ class View:
     def track(self) -> str:
         """Its name, such as ``l1r``."""
         return track(self.layer, self.reverse)
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of a row is shown: on a narrow terminal less."""
+
+    bar: int  # characters of a bar
+    changed: int  # units that changed most
+    runner_up: bool
+
+
+DETAILS = (
+    Detail(5, 3, True),
+    Detail(5, 2, True),
+    Detail(4, 2, True),
+    Detail(4, 1, True),
+    Detail(4, 1, False),
+    Detail(3, 0, False),
+)
 
 
 @dataclass(frozen=True)
@@ -196,42 +215,55 @@ def _print(described: Sequence[Sequence[Word]], view: View, tagger: Tagger) -> N
         console.width = PLAIN_WIDTH
     for words in described:
         if view.unit is None:
-            console.print(_table(words))
+            console.print(_fitting(console, words))
         else:
             _print_unit(console, words)
     console.print(Text(_legend(view, tagger), style="dim"))
 
 
-def _table(words: Sequence[Word]) -> Table:
+def _fitting(console: Console, words: Sequence[Word]) -> Table:
+    """The most detailed table that fits, or the least detailed one."""
+    tables = [_table(words, detail) for detail in DETAILS]
+    unbounded = console.options.update(max_width=10 * PLAIN_WIDTH)
+    fits = (t for t in tables if console.measure(t, options=unbounded).maximum <= console.width)
+    return next(fits, tables[-1])
+
+
+def _table(words: Sequence[Word], detail: Detail) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    table.add_column("word", overflow="fold", style="bold")
+    table.add_column("word", overflow="fold", style="bold", min_width=4, max_width=LONGEST_WORD)
     table.add_column("tag", style="cyan", no_wrap=True)
-    table.add_column("p", justify="right")
-    table.add_column("or", no_wrap=True, style="dim")
+    table.add_column("p", justify="right", no_wrap=True)
+    if detail.runner_up:
+        table.add_column("or", no_wrap=True, style="dim")
     for gate in GATES:
         table.add_column(f"|{gate}|" if gate == "g" else gate, no_wrap=True, style="green")
     for state in STATES:
-        table.add_column(f"‖{state}‖", justify="right")
-    table.add_column("changed most", no_wrap=True)
+        table.add_column(f"‖{state}‖", justify="right", no_wrap=True)
+    if detail.changed:
+        table.add_column("changed" if detail.changed == 1 else "changed most", no_wrap=True)
     for word in words:
-        table.add_row(
-            Text(word.word),
-            word.tag,
-            f"{word.probability:.2f}",
-            f"{word.runner_up} {word.runner_up_probability:.2f}",
-            *(_bar(word.step.gates[gate]) for gate in GATES),
-            f"{word.step.c_norm:.2f}",
-            f"{word.step.h_norm:.2f}",
-            " ".join(f"{unit}{'↑' if change > 0 else '↓'}" for unit, change in word.step.changed),
-        )
+        table.add_row(*_cells(word, detail))
     return table
 
 
-def _bar(share: float) -> str:
+def _cells(word: Word, detail: Detail) -> list[Text | str]:
+    cells: list[Text | str] = [Text(word.word), word.tag, f"{word.probability:.2f}"]
+    if detail.runner_up:
+        cells.append(f"{word.runner_up} {word.runner_up_probability:.2f}")
+    cells += [_bar(word.step.gates[gate], detail.bar) for gate in GATES]
+    cells += [f"{word.step.c_norm:.2f}", f"{word.step.h_norm:.2f}"]
+    if detail.changed:
+        changed = word.step.changed[: detail.changed]
+        cells.append(" ".join(f"{unit}{'↑' if change > 0 else '↓'}" for unit, change in changed))
+    return cells
+
+
+def _bar(share: float, width: int) -> str:
     """Draw a number from 0 to 1 as a bar of blocks, to an eighth of a block."""
-    eighths = round(max(0.0, min(1.0, share)) * BAR_WIDTH * 8)
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
     full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(BAR_WIDTH, "·")
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width, "·")
 
 
 def _print_unit(console: Console, words: Sequence[Word]) -> None:
