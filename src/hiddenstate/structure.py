@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ class Structure:
         """Numbers in the whole LSTM: ``sum(p.numel() for p in lstm.parameters())``."""
         return sum(weight.count for weight in self.weights)
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Numbers in each layer and direction: ``{"l0": 108}``."""
         return {track(*place): sum(w.count for w in self.of(*place)) for place in self.sizes.tracks}

@@ -203,6 +203,9 @@ def test_load_fails_on_cut_or_other_weights(model: Path, tmp_path: Path) -> None
     safetensors.torch.save_file({**weights, "extra": torch.zeros(1)}, model / WEIGHTS)
     with pytest.raises(FileFormatError, match="'extra' is not expected"):
         load(model)
+    safetensors.torch.save_file({**weights, "head.bias": weights["head.bias"] * float("nan")}, model / WEIGHTS)
+    with pytest.raises(FileFormatError, match="'head.bias' holds numbers that are not finite"):
+        load(model)
     del weights["head.bias"]
     safetensors.torch.save_file(weights, model / WEIGHTS)
     with pytest.raises(FileFormatError, match=r"'head.bias' is missing"):

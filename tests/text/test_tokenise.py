@@ -79,3 +79,10 @@ def test_agrees_with_the_corpus(corpora: Path) -> None:
         right += sum(block.size for block in matcher.get_matching_blocks())
         total += len(words) + len(sentence.forms)
     assert 2 * right / total > 0.99
+
+
+@pytest.mark.parametrize("text", ["The cat sat.", "They got wed.", "He is a rep.", "We met the gen."])
+def test_a_word_that_is_an_abbreviation_too_ends_a_sentence(text: str) -> None:
+    assert tokenise(text)[-1] == "."
+    assert sentences(f"{text} She ran.") == [text, "She ran."]
+    assert tokenise("On Sat. we met Rep. Smith")[1] == "Sat."

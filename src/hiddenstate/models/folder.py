@@ -187,6 +187,10 @@ def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise FileFormatError(
                 f"{path} does not fit {CONFIG} and {VOCABULARY}: weight {name!r} has shape {got}, expected {wanted}"
             )
+        if not torch.isfinite(stored[name]).all():
+            raise FileFormatError(
+                f"{path} is damaged: weight {name!r} holds numbers that are not finite; get the model again"
+            )
     return {name: value.to(expected[name].dtype) for name, value in stored.items()}
 
 

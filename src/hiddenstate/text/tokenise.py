@@ -16,11 +16,13 @@ _PREFIXES = (
     "anti|arch|co|counter|cross|e|ex|extra|inter|intra|mid|mini|mis|multi|neo|non|over|post|pre|pro|pseudo|psycho"
     "|quasi|re|semi|socio|sub|super|trans|ultra|un|under|vice"
 )
+# In any case of letters; and those that are words too in lower case ("The cat sat."), with a capital only.
 _ABBREVIATIONS = (
-    "adm|apr|assn|attn|aug|ave|blvd|capt|cf|co|col|conf|corp|dec|dept|dr|ext|feb|fri|ft|gen|gov|inc|jan|jr|lt"
-    "|ltd|maj|messrs|mr|mrs|ms|mt|nov|oct|oz|ph|prof|rep|reps|rev|sat|sen|sep|sept|sgt|sr|st|tel|thu|thur|thurs|tue"
-    "|tues|univ|vs|wed"
+    "adm|apr|assn|attn|aug|ave|blvd|capt|cf|co|col|conf|corp|dept|dr|ext|feb|ft|gov|inc|jan|jr|lt"
+    "|ltd|maj|messrs|mr|mrs|ms|mt|nov|oct|oz|ph|prof|sep|sept|sgt|sr|st|tel|thu|thur|thurs|tue"
+    "|tues|univ|vs"
 )
+_CAPITAL_ABBREVIATIONS = "Dec|Fri|Gen|Rep|Reps|Rev|Sat|Sen|Wed"
 _SUFFIXES = "com|org|net|gov|edu|mil|info|biz|co|uk|doc|docx|xls|xlsx|pdf|txt|url|html?|jpe?g|gif|png|zip|exe|ppt"
 
 # Where an alternative may fail after a long match its repeats are bounded, so that no text takes quadratic time.
@@ -32,7 +34,7 @@ _PIECE = re.compile(
     | \w[\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?i:{_SUFFIXES})\b(?:/[^\s<>"]*[\w/])?  # host, file
     | [:;=][-o^']?[)(\]\[DpP/\\|*]+(?!\w) | <3+(?!\w) | \^_+\^       # emoticon
     | (?:[^\W\d_]\.){{2,}}(?:[^\W\d_](?!\w))?                          # U.S. p.m. U.S.A
-    | (?i:{_ABBREVIATIONS})\.(?!\w) | [Nn]o\.(?=\s*\d) | etc\.(?=\s*[,;)a-z])
+    | (?:(?i:{_ABBREVIATIONS})|{_CAPITAL_ABBREVIATIONS})\.(?!\w) | [Nn]o\.(?=\s*\d) | etc\.(?=\s*[,;)a-z])
     | [A-Z]\.(?=\s+\S)                                               # initial
     | \+?\d+(?:[-.]\d{{3}}){{1,3}}[-.]\d{{4}}(?!\d) | \d{{3}}-\d{{4}}(?!\d)      # phone
     | \d+(?:[-/]\d+){{2}}                                              # date
@@ -56,7 +58,9 @@ _TWO_WORDS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"""(?<![.!?])[.!?]+["'\u201d\u2019)\]]*(?=\s+["'\u201c\u2018(\[]*[A-Z0-9])""")
-_ABBREVIATED = re.compile(rf"(?<!\w)(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|(?i:{_ABBREVIATIONS}))\.$")
+_ABBREVIATED = re.compile(
+    rf"(?<!\w)(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|(?i:{_ABBREVIATIONS})|{_CAPITAL_ABBREVIATIONS})\.$"
+)
 
 # No abbreviation is longer, and looking no further back keeps long texts fast.
 _LONGEST = 20
