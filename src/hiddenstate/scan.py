@@ -149,8 +149,11 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
 
 def _run_by_track(job: Job, *, native: bool) -> Result:
     live = None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
-    # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients.
-    layer_input = job.x if live is None else torch.where(live[..., None], job.x, 0)
+    layer_input = job.x
+    if native and live is not None:
+        # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients. (The
+        # reference sees to it itself.)
+        layer_input = torch.where(live[..., None], job.x, 0)
     tracks: list[_Track] = []
     for layer in range(job.sizes.num_layers):
         if layer and job.dropout:
@@ -205,11 +208,10 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, native: bool) -
     if observer is None or job.wanted is None:
         return _Track(out, h, c, {}, {})
     steps = job.wanted.steps
-    alive = None if live is None else live[list(steps), :, None]
-    seen = {q: _stack(observer.seen[q], steps, alive) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
+    seen = {q: _stack(observer.seen[q], steps, live) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
     values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
     handed_on = observer.handed_on
-    carried = {track_name(layer, reverse): _stack(handed_on, steps, alive)} if handed_on else {}
+    carried = {track_name(layer, reverse): _stack(handed_on, steps, live)} if handed_on else {}
     return _Track(out, h, c, values, carried)
 
 
@@ -230,15 +232,16 @@ def _record(track: engine.Track, layer: int, wanted: Wanted, live: Tensor | None
 
 
 def _chosen(value: Tensor, steps: Sequence[int], live: Tensor | None, *, copy: bool) -> Tensor:
-    """Values ``[steps, N, units]``, zero where a row has ended."""
+    """Values of the steps out of all, ``[steps, N, units]``."""
     whole = len(steps) == len(value)
     picked = value if whole else value[list(steps)]
-    if live is None:
-        return picked.clone() if copy and whole else picked
-    return torch.where(live[:, :, None] if whole else live[list(steps), :, None], picked, 0)
+    return picked.clone() if copy and whole and live is None else _zero_past_ends(picked, steps, live)
 
 
-def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], alive: Tensor | None) -> Tensor:
-    """Recorded values of the steps as ``[steps, N, units]``, zero where a row has ended."""
-    stacked = torch.stack([by_step[t] for t in steps])
-    return stacked if alive is None else torch.where(alive, stacked, 0)
+def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
+    """Values that were recorded step by step, as ``[steps, N, units]``."""
+    return _zero_past_ends(torch.stack([by_step[t] for t in steps]), steps, live)
+
+
+def _zero_past_ends(values: Tensor, steps: Sequence[int], live: Tensor | None) -> Tensor:
+    return values if live is None else torch.where(live[list(steps), :, None], values, 0)
