@@ -9,8 +9,9 @@
 namespace hiddenstate {
 
 extern const Scan scan_generic;
-#ifdef HIDDENSTATE_WITH_AVX2
+#ifdef HIDDENSTATE_WITH_X86
 extern const Scan scan_avx2;
+extern const Scan scan_avx512;
 #endif
 
 const std::vector<const Scan*>& scans() {
@@ -21,8 +22,11 @@ const std::vector<const Scan*>& scans() {
             return std::find(features.begin(), features.end(), name) != features.end();
         };
         (void)has;
-#ifdef HIDDENSTATE_WITH_AVX2
+#ifdef HIDDENSTATE_WITH_X86
         if (has("avx2") && has("fma")) usable.push_back(&scan_avx2);
+        if (has("fma") && has("avx512f") && has("avx512dq") && has("avx512bw") && has("avx512vl")) {
+            usable.push_back(&scan_avx512);
+        }
 #endif
         return usable;
     }();
