@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import hiddenstate as hs
-from hiddenstate import engine
+from hiddenstate import native
 
 Run = Callable[[], object]
 
@@ -46,7 +46,7 @@ class Figure(NamedTuple):
 def main() -> None:
     options = _options()
     print(
-        f"{platform.processor() or engine.machine()} {' '.join(engine.cpu_features())}, torch {torch.__version__}, "
+        f"{platform.processor() or native.machine()} {' '.join(native.cpu_features())}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads, hiddenstate {hs.__version__}\n"
     )
     print(f"{'regime':58}{'against':30}{'ours µs':>10}{'theirs µs':>11}{'ratio':>8}")

@@ -1,7 +1,7 @@
 // The one file that knows Python: it names the native functions and converts their arguments.
 //
-// Arrays come as addresses (numbers), so that a call costs little and torch is not needed to build this. Whoever calls
-// has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
+// Arrays come as addresses (numbers, 0 for none), so that a call costs little and torch is not needed to build this.
+// Whoever calls has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -14,11 +14,12 @@
 #include "scan.h"
 
 namespace nb = nanobind;
-using hiddenstate::Scan;
+using namespace hiddenstate;
 
 namespace {
 
 using Address = std::uintptr_t;
+using Size = std::int64_t;
 
 template <class T>
 T* at(Address address) {
@@ -27,43 +28,80 @@ T* at(Address address) {
 
 // Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
 // microsecond.
-constexpr std::int64_t kLargeWork = 1 << 15;
+constexpr Size kLargeWork = 1 << 15;
 
-const Scan& scan_of(int isa) { return *hiddenstate::scans().at(static_cast<std::size_t>(isa)); }
-
-std::vector<std::string> isas() {
-    std::vector<std::string> names;
-    for (const Scan* scan : hiddenstate::scans()) names.emplace_back(scan->isa);
-    return names;
+template <class Real>
+void bind_edits(nb::module_& m, const char* name) {
+    nb::class_<Edits<Real>>(m, name, "Edits of one layer and direction: edits.h")
+        .def(nb::init<Size>(), "For so many rows.")
+        .def("add", [](Edits<Real>& edits, int place, int kind, Address value, Size step_stride, Size row_stride,
+                       Size unit_stride, const std::vector<std::int32_t>& steps, const std::vector<std::int32_t>& rows,
+                       const std::vector<std::int32_t>& units) {
+            edits.add(static_cast<Place>(place), static_cast<Kind>(kind), at<const Real>(value), step_stride, row_stride,
+                      unit_stride, steps, rows, units);
+        });
 }
 
-void forward(int isa, Address xg, Address w, Address h0, Address c0, Address lengths, Address reset, Address out,
-             Address c, Address h_n, Address c_n, std::int64_t T, std::int64_t N, std::int64_t H,
-             std::int64_t out_stride, bool reverse, bool keep_gates, int threads) {
-    const nb::gil_scoped_release released;
-    scan_of(isa).forward({at<float>(xg), at<const float>(w), at<const float>(h0), at<const float>(c0),
-                          at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<float>(out),
-                          at<float>(c), at<float>(h_n), at<float>(c_n), T, N, H, out_stride, reverse, keep_gates,
-                          threads});
-}
-
-void backward(int isa, Address dout, Address dh_n, Address dc_n, Address dgates, Address dc, Address gates, Address c,
-              Address c0, Address w, Address lengths, Address reset, Address dg, Address dh0, Address dc0,
-              std::int64_t T, std::int64_t N, std::int64_t H, std::int64_t dout_stride, bool reverse, int threads) {
-    const nb::gil_scoped_release released;
-    scan_of(isa).backward({at<const float>(dout), at<const float>(dh_n), at<const float>(dc_n),
-                           at<const float>(dgates), at<const float>(dc), at<const float>(gates), at<const float>(c), at<const float>(c0), at<const float>(w),
-                           at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<float>(dg),
-                           at<float>(dh0), at<float>(dc0), T, N, H, dout_stride, reverse, threads});
-}
-
-void steps(int isa, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
-           std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, std::int64_t L) {
-    const hiddenstate::Steps job{at<const float>(x), at<const float>(w), at<const float>(bias), at<float>(h),
-                                 at<float>(c), at<float>(next), at<float>(out), T, N, C, H, L};
-    if (T * N * H * (C + H) < kLargeWork) return scan_of(isa).steps(job);
-    const nb::gil_scoped_release released;
-    scan_of(isa).steps(job);
+template <class P>
+void bind_scan(nb::module_& m) {
+    using S = Scan<P>;
+    using element = typename P::element;
+    using real = typename P::real;
+    nb::class_<S>(m, (std::string("Scan_") + P::name).c_str(), "scan.h: the scan of an instruction set and a precision.")
+        .def_ro("isa", &S::isa)
+        .def("layer_bytes", [](const S& s, Size C, Size H) { return s.layer_bytes(C, H); })
+        .def("bias_size", [](const S& s, Size H) { return s.bias_size(H); })
+        .def("backward_bytes", [](const S& s, Size H) { return s.backward_bytes(H); })
+        .def("pack_layer", [](const S& s, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Size C, Size H, int threads,
+                              Address packed, Address bias) {
+            const nb::gil_scoped_release released;
+            s.pack_layer(at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh), C, H,
+                         threads, at<void>(packed), at<real>(bias));
+        })
+        .def("pack_backward", [](const S& s, Address w_hh, Size H, int threads, Address packed) {
+            const nb::gil_scoped_release released;
+            s.pack_backward(at<const element>(w_hh), H, threads, at<void>(packed));
+        })
+        .def("forward", [](const S& s, Address x, Address w, Address bias, Address h0, Address c0, Address lengths,
+                           Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
+                           Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size x_step, Size x_row,
+                           Size out_step, Size out_row, bool reverse, int threads) {
+            const nb::gil_scoped_release released;
+            s.forward({at<const element>(x), at<const void>(w), at<const real>(bias), at<const element>(h0),
+                       at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
+                       at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
+                       T, N, C, H, x_step, x_row, out_step, out_row, reverse, threads});
+        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(),
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
+        .def("backward", [](const S& s, Address dout, Address dh_n, Address dc_n, Address dgates, Address dc, Address gates,
+                            Address c, Address c0, Address w, Address lengths, Address reset, const Edits<real>* edits,
+                            Address dg, Address dh0, Address dc0, Size T, Size N, Size H, Size out_step, Size out_row,
+                            bool reverse, int threads) {
+            const nb::gil_scoped_release released;
+            s.backward({at<const element>(dout), at<const real>(dh_n), at<const real>(dc_n), at<const real>(dgates),
+                        at<const real>(dc), at<const real>(gates), at<const real>(c), at<const real>(c0), at<const void>(w),
+                        at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits, at<element>(dg),
+                        at<real>(dh0), at<real>(dc0), T, N, H, out_step, out_row, reverse, threads});
+        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg(), nb::arg(), nb::arg())
+        .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
+                         Size T, Size N, Size C, Size H, Size L, int threads) {
+            const Steps<P> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
+                               at<element>(next), at<element>(out), T, N, C, H, L, threads};
+            if (T * N * H * (C + H) < kLargeWork) return s.steps(job);
+            const nb::gil_scoped_release released;
+            s.steps(job);
+        })
+        .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
+            s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);
+        });
+    m.def((std::string("scans_") + P::name).c_str(), [] {
+        nb::list found;
+        for (const S* scan : scans<P>()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        return found;
+    }, "Scans that were compiled in and that this CPU runs, narrowest first.");
 }
 
 }  // namespace
@@ -71,30 +109,10 @@ void steps(int isa, Address x, Address w, Address bias, Address h, Address c, Ad
 NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
     m.attr("__version__") = HIDDENSTATE_VERSION;
-    m.def("cpu_features", &hiddenstate::cpu_features,
-          "Instruction sets that the CPU and the operating system support, narrowest first.");
-    m.def("isas", &isas, "Scans that were compiled in and that this CPU runs, narrowest first; others take an index.");
-    m.def("packed_size", [](int isa, std::int64_t H) { return scan_of(isa).packed_size(H); });
-    m.def("pack_forward", [](int isa, Address w_hh, std::int64_t H, Address packed) {
-        scan_of(isa).pack_forward(at<const float>(w_hh), H, at<float>(packed));
-    });
-    m.def("pack_backward", [](int isa, Address w_hh, std::int64_t H, Address packed) {
-        scan_of(isa).pack_backward(at<const float>(w_hh), H, at<float>(packed));
-    });
-    m.def("forward", &forward, "scan.h: Forward, preceded by the index of the instruction set.");
-    m.def("backward", &backward, "scan.h: Backward, preceded by the index of the instruction set.");
-    m.def("layer_size", [](int isa, std::int64_t K, std::int64_t H) { return scan_of(isa).layer_size(K, H); });
-    m.def("bias_size", [](int isa, std::int64_t H) { return scan_of(isa).bias_size(H); });
-    m.def("pack_layer", [](int isa, Address w_ih, Address w_hh, Address b_ih, Address b_hh, std::int64_t K,
-                           std::int64_t H, Address packed, Address bias) {
-        scan_of(isa).pack_layer(at<const float>(w_ih), at<const float>(w_hh), at<const float>(b_ih),
-                                at<const float>(b_hh), K, H, at<float>(packed), at<float>(bias));
-    });
-    m.def("steps", &steps, "scan.h: Steps, preceded by the index of the instruction set.");
-    m.def("sigmoid", [](int isa, Address in, Address out, std::int64_t n) {
-        scan_of(isa).nonlinearity('s', at<const float>(in), at<float>(out), n);
-    });
-    m.def("tanh", [](int isa, Address in, Address out, std::int64_t n) {
-        scan_of(isa).nonlinearity('t', at<const float>(in), at<float>(out), n);
-    });
+    m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
+    bind_edits<float>(m, "EditsFloat32");
+    bind_edits<double>(m, "EditsFloat64");
+    bind_scan<F32>(m);
+    bind_scan<F64>(m);
+    bind_scan<BF16>(m);
 }

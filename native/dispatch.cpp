@@ -8,28 +8,86 @@
 
 namespace hiddenstate {
 
-extern const Scan scan_generic;
+#define HIDDENSTATE_DECLARE(isa)         \
+    extern const Scan<F32> scan_##isa##_F32; \
+    extern const Scan<F64> scan_##isa##_F64; \
+    extern const Scan<BF16> scan_##isa##_BF16;
+
+HIDDENSTATE_DECLARE(generic)
 #ifdef HIDDENSTATE_WITH_X86
-extern const Scan scan_avx2;
-extern const Scan scan_avx512;
+HIDDENSTATE_DECLARE(avx2)
+HIDDENSTATE_DECLARE(avx512)
+extern const Scan<BF16> scan_avx512_bf16_BF16;  // differs in these products alone
 #endif
 
-const std::vector<const Scan*>& scans() {
-    static const std::vector<const Scan*> found = [] {
-        std::vector<const Scan*> usable{&scan_generic};
-        const std::vector<std::string> features = cpu_features();
-        const auto has = [&features](const char* name) {
-            return std::find(features.begin(), features.end(), name) != features.end();
-        };
-        (void)has;
+namespace {
+
+template <class Precision>
+struct Compiled {
+    const Scan<Precision>* scan;
+    std::vector<std::string> needs;  // of the CPU
+};
+
 #ifdef HIDDENSTATE_WITH_X86
-        if (has("avx2") && has("fma")) usable.push_back(&scan_avx2);
-        if (has("fma") && has("avx512f") && has("avx512dq") && has("avx512bw") && has("avx512vl")) {
-            usable.push_back(&scan_avx512);
-        }
+const std::vector<std::string> kAvx2{"avx2", "fma"};
+const std::vector<std::string> kAvx512{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl"};
+
+std::vector<std::string> with_bf16() {
+    std::vector<std::string> needs = kAvx512;
+    needs.emplace_back("avx512_bf16");
+    return needs;
+}
 #endif
-        return usable;
-    }();
+
+template <class Precision>
+std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>>& compiled) {
+    const std::vector<std::string> features = cpu_features();
+    std::vector<const Scan<Precision>*> found;
+    for (const Compiled<Precision>& one : compiled) {
+        const bool runs = std::all_of(one.needs.begin(), one.needs.end(), [&features](const std::string& name) {
+            return std::find(features.begin(), features.end(), name) != features.end();
+        });
+        if (runs) found.push_back(one.scan);
+    }
+    return found;
+}
+
+}  // namespace
+
+template <>
+const std::vector<const Scan<F32>*>& scans<F32>() {
+    static const auto found = usable<F32>({
+        {&scan_generic_F32, {}},
+#ifdef HIDDENSTATE_WITH_X86
+        {&scan_avx2_F32, kAvx2},
+        {&scan_avx512_F32, kAvx512},
+#endif
+    });
+    return found;
+}
+
+template <>
+const std::vector<const Scan<F64>*>& scans<F64>() {
+    static const auto found = usable<F64>({
+        {&scan_generic_F64, {}},
+#ifdef HIDDENSTATE_WITH_X86
+        {&scan_avx2_F64, kAvx2},
+        {&scan_avx512_F64, kAvx512},
+#endif
+    });
+    return found;
+}
+
+template <>
+const std::vector<const Scan<BF16>*>& scans<BF16>() {
+    static const auto found = usable<BF16>({
+        {&scan_generic_BF16, {}},
+#ifdef HIDDENSTATE_WITH_X86
+        {&scan_avx2_BF16, kAvx2},
+        {&scan_avx512_BF16, kAvx512},
+        {&scan_avx512_bf16_BF16, with_bf16()},
+#endif
+    });
     return found;
 }
 

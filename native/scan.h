@@ -1,84 +1,108 @@
-// The serial part of an LSTM layer: one direction over a sequence, forward and backward, in float32.
+// One layer and direction of an LSTM over a sequence, forward and backward; and single steps of all layers.
 //
-// What is not serial in time stays outside: the input's projection before the forward scan, and the gradients of the
-// weights and the input after the backward scan, are single large matrix products.
-//
-// All arrays are row-major, T time steps, N batch rows, H units; the four gates of a row stand side by side in torch's
-// order, 4H numbers. Pointers do not alias one another unless it says so.
+// T time steps, N batch rows, C input features, H units. Arrays are row-major and lie without gaps unless strides are
+// given (counted in elements); the four gates of a row stand side by side in torch's order, 4H numbers. Pointers do not
+// alias one another unless it says so. The gradients of the weights and the input, single large matrix products after
+// the backward scan, stay outside.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "edits.h"
+#include "precision.h"
+
 namespace hiddenstate {
 
+template <class Precision>
 struct Forward {
-    // xg [T, N, 4H], in: W_ih x + both biases. Out, if keep_gates: the gates i f g o. Else left as it was.
-    float* xg;
-    const float* w;              // W_hh, as pack_forward packs it
-    const float* h0;             // [N, H]
-    const float* c0;             // [N, H]
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
+    const void* w;     // the weights, as pack_layer packs them
+    const real* bias;  // as pack_layer packs them
+    const element* h0;            // [N, H]
+    const real* c0;               // [N, H]
     const std::int64_t* lengths;  // [N], or null: every row has T steps
     const std::uint8_t* reset;    // [T, N], or null: nonzero draws a border between a step and the one before it
-    float* out;                  // row (t, n) at out + (t * N + n) * out_stride, H numbers; zero past a row's end
-    float* c;                    // [T, N, H], or null; past a row's end left as it was
-    float* h_n;                  // [N, H]
-    float* c_n;                  // [N, H]
-    std::int64_t T, N, H, out_stride;
-    bool reverse, keep_gates;
-    int threads;
-};
-
-struct Backward {
-    const float* dout;   // row (t, n) at dout + (t * N + n) * dout_stride, H numbers
-    const float* dh_n;   // [N, H]
-    const float* dc_n;   // [N, H]
-    const float* dgates;  // [T, N, 4H]: gradient of the gates where they were recorded; or null
-    const float* dc;      // [T, N, H]: gradient of the cell states where they were recorded; or null
-    const float* gates;  // [T, N, 4H], from the forward scan
-    const float* c;      // [T, N, H], from the forward scan
-    const float* c0;     // [N, H]
-    const float* w;      // W_hh, as pack_backward packs it
-    const std::int64_t* lengths;
-    const std::uint8_t* reset;
-    float* dg;   // [T, N, 4H]: gradient of the pre-activations; zero past a row's end
-    float* dh0;  // [N, H]
-    float* dc0;  // [N, H]
-    std::int64_t T, N, H, dout_stride;
+    const Edits<real>* edits;     // or null
+    element* out;   // row (t, n) at out + t * out_step + n * out_row, H numbers; zero past a row's end
+    real* gates;    // [T, N, 4H], or null: the gates as they act, so after edits; past a row's end left as it was
+    real* unedited;  // [T, N, 4H], or null: the gates before edits
+    real* c;        // [T, N, H], or null; past a row's end left as it was
+    element* h_n;   // [N, H]
+    real* c_n;      // [N, H]
+    std::int64_t T, N, C, H, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
 };
 
-// Some steps of all layers, for streams: no projection ahead, no allocation; states are changed in place.
-struct Steps {
-    const float* x;     // [T, N, C]
-    const float* w;     // for each layer: W_ih and W_hh side by side, as pack_layer packs them
-    const float* bias;  // for each layer: [padded_units * 4], as pack_layer packs it
-    float* h;           // [L, N, H], in and out
-    float* c;           // [L, N, H], in and out
-    float* next;        // [N, H], scratch
-    float* out;         // [T, N, H]
-    std::int64_t T, N, C, H, L;
+template <class Precision>
+struct Backward {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* dout;  // laid out as out
+    const real* dh_n;     // [N, H]
+    const real* dc_n;     // [N, H]
+    const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
+    const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
+    const real* gates;    // [T, N, 4H], from the forward scan: before edits
+    const real* c;        // [T, N, H], from the forward scan
+    const real* c0;       // [N, H]
+    const void* w;        // W_hh, as pack_backward packs it
+    const std::int64_t* lengths;
+    const std::uint8_t* reset;
+    const Edits<real>* edits;
+    element* dg;  // [T, N, 4H]: gradient of the pre-activations; zero past a row's end
+    real* dh0;    // [N, H]
+    real* dc0;    // [N, H]
+    std::int64_t T, N, H, out_step, out_row;
+    bool reverse;
+    int threads;
 };
 
-// The scan compiled for one instruction set. Packed weights are of that set's layout: never mix them.
+// Some steps of all layers, for streams: no allocation; states are changed in place.
+template <class Precision>
+struct Steps {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* x;  // [T, N, C]
+    const void* w;     // of each layer, one after another, as pack_layer packs them
+    const real* bias;  // of each layer, one after another, as pack_layer packs them
+    element* h;        // [L, N, H], in and out
+    real* c;           // [L, N, H], in and out
+    element* next;     // [N, H], scratch
+    element* out;      // [T, N, H]
+    std::int64_t T, N, C, H, L;
+    int threads;
+};
+
+// The scan compiled for one instruction set and precision. Packed weights are of its layout: never mix them.
+template <class Precision>
 struct Scan {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
     const char* isa;
-    std::int64_t (*packed_size)(std::int64_t H);  // floats that each packed form of W_hh takes
-    void (*pack_forward)(const float* w_hh, std::int64_t H, float* packed);   // w_hh [4H, H]
-    void (*pack_backward)(const float* w_hh, std::int64_t H, float* packed);
-    void (*forward)(const Forward&);
-    void (*backward)(const Backward&);
-    std::int64_t (*layer_size)(std::int64_t K, std::int64_t H);  // floats of one packed layer that reads K features
+    // Bytes and reals that a packed layer which reads C features takes, and its biases.
+    std::int64_t (*layer_bytes)(std::int64_t C, std::int64_t H);
     std::int64_t (*bias_size)(std::int64_t H);
-    // w_ih [4H, K], w_hh [4H, H], biases [4H] or null.
-    void (*pack_layer)(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh, std::int64_t K,
-                       std::int64_t H, float* packed, float* bias);
-    void (*steps)(const Steps&);
-    void (*nonlinearity)(char which, const float* in, float* out, std::int64_t n);  // 's' sigmoid, 't' tanh
+    // w_ih [4H, C], w_hh [4H, H], biases [4H] or null.
+    void (*pack_layer)(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
+                       std::int64_t H, int threads, void* packed, real* bias);
+    std::int64_t (*backward_bytes)(std::int64_t H);
+    void (*pack_backward)(const element* w_hh, std::int64_t H, int threads, void* packed);
+    void (*forward)(const Forward<Precision>&);
+    void (*backward)(const Backward<Precision>&);
+    void (*steps)(const Steps<Precision>&);
+    void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 
 // The scans that were compiled in and that this CPU runs, narrowest first.
-const std::vector<const Scan*>& scans();
+template <class Precision>
+const std::vector<const Scan<Precision>*>& scans();
 
 }  // namespace hiddenstate

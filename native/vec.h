@@ -1,45 +1,50 @@
-// A vector of floats as wide as the instruction set allows, and the nonlinearities on it.
+// A vector of numbers as wide as the instruction set allows, and the nonlinearities on it.
 //
-// Written once, in the vector extensions of GCC and Clang, and compiled once for each instruction set: HIDDENSTATE_LANES
-// floats a vector. Needs IEEE arithmetic (no -ffast-math): range reduction adds and takes away a large constant.
+// Written once, in the vector extensions of GCC and Clang, and compiled once for each instruction set
+// (HIDDENSTATE_BYTES a vector) and precision. Needs IEEE arithmetic (no -ffast-math): range reduction adds and takes
+// away a large constant.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
-#ifndef HIDDENSTATE_LANES
-#define HIDDENSTATE_LANES 4
-#endif
+#include "precision.h"
 
 namespace hiddenstate {
 namespace {
 
-constexpr int kLanes = HIDDENSTATE_LANES;
+using element = HIDDENSTATE_PRECISION::element;
+using real = HIDDENSTATE_PRECISION::real;
+// An integer as wide as a real.
+using whole = std::conditional_t<sizeof(real) == 4, std::int32_t, std::int64_t>;
 
-typedef float vf __attribute__((vector_size(HIDDENSTATE_LANES * 4)));
-typedef std::int32_t vi __attribute__((vector_size(HIDDENSTATE_LANES * 4)));
+constexpr int kLanes = HIDDENSTATE_BYTES / sizeof(real);
 
-inline vf splat(float x) { return x - vf{}; }
+typedef real vf __attribute__((vector_size(HIDDENSTATE_BYTES)));
+typedef whole vi __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
-inline vf load(const float* p) {
+inline vf splat(real x) { return x - vf{}; }
+
+inline vf load(const real* p) {
     vf v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
 
-inline void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+inline void store(real* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
 // The first n lanes; the others are zero, and what lies behind them in memory is not touched.
-inline vf load(const float* p, std::int64_t n) {
+inline vf load(const real* p, std::int64_t n) {
     if (n >= kLanes) return load(p);
     vf v{};
-    std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(float));
+    std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(real));
     return v;
 }
 
-inline void store(float* p, vf v, std::int64_t n) {
+inline void store(real* p, vf v, std::int64_t n) {
     if (n >= kLanes) return store(p, v);
-    std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(float));
+    std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
 }
 
 inline vi bits(vf v) {
@@ -54,44 +59,112 @@ inline vf from_bits(vi i) {
     return v;
 }
 
-// e^x. x = n ln2 + r with |r| <= ln2 / 2; e^r by a polynomial of degree 6 (Cephes' expf), 2^n put into the exponent.
-// Relative error below 1e-7; at 0 exactly 1. Outside [-87.3, 88.3] the value at the border is taken, which no sigmoid
-// and no tanh in float can tell from the truth. NaN stays NaN.
-inline vf exp(vf x) {
-    const vf hi = splat(88.3f), lo = splat(-87.3f);
-    x = x > hi ? hi : x;  // a NaN is neither, and stays
-    x = x < lo ? lo : x;
-    const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number, in the low bits
-    const vf shifted = x * splat(1.44269504088896341f) + magic;
-    const vf n = shifted - magic;
-    vf r = x - n * splat(0.693359375f);
-    r = r + n * splat(2.12194440e-4f);
-    vf p = splat(1.9875691500e-4f);
-    p = p * r + splat(1.3981999507e-3f);
-    p = p * r + splat(8.3334519073e-3f);
-    p = p * r + splat(4.1665795894e-2f);
-    p = p * r + splat(1.6666665459e-1f);
-    p = p * r + splat(5.0000001201e-1f);
-    p = p * r * r + r + splat(1.0f);
-    const vi exponent = (bits(shifted) - bits(magic) + 127) << 23;
-    return p * from_bits(exponent);
+// bfloat16 in memory, float in registers.
+
+typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)));
+typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
+
+// To the nearest, ties to even; a NaN stays one.
+inline halves rounded(words i) {
+    const words up = i + 0x7fff + ((i >> 16) & 1);
+    const auto nan = (i & 0x7fffffff) > 0x7f800000;
+    return __builtin_convertvector((nan ? (i | 0x400000) : up) >> 16, halves);
 }
 
-inline vf sigmoid(vf x) { return splat(1.0f) / (splat(1.0f) + exp(-x)); }
+inline void store(bfloat16* p, vf v, std::int64_t n) {
+    words i;
+    std::memcpy(&i, &v, sizeof i);
+    const halves half = rounded(i);
+    if (n >= kLanes) {
+        std::memcpy(p, &half, sizeof half);
+    } else {
+        std::memcpy(p, &half, static_cast<std::size_t>(n) * sizeof(bfloat16));
+    }
+}
 
-// tanh x = 1 - 2 / (1 + e^2x) loses what is small against 1, so near 0 an odd polynomial (Cephes' tanhf) is taken.
+inline vf load(const bfloat16* p, std::int64_t n) {
+    halves half{};
+    std::memcpy(&half, p, n >= kLanes ? sizeof half : static_cast<std::size_t>(n) * sizeof(bfloat16));
+    const words i = __builtin_convertvector(half, words) << 16;
+    vf v;
+    std::memcpy(&v, &i, sizeof v);
+    return v;
+}
+
+// e^x = 2^n (1 + p), with x = n ln2 + r, |r| <= ln2 / 2, and p = e^r - 1 by a polynomial.
+struct Exponential {
+    vf power, p;
+};
+
+// What the polynomial and the reduction need in each width. The coefficients are those of r^2, r^3, ...
+template <class Real>
+struct Exp;
+
+template <>
+struct Exp<float> {
+    static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number, in the low bits
+    static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f, per_ln2 = 1.44269504088896341f;
+    static constexpr float highest = 88.3f, lowest = -87.3f;
+    static constexpr int bias = 127, mantissa = 23;
+    // Cephes, expf
+    static constexpr float coefficients[] = {5.0000001201e-1f, 1.6666665459e-1f, 4.1665795894e-2f,
+                                             8.3334519073e-3f, 1.3981999507e-3f, 1.9875691500e-4f};
+};
+
+template <>
+struct Exp<double> {
+    static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr double ln2_high = 0.693145751953125, ln2_low = 1.42860682030941723212e-6,
+                            per_ln2 = 1.4426950408889634074;
+    static constexpr double highest = 709.0, lowest = -708.0;
+    static constexpr int bias = 1023, mantissa = 52;
+    // 1 / k!, k = 2 ... 14: the first one left out adds less than 1e-19
+    static constexpr double coefficients[] = {
+        1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,        1.0 / 720,          1.0 / 5040,         1.0 / 40320,
+        1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
+};
+
+// Outside the borders the value at the border is taken, which no sigmoid and no tanh can tell from the truth. NaN stays.
+inline Exponential exponential(vf x) {
+    using E = Exp<real>;
+    constexpr int terms = sizeof E::coefficients / sizeof E::coefficients[0];
+    const vf highest = splat(E::highest), lowest = splat(E::lowest);
+    x = x > highest ? highest : x;  // a NaN is neither, and stays
+    x = x < lowest ? lowest : x;
+    const vf magic = splat(E::magic);
+    const vf shifted = x * splat(E::per_ln2) + magic;
+    const vf n = shifted - magic;
+    vf r = x - n * splat(E::ln2_high);
+    r = r - n * splat(E::ln2_low);
+    vf q = splat(E::coefficients[terms - 1]);
+    for (int k = terms - 2; k >= 0; --k) q = q * r + splat(E::coefficients[k]);
+    const vi power = (bits(shifted) - bits(magic) + E::bias) << E::mantissa;
+    return {from_bits(power), q * (r * r) + r};
+}
+
+inline vf sigmoid(vf x) {
+    const Exponential e = exponential(-x);
+    return splat(1) / (splat(1) + (e.power + e.power * e.p));
+}
+
+// 1 - 2 / (1 + e^2x) loses what is small against 1. So in float, near 0, the odd polynomial x + x^3 p(x^2) of Cephes'
+// tanhf: with it the whole never falls. In double m / (m + 2), m = e^2x - 1, which costs no second polynomial and
+// may fall by a last digit.
 inline vf tanh(vf x) {
-    const vf magnitude = from_bits(bits(x) & 0x7fffffff);
-    const vi sign = bits(x) & static_cast<std::int32_t>(0x80000000u);
-    const vf far = splat(1.0f) - splat(2.0f) / (splat(1.0f) + exp(magnitude + magnitude));
+    const Exponential e = exponential(x + x);
+    if constexpr (std::is_same_v<real, double>) {
+        const vf m = e.power * e.p + (e.power - splat(1));
+        return m / (m + splat(2));
+    }
+    const vf far = splat(1) - splat(2) / (splat(1) + (e.power + e.power * e.p));
     const vf z = x * x;
-    vf p = splat(-5.70498872745e-3f);
-    p = p * z + splat(2.06390887954e-2f);
-    p = p * z - splat(5.37397155531e-2f);
-    p = p * z + splat(1.33314422036e-1f);
-    p = p * z - splat(3.33332819422e-1f);
-    const vf near = p * z * x + x;
-    return magnitude < splat(0.625f) ? near : from_bits(bits(far) | sign);
+    vf p = splat(static_cast<real>(-5.70498872745e-3));
+    p = p * z + splat(static_cast<real>(2.06390887954e-2));
+    p = p * z - splat(static_cast<real>(5.37397155531e-2));
+    p = p * z + splat(static_cast<real>(1.33314422036e-1));
+    p = p * z - splat(static_cast<real>(3.33332819422e-1));
+    const vf near = (p * z) * x + x;
+    return z < splat(static_cast<real>(0.625 * 0.625)) ? near : far;
 }
 
 }  // namespace

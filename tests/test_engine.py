@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate import __version__, engine, reference
+from hiddenstate import __version__, engine, native, reference
 from hiddenstate.engine import Track, live_steps
 from hiddenstate.errors import ShapeError
 from hiddenstate.names import GATES
@@ -24,28 +24,27 @@ from support import assert_all_close, assert_close, gradients
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 17, 33, 65])
 
 
-@pytest.fixture(params=engine.isas(), autouse=True)
+@pytest.fixture(params=native.isas(), autouse=True)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this machine runs, forced."""
-    before = engine._isa
-    engine._isa = engine.isas().index(request.param)
+    native.choose(request.param)
     yield str(request.param)
-    engine._isa = before
+    native.choose(None)
 
 
 def test_native_module_is_of_this_version() -> None:
-    assert engine.native_version() == __version__
+    assert native.version() == __version__
 
 
 def test_the_widest_set_is_chosen_and_named() -> None:
-    assert engine._chosen() == len(engine.isas()) - 1
-    assert engine.isas()[0] == "generic"
-    assert engine.isa() in engine.isas()
+    native.choose(None)
+    assert native.isa() == native.isas()[-1]
+    assert native.isas()[0] == "generic"
 
 
 def test_cpu_features_are_the_systems() -> None:
     """What the module reads from the CPU is what Linux lists, where there is such a list."""
-    features = engine.cpu_features()
+    features = native.cpu_features()
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
             listed = next((line.split(":")[1].split() for line in file if line.startswith("flags")), None)
@@ -55,7 +54,7 @@ def test_cpu_features_are_the_systems() -> None:
         spelled = {feature: feature.replace("sse4.1", "sse4_1") for feature in features}
         assert [f for f, name in spelled.items() if name not in listed] == []
         assert ("avx2" in listed) == ("avx2" in features)
-    assert features or engine.machine() not in ("x86_64", "aarch64")
+    assert features or native.machine() not in ("x86_64", "aarch64")
 
 
 def every_magnitude() -> Tensor:
@@ -69,14 +68,14 @@ def every_magnitude() -> Tensor:
 def test_nonlinearity(name: str) -> None:
     """Within 2e-7 of the truth, and near zero as many digits as float32 has; never falling; exact where it must be."""
     x = every_magnitude()
-    got = engine.nonlinearity(name, x)
+    got = native.nonlinearity(name, x)
     truth = getattr(torch, name)(x.double())
     assert (got - truth).abs().max() <= 2e-7
     near = x.abs() < 60
     assert ((got - truth).abs() / truth.abs().clamp_min(1e-37))[near].max() <= 4e-7
     assert (got.diff() >= 0).all()
     special = torch.tensor([0.0, torch.inf, -torch.inf, torch.nan, 1e-40])
-    zero, top, bottom, nan, small = engine.nonlinearity(name, special).tolist()
+    zero, top, bottom, nan, small = native.nonlinearity(name, special).tolist()
     assert (zero, top) == ((0.5, 1.0) if name == "sigmoid" else (0.0, 1.0))
     assert bottom == pytest.approx(0.0 if name == "sigmoid" else -1.0, abs=1e-37)
     assert nan != nan
@@ -202,13 +201,11 @@ def test_results_do_not_depend_on_threads(reverse: bool) -> None:
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        projected = engine._threads(20, 17, 65)
-        results.append((projected, engine.scan(track, keep=True)))
+        used = engine._threads(20, 17, 9, 65)
+        results.append((used, engine.scan(track, keep=True)))
     torch.set_num_threads(1)
     assert [threads for threads, _ in results] == [1, 2, 5], "so large that threads are used"
-    # The projection is torch's, and is the same for any number of threads here: what differs would be the scan's.
     for _, other in results[1:]:
-        assert_all_close(other[:3], results[0][1][:3])
         assert all(torch.equal(a, b) for a, b in zip(other[:3], results[0][1][:3], strict=True))
 
 
@@ -216,18 +213,9 @@ def test_rows_are_the_same_in_any_company() -> None:
     """A row's numbers are the same to the last bit, however many rows there are: tiles sum in one order."""
     lstm, x = hs.LSTM(9, 33).eval(), torch.randn(5, 7, 9)
     with torch.no_grad():
-        xg = engine._project(x, lstm._weights()[0])
-        together = native_of(lstm, xg)
-        alone = torch.cat([native_of(lstm, xg[:, n : n + 1]) for n in range(7)], dim=1)
+        together = lstm(x)[0]
+        alone = torch.cat([lstm(x[:, n : n + 1])[0] for n in range(7)], dim=1)
     assert torch.equal(together, alone)
-
-
-def native_of(lstm: hs.LSTM, xg: Tensor) -> Tensor:
-    """The scan of given projections, through an identity for the input's weights."""
-    eye = torch.eye(xg.shape[2])
-    zeros = torch.zeros(xg.shape[1], lstm.hidden_size)
-    w = Weights(eye, lstm._weights()[0].hh.detach(), None, None, None)
-    return engine.scan(Track(xg.contiguous(), zeros, zeros, w, False, None, None), keep=False).out
 
 
 def test_a_nan_in_one_row_never_touches_another() -> None:
@@ -410,7 +398,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_the_environment_chooses_the_set() -> None:
-    code = "from hiddenstate import engine; print(engine.isa())"
+    code = "from hiddenstate import native; print(native.isa())"
     assert run_python(code, HIDDENSTATE_ISA="generic").stdout == "generic\n"
     failed = run_python(code, HIDDENSTATE_ISA="avx9")
     assert "HIDDENSTATE_ISA=avx9: this machine runs generic" in failed.stderr
@@ -423,10 +411,10 @@ sys.modules["hiddenstate._native"] = None
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import hiddenstate as hs
-    from hiddenstate import engine
+    from hiddenstate import native
     import torch
     assert hs.LSTM(4, 3).trace(torch.zeros(2, 4)).out.shape == (2, 3)
-    assert engine.native_version() is None and engine.cpu_features() == [] and engine.isa() is None
+    assert native.version() is None and native.cpu_features() == [] and native.isa() is None
 said = [str(w.message) for w in caught if "native module could not be loaded" in str(w.message)]
 assert len(said) == 1, said
 """

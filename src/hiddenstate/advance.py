@@ -11,6 +11,7 @@ from hiddenstate.names import suffix
 from hiddenstate.parameters import parameter_shapes
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
+from hiddenstate.stepper import Stepper
 
 # More steps than these are cheaper with the input's projection as one matrix product.
 FEW_STEPS = 4
@@ -31,9 +32,9 @@ class Packed:
             stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
         ]
         self._seen: list[tuple[str, Tensor, int, int]] = []
-        self._stepper: engine.Stepper | None = None
+        self._stepper: Stepper | None = None
 
-    def stepper(self) -> engine.Stepper | None:
+    def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found = self._parameters
         for name, value, version, address in self._seen:
@@ -45,7 +46,7 @@ class Packed:
         """Pack anew at the next step."""
         self._seen = []
 
-    def _pack(self) -> engine.Stepper | None:
+    def _pack(self) -> Stepper | None:
         found = [self._parameters.get(name) for name in self._names]
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
@@ -55,7 +56,7 @@ class Packed:
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                self._stepper = engine.Stepper(self._sizes, self._weights())
+                self._stepper = Stepper(self._sizes, self._weights())
         return self._stepper
 
 

@@ -1,7 +1,8 @@
 """Edits bound to one call: their names checked, their indices resolved, ready to be applied."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,19 +36,26 @@ class BoundEdit:
     edit: Edit
     value: Tensor  # broadcasts against [steps, rows, units], three axes
     position: Mapping[int, int]  # time step of this call, from 0, to index of the step among the edit's steps
-    rows: Tensor  # [rows, 1]
-    units: Tensor  # [units]
+    rows: Sequence[int]
+    units: Sequence[int]
+
+    @cached_property
+    def _chosen(self) -> tuple[Tensor, Tensor]:
+        """Rows ``[rows, 1]`` and units ``[units]`` as indices."""
+        # On CPU whatever the default device is: such indices serve tensors on any.
+        rows, units = (torch.tensor(chosen, dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units))
+        return rows[:, None], units
 
     def apply(self, old: Tensor, t: int) -> Tensor:
         """Value ``[N, H]`` of the place at step t after this edit."""
-        part = old[self.rows, self.units]
+        part = old[self._chosen]
         value = self.value[self.position[t] if len(self.value) > 1 else 0].to(old)
         new = {
             "set": lambda: value.expand_as(part),
             "scale": lambda: part * value,
             "add": lambda: part + value,
         }[self.edit.kind]()
-        return old.index_put((self.rows, self.units), new)
+        return old.index_put(self._chosen, new)
 
 
 def bind(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[BoundEdit]:
@@ -78,12 +86,7 @@ def _bind(edit: Edit, sizes: Sizes, N: int, span: Span) -> BoundEdit:
             f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
             f"{max(position) + span.start}; choose the steps with t= that the values are for"
         )
-    return BoundEdit(place, edit, value, position, _indices(rows)[:, None], _indices(units))
-
-
-def _indices(chosen: list[int]) -> Tensor:
-    # On CPU whatever the default device is: such indices serve tensors on any.
-    return torch.tensor(chosen, dtype=torch.int64, device="cpu")
+    return BoundEdit(place, edit, value, position, rows, units)
 
 
 def _resolve_times(t: FrozenIndex, span: Span) -> list[int]:

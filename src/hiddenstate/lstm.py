@@ -374,6 +374,7 @@ class LSTM(nn.Module):
             h0=inputs.h0,
             c0=inputs.c0,
             dropout=self.dropout if self.training else 0.0,
+            training=self.training,
             lengths=inputs.lengths,
             reset=inputs.reset,
             edits=bind(edits, self.sizes, N, Span(T)),

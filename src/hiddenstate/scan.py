@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate import engine, reference
+from hiddenstate import engine, native, reference
 from hiddenstate.binding import BoundEdit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.held import Held, holding
@@ -58,7 +58,8 @@ class Job:
     """One call, in canonical form: time first, batched, every shape checked.
 
     ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, ``lengths [N]`` and ``reset [T, N]`` or None. ``dropout``
-    is the probability that holds in this call: zero outside training.
+    is the probability that holds in this call: zero outside training. Outside ``training`` little is kept for a
+    gradient, which then costs a second run when it is asked for.
     """
 
     sizes: Sizes
@@ -67,6 +68,7 @@ class Job:
     h0: Tensor
     c0: Tensor
     dropout: float = 0.0
+    training: bool = False
     lengths: Tensor | None = None
     reset: Tensor | None = None
     edits: Sequence[BoundEdit] = ()
@@ -90,11 +92,11 @@ class Result:
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
     if uses_reference():
-        return _run_by_track(job, native=False)
+        return _run_by_track(job, natively=False)
     if _native_can(job):
-        return _run_by_track(job, native=True)
+        return _run_by_track(job, natively=True)
     if not _torch_can(job):
-        return _run_by_track(job, native=False)
+        return _run_by_track(job, natively=False)
     run_torch = _run_torch_packed if job.lengths is not None else _run_torch
     if torch.compiler.is_compiling():  # what lies below torch.lstm on CPU can't be compiled with gradients
         return torch.compiler.disable(run_torch)(job)  # type: ignore[no-any-return]
@@ -102,7 +104,9 @@ def run(job: Job) -> Result:
 
 
 def _native_can(job: Job) -> bool:
-    return not job.sizes.proj_size and engine.can((job.x, job.h0, job.c0, *_flat(job)))
+    real = native.real_type(job.x.dtype)
+    states = (job.h0,) if job.c0.dtype is real else (job.h0, job.c0)
+    return not job.sizes.proj_size and engine.can((job.x, *states, *_flat(job)))
 
 
 def _torch_can(job: Job) -> bool:
@@ -147,10 +151,10 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
     return job.sizes.bias, job.sizes.num_layers, job.dropout, train, job.sizes.bidirectional
 
 
-def _run_by_track(job: Job, *, native: bool) -> Result:
+def _run_by_track(job: Job, *, natively: bool) -> Result:
     live = None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
     layer_input = job.x
-    if native and live is not None:
+    if natively and live is not None:
         # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients. (The
         # reference sees to it itself.)
         layer_input = torch.where(live[..., None], job.x, 0)
@@ -159,7 +163,7 @@ def _run_by_track(job: Job, *, native: bool) -> Result:
         if layer and job.dropout:
             layer_input = _drop(layer_input, job.dropout, live)
         here = [k for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
-        new = [_run_track(job, k, layer_input, live, native) for k in here]
+        new = [_run_track(job, k, layer_input, live, natively) for k in here]
         layer_input = torch.cat([t.out for t in new], dim=-1) if len(new) > 1 else new[0].out
         tracks += new
     h_n, c_n = _stacked([t.h for t in tracks]), _stacked([t.c for t in tracks])
@@ -193,17 +197,21 @@ class _Track(NamedTuple):
     carried: Mapping[str, Tensor]
 
 
-def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, native: bool) -> _Track:
+def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool) -> _Track:
     layer, reverse = job.sizes.tracks[k]
     observer = watch(layer, reverse, job.edits, job.wanted)
-    if native and not (observer and observer.edits):
-        track = engine.Track(x, job.h0[k], job.c0[k], job.weights[k], reverse, job.lengths, job.reset)
-        if observer is None:
+    edits = observer.edits if observer else ()
+    if natively and all(engine.can_edit(edit) for edit in edits):
+        track = engine.Track(
+            x, job.h0[k], job.c0[k], job.weights[k], reverse, job.lengths, job.reset, edits, lazy=not job.training
+        )
+        if observer is None or not observer.quantities:
             return _Track(*engine.scan(track, keep=False)[:3], {}, {})
         if job.wanted and not observer.quantities & set(PRE_ACTIVATIONS):
             return _record(track, layer, job.wanted, live)
+    c0 = job.c0[k].to(x.dtype)
     out, h, c = reference.scan(
-        x, job.h0[k], job.c0[k], job.weights[k], reverse=reverse, live=live, reset=job.reset, observer=observer
+        x, job.h0[k], c0, job.weights[k], reverse=reverse, live=live, reset=job.reset, observer=observer
     )
     if observer is None or job.wanted is None:
         return _Track(out, h, c, {}, {})

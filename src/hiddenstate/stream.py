@@ -18,6 +18,7 @@ from hiddenstate.errors import (
 )
 from hiddenstate.files import read_tensors, write_tensors
 from hiddenstate.layout import Layout, from_time_first, to_time_first
+from hiddenstate.native import real_type
 from hiddenstate.sizes import Sizes
 
 KIND = "hiddenstate.stream/1"
@@ -74,7 +75,8 @@ class Stream:
         Raises:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
         """
-        return self._state[0].clone(), self._state[1].clone()
+        h, c = self._state
+        return h.clone(), c.to(h.dtype, copy=True)
 
     @state.setter
     def state(self, value: State) -> None:
@@ -84,7 +86,7 @@ class Stream:
         for name, part, want in zip("hc", (h, c), self._state_shapes(), strict=True):
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected [L, N, units] = {list(want)}")
-        self._state = h.detach().clone(), c.detach().clone()
+        self._keep(h.detach().clone(), c.detach().clone())
 
     def step(self, x: Tensor) -> Tensor:
         """Read one time step.
@@ -142,9 +144,13 @@ class Stream:
         if not len(x):
             return x.new_zeros(0, self._batch, self._sizes.output_size)
         with torch.no_grad():
-            out, self._state = self._advance(x, self._state, self._t)
+            out, state = self._advance(x, self._state, self._t)
+        self._keep(*state)
         self._t += len(x)
         return out
+
+    def _keep(self, h: Tensor, c: Tensor) -> None:
+        self._state = h, c.to(real_type(h.dtype))
 
     def _check_state(self) -> None:
         like, state = self._like(), self._state[0]
@@ -166,7 +172,7 @@ class Stream:
             self._t = 0
             self._advance.forget()
             h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
-            self._state = h, c
+            self._keep(h, c)
             return
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
             raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
@@ -178,7 +184,8 @@ class Stream:
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""
         other = Stream(self._advance, self._sizes, self._batch, self._like, self._layout)
-        other._state, other._t = self.state, self._t
+        h, c = self._state
+        other._state, other._t = (h.clone(), c.clone()), self._t
         return other
 
     def save(self, path: str | Path) -> None:

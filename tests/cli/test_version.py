@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from hiddenstate import __version__, engine
+from hiddenstate import __version__, native
 from hiddenstate.cli import app
 
 
@@ -10,12 +10,12 @@ def test_version() -> None:
     said = {line[:14].strip(): line[14:].strip() for line in lines}
     assert said["hiddenstate"] == __version__
     assert said["native module"] == __version__
-    assert said["CPU"].split()[0] == engine.machine()
-    assert said["engine"].startswith(f"native, {engine.isa()} (of generic")
+    assert said["CPU"].split()[0] == native.machine()
+    assert said["engine"].startswith(f"native, {native.isa()} (of generic")
 
 
 def test_without_the_native_module_it_says_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_native", None)
+    monkeypatch.setattr(native, "_native", None)
     said = CliRunner().invoke(app, ["version"], catch_exceptions=False).stdout
     assert "native module  could not be loaded" in said
     assert "torch's kernels, and the reference path" in said

@@ -6,18 +6,18 @@ from importlib.metadata import version as version_of
 import torch
 import typer
 
-from hiddenstate import engine
+from hiddenstate import native
 
 
 def version() -> None:
     """Show versions, CPU features and which engine computes."""
-    native = engine.native_version()
+    built = native.version()
     lines = {
         "hiddenstate": version_of("hiddenstate"),
         "python": platform.python_version(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
-        "native module": native or "could not be loaded",
-        "CPU": f"{engine.machine()} {' '.join(engine.cpu_features()) or '(features unknown)'}",
+        "native module": built or "could not be loaded",
+        "CPU": f"{native.machine()} {' '.join(native.cpu_features()) or '(features unknown)'}",
         "engine": _engine(),
     }
     for name, value in lines.items():
@@ -26,6 +26,6 @@ def version() -> None:
 
 def _engine() -> str:
     """Say what computes an ordinary call."""
-    if engine.isa() is None:
+    if native.isa() is None:
         return "torch's kernels, and the reference path (plain torch) where they have none"
-    return f"native, {engine.isa()} (of {', '.join(engine.isas())}), for float32 on CPU"
+    return f"native, {native.isa()} (of {', '.join(native.isas())}), for float32, float64 and bfloat16 on CPU"

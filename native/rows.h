@@ -1,0 +1,72 @@
+// Which steps a row has, in which order they are read, and how rows are shared among threads.
+#pragma once
+
+#include <vector>
+
+#include "team.h"
+#include "tile.h"
+
+namespace hiddenstate {
+namespace {
+
+template <class Job>
+struct Order {
+    const Job& job;
+
+    std::int64_t step(std::int64_t k) const { return job.reverse ? job.T - 1 - k : k; }
+
+    std::int64_t steps(std::int64_t n) const { return job.lengths ? job.lengths[n] : job.T; }
+
+    bool live(std::int64_t t, std::int64_t n) const { return t < steps(n); }
+
+    // A border cuts the row off from the step read before: the state that comes into step t is zero.
+    bool cut(std::int64_t t, std::int64_t n) const {
+        if (!job.reset) return false;
+        const std::int64_t border = job.reverse ? t + 1 : t;
+        return border < job.T && live(border, n) && job.reset[border * job.N + n];
+    }
+};
+
+// How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
+// reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
+struct Shares {
+    bool together;  // units are shared: all threads are at the same step
+    std::vector<Range> rows, blocks;  // of each thread
+
+    // `threads` at most; `count` blocks of units.
+    template <class Job>
+    Shares(const Job& job, int threads, std::int64_t count) {
+        together = threads > 1 && job.N < kShareRows * threads && count >= threads;
+        if (together) {
+            for (int k = 0; k < threads; ++k) rows.push_back({0, job.N}), blocks.push_back(part(count, k, threads));
+        } else {
+            share_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
+            blocks.assign(rows.size(), {0, count});
+        }
+    }
+
+    int threads() const { return static_cast<int>(rows.size()); }
+
+private:
+    // Fewer rows a thread than these do not fill its tiles well.
+    static constexpr std::int64_t kShareRows = 2 * kRows;
+
+    // As equal a number of steps to each thread as can be.
+    template <class Job>
+    void share_rows(const Job& job, int threads) {
+        const Order<Job> order{job};
+        std::int64_t total = 0, done = 0, first = 0;
+        for (std::int64_t n = 0; n < job.N; ++n) total += order.steps(n);
+        for (int k = 1; k <= threads; ++k) {
+            std::int64_t last = first;
+            while (last < job.N && (k == threads || done + order.steps(last) / 2 < k * total / threads)) {
+                done += order.steps(last++);
+            }
+            rows.push_back({first, last});
+            first = last;
+        }
+    }
+};
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,132 @@
+// Threads that share a scan: each has some of the rows, or all of them and some of the units.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <new>
+#include <thread>
+
+#include "vec.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace hiddenstate {
+namespace {
+
+// Where all threads of a team wait for the last of them.
+class Barrier {
+public:
+    void wait(int threads) {
+        const unsigned round = round_.load(std::memory_order_relaxed);
+        if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+            waiting_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        // The others are as far within a microsecond, unless something else runs on their cores: then let it.
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+            if (spins < kSpins) {
+                pause();
+            } else {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+private:
+    static constexpr int kSpins = 256;
+
+    static void pause() {
+#if defined(__x86_64__)
+        _mm_pause();
+#endif
+    }
+
+    alignas(64) std::atomic<int> waiting_{0};
+    alignas(64) std::atomic<unsigned> round_{0};
+};
+
+// Subnormal numbers count as zero while this lives: the slow path that they would take gains nothing an LSTM could use.
+class FlushSubnormals {
+public:
+#if defined(__x86_64__)
+    FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // results, and operands
+    ~FlushSubnormals() { _mm_setcsr(before_); }
+
+private:
+    unsigned before_;
+#elif defined(__aarch64__)
+    FlushSubnormals() {
+        __asm__ volatile("mrs %0, fpcr" : "=r"(before_));
+        __asm__ volatile("msr fpcr, %0" ::"r"(before_ | (std::uint64_t{1} << 24)));
+    }
+    ~FlushSubnormals() { __asm__ volatile("msr fpcr, %0" ::"r"(before_)); }
+
+private:
+    std::uint64_t before_;
+#endif
+};
+
+// Runs body(k) for k = 0 ... threads, each on a thread of its own if `together`: the bodies may then wait for one
+// another. Where so many threads are not to be had, runs nothing and returns false. Bodies must not throw.
+template <class Body>
+bool run_team(int threads, bool together, const Body& body) {
+    const auto run = [&body](int first, int step, int threads) {
+        const FlushSubnormals flush;
+        for (int k = first; k < threads; k += step) body(k);
+    };
+#ifdef _OPENMP
+    if (threads > 1) {
+        bool enough = true;
+#pragma omp parallel num_threads(threads)
+        {
+            if (together && omp_get_num_threads() < threads) {
+#pragma omp single
+                enough = false;
+            } else {
+                run(omp_get_thread_num(), omp_get_num_threads(), threads);
+            }
+        }
+        return enough;
+    }
+#endif
+    if (together && threads > 1) return false;
+    run(0, 1, threads);
+    return true;
+}
+
+// Memory for `count` numbers, aligned to cache lines and not filled.
+template <class T>
+class Buffer {
+public:
+    explicit Buffer(std::int64_t count)
+        : at_(static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T), kAlignment))) {}
+    ~Buffer() { ::operator delete(at_, kAlignment); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    T* data() const { return at_; }
+
+private:
+    static constexpr std::align_val_t kAlignment{64};
+
+    T* at_;
+};
+
+// A part of 0 ... count.
+struct Range {
+    std::int64_t first, last;
+
+    std::int64_t size() const { return last - first; }
+};
+
+inline Range part(std::int64_t count, int k, int n) { return {k * count / n, (k + 1) * count / n}; }
+
+}  // namespace
+}  // namespace hiddenstate
