@@ -11,7 +11,7 @@ import layers
 import machine
 from measure import Pace, medians
 from regime import Regime, enter
-from report import Column, Part, Row, Table, as_ratio, in_microseconds, microseconds
+from report import Column, Part, Row, Table, as_ratio, as_share, in_microseconds, microseconds
 from shapes import Shape
 
 # Ends by itself when the process that started it is gone.
@@ -29,6 +29,7 @@ COLUMNS = (
     Column("alone_us", "alone, µs", in_microseconds),
     Column("beside_us", "beside, µs", in_microseconds),
     Column("slower", "slower", as_ratio),
+    Column("others", "others, alone", as_share),
 )
 
 
@@ -40,7 +41,9 @@ def table() -> Table:
 def _measure(regime: Regime, seconds: float) -> list[Row]:
     """Figures of ours and torch's, alone and in company."""
     contestants = enter(regime).contestants
+    watch = machine.Watch()
     alone = medians(contestants, seconds, STEADY)
+    others = watch.others()
     with busy_cores():
         beside = medians(contestants, seconds, STEADY)
     return [
@@ -50,6 +53,7 @@ def _measure(regime: Regime, seconds: float) -> list[Row]:
             "alone_us": microseconds(before),
             "beside_us": microseconds(after),
             "slower": after / before,
+            "others": others,
         }
         for contestant, before, after in zip(contestants, alone, beside, strict=True)
     ]

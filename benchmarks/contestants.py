@@ -23,6 +23,7 @@ class Contestant(NamedTuple):
         shown: what of a run's result is compared with ours (not timed).
         tolerance: the largest difference allowed; None where it computes something else on purpose.
         scale: how many times the work is what one run does, where a run is a sample of it.
+        rest: seconds for which its threads spin on after a turn, and nobody else's turn begins.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contestant(NamedTuple):
     shown: Callable[[Any], Tensor]
     tolerance: float | None = SAME
     scale: float = 1.0
+    rest: float = 0.0
 
 
 Entry = Callable[[Case], Contestant]

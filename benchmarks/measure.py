@@ -23,7 +23,7 @@ class Pace(NamedTuple):
     """
 
     turn: float = 0.005
-    pause: float = 0.003
+    pause: float = 0.01
 
 
 PACE = Pace()
@@ -55,7 +55,9 @@ def _turn(contestant: Contestant, repeat: int, pace: Pace) -> float:
     time.sleep(pace.pause)
     if repeat > 1:  # a first run wakes threads and brings memory near, which is no part of a short run's time
         contestant.run()
-    return _timed(contestant, repeat)
+    seconds = _timed(contestant, repeat)
+    time.sleep(contestant.rest)
+    return seconds
 
 
 def _timed(contestant: Contestant, repeat: int) -> float:

@@ -38,7 +38,7 @@ REGIMES = (
     Regime("stream, one step", Shape(1, 1, 64), STREAM, floors.forward),
     Regime("stream, one step", Shape(1, 1, 128), STREAM, floors.forward, quick=True),
     Regime("stream, one step", Shape(1, 1, 256), STREAM, floors.forward),
-    Regime("stream, one step", Shape(1, 1, 128), STREAM_BFLOAT16),
+    Regime("bfloat16 stream, one step", Shape(1, 1, 128), STREAM_BFLOAT16),
     Regime("sequence", Shape(100, 1, 64), SEQUENCE, floors.forward),
     Regime("sequence", Shape(100, 1, 128), SEQUENCE, floors.forward, quick=True),
     Regime("sequence", Shape(100, 1, 256), SEQUENCE, floors.forward, quick=True),

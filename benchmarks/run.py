@@ -16,44 +16,48 @@ import machine
 import python_cost
 import speed
 from ceilings import Ceilings, CeilingsError
+from machine import Watch
 from regimes import REGIMES
 from report import Table, print_head, print_regime, write_json, write_markdown
-from speed import Absent
+from speed import Notes
 
 SECONDS, QUICK_SECONDS = 2.0, 0.5
 
 
 def main() -> int:
     options = _options()
-    about, absent = machine.described(), Absent()
+    about, notes = machine.described(), Notes()
     limits = None if options.company else _ceilings(about)
     print("\n".join(about))
-    for table in (tables := _tables(options, limits, absent)):
+    for table in (tables := _tables(options, limits, notes)):
         _fill(table, options.only, options.seconds or (QUICK_SECONDS if options.quick else SECONDS))
-    print("\n" + "\n".join(absent.missing + absent.wrong))
+    print("\n" + "\n".join(notes.lines()))
     if options.json:
-        write_json(options.json, about, limits and ceilings.as_data(limits), tables)
+        write_json(options.json, about + notes.lines(), limits and ceilings.as_data(limits), tables)
     if options.markdown:
-        write_markdown(options.markdown, about + absent.missing, tables)
-    return 1 if absent.wrong else 0
+        write_markdown(options.markdown, about + notes.lines(), tables)
+    return 1 if notes.wrong else 0
 
 
 def _ceilings(about: list[str]) -> Ceilings | None:
     """Measure them, and say so, or why not."""
+    watch = Watch()
     try:
         limits = ceilings.measure(machine.threads())
     except CeilingsError as reason:
         about.append(f"No ceilings, and so no floors: {reason}")
         return None
     about.append(ceilings.described(limits))
+    if disturbed := watch.warning():
+        about.append(f"Meanwhile {disturbed}: these ceilings are too low, and shares of floors too high")
     return limits
 
 
-def _tables(options: argparse.Namespace, limits: Ceilings | None, absent: Absent) -> list[Table]:
+def _tables(options: argparse.Namespace, limits: Ceilings | None, notes: Notes) -> list[Table]:
     if options.company:
         return [company.table()]
     regimes = [regime for regime in REGIMES if regime.quick or not options.quick]
-    return [speed.table(regimes, limits, absent), python_cost.table()]
+    return [speed.table(regimes, limits, notes), python_cost.table()]
 
 
 def _fill(table: Table, only: str, seconds: float) -> None:

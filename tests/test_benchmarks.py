@@ -13,7 +13,7 @@ SMALL = Shape(T=5, N=3, H=8, L=2, bidirectional=True)
 
 
 def test_regimes_of_the_table_are_told_apart() -> None:
-    assert len({(regime.name, regime.entries) for regime in REGIMES}) == len(REGIMES)
+    assert len({regime.name for regime in REGIMES}) == len(REGIMES)
     assert any(regime.quick for regime in REGIMES)
 
 
