@@ -6,7 +6,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint format bench docs notebook clean
+.PHONY: demo test lint format bench bench-quick docs notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -28,9 +28,13 @@ format: $(VENV)/installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## bench: speed against torch, as ratios measured in one run
-bench: $(VENV)/installed
-	$(BIN)/python benchmarks/layer.py
+## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+## bench-quick: the same in under two minutes
+bench-quick: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/run.py --quick $(BENCH)
 
 ## docs: the documentation as HTML, in docs/_build
 docs: $(VENV)/installed-docs
@@ -53,7 +57,7 @@ $(VENV)/installed: $(BUILT_FROM) | $(VENV)/pip
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-# test, lint and docs: the package with that extra
+# test, lint, bench and docs: the package with that extra
 $(VENV)/installed-%: $(BUILT_FROM) | $(VENV)/pip
 	$(BIN)/pip install --quiet --editable ".[$*]"
 	touch $@ $(VENV)/installed

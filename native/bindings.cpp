@@ -74,6 +74,19 @@ void bind_scan(nb::module_& m) {
         }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
+        .def("layers", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
+                          Address lengths, Address reset, Address out, Address h_n, Address c_n, Size T, Size N, Size C,
+                          Size H, Size directions, Size x_step, Size x_row, int threads) {
+            const nb::gil_scoped_release released;
+            Layers<P> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
+                          at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<element>(out),
+                          at<element>(h_n), at<real>(c_n), T, N, C, H, directions, x_step, x_row, threads};
+            for (std::size_t k = 0; k + 3 < weights.size(); k += 4) {
+                job.weights.push_back({at<const element>(weights[k]), at<const element>(weights[k + 1]),
+                                       at<const real>(weights[k + 2]), at<const real>(weights[k + 3])});
+            }
+            s.layers(job);
+        }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh of one layer and direction after another.")
         .def("backward", [](const S& s, Address dout, Address dh_n, Address dc_n, Address dgates, Address dc, Address gates,
                             Address c, Address c0, Address w, Address lengths, Address reset, const Edits<real>* edits,
                             Address dg, Address dh0, Address dc0, Size T, Size N, Size H, Size out_step, Size out_row,

@@ -116,8 +116,13 @@ private:
 
     void begin() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
-            state_[size(n - rows_.first)] = job_.h0 + n * job_.H;
-            std::copy_n(job_.c0 + n * job_.H + first_unit(), units(), job_.c_n + n * job_.H + first_unit());
+            const std::int64_t at = n * job_.H + first_unit();
+            state_[size(n - rows_.first)] = job_.h0 ? job_.h0 + n * job_.H : zeros_.data();
+            if (job_.c0) {
+                std::copy_n(job_.c0 + at, units(), job_.c_n + at);
+            } else {
+                std::fill_n(job_.c_n + at, units(), real{});
+            }
         }
     }
 

@@ -22,8 +22,8 @@ struct Forward {
     const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
     const void* w;     // the weights, as pack_layer packs them
     const real* bias;  // as pack_layer packs them
-    const element* h0;            // [N, H]
-    const real* c0;               // [N, H]
+    const element* h0;            // [N, H], or null: zeros
+    const real* c0;               // [N, H], or null: zeros
     const std::int64_t* lengths;  // [N], or null: every row has T steps
     const std::uint8_t* reset;    // [T, N], or null: nonzero draws a border between a step and the one before it
     const Edits<real>* edits;     // or null
@@ -35,6 +35,30 @@ struct Forward {
     real* c_n;      // [N, H]
     std::int64_t T, N, C, H, x_step, x_row, out_step, out_row;
     bool reverse;
+    int threads;
+};
+
+// A whole LSTM in which nothing is recorded or edited.
+template <class Precision>
+struct Layers {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    struct Weights {
+        const element *ih, *hh;  // [4H, features], [4H, H]
+        const real *b_ih, *b_hh;  // [4H], or null
+    };
+
+    const element* x;              // as in Forward
+    std::vector<Weights> weights;  // of each layer and direction, the reverse one after the other
+    const element* h0;             // [L * D, N, H], or null: zeros
+    const real* c0;                // [L * D, N, H], or null: zeros
+    const std::int64_t* lengths;
+    const std::uint8_t* reset;
+    element* out;  // [T, N, D * H]
+    element* h_n;  // [L * D, N, H]
+    real* c_n;     // [L * D, N, H]
+    std::int64_t T, N, C, H, directions, x_step, x_row;
     int threads;
 };
 
@@ -96,6 +120,7 @@ struct Scan {
     std::int64_t (*backward_bytes)(std::int64_t H);
     void (*pack_backward)(const element* w_hh, std::int64_t H, int threads, void* packed);
     void (*forward)(const Forward<Precision>&);
+    void (*layers)(const Layers<Precision>&);
     void (*backward)(const Backward<Precision>&);
     void (*steps)(const Steps<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh

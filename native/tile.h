@@ -10,8 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <tuple>
-#include <utility>
 
 #include "vec.h"
 
@@ -105,68 +103,6 @@ inline void for_tiles(std::int64_t count, const F& f) {
         const std::int64_t next = (k + 1) * count / tiles;
         run_tile<kRows>(static_cast<int>(next - first), first, f);
         first = next;
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------- packing
-
-// Half of the elements of a and b each: where `Step` is set in a lane's number, from one Step further left or right.
-template <int Step, int... J>
-inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
-    return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),
-            __builtin_shufflevector(a, b, ((J & Step) ? kLanes + J : J + Step)...)};
-}
-
-// Turns kLanes vectors of kLanes numbers round: row j, lane k becomes row k, lane j.
-template <int Step = 1>
-inline void transpose(vf (&rows)[kLanes]) {
-    if constexpr (Step < kLanes) {
-        for (int j = 0; j < kLanes; ++j) {
-            if (j & Step) continue;
-            std::tie(rows[j], rows[j + Step]) =
-                exchanged<Step>(rows[j], rows[j + Step], std::make_integer_sequence<int, kLanes>{});
-        }
-        transpose<2 * Step>(rows);
-    }
-}
-
-// What a lane holds: the number at k, or the pair of it and the `next`, which may lie behind the end.
-inline real word(const real* at, std::int64_t, bool) { return *at; }
-
-inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
-    return at->bits | (last ? 0 : static_cast<std::uint32_t>(at[next].bits) << 16);
-}
-
-// Up to kLanes rows of a matrix with K columns, as columns that stand kTile apart; rows that are not there are zero.
-inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
-    constexpr std::int64_t each = kPairs ? 2 : 1;
-    const std::int64_t n = depth(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
-    for (std::int64_t k = 0; k < full; k += kLanes) {
-        vf square[kLanes];
-        for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
-        transpose(square);
-        for (int j = 0; j < kLanes; ++j) std::memcpy(to + (k + j) * kTile, &square[j], sizeof(vf));
-    }
-    for (std::int64_t k = full; k < n; ++k) {
-        for (int j = 0; j < kLanes; ++j) to[k * kTile + j] = j < rows ? word(w + j * K + each * k, 1, each * k + 1 == K) : packed{};
-    }
-}
-
-// The block of the units from u on of a matrix [4H, K]: [depth(K)][gate][kLanes].
-inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
-    for (std::int64_t g = 0; g < kGates; ++g) {
-        pack_rows(w + (g * H + u) * K, std::min<std::int64_t>(kLanes, H - u), K, to + g * kLanes);
-    }
-}
-
-// The block of the columns from u on of a matrix [K, H]: [depth(K)][kTile].
-inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
-    constexpr std::int64_t each = kPairs ? 2 : 1;
-    const std::int64_t columns = std::min<std::int64_t>(kTile, H - u);
-    for (std::int64_t k = 0; k < depth(K); ++k, to += kTile) {
-        const element* row = w + each * k * H + u;
-        for (std::int64_t j = 0; j < columns; ++j) to[j] = word(row + j, H, each * k + 1 == K);
-        std::fill_n(to + columns, kTile - columns, packed{});
     }
 }
 

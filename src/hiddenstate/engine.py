@@ -21,6 +21,7 @@ from hiddenstate.names import GATES, PRE_ACTIVATIONS
 from hiddenstate.native import Kernel, address, flat, new
 from hiddenstate.observe import Watch
 from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
 
 # The numbers that native/edits.h knows them by.
 _PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
@@ -93,6 +94,49 @@ def can_edit(edit: BoundEdit) -> bool:
     return edit.edit.scope == "write" and not (edit.value.requires_grad and torch.is_grad_enabled())
 
 
+class Layers(NamedTuple):
+    """A whole LSTM over one call in which nothing is recorded, edited or asked a gradient of; as `scan.Job` says."""
+
+    x: Tensor
+    h0: Tensor
+    c0: Tensor
+    weights: Sequence[Weights]
+    sizes: Sizes
+    lengths: Tensor | None
+    reset: Tensor | None
+
+
+def run_layers(layers: Layers) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a whole LSTM in one native call; give ``out [T, N, D*H]``, ``h_n`` and ``c_n [L*D, N, H]``.
+
+    Raises:
+        ShapeError: a weight's shape is not what the others say.
+    """
+    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _strided(layers.x)
+    element, real = kernel.element, kernel.real
+    (T, N, C), H, D = x.shape, sizes.hidden_size, sizes.directions
+    out, h_n = new(element, T, N, D * H), new(element, D * sizes.num_layers, N, H)
+    c_n = new(real, D * sizes.num_layers, N, H)
+    given: list[Tensor | None] = []
+    for k, w in enumerate(layers.weights):
+        check_shapes(w, C if k < D else D * H, H)
+        given += (flat(w.ih), flat(w.hh), flat(w.b_ih, real), flat(w.b_hh, real))
+    h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
+    kernel.scan.layers(
+        x.data_ptr(),
+        [0 if value is None else value.data_ptr() for value in given],
+        *(0 if value is None else value.data_ptr() for value in (h0, c0, lengths, reset, out, h_n, c_n)),
+        *(T, N, C, H, D, x.stride(0), x.stride(1)),
+        _threads(T, N, C, H),
+    )
+    return out, h_n, c_n.to(layers.c0.dtype)
+
+
+def wants_gradient(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether torch keeps a graph of what is made of these."""
+    return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
+
+
 def scan(track: Track, *, keep: bool) -> Scanned:
     """Run the scan, and ``keep`` its gates and cell states or not; differentiable any number of times.
 
@@ -100,7 +144,7 @@ def scan(track: Track, *, keep: bool) -> Scanned:
         ShapeError: a weight's or a state's shape is not what the others say.
     """
     check_shapes(track.w, track.x.shape[2], track.h0.shape[1])
-    if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in _leaves(track)):
+    if wants_gradient(_leaves(track)):
         out, h_n, c_n, *kept = _Scan.apply(track, keep, *_leaves(track))  # type: ignore[no-untyped-call]
         gates, c = kept if keep else (None, None)
         return Scanned(out, h_n, c_n, gates, c)

@@ -94,13 +94,21 @@ def run(job: Job) -> Result:
     if uses_reference():
         return _run_by_track(job, natively=False)
     if _native_can(job):
-        return _run_by_track(job, natively=True)
+        return _run_natively(job)
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
     run_torch = _run_torch_packed if job.lengths is not None else _run_torch
     if torch.compiler.is_compiling():  # what lies below torch.lstm on CPU can't be compiled with gradients
         return torch.compiler.disable(run_torch)(job)  # type: ignore[no-any-return]
     return run_torch(job)
+
+
+def _run_natively(job: Job) -> Result:
+    plain = not job.edits and job.wanted is None
+    if plain and not job.dropout and not engine.wants_gradient((job.x, job.h0, job.c0, *_flat(job))):
+        whole = engine.Layers(job.x, job.h0, job.c0, job.weights, job.sizes, job.lengths, job.reset)
+        return Result(*engine.run_layers(whole))
+    return _run_by_track(job, natively=True)
 
 
 def _native_can(job: Job) -> bool:

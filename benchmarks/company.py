@@ -1,0 +1,71 @@
+"""How much slower things get when every core is busy with something else too."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import layers
+import machine
+from measure import Pace, medians
+from regime import Regime, enter
+from report import Column, Part, Row, Table, as_ratio, as_share, in_microseconds, microseconds
+from shapes import Shape
+
+# Ends by itself when the process that started it is gone.
+BUSY_LOOP = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+# Without pauses, and for longer than a scheduler's turn: one that sleeps is let in first, which real work is not.
+STEADY = Pace(turn=0.2, pause=0)
+
+REGIMES = (
+    Regime("stream, one step", Shape(1, 1, 128), (layers.ours_stream, layers.torch_stream)),
+    Regime("sequence", Shape(100, 1, 128), (layers.ours, layers.torch_no_grad)),
+    Regime("batch", Shape(64, 64, 128, 2), (layers.ours, layers.torch_no_grad)),
+    Regime("forward + backward", Shape(64, 64, 128, 2), (layers.ours_training, layers.torch_training)),
+)
+COLUMNS = (
+    Column("alone_us", "alone, µs", in_microseconds),
+    Column("beside_us", "beside, µs", in_microseconds),
+    Column("slower", "slower", as_ratio),
+    Column("others", "others, alone", as_share),
+)
+
+
+def table() -> Table:
+    parts = [Part(regime.name, partial(_measure, regime)) for regime in REGIMES]
+    return Table("company", f"Beside {machine.cores()} busy loops, one a core", COLUMNS, parts)
+
+
+def _measure(regime: Regime, seconds: float) -> list[Row]:
+    """Figures of ours and torch's, alone and in company."""
+    contestants = enter(regime).contestants
+    watch = machine.Watch()
+    alone = medians(contestants, seconds, STEADY)
+    others = watch.others()
+    with busy_cores():
+        beside = medians(contestants, seconds, STEADY)
+    return [
+        {
+            "regime": regime.name,
+            "contestant": contestant.name,
+            "alone_us": microseconds(before),
+            "beside_us": microseconds(after),
+            "slower": after / before,
+            "others": others,
+        }
+        for contestant, before, after in zip(contestants, alone, beside, strict=True)
+    ]
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """A process that computes for nothing, one for each core."""
+    loops = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP]) for _ in range(machine.cores())]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()

@@ -1,0 +1,61 @@
+"""What takes turns in a regime: something to run, and what of its result all of them must agree on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from shapes import Case
+
+# Largest difference allowed from ours, as a share of the largest value (at least 1). bfloat16 has 8 bits of mantissa,
+# and its errors add up over the steps: that bound tells a different computation from a coarse one, and no more.
+SAME = 1e-4
+SAME_IN_BFLOAT16 = 5e-2
+
+
+class Contestant(NamedTuple):
+    """One competitor of a regime.
+
+    Attributes:
+        name: as the table shows it.
+        run: the work that is timed.
+        shown: what of a run's result is compared with ours (not timed).
+        tolerance: the largest difference allowed; None where it computes something else on purpose.
+        scale: how many times the work is what one run does, where a run is a sample of it.
+        rest: seconds for which its threads spin on after a turn, and nobody else's turn begins.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    shown: Callable[[Any], Tensor]
+    tolerance: float | None = SAME
+    scale: float = 1.0
+    rest: float = 0.0
+
+
+Entry = Callable[[Case], Contestant]
+
+
+class MissingPeerError(Exception):
+    """A peer is not installed, or does not serve: its message says which and why."""
+
+
+def itself(result: Tensor) -> Tensor:
+    return result
+
+
+def gap(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference as a share of the largest value; over the rows that a sample has, where it is one."""
+    ours, theirs = ours.detach().float(), theirs.detach().float()
+    if ours.dim() == 3:
+        ours = ours[:, : theirs.shape[1]]
+    return float((ours - theirs).abs().max()) / max(1.0, float(ours.abs().max()))
+
+
+def without_gradient(run: Callable[[], Any]) -> Callable[[], Any]:
+    def guarded() -> Any:
+        with torch.no_grad():
+            return run()
+
+    return guarded

@@ -1,0 +1,89 @@
+"""The machine that figures are measured on."""
+
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import hiddenstate as hs
+from hiddenstate import native
+
+STAT = Path("/proc/stat")
+# Fields of its first line: the ticks that all cores spent in user, nice, system, irq, softirq and stolen by a host.
+BUSY_FIELDS = (1, 2, 3, 6, 7, 8)
+# Above this share of the machine, what others do is part of the figures.
+DISTURBING = 0.1
+PACKAGES = ("torch", "onnxruntime", "openvino")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads that torch, and so our engine, computes with."""
+    return torch.get_num_threads()
+
+
+def described() -> list[str]:
+    """The machine and the versions of all that computes, in a few lines."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    return [
+        f"{_cpu_model()}, {cores()} cores, {threads()} threads, {platform.system()}",
+        f"Instruction sets: {' '.join(native.cpu_features()) or 'not known'}; our engine runs {native.isa()}",
+        f"hiddenstate {hs.__version__}, Python {platform.python_version()}, {versions}",
+    ]
+
+
+class Watch:
+    """How much of the machine others take, from the moment when it is made.
+
+    Turns and medians do not help against load that lasts: threads that wait for one another then wait for the
+    scheduler, and a contestant of one thread looks hundreds of times as fast as one of two.
+    """
+
+    def __init__(self) -> None:
+        self._busy, self._own, self._wall = _busy_seconds(), _own_seconds(), time.perf_counter()
+
+    def others(self) -> float | None:
+        """Their share of all cores' time, or None where the system does not tell."""
+        if self._busy is None or (busy := _busy_seconds()) is None:
+            return None
+        taken = (busy - self._busy) - (_own_seconds() - self._own)
+        return max(0.0, taken / (cores() * (time.perf_counter() - self._wall)))
+
+    def warning(self) -> str | None:
+        """What to say where others disturb, or None."""
+        others = self.others()
+        return f"others took {others:.0%} of the machine" if others is not None and others > DISTURBING else None
+
+
+def _busy_seconds() -> float | None:
+    """Seconds for which the cores have worked in all, for anyone."""
+    if not STAT.exists():
+        return None
+    ticks = STAT.read_text().split("\n", 1)[0].split()
+    return sum(int(ticks[k]) for k in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Seconds for which they have worked for this process and those that it started and that ended."""
+    return sum(os.times()[:4])
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or native.machine()

@@ -1,0 +1,68 @@
+"""Contestants that run ONNX's LSTM operator with the same weights: onnxruntime and OpenVINO, where installed."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from contestants import SAME, SAME_IN_BFLOAT16, Contestant
+from onnx_model import imported, model_of
+from shapes import Case
+
+# How long onnxruntime's threads spin for more work after a run, where they are let.
+SPINNING_SECONDS = 0.05
+
+
+def onnxruntime(case: Case) -> Contestant:
+    session, given = _session(case, {"session.force_spinning_stop": "1"}), {"x0": case.x.numpy()}
+    return Contestant("onnxruntime", lambda: session.run(["out"], given)[0], torch.from_numpy)
+
+
+def onnxruntime_stream(case: Case) -> Contestant:
+    """One step, the state fed back. Threads that spin from one step to the next make it faster, so they may."""
+    session, x = _session(case, {}, stateful=True), case.x.numpy()
+    h, c = (value.numpy() for value in case.zero_state())
+
+    def step() -> Any:
+        nonlocal h, c
+        out, h, c = session.run(None, {"x0": x, "h0": h, "c0": c})
+        return out[0]
+
+    return Contestant("onnxruntime", step, torch.from_numpy, rest=SPINNING_SECONDS)
+
+
+def _session(case: Case, entries: dict[str, str], *, stateful: bool = False) -> Any:
+    runtime = imported("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
+    return runtime.InferenceSession(model_of(case, stateful=stateful), options, providers=["CPUExecutionProvider"])
+
+
+def openvino(case: Case) -> Contestant:
+    """OpenVINO as it comes: on a CPU with fast bfloat16 it computes in that, which its name then says."""
+    return _openvino(case, {}, "the default here")
+
+
+def openvino_float32(case: Case) -> Contestant:
+    return _openvino(case, {"INFERENCE_PRECISION_HINT": "f32"}, "asked for")
+
+
+def _openvino(case: Case, options: dict[str, str], why: str) -> Contestant:
+    core = imported("openvino").Core()
+    threads = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
+    compiled = core.compile_model(core.read_model(model_of(case, stateful=False)), "CPU", {**threads, **options})
+    precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    request, given = compiled.create_infer_request(), {"x0": case.x.numpy()}
+
+    def run() -> Any:
+        request.infer(given, share_inputs=True)
+        return request.get_output_tensor(0).data
+
+    tolerance = SAME if precision == "f32" else SAME_IN_BFLOAT16
+    return Contestant(f"OpenVINO, {precision} ({why})", run, _tensor, tolerance)
+
+
+def _tensor(result: Any) -> Tensor:
+    return torch.from_numpy(result.copy())  # its memory is the request's

@@ -1,0 +1,49 @@
+"""What Python costs in a step of a stream: the whole step, and the native call in it."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import layers
+from contestants import Contestant, itself
+from hiddenstate import native
+from hiddenstate.stepper import Stepper
+from measure import medians
+from report import Column, Part, Row, Table, in_microseconds, microseconds
+from shapes import Case, Shape
+
+SHAPES = (Shape(1, 1, 64), Shape(1, 1, 128), Shape(1, 1, 256))
+COLUMNS = (Column("us", "µs", in_microseconds),)
+
+
+def table() -> Table:
+    parts = [Part(_name(shape), partial(_measure, shape)) for shape in SHAPES if native.isa()]
+    return Table("python_cost", "What Python costs in a step of a stream", COLUMNS, parts)
+
+
+def _name(shape: Shape) -> str:
+    return f"Python's part of a step ({shape})"
+
+
+def _measure(shape: Shape, seconds: float) -> list[Row]:
+    """The whole step, the native call, and the difference."""
+    case = Case(shape)
+    step, call = medians([layers.ours_stream(case), native_call(case)], seconds)
+    figures = {"stream.step": step, "the native call in it": call, "the difference": step - call}
+    return [{"regime": _name(shape), "contestant": what, "us": microseconds(time)} for what, time in figures.items()]
+
+
+def native_call(case: Case) -> Contestant:
+    """The call that a step makes, on buffers made beforehand."""
+    H = case.shape.H
+    stepper = Stepper(case.ours.sizes, case.ours._weights())
+    out, buffers = torch.empty(1, H), (case.x, *case.zero_state(), torch.empty(1, H))
+    x, *states = (value.data_ptr() for value in buffers)
+    arguments = (x, *stepper._at, *states, out.data_ptr(), 1, 1, H, H, 1, torch.get_num_threads())
+
+    def run(kept: tuple[Tensor, ...] = buffers) -> Tensor:  # kept: alive as long as their addresses are used
+        stepper._kernel.scan.steps(*arguments)
+        return out
+
+    return Contestant("the native call", run, itself)

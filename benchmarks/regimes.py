@@ -1,0 +1,73 @@
+"""The table of regimes: what is measured, on which shapes, against whom."""
+
+import cells
+import floors
+import layers
+import onnx_peers
+from contestants import SAME_IN_BFLOAT16
+from layers import OURS, yardstick
+from regime import Regime
+from shapes import Shape
+
+PLAIN_CALL = yardstick(layers.ours, f"{OURS}, plain call")
+FLOAT32 = yardstick(layers.ours, f"{OURS}, float32", SAME_IN_BFLOAT16)
+
+STREAM = (layers.ours_stream, layers.torch_stream, onnx_peers.onnxruntime_stream)
+STREAM_BFLOAT16 = (
+    layers.ours_stream_bfloat16,
+    yardstick(layers.ours_stream, f"{OURS}, float32", SAME_IN_BFLOAT16),
+    layers.torch_stream_bfloat16,
+)
+INFERENCE = (layers.ours, layers.torch_no_grad, onnx_peers.onnxruntime, onnx_peers.openvino_float32)
+SEQUENCE = (*INFERENCE, layers.torch_with_grad, layers.ours_with_grad)
+BFLOAT16 = (layers.ours_bfloat16, FLOAT32, layers.torch_bfloat16, onnx_peers.openvino)
+TRAINING = (layers.ours_training, layers.torch_training)
+AUTOCAST = (
+    layers.ours_autocast,
+    yardstick(layers.ours_training, f"{OURS}, float32", SAME_IN_BFLOAT16),
+    yardstick(layers.torch_training, "torch, float32", SAME_IN_BFLOAT16),
+    layers.torch_autocast,
+)
+RAGGED = (layers.ours_ragged, layers.torch_packed)
+RAGGED_TRAINING = (layers.ours_ragged_training, layers.torch_packed_training)
+TRACE = (layers.ours_trace, PLAIN_CALL, cells.recording_loop)
+RESET = (layers.ours_reset, PLAIN_CALL)
+PATCHES = (layers.ours_patch_sweep, PLAIN_CALL, cells.patching_loop)
+
+REGIMES = (
+    Regime("stream, one step", Shape(1, 1, 64), STREAM, floors.forward),
+    Regime("stream, one step", Shape(1, 1, 128), STREAM, floors.forward, quick=True),
+    Regime("stream, one step", Shape(1, 1, 256), STREAM, floors.forward),
+    Regime("bfloat16 stream, one step", Shape(1, 1, 128), STREAM_BFLOAT16),
+    Regime("sequence", Shape(100, 1, 64), SEQUENCE, floors.forward),
+    Regime("sequence", Shape(100, 1, 128), SEQUENCE, floors.forward, quick=True),
+    Regime("sequence", Shape(100, 1, 256), SEQUENCE, floors.forward, quick=True),
+    Regime("sequence", Shape(100, 1, 512), SEQUENCE, floors.forward),
+    Regime("sequence", Shape(100, 1, 128, 2), SEQUENCE, floors.forward),
+    Regime("sequence", Shape(100, 1, 128, bidirectional=True), SEQUENCE, floors.forward),
+    Regime("batch", Shape(100, 16, 256), INFERENCE, floors.forward),
+    Regime("batch", Shape(100, 32, 256), INFERENCE, floors.forward, quick=True),
+    Regime("batch", Shape(64, 64, 128, 2), INFERENCE, floors.forward, quick=True),
+    Regime("batch", Shape(35, 20, 650, 2), INFERENCE, floors.forward),
+    Regime("batch", Shape(32, 16, 1024), INFERENCE, floors.forward),
+    Regime("batch", Shape(64, 64, 128, 2, bidirectional=True), INFERENCE, floors.forward),
+    Regime("forward + backward", Shape(100, 1, 64), TRAINING, floors.training),
+    Regime("forward + backward", Shape(100, 1, 128), TRAINING, floors.training, quick=True),
+    Regime("forward + backward", Shape(100, 1, 256), TRAINING, floors.training),
+    Regime("forward + backward", Shape(100, 16, 256), TRAINING, floors.training),
+    Regime("forward + backward", Shape(100, 32, 256), TRAINING, floors.training),
+    Regime("forward + backward", Shape(64, 64, 128, 2), TRAINING, floors.training, quick=True),
+    Regime("forward + backward", Shape(35, 20, 650, 2), TRAINING, floors.training),
+    Regime("forward + backward", Shape(64, 64, 128, 2, bidirectional=True), TRAINING, floors.training),
+    Regime("ragged", Shape(64, 64, 128, 2), RAGGED, floors.ragged_forward, quick=True),
+    Regime("ragged, forward + backward", Shape(64, 64, 128, 2), RAGGED_TRAINING, floors.ragged_training, quick=True),
+    Regime("trace", Shape(100, 1, 128), TRACE, quick=True),
+    Regime("trace", Shape(100, 32, 256), TRACE, quick=True),
+    Regime("reset", Shape(64, 64, 128), RESET, floors.forward, quick=True),
+    Regime("patch sweep", Shape(20, 512, 256, 2), PATCHES, floors.forward, quick=True),
+    Regime("bfloat16", Shape(100, 1, 512), BFLOAT16),
+    Regime("bfloat16", Shape(100, 32, 256), BFLOAT16, quick=True),
+    Regime("bfloat16", Shape(64, 64, 128, 2), BFLOAT16),
+    Regime("autocast, forward + backward", Shape(100, 32, 256), AUTOCAST, quick=True),
+    Regime("autocast, forward + backward", Shape(35, 20, 650, 2), AUTOCAST),
+)

@@ -1,0 +1,86 @@
+"""Speed of the layer against torch's and others', as ratios measured in one run, and against what the machine can do.
+
+Contestants of a regime are compared first: one whose numbers are not ours is not measured. Then they take turns, so
+that what else the machine does falls on all alike; figures are medians. Floors are explained in floors.py.
+
+    python benchmarks/run.py [--quick] [--only TEXT] [--json FILE] [--markdown FILE]
+    python benchmarks/run.py --company
+"""
+
+import argparse
+from pathlib import Path
+
+import ceilings
+import company
+import machine
+import python_cost
+import speed
+from ceilings import Ceilings, CeilingsError
+from machine import Watch
+from regimes import REGIMES
+from report import Table, print_head, print_regime, write_json, write_markdown
+from speed import Notes
+
+SECONDS, QUICK_SECONDS = 2.0, 0.5
+
+
+def main() -> int:
+    options = _options()
+    about, notes = machine.described(), Notes()
+    limits = None if options.company else _ceilings(about)
+    print("\n".join(about))
+    for table in (tables := _tables(options, limits, notes)):
+        _fill(table, options.only, options.seconds or (QUICK_SECONDS if options.quick else SECONDS))
+    print("\n" + "\n".join(notes.lines()))
+    if options.json:
+        write_json(options.json, about + notes.lines(), limits and ceilings.as_data(limits), tables)
+    if options.markdown:
+        write_markdown(options.markdown, about + notes.lines(), tables)
+    return 1 if notes.wrong else 0
+
+
+def _ceilings(about: list[str]) -> Ceilings | None:
+    """Measure them, and say so, or why not."""
+    watch = Watch()
+    try:
+        limits = ceilings.measure(machine.threads())
+    except CeilingsError as reason:
+        about.append(f"No ceilings, and so no floors: {reason}")
+        return None
+    about.append(ceilings.described(limits))
+    if disturbed := watch.warning():
+        about.append(f"Meanwhile {disturbed}: these ceilings are too low, and shares of floors too high")
+    return limits
+
+
+def _tables(options: argparse.Namespace, limits: Ceilings | None, notes: Notes) -> list[Table]:
+    if options.company:
+        return [company.table()]
+    regimes = [regime for regime in REGIMES if regime.quick or not options.quick]
+    return [speed.table(regimes, limits, notes), python_cost.table()]
+
+
+def _fill(table: Table, only: str, seconds: float) -> None:
+    """Measure those parts whose name has ``only`` in it, and print each as it comes."""
+    chosen = [part for part in table.parts if only in part.name]
+    if chosen:
+        print_head(table)
+    for part in chosen:
+        rows = part.measure(seconds)
+        print_regime(table, rows)
+        table.rows += rows
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer regimes, less time: under two minutes in all")
+    parser.add_argument("--company", action="store_true", help="measure beside busy loops instead, one a core")
+    parser.add_argument("--only", default="", metavar="TEXT", help="regimes that have this in their name")
+    parser.add_argument("--seconds", type=float, help=f"measuring time of a regime (default: {SECONDS})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""What a regime is run on: sizes, layers with the same weights, and their input."""
+
+import copy
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+
+
+class Shape(NamedTuple):
+    """Time steps, batch rows, units (as many as input features), layers and directions."""
+
+    T: int
+    N: int
+    H: int
+    L: int = 1
+    bidirectional: bool = False
+
+    def __str__(self) -> str:
+        layers = f", {self.L} layers" if self.L > 1 else ""
+        return f"T {self.T}, N {self.N}, H {self.H}{layers}{', bidirectional' if self.bidirectional else ''}"
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def input_sizes(self) -> list[int]:
+        """Input features of each layer, C."""
+        return [self.H] + [self.H * self.directions] * (self.L - 1)
+
+
+def ragged_lengths(shape: Shape) -> Tensor:
+    """Lengths from half of T to T, in no order; one row is whole."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(shape.T // 2, shape.T + 1, (shape.N,), generator=generator)
+    lengths[0] = shape.T
+    return lengths
+
+
+def live_share(shape: Shape) -> float:
+    """The share of the steps that `ragged_lengths` leaves."""
+    return float(ragged_lengths(shape).sum()) / (shape.T * shape.N)
+
+
+class Case:
+    """One shape's layers, ours and torch's with the same weights, and an input."""
+
+    def __init__(self, shape: Shape) -> None:
+        torch.manual_seed(0)
+        self.shape = shape
+        self.theirs = nn.LSTM(shape.H, shape.H, shape.L, bidirectional=shape.bidirectional)
+        self.theirs.eval()  # training turns it on
+        self.ours = hs.from_torch(self.theirs)
+        self.x = torch.randn(shape.T, shape.N, shape.H)
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        return ragged_lengths(self.shape)
+
+    @cached_property
+    def ours_bfloat16(self) -> hs.LSTM:
+        return copy.deepcopy(self.ours).bfloat16()
+
+    @cached_property
+    def theirs_bfloat16(self) -> nn.LSTM:
+        return copy.deepcopy(self.theirs).bfloat16()
+
+    @cached_property
+    def x_bfloat16(self) -> Tensor:
+        return self.x.bfloat16()
+
+    def zero_state(self) -> tuple[Tensor, Tensor]:
+        """Two tensors ``[L*D, N, H]``, new ones."""
+        size = (self.shape.L * self.shape.directions, self.shape.N, self.shape.H)
+        return torch.zeros(size), torch.zeros(size)

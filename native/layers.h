@@ -1,0 +1,47 @@
+// A whole LSTM: layers one above the other, each of one direction or two.
+#pragma once
+
+#include "forward.h"
+#include "pack.h"
+#include "scan.h"
+
+namespace hiddenstate {
+namespace {
+
+using LayersJob = Layers<HIDDENSTATE_PRECISION>;
+
+// What a layer reads: the input, or the output of the one below.
+struct LayerInput {
+    const element* x;
+    std::int64_t features, step, row;
+};
+
+// One layer and direction, whose number among all is `track`, into its part of `out`.
+inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput& input, element* out) {
+    const std::int64_t D = job.directions, N = job.N, H = job.H, C = input.features;
+    const LayersJob::Weights& w = job.weights[static_cast<std::size_t>(track)];
+    const Buffer<packed> weights(layer_size(C, H));
+    const Buffer<real> bias(bias_size(H));
+    pack_layer(w.ih, w.hh, w.b_ih, w.b_hh, C, H, job.threads, weights.data(), bias.data());
+    const std::int64_t states = track * N * H;
+    forward({input.x, weights.data(), bias.data(), job.h0 ? job.h0 + states : nullptr,
+             job.c0 ? job.c0 + states : nullptr, job.lengths, job.reset, nullptr, out + track % D * H, nullptr, nullptr,
+             nullptr, job.h_n + states, job.c_n + states, job.T, N, C, H, input.step, input.row, N * D * H, D * H,
+             track % D == 1, job.threads});
+}
+
+inline void layers(const LayersJob& job) {
+    const std::int64_t tracks = static_cast<std::int64_t>(job.weights.size()), D = job.directions, width = D * job.H;
+    // Layers in between write to one of two buffers and read from the other.
+    const std::int64_t between = tracks > D ? job.T * job.N * width : 0;
+    const Buffer<element> buffers[2] = {Buffer<element>(between), Buffer<element>(tracks > 2 * D ? between : 0)};
+    LayerInput input{job.x, job.C, job.x_step, job.x_row};
+    for (std::int64_t track = 0; track < tracks; track += D) {
+        element* out = track + D < tracks ? buffers[track / D % 2].data() : job.out;
+        for (std::int64_t direction = 0; direction < D; ++direction) run_track(job, track + direction, input, out);
+        input = {out, width, job.N * width, width};
+    }
+}
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,118 @@
+// Weights in the order in which the tiles read them.
+#pragma once
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "team.h"
+#include "tile.h"
+
+namespace hiddenstate {
+namespace {
+
+// Half of the elements of a and b each: where `Step` is set in a lane's number, from one Step further left or right.
+template <int Step, int... J>
+inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
+    return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),
+            __builtin_shufflevector(a, b, ((J & Step) ? kLanes + J : J + Step)...)};
+}
+
+// Turns kLanes vectors of kLanes numbers round: row j, lane k becomes row k, lane j.
+template <int Step = 1>
+inline void transpose(vf (&rows)[kLanes]) {
+    if constexpr (Step < kLanes) {
+        for (int j = 0; j < kLanes; ++j) {
+            if (j & Step) continue;
+            std::tie(rows[j], rows[j + Step]) =
+                exchanged<Step>(rows[j], rows[j + Step], std::make_integer_sequence<int, kLanes>{});
+        }
+        transpose<2 * Step>(rows);
+    }
+}
+
+// What a lane holds: the number at k, or the pair of it and the `next`, which may lie behind the end.
+inline real word(const real* at, std::int64_t, bool) { return *at; }
+
+inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
+    return at->bits | (last ? 0 : static_cast<std::uint32_t>(at[next].bits) << 16);
+}
+
+// Up to kLanes rows of a matrix with K columns, as columns that stand kTile apart; rows that are not there are zero.
+inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
+    constexpr std::int64_t each = kPairs ? 2 : 1;
+    const std::int64_t n = depth(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
+    for (std::int64_t k = 0; k < full; k += kLanes) {
+        vf square[kLanes];
+        for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
+        transpose(square);
+        for (int j = 0; j < kLanes; ++j) std::memcpy(to + (k + j) * kTile, &square[j], sizeof(vf));
+    }
+    for (std::int64_t k = full; k < n; ++k) {
+        for (int j = 0; j < kLanes; ++j) to[k * kTile + j] = j < rows ? word(w + j * K + each * k, 1, each * k + 1 == K) : packed{};
+    }
+}
+
+// The block of the units from u on of a matrix [4H, K]: [depth(K)][gate][kLanes].
+inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
+    for (std::int64_t g = 0; g < kGates; ++g) {
+        pack_rows(w + (g * H + u) * K, std::min<std::int64_t>(kLanes, H - u), K, to + g * kLanes);
+    }
+}
+
+// The block of the columns from u on of a matrix [K, H]: [depth(K)][kTile].
+inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
+    constexpr std::int64_t each = kPairs ? 2 : 1;
+    const std::int64_t columns = std::min<std::int64_t>(kTile, H - u);
+    for (std::int64_t k = 0; k < depth(K); ++k, to += kTile) {
+        const element* row = w + each * k * H + u;
+        for (std::int64_t j = 0; j < columns; ++j) to[j] = word(row + j, H, each * k + 1 == K);
+        std::fill_n(to + columns, kTile - columns, packed{});
+    }
+}
+
+// Numbers that a packed layer takes which reads C features, its biases, and W_hh packed for the backward scan.
+inline std::int64_t layer_size(std::int64_t C, std::int64_t H) {
+    return blocks(H, kLanes) * kTile * (depth(C) + depth(H));
+}
+
+inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kTile; }
+
+inline std::int64_t backward_size(std::int64_t H) { return blocks(H, kTile) * kTile * depth(kGates * H); }
+
+// Runs pack(b) for all blocks, shared among threads.
+template <class Pack>
+inline void pack_blocks(std::int64_t count, int threads, const Pack& pack) {
+    const int used = static_cast<int>(std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1)));
+    run_team(used, false, [&](int k) {
+        const Range mine = part(count, k, used);
+        for (std::int64_t b = mine.first; b < mine.last; ++b) pack(b);
+    });
+}
+
+inline void pack_layer(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
+                std::int64_t H, int threads, void* to, real* bias) {
+    const std::int64_t size = kTile * (depth(C) + depth(H));
+    pack_blocks(blocks(H, kLanes), threads, [&](std::int64_t b) {
+        packed* block = static_cast<packed*>(to) + b * size;
+        const std::int64_t u = b * kLanes;
+        pack_gates(w_ih, C, H, u, block);
+        pack_gates(w_hh, H, H, u, block + kTile * depth(C));
+        std::fill_n(bias + b * kTile, kTile, real{});
+        for (std::int64_t g = 0; b_ih && g < kGates; ++g) {
+            for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
+                bias[b * kTile + g * kLanes + j] = b_ih[g * H + u + j] + b_hh[g * H + u + j];
+            }
+        }
+    });
+}
+
+inline void pack_backward(const element* w_hh, std::int64_t H, int threads, void* to) {
+    const std::int64_t size = kTile * depth(kGates * H);
+    pack_blocks(blocks(H, kTile), threads, [&](std::int64_t b) {
+        pack_columns(w_hh, kGates * H, H, b * kTile, static_cast<packed*>(to) + b * size);
+    });
+}
+
+}  // namespace
+}  // namespace hiddenstate
