@@ -51,16 +51,11 @@ void bind_scan(nb::module_& m) {
         .def_ro("isa", &S::isa)
         .def("layer_bytes", [](const S& s, Size C, Size H) { return s.layer_bytes(C, H); })
         .def("bias_size", [](const S& s, Size H) { return s.bias_size(H); })
-        .def("backward_bytes", [](const S& s, Size H) { return s.backward_bytes(H); })
         .def("pack_layer", [](const S& s, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Size C, Size H, int threads,
                               Address packed, Address bias) {
             const nb::gil_scoped_release released;
             s.pack_layer(at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh), C, H,
                          threads, at<void>(packed), at<real>(bias));
-        })
-        .def("pack_backward", [](const S& s, Address w_hh, Size H, int threads, Address packed) {
-            const nb::gil_scoped_release released;
-            s.pack_backward(at<const element>(w_hh), H, threads, at<void>(packed));
         })
         .def("forward", [](const S& s, Address x, Address w, Address bias, Address h0, Address c0, Address lengths,
                            Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
@@ -87,18 +82,21 @@ void bind_scan(nb::module_& m) {
             }
             s.layers(job);
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh of one layer and direction after another.")
-        .def("backward", [](const S& s, Address dout, Address dh_n, Address dc_n, Address dgates, Address dc, Address gates,
-                            Address c, Address c0, Address w, Address lengths, Address reset, const Edits<real>* edits,
-                            Address dg, Address dh0, Address dc0, Size T, Size N, Size H, Size out_step, Size out_row,
+        .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
+                            const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size x_step, Size x_row,
                             bool reverse, int threads) {
+            if (given.size() != 15 || asked.size() != 6) throw nb::value_error("backward: 15 and 6 addresses");
             const nb::gil_scoped_release released;
-            s.backward({at<const element>(dout), at<const real>(dh_n), at<const real>(dc_n), at<const real>(dgates),
-                        at<const real>(dc), at<const real>(gates), at<const real>(c), at<const real>(c0), at<const void>(w),
-                        at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits, at<element>(dg),
-                        at<real>(dh0), at<real>(dc0), T, N, H, out_step, out_row, reverse, threads});
-        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg(), nb::arg())
+            const auto in = given.begin();
+            s.backward({at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
+                        at<const element>(in[3]), at<const real>(in[4]), at<const std::int64_t>(in[5]),
+                        at<const std::uint8_t>(in[6]), edits, at<const element>(in[7]), at<const real>(in[8]),
+                        at<const real>(in[9]), at<const element>(in[10]), at<const real>(in[11]), at<const real>(in[12]),
+                        at<const real>(in[13]), at<const real>(in[14]), at<element>(asked[0]), at<element>(asked[1]),
+                        at<element>(asked[2]), at<element>(asked[3]), at<real>(asked[4]), at<real>(asked[5]), T, N, C, H,
+                        x_step, x_row, reverse, threads});
+        }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
             const Steps<P> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),

@@ -18,9 +18,10 @@ struct Gates {
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
+    // To a record, which nothing reads soon.
     void store_to(real* to, std::int64_t H, std::int64_t lanes) const {
-        store(to, i, lanes), store(to + H, f, lanes);
-        store(to + 2 * H, g, lanes), store(to + 3 * H, o, lanes);
+        store_past_cache(to, i, lanes), store_past_cache(to + H, f, lanes);
+        store_past_cache(to + 2 * H, g, lanes), store_past_cache(to + 3 * H, o, lanes);
     }
 };
 

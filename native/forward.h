@@ -28,7 +28,7 @@ struct Project {
         for (int r = 0; r < R; ++r) {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile<R>(x + first, C, w, acc);
+        tile<R, kGates>(x + first, C, w, acc);
         for (int r = 0; r < R; ++r) {
             for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, acc[r][g]);
         }
@@ -51,7 +51,7 @@ struct ForwardStep {
         for (int r = 0; r < R; ++r) {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
         }
-        tile<R>(h + first, job.H, w, acc);
+        tile<R, kGates>(h + first, job.H, w, acc);
         for (int r = 0; r < R; ++r) finish(first + r, acc[r]);
     }
 
@@ -73,7 +73,7 @@ struct ForwardStep {
         const std::int64_t H = job.H, row = t * job.N + n;
         store(job.c_n + n * H + u, state.c, lanes);
         store(job.out + t * job.out_step + n * job.out_row + u, state.h, lanes);
-        if (job.c) store(job.c + row * H + u, state.c, lanes);
+        if (job.c) store_past_cache(job.c + row * H + u, state.c, lanes);
         if (job.gates) gates.store_to(job.gates + row * kGates * H + u, H, lanes);
         if (job.unedited) before.store_to(job.unedited + row * kGates * H + u, H, lanes);
     }
@@ -103,6 +103,7 @@ public:
             }
         }
         end();
+        finish_stores();
     }
 
 private:
@@ -170,8 +171,9 @@ private:
             edited_[size(r)] = job_.edits && job_.edits->touches(t, n);
             any_edited |= edited_[size(r)];
         }
-        for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            const std::int64_t u = unit(b);
+        // There and back again: the weights that were used last are still in the cache.
+        for (std::int64_t k = 0; k < blocks_.size(); ++k) {
+            const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = unit(b);
             for_tiles(last - first,
                       ForwardStep{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), block(b) + kTile * depth(job_.C),
                                   scratch + ((b - blocks_.first) * count + first) * kTile, rows,

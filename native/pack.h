@@ -71,19 +71,22 @@ inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::
     }
 }
 
-// Numbers that a packed layer takes which reads C features, its biases, and W_hh packed for the backward scan.
+// Numbers that a packed layer takes which reads C features, its biases, and a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H) {
     return blocks(H, kLanes) * kTile * (depth(C) + depth(H));
 }
 
 inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kTile; }
 
-inline std::int64_t backward_size(std::int64_t H) { return blocks(H, kTile) * kTile * depth(kGates * H); }
+inline std::int64_t matrix_size(std::int64_t K, std::int64_t columns) {
+    return blocks(columns, kTile) * kTile * depth(K);
+}
 
-// Runs pack(b) for all blocks, shared among threads.
+// Runs pack(b) for all blocks, of `size` numbers each; shared among threads where there is enough to do.
 template <class Pack>
-inline void pack_blocks(std::int64_t count, int threads, const Pack& pack) {
-    const int used = static_cast<int>(std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1)));
+inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, const Pack& pack) {
+    constexpr std::int64_t kWorthIt = 1 << 17;
+    const int used = count * size < kWorthIt ? 1 : static_cast<int>(std::clamp<std::int64_t>(threads, 1, count));
     run_team(used, false, [&](int k) {
         const Range mine = part(count, k, used);
         for (std::int64_t b = mine.first; b < mine.last; ++b) pack(b);
@@ -93,7 +96,7 @@ inline void pack_blocks(std::int64_t count, int threads, const Pack& pack) {
 inline void pack_layer(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
                 std::int64_t H, int threads, void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(H));
-    pack_blocks(blocks(H, kLanes), threads, [&](std::int64_t b) {
+    pack_blocks(blocks(H, kLanes), size, threads, [&](std::int64_t b) {
         packed* block = static_cast<packed*>(to) + b * size;
         const std::int64_t u = b * kLanes;
         pack_gates(w_ih, C, H, u, block);
@@ -107,11 +110,18 @@ inline void pack_layer(const element* w_ih, const element* w_hh, const real* b_i
     });
 }
 
-inline void pack_backward(const element* w_hh, std::int64_t H, int threads, void* to) {
-    const std::int64_t size = kTile * depth(kGates * H);
-    pack_blocks(blocks(H, kTile), threads, [&](std::int64_t b) {
-        pack_columns(w_hh, kGates * H, H, b * kTile, static_cast<packed*>(to) + b * size);
-    });
+// Two rows as one of pairs; where lanes hold single numbers, the first row alone.
+inline void interleave(const real* a, const real*, std::int64_t n, real* to) { std::copy_n(a, n, to); }
+
+inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {
+    for (std::int64_t k = 0; k < n; ++k) to[k] = a[k].bits | static_cast<std::uint32_t>(b[k].bits) << 16;
+}
+
+// Columns of a matrix [K, columns], block after block, as pack_columns packs them.
+inline void pack_matrix(const element* w, std::int64_t K, std::int64_t columns, int threads, packed* to) {
+    const std::int64_t size = kTile * depth(K);
+    pack_blocks(blocks(columns, kTile), size, threads,
+                [&](std::int64_t b) { pack_columns(w, K, columns, b * kTile, to + b * size); });
 }
 
 }  // namespace

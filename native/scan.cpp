@@ -20,10 +20,6 @@ std::int64_t layer_bytes(std::int64_t C, std::int64_t H) {
     return layer_size(C, H) * static_cast<std::int64_t>(sizeof(packed));
 }
 
-std::int64_t backward_bytes(std::int64_t H) {
-    return backward_size(H) * static_cast<std::int64_t>(sizeof(packed));
-}
-
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kLanes) {
         const vf x = load(in + k, n - k);
@@ -36,8 +32,8 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 #define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_layer, backward_bytes, pack_backward, forward, layers,
-    backward, steps, nonlinearity,
+    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_layer, forward, layers, backward,
+    steps, nonlinearity,
 };
 
 }  // namespace hiddenstate

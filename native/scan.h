@@ -2,8 +2,7 @@
 //
 // T time steps, N batch rows, C input features, H units. Arrays are row-major and lie without gaps unless strides are
 // given (counted in elements); the four gates of a row stand side by side in torch's order, 4H numbers. Pointers do not
-// alias one another unless it says so. The gradients of the weights and the input, single large matrix products after
-// the backward scan, stay outside.
+// alias one another unless it says so.
 #pragma once
 
 #include <cstdint>
@@ -67,22 +66,28 @@ struct Backward {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
-    const element* dout;  // laid out as out
+    const element* x;     // as in Forward
+    const element *w_ih, *w_hh;  // [4H, C], [4H, H]
+    const element* h0;    // [N, H]
+    const real* c0;       // [N, H]
+    const std::int64_t* lengths;
+    const std::uint8_t* reset;
+    const Edits<real>* edits;
+    const element* out;   // [T, N, H], from the forward scan
+    const real* gates;    // [T, N, 4H], from the forward scan: before edits
+    const real* c;        // [T, N, H], from the forward scan
+    const element* dout;  // [T, N, H]
     const real* dh_n;     // [N, H]
     const real* dc_n;     // [N, H]
     const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
     const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
-    const real* gates;    // [T, N, 4H], from the forward scan: before edits
-    const real* c;        // [T, N, H], from the forward scan
-    const real* c0;       // [N, H]
-    const void* w;        // W_hh, as pack_backward packs it
-    const std::int64_t* lengths;
-    const std::uint8_t* reset;
-    const Edits<real>* edits;
-    element* dg;  // [T, N, 4H]: gradient of the pre-activations; zero past a row's end
-    real* dh0;    // [N, H]
-    real* dc0;    // [N, H]
-    std::int64_t T, N, H, out_step, out_row;
+    element* dx;          // [T, N, C], or null: not asked for; zero past a row's end
+    element* dw_ih;       // [4H, C], or null
+    element* dw_hh;       // [4H, H], or null
+    element* db;          // [4H], or null
+    real* dh0;            // [N, H]
+    real* dc0;            // [N, H]
+    std::int64_t T, N, C, H, x_step, x_row;
     bool reverse;
     int threads;
 };
@@ -117,8 +122,6 @@ struct Scan {
     // w_ih [4H, C], w_hh [4H, H], biases [4H] or null.
     void (*pack_layer)(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
                        std::int64_t H, int threads, void* packed, real* bias);
-    std::int64_t (*backward_bytes)(std::int64_t H);
-    void (*pack_backward)(const element* w_hh, std::int64_t H, int threads, void* packed);
     void (*forward)(const Forward<Precision>&);
     void (*layers)(const Layers<Precision>&);
     void (*backward)(const Backward<Precision>&);

@@ -30,8 +30,8 @@ struct LayerStep {
             before[r] = h + (first + r) * H;
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile<R>(below, K, w, acc);
-        tile<R>(before, H, w + depth(K) * kTile, acc);
+        tile<R, kGates>(below, K, w, acc);
+        tile<R, kGates>(before, H, w + depth(K) * kTile, acc);
         for (int r = 0; r < R; ++r) {
             const std::int64_t at = (first + r) * H + u;
             const State state = State::of(Gates(acc[r]), load(c + at, lanes));

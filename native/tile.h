@@ -13,10 +13,6 @@
 
 #include "vec.h"
 
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
-
 namespace hiddenstate {
 namespace {
 
@@ -48,45 +44,77 @@ inline vf weights(const packed* w) {
 inline vf firsts(vf pair) { return from_bits(bits(pair) << 16); }
 inline vf seconds(vf pair) { return from_bits(bits(pair) & static_cast<whole>(0xffff0000u)); }
 
-// One number of a row, or a pair of them, in every lane.
-inline vf spread(const real* a, std::int64_t k) { return splat(a[k]); }
+// What a lane of packed weights holds, one number or a pair of them, in every lane.
+inline vf spread(const real* a) { return splat(*a); }
 
-inline vf spread(const bfloat16* a, std::int64_t k) {
-    std::int32_t pair;
-    std::memcpy(&pair, a + 2 * k, sizeof pair);
-    return from_bits(static_cast<whole>(pair) - vi{});
+inline vf spread(const void* pair) {
+    whole both;
+    std::memcpy(&both, pair, sizeof both);
+    return from_bits(both - vi{});
 }
 
+// The k-th of a row.
+inline vf spread_at(const real* a, std::int64_t k) { return spread(a + k); }
+inline vf spread_at(const bfloat16* a, std::int64_t k) { return spread(static_cast<const void*>(a + 2 * k)); }
+
+// V vectors of packed weights, side by side.
+template <int V>
+struct Row {
+    vf at[V];
+
+    explicit Row(const packed* w) {
+        for (int v = 0; v < V; ++v) at[v] = weights(w + v * kLanes);
+    }
+};
+
 // acc[v] += x w[v]; of pairs, both products.
-inline void multiply(vf x, const vf (&w)[kGates], vf (&acc)[kGates]) {
-    for (int v = 0; v < kGates; ++v) {
+template <int V>
+inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
+    for (int v = 0; v < V; ++v) {
         if constexpr (!kPairs) {
-            acc[v] += x * w[v];
+            acc[v] += x * w.at[v];
         } else {
 #ifdef __AVX512BF16__
-            acc[v] = (vf)_mm512_dpbf16_ps((__m512)acc[v], (__m512bh)x, (__m512bh)w[v]);
+            acc[v] = (vf)_mm512_dpbf16_ps((__m512)acc[v], (__m512bh)x, (__m512bh)w.at[v]);
 #else
-            acc[v] = (acc[v] + firsts(x) * firsts(w[v])) + seconds(x) * seconds(w[v]);
+            acc[v] = (acc[v] + firsts(x) * firsts(w.at[v])) + seconds(x) * seconds(w.at[v]);
 #endif
         }
     }
 }
 
-// acc[r] += sum_k a[r][k] w[k]. Each row is summed in the order of k however many share the tile, so that results do
-// not depend on how rows are shared out.
-template <int R>
-inline void tile(const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][kGates]) {
+// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k however many
+// share the tile, so that results do not depend on how rows are shared out.
+template <int R, int V>
+inline void tile(const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+    vf sum[R][V];  // apart from acc, so that the compiler sees that it can stay in registers
+    std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
     for (std::int64_t k = 0; k < n; ++k, w += kTile) {
-        const vf row[kGates] = {weights(w), weights(w + kLanes), weights(w + 2 * kLanes), weights(w + 3 * kLanes)};
-        for (int r = 0; r < R; ++r) multiply(spread(a[r], k), row, acc[r]);
+        const Row<V> row(w);
+        for (int r = 0; r < R; ++r) multiply(spread_at(a[r], k), row, sum[r]);
     }
-    if (depth(K) == n) return;
-    const vf row[kGates] = {weights(w), weights(w + kLanes), weights(w + 2 * kLanes), weights(w + 3 * kLanes)};
-    for (int r = 0; r < R; ++r) {
-        const element last[2] = {a[r][K - 1], element{}};
-        multiply(spread(last, 0), row, acc[r]);
+    if (depth(K) > n) {  // the last of an odd number of bfloat16, paired with zero
+        const Row<V> row(w);
+        for (int r = 0; r < R; ++r) {
+            const element last[2] = {a[r][K - 1], element{}};
+            multiply(spread_at(last, 0), row, sum[r]);
+        }
     }
+    std::memcpy(acc, sum, sizeof sum);
+}
+
+// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: the product of a matrix turned round, as of gradients with inputs.
+template <int R, int V>
+inline void outer_tile(const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
+                       vf (&acc)[R][V]) {
+    vf sum[R][V];
+    std::memcpy(sum, acc, sizeof sum);
+    for (std::int64_t k = 0; k < n; ++k, a += a_step, b += b_step) {
+        const Row<V> row(b);
+        for (int r = 0; r < R; ++r) multiply(spread(a + r), row, sum[r]);
+    }
+    std::memcpy(acc, sum, sizeof sum);
 }
 
 template <int R, class F>

@@ -9,6 +9,10 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "precision.h"
 
 namespace hiddenstate {
@@ -45,6 +49,23 @@ inline vf load(const real* p, std::int64_t n) {
 inline void store(real* p, vf v, std::int64_t n) {
     if (n >= kLanes) return store(p, v);
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
+}
+
+// For what is not read again soon: a whole cache line goes to memory without being fetched first. finish_stores() before
+// another thread may read it.
+inline void store_past_cache(real* p, vf v, std::int64_t n) {
+#if defined(__AVX512F__)
+    if (n >= kLanes && reinterpret_cast<std::uintptr_t>(p) % sizeof v == 0) {
+        return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v);
+    }
+#endif
+    store(p, v, n);
+}
+
+inline void finish_stores() {
+#if defined(__AVX512F__)
+    _mm_sfence();
+#endif
 }
 
 inline vi bits(vf v) {
@@ -91,6 +112,32 @@ inline vf load(const bfloat16* p, std::int64_t n) {
     return v;
 }
 
+// The lesser or greater of a limit and x; a NaN in x stays.
+inline vf least(vf limit, vf x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm512_min_ps((__m512)limit, (__m512)x);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm256_min_ps((__m256)limit, (__m256)x);
+#endif
+    return limit < x ? limit : x;
+}
+
+inline vf greatest(vf limit, vf x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm512_max_ps((__m512)limit, (__m512)x);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm256_max_ps((__m256)limit, (__m256)x);
+#endif
+    return limit > x ? limit : x;
+}
+
+// A number as it is stored and multiplied.
+inline element element_of(real x) {
+    element stored;
+    store(&stored, splat(x), 1);
+    return stored;
+}
+
 // e^x = 2^n (1 + p), with x = n ln2 + r, |r| <= ln2 / 2, and p = e^r - 1 by a polynomial.
 struct Exponential {
     vf power, p;
@@ -129,8 +176,8 @@ inline Exponential exponential(vf x) {
     using E = Exp<real>;
     constexpr int terms = sizeof E::coefficients / sizeof E::coefficients[0];
     const vf highest = splat(E::highest), lowest = splat(E::lowest);
-    x = x > highest ? highest : x;  // a NaN is neither, and stays
-    x = x < lowest ? lowest : x;
+    x = least(highest, x);
+    x = greatest(lowest, x);
     const vf magic = splat(E::magic);
     const vf shifted = x * splat(E::per_ln2) + magic;
     const vf n = shifted - magic;

@@ -1,7 +1,6 @@
 """One layer and direction over a sequence, natively (native/scan.h), with its derivative.
 
-What is serial in time, and the input's projection before it, is native. The gradients of weights and input, single
-large matrix products after it, are torch's.
+Differentiable: the first derivative is native too, those of it go through the reference.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +15,11 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hiddenstate import native, reference
 from hiddenstate.binding import BoundEdit
-from hiddenstate.errors import ShapeError
+from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.names import GATES, PRE_ACTIVATIONS
 from hiddenstate.native import Kernel, address, flat, new
 from hiddenstate.observe import Watch
+from hiddenstate.parameters import PARAMETER_STEMS
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
@@ -67,14 +67,14 @@ def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
 
     ``autocast`` says whether torch's may be on.
     """
-    types = set()
+    dtype: torch.dtype | None = None
     for value in tensors:
-        if type(value) not in (Tensor, Parameter) or not value.is_cpu:
+        if type(value) not in (Tensor, Parameter) or not value.is_cpu or value.dtype is not (dtype or value.dtype):
             return False
-        types.add(value.dtype)
+        dtype = value.dtype
     return (
-        len(types) == 1
-        and native.serves(types.pop())
+        dtype is not None
+        and native.serves(dtype)
         and not torch.compiler.is_compiling()
         and (autocast or not torch.is_autocast_enabled("cpu"))
         # a mode that watches or rewrites torch's operations would not see the native one
@@ -179,7 +179,7 @@ def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     lengths, reset = flat(track.lengths), flat(track.reset)
     edits, _values = _native_edits(kernel, track)
     kernel.scan.forward(
-        x.data_ptr(),
+        _address_of_strided(x, element),
         *(packed.data_ptr(), bias.data_ptr()),
         *(address(h0, element), address(c0, real)),
         *(address(lengths, torch.int64), address(reset, torch.bool)),
@@ -200,6 +200,12 @@ def _strided(x: Tensor) -> Tensor:
     if x.is_neg():
         x = x.resolve_neg()
     return x if x.stride(2) == 1 or x.shape[2] <= 1 else x.contiguous()
+
+
+def _address_of_strided(x: Tensor, dtype: torch.dtype) -> int:
+    if x.dtype is not dtype or not x.is_cpu:
+        raise DtypeError(f"the native scan was handed an input of {x.dtype} on {x.device}, expected {dtype} on cpu")
+    return x.data_ptr()
 
 
 def _packed(kernel: Kernel, w: Weights, C: int, H: int, threads: int) -> tuple[Tensor, Tensor]:
@@ -241,8 +247,8 @@ def check_shapes(w: Weights, C: int, H: int) -> None:
     Raises:
         ShapeError: which, and what was expected.
     """
-    wanted = {"weight_ih": (4 * H, C), "weight_hh": (4 * H, H), "bias_ih": (4 * H,), "bias_hh": (4 * H,)}
-    for (name, shape), value in zip(wanted.items(), w[:4], strict=True):
+    shapes = ((4 * H, C), (4 * H, H), (4 * H,), (4 * H,))
+    for name, shape, value in zip(PARAMETER_STEMS[:4], shapes, w[:4], strict=True):
         if value is not None and value.shape != shape:
             raise ShapeError(f"a {name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
 
@@ -327,83 +333,48 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
 
 def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Sequence[bool]) -> list[Tensor | None]:
     """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, in this order; None where not needed."""
-    dg, dh0, dc0 = _backward(track, grads, kept)
-    T, N, G = dg.shape
-    rows = dg.view(T * N, G)
-    x, h0, c0, ih, hh, b_ih, b_hh = needed
-    bias = rows.sum(0) if b_ih or b_hh else None
-    return [
-        torch.mm(rows, track.w.ih).view_as(track.x) if x else None,
-        dh0.to(dg.dtype) if h0 else None,
-        dc0.to(track.c0.dtype) if c0 else None,
-        torch.mm(rows.t(), track.x.reshape(T * N, -1)) if ih else None,
-        _recurrent_gradient(track, dg, kept.out) if hh else None,
-        bias if b_ih else None,
-        bias.clone() if b_hh and bias is not None else None,
-    ]
-
-
-def _backward(track: Track, grads: Sequence[Tensor], kept: _Kept) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the pre-activations ``[T, N, 4H]`` (zero past a row's end) and of the initial state."""
     kernel = native.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
-    (T, N, H), C = kept.out.shape, track.x.shape[2]
+    (T, N, H), C, G = kept.out.shape, track.x.shape[2], len(GATES) * track.h0.shape[1]
+    x, h0, c0, ih, hh, b_ih, b_hh = needed
+    asked = [
+        new(element, T, N, C) if x else None,
+        new(element, G, C) if ih else None,
+        new(element, G, H) if hh else None,
+        new(element, G) if b_ih or b_hh else None,
+    ]
+    dh0, dc0 = new(real, N, H), new(real, N, H)
     dout, (dh_n, dc_n, *more) = flat(grads[0]), (flat(grad, real) for grad in grads[1:])
     dgates, dc = more or (None, None)
-    dg, dh0, dc0 = new(element, T, N, len(GATES) * H), new(real, N, H), new(real, N, H)
-    c0, lengths, reset = flat(track.c0, real), flat(track.lengths), flat(track.reset)
-    unedited, c, hh = flat(kept.unedited), flat(kept.c), flat(track.w.hh)
-    threads = _threads(T, N, C, H)
-    packed = new(torch.uint8, kernel.scan.backward_bytes(H))
-    kernel.scan.pack_backward(address(hh, element), H, threads, packed.data_ptr())
+    inputs = _strided(track.x)
+    elements = [flat(value) for value in (track.w.ih, track.w.hh, track.h0)]
+    begins, lengths, reset = flat(track.c0, real), flat(track.lengths), flat(track.reset)
+    out, unedited, c = flat(kept.out), flat(kept.unedited), flat(kept.c)
     edits, _values = _native_edits(kernel, track)
     kernel.scan.backward(
-        address(dout, element),
-        *(address(value, real) for value in (dh_n, dc_n, dgates, dc, unedited, c, c0)),
-        packed.data_ptr(),
-        *(address(lengths, torch.int64), address(reset, torch.bool)),
+        [
+            _address_of_strided(inputs, element),
+            *(address(value, element) for value in elements),
+            address(begins, real),
+            *(address(lengths, torch.int64), address(reset, torch.bool)),
+            *(address(out, element), address(unedited, real), address(c, real), address(dout, element)),
+            *(address(value, real) for value in (dh_n, dc_n, dgates, dc)),
+        ],
         edits,
-        *(address(dg, element), address(dh0, real), address(dc0, real)),
-        *(T, N, H, N * H, H),
+        [0 if value is None else value.data_ptr() for value in (*asked, dh0, dc0)],
+        *(T, N, C, H, inputs.stride(0), inputs.stride(1)),
         track.reverse,
-        threads,
+        _threads(T, N, C, H),
     )
-    return dg, dh0, dc0
-
-
-def _recurrent_gradient(track: Track, dg: Tensor, out: Tensor) -> Tensor:
-    """Gradient of W_hh: each step's dg times the hidden state that came into the step.
-
-    That is the output of the step read before, which past an end is zero, as it should be; the initial state where a
-    row is entered; and zero behind a border.
-    """
-    T, _, H = out.shape
-    if track.reset is not None:
-        dg = dg.masked_fill(_cuts(track)[..., None], 0)
-    entry = _entries(track, dg)
-    later, before = (dg[:-1], out[1:]) if track.reverse else (dg[1:], out[:-1])
-    # Where nothing comes in (an empty row, a border), the initial state must not matter, not even a NaN.
-    h0 = torch.where((entry != 0).any(dim=1, keepdim=True), track.h0, 0)
-    gradient = torch.mm(entry.t(), h0)
-    return gradient.addmm_(later.reshape(-1, 4 * H).t(), before.reshape(-1, H)) if T > 1 else gradient
-
-
-def _entries(track: Track, dg: Tensor) -> Tensor:
-    """``dg`` of the step at which each row is entered, ``[N, 4H]`` (zero for an empty row)."""
-    if not track.reverse or track.lengths is None:
-        return dg[-1 if track.reverse else 0]
-    last = (track.lengths - 1).clamp_min(0)
-    return dg[last, torch.arange(len(last), device=last.device)]
-
-
-def _cuts(track: Track) -> Tensor:
-    """Bool ``[T, N]``: steps into which no state comes."""
-    assert track.reset is not None
-    T = len(track.reset)
-    cuts = track.reset
-    if track.lengths is not None:
-        cuts = cuts & live_steps(track.lengths, T)
-    return torch.cat([cuts[1:], torch.zeros_like(cuts[:1])]) if track.reverse else cuts
+    dx, dw_ih, dw_hh, db = asked
+    return [
+        dx,
+        dh0.to(element) if h0 else None,
+        dc0.to(track.c0.dtype) if c0 else None,
+        *(dw_ih, dw_hh),
+        db if b_ih else None,
+        db.clone() if b_hh and db is not None else None,
+    ]
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

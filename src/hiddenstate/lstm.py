@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import overload
 
 import torch
@@ -28,7 +29,7 @@ from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
-from hiddenstate.parameters import draw, parameter_shapes
+from hiddenstate.parameters import PARAMETER_STEMS, draw, parameter_shapes
 from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
 from hiddenstate.reference import Weights
 from hiddenstate.scan import Job, run, uses_reference
@@ -331,18 +332,24 @@ class LSTM(nn.Module):
         return found
 
     def _weights(self) -> list[Weights]:
-        return [self._weights_of(layer, reverse) for layer, reverse in self.sizes.tracks]
+        return [Weights(*(self._found(name) for name in names)) for names in self._parameter_names]
 
-    def _weights_of(self, layer: int, reverse: bool) -> Weights:
-        suffix = names.suffix(layer, reverse)
-        found = {stem: self._parameter(stem + suffix) for stem in parameter_shapes(self.sizes, layer)}
-        return Weights(
-            ih=found["weight_ih"],
-            hh=found["weight_hh"],
-            b_ih=found.get("bias_ih"),
-            b_hh=found.get("bias_hh"),
-            hr=found.get("weight_hr"),
-        )
+    @cached_property
+    def _parameter_names(self) -> list[list[str | None]]:
+        """Names of each layer's and direction's parameters, in the order of `Weights`; None for those it has not."""
+        return [
+            [
+                stem + names.suffix(layer, reverse) if stem in parameter_shapes(self.sizes, layer) else None
+                for stem in PARAMETER_STEMS
+            ]
+            for layer, reverse in self.sizes.tracks
+        ]
+
+    def _found(self, name: str | None) -> Tensor | None:
+        if name is None:
+            return None
+        found = self._parameters.get(name)
+        return self._parameter(name) if found is None else found
 
     def _edits_held(self) -> list[Edit]:
         return [held.edit for held in _edits.get() if held.lstm is self]
@@ -377,7 +384,7 @@ class LSTM(nn.Module):
             training=self.training,
             lengths=inputs.lengths,
             reset=inputs.reset,
-            edits=bind(edits, self.sizes, N, Span(T)),
+            edits=bind(edits, self.sizes, N, Span(T)) if edits else (),
             wanted=wanted,
         )
 

@@ -8,6 +8,10 @@ from hiddenstate.names import GATES
 from hiddenstate.sizes import Sizes
 
 
+# In torch's order; a layer has those that its options ask for.
+PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+
+
 def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
     """Stems and shapes of a layer's parameters, in torch's order; `names.suffix` completes the names.
 
