@@ -139,7 +139,7 @@ struct BackwardState {
 
 private:
     // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
-    static constexpr std::int64_t kChunkRows = 192;
+    static constexpr std::int64_t kChunkRows = 384;
 };
 
 // What one thread does: in the scan, some rows and some blocks of units; in the products after it, its part of them.

@@ -224,7 +224,10 @@ inline void forward_on(const ForwardJob& job, int threads) {
     if (!done) forward_on(job, 1);
 }
 
-inline void forward(const ForwardJob& job) { forward_on(job, std::max(job.threads, 1)); }
+inline void forward(const ForwardJob& job) {
+    keep_freed_memory();
+    forward_on(job, std::max(job.threads, 1));
+}
 
 }  // namespace
 }  // namespace hiddenstate

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <new>
 #include <thread>
 
@@ -99,6 +100,21 @@ bool run_team(int threads, bool together, const Body& body) {
     if (together && threads > 1) return false;
     run(0, 1, threads);
     return true;
+}
+
+// Lets the allocator keep what is freed for the next call. Until it has seen a large block come and go, glibc gives the
+// memory of records and gradients back to the system at every call, and fetching it again page by page takes as long as
+// the scan itself. (mallopt(3): M_MMAP_THRESHOLD adapts to the largest block freed, up to 32 MiB.)
+inline void keep_freed_memory() {
+#if defined(__GLIBC__)
+    constexpr std::size_t kLargest = (std::size_t{32} << 20) - (1 << 16);
+    static const bool once = [] {
+        void* volatile block = std::malloc(kLargest);  // volatile: a compiler may leave out what has no use
+        std::free(block);
+        return true;
+    }();
+    (void)once;
+#endif
 }
 
 // Memory for `count` numbers, aligned to cache lines and not filled.
