@@ -146,8 +146,8 @@ private:
 class BackwardShare {
 public:
     BackwardShare(const BackwardState& state, Range rows, Range blocks, int thread, int threads)
-        : state_(state), job_(state.job), order_{state.job}, rows_(rows), first_(blocks.first * kTile),
-          last_(std::min(blocks.last * kTile, state.job.H)), thread_(thread), threads_(threads),
+        : state_(state), job_(state.job), order_{state.job}, rows_(rows), first_(blocks.first * kLanes),
+          last_(std::min(blocks.last * kLanes, state.job.H)), thread_(thread), threads_(threads),
           zeros_(static_cast<std::size_t>(std::max<std::int64_t>({job_.C, job_.H, kTile}))), panel_(kPairs ? most() * kTile : 0) {
         const std::size_t all = static_cast<std::size_t>(most());
         dg_.resize(all), at_.resize(all), n_.resize(all), t_.resize(all);
@@ -216,11 +216,12 @@ private:
         for (std::int64_t i = first; i < last; ++i) gates(t, n_[static_cast<std::size_t>(i)], i);
         step();
         // There and back again: the weights that were used last are still in the cache.
-        const std::int64_t count = blocks(last_ - first_, kTile);
-        for (std::int64_t b = 0; b < count; ++b) {
-            const std::int64_t u = first_ + kTile * (t % 2 ? count - 1 - b : b), K = kGates * job_.H;
-            run_backwards(Backwards<real, kGates>{dg_.data() + first, K, state_.w_hh.data() + u * depth(K),
-                                                  n_.data() + first, job_.dh0 + u, job_.H, job_.H - u},
+        const std::int64_t K = kGates * job_.H, from = first_ / kTile, count = blocks(last_, kTile) - from;
+        for (std::int64_t k = 0; k < count; ++k) {
+            const std::int64_t b = from + (t % 2 ? count - 1 - k : k);
+            const std::int64_t u = std::max(b * kTile, first_), left = std::min((b + 1) * kTile, last_) - u;
+            const packed* w = state_.w_hh.data() + b * kTile * depth(K) + u % kTile;
+            run_backwards(Backwards<real, kGates>{dg_.data() + first, K, w, n_.data() + first, job_.dh0 + u, job_.H, left},
                           last - first);
         }
         for (std::int64_t i = first; i < last; ++i) {
@@ -350,17 +351,17 @@ private:
 };
 
 inline void backward_on(const BackwardJob& job, int threads) {
-    const Shares shares(job, threads, blocks(job.H, kTile));
-    const BackwardState state(job, shares.threads());
+    const Shares shares(job, threads, blocks(job.H, kLanes));
+    const BackwardState state(job, threads);
     std::vector<std::unique_ptr<BackwardShare>> parts;
-    for (int k = 0; k < shares.threads(); ++k) {
-        parts.push_back(std::make_unique<BackwardShare>(state, shares.rows[k], shares.blocks[k], k, shares.threads()));
+    for (int k = 0; k < threads; ++k) {  // those that have no part in the scan have one in the products
+        const Range rows = k < shares.threads() ? shares.rows[k] : Range{job.N, job.N};
+        const Range blocks = k < shares.threads() ? shares.blocks[k] : Range{0, 0};
+        parts.push_back(std::make_unique<BackwardShare>(state, rows, blocks, k, threads));
     }
     Barrier barrier;
-    const auto all = [&] { if (shares.threads() > 1) barrier.wait(shares.threads()); };
-    const bool done = run_team(shares.threads(), true, [&](int k) {
-        parts[k]->run([&] { if (shares.together) all(); }, all);
-    });
+    const auto all = [&] { if (threads > 1) barrier.wait(threads); };
+    const bool done = run_team(threads, true, [&](int k) { parts[k]->run([&] { if (shares.together) all(); }, all); });
     if (!done) backward_on(job, 1);
 }
 

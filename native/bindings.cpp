@@ -54,20 +54,22 @@ void bind_scan(nb::module_& m) {
         .def("pack_layer", [](const S& s, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Size C, Size H, int threads,
                               Address packed, Address bias) {
             const nb::gil_scoped_release released;
-            s.pack_layer(at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh), C, H,
+            s.pack_layer({at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh)}, C, H,
                          threads, at<void>(packed), at<real>(bias));
         })
-        .def("forward", [](const S& s, Address x, Address w, Address bias, Address h0, Address c0, Address lengths,
-                           Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
+        .def("forward", [](const S& s, Address x, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Address h0,
+                           Address c0, Address lengths, Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
                            Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size x_step, Size x_row,
                            Size out_step, Size out_row, bool reverse, int threads) {
             const nb::gil_scoped_release released;
-            s.forward({at<const element>(x), at<const void>(w), at<const real>(bias), at<const element>(h0),
+            s.forward({at<const element>(x),
+                       {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh)},
+                       at<const element>(h0),
                        at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
                        at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
                        T, N, C, H, x_step, x_row, out_step, out_row, reverse, threads});
-        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(),
-           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
         .def("layers", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
                           Address lengths, Address reset, Address out, Address h_n, Address c_n, Size T, Size N, Size C,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cell.h"
+#include "pack.h"
 #include "rows.h"
 #include "scan.h"
 #include "tile.h"
@@ -79,11 +80,20 @@ struct ForwardStep {
     }
 };
 
+struct PackedLayer {
+    const Buffer<packed> w;
+    const Buffer<real> bias;
+
+    explicit PackedLayer(const ForwardJob& job) : w(layer_size(job.C, job.H)), bias(bias_size(job.H)) {
+        pack_layer(job.weights, job.C, job.H, job.threads, w.data(), bias.data());
+    }
+};
+
 // What one thread does: some rows, and some blocks of units.
 class ForwardShare {
 public:
-    ForwardShare(const ForwardJob& job, Range rows, Range blocks, std::int64_t chunk_steps)
-        : job_(job), order_{job}, rows_(rows), blocks_(blocks), chunk_steps_(chunk_steps),
+    ForwardShare(const ForwardJob& job, const PackedLayer& weights, Range rows, Range blocks, std::int64_t chunk_steps)
+        : job_(job), weights_(weights), order_{job}, rows_(rows), blocks_(blocks), chunk_steps_(chunk_steps),
           zeros_(static_cast<std::size_t>(job.H)), state_(size(rows.size())), h_(state_.size()), edited_(state_.size()) {
         const std::size_t most = size(chunk_steps * rows.size());
         x_.resize(most), n_.resize(most), first_.resize(size(chunk_steps) + 1);
@@ -112,8 +122,9 @@ private:
     std::int64_t first_unit() const { return blocks_.first * kLanes; }
     std::int64_t units() const { return std::min(blocks_.last * kLanes, job_.H) - first_unit(); }
     std::int64_t unit(std::int64_t block) const { return block * kLanes; }
-    std::int64_t block_size() const { return kTile * (depth(job_.C) + depth(job_.H)); }
-    const packed* block(std::int64_t b) const { return static_cast<const packed*>(job_.w) + b * block_size(); }
+    const packed* block(std::int64_t b) const {
+        return weights_.w.data() + b * kTile * (depth(job_.C) + depth(job_.H));
+    }
 
     void begin() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
@@ -153,7 +164,7 @@ private:
 
     void project(real* scratch, std::int64_t count) const {
         for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, Project{x_.data(), job_.C, block(b), job_.bias + b * kTile,
+            for_tiles(count, Project{x_.data(), job_.C, block(b), weights_.bias.data() + b * kTile,
                                      scratch + (b - blocks_.first) * count * kTile});
         }
     }
@@ -185,6 +196,7 @@ private:
     }
 
     const ForwardJob& job_;
+    const PackedLayer& weights_;
     const Order<ForwardJob> order_;
     const Range rows_, blocks_;
     const std::int64_t chunk_steps_;
@@ -203,7 +215,7 @@ inline std::int64_t chunk_rows(std::int64_t H) {
     return std::clamp<std::int64_t>(kNumbers / (kGates * H), 4 * kRows, 96);
 }
 
-inline void forward_on(const ForwardJob& job, int threads) {
+inline void forward_on(const ForwardJob& job, const PackedLayer& weights, int threads) {
     const Shares shares(job, threads, blocks(job.H, kLanes));
     std::vector<ForwardShare> parts;
     std::int64_t scratch = 0;
@@ -212,7 +224,7 @@ inline void forward_on(const ForwardJob& job, int threads) {
         const Range rows = shares.rows[k], mine = shares.blocks[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
         const std::int64_t steps = std::clamp<std::int64_t>(chunk_rows(job.H) / each, 1, job.T);
-        parts.emplace_back(job, rows, mine, steps);
+        parts.emplace_back(job, weights, rows, mine, steps);
         at.push_back(scratch);
         scratch += steps * each * mine.size() * kTile;
     }
@@ -221,12 +233,12 @@ inline void forward_on(const ForwardJob& job, int threads) {
     const bool done = run_team(shares.threads(), shares.together, [&](int k) {
         parts[k].run(buffer.data() + at[k], [&] { if (shares.together) barrier.wait(shares.threads()); });
     });
-    if (!done) forward_on(job, 1);
+    if (!done) forward_on(job, weights, 1);
 }
 
 inline void forward(const ForwardJob& job) {
     keep_freed_memory();
-    forward_on(job, std::max(job.threads, 1));
+    forward_on(job, PackedLayer(job), std::max(job.threads, 1));
 }
 
 }  // namespace

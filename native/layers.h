@@ -2,7 +2,6 @@
 #pragma once
 
 #include "forward.h"
-#include "pack.h"
 #include "scan.h"
 
 namespace hiddenstate {
@@ -19,12 +18,8 @@ struct LayerInput {
 // One layer and direction, whose number among all is `track`, into its part of `out`.
 inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput& input, element* out) {
     const std::int64_t D = job.directions, N = job.N, H = job.H, C = input.features;
-    const LayersJob::Weights& w = job.weights[static_cast<std::size_t>(track)];
-    const Buffer<packed> weights(layer_size(C, H));
-    const Buffer<real> bias(bias_size(H));
-    pack_layer(w.ih, w.hh, w.b_ih, w.b_hh, C, H, job.threads, weights.data(), bias.data());
     const std::int64_t states = track * N * H;
-    forward({input.x, weights.data(), bias.data(), job.h0 ? job.h0 + states : nullptr,
+    forward({input.x, job.weights[static_cast<std::size_t>(track)], job.h0 ? job.h0 + states : nullptr,
              job.c0 ? job.c0 + states : nullptr, job.lengths, job.reset, nullptr, out + track % D * H, nullptr, nullptr,
              nullptr, job.h_n + states, job.c_n + states, job.T, N, C, H, input.step, input.row, N * D * H, D * H,
              track % D == 1, job.threads});

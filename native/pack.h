@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "scan.h"
 #include "team.h"
 #include "tile.h"
 
@@ -93,18 +94,18 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
     });
 }
 
-inline void pack_layer(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
-                std::int64_t H, int threads, void* to, real* bias) {
+inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, int threads,
+                       void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(H));
     pack_blocks(blocks(H, kLanes), size, threads, [&](std::int64_t b) {
         packed* block = static_cast<packed*>(to) + b * size;
         const std::int64_t u = b * kLanes;
-        pack_gates(w_ih, C, H, u, block);
-        pack_gates(w_hh, H, H, u, block + kTile * depth(C));
+        pack_gates(weights.ih, C, H, u, block);
+        pack_gates(weights.hh, H, H, u, block + kTile * depth(C));
         std::fill_n(bias + b * kTile, kTile, real{});
-        for (std::int64_t g = 0; b_ih && g < kGates; ++g) {
+        for (std::int64_t g = 0; weights.b_ih && g < kGates; ++g) {
             for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
-                bias[b * kTile + g * kLanes + j] = b_ih[g * H + u + j] + b_hh[g * H + u + j];
+                bias[b * kTile + g * kLanes + j] = weights.b_ih[g * H + u + j] + weights.b_hh[g * H + u + j];
             }
         }
     });

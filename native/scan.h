@@ -13,14 +13,20 @@
 
 namespace hiddenstate {
 
+// The parameters of one layer and direction that reads C features.
+template <class Precision>
+struct Weights {
+    const typename Precision::element *ih, *hh;  // [4H, C], [4H, H]
+    const typename Precision::real *b_ih, *b_hh;  // [4H], or null
+};
+
 template <class Precision>
 struct Forward {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
     const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
-    const void* w;     // the weights, as pack_layer packs them
-    const real* bias;  // as pack_layer packs them
+    Weights<Precision> weights;
     const element* h0;            // [N, H], or null: zeros
     const real* c0;               // [N, H], or null: zeros
     const std::int64_t* lengths;  // [N], or null: every row has T steps
@@ -43,13 +49,8 @@ struct Layers {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
-    struct Weights {
-        const element *ih, *hh;  // [4H, features], [4H, H]
-        const real *b_ih, *b_hh;  // [4H], or null
-    };
-
-    const element* x;              // as in Forward
-    std::vector<Weights> weights;  // of each layer and direction, the reverse one after the other
+    const element* x;  // as in Forward
+    std::vector<Weights<Precision>> weights;  // of each layer and direction, the reverse one after the other
     const element* h0;             // [L * D, N, H], or null: zeros
     const real* c0;                // [L * D, N, H], or null: zeros
     const std::int64_t* lengths;
@@ -119,9 +120,8 @@ struct Scan {
     // Bytes and reals that a packed layer which reads C features takes, and its biases.
     std::int64_t (*layer_bytes)(std::int64_t C, std::int64_t H);
     std::int64_t (*bias_size)(std::int64_t H);
-    // w_ih [4H, C], w_hh [4H, H], biases [4H] or null.
-    void (*pack_layer)(const element* w_ih, const element* w_hh, const real* b_ih, const real* b_hh, std::int64_t C,
-                       std::int64_t H, int threads, void* packed, real* bias);
+    void (*pack_layer)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed,
+                       real* bias);
     void (*forward)(const Forward<Precision>&);
     void (*layers)(const Layers<Precision>&);
     void (*backward)(const Backward<Precision>&);

@@ -173,22 +173,21 @@ def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     gates = new(real, T, N, len(GATES) * H) if shown or (for_gradient and not track.edits) else None
     unedited = new(real, T, N, len(GATES) * H) if for_gradient and track.edits else None
     c = new(real, T, N, H) if shown or for_gradient else None
-    threads = _threads(T, N, C, H)
-    packed, bias = _packed(kernel, track.w, C, H, threads)
     h0, c0 = flat(track.h0, element), flat(track.c0, real)
     lengths, reset = flat(track.lengths), flat(track.reset)
+    elements, biases = [flat(w) for w in track.w[:2]], [flat(b, real) for b in track.w[2:4]]
     edits, _values = _native_edits(kernel, track)
     kernel.scan.forward(
         _address_of_strided(x, element),
-        *(packed.data_ptr(), bias.data_ptr()),
+        *(address(w, element) for w in elements),
+        *(address(b, real) for b in biases),
         *(address(h0, element), address(c0, real)),
         *(address(lengths, torch.int64), address(reset, torch.bool)),
         edits,
-        *(address(out, element), address(gates, real), address(unedited, real), address(c, real)),
-        *(address(h_n, element), address(c_n, real)),
+        *(0 if value is None else value.data_ptr() for value in (out, gates, unedited, c, h_n, c_n)),
         *(T, N, C, H, x.stride(0), x.stride(1), N * H, H),
         track.reverse,
-        threads,
+        _threads(T, N, C, H),
     )
     shown_values = (None if value is None or not shown else value.to(element) for value in (gates, c))
     scanned = Scanned(out, h_n, c_n.to(track.c0.dtype), *shown_values)
@@ -206,23 +205,6 @@ def _address_of_strided(x: Tensor, dtype: torch.dtype) -> int:
     if x.dtype is not dtype or not x.is_cpu:
         raise DtypeError(f"the native scan was handed an input of {x.dtype} on {x.device}, expected {dtype} on cpu")
     return x.data_ptr()
-
-
-def _packed(kernel: Kernel, w: Weights, C: int, H: int, threads: int) -> tuple[Tensor, Tensor]:
-    """The weights in the layout of the scan.
-
-    Packed anew at each call: a copy that is kept goes stale unseen when weights are written through ``.data``.
-    """
-    packed = new(torch.uint8, kernel.scan.layer_bytes(C, H))
-    bias = new(kernel.real, kernel.scan.bias_size(H))
-    ih, hh = flat(w.ih, kernel.element), flat(w.hh, kernel.element)
-    b_ih, b_hh = flat(w.b_ih, kernel.real), flat(w.b_hh, kernel.real)
-    kernel.scan.pack_layer(
-        *(address(ih, kernel.element), address(hh, kernel.element)),
-        *(address(b_ih, kernel.real), address(b_hh, kernel.real)),
-        *(C, H, threads, packed.data_ptr(), bias.data_ptr()),
-    )
-    return packed, bias
 
 
 def _native_edits(kernel: Kernel, track: Track) -> tuple[Any, list[Tensor]]:
