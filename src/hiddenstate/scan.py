@@ -8,7 +8,7 @@ edited, goes to `reference`.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -95,6 +95,9 @@ def run(job: Job) -> Result:
         return _run_by_track(job, natively=False)
     if _native_can(job):
         return _run_natively(job)
+    if _autocasts(job):
+        with torch.autocast("cpu", enabled=False):
+            return _run_natively(_cast(job))
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
     run_torch = _run_torch_packed if job.lengths is not None else _run_torch
@@ -109,6 +112,22 @@ def _run_natively(job: Job) -> Result:
         whole = engine.Layers(job.x, job.h0, job.c0, job.weights, job.sizes, job.lengths, job.reset)
         return Result(*engine.run_layers(whole))
     return _run_by_track(job, natively=True)
+
+
+def _autocasts(job: Job) -> bool:
+    """Whether torch.autocast asks for bfloat16, which the native engine serves."""
+    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
+        return False
+    tensors = (job.x, job.h0, job.c0, *_flat(job))
+    if any(value.dtype not in (torch.float32, torch.bfloat16) for value in tensors) or job.sizes.proj_size:
+        return False
+    return all(engine.can((value,), autocast=True) for value in tensors)
+
+
+def _cast(job: Job) -> Job:
+    """The job in bfloat16; what autocast would do before each product."""
+    weights = [Weights(*(None if w is None else w.bfloat16() for w in track)) for track in job.weights]
+    return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
 
 
 def _native_can(job: Job) -> bool:

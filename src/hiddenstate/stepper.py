@@ -30,8 +30,9 @@ class Stepper:
         biases = [new(kernel.real, kernel.scan.bias_size(H)) for _ in widths]
         for K, w, packed, bias in zip(widths, weights, layers, biases, strict=True):
             check_shapes(w, K, H)
-            given = [address(flat(value, kernel.element), kernel.element) for value in w[:2]]
-            given += [address(flat(value, kernel.real), kernel.real) for value in w[2:4]]
+            elements, reals = [flat(value) for value in w[:2]], [flat(value, kernel.real) for value in w[2:4]]
+            given = [address(value, kernel.element) for value in elements]
+            given += [address(value, kernel.real) for value in reals]
             kernel.scan.pack_layer(*given, K, H, 1, packed.data_ptr(), bias.data_ptr())
         self._w, self._bias = torch.cat(layers), torch.cat(biases)
         self._at = (self._w.data_ptr(), self._bias.data_ptr())
