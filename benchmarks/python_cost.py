@@ -40,10 +40,11 @@ def native_call(case: Case) -> Contestant:
     stepper = Stepper(case.ours.sizes, case.ours._weights())
     out, buffers = torch.empty(1, H), (case.x, *case.zero_state(), torch.empty(1, H))
     x, *states = (value.data_ptr() for value in buffers)
-    arguments = (x, *stepper._at, *states, out.data_ptr(), 1, 1, H, H, 1, torch.get_num_threads())
+    weights = stepper._w.data_ptr(), stepper._bias.data_ptr()
+    arguments = (x, *weights, *states, out.data_ptr(), 1, 1, H, H, 1, stepper._threads())
 
     def run(kept: tuple[Tensor, ...] = buffers) -> Tensor:  # kept: alive as long as their addresses are used
-        stepper._kernel.scan.steps(*arguments)
+        stepper.kernel.scan.steps(*arguments)
         return out
 
     return Contestant("the native call", run, itself)

@@ -1,4 +1,4 @@
-// The one file that knows Python: it names the native functions and converts their arguments.
+// Names the native functions for Python and converts their arguments. It and stream_step.cpp alone know Python.
 //
 // Arrays come as addresses (numbers, 0 for none), so that a call costs little and torch is not needed to build this.
 // Whoever calls has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
@@ -12,6 +12,7 @@
 
 #include "cpu.h"
 #include "scan.h"
+#include "stream_step.h"
 
 namespace nb = nanobind;
 using namespace hiddenstate;
@@ -107,6 +108,14 @@ void bind_scan(nb::module_& m) {
             const nb::gil_scoped_release released;
             s.steps(job);
         })
+        .def("stream_step", [](const S& s, Address w, Address bias, Address h, Address c, Address next, Size N, Size C,
+                               Size H, Size L, int threads) {
+            const auto run = [=, &s](Address x, Address out) {
+                s.steps({at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
+                         at<element>(next), at<element>(out), 1, N, C, H, L, threads});
+            };
+            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork);
+        }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);
         });
@@ -123,6 +132,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
     m.attr("__version__") = HIDDENSTATE_VERSION;
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
+    bind_stream_step(m);
     bind_edits<float>(m, "EditsFloat32");
     bind_edits<double>(m, "EditsFloat64");
     bind_scan<F32>(m);

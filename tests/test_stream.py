@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,6 +15,7 @@ import hiddenstate as hs
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
+    ConcurrentUseError,
     DeviceError,
     DtypeError,
     FileFormatError,
@@ -287,3 +289,125 @@ def test_repr() -> None:
     stream.feed(torch.zeros(3, 2, 4))
     assert repr(stream) == "Stream(batch=2, t=3)"
     assert isinstance(stream.state[0], Tensor)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numpy_in_and_out(batch: int, dtype: torch.dtype) -> None:
+    lstm, x = hs.LSTM(4, 17, 2, dtype=dtype), torch.randn(6, batch, 4, dtype=dtype)
+    want = lstm(x)[0].detach().numpy()
+    stream = lstm.stream(batch=batch)
+    for t in range(4):
+        got = stream.step(x[t].numpy())
+        assert type(got) is np.ndarray
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want[t], atol=1e-5)
+    np.testing.assert_allclose(stream.feed(x[4:].numpy()), want[4:], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+def test_out_is_written_and_given_back(kind: str) -> None:
+    lstm, x = hs.LSTM(4, 17), torch.randn(5, 1, 4)
+    want = lstm(x)[0].detach()
+    stream, out = lstm.stream(), torch.full((17,), float("nan"))
+    for t in range(5):  # the first step goes the long way, those after it the quick one
+        if kind == "torch":
+            assert stream.step(x[t, 0], out=out) is out
+        else:
+            shared = out.numpy()
+            assert stream.step(x[t, 0].numpy(), out=shared) is shared
+        assert_close(out, want[t, 0])
+
+
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_an_out_that_does_not_fit(steps_before: int) -> None:
+    lstm = hs.LSTM(4, 17)
+    stream, x = lstm.stream(), torch.zeros(1, 4)
+    for _ in range(steps_before):
+        stream.step(x)
+    with pytest.raises(ShapeError, match=r"out has shape \[17\], expected \[1, 17\]"):
+        stream.step(x, out=torch.zeros(17))
+    with pytest.raises(DtypeError, match="out has dtype torch.float64"):
+        stream.step(x, out=torch.zeros(1, 17, dtype=torch.float64))
+    with pytest.raises(ArgumentTypeError, match="out is a ndarray and x a Tensor: give both of one kind"):
+        stream.step(x, out=np.zeros((1, 17), np.float32))  # type: ignore[type-var]
+    assert stream.t == steps_before
+
+
+def test_an_out_in_the_middle_of_another() -> None:
+    lstm, x, buffer = hs.LSTM(4, 3), torch.randn(4, 1, 4), torch.zeros(4, 6)
+    want, stream = lstm(x)[0].detach(), lstm.stream()
+    for t in range(4):
+        stream.step(x[t, 0], out=buffer[t, ::2])
+    assert_close(buffer[:, ::2], want[:, 0])
+    assert (buffer[:, 1::2] == 0).all()
+
+
+def test_what_comes_between_steps_is_seen() -> None:
+    """The quick way is left as soon as anything stands in it, and found again."""
+    lstm, x = hs.LSTM(4, 9), torch.randn(12, 1, 4)
+    stream, whole = lstm.stream(), []
+    h = torch.zeros(1, 1, 9), torch.zeros(1, 1, 9)
+
+    def both(t: int) -> None:
+        nonlocal h
+        out, h = lstm(x[t : t + 1], h)
+        whole.append((stream.step(x[t]), out[0].detach()))
+
+    both(0)
+    both(1)
+    with hs.backend("reference"):
+        both(2)
+    both(3)
+    with lstm.edit(hs.zero("l0.c", unit=2)):
+        both(4)
+    both(5)
+    with torch.no_grad():
+        lstm.weight("l0.W_hf").mul_(0.5)
+    both(6)
+    both(7)
+    next(lstm.parameters()).data = torch.randn(36, 4)
+    both(8)
+    lstm.bias_hh_l0 = torch.nn.Parameter(torch.randn(36))
+    both(9)
+    h = torch.zeros(1, 1, 9), torch.zeros(1, 1, 9)
+    stream.reset()
+    both(10)
+    both(11)
+    for got, want in whole:
+        assert_close(got, want)
+
+
+def test_one_stream_in_two_threads_is_refused() -> None:
+    lstm = hs.LSTM(900, 900)
+    stream, x = lstm.stream(), torch.zeros(1, 900)
+    stream.step(x)
+
+    def run() -> None:
+        for _ in range(200):
+            stream.step(x)
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = [pool.submit(run).exception() for _ in range(1)] + [
+            done.exception() for done in [pool.submit(run) for _ in range(4)]
+        ]
+    assert ended[0] is None, "alone it is served"
+    refused = [error for error in ended if error is not None]
+    assert refused
+    assert all(isinstance(error, ConcurrentUseError) for error in refused)
+    assert "use one stream a thread" in str(refused[0])
+    stream.step(x)
+
+
+def test_streams_of_one_lstm_in_eight_threads() -> None:
+    lstm, x = hs.LSTM(16, 130, 2), torch.randn(8, 60, 1, 16)
+    want = lstm(x[:, :, 0].transpose(0, 1))[0].detach()
+
+    def run(k: int) -> Tensor:
+        stream = lstm.stream()
+        return torch.stack([stream.step(step)[0] for step in x[k]])
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(run, range(8)))
+    for k in range(8):
+        assert_close(got[k], want[:, k])

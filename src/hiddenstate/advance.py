@@ -1,6 +1,9 @@
 """How a stream goes on: natively, with weights packed once, or as any call does."""
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +14,7 @@ from hiddenstate.names import suffix
 from hiddenstate.parameters import parameter_shapes
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
-from hiddenstate.stepper import Stepper
+from hiddenstate.stepper import QuickStep, Stepper
 
 # More steps than these are cheaper with the input's projection as one matrix product.
 FEW_STEPS = 4
@@ -25,7 +28,7 @@ class Packed:
     """
 
     def __init__(self, module: nn.Module, sizes: Sizes, weights: Callable[[], Sequence[Weights]]) -> None:
-        self._parameters = module._parameters
+        self.parameters = module._parameters
         self._sizes = sizes
         self._weights = weights
         self._names = [
@@ -36,18 +39,22 @@ class Packed:
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
-        found = self._parameters
+        found = self.parameters
         for name, value, version, address in self._seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
         return self._stepper if self._seen else self._pack()
+
+    def named(self) -> dict[str, Tensor]:
+        """The parameters that were packed."""
+        return {name: value for name, value, _, _ in self._seen}
 
     def forget(self) -> None:
         """Pack anew at the next step."""
         self._seen = []
 
     def _pack(self) -> Stepper | None:
-        found = [self._parameters.get(name) for name in self._names]
+        found = [self.parameters.get(name) for name in self._names]
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         self._seen, self._stepper = [], None
@@ -60,34 +67,45 @@ class Packed:
         return self._stepper
 
 
+@dataclass(frozen=True, eq=False)
+class Hindrances:
+    """What can stand between a stream's step and the engine."""
+
+    hooks: list[dict[int, Any]]  # of the module: dicts that are empty when there are none
+    held: list[ContextVar[Any]]  # edits in force, a chosen path: empty when there are none
+    any_now: Callable[[], bool]  # whether one does
+
+
 class Advance:
     """Reads the next steps of a stream. The state that it is given may be written in place and given back."""
 
-    def __init__(
-        self, packed: Packed, plain: Callable[[], bool], otherwise: Callable[..., tuple[Tensor, State]]
-    ) -> None:
+    def __init__(self, packed: Packed, hindrances: Hindrances, otherwise: Callable[..., tuple[Tensor, State]]) -> None:
         self._packed = packed
-        self._plain = plain
+        self._hindrances = hindrances
         self._otherwise = otherwise
-
-    def single(self, x: Tensor, state: State) -> Tensor | None:
-        """Read one step ``[N, C]`` or, of a single stream, ``[C]`` at the least cost.
-
-        Returns:
-            ``[N, H]`` or ``[H]``, or None where something is in the way: then nothing was done.
-        """
-        if not self._plain():
-            return None
-        stepper = self._packed.stepper()
-        return None if stepper is None else stepper.single(x, *state)
 
     def __call__(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
-        if len(x) <= FEW_STEPS and self._plain():
+        if len(x) <= FEW_STEPS and not self._hindrances.any_now():
             stepper = self._packed.stepper()
             if stepper is not None:
                 return stepper.run(x, *state), state
         return self._otherwise(x, state, start)
+
+    def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
+        """The shortest way to the next single steps, as long as nothing comes in between; None where there is none.
+
+        That is the one there is ``now``, if it still serves.
+        """
+        stepper = None if self._hindrances.any_now() else self._packed.stepper()
+        if now is not None and now.stepper is stepper and now.writes(state):
+            return now
+        if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
+            return None
+        step = stepper.quick(*state)
+        step.native.guard_parameters(self._packed.parameters, self._packed.named())
+        step.native.guard_empty(self._hindrances.hooks, self._hindrances.held)
+        return step
 
     def forget(self) -> None:
         """Look at the weights anew at the next step."""

@@ -34,6 +34,10 @@ class ArgumentTypeError(HiddenStateError, TypeError):
     """An argument has a wrong type."""
 
 
+class ConcurrentUseError(HiddenStateError, RuntimeError):
+    """Something that carries a state is used by two threads at once."""
+
+
 class IndexRangeError(HiddenStateError, IndexError):
     """A step, unit or batch row was asked for that does not exist."""
 

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate import engine, names
-from hiddenstate.advance import Advance, Packed
+from hiddenstate.advance import Advance, Hindrances, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
 from hiddenstate.checks import State
@@ -32,7 +32,7 @@ from hiddenstate.observe import Wanted
 from hiddenstate.parameters import PARAMETER_STEMS, draw, parameter_shapes
 from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
 from hiddenstate.reference import Weights
-from hiddenstate.scan import Job, run, uses_reference
+from hiddenstate.scan import Job, chosen_backends, run, uses_reference
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
@@ -302,7 +302,9 @@ class LSTM(nn.Module):
             ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
         """
         packed = Packed(self, self.sizes, self._weights)
-        advance = Advance(packed, self._streams_plainly, self._advance)
+        hooks: list[dict[int, Any]] = [self._forward_pre_hooks, self._forward_hooks]
+        hindrances = Hindrances(hooks, [_edits, chosen_backends], self._is_hindered)
+        advance = Advance(packed, hindrances, self._advance)
         return Stream(advance, self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def structure(self) -> Structure:
@@ -332,7 +334,7 @@ class LSTM(nn.Module):
         return found
 
     def _weights(self) -> list[Weights]:
-        return [Weights(*(self._found(name) for name in names)) for names in self._parameter_names]
+        return [Weights._make(self._found(name) for name in names) for names in self._parameter_names]
 
     @cached_property
     def _parameter_names(self) -> list[list[str | None]]:
@@ -388,10 +390,10 @@ class LSTM(nn.Module):
             wanted=wanted,
         )
 
-    def _streams_plainly(self) -> bool:
-        """Whether nothing stands between a stream's step and the engine: no hook, no edit, no other path."""
+    def _is_hindered(self) -> bool:
+        """Whether something stands between a stream's step and the engine: a hook, an edit, another path."""
         held = _edits.get()
-        return not (
+        return bool(
             self._forward_pre_hooks
             or self._forward_hooks
             or (held and self._edits_held())

@@ -7,7 +7,6 @@ from torch import nn
 from hiddenstate.names import GATES
 from hiddenstate.sizes import Sizes
 
-
 # In torch's order; a layer has those that its options ask for.
 PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 

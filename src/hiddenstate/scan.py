@@ -27,7 +27,7 @@ from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
 Backend = Literal["auto", "reference"]
-_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
+chosen_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def backend(name: Backend) -> Iterator[None]:
     """
     if name not in ("auto", "reference"):
         raise ArgumentError(f"unknown backend {name!r}: expected 'auto' or 'reference'")
-    with holding(_backends, (name,)):
+    with holding(chosen_backends, (name,)):
         yield
 
 
@@ -49,7 +49,7 @@ def uses_reference() -> bool:
     """Whether the reference path was asked for."""
     if torch.compiler.is_compiling():  # what a context variable holds can't be compiled in
         return False
-    chosen = _backends.get()
+    chosen = chosen_backends.get()
     return bool(chosen) and chosen[-1] == "reference"
 
 
@@ -126,7 +126,7 @@ def _autocasts(job: Job) -> bool:
 
 def _cast(job: Job) -> Job:
     """The job in bfloat16; what autocast would do before each product."""
-    weights = [Weights(*(None if w is None else w.bfloat16() for w in track)) for track in job.weights]
+    weights = [Weights._make(None if w is None else w.bfloat16() for w in track) for track in job.weights]
     return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
 
 

@@ -1,18 +1,30 @@
 """Single steps of all layers, natively, on weights packed once: what a stream runs on."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from hiddenstate import native
 from hiddenstate.engine import check_shapes
+from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.native import address, flat, new
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
+if TYPE_CHECKING:
+    from hiddenstate import _native
+
 # Weights that a second thread is worth waking for: it takes some microseconds, when it sleeps.
-_LARGE = 2**18
+_LARGE = 2**17
+
+SHARED = (
+    "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "
+    "made by lstm.stream() or stream.fork()"
+)
 
 
 class Stepper:
@@ -23,7 +35,7 @@ class Stepper:
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights]) -> None:
         H, widths = sizes.hidden_size, [sizes.layer_input_size(layer) for layer in range(sizes.num_layers)]
-        self._kernel = kernel = native.kernel(weights[0].ih.dtype)
+        self.kernel = kernel = native.kernel(weights[0].ih.dtype)
         self._sizes = (sizes.input_size, H, sizes.num_layers)
         self._large = any(H * (K + H) >= _LARGE for K in widths)
         layers = [new(torch.uint8, kernel.scan.layer_bytes(K, H)) for K in widths]
@@ -35,29 +47,60 @@ class Stepper:
             given += [address(value, kernel.real) for value in reals]
             kernel.scan.pack_layer(*given, K, H, 1, packed.data_ptr(), bias.data_ptr())
         self._w, self._bias = torch.cat(layers), torch.cat(biases)
-        self._at = (self._w.data_ptr(), self._bias.data_ptr())
 
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Read ``[T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
         T, N, _ = x.shape
-        return self._steps(x, h, c, new(x.dtype, T, N, h.shape[2]), T, N)
-
-    def single(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor | None:
-        """Read ``[N, C]`` or, where N is 1, ``[C]``; give ``[N, H]`` or ``[H]``, or None for anything else."""
-        (C, H, _), N, kernel = self._sizes, h.shape[1], self._kernel
-        shape = x.shape if type(x) is Tensor else None
-        if shape != (N, C) and not (N == 1 and shape == (C,)):
-            return None
-        # The states' types are asked too: they may have been made before the weights were converted.
-        if not (x.dtype is h.dtype is kernel.element and c.dtype is kernel.real and x.is_cpu and c.is_cpu):
-            return None
-        out = new(kernel.element, H) if len(shape) == 1 else new(kernel.element, N, H)
-        return self._steps(x, h, c, out, 1, N)
-
-    def _steps(self, x: Tensor, h: Tensor, c: Tensor, out: Tensor, T: int, N: int) -> Tensor:
-        given = x if x.is_contiguous() and not x.is_neg() else x.resolve_neg().contiguous()
-        spare = new(x.dtype, N, h.shape[2])  # of its own: several streams, and threads, may share the packed weights
-        addresses = (h.data_ptr(), c.data_ptr(), spare.data_ptr(), out.data_ptr())
-        threads = torch.get_num_threads() if self._large else 1
-        self._kernel.scan.steps(given.data_ptr(), *self._at, *addresses, T, N, *self._sizes, threads)
+        (C, H, L), kernel = self._sizes, self.kernel
+        given = flat(x)
+        spare = new(kernel.element, N, H)  # of its own: several streams, and threads, may share the packed weights
+        out = new(kernel.element, T, N, H)
+        kernel.scan.steps(
+            *(address(given, kernel.element), self._w.data_ptr(), self._bias.data_ptr()),
+            *(address(h, kernel.element), address(c, kernel.real), spare.data_ptr(), out.data_ptr()),
+            *(T, N, C, H, L, self._threads()),
+        )
         return out
+
+    def quick(self, h: Tensor, c: Tensor) -> "QuickStep":
+        """Make the shortest way to a step that writes these states in place."""
+        (C, H, L), kernel, N = self._sizes, self.kernel, h.shape[1]
+        spare = new(kernel.element, N, H)
+        step = kernel.scan.stream_step(
+            *(self._w.data_ptr(), self._bias.data_ptr()),
+            *(address(h, kernel.element), address(c, kernel.real), spare.data_ptr()),
+            *(N, C, H, L, self._threads()),
+        )
+        step.refuse_with(ConcurrentUseError, SHARED)
+        step.guard_idle([torch._C._are_functorch_transforms_active], forward_ad, "_current_level")
+        like = new(kernel.element, N, H)
+        step.take_torch(Tensor, kernel.element, torch.empty_like, like, like[0])
+        if kernel.element is kernel.real:
+            dtype = np.dtype(str(kernel.element).removeprefix("torch."))
+            step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
+        return QuickStep(step, self, (h, c), spare)
+
+    def _threads(self) -> int:
+        return torch.get_num_threads() if self._large else 1
+
+
+class QuickStep:
+    """A native step, and what it writes to and reads from, kept alive."""
+
+    def __init__(
+        self, step: "_native.StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor], spare: Tensor
+    ) -> None:
+        self.native = step
+        self.step = step.step
+        self.stepper = stepper
+        self._state = state
+        self._spare = spare
+
+    @property
+    def running(self) -> bool:
+        """Whether a thread is in it."""
+        return self.native.running
+
+    def writes(self, state: tuple[Tensor, Tensor]) -> bool:
+        """Whether it is these states that it writes."""
+        return state[0] is self._state[0] and state[1] is self._state[1]

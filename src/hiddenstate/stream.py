@@ -1,8 +1,11 @@
 """One time step at a time, with the state carried."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +14,7 @@ from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
+    ConcurrentUseError,
     DtypeError,
     FileFormatError,
     RankError,
@@ -20,6 +24,10 @@ from hiddenstate.files import read_tensors, write_tensors
 from hiddenstate.layout import Layout, from_time_first, to_time_first
 from hiddenstate.native import real_type
 from hiddenstate.sizes import Sizes
+from hiddenstate.stepper import SHARED, QuickStep
+
+# A tensor or a NumPy array; results are of the kind that was given.
+Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 KIND = "hiddenstate.stream/1"
 
@@ -56,6 +64,8 @@ class Stream:
         self._batch = batch
         self._like = like
         self._layout = layout
+        self._at_work = False
+        self._quick: QuickStep | None = None
         self.reset()
 
     @property
@@ -88,49 +98,84 @@ class Stream:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected [L, N, units] = {list(want)}")
         self._keep(h.detach().clone(), c.detach().clone())
 
-    def step(self, x: Tensor) -> Tensor:
+    def step(self, x: Array, *, out: Array | None = None) -> Array:
         """Read one time step.
 
         Args:
-            x: ``[N, C]``; ``[C]`` also serves when the batch is 1.
+            x: ``[N, C]``; ``[C]`` also serves when the batch is 1. A tensor, or a NumPy array of the same type.
+            out: where to write the result, of its shape and of x's kind; saves making a new one at each step.
 
         Returns:
-            The last layer's hidden state, ``[N, P]`` or ``[P]`` as x came.
+            The last layer's hidden state, ``[N, P]`` or ``[P]`` as x came; a NumPy array if x is one.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
+            ConcurrentUseError: another thread is in a step of this stream.
         """
-        out = self._advance.single(x, self._state)
-        if out is not None:
-            self._t += 1
-            return out
-        check_tensor(x, "x", self._like())
-        if x.dim() == 1 and self._batch == 1:
-            return self._feed(x.view(1, 1, -1))[0, 0]
-        if x.dim() != 2:
-            allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
-            raise RankError(f"a step must be {allowed}, got {x.dim()}D of shape {list(x.shape)}; feed() takes chunks")
-        return self._feed(x.unsqueeze(0))[0]
+        if self._quick is not None:
+            done = self._quick.step(x, out)
+            if done is not None:
+                self._t += 1
+                return done  # type: ignore[no-any-return]
+        return self._step(x, out)
 
-    def feed(self, chunk: Tensor) -> Tensor:
+    def _step(self, x: Array, out: Array | None) -> Array:
+        """A step with every check, after which the next ones go the quick way, if they can."""
+        given: Tensor = self._tensor(x, "x")
+        if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
+            allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
+            raise RankError(
+                f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
+            )
+        shape = (*given.shape[:-1], self._sizes.output_size)
+        self._check_out(out, x, shape)
+        done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
+        self._quick = self._advance.quick(self._state, self._quick)
+        return self._give(done, x, out)
+
+    def feed(self, chunk: Array) -> Array:
         """Read several time steps.
 
         Args:
-            chunk: ``[T, N, C]``, or ``[N, T, C]`` when the LSTM is ``batch_first``; T may be 0.
+            chunk: ``[T, N, C]``, or ``[N, T, C]`` when the LSTM is ``batch_first``; T may be 0. A tensor, or a NumPy
+                array of the same type.
 
         Returns:
-            The last layer's hidden state at each step, ``[T, N, P]`` or ``[N, T, P]``.
+            The last layer's hidden state at each step, ``[T, N, P]`` or ``[N, T, P]``, in an array of the chunk's kind.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
+            ConcurrentUseError: another thread is in a step of this stream.
         """
-        check_tensor(chunk, "chunk", self._like())
-        if chunk.dim() != 3:
+        given: Tensor = self._tensor(chunk, "chunk")
+        if given.dim() != 3:
             form = "[N, T, C]" if self._layout == "NT" else "[T, N, C]"
-            raise RankError(f"a chunk must be {form}, got {chunk.dim()}D of shape {list(chunk.shape)}")
-        return from_time_first(self._feed(to_time_first(chunk, self._layout)), self._layout)
+            raise RankError(f"a chunk must be {form}, got {given.dim()}D of shape {list(given.shape)}")
+        done = from_time_first(self._feed(to_time_first(given, self._layout)), self._layout)
+        return self._give(done, chunk, None)
+
+    def _tensor(self, value: object, name: str) -> Tensor:
+        """The value as a tensor of the weights' type and device."""
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            value = torch.from_numpy(value)
+        return check_tensor(value, name, self._like())
+
+    def _check_out(self, out: Array | None, x: Array, shape: tuple[int, ...]) -> None:
+        if out is None:
+            return
+        if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
+            raise ArgumentTypeError(f"out is a {type(out).__name__} and x a {type(x).__name__}: give both of one kind")
+        if self._tensor(out, "out").shape != shape:
+            raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
+
+    def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
+        """The result as an array of the kind that was given, or in the one that was given for it."""
+        if out is not None:
+            self._tensor(out, "out").copy_(done)
+            return out
+        return done.numpy() if isinstance(like, np.ndarray) else done
 
     def _feed(self, x: Tensor) -> Tensor:
         """Read ``[T, N, C]``, give ``[T, N, P]``."""
@@ -143,14 +188,27 @@ class Stream:
         self._check_state()
         if not len(x):
             return x.new_zeros(0, self._batch, self._sizes.output_size)
-        with torch.no_grad():
+        with self._alone(), torch.no_grad():
             out, state = self._advance(x, self._state, self._t)
-        self._keep(*state)
-        self._t += len(x)
+            self._keep(*state)
+            self._t += len(x)
         return out
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread."""
+        if self._at_work or (self._quick is not None and self._quick.running):
+            raise ConcurrentUseError(SHARED)
+        self._at_work = True
+        try:
+            yield
+        finally:
+            self._at_work = False
 
     def _keep(self, h: Tensor, c: Tensor) -> None:
         self._state = h, c.to(real_type(h.dtype))
+        if self._quick is not None and not self._quick.writes(self._state):
+            self._quick = None
 
     def _check_state(self) -> None:
         like, state = self._like(), self._state[0]
@@ -169,7 +227,7 @@ class Stream:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
         """
         if mask is None:
-            self._t = 0
+            self._t, self._quick = 0, None
             self._advance.forget()
             h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
             self._keep(h, c)
@@ -179,7 +237,7 @@ class Stream:
         if mask.shape != (self._batch,):
             raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
         begins = mask.to(self._like().device)[:, None]
-        self._state = torch.where(begins, 0, self._state[0]), torch.where(begins, 0, self._state[1])
+        self._keep(*(torch.where(begins, 0, part) for part in self._state))
 
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""

@@ -1,0 +1,189 @@
+#include "stream_step.h"
+
+#include <nanobind/stl/vector.h>
+
+#include <utility>
+
+#include "scan.h"
+
+namespace hiddenstate {
+namespace {
+
+// Names of attributes, made once.
+nb::object interned(const char* name) { return nb::steal(PyUnicode_InternFromString(name)); }
+
+struct Names {
+    nb::object version = interned("_version"), data_ptr = interned("data_ptr"), dtype = interned("dtype"),
+               shape = interned("shape"), is_cpu = interned("is_cpu"), is_neg = interned("is_neg"),
+               is_contiguous = interned("is_contiguous");
+};
+
+const Names& names() {
+    static const Names* found = new Names;  // never freed: Python may be gone when statics are
+    return *found;
+}
+
+// New references; a null one stands for an exception, which is dropped: the slow way then says what is wrong.
+nb::object attribute(nb::handle object, const nb::object& name) {
+    nb::object found = nb::steal(PyObject_GetAttr(object.ptr(), name.ptr()));
+    if (!found.is_valid()) PyErr_Clear();
+    return found;
+}
+
+nb::object call(nb::handle object, const nb::object& method) {
+    nb::object found = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), method.ptr()));
+    if (!found.is_valid()) PyErr_Clear();
+    return found;
+}
+
+std::uintptr_t address_of(nb::handle tensor) {
+    const nb::object found = call(tensor, names().data_ptr);
+    return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
+}
+
+std::int64_t version_of(nb::handle tensor) {
+    const nb::object found = attribute(tensor, names().version);
+    return found.is_valid() ? PyLong_AsLongLong(found.ptr()) : -1;
+}
+
+// Whether a shape is [N, features], or, of a single stream, [features]: `flat`.
+bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
+    if (!shape.is_valid() || !PyTuple_Check(shape.ptr())) return false;
+    const Py_ssize_t rank = PyTuple_GET_SIZE(shape.ptr());
+    const auto size = [&](Py_ssize_t k) { return PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), k)); };
+    flat = rank == 1;
+    return (rank == 1 && N == 1 && size(0) == features) || (rank == 2 && size(0) == N && size(1) == features);
+}
+
+}  // namespace
+
+StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large)
+    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large) {}
+
+void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
+    parameters_ = std::move(parameters);
+    for (auto [name, value] : named) {
+        guarded_.push_back({nb::borrow(name), nb::borrow(value), version_of(value), address_of(value)});
+    }
+}
+
+void StreamStep::guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables) {
+    dicts_ = std::move(dicts), variables_ = std::move(variables);
+}
+
+void StreamStep::guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute) {
+    calls_ = std::move(calls), owner_ = std::move(owner), attribute_ = std::move(attribute);
+}
+
+void StreamStep::refuse_with(nb::object error, nb::object message) {
+    error_ = std::move(error), message_ = std::move(message);
+}
+
+void StreamStep::take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat) {
+    tensor_ = std::move(type), tensor_dtype_ = std::move(dtype), make_tensor_ = std::move(make);
+    like_ = std::move(like), like_flat_ = std::move(like_flat);
+}
+
+void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat) {
+    array_ = std::move(type), array_dtype_ = std::move(dtype), make_array_ = std::move(make);
+    shape_ = std::move(shape), shape_flat_ = std::move(shape_flat);
+}
+
+bool StreamStep::unchanged() const {
+    for (const Guarded& one : guarded_) {
+        if (PyDict_GetItem(parameters_.ptr(), one.name.ptr()) != one.value.ptr()) return false;
+        if (version_of(one.value) != one.version || address_of(one.value) != one.address) return false;
+    }
+    return true;
+}
+
+bool StreamStep::nothing_in_the_way() const {
+    for (const nb::object& dict : dicts_) {
+        if (PyDict_Size(dict.ptr()) != 0) return false;
+    }
+    for (const nb::object& variable : variables_) {
+        PyObject* held = nullptr;
+        if (PyContextVar_Get(variable.ptr(), nullptr, &held) < 0) PyErr_Clear();
+        const nb::object value = nb::steal(held);
+        if (!value.is_valid() || PyObject_Length(value.ptr()) != 0) return false;
+    }
+    for (const nb::object& idle : calls_) {
+        const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
+        if (said.ptr() != Py_False) return PyErr_Clear(), false;
+    }
+    const nb::object level = attribute(owner_, attribute_);
+    return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;
+}
+
+bool StreamStep::find_tensor(nb::handle array, std::int64_t features, Place& place) const {
+    const Names& name = names();
+    if (attribute(array, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
+    if (!fits(attribute(array, name.shape), N_, features, place.flat)) return false;
+    if (attribute(array, name.is_cpu).ptr() != Py_True || call(array, name.is_contiguous).ptr() != Py_True ||
+        call(array, name.is_neg).ptr() != Py_False) {
+        return false;
+    }
+    place.address = address_of(array);
+    return place.address != 0;
+}
+
+bool StreamStep::find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const {
+    if (attribute(array, names().dtype).ptr() != array_dtype_.ptr()) return false;
+    if (!fits(attribute(array, names().shape), N_, features, place.flat)) return false;
+    Py_buffer view;
+    if (PyObject_GetBuffer(array.ptr(), &view, PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0)) < 0) {
+        return PyErr_Clear(), false;
+    }
+    place.address = reinterpret_cast<std::uintptr_t>(view.buf);
+    PyBuffer_Release(&view);
+    return true;
+}
+
+nb::object StreamStep::step(nb::handle x, nb::handle out) {
+    PyTypeObject* type = Py_TYPE(x.ptr());
+    const bool torch = reinterpret_cast<PyObject*>(type) == tensor_.ptr();
+    const bool numpy = array_.is_valid() && reinterpret_cast<PyObject*>(type) == array_.ptr();
+    if (!torch && !numpy) return nb::none();
+    if (!out.is_none() && Py_TYPE(out.ptr()) != type) return nb::none();
+    if (!nothing_in_the_way() || !unchanged()) return nb::none();
+    return run(x, out, numpy);
+}
+
+nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
+    Place from, to;
+    if (!(numpy ? find_array(x, C_, false, from) : find_tensor(x, C_, from))) return nb::none();
+    nb::object given = nb::borrow(out);
+    if (out.is_none()) {
+        given = numpy ? make_array_(from.flat ? shape_flat_ : shape_, array_dtype_)
+                      : make_tensor_(from.flat ? like_flat_ : like_);
+        if (numpy ? !find_array(given, H_, true, to) : (to.address = address_of(given)) == 0) return nb::none();
+    } else if (!(numpy ? find_array(out, H_, true, to) : find_tensor(out, H_, to)) || to.flat != from.flat) {
+        return nb::none();
+    }
+    if (running_.exchange(true)) {
+        PyErr_SetObject(error_.ptr(), message_.ptr());
+        throw nb::python_error();
+    }
+    if (large_) {
+        const nb::gil_scoped_release released;
+        kernel_(from.address, to.address);
+    } else {
+        kernel_(from.address, to.address);
+    }
+    running_.store(false);
+    return given;
+}
+
+void bind_stream_step(nb::module_& m) {
+    nb::class_<StreamStep>(m, "StreamStep", "stream_step.h: one step of a stream at the least cost.")
+        .def("guard_parameters", &StreamStep::guard_parameters)
+        .def("guard_empty", &StreamStep::guard_empty)
+        .def("guard_idle", &StreamStep::guard_idle)
+        .def("refuse_with", &StreamStep::refuse_with)
+        .def_prop_ro("running", &StreamStep::running)
+        .def("take_torch", &StreamStep::take_torch)
+        .def("take_numpy", &StreamStep::take_numpy)
+        .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none());
+}
+
+}  // namespace hiddenstate

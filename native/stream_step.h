@@ -1,0 +1,75 @@
+// One step of a stream, called from Python at the least cost.
+//
+// A step of a small LSTM takes about a microsecond, less than the checks around it do in Python. So they are made here:
+// that nothing stands in the way (hooks, edits, torch's transformations), that the weights are those that were packed,
+// and that what is given is what the kernel reads.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace hiddenstate {
+
+namespace nb = nanobind;
+
+class StreamStep {
+public:
+    // Reads [N, C] from the first address, writes [N, H] to the second, and the states.
+    using Kernel = std::function<void(std::uintptr_t, std::uintptr_t)>;
+
+    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large);
+
+    // What must be as it is now: a parameter under its name, its version and its place in memory.
+    void guard_parameters(nb::dict parameters, nb::dict named);
+    // What must be empty: dicts (hooks), and context variables (edits in force, a chosen path).
+    void guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables);
+    // What must return False when called, and attributes of objects that must be below zero.
+    void guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute);
+    // What is raised where two threads step at once.
+    void refuse_with(nb::object error, nb::object message);
+    // Arrays that a step takes: torch's, NumPy's. `flat` ones are those of a single stream without its axis.
+    void take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat);
+    void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
+
+    // The output for x, in `out` if that is not None; None where something is in the way: then nothing was done.
+    nb::object step(nb::handle x, nb::handle out);
+
+    bool running() const { return running_.load(); }
+
+private:
+    struct Guarded {
+        nb::object name, value;
+        std::int64_t version;
+        std::uintptr_t address;
+    };
+
+    struct Place {
+        std::uintptr_t address = 0;
+        bool flat = false;
+    };
+
+    bool unchanged() const;
+    bool nothing_in_the_way() const;
+    bool find_tensor(nb::handle array, std::int64_t features, Place& place) const;
+    bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
+    nb::object run(nb::handle x, nb::handle out, bool numpy);
+
+    Kernel kernel_;
+    const std::int64_t N_, C_, H_;
+    const bool large_;
+    std::atomic<bool> running_{false};
+    nb::dict parameters_;
+    std::vector<Guarded> guarded_;
+    std::vector<nb::object> dicts_, variables_, calls_;
+    nb::object owner_, attribute_, error_, message_;
+    nb::object tensor_, tensor_dtype_, make_tensor_, like_, like_flat_;
+    nb::object array_, array_dtype_, make_array_, shape_, shape_flat_;
+};
+
+void bind_stream_step(nb::module_& m);
+
+}  // namespace hiddenstate
