@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
 #include <new>
-#include <thread>
 
 #include "vec.h"
 
@@ -20,37 +21,55 @@
 namespace hiddenstate {
 namespace {
 
-// Where all threads of a team wait for the last of them.
+// Where all threads of a team wait for the last of them: briefly awake, since the others are as far within a
+// microsecond; then asleep, since something else must be running on a core, and whoever has slept is let in first.
 class Barrier {
 public:
     void wait(int threads) {
         const unsigned round = round_.load(std::memory_order_relaxed);
         if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
             waiting_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
+            round_.store(round + 1);
+            if (asleep_.load() > 0) wake();
             return;
         }
-        // The others are as far within a microsecond, unless something else runs on their cores: then let it.
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-            if (spins < kSpins) {
-                pause();
-            } else {
-                std::this_thread::yield();
-            }
+        for (int spins = 0; spins < kSpins; ++spins) {
+            if (round_.load(std::memory_order_acquire) != round) return;
+            pause();
         }
+        sleep(round);
     }
 
 private:
-    static constexpr int kSpins = 256;
+    static constexpr int kSpins = 2000;  // some 20 microseconds
 
     static void pause() {
 #if defined(__x86_64__)
         _mm_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
 #endif
+    }
+
+    // The order of round_ and asleep_ here and in wait() is such that either this sees the new round, or wait() sees
+    // this asleep.
+    void sleep(unsigned round) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++asleep_;
+        awake_.wait(lock, [&] { return round_.load() != round; });
+        --asleep_;
+    }
+
+    void wake() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        awake_.notify_all();
     }
 
     alignas(64) std::atomic<int> waiting_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+    std::atomic<int> asleep_{0};
+    std::mutex mutex_;
+    std::condition_variable awake_;
 };
 
 // Subnormal numbers count as zero while this lives: the slow path that they would take gains nothing an LSTM could use.
