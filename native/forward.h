@@ -144,7 +144,7 @@ private:
         }
     }
 
-    // The live rows of a chunk's steps, one after another; of those that have ended the output is zero.
+    // The live rows of a chunk's steps, one after another.
     void list(std::int64_t k, std::int64_t steps) {
         std::int64_t count = 0;
         for (std::int64_t j = 0; j < steps; ++j) {
@@ -155,11 +155,21 @@ private:
                     n_[size(count)] = n;
                     x_[size(count++)] = job_.x + t * job_.x_step + n * job_.x_row;
                 } else {
-                    std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + first_unit(), units(), element{});
+                    end_row(t, n);
                 }
             }
         }
         first_[size(steps)] = count;
+    }
+
+    // Past a row's end everything is zero.
+    void end_row(std::int64_t t, std::int64_t n) const {
+        const std::int64_t H = job_.H, row = t * job_.N + n;
+        std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + first_unit(), units(), element{});
+        if (job_.c) std::fill_n(job_.c + row * H + first_unit(), units(), real{});
+        for (int g = 0; job_.gates && g < kGates; ++g) {
+            std::fill_n(job_.gates + (row * kGates + g) * H + first_unit(), units(), real{});
+        }
     }
 
     void project(real* scratch, std::int64_t count) const {

@@ -33,9 +33,9 @@ struct Forward {
     const std::uint8_t* reset;    // [T, N], or null: nonzero draws a border between a step and the one before it
     const Edits<real>* edits;     // or null
     element* out;   // row (t, n) at out + t * out_step + n * out_row, H numbers; zero past a row's end
-    real* gates;    // [T, N, 4H], or null: the gates as they act, so after edits; past a row's end left as it was
-    real* unedited;  // [T, N, 4H], or null: the gates before edits
-    real* c;        // [T, N, H], or null; past a row's end left as it was
+    real* gates;    // [T, N, 4H], or null: the gates as they act, so after edits; zero past a row's end
+    real* unedited;  // [T, N, 4H], or null: the gates before edits; past a row's end left as it was
+    real* c;        // [T, N, H], or null; zero past a row's end
     element* h_n;   // [N, H]
     real* c_n;      // [N, H]
     std::int64_t T, N, C, H, x_step, x_row, out_step, out_row;

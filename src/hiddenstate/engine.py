@@ -52,7 +52,7 @@ class Track:
 class Scanned(NamedTuple):
     """What a scan gives: ``out [T, N, H]``, ``h_n`` and ``c_n [N, H]``, and what was kept.
 
-    ``gates [T, N, 4H]`` in the order of `names.GATES` and ``c [T, N, H]``; past a row's end they mean nothing.
+    ``gates [T, N, 4H]`` in the order of `names.GATES` and ``c [T, N, H]``. Past a row's end all are zero.
     """
 
     out: Tensor
@@ -310,7 +310,8 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
     if not keep:
         return outputs
     seen = {name: torch.stack([values[t] for t in range(T)]) for name, values in recorder.seen.items()}
-    return (*outputs, torch.cat([seen[gate] for gate in GATES], dim=-1), seen["c"])
+    kept = (torch.cat([seen[gate] for gate in GATES], dim=-1), seen["c"])
+    return (*outputs, *(kept if live is None else (torch.where(live[..., None], value, 0) for value in kept)))
 
 
 def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Sequence[bool]) -> list[Tensor | None]:

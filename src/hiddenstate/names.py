@@ -9,6 +9,7 @@ A *place* names one recorded or editable quantity of one layer and direction::
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from hiddenstate.errors import NameUnknownError
@@ -49,7 +50,12 @@ class Place(NamedTuple):
     quantity: str
 
     def __str__(self) -> str:
-        return f"{track(self.layer, self.reverse)}.{self.quantity}"
+        return _place_name(*self)
+
+
+@cache  # a trace asks for the same few names again and again
+def _place_name(layer: int, reverse: bool, quantity: str) -> str:
+    return f"{track(layer, reverse)}.{quantity}"
 
 
 def track(layer: int, reverse: bool) -> str:

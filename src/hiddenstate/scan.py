@@ -235,7 +235,7 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool)
         if observer is None or not observer.quantities:
             return _Track(*engine.scan(track, keep=False)[:3], {}, {})
         if job.wanted and not observer.quantities & set(PRE_ACTIVATIONS):
-            return _record(track, layer, job.wanted, live)
+            return _record(track, layer, job.wanted)
     c0 = job.c0[k].to(x.dtype)
     out, h, c = reference.scan(
         x, job.h0[k], c0, job.weights[k], reverse=reverse, live=live, reset=job.reset, observer=observer
@@ -250,7 +250,7 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool)
     return _Track(out, h, c, values, carried)
 
 
-def _record(track: engine.Track, layer: int, wanted: Wanted, live: Tensor | None) -> _Track:
+def _record(track: engine.Track, layer: int, wanted: Wanted) -> _Track:
     """Run natively and pick what is wanted of the gates and states that the scan kept."""
     done = engine.scan(track, keep=True)
     assert done.gates is not None
@@ -260,23 +260,17 @@ def _record(track: engine.Track, layer: int, wanted: Wanted, live: Tensor | None
     # Copies of what shares memory: of h, which with one direction is the output, so that neither changes with the
     # other; of gates, where not all four are wanted, so that those that are not are let go.
     shares = {"h"} if set(GATES) <= set(mine) else {"h", *GATES}
-    values = {
-        str(Place(layer, track.reverse, q)): _chosen(every[q], wanted.steps, live, copy=q in shares) for q in mine
-    }
+    steps = None if len(wanted.steps) == len(track.x) else list(wanted.steps)
+    values = {}
+    for quantity in mine:
+        value = every[quantity] if steps is None else every[quantity][steps]
+        values[str(Place(layer, track.reverse, quantity))] = (
+            value.clone() if steps is None and quantity in shares else value
+        )
     return _Track(done.out, done.h_n, done.c_n, values, {})
 
 
-def _chosen(value: Tensor, steps: Sequence[int], live: Tensor | None, *, copy: bool) -> Tensor:
-    """Values of the steps out of all, ``[steps, N, units]``."""
-    whole = len(steps) == len(value)
-    picked = value if whole else value[list(steps)]
-    return picked.clone() if copy and whole and live is None else _zero_past_ends(picked, steps, live)
-
-
 def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
-    """Values that were recorded step by step, as ``[steps, N, units]``."""
-    return _zero_past_ends(torch.stack([by_step[t] for t in steps]), steps, live)
-
-
-def _zero_past_ends(values: Tensor, steps: Sequence[int], live: Tensor | None) -> Tensor:
+    """Values that were recorded step by step, as ``[steps, N, units]``; zero past a row's end."""
+    values = torch.stack([by_step[t] for t in steps])
     return values if live is None else torch.where(live[list(steps), :, None], values, 0)
