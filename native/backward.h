@@ -19,32 +19,32 @@ namespace {
 
 using BackwardJob = Backward<HIDDENSTATE_PRECISION>;
 
-// One vector of units of one row at one step: from the gradients of h (dh, of the steps after) and of c (dc, in and
-// out) to those of the pre-activations.
+// One vector of units of one row at one step: from the gradients of what the cells give (d_m) and of c (dc, in and out)
+// to those of the pre-activations.
 struct GateGradients {
     const BackwardJob& job;
     std::int64_t t, n;
     element* dg;           // [4H]: of the pre-activations
+    const real* d_m;       // [H]: of m = o tanh(c), which is h without a projection
+    element* m;            // [H]: where m goes, or null
     const real* c_before;  // [H], or null: zero
     bool edited;
 
     void run(std::int64_t u) const {
         const std::int64_t H = job.H, row = t * job.N + n, lanes = std::min<std::int64_t>(kLanes, H - u);
-        const real *dh = job.dh0 + n * H + u;
         real* dc = job.dc0 + n * H + u;
         const Gates before(job.gates + row * kGates * H + u, H, lanes);
         Gates gates = before;
         const EditedRow edits{*job.edits, t, n, u, lanes};
         if (edited) edits.apply(gates);
-        const vf one = splat(1), s = tanh(load(job.c + row * H + u, lanes));
-        vf d_h = load(dh, lanes) + load(job.dout + row * H + u, lanes);
-        if (edited) edits.undo(kH, d_h);
-        vf d_c = load(dc, lanes) + d_h * gates.o * (one - s * s);
+        const vf one = splat(1), s = tanh(load(job.c + row * H + u, lanes)), d = load(d_m + u, lanes);
+        if (m) store(m + u, gates.o * s, lanes);
+        vf d_c = load(dc, lanes) + d * gates.o * (one - s * s);
         if (job.dc) d_c += load(job.dc + row * H + u, lanes);
         if (edited) edits.undo(kC, d_c);
         store(dc, d_c * gates.f, lanes);
         const vf c = c_before ? load(c_before + u, lanes) : vf{};
-        vf d_i = d_c * gates.g, d_f = d_c * c, d_g = d_c * gates.i, d_o = d_h * s;
+        vf d_i = d_c * gates.g, d_f = d_c * c, d_g = d_c * gates.i, d_o = d * s;
         if (job.dgates) {
             const Gates more(job.dgates + row * kGates * H + u, H, lanes);
             d_i += more.i, d_f += more.f, d_g += more.g, d_o += more.o;
@@ -59,10 +59,11 @@ struct GateGradients {
     }
 };
 
-// dh of the step before = dg W_hh, or dx = dg W_ih: for one block of kTile columns of some rows.
+// A product with gradients: dh of the step before = dg W_hh, dx = dg W_ih, dm = dh W_hr. V vectors of columns of a block,
+// for some rows.
 template <class Number, int V>
 struct Backwards {
-    const element* const* dg;
+    const element* const* gradients;  // of each row, K numbers
     std::int64_t K;
     const packed* w;
     const std::int64_t* rows;  // where each row goes
@@ -72,7 +73,7 @@ struct Backwards {
     template <int R>
     void run(std::int64_t first) const {
         vf acc[R][V] = {};
-        tile<R, V>(dg + first, K, w, acc);
+        tile<R, V>(gradients + first, K, w, acc);
         for (int r = 0; r < R; ++r) {
             Number* row = to + rows[first + r] * columns;
             for (int v = 0; v < V; ++v) store(row + v * kLanes, acc[r][v], left - v * kLanes);
@@ -80,13 +81,19 @@ struct Backwards {
     }
 };
 
-// One block of columns of `count` rows: as many vectors as it has.
-template <class Number, int V = kGates>
-inline void run_backwards(const Backwards<Number, kGates>& job, std::int64_t count) {
-    if constexpr (V > 1) {
-        if (job.left <= (V - 1) * kLanes) return run_backwards<Number, V - 1>(job, count);
+// The same for all columns in a range, block after block; `back`wards every other time, since the weights that were
+// used last are still in the cache.
+template <class Number>
+inline void run_backwards(Range range, bool back, const Backwards<Number, kGates>& job, std::int64_t count) {
+    const std::int64_t from = range.first / kTile, n = blocks(range.last, kTile) - from;
+    for (std::int64_t k = 0; range.size() > 0 && k < n; ++k) {
+        const std::int64_t b = from + (back ? n - 1 - k : k);
+        const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
+        const packed* w = job.w + b * kTile * depth(job.K) + u % kTile;
+        with_vectors(left, [&](auto V) {
+            for_tiles(count, Backwards<Number, V>{job.gradients, job.K, w, job.rows, job.to + u, job.columns, left});
+        });
     }
-    for_tiles(count, Backwards<Number, V>{job.dg, job.K, job.w, job.rows, job.to, job.columns, job.left});
 }
 
 // A tile of the weights' gradients: some inputs times kTile pre-activations, summed over the rows of a chunk.
@@ -112,30 +119,54 @@ struct WeightTile {
     }
 };
 
+// Sums over the rows of all chunks of products of inputs and gradients: [inputs, gradients], padded, turned round at the
+// end into the gradients of weights.
+struct Sums {
+    const std::int64_t inputs, gradients, inputs_step, step;
+    const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step]
+    const Buffer<real> sums;    // [inputs, step]
+
+    Sums(std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
+        : inputs(inputs), gradients(gradients), inputs_step(inputs + kLanes), step(padded(gradients)),
+          rows(depth(rows) * inputs_step), sums(inputs * step) {
+        std::fill_n(sums.data(), inputs * step, real{});
+    }
+
+    // Whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the same cache sets.
+    static std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
+};
+
 // What the threads of a backward scan share.
 struct BackwardState {
     const BackwardJob& job;
-    const std::int64_t chunk_steps;
-    const std::int64_t inputs, inputs_step;  // x, h and a one side by side
-    const std::int64_t dg_step;              // of a row of dg; padded, so that rows do not share cache sets
-    const Buffer<packed> w_hh, w_ih;
-    const Buffer<element> dg;     // [rows of a chunk, dg_step]
-    const Buffer<packed> inputs_of_rows;  // [depth(rows of a chunk), inputs_step]
-    const Buffer<real> sums;      // [inputs, dg_step]: the weights' gradients, turned round
+    const std::int64_t chunk_steps, chunk_rows;
+    const Buffer<packed> w_hh, w_ih, w_hr;
+    const std::int64_t dg_step, dh_step;
+    const Buffer<element> dg;  // [rows of a chunk, dg_step]
+    // With a projection, of a chunk's rows: gradients of h [rows, dh_step], what the cells gave [rows, H]; and [N, H] the
+    // gradient of that.
+    const Buffer<element> dh, m;
+    const Buffer<real> dm;
+    Sums of_layer;       // x, h and a one, with dg
+    Sums of_projection;  // m, with dh
 
     BackwardState(const BackwardJob& job, int threads)
         : job(job), chunk_steps(std::clamp<std::int64_t>(kChunkRows / std::max<std::int64_t>(job.N, 1), 1, job.T)),
-          inputs(job.C + job.H + 1), inputs_step(inputs + kLanes),
-          dg_step(blocks(kGates * job.H, kTile) * kTile + kLanes), w_hh(matrix_size(kGates * job.H, job.H)),
-          w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), dg(chunk_steps * job.N * dg_step),
-          inputs_of_rows(depth(chunk_steps * job.N) * inputs_step), sums(weights() ? inputs * dg_step : 0) {
-        pack_matrix(job.w_hh, kGates * job.H, job.H, threads, w_hh.data());
+          chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
+          w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
+          dg_step(Sums::padded(kGates * job.H)), dh_step(Sums::padded(job.P)), dg(chunk_rows * dg_step),
+          dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
+          of_layer(job.C + job.P + 1, kGates * job.H, layer() ? chunk_rows : 0),
+          of_projection(job.H, job.P, job.dw_hr ? chunk_rows : 0) {
+        pack_matrix(job.w_hh, kGates * job.H, job.P, threads, w_hh.data());
         if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, threads, w_ih.data());
-        std::fill_n(dg.data(), chunk_steps * job.N * dg_step, element{});
-        if (weights()) std::fill_n(sums.data(), inputs * dg_step, real{});
+        if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, threads, w_hr.data());
+        std::fill_n(dg.data(), chunk_rows * dg_step, element{});
+        if (job.w_hr) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
     }
 
-    bool weights() const { return job.dw_ih || job.dw_hh || job.db; }
+    // Whether gradients are asked for of what reads x and h.
+    bool layer() const { return job.dw_ih || job.dw_hh || job.db; }
 
 private:
     // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
@@ -145,13 +176,18 @@ private:
 // What one thread does: in the scan, some rows and some blocks of units; in the products after it, its part of them.
 class BackwardShare {
 public:
-    BackwardShare(const BackwardState& state, Range rows, Range blocks, int thread, int threads)
-        : state_(state), job_(state.job), order_{state.job}, rows_(rows), first_(blocks.first * kLanes),
-          last_(std::min(blocks.last * kLanes, state.job.H)), thread_(thread), threads_(threads),
-          zeros_(static_cast<std::size_t>(std::max<std::int64_t>({job_.C, job_.H, kTile}))), panel_(kPairs ? most() * kTile : 0) {
-        const std::size_t all = static_cast<std::size_t>(most());
-        dg_.resize(all), at_.resize(all), n_.resize(all), t_.resize(all);
-        begins_.resize(static_cast<std::size_t>(state.chunk_steps) + 1);
+    BackwardShare(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
+        : state_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
+          thread_(thread), threads_(threads),
+          zeros_(static_cast<std::size_t>(std::max<std::int64_t>({job_.C, job_.H, job_.P, kTile}))),
+          panel_(kPairs ? depth(state.chunk_rows) * kTile : 0) {
+        const std::size_t all = size(state.chunk_rows);
+        dg_.resize(all), dh_.resize(all), at_.resize(all), n_.resize(all), t_.resize(all);
+        begins_.resize(size(state.chunk_steps) + 1);
+        for (std::size_t i = 0; i < all; ++i) {
+            dg_[i] = state.dg.data() + static_cast<std::int64_t>(i) * state.dg_step;
+            dh_[i] = job_.w_hr ? state.dh.data() + static_cast<std::int64_t>(i) * state.dh_step : nullptr;
+        }
     }
 
     // Calls step() where the threads that share units wait for one another, all() where all threads do.
@@ -159,45 +195,45 @@ public:
     void run(const Step& step, const All& all) {
         // dh0 and dc0 carry the gradients from step to step.
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
-            const std::int64_t at = n * job_.H + first_;
-            std::copy_n(job_.dh_n + at, last_ - first_, job_.dh0 + at);
-            std::copy_n(job_.dc_n + at, last_ - first_, job_.dc0 + at);
+            std::copy_n(job_.dh_n + n * job_.P + hidden_.first, hidden_.size(), job_.dh0 + n * job_.P + hidden_.first);
+            std::copy_n(job_.dc_n + n * job_.H + units_.first, units_.size(), job_.dc0 + n * job_.H + units_.first);
         }
         for (std::int64_t last = job_.T; last > 0; last -= state_.chunk_steps) {
             const std::int64_t first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
             list(first, last - first);
             for (std::int64_t j = last - first - 1; j >= 0; --j) scan(order_.step(first + j), j, step);
-            if (state_.weights()) gather();
+            all();
+            gather();
             all();
             if (job_.dx) input_gradients();
-            if (state_.weights()) add_weight_gradients();
+            if (state_.layer()) add(state_.of_layer, state_.dg.data(), state_.dg_step);
+            if (job_.dw_hr) add(state_.of_projection, state_.dh.data(), state_.dh_step);
             all();
         }
-        if (state_.weights()) give_weight_gradients();
+        if (state_.layer()) give_layer();
+        if (job_.dw_hr) give(state_.of_projection, 0, job_.H, job_.dw_hr);
     }
 
 private:
-    std::int64_t most() const { return state_.chunk_steps * job_.N; }
+    static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
     // The live rows of a chunk's steps, one after another; where rows have ended, dx is zero.
     void list(std::int64_t k, std::int64_t steps) {
         std::int64_t count = 0;
         for (std::int64_t j = 0; j < steps; ++j) {
             const std::int64_t t = order_.step(k + j);
-            begins_[static_cast<std::size_t>(j)] = count;
+            begins_[size(j)] = count;
             for (std::int64_t n = 0; n < job_.N; ++n) {
                 const std::int64_t row = t * job_.N + n;
                 if (order_.live(t, n)) {
-                    const std::size_t i = static_cast<std::size_t>(count);
-                    dg_[i] = state_.dg.data() + count * state_.dg_step;
-                    at_[i] = row, t_[i] = t, n_[i] = n;
+                    at_[size(count)] = row, t_[size(count)] = t, n_[size(count)] = n;
                     ++count;
-                } else if (job_.dx && rows_.first <= n && n < rows_.last && first_ == 0) {
+                } else if (job_.dx && rows_.first <= n && n < rows_.last && units_.first == 0) {
                     std::fill_n(job_.dx + row * job_.C, job_.C, element{});
                 }
             }
         }
-        begins_[static_cast<std::size_t>(steps)] = count_ = count;
+        begins_[size(steps)] = count_ = count;
     }
 
     bool enters(std::int64_t t, std::int64_t n) const {
@@ -207,54 +243,78 @@ private:
 
     std::int64_t step_before(std::int64_t t) const { return job_.reverse ? t + 1 : t - 1; }
 
+    // This thread's rows of the j-th step of the chunk.
+    Range rows_of(std::int64_t j) const {
+        const auto begin = n_.begin() + begins_[size(j)], end = n_.begin() + begins_[size(j) + 1];
+        return {std::lower_bound(begin, end, rows_.first) - n_.begin(),
+                std::lower_bound(begin, end, rows_.last) - n_.begin()};
+    }
+
     template <class Step>
     void scan(std::int64_t t, std::int64_t j, const Step& step) {
-        const auto begin = n_.begin() + begins_[static_cast<std::size_t>(j)];
-        const auto end = n_.begin() + begins_[static_cast<std::size_t>(j) + 1];
-        const std::int64_t first = std::lower_bound(begin, end, rows_.first) - n_.begin();
-        const std::int64_t last = std::lower_bound(begin, end, rows_.last) - n_.begin();
-        for (std::int64_t i = first; i < last; ++i) gates(t, n_[static_cast<std::size_t>(i)], i);
-        step();
-        // There and back again: the weights that were used last are still in the cache.
-        const std::int64_t K = kGates * job_.H, from = first_ / kTile, count = blocks(last_, kTile) - from;
-        for (std::int64_t k = 0; k < count; ++k) {
-            const std::int64_t b = from + (t % 2 ? count - 1 - k : k);
-            const std::int64_t u = std::max(b * kTile, first_), left = std::min((b + 1) * kTile, last_) - u;
-            const packed* w = state_.w_hh.data() + b * kTile * depth(K) + u % kTile;
-            run_backwards(Backwards<real, kGates>{dg_.data() + first, K, w, n_.data() + first, job_.dh0 + u, job_.H, left},
-                          last - first);
+        const Range mine = rows_of(j);
+        const std::int64_t* rows = n_.data() + mine.first;
+        const bool back = t % 2;
+        for (std::int64_t i = mine.first; i < mine.last; ++i) add_output_gradient(t, n_[size(i)], i);
+        if (job_.w_hr) {
+            step();
+            run_backwards(units_, back,
+                          Backwards<real, kGates>{dh_.data() + mine.first, job_.P, state_.w_hr.data(), rows,
+                                                  state_.dm.data(), job_.H, 0},
+                          mine.size());
         }
-        for (std::int64_t i = first; i < last; ++i) {
-            const std::int64_t n = n_[static_cast<std::size_t>(i)];
-            if (order_.cut(t, n)) clear(n);
+        for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, n_[size(i)], i);
+        step();
+        run_backwards(hidden_, back,
+                      Backwards<real, kGates>{dg_.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
+                                              job_.dh0, job_.P, 0},
+                      mine.size());
+        for (std::int64_t i = mine.first; i < mine.last; ++i) {
+            if (order_.cut(t, n_[size(i)])) clear(n_[size(i)]);
+        }
+    }
+
+    // The gradient of a step's hidden state: that of the steps after, and that of the output.
+    void add_output_gradient(std::int64_t t, std::int64_t n, std::int64_t i) const {
+        const bool edited = job_.edits && job_.edits->touches(t, n);
+        const element* dout = job_.dout + (t * job_.N + n) * job_.P;
+        for (std::int64_t u = hidden_.first; u < hidden_.last; u += kLanes) {
+            const std::int64_t lanes = std::min<std::int64_t>(kLanes, hidden_.last - u);
+            vf d_h = load(job_.dh0 + n * job_.P + u, lanes) + load(dout + u, lanes);
+            if (edited) EditedRow{*job_.edits, t, n, u, lanes}.undo(kH, d_h);
+            if (job_.w_hr) {
+                store(state_.dh.data() + i * state_.dh_step + u, d_h, lanes);
+            } else {
+                store(state_.dm.data() + n * job_.H + u, d_h, lanes);
+            }
         }
     }
 
     void gates(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const std::int64_t H = job_.H;
         const real* c_before = enters(t, n) ? job_.c0 + n * H : job_.c + (step_before(t) * job_.N + n) * H;
-        const GateGradients row{job_, t, n, state_.dg.data() + i * state_.dg_step,
+        const GateGradients row{job_, t, n, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
+                                job_.w_hr ? state_.m.data() + i * H : nullptr,
                                 order_.cut(t, n) ? nullptr : c_before, job_.edits && job_.edits->touches(t, n)};
-        for (std::int64_t u = first_; u < last_; u += kLanes) row.run(u);
+        for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
 
     void clear(std::int64_t n) const {
-        std::fill_n(job_.dh0 + n * job_.H + first_, last_ - first_, real{});
-        std::fill_n(job_.dc0 + n * job_.H + first_, last_ - first_, real{});
+        std::fill_n(job_.dh0 + n * job_.P + hidden_.first, hidden_.size(), real{});
+        std::fill_n(job_.dc0 + n * job_.H + units_.first, units_.size(), real{});
     }
 
-    const element* x(std::int64_t i) const {
-        return job_.x + t_[static_cast<std::size_t>(i)] * job_.x_step + n_[static_cast<std::size_t>(i)] * job_.x_row;
-    }
+    const element* x(std::int64_t i) const { return job_.x + t_[size(i)] * job_.x_step + n_[size(i)] * job_.x_row; }
 
     // The hidden state that comes into a step.
     const element* h_before(std::int64_t i) const {
-        const std::int64_t t = t_[static_cast<std::size_t>(i)], n = n_[static_cast<std::size_t>(i)];
+        const std::int64_t t = t_[size(i)], n = n_[size(i)];
         if (order_.cut(t, n)) return zeros_.data();
-        return enters(t, n) ? job_.h0 + n * job_.H : job_.out + (step_before(t) * job_.N + n) * job_.H;
+        return enters(t, n) ? job_.h0 + n * job_.P : job_.out + (step_before(t) * job_.N + n) * job_.P;
     }
 
-    // Input, hidden state before and a one of the chunk's rows, side by side (of pairs, two rows in one).
+    // What the gradients are multiplied with, of the chunk's rows (of pairs, two rows in one): input, hidden state before
+    // and a one, side by side; with a projection, what the cells gave.
     void gather() const {
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(count_), thread_, threads_);
@@ -262,74 +322,84 @@ private:
         for (std::int64_t k = mine.first; k < mine.last; ++k) {
             const std::int64_t i = each * k, next = std::min(i + each, count_) - 1;
             const bool alone = kPairs && next == i;
-            packed* to = state_.inputs_of_rows.data() + k * state_.inputs_step;
-            interleave(x(i), alone ? zeros_.data() : x(next), job_.C, to);
-            interleave(h_before(i), alone ? zeros_.data() : h_before(next), job_.H, to + job_.C);
-            interleave(one, one, 1, to + job_.C + job_.H);
+            const auto put = [&](const element* a, const element* b, std::int64_t n, packed* to) {
+                interleave(a, alone ? zeros_.data() : b, n, to);
+            };
+            if (state_.layer()) {
+                packed* to = state_.of_layer.rows.data() + k * state_.of_layer.inputs_step;
+                put(x(i), x(next), job_.C, to);
+                put(h_before(i), h_before(next), job_.P, to + job_.C);
+                put(one, one, 1, to + job_.C + job_.P);
+            }
+            if (job_.dw_hr) {
+                const element* m = state_.m.data();
+                put(m + i * job_.H, m + next * job_.H, job_.H,
+                    state_.of_projection.rows.data() + k * state_.of_projection.inputs_step);
+            }
         }
     }
 
     // For all threads together every row and column once: here this thread's part.
     void input_gradients() const {
-        const std::int64_t K = kGates * job_.H, count = blocks(job_.C, kTile), groups = blocks(count_, kGroup);
+        const std::int64_t count = blocks(job_.C, kTile), groups = blocks(count_, kGroup);
         const Range mine = part(count * groups, thread_, threads_);
         for (std::int64_t part = mine.first; part < mine.last; ++part) {
             const std::int64_t u = part / groups * kTile, first = part % groups * kGroup;
-            run_backwards(Backwards<element, kGates>{dg_.data() + first, K, state_.w_ih.data() + u * depth(K),
-                                                     at_.data() + first, job_.dx + u, job_.C, job_.C - u},
+            run_backwards({u, std::min(u + kTile, job_.C)}, false,
+                          Backwards<element, kGates>{dg_.data() + first, kGates * job_.H, state_.w_ih.data(),
+                                                     at_.data() + first, job_.dx, job_.C, 0},
                           std::min(kGroup, count_ - first));
         }
     }
 
-    void add_weight_gradients() {
-        const Range mine = part(blocks(kGates * job_.H, kTile), thread_, threads_);
+    // Adds a chunk's rows to sums, for this thread's columns of the gradients.
+    void add(const Sums& sums, const element* gradients, std::int64_t step) const {
+        const Range mine = part(blocks(sums.gradients, kTile), thread_, threads_);
         for (std::int64_t b = mine.first; b < mine.last; ++b) {
-            const auto [dg, step] = panel(b * kTile);
-            const auto add = [&, dg = dg, step = step](std::int64_t first, std::int64_t last) {
-                for_tiles(last - first, WeightTile{state_.inputs_of_rows.data() + first, state_.inputs_step, dg, step,
-                                                   depth(count_), state_.sums.data() + first * state_.dg_step + b * kTile,
-                                                   state_.dg_step});
-            };
-            if (job_.dw_ih) add(0, job_.C);
-            if (job_.dw_hh) add(job_.C, job_.C + job_.H);
-            if (job_.db) add(job_.C + job_.H, state_.inputs);
+            const auto [rows, rows_step] = panel(gradients + b * kTile, step);
+            for_tiles(sums.inputs, WeightTile{sums.rows.data(), sums.inputs_step, rows, rows_step, depth(count_),
+                                              sums.sums.data() + b * kTile, sums.step});
         }
     }
 
-    // kTile columns of dg from u on, and how far apart their rows are; of pairs, two rows in one.
-    std::pair<const packed*, std::int64_t> panel(std::int64_t u) const {
+    // kTile columns of gradients, and how far apart their rows are; of pairs, two rows in one.
+    std::pair<const packed*, std::int64_t> panel(const element* gradients, std::int64_t step) const {
         if constexpr (!kPairs) {
-            return {reinterpret_cast<const packed*>(state_.dg.data() + u), state_.dg_step};  // of one type here
+            return {reinterpret_cast<const packed*>(gradients), step};  // of one type here
         } else {
             for (std::int64_t k = 0; k < depth(count_); ++k) {
-                const element* row = state_.dg.data() + 2 * k * state_.dg_step + u;
-                interleave(row, 2 * k + 1 < count_ ? row + state_.dg_step : zeros_.data(), kTile,
-                           panel_.data() + k * kTile);
+                const element* row = gradients + 2 * k * step;
+                interleave(row, 2 * k + 1 < count_ ? row + step : zeros_.data(), kTile, panel_.data() + k * kTile);
             }
             return {panel_.data(), kTile};
         }
     }
 
-    // The sums, turned round.
-    void give_weight_gradients() const {
-        const Range mine = part(blocks(kGates * job_.H, kLanes), thread_, threads_);
-        for (std::int64_t b = mine.first; b < mine.last; ++b) {
-            const std::int64_t g = b * kLanes, rows = std::min<std::int64_t>(kLanes, kGates * job_.H - g);
-            const real* sums = state_.sums.data() + g;
-            if (job_.dw_ih) turn(sums, job_.C, rows, job_.dw_ih + g * job_.C);
-            if (job_.dw_hh) turn(sums + job_.C * state_.dg_step, job_.H, rows, job_.dw_hh + g * job_.H);
-            if (job_.db) store(job_.db + g, load(sums + (job_.C + job_.H) * state_.dg_step), rows);
+    void give_layer() const {
+        const Sums& sums = state_.of_layer;
+        if (job_.dw_ih) give(sums, 0, job_.C, job_.dw_ih);
+        if (job_.dw_hh) give(sums, job_.C, job_.P, job_.dw_hh);
+        const Range mine = part(blocks(sums.gradients, kLanes), thread_, threads_);
+        for (std::int64_t b = mine.first; job_.db && b < mine.last; ++b) {
+            const std::int64_t g = b * kLanes;
+            store(job_.db + g, load(sums.sums.data() + (job_.C + job_.P) * sums.step + g), sums.gradients - g);
         }
     }
 
-    // Some columns of the sums [count, dg_step] to rows of a matrix [.., count].
-    void turn(const real* from, std::int64_t count, std::int64_t rows, element* to) const {
-        for (std::int64_t k = 0; k < count; k += kLanes) {
-            vf square[kLanes] = {};
-            const std::int64_t columns = std::min<std::int64_t>(kLanes, count - k);
-            for (std::int64_t j = 0; j < columns; ++j) square[j] = load(from + (k + j) * state_.dg_step);
-            transpose(square);
-            for (std::int64_t j = 0; j < rows; ++j) store(to + j * count + k, square[j], columns);
+    // Some inputs of the sums turned round, [gradients, count]: this thread's part.
+    void give(const Sums& sums, std::int64_t first, std::int64_t count, element* to) const {
+        const Range mine = part(blocks(sums.gradients, kLanes), thread_, threads_);
+        for (std::int64_t b = mine.first; b < mine.last; ++b) {
+            const std::int64_t g = b * kLanes, rows = std::min<std::int64_t>(kLanes, sums.gradients - g);
+            for (std::int64_t k = 0; k < count; k += kLanes) {
+                vf square[kLanes] = {};
+                const std::int64_t columns = std::min<std::int64_t>(kLanes, count - k);
+                for (std::int64_t j = 0; j < columns; ++j) {
+                    square[j] = load(sums.sums.data() + (first + k + j) * sums.step + g);
+                }
+                transpose(square);
+                for (std::int64_t j = 0; j < rows; ++j) store(to + (g + j) * count + k, square[j], columns);
+            }
         }
     }
 
@@ -339,25 +409,25 @@ private:
     const BackwardState& state_;
     const BackwardJob& job_;
     const Order<BackwardJob> order_;
-    const Range rows_;
-    const std::int64_t first_, last_;  // units
+    const Range rows_, units_, hidden_;
     const int thread_, threads_;
     const std::vector<element> zeros_;
     const Buffer<packed> panel_;
-    std::vector<const element*> dg_;        // of the chunk's live rows,
+    std::vector<const element*> dg_, dh_;   // of the chunk's live rows,
     std::vector<std::int64_t> at_, t_, n_;  // where each lies: t * N + n, t, n
     std::vector<std::int64_t> begins_;      // of each step of the chunk
     std::int64_t count_ = 0;
 };
 
 inline void backward_on(const BackwardJob& job, int threads) {
-    const Shares shares(job, threads, blocks(job.H, kLanes));
+    const Shares shares(job, threads);
     const BackwardState state(job, threads);
     std::vector<std::unique_ptr<BackwardShare>> parts;
-    for (int k = 0; k < threads; ++k) {  // those that have no part in the scan have one in the products
-        const Range rows = k < shares.threads() ? shares.rows[k] : Range{job.N, job.N};
-        const Range blocks = k < shares.threads() ? shares.blocks[k] : Range{0, 0};
-        parts.push_back(std::make_unique<BackwardShare>(state, rows, blocks, k, threads));
+    for (int k = 0; k < threads; ++k) {
+        const bool scans = k < shares.threads();  // those that have no part in the scan have one in the products
+        parts.push_back(std::make_unique<BackwardShare>(state, scans ? shares.rows[k] : Range{job.N, job.N},
+                                                        scans ? shares.units[k] : Range{0, 0},
+                                                        scans ? shares.hidden[k] : Range{0, 0}, k, threads));
     }
     Barrier barrier;
     const auto all = [&] { if (threads > 1) barrier.wait(threads); };

@@ -43,66 +43,68 @@ void bind_edits(nb::module_& m, const char* name) {
         });
 }
 
-template <class P>
+template <class Precision>
 void bind_scan(nb::module_& m) {
-    using S = Scan<P>;
-    using element = typename P::element;
-    using real = typename P::real;
-    nb::class_<S>(m, (std::string("Scan_") + P::name).c_str(), "scan.h: the scan of an instruction set and a precision.")
+    using S = Scan<Precision>;
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+    nb::class_<S>(m, (std::string("Scan_") + Precision::name).c_str(), "scan.h: the scan of an instruction set and a precision.")
         .def_ro("isa", &S::isa)
         .def("layer_bytes", [](const S& s, Size C, Size H) { return s.layer_bytes(C, H); })
         .def("bias_size", [](const S& s, Size H) { return s.bias_size(H); })
         .def("pack_layer", [](const S& s, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Size C, Size H, int threads,
                               Address packed, Address bias) {
             const nb::gil_scoped_release released;
-            s.pack_layer({at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh)}, C, H,
-                         threads, at<void>(packed), at<real>(bias));
+            s.pack_layer({at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh), nullptr},
+                         C, H, threads, at<void>(packed), at<real>(bias));
         })
-        .def("forward", [](const S& s, Address x, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Address h0,
-                           Address c0, Address lengths, Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
-                           Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size x_step, Size x_row,
-                           Size out_step, Size out_row, bool reverse, int threads) {
+        .def("forward", [](const S& s, Address x, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Address w_hr,
+                           Address h0, Address c0, Address lengths, Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
+                           Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P, Size x_step,
+                           Size x_row, Size out_step, Size out_row, bool reverse, int threads) {
             const nb::gil_scoped_release released;
             s.forward({at<const element>(x),
-                       {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh)},
+                       {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh),
+                        at<const element>(w_hr)},
                        at<const element>(h0),
                        at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
                        at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
-                       T, N, C, H, x_step, x_row, out_step, out_row, reverse, threads});
-        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+                       T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads});
+        }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
         .def("layers", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
                           Address lengths, Address reset, Address out, Address h_n, Address c_n, Size T, Size N, Size C,
-                          Size H, Size directions, Size x_step, Size x_row, int threads) {
+                          Size H, Size P, Size directions, Size x_step, Size x_row, int threads) {
             const nb::gil_scoped_release released;
-            Layers<P> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
+            Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
                           at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<element>(out),
-                          at<element>(h_n), at<real>(c_n), T, N, C, H, directions, x_step, x_row, threads};
-            for (std::size_t k = 0; k + 3 < weights.size(); k += 4) {
+                          at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
+            for (std::size_t k = 0; k + 4 < weights.size(); k += 5) {
                 job.weights.push_back({at<const element>(weights[k]), at<const element>(weights[k + 1]),
-                                       at<const real>(weights[k + 2]), at<const real>(weights[k + 3])});
+                                       at<const real>(weights[k + 2]), at<const real>(weights[k + 3]),
+                                       at<const element>(weights[k + 4])});
             }
             s.layers(job);
-        }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh of one layer and direction after another.")
+        }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
-                            const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size x_step, Size x_row,
+                            const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
                             bool reverse, int threads) {
-            if (given.size() != 15 || asked.size() != 6) throw nb::value_error("backward: 15 and 6 addresses");
+            if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
             const nb::gil_scoped_release released;
-            const auto in = given.begin();
+            const auto in = given.begin(), to = asked.begin();
             s.backward({at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
-                        at<const element>(in[3]), at<const real>(in[4]), at<const std::int64_t>(in[5]),
-                        at<const std::uint8_t>(in[6]), edits, at<const element>(in[7]), at<const real>(in[8]),
-                        at<const real>(in[9]), at<const element>(in[10]), at<const real>(in[11]), at<const real>(in[12]),
-                        at<const real>(in[13]), at<const real>(in[14]), at<element>(asked[0]), at<element>(asked[1]),
-                        at<element>(asked[2]), at<element>(asked[3]), at<real>(asked[4]), at<real>(asked[5]), T, N, C, H,
-                        x_step, x_row, reverse, threads});
+                        at<const element>(in[3]), at<const element>(in[4]), at<const real>(in[5]),
+                        at<const std::int64_t>(in[6]), at<const std::uint8_t>(in[7]), edits, at<const element>(in[8]),
+                        at<const real>(in[9]), at<const real>(in[10]), at<const element>(in[11]), at<const real>(in[12]),
+                        at<const real>(in[13]), at<const real>(in[14]), at<const real>(in[15]), at<element>(to[0]),
+                        at<element>(to[1]), at<element>(to[2]), at<element>(to[3]), at<element>(to[4]), at<real>(to[5]),
+                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, reverse, threads});
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
+           nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
-            const Steps<P> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
+            const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                                at<element>(next), at<element>(out), T, N, C, H, L, threads};
             if (T * N * H * (C + H) < kLargeWork) return s.steps(job);
             const nb::gil_scoped_release released;
@@ -119,9 +121,9 @@ void bind_scan(nb::module_& m) {
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);
         });
-    m.def((std::string("scans_") + P::name).c_str(), [] {
+    m.def((std::string("scans_") + Precision::name).c_str(), [] {
         nb::list found;
-        for (const S* scan : scans<P>()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        for (const S* scan : scans<Precision>()) found.append(nb::cast(scan, nb::rv_policy::reference));
         return found;
     }, "Scans that were compiled in and that this CPU runs, narrowest first.");
 }

@@ -45,6 +45,8 @@ struct ForwardStep {
     const std::int64_t* rows;    // live rows
     const unsigned char* edited;  // whether an edit touches them, or null
     const element* const* h;     // their hidden states of the step before
+    element* to;                 // row n of what the cells give at to + n * to_row
+    std::int64_t to_row;
 
     template <int R>
     void run(std::int64_t first) const {
@@ -52,7 +54,7 @@ struct ForwardStep {
         for (int r = 0; r < R; ++r) {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
         }
-        tile<R, kGates>(h + first, job.H, w, acc);
+        tile<R, kGates>(h + first, job.P, w, acc);
         for (int r = 0; r < R; ++r) finish(first + r, acc[r]);
     }
 
@@ -67,39 +69,79 @@ struct ForwardStep {
         const Gates before = edits.gates(z);
         Gates gates = before;
         edits.apply(gates);
-        keep(n, before, gates, edits.state(gates, load(c, lanes)));
+        State state = edits.state(gates, load(c, lanes));
+        if (!job.weights.hr) edits.apply(kH, state.h);
+        keep(n, before, gates, state);
     }
 
     void keep(std::int64_t n, const Gates& before, const Gates& gates, const State& state) const {
         const std::int64_t H = job.H, row = t * job.N + n;
         store(job.c_n + n * H + u, state.c, lanes);
-        store(job.out + t * job.out_step + n * job.out_row + u, state.h, lanes);
+        store(to + n * to_row + u, state.h, lanes);
         if (job.c) store_past_cache(job.c + row * H + u, state.c, lanes);
         if (job.gates) gates.store_to(job.gates + row * kGates * H + u, H, lanes);
         if (job.unedited) before.store_to(job.unedited + row * kGates * H + u, H, lanes);
     }
 };
 
-struct PackedLayer {
-    const Buffer<packed> w;
-    const Buffer<real> bias;
+// One block of the projection of one step, h = W_hr m, for its live rows.
+template <int V>
+struct ProjectHidden {
+    const ForwardJob& job;
+    std::int64_t t, u, left;  // first number of the block, and how many of its numbers there are
+    const packed* w;
+    const std::int64_t* rows;
+    const unsigned char* edited;
+    const element* const* m;
 
-    explicit PackedLayer(const ForwardJob& job) : w(layer_size(job.C, job.H)), bias(bias_size(job.H)) {
-        pack_layer(job.weights, job.C, job.H, job.threads, w.data(), bias.data());
+    template <int R>
+    void run(std::int64_t first) const {
+        vf acc[R][V] = {};
+        tile<R, V>(m + first, job.H, w, acc);
+        for (int r = 0; r < R; ++r) {
+            for (int v = 0; v < V; ++v) give(first + r, u + v * kLanes, left - v * kLanes, acc[r][v]);
+        }
+    }
+
+    void give(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {
+        const std::int64_t n = rows[r], lanes = std::min<std::int64_t>(count, kLanes);
+        if (edited && edited[r]) EditedRow{*job.edits, t, n, at, lanes}.apply(kH, h);
+        store(job.out + t * job.out_step + n * job.out_row + at, h, lanes);
     }
 };
 
-// What one thread does: some rows, and some blocks of units.
+// What the threads of a forward scan share.
+struct ForwardState {
+    const ForwardJob& job;
+    const Buffer<packed> w;
+    const Buffer<real> bias;
+    const Buffer<packed> hr;
+    const Buffer<element> m;  // [N, H]: with a projection, what the cells give
+
+    explicit ForwardState(const ForwardJob& job)
+        : job(job), w(layer_size(job.C, job.H, job.P)), bias(bias_size(job.H)),
+          hr(job.weights.hr ? matrix_size(job.H, job.P) : 0), m(job.weights.hr ? job.N * job.H : 0) {
+        pack_layer(job.weights, job.C, job.H, job.P, job.threads, w.data(), bias.data());
+        if (job.weights.hr) pack_turned(job.weights.hr, job.P, job.H, job.threads, hr.data());
+    }
+
+    const packed* block(std::int64_t b) const { return w.data() + b * kTile * (depth(job.C) + depth(job.P)); }
+};
+
+// What one thread does: some rows, and some units and numbers of the hidden state.
 class ForwardShare {
 public:
-    ForwardShare(const ForwardJob& job, const PackedLayer& weights, Range rows, Range blocks, std::int64_t chunk_steps)
-        : job_(job), weights_(weights), order_{job}, rows_(rows), blocks_(blocks), chunk_steps_(chunk_steps),
-          zeros_(static_cast<std::size_t>(job.H)), state_(size(rows.size())), h_(state_.size()), edited_(state_.size()) {
+    ForwardShare(const ForwardState& state, Range rows, Range units, Range hidden, std::int64_t chunk_steps)
+        : shared_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
+          blocks_{units.first / kLanes, blocks(units.last, kLanes)}, chunk_steps_(chunk_steps),
+          zeros_(static_cast<std::size_t>(job_.P)), state_(size(rows.size())), h_(state_.size()), m_(state_.size()),
+          edited_(state_.size()) {
         const std::size_t most = size(chunk_steps * rows.size());
         x_.resize(most), n_.resize(most), first_.resize(size(chunk_steps) + 1);
     }
 
-    // Calls wait() between two steps. The projections go through `scratch`, `scratch_size` reals.
+    // Calls wait() where the threads that share units wait for one another: between two steps, and before a projection.
+    // What is made of the input goes through `scratch`.
     template <class Wait>
     void run(real* scratch, const Wait& wait) {
         begin();
@@ -108,7 +150,7 @@ public:
             list(k, steps);
             project(scratch, first_[size(steps)]);
             for (std::int64_t j = 0; j < steps; ++j) {
-                step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)]);
+                step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
                 if (k + j + 1 < job_.T) wait();
             }
         }
@@ -119,28 +161,22 @@ public:
 private:
     static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-    std::int64_t first_unit() const { return blocks_.first * kLanes; }
-    std::int64_t units() const { return std::min(blocks_.last * kLanes, job_.H) - first_unit(); }
-    std::int64_t unit(std::int64_t block) const { return block * kLanes; }
-    const packed* block(std::int64_t b) const {
-        return weights_.w.data() + b * kTile * (depth(job_.C) + depth(job_.H));
-    }
-
     void begin() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
-            const std::int64_t at = n * job_.H + first_unit();
-            state_[size(n - rows_.first)] = job_.h0 ? job_.h0 + n * job_.H : zeros_.data();
+            const std::int64_t at = n * job_.H + units_.first;
+            state_[size(n - rows_.first)] = job_.h0 ? job_.h0 + n * job_.P : zeros_.data();
             if (job_.c0) {
-                std::copy_n(job_.c0 + at, units(), job_.c_n + at);
+                std::copy_n(job_.c0 + at, units_.size(), job_.c_n + at);
             } else {
-                std::fill_n(job_.c_n + at, units(), real{});
+                std::fill_n(job_.c_n + at, units_.size(), real{});
             }
         }
     }
 
     void end() {
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
-            std::copy_n(state_[size(n - rows_.first)] + first_unit(), units(), job_.h_n + n * job_.H + first_unit());
+            std::copy_n(state_[size(n - rows_.first)] + hidden_.first, hidden_.size(),
+                        job_.h_n + n * job_.P + hidden_.first);
         }
     }
 
@@ -165,54 +201,82 @@ private:
     // Past a row's end everything is zero.
     void end_row(std::int64_t t, std::int64_t n) const {
         const std::int64_t H = job_.H, row = t * job_.N + n;
-        std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + first_unit(), units(), element{});
-        if (job_.c) std::fill_n(job_.c + row * H + first_unit(), units(), real{});
+        std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + hidden_.first, hidden_.size(), element{});
+        if (job_.c) std::fill_n(job_.c + row * H + units_.first, units_.size(), real{});
         for (int g = 0; job_.gates && g < kGates; ++g) {
-            std::fill_n(job_.gates + (row * kGates + g) * H + first_unit(), units(), real{});
+            std::fill_n(job_.gates + (row * kGates + g) * H + units_.first, units_.size(), real{});
         }
     }
 
     void project(real* scratch, std::int64_t count) const {
         for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, Project{x_.data(), job_.C, block(b), weights_.bias.data() + b * kTile,
+            for_tiles(count, Project{x_.data(), job_.C, shared_.block(b), shared_.bias.data() + b * kTile,
                                      scratch + (b - blocks_.first) * count * kTile});
         }
     }
 
-    void step(std::int64_t t, std::int64_t first, std::int64_t last, const real* scratch, std::int64_t count) {
+    template <class Wait>
+    void step(std::int64_t t, std::int64_t first, std::int64_t last, const real* scratch, std::int64_t count,
+              const Wait& wait) {
         const std::int64_t* rows = n_.data() + first;
-        bool any_edited = false;
-        for (std::int64_t r = 0; r < last - first; ++r) {
-            const std::int64_t n = rows[r];
-            if (order_.cut(t, n)) {
-                state_[size(n - rows_.first)] = zeros_.data();
-                std::fill_n(job_.c_n + n * job_.H + first_unit(), units(), real{});
-            }
-            h_[size(r)] = state_[size(n - rows_.first)];
-            edited_[size(r)] = job_.edits && job_.edits->touches(t, n);
-            any_edited |= edited_[size(r)];
-        }
+        const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
+        const bool projects = job_.weights.hr;
+        element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // There and back again: the weights that were used last are still in the cache.
         for (std::int64_t k = 0; k < blocks_.size(); ++k) {
-            const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = unit(b);
+            const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
             for_tiles(last - first,
-                      ForwardStep{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), block(b) + kTile * depth(job_.C),
-                                  scratch + ((b - blocks_.first) * count + first) * kTile, rows,
-                                  any_edited ? edited_.data() : nullptr, h_.data()});
+                      ForwardStep{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u),
+                                  shared_.block(b) + kTile * depth(job_.C),
+                                  scratch + ((b - blocks_.first) * count + first) * kTile, rows, edited, h_.data(), to,
+                                  projects ? job_.H : job_.out_row});
+        }
+        if (projects) {
+            wait();
+            project_hidden(t, rows, last - first, edited);
         }
         for (std::int64_t r = 0; r < last - first; ++r) {
             state_[size(rows[r] - rows_.first)] = job_.out + t * job_.out_step + rows[r] * job_.out_row;
         }
     }
 
+    // Finds the states that come into a step, and which rows are edited in it; returns whether any is.
+    bool enter(std::int64_t t, const std::int64_t* rows, std::int64_t count) {
+        bool any_edited = false;
+        for (std::int64_t r = 0; r < count; ++r) {
+            const std::int64_t n = rows[r];
+            if (order_.cut(t, n)) {
+                state_[size(n - rows_.first)] = zeros_.data();
+                std::fill_n(job_.c_n + n * job_.H + units_.first, units_.size(), real{});
+            }
+            h_[size(r)] = state_[size(n - rows_.first)];
+            edited_[size(r)] = job_.edits && job_.edits->touches(t, n);
+            any_edited |= edited_[size(r)];
+        }
+        return any_edited;
+    }
+
+    void project_hidden(std::int64_t t, const std::int64_t* rows, std::int64_t count, const unsigned char* edited) {
+        for (std::int64_t r = 0; r < count; ++r) m_[size(r)] = shared_.m.data() + rows[r] * job_.H;
+        for (std::int64_t u = hidden_.first; u < hidden_.last;) {
+            const std::int64_t b = u / kTile, next = std::min((b + 1) * kTile, hidden_.last);
+            const packed* w = shared_.hr.data() + b * kTile * depth(job_.H) + u % kTile;
+            with_vectors(next - u, [&](auto V) {
+                for_tiles(count, ProjectHidden<V>{job_, t, u, next - u, w, rows, edited, m_.data()});
+            });
+            u = next;
+        }
+    }
+
+    const ForwardState& shared_;
     const ForwardJob& job_;
-    const PackedLayer& weights_;
     const Order<ForwardJob> order_;
-    const Range rows_, blocks_;
+    const Range rows_, units_, hidden_, blocks_;
     const std::int64_t chunk_steps_;
     std::vector<element> zeros_;
     std::vector<const element*> state_;  // each row's latest hidden state
     std::vector<const element*> h_;      // of the live rows
+    std::vector<const element*> m_;      // what their cells give
     std::vector<unsigned char> edited_;
     std::vector<const element*> x_;      // input of the chunk's live rows
     std::vector<std::int64_t> n_;        // and which rows they are
@@ -225,30 +289,31 @@ inline std::int64_t chunk_rows(std::int64_t H) {
     return std::clamp<std::int64_t>(kNumbers / (kGates * H), 4 * kRows, 96);
 }
 
-inline void forward_on(const ForwardJob& job, const PackedLayer& weights, int threads) {
-    const Shares shares(job, threads, blocks(job.H, kLanes));
+inline void forward_on(const ForwardState& state, int threads) {
+    const ForwardJob& job = state.job;
+    const Shares shares(job, threads);
     std::vector<ForwardShare> parts;
     std::int64_t scratch = 0;
     std::vector<std::int64_t> at;
     for (int k = 0; k < shares.threads(); ++k) {
-        const Range rows = shares.rows[k], mine = shares.blocks[k];
+        const Range rows = shares.rows[k], units = shares.units[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
         const std::int64_t steps = std::clamp<std::int64_t>(chunk_rows(job.H) / each, 1, job.T);
-        parts.emplace_back(job, weights, rows, mine, steps);
+        parts.emplace_back(state, rows, units, shares.hidden[k], steps);
         at.push_back(scratch);
-        scratch += steps * each * mine.size() * kTile;
+        scratch += steps * each * blocks(units.size(), kLanes) * kTile;
     }
     const Buffer<real> buffer(scratch);
     Barrier barrier;
     const bool done = run_team(shares.threads(), shares.together, [&](int k) {
         parts[k].run(buffer.data() + at[k], [&] { if (shares.together) barrier.wait(shares.threads()); });
     });
-    if (!done) forward_on(job, weights, 1);
+    if (!done) forward_on(state, 1);
 }
 
 inline void forward(const ForwardJob& job) {
     keep_freed_memory();
-    forward_on(job, PackedLayer(job), std::max(job.threads, 1));
+    forward_on(ForwardState(job), std::max(job.threads, 1));
 }
 
 }  // namespace

@@ -73,8 +73,8 @@ inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::
 }
 
 // Numbers that a packed layer takes which reads C features, its biases, and a matrix packed by columns.
-inline std::int64_t layer_size(std::int64_t C, std::int64_t H) {
-    return blocks(H, kLanes) * kTile * (depth(C) + depth(H));
+inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
+    return blocks(H, kLanes) * kTile * (depth(C) + depth(P));
 }
 
 inline std::int64_t bias_size(std::int64_t H) { return blocks(H, kLanes) * kTile; }
@@ -94,19 +94,30 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
     });
 }
 
-inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, int threads,
-                       void* to, real* bias) {
-    const std::int64_t size = kTile * (depth(C) + depth(H));
+inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, std::int64_t P,
+                       int threads, void* to, real* bias) {
+    const std::int64_t size = kTile * (depth(C) + depth(P));
     pack_blocks(blocks(H, kLanes), size, threads, [&](std::int64_t b) {
         packed* block = static_cast<packed*>(to) + b * size;
         const std::int64_t u = b * kLanes;
         pack_gates(weights.ih, C, H, u, block);
-        pack_gates(weights.hh, H, H, u, block + kTile * depth(C));
+        pack_gates(weights.hh, P, H, u, block + kTile * depth(C));
         std::fill_n(bias + b * kTile, kTile, real{});
         for (std::int64_t g = 0; weights.b_ih && g < kGates; ++g) {
             for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
                 bias[b * kTile + g * kLanes + j] = weights.b_ih[g * H + u + j] + weights.b_hh[g * H + u + j];
             }
+        }
+    });
+}
+
+// A matrix [rows, K] turned round, so that its rows become columns, packed as by pack_matrix.
+inline void pack_turned(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
+    const std::int64_t size = kTile * depth(K);
+    pack_blocks(blocks(rows, kTile), size, threads, [&](std::int64_t b) {
+        for (std::int64_t v = 0; v < kGates; ++v) {
+            const std::int64_t row = b * kTile + v * kLanes;
+            pack_rows(w + row * K, std::clamp<std::int64_t>(rows - row, 0, kLanes), K, to + b * size + v * kLanes);
         }
     });
 }

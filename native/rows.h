@@ -31,17 +31,21 @@ struct Order {
 // reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
 struct Shares {
     bool together;  // units are shared: all threads are at the same step
-    std::vector<Range> rows, blocks;  // of each thread
+    std::vector<Range> rows, units, hidden;  // of each thread; `hidden` are numbers of the hidden state
 
-    // `threads` at most; `count` blocks of units.
+    // Among `threads` at most.
     template <class Job>
-    Shares(const Job& job, int threads, std::int64_t count) {
-        together = threads > 1 && job.N < kShareRows * threads && count >= threads;
-        if (together) {
-            for (int k = 0; k < threads; ++k) rows.push_back({0, job.N}), blocks.push_back(part(count, k, threads));
-        } else {
+    Shares(const Job& job, int threads) {
+        together = threads > 1 && job.N < kShareRows * threads && blocks(job.H, kLanes) >= threads;
+        if (!together) {
             share_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
-            blocks.assign(rows.size(), {0, count});
+            units.assign(rows.size(), {0, job.H});
+            hidden.assign(rows.size(), {0, job.P});
+        }
+        for (int k = 0; together && k < threads; ++k) {
+            rows.push_back({0, job.N});
+            units.push_back(vectors(job.H, k, threads));
+            hidden.push_back(vectors(job.P, k, threads));
         }
     }
 
@@ -50,6 +54,12 @@ struct Shares {
 private:
     // Fewer rows a thread than these do not fill its tiles well.
     static constexpr std::int64_t kShareRows = 2 * kRows;
+
+    // A share of whole vectors of numbers.
+    static Range vectors(std::int64_t count, int k, int threads) {
+        const Range mine = part(blocks(count, kLanes), k, threads);
+        return {std::min(mine.first * kLanes, count), std::min(mine.last * kLanes, count)};
+    }
 
     // As equal a number of steps to each thread as can be.
     template <class Job>

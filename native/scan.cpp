@@ -17,7 +17,12 @@ namespace hiddenstate {
 namespace {
 
 std::int64_t layer_bytes(std::int64_t C, std::int64_t H) {
-    return layer_size(C, H) * static_cast<std::int64_t>(sizeof(packed));
+    return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
+}
+
+void pack_for_steps(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, int threads, void* to,
+                    real* bias) {
+    pack_layer(weights, C, H, H, threads, to, bias);
 }
 
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
@@ -32,7 +37,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 #define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_layer, forward, layers, backward,
+    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_for_steps, forward, layers, backward,
     steps, nonlinearity,
 };
 

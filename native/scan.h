@@ -1,6 +1,6 @@
 // One layer and direction of an LSTM over a sequence, forward and backward; and single steps of all layers.
 //
-// T time steps, N batch rows, C input features, H units. Arrays are row-major and lie without gaps unless strides are
+// T time steps, N batch rows, C input features, H units, P numbers of the hidden state: H without a projection. Arrays are row-major and lie without gaps unless strides are
 // given (counted in elements); the four gates of a row stand side by side in torch's order, 4H numbers. Pointers do not
 // alias one another unless it says so.
 #pragma once
@@ -16,8 +16,9 @@ namespace hiddenstate {
 // The parameters of one layer and direction that reads C features.
 template <class Precision>
 struct Weights {
-    const typename Precision::element *ih, *hh;  // [4H, C], [4H, H]
+    const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
     const typename Precision::real *b_ih, *b_hh;  // [4H], or null
+    const typename Precision::element* hr;        // [P, H], or null: no projection
 };
 
 template <class Precision>
@@ -27,18 +28,18 @@ struct Forward {
 
     const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
     Weights<Precision> weights;
-    const element* h0;            // [N, H], or null: zeros
+    const element* h0;            // [N, P], or null: zeros
     const real* c0;               // [N, H], or null: zeros
     const std::int64_t* lengths;  // [N], or null: every row has T steps
     const std::uint8_t* reset;    // [T, N], or null: nonzero draws a border between a step and the one before it
     const Edits<real>* edits;     // or null
-    element* out;   // row (t, n) at out + t * out_step + n * out_row, H numbers; zero past a row's end
+    element* out;    // row (t, n) at out + t * out_step + n * out_row, P numbers; zero past a row's end
     real* gates;    // [T, N, 4H], or null: the gates as they act, so after edits; zero past a row's end
     real* unedited;  // [T, N, 4H], or null: the gates before edits; past a row's end left as it was
     real* c;        // [T, N, H], or null; zero past a row's end
-    element* h_n;   // [N, H]
-    real* c_n;      // [N, H]
-    std::int64_t T, N, C, H, x_step, x_row, out_step, out_row;
+    element* h_n;    // [N, P]
+    real* c_n;       // [N, H]
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
 };
@@ -51,14 +52,14 @@ struct Layers {
 
     const element* x;  // as in Forward
     std::vector<Weights<Precision>> weights;  // of each layer and direction, the reverse one after the other
-    const element* h0;             // [L * D, N, H], or null: zeros
+    const element* h0;             // [L * D, N, P], or null: zeros
     const real* c0;                // [L * D, N, H], or null: zeros
     const std::int64_t* lengths;
     const std::uint8_t* reset;
-    element* out;  // [T, N, D * H]
-    element* h_n;  // [L * D, N, H]
+    element* out;  // [T, N, D * P]
+    element* h_n;  // [L * D, N, P]
     real* c_n;     // [L * D, N, H]
-    std::int64_t T, N, C, H, directions, x_step, x_row;
+    std::int64_t T, N, C, H, P, directions, x_step, x_row;
     int threads;
 };
 
@@ -68,32 +69,33 @@ struct Backward {
     using real = typename Precision::real;
 
     const element* x;     // as in Forward
-    const element *w_ih, *w_hh;  // [4H, C], [4H, H]
-    const element* h0;    // [N, H]
+    const element *w_ih, *w_hh, *w_hr;  // [4H, C], [4H, P], [P, H] or null: no projection
+    const element* h0;    // [N, P]
     const real* c0;       // [N, H]
     const std::int64_t* lengths;
     const std::uint8_t* reset;
     const Edits<real>* edits;
-    const element* out;   // [T, N, H], from the forward scan
+    const element* out;   // [T, N, P], from the forward scan
     const real* gates;    // [T, N, 4H], from the forward scan: before edits
     const real* c;        // [T, N, H], from the forward scan
-    const element* dout;  // [T, N, H]
-    const real* dh_n;     // [N, H]
+    const element* dout;  // [T, N, P]
+    const real* dh_n;     // [N, P]
     const real* dc_n;     // [N, H]
     const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
     const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
     element* dx;          // [T, N, C], or null: not asked for; zero past a row's end
     element* dw_ih;       // [4H, C], or null
-    element* dw_hh;       // [4H, H], or null
+    element* dw_hh;       // [4H, P], or null
     element* db;          // [4H], or null
-    real* dh0;            // [N, H]
+    element* dw_hr;       // [P, H], or null
+    real* dh0;            // [N, P]
     real* dc0;            // [N, H]
-    std::int64_t T, N, C, H, x_step, x_row;
+    std::int64_t T, N, C, H, P, x_step, x_row;
     bool reverse;
     int threads;
 };
 
-// Some steps of all layers, for streams: no allocation; states are changed in place.
+// Some steps of all layers, for streams: no projection, no allocation; states are changed in place.
 template <class Precision>
 struct Steps {
     using element = typename Precision::element;
@@ -117,7 +119,7 @@ struct Scan {
     using real = typename Precision::real;
 
     const char* isa;
-    // Bytes and reals that a packed layer which reads C features takes, and its biases.
+    // For steps: bytes and reals that a packed layer which reads C features takes, and its biases.
     std::int64_t (*layer_bytes)(std::int64_t C, std::int64_t H);
     std::int64_t (*bias_size)(std::int64_t H);
     void (*pack_layer)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed,

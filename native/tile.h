@@ -134,5 +134,14 @@ inline void for_tiles(std::int64_t count, const F& f) {
     }
 }
 
+// Calls f(V), V a constant: as many vectors of a block as `count` numbers take.
+template <int V = kGates, class F>
+inline void with_vectors(std::int64_t count, const F& f) {
+    if constexpr (V > 1) {
+        if (count <= (V - 1) * kLanes) return with_vectors<V - 1>(count, f);
+    }
+    f(std::integral_constant<int, V>{});
+}
+
 }  // namespace
 }  // namespace hiddenstate

@@ -94,6 +94,7 @@ class Case(NamedTuple):
     ragged: bool
     borders: bool
     reverse: bool
+    projected: bool
 
     def track(self) -> Track:
         generator = torch.Generator().manual_seed(self.seed)
@@ -104,16 +105,17 @@ class Case(NamedTuple):
             return made.requires_grad_(asked)
 
         H = self.H
+        P = (H + 1) // 2 if self.projected else H
         weights = Weights(
             ih=leaf(4 * H, self.C),
-            hh=leaf(4 * H, H),
+            hh=leaf(4 * H, P),
             b_ih=leaf(4 * H) if self.bias else None,
             b_hh=leaf(4 * H) if self.bias else None,
-            hr=None,
+            hr=leaf(P, H) if self.projected else None,
         )
         lengths = torch.randint(0, self.T + 1, (self.N,), generator=generator) if self.ragged else None
         reset = torch.rand(self.T, self.N, generator=generator) < 0.3 if self.borders else None
-        x, h0, c0 = leaf(self.T, self.N, self.C), leaf(self.N, H), leaf(self.N, H)
+        x, h0, c0 = leaf(self.T, self.N, self.C), leaf(self.N, P), leaf(self.N, H)
         return Track(x, h0, c0, weights, self.reverse, lengths, reset)
 
 
@@ -128,6 +130,7 @@ CASES = st.builds(
     ragged=st.booleans(),
     borders=st.booleans(),
     reverse=st.booleans(),
+    projected=st.booleans(),
 )
 
 
@@ -189,7 +192,8 @@ def test_second_derivatives_are_the_references(case: Case, recorded: bool) -> No
         total = torch.stack([value.square().sum() for value in outputs[:count]]).sum()
         (first,) = torch.autograd.grad(total, track.x, create_graph=True)
         second.append(torch.autograd.grad(first.square().sum(), leaves(track), materialize_grads=True))
-    assert_all_close(second[0], second[1], "second derivatives")
+    # made of first derivatives, whose rounding they multiply
+    assert_all_close(second[0], second[1], "second derivatives", slack=10)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -30,7 +30,7 @@ _KINDS = {"set": 0, "scale": 1, "add": 2}
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One layer and direction over one call: ``x [T, N, C]``, ``h0`` and ``c0 [N, H]``, the weights, and the options.
+    """One layer and direction over one call: ``x [T, N, C]``, ``h0 [N, P]``, ``c0 [N, H]``, the weights, the options.
 
     All are of one type, ``c0`` of that or of the type that cell states are kept in; ``c_n`` comes back in its type.
     ``lengths`` (int64 ``[N]``) and ``reset`` (bool ``[T, N]``) are None where there are none. ``edits`` are those of
@@ -50,7 +50,7 @@ class Track:
 
 
 class Scanned(NamedTuple):
-    """What a scan gives: ``out [T, N, H]``, ``h_n`` and ``c_n [N, H]``, and what was kept.
+    """What a scan gives: ``out [T, N, P]``, ``h_n [N, P]`` and ``c_n [N, H]``, and what was kept.
 
     ``gates [T, N, 4H]`` in the order of `names.GATES` and ``c [T, N, H]``. Past a row's end all are zero.
     """
@@ -107,26 +107,26 @@ class Layers(NamedTuple):
 
 
 def run_layers(layers: Layers) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a whole LSTM in one native call; give ``out [T, N, D*H]``, ``h_n`` and ``c_n [L*D, N, H]``.
+    """Run a whole LSTM in one native call; give ``out [T, N, D*P]``, ``h_n [L*D, N, P]`` and ``c_n [L*D, N, H]``.
 
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
     kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _strided(layers.x)
     element, real = kernel.element, kernel.real
-    (T, N, C), H, D = x.shape, sizes.hidden_size, sizes.directions
-    out, h_n = new(element, T, N, D * H), new(element, D * sizes.num_layers, N, H)
+    (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
+    out, h_n = new(element, T, N, D * P), new(element, D * sizes.num_layers, N, P)
     c_n = new(real, D * sizes.num_layers, N, H)
     given: list[Tensor | None] = []
     for k, w in enumerate(layers.weights):
-        check_shapes(w, C if k < D else D * H, H)
-        given += (flat(w.ih), flat(w.hh), flat(w.b_ih, real), flat(w.b_hh, real))
+        check_shapes(w, C if k < D else D * P, H, P)
+        given += (flat(w.ih), flat(w.hh), flat(w.b_ih, real), flat(w.b_hh, real), flat(w.hr))
     h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
     kernel.scan.layers(
         x.data_ptr(),
         [0 if value is None else value.data_ptr() for value in given],
         *(0 if value is None else value.data_ptr() for value in (h0, c0, lengths, reset, out, h_n, c_n)),
-        *(T, N, C, H, D, x.stride(0), x.stride(1)),
+        *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
         _threads(T, N, C, H),
     )
     return out, h_n, c_n.to(layers.c0.dtype)
@@ -143,7 +143,7 @@ def scan(track: Track, *, keep: bool) -> Scanned:
     Raises:
         ShapeError: a weight's or a state's shape is not what the others say.
     """
-    check_shapes(track.w, track.x.shape[2], track.h0.shape[1])
+    check_shapes(track.w, track.x.shape[2], track.c0.shape[1], track.h0.shape[1])
     if wants_gradient(_leaves(track)):
         out, h_n, c_n, *kept = _Scan.apply(track, keep, *_leaves(track))  # type: ignore[no-untyped-call]
         gates, c = kept if keep else (None, None)
@@ -153,7 +153,7 @@ def scan(track: Track, *, keep: bool) -> Scanned:
 
 def _leaves(track: Track) -> tuple[Tensor | None, ...]:
     """What a gradient may be asked for."""
-    return (track.x, track.h0, track.c0, *track.w[:4])
+    return (track.x, track.h0, track.c0, *track.w)
 
 
 class _Run(NamedTuple):
@@ -167,25 +167,27 @@ class _Run(NamedTuple):
 def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     """Run forward; keep what is shown of gates and cell states, and what a gradient needs of them."""
     kernel = native.kernel(track.x.dtype)
-    x, (T, N, C), H = _strided(track.x), track.x.shape, track.w.hh.shape[1]
+    x, (T, N, C), H, P = _strided(track.x), track.x.shape, track.c0.shape[1], track.h0.shape[1]
     element, real = kernel.element, kernel.real
-    out, h_n, c_n = new(element, T, N, H), new(element, N, H), new(real, N, H)
+    out, h_n, c_n = new(element, T, N, P), new(element, N, P), new(real, N, H)
     gates = new(real, T, N, len(GATES) * H) if shown or (for_gradient and not track.edits) else None
     unedited = new(real, T, N, len(GATES) * H) if for_gradient and track.edits else None
     c = new(real, T, N, H) if shown or for_gradient else None
     h0, c0 = flat(track.h0, element), flat(track.c0, real)
     lengths, reset = flat(track.lengths), flat(track.reset)
     elements, biases = [flat(w) for w in track.w[:2]], [flat(b, real) for b in track.w[2:4]]
+    hr = flat(track.w.hr)
     edits, _values = _native_edits(kernel, track)
     kernel.scan.forward(
         _address_of_strided(x, element),
         *(address(w, element) for w in elements),
         *(address(b, real) for b in biases),
+        address(hr, element),
         *(address(h0, element), address(c0, real)),
         *(address(lengths, torch.int64), address(reset, torch.bool)),
         edits,
         *(0 if value is None else value.data_ptr() for value in (out, gates, unedited, c, h_n, c_n)),
-        *(T, N, C, H, x.stride(0), x.stride(1), N * H, H),
+        *(T, N, C, H, P, x.stride(0), x.stride(1), N * P, P),
         track.reverse,
         _threads(T, N, C, H),
     )
@@ -223,14 +225,14 @@ def _native_edits(kernel: Kernel, track: Track) -> tuple[Any, list[Tensor]]:
     return edits, values
 
 
-def check_shapes(w: Weights, C: int, H: int) -> None:
+def check_shapes(w: Weights, C: int, H: int, P: int) -> None:
     """Refuse weights of other sizes than the layer's: parameters can be replaced, and native code trusts them.
 
     Raises:
         ShapeError: which, and what was expected.
     """
-    shapes = ((4 * H, C), (4 * H, H), (4 * H,), (4 * H,))
-    for name, shape, value in zip(PARAMETER_STEMS[:4], shapes, w[:4], strict=True):
+    shapes = ((4 * H, C), (4 * H, P), (4 * H,), (4 * H,), (P, H))
+    for name, shape, value in zip(PARAMETER_STEMS, shapes, w, strict=True):
         if value is not None and value.shape != shape:
             raise ShapeError(f"a {name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
 
@@ -254,9 +256,8 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        lengths, reset, x, h0, c0, ih, hh, b_ih, b_hh, out, unedited, c = ctx.saved_tensors
-        w = Weights(ih, hh, b_ih, b_hh, None)
-        track = Track(x=x, h0=h0, c0=c0, w=w, lengths=lengths, reset=reset, **ctx.options)
+        lengths, reset, x, h0, c0, *weights, out, unedited, c = ctx.saved_tensors
+        track = Track(x=x, h0=h0, c0=c0, w=Weights(*weights), lengths=lengths, reset=reset, **ctx.options)
         needed = ctx.needs_input_grad[2:]
         # create_graph=True, or many gradients at once, which come as tensors of vmap's that lie nowhere
         if torch.is_grad_enabled() or not (can(grads, autocast=True) and _lie_in_memory(grads)):
@@ -293,7 +294,7 @@ def _differentiable_gradients(
     leaves = [None if leaf is None else leaf.view_as(leaf) for leaf in _leaves(track)]
     wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need and leaf is not None]
     x, h0, c0, *weights = leaves
-    track = replace(track, x=x, h0=h0, c0=c0, w=Weights(*weights, None))  # type: ignore[arg-type, call-arg]
+    track = replace(track, x=x, h0=h0, c0=c0, w=Weights(*weights))  # type: ignore[arg-type]
     outputs = refer(track, keep=keep)
     found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
@@ -315,22 +316,24 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
 
 
 def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Sequence[bool]) -> list[Tensor | None]:
-    """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, in this order; None where not needed."""
+    """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, W_hr, in this order; None where not needed."""
     kernel = native.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
-    (T, N, H), C, G = kept.out.shape, track.x.shape[2], len(GATES) * track.h0.shape[1]
-    x, h0, c0, ih, hh, b_ih, b_hh = needed
+    (T, N, P), C, H = kept.out.shape, track.x.shape[2], track.c0.shape[1]
+    G = len(GATES) * H
+    x, h0, c0, ih, hh, b_ih, b_hh, hr = needed
     asked = [
         new(element, T, N, C) if x else None,
         new(element, G, C) if ih else None,
-        new(element, G, H) if hh else None,
+        new(element, G, P) if hh else None,
         new(element, G) if b_ih or b_hh else None,
+        new(element, P, H) if hr else None,
     ]
-    dh0, dc0 = new(real, N, H), new(real, N, H)
+    dh0, dc0 = new(real, N, P), new(real, N, H)
     dout, (dh_n, dc_n, *more) = flat(grads[0]), (flat(grad, real) for grad in grads[1:])
     dgates, dc = more or (None, None)
     inputs = _strided(track.x)
-    elements = [flat(value) for value in (track.w.ih, track.w.hh, track.h0)]
+    elements = [flat(value) for value in (track.w.ih, track.w.hh, track.w.hr, track.h0)]
     begins, lengths, reset = flat(track.c0, real), flat(track.lengths), flat(track.reset)
     out, unedited, c = flat(kept.out), flat(kept.unedited), flat(kept.c)
     edits, _values = _native_edits(kernel, track)
@@ -345,11 +348,11 @@ def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Seque
         ],
         edits,
         [0 if value is None else value.data_ptr() for value in (*asked, dh0, dc0)],
-        *(T, N, C, H, inputs.stride(0), inputs.stride(1)),
+        *(T, N, C, H, P, inputs.stride(0), inputs.stride(1)),
         track.reverse,
         _threads(T, N, C, H),
     )
-    dx, dw_ih, dw_hh, db = asked
+    dx, dw_ih, dw_hh, db, dw_hr = asked
     return [
         dx,
         dh0.to(element) if h0 else None,
@@ -357,6 +360,7 @@ def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Seque
         *(dw_ih, dw_hh),
         db if b_ih else None,
         db.clone() if b_hh and db is not None else None,
+        dw_hr,
     ]
 
 

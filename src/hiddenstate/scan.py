@@ -119,9 +119,8 @@ def _autocasts(job: Job) -> bool:
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
     tensors = (job.x, job.h0, job.c0, *_flat(job))
-    if any(value.dtype not in (torch.float32, torch.bfloat16) for value in tensors) or job.sizes.proj_size:
-        return False
-    return all(engine.can((value,), autocast=True) for value in tensors)
+    types = all(value.dtype in (torch.float32, torch.bfloat16) for value in tensors)
+    return types and all(engine.can((value,), autocast=True) for value in tensors)
 
 
 def _cast(job: Job) -> Job:
@@ -133,7 +132,7 @@ def _cast(job: Job) -> Job:
 def _native_can(job: Job) -> bool:
     real = native.real_type(job.x.dtype)
     states = (job.h0,) if job.c0.dtype is real else (job.h0, job.c0)
-    return not job.sizes.proj_size and engine.can((job.x, *states, *_flat(job)))
+    return engine.can((job.x, *states, *_flat(job)))
 
 
 def _torch_can(job: Job) -> bool:

@@ -41,7 +41,7 @@ class Stepper:
         layers = [new(torch.uint8, kernel.scan.layer_bytes(K, H)) for K in widths]
         biases = [new(kernel.real, kernel.scan.bias_size(H)) for _ in widths]
         for K, w, packed, bias in zip(widths, weights, layers, biases, strict=True):
-            check_shapes(w, K, H)
+            check_shapes(w, K, H, H)
             elements, reals = [flat(value) for value in w[:2]], [flat(value, kernel.real) for value in w[2:4]]
             given = [address(value, kernel.element) for value in elements]
             given += [address(value, kernel.real) for value in reals]
