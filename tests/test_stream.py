@@ -411,3 +411,13 @@ def test_streams_of_one_lstm_in_eight_threads() -> None:
         got = list(pool.map(run, range(8)))
     for k in range(8):
         assert_close(got[k], want[:, k])
+
+
+def test_autocast_changes_nothing_in_a_stream() -> None:
+    lstm, x = hs.LSTM(4, 9, proj_size=3), torch.randn(3, 1, 4)
+    plain, cast = lstm.stream(), lstm.stream()
+    for t in range(3):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            got = cast.step(x[t].bfloat16() if t == 1 else x[t])
+        want = plain.step(x[t].bfloat16().float() if t == 1 else x[t])
+        assert torch.equal(got, want)

@@ -188,8 +188,9 @@ class Stream:
         self._check_state()
         if not len(x):
             return x.new_zeros(0, self._batch, self._sizes.output_size)
-        with self._alone(), torch.no_grad():
-            out, state = self._advance(x, self._state, self._t)
+        like = self._like()
+        with self._alone(), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+            out, state = self._advance(x.to(like.dtype), self._state, self._t)
             self._keep(*state)
             self._t += len(x)
         return out
