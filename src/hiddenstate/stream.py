@@ -1,7 +1,7 @@
 """One time step at a time, with the state carried."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.advance import Advance
-from hiddenstate.checks import State, check_pair, check_tensor
+from hiddenstate.checks import State, autocasts, check_pair, check_tensor
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -189,7 +189,8 @@ class Stream:
         if not len(x):
             return x.new_zeros(0, self._batch, self._sizes.output_size)
         like = self._like()
-        with self._alone(), torch.no_grad(), torch.autocast(like.device.type, enabled=False):
+        uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
+        with self._alone(), torch.no_grad(), uncast:
             out, state = self._advance(x.to(like.dtype), self._state, self._t)
             self._keep(*state)
             self._t += len(x)
