@@ -1,8 +1,8 @@
 """The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
 
-Three paths give the same numbers. On CPU the native engine computes, whatever is recorded or edited. Elsewhere a call in
-which nothing is recorded, edited or reset goes to torch's own kernels where they have one. All else goes to `reference`:
-readout edits, recorded pre-activations, torch's transformations.
+Three paths give the same numbers. On CPU the native engine computes, whatever is recorded or edited. Elsewhere a call
+in which nothing is recorded, edited or reset goes to torch's own kernels where they have one. All else goes to
+`reference`: readout edits, recorded pre-activations, torch's transformations.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
