@@ -34,7 +34,7 @@ struct GateGradients {
         real* dc = job.dc0 + n * H + u;
         const Gates before(job.gates + row * kGates * H + u, H, lanes);
         Gates gates = before;
-        const EditedRow edits{*job.edits, t, n, u, lanes};
+        const EditedRow edits{job.edits, t, n, u, lanes};
         if (edited) edits.apply(gates);
         const vf one = splat(1), s = tanh(load(job.c + row * H + u, lanes));
         vf d_h = load(dh, lanes) + load(job.dout + row * H + u, lanes);
@@ -124,7 +124,7 @@ struct BackwardState {
     const Buffer<real> sums;      // [inputs, dg_step]: the weights' gradients, turned round
 
     BackwardState(const BackwardJob& job, int threads)
-        : job(job), chunk_steps(std::clamp<std::int64_t>(kChunkRows / std::max<std::int64_t>(job.N, 1), 1, job.T)),
+        : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           inputs(job.C + job.H + 1), inputs_step(inputs + kLanes),
           dg_step(blocks(kGates * job.H, kTile) * kTile + kLanes), w_hh(matrix_size(kGates * job.H, job.H)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), dg(chunk_steps * job.N * dg_step),

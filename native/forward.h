@@ -63,7 +63,7 @@ struct ForwardStep {
             const Gates gates(z);
             return keep(n, gates, gates, State::of(gates, load(c, lanes)));
         }
-        const EditedRow edits{*job.edits, t, n, u, lanes};
+        const EditedRow edits{job.edits, t, n, u, lanes};
         const Gates before = edits.gates(z);
         Gates gates = before;
         edits.apply(gates);
@@ -223,7 +223,7 @@ inline void forward_on(const ForwardJob& job, const PackedLayer& weights, int th
     for (int k = 0; k < shares.threads(); ++k) {
         const Range rows = shares.rows[k], mine = shares.blocks[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
-        const std::int64_t steps = std::clamp<std::int64_t>(chunk_rows(job.H) / each, 1, job.T);
+        const std::int64_t steps = std::max<std::int64_t>(std::min(chunk_rows(job.H) / each, job.T), 1);
         parts.emplace_back(job, weights, rows, mine, steps);
         at.push_back(scratch);
         scratch += steps * each * mine.size() * kTile;
