@@ -6,7 +6,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint format bench bench-quick docs notebook clean
+.PHONY: demo test lint format native-test native-test-clang native-test-aarch64 sanitize bench bench-quick docs notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -27,6 +27,35 @@ lint: $(VENV)/installed-lint
 format: $(VENV)/installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+## native-test: the scans against a reference in C++, without Python (needs cmake)
+native-test: native-test-gcc
+
+## native-test-clang, native-test-aarch64: the same with clang++, and built for aarch64 and emulated by qemu
+native-test-%:
+	cmake -S . -B build/native-$* -DHIDDENSTATE_TESTS=ON $(NATIVE_$*)
+	cmake --build build/native-$* --parallel $(JOBS)
+	$(RUN_$*) ctest --test-dir build/native-$* --output-on-failure
+
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+NATIVE_clang := -DCMAKE_CXX_COMPILER=clang++
+NATIVE_aarch64 := -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu"
+NATIVE_address := -DHIDDENSTATE_SANITIZE=address,undefined
+NATIVE_thread := $(NATIVE_clang) -DHIDDENSTATE_SANITIZE=thread
+# Archer tells ThreadSanitizer how OpenMP's threads wait for one another. What is ignored is OpenMP's own library.
+RUN_thread = OMP_TOOL_LIBRARIES="$$(clang++ -print-file-name=libarcher.so)" TSAN_OPTIONS=ignore_noninstrumented_modules=1
+
+## sanitize: the native tests under AddressSanitizer, UBSan and ThreadSanitizer; the engine's tests under the first two
+sanitize: native-test-address native-test-thread sanitize-engine
+
+# The sanitized module lies apart from the installed one. -S: without the hooks that lead to that. Python itself leaks.
+SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+sanitize-engine: $(VENV)/installed-test
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sanitized . \
+		-Ccmake.define.HIDDENSTATE_SANITIZE=address,undefined -Cbuild-dir=build/sanitized-build -Cinstall.strip=false
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/test_engine.py
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

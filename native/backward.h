@@ -35,7 +35,7 @@ struct GateGradients {
         real* dc = job.dc0 + n * H + u;
         const Gates before(job.gates + row * kGates * H + u, H, lanes);
         Gates gates = before;
-        const EditedRow edits{*job.edits, t, n, u, lanes};
+        const EditedRow edits{job.edits, t, n, u, lanes};
         if (edited) edits.apply(gates);
         const vf one = splat(1), s = tanh(load(job.c + row * H + u, lanes)), d = load(d_m + u, lanes);
         if (m) store(m + u, gates.o * s, lanes);
@@ -120,7 +120,7 @@ struct WeightTile {
 };
 
 // Sums over the rows of all chunks of products of inputs and gradients: [inputs, gradients], padded, turned round at the
-// end into the gradients of weights.
+// end into the gradients of weights. Without rows, nothing.
 struct Sums {
     const std::int64_t inputs, gradients, inputs_step, step;
     const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step]
@@ -128,8 +128,8 @@ struct Sums {
 
     Sums(std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
         : inputs(inputs), gradients(gradients), inputs_step(inputs + kLanes), step(padded(gradients)),
-          rows(depth(rows) * inputs_step), sums(inputs * step) {
-        std::fill_n(sums.data(), inputs * step, real{});
+          rows(depth(rows) * inputs_step), sums(rows ? inputs * step : 0) {
+        if (rows) std::fill_n(sums.data(), inputs * step, real{});
     }
 
     // Whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the same cache sets.
@@ -151,7 +151,7 @@ struct BackwardState {
     Sums of_projection;  // m, with dh
 
     BackwardState(const BackwardJob& job, int threads)
-        : job(job), chunk_steps(std::clamp<std::int64_t>(kChunkRows / std::max<std::int64_t>(job.N, 1), 1, job.T)),
+        : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
           dg_step(Sums::padded(kGates * job.H)), dh_step(Sums::padded(job.P)), dg(chunk_rows * dg_step),
@@ -281,7 +281,7 @@ private:
         for (std::int64_t u = hidden_.first; u < hidden_.last; u += kLanes) {
             const std::int64_t lanes = std::min<std::int64_t>(kLanes, hidden_.last - u);
             vf d_h = load(job_.dh0 + n * job_.P + u, lanes) + load(dout + u, lanes);
-            if (edited) EditedRow{*job_.edits, t, n, u, lanes}.undo(kH, d_h);
+            if (edited) EditedRow{job_.edits, t, n, u, lanes}.undo(kH, d_h);
             if (job_.w_hr) {
                 store(state_.dh.data() + i * state_.dh_step + u, d_h, lanes);
             } else {

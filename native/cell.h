@@ -36,11 +36,11 @@ struct State {
 
 // The edits that touch some units of one row at one step.
 struct EditedRow {
-    const Edits<real>& edits;
+    const Edits<real>* edits;
     std::int64_t t, n, u, lanes;
 
     void apply(Place place, vf& v) const {
-        edits.each(place, t, n, u, lanes, [&v](std::int64_t lane, Kind kind, real value) {
+        edits->each(place, t, n, u, lanes, [&v](std::int64_t lane, Kind kind, real value) {
             v[lane] = kind == Kind::set ? value : kind == Kind::scale ? v[lane] * value : v[lane] + value;
         });
     }
@@ -65,7 +65,7 @@ struct EditedRow {
 
     // From the gradient of an edited value to that of the value before its edits.
     void undo(Place place, vf& gradient) const {
-        edits.each(place, t, n, u, lanes, [&gradient](std::int64_t lane, Kind kind, real value) {
+        edits->each(place, t, n, u, lanes, [&gradient](std::int64_t lane, Kind kind, real value) {
             if (kind == Kind::set) gradient[lane] = 0;
             if (kind == Kind::scale) gradient[lane] *= value;
         });

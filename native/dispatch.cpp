@@ -8,12 +8,15 @@
 
 namespace hiddenstate {
 
-#define HIDDENSTATE_DECLARE(isa)         \
-    extern const Scan<F32> scan_##isa##_F32; \
-    extern const Scan<F64> scan_##isa##_F64; \
-    extern const Scan<BF16> scan_##isa##_BF16;
+#define HIDDENSTATE_NAME_(isa, precision) scan_##isa##_##precision
+#define HIDDENSTATE_NAME(isa, precision) HIDDENSTATE_NAME_(isa, precision)
+#define HIDDENSTATE_DECLARE(isa)                         \
+    extern const Scan<F32> HIDDENSTATE_NAME(isa, F32);   \
+    extern const Scan<F64> HIDDENSTATE_NAME(isa, F64);   \
+    extern const Scan<BF16> HIDDENSTATE_NAME(isa, BF16);
 
-HIDDENSTATE_DECLARE(generic)
+// HIDDENSTATE_BASELINE names the set that every CPU of the architecture has.
+HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
 #ifdef HIDDENSTATE_WITH_X86
 HIDDENSTATE_DECLARE(avx2)
 HIDDENSTATE_DECLARE(avx512)
@@ -57,7 +60,7 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 template <>
 const std::vector<const Scan<F32>*>& scans<F32>() {
     static const auto found = usable<F32>({
-        {&scan_generic_F32, {}},
+        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, F32), {}},
 #ifdef HIDDENSTATE_WITH_X86
         {&scan_avx2_F32, kAvx2},
         {&scan_avx512_F32, kAvx512},
@@ -69,7 +72,7 @@ const std::vector<const Scan<F32>*>& scans<F32>() {
 template <>
 const std::vector<const Scan<F64>*>& scans<F64>() {
     static const auto found = usable<F64>({
-        {&scan_generic_F64, {}},
+        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, F64), {}},
 #ifdef HIDDENSTATE_WITH_X86
         {&scan_avx2_F64, kAvx2},
         {&scan_avx512_F64, kAvx512},
@@ -81,7 +84,7 @@ const std::vector<const Scan<F64>*>& scans<F64>() {
 template <>
 const std::vector<const Scan<BF16>*>& scans<BF16>() {
     static const auto found = usable<BF16>({
-        {&scan_generic_BF16, {}},
+        {&HIDDENSTATE_NAME(HIDDENSTATE_BASELINE, BF16), {}},
 #ifdef HIDDENSTATE_WITH_X86
         {&scan_avx2_BF16, kAvx2},
         {&scan_avx512_BF16, kAvx512},

@@ -65,7 +65,7 @@ struct ForwardStep {
             const Gates gates(z);
             return keep(n, gates, gates, State::of(gates, load(c, lanes)));
         }
-        const EditedRow edits{*job.edits, t, n, u, lanes};
+        const EditedRow edits{job.edits, t, n, u, lanes};
         const Gates before = edits.gates(z);
         Gates gates = before;
         edits.apply(gates);
@@ -105,7 +105,7 @@ struct ProjectHidden {
 
     void give(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {
         const std::int64_t n = rows[r], lanes = std::min<std::int64_t>(count, kLanes);
-        if (edited && edited[r]) EditedRow{*job.edits, t, n, at, lanes}.apply(kH, h);
+        if (edited && edited[r]) EditedRow{job.edits, t, n, at, lanes}.apply(kH, h);
         store(job.out + t * job.out_step + n * job.out_row + at, h, lanes);
     }
 };
@@ -298,7 +298,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     for (int k = 0; k < shares.threads(); ++k) {
         const Range rows = shares.rows[k], units = shares.units[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
-        const std::int64_t steps = std::clamp<std::int64_t>(chunk_rows(job.H) / each, 1, job.T);
+        const std::int64_t steps = std::max<std::int64_t>(std::min(chunk_rows(job.H) / each, job.T), 1);
         parts.emplace_back(state, rows, units, shares.hidden[k], steps);
         at.push_back(scratch);
         scratch += steps * each * blocks(units.size(), kLanes) * kTile;

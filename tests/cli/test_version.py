@@ -11,7 +11,7 @@ def test_version() -> None:
     assert said["hiddenstate"] == __version__
     assert said["native module"] == __version__
     assert said["CPU"].split()[0] == native.machine()
-    assert said["engine"].startswith(f"native, {native.isa()} (of generic")
+    assert said["engine"].startswith(f"native, {native.isa()} (of {native.isas()[0]}")
 
 
 def test_without_the_native_module_it_says_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:

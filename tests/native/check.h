@@ -1,0 +1,37 @@
+// Checks that count and say what differed, and go on.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace checks {
+
+inline std::int64_t made = 0, failed = 0;
+inline std::string context;  // what is being checked: printed with each failure
+
+inline void fail(const std::string& what) {
+    constexpr std::int64_t kPrinted = 20;
+    if (failed++ < kPrinted) std::fprintf(stderr, "FAILED %s: %s\n", context.c_str(), what.c_str());
+}
+
+inline void that(bool holds, const std::string& what) {
+    ++made;
+    if (!holds) fail(what);
+}
+
+// Within `tolerance`; what is not a number fails.
+inline void close(const char* what, std::int64_t at, double got, double want, double tolerance) {
+    ++made;
+    if (std::abs(got - want) <= tolerance) return;
+    fail(std::string(what) + "[" + std::to_string(at) + "] is " + std::to_string(got) + ", expected " +
+         std::to_string(want) + ", off by " + std::to_string(std::abs(got - want) / tolerance) + " tolerances");
+}
+
+inline int report() {
+    std::printf("%lld checks, %lld failed\n", static_cast<long long>(made), static_cast<long long>(failed));
+    return failed ? 1 : 0;
+}
+
+}  // namespace checks

@@ -1,0 +1,95 @@
+// Numbers in the types that scans compute in, in arrays of exactly their size, and compared.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "check.h"
+#include "precision.h"
+#include "reference.h"
+
+namespace hiddenstate::test {
+
+using reference::Numbers;
+using reference::Size;
+
+inline double number(double v) { return v; }
+inline double number(bfloat16 v) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(v.bits) << 16;
+    float f;
+    std::memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+inline void store(double from, double& to) { to = from; }
+inline void store(double from, float& to) { to = static_cast<float>(from); }
+inline void store(double from, bfloat16& to) {
+    const float f = static_cast<float>(from);
+    std::uint32_t bits;
+    std::memcpy(&bits, &f, sizeof bits);
+    // To the nearest, ties to even; a NaN stays one.
+    to.bits = static_cast<std::uint16_t>(std::isnan(f) ? 0x7fc0 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+template <class Element>
+double rounded(double v) {
+    Element stored;
+    store(v, stored);
+    return number(stored);
+}
+
+// Exactly `size` numbers on the heap, so that AddressSanitizer sees what goes past their end; they begin at a cache line
+// or, shifted, at an address that is aligned to nothing but a number.
+template <class T>
+class Array {
+public:
+    explicit Array(Size size, bool shifted = false)
+        : size_(size), shift_(shifted), memory_(static_cast<T*>(::operator new(bytes(), kLine))) {}
+    Array(const Numbers& from, bool shifted) : Array(static_cast<Size>(from.size()), shifted) {
+        for (Size k = 0; k < size_; ++k) store(reference::at(from, k), data()[k]);
+    }
+
+    Array& fill(double value) {
+        for (Size k = 0; k < size_; ++k) store(value, data()[k]);
+        return *this;
+    }
+
+    T* data() const { return memory_.get() + shift_; }
+    Size size() const { return size_; }
+    double operator[](Size k) const { return number(data()[k]); }
+    bool operator==(const Array& other) const {
+        return size_ == other.size_ && !std::memcmp(data(), other.data(), static_cast<std::size_t>(size_) * sizeof(T));
+    }
+
+private:
+    static constexpr std::align_val_t kLine{64};
+
+    struct Free {
+        void operator()(T* memory) const { ::operator delete(memory, kLine); }
+    };
+
+    std::size_t bytes() const { return static_cast<std::size_t>(size_ + shift_) * sizeof(T); }
+
+    Size size_, shift_;
+    std::unique_ptr<T, Free> memory_;
+};
+
+// What arrays are filled with that a scan writes; where it must not write, this stays.
+constexpr double kUntouched = 77;
+
+// Each number within `tolerance`, of the largest or of one; untouched where none is wanted.
+template <class T>
+void expect_close(const char* what, const Array<T>& got, const Numbers& want, double tolerance) {
+    double largest = 1;
+    for (const double v : want) largest = std::fmax(largest, std::abs(v));
+    checks::that(got.size() == static_cast<Size>(want.size()), std::string(what) + " has another size");
+    for (Size k = 0; k < got.size(); ++k) {
+        const double v = reference::at(want, k);
+        checks::close(what, k, got[k], std::isnan(v) ? kUntouched : v, tolerance * largest);
+    }
+}
+
+}  // namespace hiddenstate::test

@@ -1,0 +1,115 @@
+// Random problems.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <random>
+#include <vector>
+
+#include "reference.h"
+
+namespace hiddenstate::test {
+
+using reference::Numbers;
+using reference::Size;
+using reference::Track;
+
+class Random {
+public:
+    explicit Random(unsigned seed) : engine_(seed) {}
+
+    Size below(Size n) { return static_cast<Size>(engine_() % static_cast<std::uint64_t>(n)); }
+    bool coin() { return below(2); }
+    Size pick(std::initializer_list<Size> from) { return from.begin()[below(static_cast<Size>(from.size()))]; }
+
+    // -scale ... scale; every type stores them exactly where the scale is a power of two.
+    double number(double scale) { return static_cast<double>(below(257) - 128) / 128 * scale; }
+
+    Numbers numbers(Size n, double scale) {
+        Numbers found(static_cast<std::size_t>(n));
+        for (double& v : found) v = number(scale);
+        return found;
+    }
+
+    // Some of 0 ... n - 1, at least one, in any order.
+    std::vector<std::int32_t> some(Size n) {
+        std::vector<std::int32_t> all(static_cast<std::size_t>(n));
+        for (Size k = 0; k < n; ++k) all[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
+        std::shuffle(all.begin(), all.end(), engine_);
+        all.resize(static_cast<std::size_t>(1 + below(n)));
+        return all;
+    }
+
+private:
+    std::mt19937_64 engine_;
+};
+
+struct Shape {
+    Size T, N, C, H;
+};
+
+inline Shape random_shape(Random& random) {
+    return {random.below(8), 1 + random.below(13), random.pick({1, 3, 17, 65}), random.pick({1, 3, 17, 65})};
+}
+
+// Near 1 / sqrt(n), a power of two: sums of n products are then near 1.
+inline double weight_scale(Size n) { return std::exp2(-std::floor(std::log2(static_cast<double>(n)) / 2)); }
+
+inline reference::Edit random_edit(Random& random, const Shape& s, int place, int kind) {
+    reference::Edit edit{static_cast<Place>(place), static_cast<Kind>(kind), random.some(s.T), random.some(s.N),
+                         random.some(s.H), {}, 0, 0, 0};
+    Size size = 1;
+    const auto stride = [&](const std::vector<std::int32_t>& chosen) {
+        if (random.coin()) return Size{0};  // one value for all along this axis
+        const Size found = size;
+        size *= static_cast<Size>(chosen.size());
+        return found;
+    };
+    edit.unit_stride = stride(edit.units), edit.row_stride = stride(edit.rows), edit.step_stride = stride(edit.steps);
+    edit.values = random.numbers(size, 2);
+    return edit;
+}
+
+// Everything that a problem may be without; without it the scan is handed null where it takes that.
+struct With {
+    bool lengths, reset, bias, states, edits, shifted;
+    Size layout;  // of x and out: step after step, row after row, or with gaps
+
+    static With random(Random& random) {
+        return {random.coin(), random.coin(), random.below(4) != 0, random.below(4) != 0, random.below(4) != 0,
+                random.coin(), random.below(3)};
+    }
+};
+
+inline void add_weights(Random& random, const With& with, Track& track) {
+    const Size C = track.C, H = track.H;
+    track.w_ih = random.numbers(4 * H * C, weight_scale(C)), track.w_hh = random.numbers(4 * H * H, weight_scale(H));
+    track.b_ih = random.numbers(4 * H, with.bias), track.b_hh = random.numbers(4 * H, with.bias);
+}
+
+inline void add_borders(Random& random, const With& with, Track& track) {
+    for (Size n = 0; n < track.N; ++n) track.lengths.push_back(with.lengths ? random.below(track.T + 1) : track.T);
+    for (Size k = 0; k < track.T * track.N; ++k) track.reset.push_back(with.reset && random.below(4) == 0);
+}
+
+// The k-th problem has an edit of the k-th kind of edit, if it has any.
+inline Track random_track(Random& random, const Shape& s, const With& with, Size k) {
+    Track track;
+    track.T = s.T, track.N = s.N, track.C = s.C, track.H = s.H;
+    track.reverse = random.coin();
+    track.x = random.numbers(s.T * s.N * s.C, 1);
+    add_weights(random, with, track);
+    track.h0 = random.numbers(s.N * s.H, with.states), track.c0 = random.numbers(s.N * s.H, with.states);
+    add_borders(random, with, track);
+    if (with.edits && s.T > 0) {
+        track.edits.push_back(random_edit(random, s, static_cast<int>(k % 10), static_cast<int>(k % 3)));
+        for (Size more = random.below(4); more > 0; --more) {
+            track.edits.push_back(
+                random_edit(random, s, static_cast<int>(random.below(10)), static_cast<int>(random.below(3))));
+        }
+    }
+    return track;
+}
+
+}  // namespace hiddenstate::test

@@ -1,0 +1,153 @@
+// Several layers and directions, in one call and in single steps, against the reference.
+#pragma once
+
+#include "tracks.h"
+
+namespace hiddenstate::test {
+
+// What a stack of layers has of a track's, one layer and direction after another.
+struct Stack {
+    std::vector<Track> tracks;
+    Numbers h_n, c_n, out;  // of the reference
+
+    // Runs the reference through all layers of D directions, each of which reads what the one below gives.
+    void run(Size D) {
+        for (std::size_t k = 0; k < tracks.size(); ++k) {
+            Track& track = tracks[k];
+            if (k % static_cast<std::size_t>(D) == 0 && k > 0) track.x = out;
+            if (k % static_cast<std::size_t>(D) == 1) track.x = tracks[k - 1].x;
+            const reference::Scanned s = reference::forward(track);
+            h_n.insert(h_n.end(), s.h_n.begin(), s.h_n.end()), c_n.insert(c_n.end(), s.c_n.begin(), s.c_n.end());
+            join(s.out, track, D, static_cast<Size>(k) % D);
+        }
+    }
+
+private:
+    void join(const Numbers& from, const Track& track, Size D, Size direction) {
+        const Size H = track.H;
+        if (direction == 0) out = reference::zeros(track.T * track.N * D * H);
+        for (Size row = 0; row < track.T * track.N; ++row) {
+            std::copy_n(from.begin() + row * H, H, out.begin() + (row * D + direction) * H);
+        }
+    }
+};
+
+template <class P>
+Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D) {
+    Stack stack;
+    for (Size k = 0; k < L * D; ++k) {
+        const Shape of_layer{shape.T, shape.N, k < D ? shape.C : D * shape.H, shape.H};
+        Track track = rounding_track<P>(random, of_layer, with, k);
+        track.reverse = k % D == 1;
+        if (k > 0) track.lengths = stack.tracks[0].lengths, track.reset = stack.tracks[0].reset;
+        stack.tracks.push_back(std::move(track));
+    }
+    stack.run(D);
+    return stack;
+}
+
+// The parts of a stack that a scan takes as one array.
+template <class T>
+Array<T> joined(const Stack& stack, Numbers Track::*part, bool shifted) {
+    Numbers all;
+    for (const Track& track : stack.tracks) all.insert(all.end(), (track.*part).begin(), (track.*part).end());
+    return {all, shifted};
+}
+
+template <class P>
+void check_layers(const Scan<P>& scan, Random& random) {
+    using element = typename P::element;
+    using real = typename P::real;
+    const Shape shape = random_shape(random);
+    With with = With::random(random);
+    with.edits = false;
+    const Size L = 1 + random.below(4), D = 1 + random.below(2);
+    const Stack stack = random_stack<P>(random, shape, with, L, D);
+    const Track& first = stack.tracks[0];
+    const Described described("layers", first, with);
+    std::vector<Inputs<P>> in;
+    std::vector<Weights<P>> weights;
+    for (const Track& track : stack.tracks) in.emplace_back(track, with);
+    for (const Inputs<P>& track : in) weights.push_back(track.weights());
+    const auto h0 = joined<element>(stack, &Track::h0, with.shifted);
+    const auto c0 = joined<real>(stack, &Track::c0, with.shifted);
+    const auto run = [&](int threads, Array<element>& out, Array<element>& h_n, Array<real>& c_n) {
+        scan.layers({in[0].x.data(), weights, with.states ? h0.data() : nullptr, with.states ? c0.data() : nullptr,
+                     in[0].lengths_or_null(), in[0].reset_or_null(), out.fill(kUntouched).data(),
+                     h_n.fill(kUntouched).data(), c_n.fill(kUntouched).data(), shape.T, shape.N, shape.C, shape.H, shape.H, D,
+                     in[0].x_layout.step, in[0].x_layout.row, threads});
+    };
+    for (const int threads : {1, 2, 3}) {
+        Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(h0.size(), with.shifted);
+        Array<real> c_n(c0.size(), with.shifted);
+        run(threads, out, h_n, c_n);
+        expect_close("out", out, stack.out, kTolerance<P>), expect_close("h_n", h_n, stack.h_n, kTolerance<P>);
+        expect_close("c_n", c_n, stack.c_n, kTolerance<P>);
+    }
+}
+
+// A stack as a stream takes it: packed once, its states changed in place.
+template <class P>
+struct Stream {
+    using element = typename P::element;
+    using real = typename P::real;
+
+    const Track& first;
+    const Size L;
+    Array<unsigned char> w;
+    Array<real> bias;
+    Array<element> h, next;
+    Array<real> c;
+
+    Stream(const Scan<P>& scan, const Stack& stack, const With& with, int threads)
+        : first(stack.tracks[0]), L(static_cast<Size>(stack.tracks.size())), w(bytes(scan, stack)),
+          bias(L * scan.bias_size(first.H)), h(joined<element>(stack, &Track::h0, with.shifted)),
+          next(first.N * first.H, with.shifted), c(joined<real>(stack, &Track::c0, with.shifted)) {
+        unsigned char* to = w.data();
+        for (Size k = 0; k < L; ++k) {
+            const Track& track = stack.tracks[static_cast<std::size_t>(k)];
+            const Inputs<P> in(track, with);
+            scan.pack_layer(in.weights(), track.C, track.H, threads, to, bias.data() + k * scan.bias_size(track.H));
+            to += scan.layer_bytes(track.C, track.H);
+        }
+    }
+
+    Array<element> run(const Scan<P>& scan, const Array<element>& x, int threads) {
+        Array<element> out(first.T * first.N * first.H);
+        scan.steps({x.data(), w.data(), bias.data(), h.data(), c.data(), next.data(), out.fill(kUntouched).data(), first.T,
+                    first.N, first.C, first.H, L, threads});
+        return out;
+    }
+
+private:
+    static Size bytes(const Scan<P>& scan, const Stack& stack) {
+        Size sum = 0;
+        for (const Track& track : stack.tracks) sum += scan.layer_bytes(track.C, track.H);
+        return sum;
+    }
+};
+
+template <class P>
+void check_steps(const Scan<P>& scan, Random& random) {
+    const Shape shape = random_shape(random);
+    With with = With::random(random);
+    with.edits = with.lengths = with.reset = false;
+    with.layout = 0;
+    const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1);
+    const Described described("steps", stack.tracks[0], with);
+    const Inputs<P> in(stack.tracks[0], with);
+    for (const int threads : {1, 2, 3}) {
+        Stream<P> stream(scan, stack, with, threads);
+        expect_close("out", stream.run(scan, in.x, threads), stack.out, kTolerance<P>);
+        expect_close("h", stream.h, stack.h_n, kTolerance<P>), expect_close("c", stream.c, stack.c_n, kTolerance<P>);
+    }
+}
+
+template <class P>
+void check_stacks(const Scan<P>& scan) {
+    constexpr int kProblems = 20;
+    Random random(6);
+    for (int k = 0; k < kProblems; ++k) check_layers(scan, random), check_steps(scan, random);
+}
+
+}  // namespace hiddenstate::test

@@ -1,0 +1,61 @@
+// Every compiled scan that this CPU runs against the reference: native/scan.h without Python.
+#include "nan.h"
+#include "nonlinearity.h"
+#include "stacks.h"
+#include "subnormals.h"
+#include "tracks.h"
+
+using namespace hiddenstate;
+using namespace hiddenstate::test;
+
+namespace {
+
+// Each gradient of the reference is the slope of its loss.
+void check_slopes(Track& k, const reference::Given& given, Numbers Track::*part, const Numbers& gradient) {
+    constexpr double kStep = 1e-5, kOff = 1e-8;
+    for (Size j = 0; j < static_cast<Size>(gradient.size()); ++j) {
+        double& v = reference::at(k.*part, j);
+        const double before = v;
+        v = before + kStep;
+        const double above = reference::loss(k, given);
+        v = before - kStep;
+        const double below = reference::loss(k, given);
+        v = before;
+        checks::close("gradient", j, reference::at(gradient, j), (above - below) / (2 * kStep), kOff);
+    }
+}
+
+// The reference's derivative, by hand, against finite differences.
+void check_reference() {
+    Random random(0);
+    for (Size problem = 0; problem < 30; ++problem) {
+        const With with{random.coin(), random.coin(), true, true, true, false, 0};
+        Track k = random_track(random, {4, 2, 2, 3}, with, problem);
+        const Described described("reference", k, with);
+        const reference::Given given = random_given(random, k, kAll);
+        const reference::Gradients got = reference::backward(k, reference::forward(k), given);
+        check_slopes(k, given, &Track::x, got.x), check_slopes(k, given, &Track::b_ih, got.b);
+        check_slopes(k, given, &Track::w_ih, got.w_ih), check_slopes(k, given, &Track::w_hh, got.w_hh);
+        check_slopes(k, given, &Track::h0, got.h0), check_slopes(k, given, &Track::c0, got.c0);
+    }
+}
+
+template <class P>
+void check_scans() {
+    for (const Scan<P>* scan : scans<P>()) {
+        checks::context = std::string(P::name) + " " + scan->isa;
+        check_nonlinearities(*scan);
+        check_tracks(*scan), check_stacks(*scan);
+        check_nan_stays(*scan), check_nan_stays_in_steps(*scan);
+        check_subnormals(*scan), check_subnormals_in_steps(*scan);
+        std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));
+    }
+}
+
+}  // namespace
+
+int main() {
+    check_reference();
+    check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
+    return checks::report();
+}

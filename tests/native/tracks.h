@@ -1,0 +1,121 @@
+// Single layers and directions, forward and backward, against the reference.
+#pragma once
+
+#include "call.h"
+
+namespace hiddenstate::test {
+
+// What results may be off by, as a part of the largest number of an array (or of one). Bfloat16 has 8 digits: a hidden
+// state that falls to the other side of a rounding is off by 2^-8 at once.
+template <class P>
+constexpr double kTolerance = 0;
+template <>
+constexpr double kTolerance<F32> = 4e-6;
+template <>
+constexpr double kTolerance<F64> = 1e-14;
+template <>
+constexpr double kTolerance<BF16> = 1.5e-2;
+
+constexpr int kThreads[] = {2, 3};
+
+// Names a test and its problem in failures, for as long as it lives.
+class Described {
+public:
+    Described(const char* test, const Track& k, const With& with) : before_(checks::context) {
+        checks::context += std::string(" ") + test + " T=" + std::to_string(k.T) + " N=" + std::to_string(k.N) +
+                           " C=" + std::to_string(k.C) + " H=" + std::to_string(k.H) + (k.reverse ? " reverse" : "") +
+                           (with.lengths ? " lengths" : "") + (with.reset ? " reset" : "") +
+                           (k.edits.empty() ? "" : " edits") + " layout=" + std::to_string(with.layout);
+    }
+    ~Described() { checks::context = before_; }
+    Described(const Described&) = delete;
+    Described& operator=(const Described&) = delete;
+
+private:
+    const std::string before_;
+};
+
+template <class P>
+void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
+    const Described described("forward", k, with);
+    const reference::Scanned want = reference::forward(k);
+    const Inputs<P> in(k, with);
+    const Outputs<P> got = forward(scan, in, 1);
+    const double tolerance = kTolerance<P>;
+    expect_close("out", got.out, got.layout.place(k, want.out, k.H, kUntouched), tolerance);
+    expect_close("gates", got.gates, want.gates, tolerance), expect_close("unedited", got.unedited, want.unedited, tolerance);
+    expect_close("c", got.c, want.c, tolerance), expect_close("h_n", got.h_n, want.h_n, tolerance);
+    expect_close("c_n", got.c_n, want.c_n, tolerance);
+    for (const int threads : kThreads) checks::that(forward(scan, in, threads) == got, "threads change the result");
+    const Outputs<P> bare = forward(scan, in, 2, false);
+    checks::that(bare.out == got.out && bare.h_n == got.h_n && bare.c_n == got.c_n, "recording changes the result");
+}
+
+inline reference::Given random_given(Random& random, const Track& k, unsigned asked) {
+    const Size rows = k.T * k.N;
+    return {random.numbers(rows * k.H, 1), random.numbers(rows * 4 * k.H, (asked & kDgates) != 0),
+            random.numbers(rows * k.H, (asked & kDc) != 0), random.numbers(k.N * k.H, 1), random.numbers(k.N * k.H, 1)};
+}
+
+inline Numbers if_asked(unsigned asked, unsigned bit, const Numbers& want) {
+    return asked & bit ? want : reference::none(static_cast<Size>(want.size()));
+}
+
+template <class P>
+void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
+    const Described described("backward", k, with);
+    const unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
+    const reference::Given given = random_given(random, k, asked);
+    const reference::Scanned scanned = reference::forward(k);
+    const reference::Gradients want = reference::backward(k, scanned, given);
+    const Inputs<P> in(k, with);
+    const Given<P> native_given(k, scanned, given, with.shifted);
+    const Gradients<P> got = backward(scan, in, native_given, asked, 1);
+    const double tolerance = kTolerance<P>;
+    expect_close("dx", got.x, if_asked(asked, kDx, want.x), tolerance);
+    expect_close("dW_ih", got.w_ih, if_asked(asked, kDwIh, want.w_ih), tolerance);
+    expect_close("dW_hh", got.w_hh, if_asked(asked, kDwHh, want.w_hh), tolerance);
+    expect_close("db", got.b, if_asked(asked, kDb, want.b), tolerance);
+    expect_close("dh0", got.h0, want.h0, tolerance), expect_close("dc0", got.c0, want.c0, tolerance);
+    for (const int threads : kThreads) {
+        checks::that(backward(scan, in, native_given, asked, threads) == got, "threads change the result");
+    }
+}
+
+template <class P>
+Track rounding_track(Random& random, const Shape& shape, const With& with, Size k) {
+    Track track = random_track(random, shape, with, k);
+    track.rounded = rounded<typename P::element>;
+    return track;
+}
+
+// A problem without borders, edits and gaps.
+constexpr With kPlain{false, false, true, true, false, false, 0};
+
+template <class P>
+Track plain_track(Random& random, const Shape& shape) {
+    Track track = rounding_track<P>(random, shape, kPlain, 0);
+    track.reverse = false;
+    return track;
+}
+
+template <class P>
+void check_track(const Scan<P>& scan, Random& random, const Shape& shape, Size k) {
+    const With with = With::random(random);
+    const Track track = rounding_track<P>(random, shape, with, k);
+    check_forward(scan, track, with);
+    check_backward(scan, random, track, with);
+}
+
+template <class P>
+void check_tracks(const Scan<P>& scan) {
+    constexpr Size kProblems = 60;  // as many as have each kind of edit at each place
+    Random random(1);
+    for (Size k = 0; k < kProblems; ++k) check_track(scan, random, random_shape(random), k);
+    // More rows and steps than are taken at a time, and weights that threads share to pack.
+    for (const Shape& shape : {Shape{40, 13, 3, 17}, Shape{3, 101, 17, 3}, Shape{2, 2, 200, 130}}) {
+        check_track(scan, random, shape, random.below(kProblems));
+    }
+}
+
+}  // namespace hiddenstate::test
