@@ -1,6 +1,7 @@
 """How a stream goes on: natively, with weights packed once, or as any call does."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,13 +32,14 @@ class Packed:
         self._names = [
             stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
         ]
-        self._seen: list[tuple[str, Tensor, int, int]] = []
+        # Each with an alias of its memory, so that this is not given to another while its address is remembered.
+        self._seen: list[tuple[str, Tensor, int, int, Tensor]] = []
         self._stepper: Stepper | None = None
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found = self._parameters
-        for name, value, version, address in self._seen:
+        for name, value, version, address, _ in self._seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
         return self._stepper if self._seen else self._pack()
@@ -46,14 +48,19 @@ class Packed:
         """Pack anew at the next step."""
         self._seen = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy packs its own: what is packed here lies where the native code was told."""
+        return {**self.__dict__, "_seen": [], "_stepper": None}
+
     def _pack(self) -> Stepper | None:
         found = [self._parameters.get(name) for name in self._names]
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         self._seen, self._stepper = [], None
-        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known):
+        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known, autocast=True):
             self._seen = [
-                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+                (name, value, value._version, value.data_ptr(), value.detach())
+                for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
                 self._stepper = Stepper(self._sizes, self._weights())

@@ -16,7 +16,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
-    if value.dtype != like.dtype and not _autocasts(like.device.type):
+    if value.dtype != like.dtype and not autocasts(like.device.type):
         raise DtypeError(
             f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype}), "
             f"or the LSTM with .to({value.dtype})"
@@ -29,7 +29,8 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     return value
 
 
-def _autocasts(device: str) -> bool:
+def autocasts(device: str) -> bool:
+    """Whether torch.autocast is on for a type of device."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
