@@ -296,6 +296,7 @@ def test_leaves_that_depend_on_one_another() -> None:
 
 
 def test_tensors_negated_by_a_mark_alone() -> None:
+    negated_value, value = torch._neg_view(torch.ones(4)), -torch.ones(4)
     lstm, x = hs.LSTM(4, 4), torch.randn(3, 2, 4, requires_grad=True)
     h = torch.randn(1, 2, 4)
     negated = torch._neg_view(h)
@@ -306,6 +307,10 @@ def test_tensors_negated_by_a_mark_alone() -> None:
     assert_close(got, want)
     stream, other = lstm.stream(batch=2), lstm.stream(batch=2)
     assert_close(stream.step(torch._neg_view(h[0])), other.step(-h[0]))
+    with lstm.edit(hs.set("l0.c", to=negated_value)):
+        got = lstm(x)[0]
+    with lstm.edit(hs.set("l0.c", to=value)):
+        assert_close(got, lstm(x)[0])
 
 
 def test_many_gradients_at_once() -> None:
@@ -377,6 +382,46 @@ def test_an_output_changed_in_place_is_noticed() -> None:
     out.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("what", ["x", "weight_hh_l0", "bias_ih_l0", "lengths", "reset", "edit"])
+def test_what_a_gradient_needs_and_was_changed_is_noticed(what: str, training: bool) -> None:
+    lstm, x = hs.LSTM(4, 3).train(training), torch.randn(3, 2, 4)
+    given = {"lengths": torch.tensor([2, 3]), "reset": torch.zeros(3, 2, dtype=torch.bool)}
+    given = {} if what == "x" else given  # of ragged rows a copy is read, in which nothing lies past their ends
+    value = torch.ones(3)
+    with lstm.edit(hs.scale("l0.c", by=value, t=1)):
+        out, _ = lstm(x, **given)
+    changed = {"x": x, "edit": value, **given, **dict(lstm.named_parameters())}[what]
+    with torch.no_grad():
+        changed.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["bias_ih_l0", "bias_hh_l0"])
+def test_a_single_bias_is_added(name: str) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    setattr(lstm, name, None)
+    with hs.backend("reference"):
+        want = lstm(x)[0]
+    wanted = list(lstm.parameters())
+    assert_close(lstm(x)[0], want)
+    assert_all_close(gradients([lstm(x)[0]], wanted), gradients([want], wanted))
+    with torch.no_grad():
+        assert_close(lstm(x)[0], want)
+
+
+@pytest.mark.parametrize("what", ["x", "weight_ih_l0", "weight_hh_l0"])
+def test_memory_that_was_freed_is_not_read(what: str) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    out, stream, step = lstm(x)[0], lstm.stream(batch=2), x[0]
+    freed = {"x": x, **dict(lstm.named_parameters())}[what]
+    freed.untyped_storage().resize_(0)
+    for use in (lambda: lstm(x), lambda: stream.step(step), torch.no_grad()(lambda: lstm(x)), out.sum().backward):
+        with pytest.raises((ValueError, RuntimeError), match="memory was freed|not allocated"):
+            use()
 
 
 @pytest.mark.parametrize("change", ["dtype", "projection", "meta", "autocast"])
