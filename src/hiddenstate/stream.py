@@ -28,7 +28,7 @@ class Stream:
     """A running LSTM: give it one step (or a chunk), it remembers the state. Made by `hiddenstate.LSTM.stream`.
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
-    dropout, and in the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
+    dropout, and keeps to the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
     ``load_state_dict`` and any other write but one in place through ``.data``, of which torch keeps no record; `reset`
     makes it look. Its state changes with each call, so use one stream per thread.
 
