@@ -120,16 +120,16 @@ struct WeightTile {
 };
 
 // Sums over the rows of all chunks of products of inputs and gradients: [inputs, gradients], padded, turned round at the
-// end into the gradients of weights. Without rows, nothing.
+// end into the gradients of weights.
 struct Sums {
     const std::int64_t inputs, gradients, inputs_step, step;
     const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step]
     const Buffer<real> sums;    // [inputs, step]
 
-    Sums(std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
+    Sums(bool asked, std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
         : inputs(inputs), gradients(gradients), inputs_step(inputs + kLanes), step(padded(gradients)),
-          rows(depth(rows) * inputs_step), sums(rows ? inputs * step : 0) {
-        if (rows) std::fill_n(sums.data(), inputs * step, real{});
+          rows(asked ? depth(rows) * inputs_step : 0), sums(asked ? inputs * step : 0) {
+        if (asked) std::fill_n(sums.data(), inputs * step, real{});
     }
 
     // Whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the same cache sets.
@@ -156,8 +156,8 @@ struct BackwardState {
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
           dg_step(Sums::padded(kGates * job.H)), dh_step(Sums::padded(job.P)), dg(chunk_rows * dg_step),
           dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
-          of_layer(job.C + job.P + 1, kGates * job.H, layer() ? chunk_rows : 0),
-          of_projection(job.H, job.P, job.dw_hr ? chunk_rows : 0) {
+          of_layer(layer(), job.C + job.P + 1, kGates * job.H, chunk_rows),
+          of_projection(job.dw_hr, job.H, job.P, chunk_rows) {
         pack_matrix(job.w_hh, kGates * job.H, job.P, threads, w_hh.data());
         if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, threads, w_ih.data());
         if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, threads, w_hr.data());

@@ -103,9 +103,11 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
         pack_gates(weights.ih, C, H, u, block);
         pack_gates(weights.hh, P, H, u, block + kTile * depth(C));
         std::fill_n(bias + b * kTile, kTile, real{});
-        for (std::int64_t g = 0; weights.b_ih && g < kGates; ++g) {
-            for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
-                bias[b * kTile + g * kLanes + j] = weights.b_ih[g * H + u + j] + weights.b_hh[g * H + u + j];
+        for (const real* one : {weights.b_ih, weights.b_hh}) {
+            for (std::int64_t g = 0; one && g < kGates; ++g) {
+                for (std::int64_t j = 0; j < kLanes && u + j < H; ++j) {
+                    bias[b * kTile + g * kLanes + j] += one[g * H + u + j];
+                }
             }
         }
     });

@@ -17,7 +17,7 @@ namespace hiddenstate {
 template <class Precision>
 struct Weights {
     const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
-    const typename Precision::real *b_ih, *b_hh;  // [4H], or null
+    const typename Precision::real *b_ih, *b_hh;  // [4H], or null, each for itself
     const typename Precision::element* hr;        // [P, H], or null: no projection
 };
 

@@ -72,12 +72,12 @@ template <int V>
 inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     for (int v = 0; v < V; ++v) {
         if constexpr (!kPairs) {
-            acc[v] += x * w.at[v];
+            acc[v] = fused(x, w.at[v], acc[v]);
         } else {
 #ifdef __AVX512BF16__
             acc[v] = (vf)_mm512_dpbf16_ps((__m512)acc[v], (__m512bh)x, (__m512bh)w.at[v]);
 #else
-            acc[v] = (acc[v] + firsts(x) * firsts(w.at[v])) + seconds(x) * seconds(w.at[v]);
+            acc[v] = fused(seconds(x), seconds(w.at[v]), fused(firsts(x), firsts(w.at[v]), acc[v]));
 #endif
         }
     }

@@ -131,6 +131,20 @@ inline vf greatest(vf limit, vf x) {
     return limit > x ? limit : x;
 }
 
+// a b + c, rounded once where the instruction set can. Said in so many words where sums of rows must not depend on how
+// many rows are summed at a time: GCC leaves the product in a loop of one sum apart, and in a loop of several not.
+inline vf fused(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+    return (vf)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(__FMA__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    return (vf)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
 // A number as it is stored and multiplied.
 inline element element_of(real x) {
     element stored;

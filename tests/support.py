@@ -1,7 +1,7 @@
 """What the tests share: one tolerance table, ways of drawing layers and inputs, and the comparison with torch."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hypothesis import strategies as st
@@ -71,5 +71,84 @@ def random_input(lstm: hs.LSTM, T: int, N: int, *, grad: bool = False) -> Tensor
 def gradients(outputs: Iterable[Tensor], inputs: Iterable[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
     """Gradients of a fixed random weighing of the outputs."""
     generator = torch.Generator().manual_seed(seed)
-    parts = [(o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in outputs]
+    # Numbers that every type holds, so that the weighing is the same in all of them.
+    parts = [(o * torch.randn(o.shape, generator=generator).bfloat16().to(o.dtype)).sum() for o in outputs]
     return torch.autograd.grad(torch.stack(parts).sum(), list(inputs), retain_graph=True, materialize_grads=True)
+
+
+class Call(NamedTuple):
+    """Any LSTM and a call of it that the native engine serves, made of numbers that every type holds."""
+
+    T: int
+    N: int
+    C: int
+    H: int
+    L: int
+    seed: int
+    bias: bool = True
+    bidirectional: bool = False
+    ragged: bool = False
+    borders: bool = False
+
+    def lstm(self, dtype: torch.dtype) -> hs.LSTM:
+        torch.manual_seed(self.seed)
+        options = {"bias": self.bias, "bidirectional": self.bidirectional, "dtype": torch.bfloat16}
+        return hs.LSTM(self.C, self.H, self.L, **options).to(dtype)  # type: ignore[arg-type]
+
+    def inputs(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """``x``, ``h0`` and ``c0``."""
+        torch.manual_seed(self.seed)
+        tracks = self.L * (2 if self.bidirectional else 1)
+        shapes = (self.T, self.N, self.C), (tracks, self.N, self.H), (tracks, self.N, self.H)
+        x, h0, c0 = (torch.randn(shape).bfloat16().to(dtype).requires_grad_() for shape in shapes)
+        return x, h0, c0
+
+    def given(self) -> dict[str, Any]:
+        """Lengths and borders."""
+        torch.manual_seed(self.seed)
+        given = {}
+        if self.ragged:
+            given["lengths"] = torch.randint(0, self.T + 1, (self.N,))
+        if self.borders:
+            given["reset"] = torch.rand(self.T, self.N) < 0.3
+        return given
+
+
+def calls(most_layers: int = 3) -> st.SearchStrategy[Call]:
+    return st.builds(
+        Call,
+        T=st.integers(1, 6),
+        N=st.sampled_from([1, 2, 3, 7, 17]),
+        C=st.sampled_from([1, 2, 3, 8, 17, 33]),
+        H=st.sampled_from([1, 2, 3, 7, 8, 17, 33, 65]),
+        L=st.integers(1, most_layers),
+        seed=st.integers(0, 999),
+        bias=st.booleans(),
+        bidirectional=st.booleans(),
+        ragged=st.booleans(),
+        borders=st.booleans(),
+    )
+
+
+class Told(NamedTuple):
+    """All that a call tells: output, final states, trace; and the gradients of inputs and weights by them."""
+
+    values: list[Tensor]
+    gradients: tuple[Tensor, ...]
+
+
+def told(call: Call, dtype: torch.dtype, *edits: hs.Edit, training: bool = True) -> Told:
+    lstm, inputs = call.lstm(dtype).train(training), call.inputs(dtype)
+    with lstm.edit(*edits):
+        trace = lstm.trace(inputs[0], (inputs[1], inputs[2]), **call.given())
+    assert isinstance(trace.out, Tensor)
+    values = [trace.out, *trace.state, *trace.values.values()]
+    return Told(values, gradients(values, [*inputs, *lstm.parameters()]))
+
+
+def share(got: Tensor, want: Tensor, least: float = 1.0) -> float:
+    """The largest difference, as a share of the largest value (at least ``least``)."""
+    if want.numel() == 0:
+        return 0.0
+    size = max(least, float(want.detach().abs().max()))
+    return float((got.detach().to(want.dtype) - want.detach()).abs().max()) / size

@@ -1,5 +1,6 @@
 """Streams: a chunk at a time is the whole at once."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,42 @@ def test_state_is_a_copy_both_ways() -> None:
     assert stream.state[0].unique().tolist() == [1]
 
 
+def test_a_state_of_any_stride() -> None:
+    lstm, x = hs.LSTM(4, 3, 2), torch.randn(2, 4)
+    h, c = torch.randn(2, 3, 2, 2).permute(0, 3, 2, 1)
+    stream = lstm.stream(batch=2)
+    stream.state = h, c
+    fork = stream.fork()
+    want = lstm(x[None], (h, c))[0][0].detach()
+    assert_close(stream.step(x), want)
+    fork.reset(torch.tensor([False, False]))
+    assert_close(fork.step(x), want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
+    """The weights' type rules: steps on packed weights, chunks, and steps before anything was packed."""
+    lstm, x = hs.LSTM(4, 33), torch.randn(20, 3, 4)
+    packed, fresh = lstm.stream(batch=3), lstm.stream(batch=3)
+    want, state = lstm(x.to(dtype).float())
+    got = [packed.step(x[0].to(dtype).float())[None]]
+    with torch.autocast("cpu", torch.bfloat16):
+        got += [packed.step(x[1].to(dtype))[None], packed.feed(x[2:4].to(dtype)), packed.feed(x[4:].to(dtype))]
+        others = torch.stack([fresh.step(step) for step in x.to(dtype)])
+        fresh.state = (state[0].bfloat16(), state[1].bfloat16())
+    assert_all_close((torch.cat(got), others), (want.detach(), want.detach()))
+    fresh.step(x[0])
+
+
+def test_copies_of_a_stream_go_their_own_way() -> None:
+    stream, x = hs.LSTM(4, 3).stream(), torch.randn(3, 4)
+    stream.step(x[0])
+    other = copy.deepcopy(stream)
+    want = stream.step(x[1])
+    del stream
+    assert torch.equal(other.step(x[1]), want)
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     lstm, x = hs.LSTM(4, 3, 2, proj_size=2), torch.randn(5, 2, 4)
     stream = lstm.stream(batch=2)
@@ -106,6 +143,27 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert other.t == 3
     assert torch.equal(other.feed(x[3:]), stream.feed(x[3:]))
     assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_bfloat16_keeps_its_cell_state_in_float32(tmp_path: Path) -> None:
+    lstm, x = hs.LSTM(4, 3, 2, dtype=torch.bfloat16), torch.randn(9, 2, 4).bfloat16()
+    stream = lstm.stream(batch=2)
+    stream.feed(x[:3])
+    stream.save(tmp_path / "state.safetensors")
+    loaded, rounded = lstm.stream(batch=2), lstm.stream(batch=2)
+    loaded.load(tmp_path / "state.safetensors")
+    rounded.state = stream.state
+    exact, fork = stream._state[1], stream.fork()
+    assert exact.dtype is torch.float32
+    assert not torch.equal(exact, exact.bfloat16().float()), "so that something can be lost"
+    assert torch.equal(loaded._state[1], exact)
+    assert torch.equal(rounded._state[1], exact.bfloat16().float())
+    rounded.state = stream._state
+    want = stream.feed(x[3:])
+    assert all(torch.equal(other.feed(x[3:]), want) for other in (fork, loaded, rounded))
+    assert [part.dtype for part in stream.state] == [torch.bfloat16, torch.bfloat16]
+    with pytest.raises(DtypeError, match="c has dtype torch.float64"):
+        stream.state = (stream.state[0], stream.state[1].double())
 
 
 def test_load_of_another_state_fails(tmp_path: Path) -> None:
@@ -164,6 +222,14 @@ def test_follows_whatever_is_done_to_the_weights() -> None:
     assert agrees()
     lstm.half().float()
     assert agrees()
+    with torch.no_grad():  # memory given back may be where the next weights come to lie
+        for k in range(10):
+            stream.step(x)
+            for parameter in lstm.parameters():
+                parameter.data = torch.zeros(parameter.shape)
+                parameter.data = torch.full(parameter.shape, k / 10)
+            state = stream.state
+            assert_close(stream.step(x), lstm(x[None, None], state)[0][0, 0])
     torch.nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
     assert agrees()
     with torch.no_grad():

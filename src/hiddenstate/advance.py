@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,59 +33,70 @@ class Packed:
         self._names = [
             stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
         ]
-        self._seen: list[tuple[str, Tensor, int, int]] = []
+        # Each with an alias of its memory, so that this is not given to another while its address is remembered.
+        self._seen: list[tuple[str, Tensor, int, int, Tensor]] = []
         self._stepper: Stepper | None = None
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found = self.parameters
-        for name, value, version, address in self._seen:
+        for name, value, version, address, _ in self._seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
         return self._stepper if self._seen else self._pack()
 
     def named(self) -> dict[str, Tensor]:
         """The parameters that were packed."""
-        return {name: value for name, value, _, _ in self._seen}
+        return {name: value for name, value, *_ in self._seen}
 
     def forget(self) -> None:
         """Pack anew at the next step."""
         self._seen = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy packs its own: what is packed here lies where the native code was told."""
+        return {**self.__dict__, "_seen": [], "_stepper": None}
 
     def _pack(self) -> Stepper | None:
         found = [self.parameters.get(name) for name in self._names]
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         self._seen, self._stepper = [], None
-        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known):
+        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known, autocast=True):
             self._seen = [
-                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+                (name, value, value._version, value.data_ptr(), value.detach())
+                for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
                 self._stepper = Stepper(self._sizes, self._weights())
         return self._stepper
 
 
-@dataclass(frozen=True, eq=False)
-class Hindrances:
-    """What can stand between a stream's step and the engine."""
+class Hindrances(NamedTuple):
+    """What can stand between a stream's step and the engine: dicts and context variables, empty if nothing does."""
 
-    hooks: list[dict[int, Any]]  # of the module: dicts that are empty when there are none
-    held: list[ContextVar[Any]]  # edits in force, a chosen path: empty when there are none
-    any_now: Callable[[], bool]  # whether one does
+    hooks: list[dict[int, Any]]
+    held: list[ContextVar[Any]]
 
 
 class Advance:
     """Reads the next steps of a stream. The state that it is given may be written in place and given back."""
 
-    def __init__(self, packed: Packed, hindrances: Hindrances, otherwise: Callable[..., tuple[Tensor, State]]) -> None:
+    def __init__(
+        self,
+        packed: Packed,
+        hindered: Callable[[], bool],
+        hindrances: Callable[[], Hindrances],
+        otherwise: Callable[..., tuple[Tensor, State]],
+    ) -> None:
         self._packed = packed
+        self._hindered = hindered
         self._hindrances = hindrances
         self._otherwise = otherwise
 
     def __call__(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
-        if len(x) <= FEW_STEPS and not self._hindrances.any_now():
+        if len(x) <= FEW_STEPS and not self._hindered():
             stepper = self._packed.stepper()
             if stepper is not None:
                 return stepper.run(x, *state), state
@@ -97,14 +107,14 @@ class Advance:
 
         That is the one there is ``now``, if it still serves.
         """
-        stepper = None if self._hindrances.any_now() else self._packed.stepper()
+        stepper = None if self._hindered() else self._packed.stepper()
         if now is not None and now.stepper is stepper and now.writes(state):
             return now
         if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
             return None
         step = stepper.quick(*state)
         step.native.guard_parameters(self._packed.parameters, self._packed.named())
-        step.native.guard_empty(self._hindrances.hooks, self._hindrances.held)
+        step.native.guard_empty(*self._hindrances())
         return step
 
     def forget(self) -> None:

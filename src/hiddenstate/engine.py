@@ -215,7 +215,7 @@ def _native_edits(kernel: Kernel, track: Track) -> tuple[Any, list[Tensor]]:
         return None, []
     edits, values = kernel.edits(track.x.shape[1]), []
     for edit in track.edits:
-        value = edit.value.detach().to("cpu", kernel.real)
+        value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
         if len(value) > 1:  # of the steps that this call has, which in a stream may be a few of the edit's
             value = value[list(edit.position.values())]
         step, row, unit = (s if size > 1 else 0 for size, s in zip(value.shape, value.stride(), strict=True))
@@ -250,14 +250,17 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, track: Track, keep: bool, *leaves: Tensor | None) -> Any:
         run = _forward(track, shown=keep, for_gradient=keep or not track.lazy)
         # Tensors are kept by torch, which sees to cycles and to writes in place.
-        ctx.options, ctx.keep = {"reverse": track.reverse, "edits": track.edits}, keep
-        ctx.save_for_backward(track.lengths, track.reset, *leaves, run.scanned.out, run.unedited, run.c)
+        ctx.reverse, ctx.edits, ctx.keep = track.reverse, track.edits, keep
+        values = [edit.value for edit in track.edits]
+        ctx.save_for_backward(track.lengths, track.reset, *leaves, run.scanned.out, run.unedited, run.c, *values)
         return run.scanned if keep else run.scanned[:3]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        lengths, reset, x, h0, c0, *weights, out, unedited, c = ctx.saved_tensors
-        track = Track(x=x, h0=h0, c0=c0, w=Weights(*weights), lengths=lengths, reset=reset, **ctx.options)
+        lengths, reset, x, h0, c0, *rest = ctx.saved_tensors
+        weights, (out, unedited, c), values = rest[:5], rest[5:8], rest[8:]
+        edits = [replace(edit, value=value) for edit, value in zip(ctx.edits, values, strict=True)]
+        track = Track(x, h0, c0, Weights(*weights), ctx.reverse, lengths, reset, edits)
         needed = ctx.needs_input_grad[2:]
         # create_graph=True, or many gradients at once, which come as tensors of vmap's that lie nowhere
         if torch.is_grad_enabled() or not (can(grads, autocast=True) and _lie_in_memory(grads)):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -302,9 +302,7 @@ class LSTM(nn.Module):
             ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
         """
         packed = Packed(self, self.sizes, self._weights)
-        hooks: list[dict[int, Any]] = [self._forward_pre_hooks, self._forward_hooks]
-        hindrances = Hindrances(hooks, [_edits, chosen_backends], self._is_hindered)
-        advance = Advance(packed, hindrances, self._advance)
+        advance = Advance(packed, self._is_hindered, self._hindrances, self._advance)
         return Stream(advance, self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def structure(self) -> Structure:
@@ -400,6 +398,9 @@ class LSTM(nn.Module):
             or uses_reference()
             or engine.transformed()
         )
+
+    def _hindrances(self) -> Hindrances:
+        return Hindrances([self._forward_pre_hooks, self._forward_hooks], [_edits, chosen_backends])
 
     def _advance(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read a chunk of a stream whose first step is the stream's step ``start``."""

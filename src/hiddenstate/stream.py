@@ -36,9 +36,9 @@ class Stream:
     """A running LSTM: give it one step (or a chunk), it remembers the state. Made by `hiddenstate.LSTM.stream`.
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
-    dropout. It follows the LSTM's weights: optimisers, ``load_state_dict`` and any other write but one in place through
-    ``.data``, of which torch keeps no record; `reset` makes it look. Its state changes with each call, so use one
-    stream per thread.
+    dropout, and keeps to the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
+    ``load_state_dict`` and any other write but one in place through ``.data``, of which torch keeps no record; `reset`
+    makes it look. Its state changes with each call, so use one stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
@@ -82,6 +82,9 @@ class Stream:
     def state(self) -> State:
         """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to go on from there.
 
+        A stream in bfloat16 on CPU keeps c in float32: here it is rounded, and in `fork` and `save` it is not. Either
+        type may be assigned.
+
         Raises:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
         """
@@ -90,13 +93,12 @@ class Stream:
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = (
-            check_tensor(part, name, self._like()) for name, part in zip("hc", check_pair(value, "state"), strict=True)
-        )
+        given, like = check_pair(value, "state"), self._like()
+        h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
         for name, part, want in zip("hc", (h, c), self._state_shapes(), strict=True):
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected [L, N, units] = {list(want)}")
-        self._keep(h.detach().clone(), c.detach().clone())
+        self._keep(h.detach().to(like.dtype, copy=True), c.detach().clone())
 
     def step(self, x: Array, *, out: Array | None = None) -> Array:
         """Read one time step.
@@ -208,9 +210,15 @@ class Stream:
             self._at_work = False
 
     def _keep(self, h: Tensor, c: Tensor) -> None:
-        self._state = h, c.to(real_type(h.dtype))
+        self._state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
         if self._quick is not None and not self._quick.writes(self._state):
             self._quick = None
+
+    def _like_c(self, c: object) -> Tensor:
+        """Whose type a cell state must have: a weight's, or that in which it is kept."""
+        like = self._like()
+        kept = real_type(like.dtype)
+        return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
 
     def _check_state(self) -> None:
         like, state = self._like(), self._state[0]
@@ -268,6 +276,10 @@ class Stream:
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
         self._t = t
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy finds its own quick way, to its own state."""
+        return {**self.__dict__, "_quick": None}
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self._t})"
