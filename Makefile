@@ -6,7 +6,9 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint format native-test native-test-clang native-test-aarch64 sanitize bench bench-quick docs notebook clean
+NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
+
+.PHONY: demo test lint format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -29,10 +31,10 @@ format: $(VENV)/installed-lint
 	$(BIN)/ruff format .
 
 ## native-test: the scans against a reference in C++, without Python (needs cmake)
-native-test: native-test-gcc
+native-test: native-test-plain
 
 ## native-test-clang, native-test-aarch64: the same with clang++, and built for aarch64 and emulated by qemu
-native-test-%:
+$(NATIVE_TESTS): native-test-%:
 	cmake -S . -B build/native-$* -DHIDDENSTATE_TESTS=ON $(NATIVE_$*)
 	cmake --build build/native-$* --parallel $(JOBS)
 	$(RUN_$*) ctest --test-dir build/native-$* --output-on-failure

@@ -45,7 +45,7 @@ void check_scans() {
     for (const Scan<P>* scan : scans<P>()) {
         checks::context = std::string(P::name) + " " + scan->isa;
         check_nonlinearities(*scan);
-        check_tracks(*scan), check_stacks(*scan);
+        check_stored(*scan), check_tracks(*scan), check_stacks(*scan);
         check_nan_stays(*scan), check_nan_stays_in_steps(*scan);
         check_subnormals(*scan), check_subnormals_in_steps(*scan);
         std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));
