@@ -25,7 +25,7 @@ namespace {
 // microsecond; then asleep, since something else must be running on a core, and whoever has slept is let in first.
 class Barrier {
 public:
-    void wait(int threads, int spins = kSpins) {
+    void wait(int threads) {
         const unsigned round = round_.load(std::memory_order_relaxed);
         if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
             waiting_.store(0, std::memory_order_relaxed);
@@ -33,16 +33,16 @@ public:
             if (asleep_.load() > 0) wake();
             return;
         }
-        for (; spins > 0; --spins) {
+        for (int spins = 0; spins < kSpins; ++spins) {
             if (round_.load(std::memory_order_acquire) != round) return;
             pause();
         }
         sleep(round);
     }
 
+private:
     static constexpr int kSpins = 2000;  // some 20 microseconds
 
-private:
 
     static void pause() {
 #if defined(__x86_64__)
@@ -105,9 +105,6 @@ bool run_team(int threads, bool together, const Body& body) {
 #ifdef _OPENMP
     if (threads > 1) {
         bool enough = true;
-        // OpenMP's own barrier at the end of the region stays awake for milliseconds. Where two threads have to share a
-        // core, one of them would keep the other from ending: so they meet here first.
-        Barrier end;
 #pragma omp parallel num_threads(threads)
         {
             const int found = omp_get_num_threads();
@@ -116,7 +113,6 @@ bool run_team(int threads, bool together, const Body& body) {
                 enough = false;
             } else {
                 run(omp_get_thread_num(), found, threads);
-                end.wait(found, 4 * Barrier::kSpins);
             }
         }
         return enough;
