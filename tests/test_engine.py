@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,7 +18,7 @@ import hiddenstate as hs
 from hiddenstate import __version__, engine, native, reference
 from hiddenstate.engine import Track, live_steps
 from hiddenstate.errors import ShapeError
-from hiddenstate.names import GATES
+from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.observe import Watch
 from hiddenstate.reference import Weights
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
@@ -371,6 +372,141 @@ def test_each_gradient_may_be_asked_for_alone(dtype: torch.dtype, training: bool
             for leaf, gradient in zip(every, want, strict=True):
                 if leaf.requires_grad:
                     assert torch.equal(next(found), gradient)
+
+
+@st.composite
+def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write") -> list[hs.Edit]:
+    """Some edits of one call, of any place and kind, whose units, steps and rows may overlap."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    lstm = call.lstm(dtype)
+    source = lstm.trace(torch.randn(call.T, 1, call.C, generator=generator).to(dtype).detach())
+
+    def chosen(count: int) -> Any:
+        """An index, and how many it chooses."""
+        some = st.lists(st.integers(0, count - 1), min_size=1, unique=True)
+        return draw(st.one_of(st.none(), st.integers(-count, count - 1), some, st.just(slice(None, None, 2))))
+
+    def size(index: Any, count: int) -> int:
+        return len(range(count)[index]) if isinstance(index, slice) else len(index) if isinstance(index, list) else 1
+
+    def one() -> hs.Edit:
+        track = draw(st.sampled_from(lstm.sizes.tracks))
+        place = f"l{track[0]}{'r' if track[1] else ''}.{draw(st.sampled_from(QUANTITIES + PRE_ACTIVATIONS))}"
+        kind = draw(st.sampled_from(["set", "scale", "add", "patch"]))
+        unit, t, row = chosen(call.H), chosen(call.T), chosen(call.N)
+        if kind == "patch" and not place.endswith("_pre"):
+            return hs.patch(place, source=source, unit=unit, t=t, row=row, scope=scope)
+        block = [count if i is None else size(i, count) for i, count in ((t, call.T), (row, call.N), (unit, call.H))]
+        shape = [draw(st.sampled_from([1, n])) for n in block][draw(st.integers(0, 3)) :]
+        value = torch.randn(shape, generator=generator).to(dtype)
+        return hs.Edit(place, "add" if kind == "patch" else kind, value, unit, t, row, scope)  # type: ignore[arg-type]
+
+    return [one() for _ in range(draw(st.integers(1, 4)))]
+
+
+@settings(max_examples=50)
+@given(calls(most_layers=2), st.sampled_from([torch.float32, torch.float64]), st.booleans(), st.data())
+def test_edits_are_the_references(call: Call, dtype: torch.dtype, training: bool, data: st.DataObject) -> None:
+    """Outputs, states, trace and all gradients."""
+    chosen = data.draw(edits(call, dtype))
+    got = told(call, dtype, *chosen, training=training)
+    with hs.backend("reference"):
+        want = told(call, dtype, *chosen)
+    assert_all_close(got.values, want.values, "values")
+    assert_all_close(got.gradients, want.gradients, "gradients")
+
+
+@settings(max_examples=15)
+@given(calls(most_layers=2), st.data())
+def test_bfloat16_edits_are_of_its_rounding(call: Call, data: st.DataObject) -> None:
+    """Where nothing is multiplied by more than one: errors must not grow."""
+    chosen = [edit for edit in data.draw(edits(call, torch.float64)) if edit.kind != "scale"]
+    got, want = told(call, torch.bfloat16, *chosen), told(call, torch.float64, *chosen)
+    # Of states that edits made large, shares of the largest value, as everywhere.
+    assert_shares(got.values, want.values, 2 * BFLOAT16_VALUES, "values")
+    assert_shares(got.gradients, want.gradients, 2 * BFLOAT16_GRADIENTS, "gradients")
+
+
+@settings(max_examples=15)
+@given(calls(most_layers=2), st.data(), st.booleans())
+def test_second_derivatives_with_edits_are_the_references(call: Call, data: st.DataObject, training: bool) -> None:
+    chosen = data.draw(edits(call, torch.float64))
+    second = []
+    for backend in ("auto", "reference"):
+        lstm, (x, h0, c0) = call.lstm(torch.float64).train(training), call.inputs(torch.float64)
+        with hs.backend(backend), lstm.edit(*chosen):  # type: ignore[arg-type]
+            out, final = lstm(x, (h0, c0), **call.given())
+        total = torch.stack([value.square().sum() for value in (out, *final)]).sum()
+        if not total.requires_grad:
+            return
+        wanted = [x, h0, c0, *lstm.parameters()]
+        first = torch.autograd.grad(total, wanted, create_graph=True, materialize_grads=True)
+        length = torch.stack([value.square().sum() for value in first]).sum()
+        if length.requires_grad:
+            second.append(torch.autograd.grad(length, wanted, materialize_grads=True))
+    if second:
+        assert_all_close(second[0], second[1], "second derivatives")
+
+
+@settings(max_examples=15)
+@given(calls(most_layers=2), st.data())
+def test_edits_that_go_to_the_reference_beside_others(call: Call, data: st.DataObject) -> None:
+    """Those of a readout, and those of a value that asks for a gradient, which it gets."""
+    dtype = torch.float64
+    leaf = torch.randn(call.H, dtype=dtype, requires_grad=True)
+    chosen = data.draw(edits(call, dtype)) + data.draw(edits(call, dtype, "readout"))
+    chosen.insert(1, hs.scale("l0.i_pre", by=leaf))
+    found = []
+    for backend in ("auto", "reference"):
+        lstm, (x, h0, c0) = call.lstm(dtype), call.inputs(dtype)
+        with hs.backend(backend), lstm.edit(*chosen):  # type: ignore[arg-type]
+            trace = lstm.trace(x, (h0, c0), **call.given())
+        values = [*trace.state, *trace.values.values()]
+        found.append([*values, *gradients(values, [leaf, x, h0, c0, *lstm.parameters()])])
+    assert_all_close(*found)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_thirty_rows_each_with_an_edit_of_its_own(dtype: torch.dtype) -> None:
+    """A sweep in one call: each row is the run with its edit alone."""
+    lstm, x = hs.LSTM(5, 17, 2, dtype=dtype), torch.randn(6, 1, 5).to(dtype)
+    places = [f"l{layer}.{quantity}" for layer in range(2) for quantity in QUANTITIES + PRE_ACTIVATIONS]
+    kinds = ["set", "scale", "add"]
+    values = torch.rand(30, 3).to(dtype)
+    swept = [
+        hs.Edit(places[n % 20], kinds[n % 3], values[n], unit=(n % 13, 14, 16), t=n % 6, row=n)  # type: ignore[arg-type]
+        for n in range(30)
+    ]
+    with torch.no_grad():
+        with lstm.edit(*swept):
+            together = lstm(x.expand(6, 30, 5))[0]
+        for n, edit in enumerate(swept):
+            with lstm.edit(replace(edit, row=0)):
+                assert torch.equal(together[:, n], lstm(x)[0][:, 0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_computed_natively(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded, edited, ragged, differentiated or none of it: neither the reference nor torch's layer is asked."""
+
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("not native")
+
+    monkeypatch.setattr(reference, "scan", refuse)
+    monkeypatch.setattr(torch, "lstm", refuse)
+    call = Call(T=4, N=3, C=5, H=9, L=2, seed=0, bidirectional=True, ragged=True, borders=True)
+    lstm = call.lstm(dtype)
+    x, h0, c0 = call.inputs(dtype)
+    for training in (True, False):
+        told(call, dtype, hs.scale("l0r.f_pre", by=2.0), hs.zero("l1.h", unit=2, t=1, row=0), training=training)
+    with torch.no_grad():
+        lstm(x, (h0, c0), **call.given())
+    stream = hs.LSTM(5, 9, 2, dtype=dtype).stream(batch=3)
+    stream.step(x[0])
+    stream.feed(x)
+    if dtype is torch.float32:
+        with torch.autocast("cpu", torch.bfloat16):
+            lstm(x, (h0, c0))[0].float().sum().backward()
 
 
 SHARED = {
