@@ -33,14 +33,13 @@ class Packed:
         self._names = [
             stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
         ]
-        # Each with an alias of its memory, so that this is not given to another while its address is remembered.
-        self._seen: list[tuple[str, Tensor, int, int, Tensor]] = []
+        self._seen: list[tuple[str, Tensor, int, int]] = []
         self._stepper: Stepper | None = None
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found = self.parameters
-        for name, value, version, address, _ in self._seen:
+        for name, value, version, address in self._seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
         return self._stepper if self._seen else self._pack()
@@ -64,8 +63,7 @@ class Packed:
         self._seen, self._stepper = [], None
         if len(known) == len(found) and not self._sizes.proj_size and engine.can(known, autocast=True):
             self._seen = [
-                (name, value, value._version, value.data_ptr(), value.detach())
-                for name, value in zip(self._names, known, strict=True)
+                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
                 self._stepper = Stepper(self._sizes, self._weights())

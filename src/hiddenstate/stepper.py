@@ -47,6 +47,8 @@ class Stepper:
             given += [address(value, kernel.real) for value in reals]
             kernel.scan.pack_layer(*given, K, H, 1, packed.data_ptr(), bias.data_ptr())
         self._w, self._bias = torch.cat(layers), torch.cat(biases)
+        # Kept from being given to other weights, which could not be told from these by where they lie.
+        self._memory = [value.detach() for w in weights for value in w if value is not None]
 
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Read ``[T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
