@@ -18,8 +18,9 @@ from hiddenstate.sizes import Sizes
 if TYPE_CHECKING:
     from hiddenstate import _native
 
-# Weights that a second thread is worth waking for: it takes some microseconds, when it sleeps.
-_LARGE = 2**17
+# Weights of a gate that threads share. Fewer are read in the time that it can take to wake one, where steps come one by
+# one and other programs run.
+_LARGE = 2**20
 
 SHARED = (
     "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "
