@@ -1,6 +1,8 @@
 """Streams: a chunk at a time is the whole at once."""
 
 import copy
+import gc
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from support import assert_all_close, assert_close, layer_options, random_state
+from support import assert_all_close, assert_close, layer_options, random_state, share
 
 
 @given(layer_options(), st.integers(1, 3), st.lists(st.integers(0, 4), max_size=5), st.booleans())
@@ -164,6 +166,51 @@ def test_bfloat16_keeps_its_cell_state_in_float32(tmp_path: Path) -> None:
     assert [part.dtype for part in stream.state] == [torch.bfloat16, torch.bfloat16]
     with pytest.raises(DtypeError, match="c has dtype torch.float64"):
         stream.state = (stream.state[0], stream.state[1].double())
+
+
+def test_many_bfloat16_steps_are_the_whole_call_and_no_worse_than_it() -> None:
+    """A memory that hardly fades adds up thousands of small numbers, which a cell state in bfloat16 could not."""
+    lstm, x = hs.LSTM(8, 33, dtype=torch.bfloat16), torch.randn(3000, 1, 8).bfloat16()
+    with torch.no_grad():
+        lstm.weight("l0.b_if").fill_(6.0)
+        lstm.weight("l0.b_ii").fill_(-4.0)
+        exact = copy.deepcopy(lstm).double()
+        stream = lstm.stream()
+        got = torch.stack([stream.step(step) for step in x])
+        whole, (h_n, _) = lstm(x)
+        want, (_, c_n) = exact(x.double())
+    assert torch.equal(got, whole)
+    assert torch.equal(stream.state[0], h_n)
+    assert share(got, want) <= 6e-3
+    assert share(stream._state[1], c_n) <= 1e-3, "finer than bfloat16"
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now, where the system tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except FileNotFoundError:
+        return 0
+
+
+def test_a_hundred_thousand_steps_leave_nothing_behind() -> None:
+    lstm, x = hs.LSTM(8, 8), torch.randn(8)
+    stream, chunk = lstm.stream(), torch.randn(6, 1, 8)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            stream.step(x)
+        for _ in range(steps // 100):
+            stream.feed(chunk)
+
+    run(5000)
+    gc.collect()
+    memory, objects = resident(), sys.getallocatedblocks()
+    run(100_000)
+    gc.collect()
+    assert resident() - memory < 4 * 100_000, "less than a float a step"
+    assert sys.getallocatedblocks() - objects < 1000
+    assert stream.state[0].isfinite().all()
 
 
 def test_load_of_another_state_fails(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def run(job: Job) -> Result:
         return _run_natively(job)
     if _autocasts(job):
         with torch.autocast("cpu", enabled=False):
-            return _run_natively(_cast(job))
+            done = _run_natively(_cast(job))
+        # As torch does, which computes a projected layer step by step and casts nothing but the products there.
+        return replace(done, c_n=done.c_n.to(job.c0.dtype)) if job.sizes.proj_size else done
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
     run_torch = _run_torch_packed if job.lengths is not None else _run_torch
