@@ -15,7 +15,7 @@ nb::object interned(const char* name) { return nb::steal(PyUnicode_InternFromStr
 struct Names {
     nb::object version = interned("_version"), data_ptr = interned("data_ptr"), dtype = interned("dtype"),
                shape = interned("shape"), is_cpu = interned("is_cpu"), is_neg = interned("is_neg"),
-               is_contiguous = interned("is_contiguous");
+               is_contiguous = interned("is_contiguous"), requires_grad = interned("requires_grad");
 };
 
 const Names& names() {
@@ -115,8 +115,9 @@ bool StreamStep::nothing_in_the_way() const {
     return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;
 }
 
-bool StreamStep::find_tensor(nb::handle array, std::int64_t features, Place& place) const {
+bool StreamStep::find_tensor(nb::handle array, std::int64_t features, bool writable, Place& place) const {
     const Names& name = names();
+    if (writable && attribute(array, name.requires_grad).ptr() != Py_False) return false;
     if (attribute(array, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
     if (!fits(attribute(array, name.shape), N_, features, place.flat)) return false;
     if (attribute(array, name.is_cpu).ptr() != Py_True || call(array, name.is_contiguous).ptr() != Py_True ||
@@ -149,38 +150,90 @@ nb::object StreamStep::step(nb::handle x, nb::handle out) {
     return run(x, out, numpy);
 }
 
+namespace {
+
+struct Leave {
+    StreamStep& step;
+    ~Leave() { step.leave(); }
+};
+
+}  // namespace
+
 nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
     Place from, to;
-    if (!(numpy ? find_array(x, C_, false, from) : find_tensor(x, C_, from))) return nb::none();
+    if (!(numpy ? find_array(x, C_, false, from) : find_tensor(x, C_, false, from))) return nb::none();
     nb::object given = nb::borrow(out);
     if (out.is_none()) {
         given = numpy ? make_array_(from.flat ? shape_flat_ : shape_, array_dtype_)
                       : make_tensor_(from.flat ? like_flat_ : like_);
         if (numpy ? !find_array(given, H_, true, to) : (to.address = address_of(given)) == 0) return nb::none();
-    } else if (!(numpy ? find_array(out, H_, true, to) : find_tensor(out, H_, to)) || to.flat != from.flat) {
+    } else if (!(numpy ? find_array(out, H_, true, to) : find_tensor(out, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
-    if (running_.exchange(true)) {
+    if (!enter()) {
         PyErr_SetObject(error_.ptr(), message_.ptr());
         throw nb::python_error();
     }
-    if (large_) {
-        const nb::gil_scoped_release released;
-        kernel_(from.address, to.address);
-    } else {
-        kernel_(from.address, to.address);
+    {
+        const Leave leave{*this};
+        if (large_) {
+            const nb::gil_scoped_release released;
+            kernel_(from.address, to.address);
+        } else {
+            kernel_(from.address, to.address);
+        }
     }
-    running_.store(false);
+    if (!numpy && !out.is_none()) written_(nb::make_tuple(given));
     return given;
 }
 
+template <class F>
+void StreamStep::each_object(const F& f) {
+    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &kept_, &written_, &tensor_,
+                            &tensor_dtype_, &make_tensor_, &like_, &like_flat_, &array_, &array_dtype_, &make_array_,
+                            &shape_, &shape_flat_}) {
+        f(*one);
+    }
+    for (std::vector<nb::object>* some : {&dicts_, &variables_, &calls_}) {
+        for (nb::object& one : *some) f(one);
+    }
+    for (Guarded& one : guarded_) f(one.name), f(one.value);
+}
+
+namespace {
+
+// A step holds the module's hooks and parameters, and these may hold the stream: the collector must see through it.
+int traverse(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    if (!nb::inst_ready(self)) return 0;
+    int stop = 0;
+    nb::inst_ptr<StreamStep>(self)->each_object([&](nb::object& one) {
+        if (!stop && one.is_valid()) stop = visit(one.ptr(), arg);
+    });
+    return stop;
+}
+
+int clear(PyObject* self) {
+    nb::inst_ptr<StreamStep>(self)->each_object([](nb::object& one) { one.reset(); });
+    return 0;
+}
+
+PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
+                       {0, nullptr}};
+
+}  // namespace
+
 void bind_stream_step(nb::module_& m) {
-    nb::class_<StreamStep>(m, "StreamStep", "stream_step.h: one step of a stream at the least cost.")
+    nb::class_<StreamStep>(m, "StreamStep", nb::type_slots(slots), "stream_step.h: one step of a stream at the least cost.")
         .def("guard_parameters", &StreamStep::guard_parameters)
         .def("guard_empty", &StreamStep::guard_empty)
         .def("guard_idle", &StreamStep::guard_idle)
         .def("refuse_with", &StreamStep::refuse_with)
-        .def_prop_ro("running", &StreamStep::running)
+        .def("keep", &StreamStep::keep)
+        .def("tell", &StreamStep::tell)
+        .def("enter", &StreamStep::enter)
+        .def("leave", &StreamStep::leave)
         .def("take_torch", &StreamStep::take_torch)
         .def("take_numpy", &StreamStep::take_numpy)
         .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none());

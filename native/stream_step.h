@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 namespace hiddenstate {
@@ -35,10 +36,21 @@ public:
     void take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat);
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
+    // What the kernel reads and writes, kept alive.
+    void keep(nb::object kept) { kept_ = std::move(kept); }
+    // Called with a tuple of a tensor that was written, so that torch knows.
+    void tell(nb::object written) { written_ = std::move(written); }
+
+    // Makes this thread the only one in it; false where another is. Then leave().
+    bool enter() { return !running_.exchange(true); }
+    void leave() { running_.store(false); }
+
+    // All Python objects that this holds, for the garbage collector.
+    template <class F>
+    void each_object(const F& f);
+
     // The output for x, in `out` if that is not None; None where something is in the way: then nothing was done.
     nb::object step(nb::handle x, nb::handle out);
-
-    bool running() const { return running_.load(); }
 
 private:
     struct Guarded {
@@ -54,7 +66,7 @@ private:
 
     bool unchanged() const;
     bool nothing_in_the_way() const;
-    bool find_tensor(nb::handle array, std::int64_t features, Place& place) const;
+    bool find_tensor(nb::handle array, std::int64_t features, bool writable, Place& place) const;
     bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
     nb::object run(nb::handle x, nb::handle out, bool numpy);
 
@@ -62,10 +74,10 @@ private:
     const std::int64_t N_, C_, H_;
     const bool large_;
     std::atomic<bool> running_{false};
-    nb::dict parameters_;
+    nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;
-    nb::object owner_, attribute_, error_, message_;
+    nb::object owner_, attribute_, error_, message_, kept_, written_;
     nb::object tensor_, tensor_dtype_, make_tensor_, like_, like_flat_;
     nb::object array_, array_dtype_, make_array_, shape_, shape_flat_;
 };

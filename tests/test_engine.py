@@ -767,9 +767,9 @@ def test_a_single_bias_is_added(name: str) -> None:
         assert_close(lstm(x)[0], want)
 
 
-@pytest.mark.parametrize("what", ["x", "weight_ih_l0", "weight_hh_l0"])
+@pytest.mark.parametrize("what", ["x", "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "weight_hr_l0"])
 def test_memory_that_was_freed_is_not_read(what: str) -> None:
-    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    lstm, x = hs.LSTM(4, 9, proj_size=3 if what == "weight_hr_l0" else 0), torch.randn(3, 2, 4)
     out, stream, step = lstm(x)[0], lstm.stream(batch=2), x[0]
     freed = {"x": x, **dict(lstm.named_parameters())}[what]
     freed.untyped_storage().resize_(0)

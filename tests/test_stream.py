@@ -3,6 +3,7 @@
 import copy
 import gc
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -534,3 +535,69 @@ def test_autocast_changes_nothing_in_a_stream() -> None:
             got = cast.step(x[t].bfloat16() if t == 1 else x[t])
         want = plain.step(x[t].bfloat16().float() if t == 1 else x[t])
         assert torch.equal(got, want)
+
+
+def test_a_stream_at_work_lets_no_one_change_it() -> None:
+    lstm = hs.LSTM(1024, 1024)
+    stream, x = lstm.stream(), torch.zeros(1, 1024)
+    for _ in range(2):
+        stream.step(x)
+
+    def work() -> None:
+        for _ in range(30):
+            stream.step(x)
+
+    refused = 0
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        while not done.done():
+            try:
+                stream.reset()
+            except ConcurrentUseError:
+                refused += 1
+    assert refused or isinstance(done.exception(), ConcurrentUseError)
+
+
+@pytest.mark.parametrize("kind", ["read-only", "overlapping", "a leaf"])
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_an_out_that_can_not_be_written(kind: str, steps_before: int) -> None:
+    stream, x = hs.LSTM(4, 3).stream(), torch.zeros(4)
+    for _ in range(steps_before):
+        stream.step(x)
+    with pytest.raises(ArgumentError, match="out"):
+        if kind == "read-only":
+            stream.step(x.numpy(), out=np.frombuffer(bytes(12), np.float32))
+        else:
+            out = torch.zeros(1).expand(3) if kind == "overlapping" else torch.zeros(3, requires_grad=True)
+            stream.step(x, out=out)
+    assert stream.t == steps_before
+
+
+def test_an_out_that_was_saved_for_a_gradient_is_noticed() -> None:
+    stream, x, out = hs.LSTM(4, 3).stream(), torch.zeros(4), torch.zeros(3)
+    stream.step(x)
+    loss = (torch.ones(3, requires_grad=True) * out).sum()
+    stream.step(x, out=out)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_an_lstm_that_holds_its_stream_is_collected() -> None:
+    lstm = hs.LSTM(4, 3)
+    stream = lstm.stream()
+    for _ in range(2):
+        stream.step(torch.zeros(4))
+    lstm.register_forward_hook(lambda *_: stream.t)
+    gone = weakref.ref(lstm)
+    del lstm, stream
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_fork_leaves_the_packed_weights_alone() -> None:
+    stream = hs.LSTM(4, 3).stream()
+    stream.step(torch.zeros(4))
+    packed = stream._advance._packed.stepper()
+    other = stream.fork()
+    assert torch.equal(other.step(torch.zeros(4)), stream.step(torch.zeros(4)))
+    assert stream._advance._packed.stepper() is packed

@@ -69,7 +69,7 @@ def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
     """
     dtype: torch.dtype | None = None
     for value in tensors:
-        if type(value) not in (Tensor, Parameter) or not value.is_cpu or value.dtype is not (dtype or value.dtype):
+        if not is_plain(value) or value.dtype is not (dtype or value.dtype):
             return False
         dtype = value.dtype
     return (
@@ -82,6 +82,11 @@ def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
         and not torch._C._is_tracing()
         and not transformed()
     )
+
+
+def is_plain(value: Tensor) -> bool:
+    """Whether a tensor is one of torch's own, on the CPU."""
+    return type(value) in (Tensor, Parameter) and value.is_cpu
 
 
 def transformed() -> bool:
@@ -117,15 +122,19 @@ def run_layers(layers: Layers) -> tuple[Tensor, Tensor, Tensor]:
     (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
     out, h_n = new(element, T, N, D * P), new(element, D * sizes.num_layers, N, P)
     c_n = new(real, D * sizes.num_layers, N, H)
-    given: list[Tensor | None] = []
+    kept, weights = [], []  # kept: alive over the call
     for k, w in enumerate(layers.weights):
         check_shapes(w, C if k < D else D * P, H, P)
-        given += (flat(w.ih), flat(w.hh), flat(w.b_ih, real), flat(w.b_hh, real), flat(w.hr))
+        for value, dtype in ((w.ih, element), (w.hh, element), (w.b_ih, real), (w.b_hh, real), (w.hr, element)):
+            lying = flat(value, dtype)
+            kept.append(lying)
+            weights.append(address(lying, dtype))
     h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
     kernel.scan.layers(
-        x.data_ptr(),
-        [0 if value is None else value.data_ptr() for value in given],
-        *(0 if value is None else value.data_ptr() for value in (h0, c0, lengths, reset, out, h_n, c_n)),
+        _address_of_strided(x, element),
+        weights,
+        *(address(h0, element), address(c0, real), address(lengths, torch.int64), address(reset, torch.bool)),
+        *(value.data_ptr() for value in (out, h_n, c_n)),
         *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
         _threads(T, N, C, H),
     )

@@ -141,7 +141,7 @@ def address(value: Tensor | None, dtype: torch.dtype) -> int:
     """Where a tensor lies in memory, 0 for one that is not there. The caller keeps it alive over the call.
 
     Raises:
-        DtypeError: it is not as native code must find it, since hooks on saved tensors changed it.
+        DtypeError: it is not as native code must find it: hooks on saved tensors changed it, or its memory was freed.
     """
     if value is None:
         return 0
@@ -150,4 +150,7 @@ def address(value: Tensor | None, dtype: torch.dtype) -> int:
             f"the native scan was handed a tensor of {value.dtype} on {value.device}, expected {dtype} on cpu: "
             "hooks on saved tensors must give back what they were given"
         )
-    return value.data_ptr()
+    where = value.data_ptr()
+    if not where and value.numel():
+        raise DtypeError("the native scan was handed a tensor whose memory was freed (or that has none of its own)")
+    return where

@@ -132,9 +132,8 @@ def _cast(job: Job) -> Job:
 
 
 def _native_can(job: Job) -> bool:
-    real = native.real_type(job.x.dtype)
-    states = (job.h0,) if job.c0.dtype is real else (job.h0, job.c0)
-    return engine.can((job.x, *states, *_flat(job)))
+    fits = job.c0.dtype in (job.x.dtype, native.real_type(job.x.dtype)) and engine.is_plain(job.c0)
+    return fits and engine.can((job.x, job.h0, *_flat(job)))
 
 
 def _torch_can(job: Job) -> bool:

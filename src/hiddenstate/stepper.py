@@ -74,6 +74,8 @@ class Stepper:
             *(address(h, kernel.element), address(c, kernel.real), spare.data_ptr()),
             *(N, C, H, L, self._threads()),
         )
+        step.keep((self, h, c, spare))
+        step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
         step.guard_idle([torch._C._are_functorch_transforms_active], forward_ad, "_current_level")
         like = new(kernel.element, N, H)
@@ -81,28 +83,20 @@ class Stepper:
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
-        return QuickStep(step, self, (h, c), spare)
+        return QuickStep(step, self, (h, c))
 
     def _threads(self) -> int:
         return torch.get_num_threads() if self._large else 1
 
 
 class QuickStep:
-    """A native step, and what it writes to and reads from, kept alive."""
+    """A native step, and whose weights and states it is for."""
 
-    def __init__(
-        self, step: "_native.StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor], spare: Tensor
-    ) -> None:
+    def __init__(self, step: "_native.StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
         self.step = step.step
         self.stepper = stepper
         self._state = state
-        self._spare = spare
-
-    @property
-    def running(self) -> bool:
-        """Whether a thread is in it."""
-        return self.native.running
 
     def writes(self, state: tuple[Tensor, Tensor]) -> bool:
         """Whether it is these states that it writes."""

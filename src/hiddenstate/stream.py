@@ -88,8 +88,9 @@ class Stream:
         Raises:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
         """
-        h, c = self._state
-        return h.clone(), c.to(h.dtype, copy=True)
+        with self._alone():
+            h, c = self._state
+            return h.clone(), c.to(h.dtype, copy=True)
 
     @state.setter
     def state(self, value: State) -> None:
@@ -98,7 +99,8 @@ class Stream:
         for name, part, want in zip("hc", (h, c), self._state_shapes(), strict=True):
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected [L, N, units] = {list(want)}")
-        self._keep(h.detach().to(like.dtype, copy=True), c.detach().clone())
+        with self._alone():
+            self._keep(h.detach().to(like.dtype, copy=True), c.detach().clone())
 
     def step(self, x: Array, *, out: Array | None = None) -> Array:
         """Read one time step.
@@ -169,8 +171,15 @@ class Stream:
             return
         if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
             raise ArgumentTypeError(f"out is a {type(out).__name__} and x a {type(x).__name__}: give both of one kind")
-        if self._tensor(out, "out").shape != shape:
+        if isinstance(out, np.ndarray) and not out.flags.writeable:
+            raise ArgumentError("out is an array that may not be written: give one that may, np.empty(...) for example")
+        given = self._tensor(out, "out")
+        if given.shape != shape:
             raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
+        if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
+            raise ArgumentError(
+                "out must be a tensor of its own memory that asks for no gradient: torch.empty(...), say"
+            )
 
     def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
         """The result as an array of the kind that was given, or in the one that was given for it."""
@@ -201,13 +210,16 @@ class Stream:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Refuse a second thread."""
-        if self._at_work or (self._quick is not None and self._quick.running):
+        quick = self._quick
+        if self._at_work or (quick is not None and not quick.native.enter()):
             raise ConcurrentUseError(SHARED)
         self._at_work = True
         try:
             yield
         finally:
             self._at_work = False
+            if quick is not None:
+                quick.native.leave()
 
     def _keep(self, h: Tensor, c: Tensor) -> None:
         self._state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
@@ -235,25 +247,29 @@ class Stream:
 
         Raises:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
+            ConcurrentUseError: another thread is in a step of this stream.
         """
         if mask is None:
-            self._t, self._quick = 0, None
-            self._advance.forget()
-            h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
-            self._keep(h, c)
+            with self._alone():
+                self._t, self._quick = 0, None
+                self._advance.forget()
+                h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
+                self._keep(h, c)
             return
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
             raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
         if mask.shape != (self._batch,):
             raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
         begins = mask.to(self._like().device)[:, None]
-        self._keep(*(torch.where(begins, 0, part) for part in self._state))
+        with self._alone():
+            self._keep(*(torch.where(begins, 0, part) for part in self._state))
 
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""
-        other = Stream(self._advance, self._sizes, self._batch, self._like, self._layout)
-        h, c = self._state
-        other._state, other._t = (h.clone(), c.clone()), self._t
+        other = Stream.__new__(Stream)
+        with self._alone():
+            h, c = self._state
+            other.__dict__.update(self.__dict__, _state=(h.clone(), c.clone()), _quick=None, _at_work=False)
         return other
 
     def save(self, path: str | Path) -> None:
