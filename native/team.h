@@ -43,7 +43,6 @@ public:
 private:
     static constexpr int kSpins = 2000;  // some 20 microseconds
 
-
     static void pause() {
 #if defined(__x86_64__)
         _mm_pause();
@@ -94,7 +93,7 @@ private:
 #endif
 };
 
-// Runs body(k) for k = 0 ... threads, each on a thread of its own if `together`: the bodies may then wait for one
+// Runs body(k) for k = 0 ... threads - 1, each on a thread of its own if `together`: the bodies may then wait for one
 // another. Where so many threads are not to be had, runs nothing and returns false. Bodies must not throw.
 template <class Body>
 bool run_team(int threads, bool together, const Body& body) {

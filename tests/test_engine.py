@@ -773,7 +773,8 @@ def test_memory_that_was_freed_is_not_read(what: str) -> None:
     out, stream, step = lstm(x)[0], lstm.stream(batch=2), x[0]
     freed = {"x": x, **dict(lstm.named_parameters())}[what]
     freed.untyped_storage().resize_(0)
-    uses = [lambda: lstm(x), lambda: stream.step(step), torch.no_grad()(lambda: lstm(x))]
+    quietly: Callable[[], object] = torch.no_grad()(lambda: lstm(x))
+    uses: list[Callable[[], object]] = [lambda: lstm(x), lambda: stream.step(step), quietly]
     if not what.startswith("bias"):  # which no gradient is made of
         uses.append(out.sum().backward)
     for use in uses:
