@@ -89,17 +89,24 @@ class Call(NamedTuple):
     bidirectional: bool = False
     ragged: bool = False
     borders: bool = False
+    projects: bool = False
+
+    @property
+    def P(self) -> int:  # noqa: N802
+        """Units of the hidden state."""
+        return (self.H + 1) // 2 if self.projects and self.H > 1 else self.H
 
     def lstm(self, dtype: torch.dtype) -> hs.LSTM:
         torch.manual_seed(self.seed)
-        options = {"bias": self.bias, "bidirectional": self.bidirectional, "dtype": torch.bfloat16}
-        return hs.LSTM(self.C, self.H, self.L, **options).to(dtype)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"bias": self.bias, "bidirectional": self.bidirectional, "dtype": torch.bfloat16}
+        options["proj_size"] = self.P % self.H
+        return hs.LSTM(self.C, self.H, self.L, **options).to(dtype)
 
     def inputs(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """``x``, ``h0`` and ``c0``."""
         torch.manual_seed(self.seed)
         tracks = self.L * (2 if self.bidirectional else 1)
-        shapes = (self.T, self.N, self.C), (tracks, self.N, self.H), (tracks, self.N, self.H)
+        shapes = (self.T, self.N, self.C), (tracks, self.N, self.P), (tracks, self.N, self.H)
         x, h0, c0 = (torch.randn(shape).bfloat16().to(dtype).requires_grad_() for shape in shapes)
         return x, h0, c0
 
@@ -127,6 +134,7 @@ def calls(most_layers: int = 3) -> st.SearchStrategy[Call]:
         bidirectional=st.booleans(),
         ragged=st.booleans(),
         borders=st.booleans(),
+        projects=st.booleans(),
     )
 
 

@@ -379,7 +379,8 @@ def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write")
     """Some edits of one call, of any place and kind, whose units, steps and rows may overlap."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
     lstm = call.lstm(dtype)
-    source = lstm.trace(torch.randn(call.T, 1, call.C, generator=generator).to(dtype).detach())
+    with torch.no_grad():  # a value that asks for a gradient would go to the reference
+        source = lstm.trace(torch.randn(call.T, 1, call.C, generator=generator).to(dtype))
 
     def chosen(count: int) -> Any:
         """An index, and how many it chooses."""
@@ -393,10 +394,11 @@ def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write")
         track = draw(st.sampled_from(lstm.sizes.tracks))
         place = f"l{track[0]}{'r' if track[1] else ''}.{draw(st.sampled_from(QUANTITIES + PRE_ACTIVATIONS))}"
         kind = draw(st.sampled_from(["set", "scale", "add", "patch"]))
-        unit, t, row = chosen(call.H), chosen(call.T), chosen(call.N)
+        units = lstm.sizes.units(place.split(".")[1])
+        unit, t, row = chosen(units), chosen(call.T), chosen(call.N)
         if kind == "patch" and not place.endswith("_pre"):
             return hs.patch(place, source=source, unit=unit, t=t, row=row, scope=scope)
-        block = [count if i is None else size(i, count) for i, count in ((t, call.T), (row, call.N), (unit, call.H))]
+        block = [count if i is None else size(i, count) for i, count in ((t, call.T), (row, call.N), (unit, units))]
         shape = [draw(st.sampled_from([1, n])) for n in block][draw(st.integers(0, 3)) :]
         value = torch.randn(shape, generator=generator).to(dtype)
         return hs.Edit(place, "add" if kind == "patch" else kind, value, unit, t, row, scope)  # type: ignore[arg-type]
@@ -419,8 +421,12 @@ def test_edits_are_the_references(call: Call, dtype: torch.dtype, training: bool
 @settings(max_examples=15)
 @given(calls(most_layers=2), st.data())
 def test_bfloat16_edits_are_of_its_rounding(call: Call, data: st.DataObject) -> None:
-    """Where nothing is multiplied by more than one: errors must not grow."""
-    chosen = [edit for edit in data.draw(edits(call, torch.float64)) if edit.kind != "scale"]
+    """Where no gate becomes larger than one: else errors may grow with each step."""
+    chosen = [
+        replace(edit, value=edit.value.clamp(-1, 1))  # type: ignore[union-attr]
+        for edit in data.draw(edits(call, torch.float64))
+        if edit.kind == "set"
+    ]
     got, want = told(call, torch.bfloat16, *chosen), told(call, torch.float64, *chosen)
     # Of states that edits made large, shares of the largest value, as everywhere.
     assert_shares(got.values, want.values, 2 * BFLOAT16_VALUES, "values")
@@ -512,6 +518,8 @@ def test_what_is_computed_natively(dtype: torch.dtype, monkeypatch: pytest.Monke
 SHARED = {
     "units": Call(T=12, N=3, C=17, H=130, L=1, seed=0, bidirectional=True, ragged=True),
     "rows": Call(T=12, N=67, C=17, H=33, L=1, seed=1, bidirectional=True, ragged=True),
+    "units, projected": Call(T=12, N=3, C=17, H=130, L=1, seed=2, bidirectional=True, ragged=True, projects=True),
+    "rows, projected": Call(T=12, N=67, C=17, H=35, L=1, seed=3, bidirectional=True, ragged=True, projects=True),
 }
 
 

@@ -27,7 +27,7 @@ def test_autocast_differs_from_float32_by_its_rounding(call: Call) -> None:
         values = [out, *final]
         found.append((values, gradients(values, [x, h0, c0, *lstm.parameters()])))
     (values, grads), (want, wanted) = found
-    assert {value.dtype for value in values} == {torch.bfloat16}
+    assert {value.dtype for value in values[:2]} == {torch.bfloat16}
     assert {gradient.dtype for gradient in grads} == {torch.float32}, "of the parameters' own type"
     assert max(share(a.float(), b) for a, b in zip(values, want, strict=True)) <= VALUES
     assert max(share(a, b) for a, b in zip(grads, wanted, strict=True)) <= GRADIENTS
