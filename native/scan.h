@@ -1,8 +1,8 @@
 // One layer and direction of an LSTM over a sequence, forward and backward; and single steps of all layers.
 //
-// T time steps, N batch rows, C input features, H units, P numbers of the hidden state: H without a projection. Arrays are row-major and lie without gaps unless strides are
-// given (counted in elements); the four gates of a row stand side by side in torch's order, 4H numbers. Pointers do not
-// alias one another unless it says so.
+// T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection). Arrays
+// are row-major and lie without gaps unless strides are given (counted in elements); the four gates of a row stand side
+// by side in torch's order, 4H numbers. Pointers do not alias one another unless it says so.
 #pragma once
 
 #include <cstdint>
