@@ -775,6 +775,15 @@ def test_a_single_bias_is_added(name: str) -> None:
         assert_close(lstm(x)[0], want)
 
 
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "weight_hr_l0"])
+def test_a_weight_that_is_not_there_fails_before_native_code(name: str) -> None:
+    lstm, x = hs.LSTM(4, 9, proj_size=2), torch.randn(3, 2, 4)
+    setattr(lstm, name, None)
+    for use in (lambda: lstm(x), torch.no_grad()(lambda: lstm(x)), lambda: lstm.trace(x)):
+        with pytest.raises((ShapeError, AttributeError)):
+            use()
+
+
 @pytest.mark.parametrize("what", ["x", "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "weight_hr_l0"])
 def test_memory_that_was_freed_is_not_read(what: str) -> None:
     lstm, x = hs.LSTM(4, 9, proj_size=3 if what == "weight_hr_l0" else 0), torch.randn(3, 2, 4)

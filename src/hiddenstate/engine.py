@@ -241,7 +241,10 @@ def check_shapes(w: Weights, C: int, H: int, P: int) -> None:
         ShapeError: which, and what was expected.
     """
     shapes = ((4 * H, C), (4 * H, P), (4 * H,), (4 * H,), (P, H))
-    for name, shape, value in zip(PARAMETER_STEMS, shapes, w, strict=True):
+    needed = (True, True, False, False, P < H)
+    for name, shape, value, must in zip(PARAMETER_STEMS, shapes, w, needed, strict=True):
+        if value is None and must:
+            raise ShapeError(f"a {name} is None, expected {list(shape)}: was it replaced?")
         if value is not None and value.shape != shape:
             raise ShapeError(f"a {name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
 
