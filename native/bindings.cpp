@@ -27,11 +27,6 @@ T* at(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
-// torch lets memory be freed under a tensor, whose address is then zero.
-void require(bool there) {
-    if (!there) throw nb::value_error("a tensor's memory was freed (its storage has no bytes): fill it again before the call");
-}
-
 // Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
 // microsecond.
 constexpr Size kLargeWork = 1 << 15;
@@ -59,7 +54,6 @@ void bind_scan(nb::module_& m) {
         .def("bias_size", [](const S& s, Size H) { return s.bias_size(H); })
         .def("pack_layer", [](const S& s, Address w_ih, Address w_hh, Address b_ih, Address b_hh, Size C, Size H, int threads,
                               Address packed, Address bias) {
-            require(w_ih && w_hh);
             const nb::gil_scoped_release released;
             s.pack_layer({at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh), nullptr},
                          C, H, threads, at<void>(packed), at<real>(bias));
@@ -68,7 +62,6 @@ void bind_scan(nb::module_& m) {
                            Address h0, Address c0, Address lengths, Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
                            Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P, Size x_step,
                            Size x_row, Size out_step, Size out_row, bool reverse, int threads) {
-            require(w_ih && w_hh && (x || T * N == 0));
             const nb::gil_scoped_release released;
             s.forward({at<const element>(x),
                        {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh),
@@ -83,8 +76,6 @@ void bind_scan(nb::module_& m) {
         .def("layers", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
                           Address lengths, Address reset, Address out, Address h_n, Address c_n, Size T, Size N, Size C,
                           Size H, Size P, Size directions, Size x_step, Size x_row, int threads) {
-            for (std::size_t k = 0; k < weights.size(); ++k) require(weights[k] || k % 5 >= 2);
-            require(x || T * N == 0);
             const nb::gil_scoped_release released;
             Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
                           at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<element>(out),
@@ -100,8 +91,6 @@ void bind_scan(nb::module_& m) {
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
                             bool reverse, int threads) {
             if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
-            for (const std::size_t k : {1, 2}) require(given[k]);
-            for (const std::size_t k : {0, 4, 5, 8, 9, 10, 11, 12, 13}) require(given[k] || T * N == 0);
             const nb::gil_scoped_release released;
             const auto in = given.begin(), to = asked.begin();
             s.backward({at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
@@ -115,7 +104,6 @@ void bind_scan(nb::module_& m) {
            nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
-            require(x && w && bias && h && c && out);
             const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                                at<element>(next), at<element>(out), T, N, C, H, L, threads};
             if (T * N * H * (C + H) < kLargeWork) return s.steps(job);

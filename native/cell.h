@@ -28,10 +28,11 @@ struct Gates {
 struct State {
     vf c, h;
 
-    static State of(const Gates& gates, vf c_before) {
-        const vf c = gates.f * c_before + gates.i * gates.g;
-        return {c, gates.o * tanh(c)};
-    }
+    static vf cell(const Gates& gates, vf c_before) { return gates.f * c_before + gates.i * gates.g; }
+
+    static State over(vf c, const Gates& gates) { return {c, gates.o * tanh(c)}; }
+
+    static State of(const Gates& gates, vf c_before) { return over(cell(gates, c_before), gates); }
 };
 
 // The edits that touch some units of one row at one step.
@@ -57,10 +58,9 @@ struct EditedRow {
 
     // The edits of h are left to whoever knows it: with a projection that is not this.
     State state(const Gates& edited, vf c_before) const {
-        State state{edited.f * c_before + edited.i * edited.g, {}};
-        apply(kC, state.c);
-        state.h = edited.o * tanh(state.c);
-        return state;
+        vf c = State::cell(edited, c_before);
+        apply(kC, c);
+        return State::over(c, edited);
     }
 
     // From the gradient of an edited value to that of the value before its edits.

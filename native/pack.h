@@ -32,11 +32,16 @@ inline void transpose(vf (&rows)[kLanes]) {
     }
 }
 
+// Two neighbours in k, as they share a lane.
+inline std::uint32_t pair_of(bfloat16 first, bfloat16 second) {
+    return first.bits | static_cast<std::uint32_t>(second.bits) << 16;
+}
+
 // What a lane holds: the number at k, or the pair of it and the `next`, which may lie behind the end.
 inline real word(const real* at, std::int64_t, bool) { return *at; }
 
 inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
-    return at->bits | (last ? 0 : static_cast<std::uint32_t>(at[next].bits) << 16);
+    return pair_of(*at, last ? bfloat16{} : at[next]);
 }
 
 // Up to kLanes rows of a matrix with K columns, as columns that stand kTile apart; rows that are not there are zero.
@@ -128,7 +133,7 @@ inline void pack_turned(const element* w, std::int64_t rows, std::int64_t K, int
 inline void interleave(const real* a, const real*, std::int64_t n, real* to) { std::copy_n(a, n, to); }
 
 inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {
-    for (std::int64_t k = 0; k < n; ++k) to[k] = a[k].bits | static_cast<std::uint32_t>(b[k].bits) << 16;
+    for (std::int64_t k = 0; k < n; ++k) to[k] = pair_of(a[k], b[k]);
 }
 
 // Columns of a matrix [K, columns], block after block, as pack_columns packs them.

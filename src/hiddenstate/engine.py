@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from hiddenstate import native, reference
 from hiddenstate.binding import BoundEdit
-from hiddenstate.errors import DtypeError, ShapeError
+from hiddenstate.errors import ShapeError
 from hiddenstate.names import GATES, PRE_ACTIVATIONS
 from hiddenstate.native import Kernel, address, flat, new
 from hiddenstate.observe import Watch
@@ -131,7 +131,7 @@ def run_layers(layers: Layers) -> tuple[Tensor, Tensor, Tensor]:
             weights.append(address(lying, dtype))
     h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
     kernel.scan.layers(
-        _address_of_strided(x, element),
+        address(x, element, strided=True),
         weights,
         *(address(h0, element), address(c0, real), address(lengths, torch.int64), address(reset, torch.bool)),
         *(value.data_ptr() for value in (out, h_n, c_n)),
@@ -188,7 +188,7 @@ def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     hr = flat(track.w.hr)
     edits, _values = _native_edits(kernel, track)
     kernel.scan.forward(
-        _address_of_strided(x, element),
+        address(x, element, strided=True),
         *(address(w, element) for w in elements),
         *(address(b, real) for b in biases),
         address(hr, element),
@@ -210,12 +210,6 @@ def _strided(x: Tensor) -> Tensor:
     if x.is_neg():
         x = x.resolve_neg()
     return x if x.stride(2) == 1 or x.shape[2] <= 1 else x.contiguous()
-
-
-def _address_of_strided(x: Tensor, dtype: torch.dtype) -> int:
-    if x.dtype is not dtype or not x.is_cpu:
-        raise DtypeError(f"the native scan was handed an input of {x.dtype} on {x.device}, expected {dtype} on cpu")
-    return x.data_ptr()
 
 
 def _native_edits(kernel: Kernel, track: Track) -> tuple[Any, list[Tensor]]:
@@ -354,7 +348,7 @@ def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Seque
     edits, _values = _native_edits(kernel, track)
     kernel.scan.backward(
         [
-            _address_of_strided(inputs, element),
+            address(inputs, element, strided=True),
             *(address(value, element) for value in elements),
             address(begins, real),
             *(address(lengths, torch.int64), address(reset, torch.bool)),

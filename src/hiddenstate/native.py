@@ -137,15 +137,17 @@ def flat(value: Tensor | None, dtype: torch.dtype | None = None) -> Tensor | Non
     return value if value.is_contiguous() else value.contiguous()
 
 
-def address(value: Tensor | None, dtype: torch.dtype) -> int:
+def address(value: Tensor | None, dtype: torch.dtype, *, strided: bool = False) -> int:
     """Where a tensor lies in memory, 0 for one that is not there. The caller keeps it alive over the call.
+
+    Without gaps, unless it may be ``strided``.
 
     Raises:
         DtypeError: it is not as native code must find it: hooks on saved tensors changed it, or its memory was freed.
     """
     if value is None:
         return 0
-    if value.dtype is not dtype or not value.is_cpu or not value.is_contiguous():
+    if value.dtype is not dtype or not value.is_cpu or not (strided or value.is_contiguous()):
         raise DtypeError(
             f"the native scan was handed a tensor of {value.dtype} on {value.device}, expected {dtype} on cpu: "
             "hooks on saved tensors must give back what they were given"
