@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate import engine, native, reference
+from hiddenstate import engine, layers, native, reference
 from hiddenstate.binding import BoundEdit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.held import Held, holding
+from hiddenstate.layers import Layers
 from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
 from hiddenstate.names import track as track_name
 from hiddenstate.observe import Wanted, watch
@@ -109,11 +110,14 @@ def run(job: Job) -> Result:
 
 
 def _run_natively(job: Job) -> Result:
-    plain = not job.edits and job.wanted is None
-    if plain and not job.dropout and not engine.wants_gradient((job.x, job.h0, job.c0, *_flat(job))):
-        whole = engine.Layers(job.x, job.h0, job.c0, job.weights, job.sizes, job.lengths, job.reset)
-        return Result(*engine.run_layers(whole))
-    return _run_by_track(job, natively=True)
+    if job.edits or job.wanted is not None:
+        return _run_by_track(job, natively=True)
+    noise = _noise(job)
+    return Result(
+        *layers.run(
+            Layers(job.sizes, job.weights, job.x, job.h0, job.c0, job.lengths, job.reset, noise, keeps=job.training)
+        )
+    )
 
 
 def _autocasts(job: Job) -> bool:
@@ -179,16 +183,13 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
 
 
 def _run_by_track(job: Job, *, natively: bool) -> Result:
-    live = None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+    live = _live(job)
+    noise = _noise(job)
     layer_input = job.x
-    if natively and live is not None:
-        # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients. (The
-        # reference sees to it itself.)
-        layer_input = torch.where(live[..., None], job.x, 0)
     tracks: list[_Track] = []
     for layer in range(job.sizes.num_layers):
-        if layer and job.dropout:
-            layer_input = _drop(layer_input, job.dropout, live)
+        if layer and noise:
+            layer_input = layer_input * noise[layer - 1]
         here = [k for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
         new = [_run_track(job, k, layer_input, live, natively) for k in here]
         layer_input = torch.cat([t.out for t in new], dim=-1) if len(new) > 1 else new[0].out
@@ -199,14 +200,29 @@ def _run_by_track(job: Job, *, natively: bool) -> Result:
     return Result(layer_input, h_n, c_n, values, carried)
 
 
-def _drop(x: Tensor, probability: float, live: Tensor | None) -> Tensor:
-    """Dropout between layers, with the random draws that torch makes: for ragged rows, those of a packed sequence."""
+def _live(job: Job) -> Tensor | None:
+    return None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+
+
+def _noise(job: Job) -> list[Tensor]:
+    """What dropout multiplies the output ``[T, N, D*P]`` of each layer but the last with; nothing without dropout.
+
+    The random draws are torch's, layer after layer; for ragged rows, those that it makes for a packed sequence.
+    """
+    sizes, (T, N) = job.sizes, job.x.shape[:2]
+    ones = job.x.new_ones(T, N, sizes.directions * sizes.output_size)
+    above = range(sizes.num_layers - 1 if job.dropout else 0)
+    live = _live(job)
     if live is None:
-        return dropout(x, probability)
+        return [dropout(ones, job.dropout) for _ in above]
     order = live.sum(0).sort(descending=True).indices
-    mask = torch.zeros_like(x)
-    mask[live[:, order]] = dropout(x.new_ones(int(live.sum()), x.shape[-1]), probability)
-    return x * mask[:, order.argsort()]
+    packed = ones[live[:, order]]
+    noise = []
+    for _ in above:
+        mask = torch.zeros_like(ones)
+        mask[live[:, order]] = dropout(packed, job.dropout)
+        noise.append(mask[:, order.argsort()])
+    return noise
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
