@@ -1,4 +1,4 @@
-"""The layer inside torch's own machinery: hooks, compilers, transformations, checkpoints, other devices."""
+"""The layer inside torch's own machinery: hooks, compilers, other devices."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
-from torch.utils.checkpoint import checkpoint
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError
@@ -39,19 +38,6 @@ def test_the_cell_compiles_whole(x: Tensor) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(cell, backend="aot_eager", fullgraph=True)
     assert_close(compiled(x[0])[0], cell(x[0])[0])
-
-
-@pytest.mark.filterwarnings("default")
-def test_transformations(x: Tensor) -> None:
-    lstm = hs.LSTM(4, 3)
-    want = lstm(x)[0]
-    over_rows = torch.func.vmap(lambda row: lstm(row)[0], in_dims=1, out_dims=1)(x)
-    assert_close(over_rows, want)
-    tangent = torch.randn_like(x)
-    derivative = torch.func.jvp(lambda value: lstm(value)[0], (x,), (tangent,))[1]
-    step = 1e-3
-    numeric = (lstm(x + step * tangent)[0] - lstm(x - step * tangent)[0]) / (2 * step)
-    assert (derivative - numeric).abs().max() < 1e-3
 
 
 @pytest.mark.filterwarnings("default")
@@ -92,13 +78,6 @@ def test_an_lstm_called_inside_a_traced_ones_hook_is_not_traced(x: Tensor) -> No
     handle.remove()
     assert_close(trace.out, lstm(x)[0])  # type: ignore[arg-type]
     assert_close(seen[0], lstm(x * 2)[0])
-
-
-def test_checkpointing_without_edits_is_exact(x: Tensor) -> None:
-    lstm, leaf = hs.LSTM(4, 3), x.clone().requires_grad_()
-    (want,) = torch.autograd.grad(lstm(leaf)[0].sum(), leaf)
-    (got,) = torch.autograd.grad(checkpoint(lambda v: lstm(v)[0], leaf, use_reentrant=False).sum(), leaf)
-    assert_close(got, want)
 
 
 def test_another_default_device_is_no_matter(x: Tensor) -> None:
