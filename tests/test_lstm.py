@@ -11,7 +11,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 import hiddenstate as hs
@@ -186,25 +185,6 @@ def test_to_double_and_meta() -> None:
 def test_is_a_module_of_its_own() -> None:
     assert not isinstance(hs.LSTM(4, 3), nn.LSTM)
     hs.LSTM(4, 3).flatten_parameters()
-
-
-def test_trains_in_place() -> None:
-    """An optimiser that writes parameters in place must be seen by the next call."""
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    optimiser = torch.optim.SGD(lstm.parameters(), lr=0.5)
-    first = lstm(x)[0].square().sum()
-    first.backward()
-    optimiser.step()
-    assert lstm(x)[0].square().sum() < first
-
-
-def test_parametrized_weights_are_used() -> None:
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    want = lstm(x)[0]
-    parametrizations.weight_norm(lstm, "weight_hh_l0")
-    assert_close(lstm(x)[0], want)
-    lstm.parametrizations.weight_hh_l0.original0.data.mul_(2)  # type: ignore[union-attr, operator]
-    assert not torch.allclose(lstm(x)[0], want)
 
 
 def test_weight_by_name() -> None:
