@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
+from torch.utils._pytree import tree_leaves
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError
-from support import assert_close
+from support import assert_all_close, assert_close
 
 
 @pytest.fixture
@@ -58,6 +59,27 @@ def test_hooks_do_in_a_trace_what_they_do_in_a_call(x: Tensor) -> None:
     trace = lstm.trace(x)
     assert_close(trace.out, lstm(x)[0])  # type: ignore[arg-type]
     assert_close(trace["l0.h"] * 2, trace.out)  # type: ignore[arg-type]
+
+
+def test_hooks_see_what_those_of_torchs_layer_see(x: Tensor) -> None:
+    """Forward ones the call and its result, backward ones the gradients of input and output."""
+    ours, state = hs.LSTM(4, 3), (torch.randn(1, 2, 3), torch.randn(1, 2, 3))
+    seen: list[list[Tensor]] = []
+    for lstm in (ours, ours.to_torch()):
+        found: list[Tensor] = []
+
+        def forward(_: nn.Module, args: Any, kwargs: Any, result: Any, found: list[Tensor] = found) -> None:
+            found += tree_leaves((args, kwargs, result))
+
+        def backward(_: nn.Module, of_input: Any, of_output: Any, found: list[Tensor] = found) -> None:
+            found += [value for value in tree_leaves((of_input, of_output)) if value is not None]
+
+        lstm.register_forward_hook(forward, with_kwargs=True)
+        lstm.register_full_backward_hook(backward)
+        lstm(x.clone().requires_grad_(), hx=state)[0].square().sum().backward()
+        seen.append(found)
+    assert len(seen[0]) == 8
+    assert_all_close(seen[0], seen[1])
 
 
 def test_a_stream_refuses_hooks(x: Tensor) -> None:

@@ -290,6 +290,19 @@ def test_a_stream_follows_a_parametrization(x: Tensor) -> None:
         assert_close(stream.step(x[1]), theirs(x[1:2], before)[0][0])
 
 
+def test_a_replica_as_data_parallel_makes_them(x: Tensor) -> None:
+    """It has copies of the parameters as plain attributes, through which gradients flow."""
+    lstm = hs.LSTM(4, 3, 2, bidirectional=True)
+    replica = lstm._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+    for name, value in lstm.named_parameters():
+        setattr(replica, name, value * 1)
+    replica.flatten_parameters()
+    assert_close(replica(x)[0], lstm(x)[0])
+    replica(x)[0].sum().backward()
+    wanted = torch.autograd.grad(lstm(x)[0].sum(), list(lstm.parameters()))
+    assert_all_close([value.grad for value in lstm.parameters() if value.grad is not None], wanted)
+
+
 def test_training_under_autocast(x: Tensor) -> None:
     """In bfloat16, with weights and gradients in float32, and a gradient scaler that changes nothing."""
     losses = []
