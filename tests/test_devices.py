@@ -114,7 +114,7 @@ def packed(options: str, call: str, device: str) -> list[Tensor]:
     return [out.data, *final]
 
 
-def streamed(options: str, call: str, device: str) -> list[Tensor]:
+def streamed(device: str) -> list[Tensor]:
     lstm, x, _ = made("plain", device)
     stream = lstm.stream(batch=N)
     found = [stream.step(x[0]), stream.step(x[1]), stream.feed(x)]
@@ -124,16 +124,7 @@ def streamed(options: str, call: str, device: str) -> list[Tensor]:
 
 USES: dict[str, Use] = {
     use.__name__: use
-    for use in (
-        called,
-        differentiated,
-        differentiated_outside_training,
-        unbatched,
-        traced,
-        edited,
-        packed,
-        streamed,
-    )
+    for use in (called, differentiated, differentiated_outside_training, unbatched, traced, edited, packed)
 }
 
 
@@ -151,13 +142,25 @@ def test_numbers_are_those_of_the_cpu(use: str, device: str) -> None:
         assert_near(got, want, f"{options}, {call}")
 
 
+@on_accelerators
+def test_streams_are_those_of_the_cpu(device: str) -> None:
+    assert_near(streamed(device), streamed("cpu"), "a stream")
+
+
+def assert_same_shapes(on_meta: Sequence[Tensor], on_cpu: Sequence[Tensor]) -> None:
+    assert all(value.is_meta for value in on_meta)
+    assert [(value.shape, value.dtype) for value in on_meta] == [(value.shape, value.dtype) for value in on_cpu]
+
+
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_shapes_and_types_on_meta_are_those_of_the_cpu(options: str, call: str, use: str) -> None:
-    got, want = USES[use](options, call, "meta"), USES[use](options, call, "cpu")
-    assert all(value.is_meta for value in got)
-    assert [(value.shape, value.dtype) for value in got] == [(value.shape, value.dtype) for value in want]
+    assert_same_shapes(USES[use](options, call, "meta"), USES[use](options, call, "cpu"))
+
+
+def test_streams_on_meta() -> None:
+    assert_same_shapes(streamed("meta"), streamed("cpu"))
 
 
 @on_accelerators
