@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from typing import overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import engine, held, names
+from hiddenstate import cudnn, engine, held, names
 from hiddenstate.advance import Advance, Hindrances, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
@@ -105,6 +106,7 @@ class LSTM(nn.Module):
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
         self._parameter_names = parameter_names(self.sizes)
         self.reset_parameters()
+        self.flatten_parameters()
 
     @property
     def input_size(self) -> int:
@@ -141,7 +143,21 @@ class LSTM(nn.Module):
         draw(self, self.hidden_size)
 
     def flatten_parameters(self) -> None:
-        """Do nothing: it is here because code written for `torch.nn.LSTM` calls it."""
+        """Lay the weights out in one piece of memory, as cuDNN reads them. On other devices nothing is done.
+
+        This is done when the LSTM is made and when it is moved or converted. To do it again is of use after parameters
+        were replaced (by a deep copy, or ``load_state_dict(..., assign=True)``): else torch copies them together at
+        each call, and warns.
+        """
+        if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
+            named = [name for names in self._parameter_names for name in names if name is not None]
+            cudnn.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTM":
+        # What moves and converts a module, and so scatters its weights.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
 
     @property
     def all_weights(self) -> list[list[Tensor]]:

@@ -165,18 +165,25 @@ def _native_can(job: Job) -> bool:
 
 def _torch_can(job: Job) -> bool:
     plain = job.reset is None and not job.edits and job.wanted is None
-    # On CPU torch has no kernel for projections: it warns, and loops over the steps as the reference does.
-    projected_on_cpu = job.sizes.proj_size and job.x.device.type == "cpu"
-    return plain and not projected_on_cpu and not engine.transformed() and _can_pack(job.lengths)
+    serves = torch_serves(job.x.device.type, projects=job.sizes.proj_size > 0, drops=job.dropout > 0)
+    return plain and serves and not engine.transformed() and _can_pack(job.lengths)
+
+
+def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
+    """Whether torch's layer has a kernel for a kind of device, and a right one."""
+    # On CPU it has none for projections: it warns, and loops over the steps as the reference does. On MPS it refuses
+    # them, and its gradient is that of a run without the dropout (pytorch#190056).
+    return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
 
 def _can_pack(lengths: Tensor | None) -> bool:
-    """Whether every row has a step, which a packed sequence of torch's must."""
-    return lengths is None or (len(lengths) > 0 and int(lengths.min()) > 0)
+    """Whether every row is known to have a step, which in a packed sequence of torch's it must."""
+    return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
 
 
 def _run_torch(job: Job) -> Result:
-    out, h_n, c_n = torch.lstm(job.x, (job.h0, job.c0), _flat(job), *_options(job), False)
+    state = job.h0.contiguous(), job.c0.contiguous()  # cuDNN refuses others
+    out, h_n, c_n = torch.lstm(job.x, state, _flat(job), *_options(job), False)
     return Result(out, h_n, c_n)
 
 
