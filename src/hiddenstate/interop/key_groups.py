@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.interop.found import about
 from hiddenstate.interop.layouts import TORCH, to_weights
 from hiddenstate.names import GATES, suffix, track, tracks
 from hiddenstate.parameters import PARAMETER_STEMS
@@ -52,22 +51,10 @@ class Group:
 
     @property
     def what(self) -> str:
-        """Sizes in a line, or what it is instead of an LSTM, and how one can tell."""
-        hidden, inputs = self._hidden, self._first.get("weight_ih")
-        if hidden is None or inputs is None or inputs.dim() != 2:
-            return "an LSTM with tensors missing or of wrong shape"
-        if self.kind != "LSTM":
-            kind, symbols = {"GRU": ("a GRU", "3H, H"), "RNN": ("a plain RNN", "H, H")}[self.kind]
-            return f"it is {kind}: its weight_hh is [{symbols}] = {list(hidden.shape)}, not [{len(GATES)}H, H]"
-        projection = self._first.get("weight_hr")
-        return about(
-            inputs.shape[1],
-            hidden.shape[0] // len(GATES),
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            proj_size=0 if projection is None else len(projection),
-            bias="bias_ih" in self._first,
-        )
+        """What it is instead of an LSTM, and how one can tell."""
+        kind, symbols = {"GRU": ("a GRU", "3H, H"), "RNN": ("a plain RNN", "H, H")}[self.kind]
+        shape = list(self._hidden.shape) if self._hidden is not None else None
+        return f"it is {kind}: its weight_hh is [{symbols}] = {shape}, not [{len(GATES)}H, H]"
 
     @property
     def num_layers(self) -> int:
@@ -99,12 +86,10 @@ class Group:
         return [to_weights(self.tracks[suffix(*t)], TORCH) for t in wanted]
 
     @property
-    def _first(self) -> dict[str, Tensor]:
-        return self.tracks.get("") or self.tracks.get(suffix(0, reverse=False), {})
-
-    @property
     def _hidden(self) -> Tensor | None:
-        hidden = self._first.get("weight_hh")
+        """The hidden state's weights of the first layer, if it has such."""
+        first = self.tracks.get("") or self.tracks.get(suffix(0, reverse=False), {})
+        hidden = first.get("weight_hh")
         return hidden if hidden is not None and hidden.dim() == 2 else None
 
     def _refuse_strange(self) -> None:

@@ -11,7 +11,7 @@ from hiddenstate.cell import LSTMCell
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.build import cell_of, lstm_of
 from hiddenstate.interop.checkpoint import read_checkpoint
-from hiddenstate.interop.found import Candidate, Found
+from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, groups_of
 from hiddenstate.lstm import LSTM
 
@@ -82,7 +82,7 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
     )
     groups = groups_of(dict(_flattened(state)))
     build = partial(_build, batch_first=batch_first, dropout=dropout)
-    lstms = {group.name: Candidate(group.what, partial(build, group)) for group in groups if group.kind == "LSTM"}
+    lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
     others = {group.name: group.what for group in groups if group.kind != "LSTM"}
     return Found(where, lstms, others, chooser="prefix")
 
