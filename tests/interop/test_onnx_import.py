@@ -202,8 +202,6 @@ class Stacked(nn.Module):
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "batch_first": True, "bias": False}])
 @pytest.mark.parametrize("exporter", [{"dynamo": False}, {"dynamo": True}, {"dynamo": True, "optimize": False}])
 def test_models_that_torch_exports(tmp_path: Path, options: dict[str, Any], exporter: dict[str, Any]) -> None:
-    if exporter["dynamo"]:
-        pytest.importorskip("onnxscript")
     theirs, path = Stacked(**options).eval(), tmp_path / "model.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters warn of themselves

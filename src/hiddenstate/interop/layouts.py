@@ -34,7 +34,7 @@ class Layout:
     joined_bias: str | None = None  # one array [8H]: what is added to the input's part, then to the hidden state's
     needs_bias: bool = False  # there is no such layer without a bias
     peepholes: str | None = None  # what the framework calls them; ours has none
-    directions: tuple[str, str] | None = None  # what it calls the forward and the reverse track
+    directions: tuple[str, str] | None = None  # what tells the forward and the reverse track, in its names or options
 
     @property
     def biases(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ KERAS = Layout(
     hh=("recurrent_kernel",),
     b_ih=("bias",),
     transposed=True,
-    directions=("forward_layer", "backward_layer"),
+    directions=("forward_", "backward_"),
 )
 FLAX = Layout(  # linen's LSTMCell and OptimizedLSTMCell
     "flax.linen",
