@@ -58,12 +58,17 @@ def cell_of(lstm: LSTM) -> LSTMCell:
     return cell
 
 
-def weights_of(lstm: LSTM) -> list[Weights]:
-    """The weights of each layer and direction, in the order of `Sizes.tracks`."""
-    state = lstm.state_dict()
+def weights_of(module: LSTM | LSTMCell) -> list[list[Weights]]:
+    """The weights of each direction of each layer; those of a cell are of one layer and direction."""
+    state = module.state_dict()
+    if isinstance(module, LSTMCell):
+        return [[Weights._make(state.get(stem) for stem in PARAMETER_STEMS)]]
     return [
-        Weights._make(state.get(stem + suffix(layer, reverse)) for stem in PARAMETER_STEMS)
-        for layer, reverse in lstm.sizes.tracks
+        [
+            Weights._make(state.get(stem + suffix(layer, reverse)) for stem in PARAMETER_STEMS)
+            for reverse in (False, True)[: module.sizes.directions]
+        ]
+        for layer in range(module.num_layers)
     ]
 
 

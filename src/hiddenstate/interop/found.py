@@ -38,6 +38,9 @@ class Found(Mapping[str, LSTM]):
             raise ArgumentError(f"{name!r} in {self.where} is no LSTM: {self.others[name]}")
         raise NameUnknownError(f"no LSTM {name!r}: {self}")
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.builders
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.builders)
 

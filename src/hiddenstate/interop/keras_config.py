@@ -65,8 +65,8 @@ class Entry:
             raise ArgumentError(f"{what} in a Bidirectional, and the first direction of an hs.LSTM reads forward")
         if not flipped:
             raise ArgumentError(
-                f"{what}, and an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads forward: "
-                "give it the flipped sequence, x.flip(1)"
+                f"{what}, and an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads "
+                "forward: give that the flipped sequence, x.flip(1)"
             )
 
 
