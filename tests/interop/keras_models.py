@@ -3,6 +3,8 @@
 import os
 import tempfile
 import warnings
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,3 +32,19 @@ def model_of(*stack: Any, features: int = 4) -> Any:
 def output_of(layer: Any, x: torch.Tensor) -> torch.Tensor:
     out: torch.Tensor = layer(x).detach()
     return out
+
+
+def lstm(units: int = 3, **options: Any) -> Any:
+    return layers.LSTM(units, **{"return_sequences": True, **options})
+
+
+def saved(model: Any, path: Path) -> Path:
+    (model.save_weights if path.name.endswith(".weights.h5") else model.save)(path)
+    return path
+
+
+def archive_of(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "."), content)
+    return path

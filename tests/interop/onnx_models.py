@@ -46,3 +46,31 @@ def run(model: ModelProto, x: Any) -> list[Any]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return list(session.run(None, {session.get_inputs()[0].name: np.asarray(x)}))
+
+
+def one_node(C: int = 4, H: int = 3, D: int = 1, *, bias: bool = True, **attributes: Any) -> ModelProto:
+    arrays = random_arrays(C, H, D, bias=bias)
+    if D == 2:
+        attributes = {"direction": "bidirectional", **attributes}
+    return model_of([lstm_node(arrays, **attributes)], arrays, ["lstm_Y", "lstm_Y_h", "lstm_Y_c"])
+
+
+def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+    return helper.make_node(kind, inputs, [output], **attributes)
+
+
+def stack(D: int, join: list[Any], more: list[Any] | None = None, outputs: tuple[str, ...] = ("b_Y",)) -> ModelProto:
+    """Two nodes, a and b, with other nodes between a_Y and J, which b reads."""
+    first, second = random_arrays(4, 3, D, end="0"), random_arrays(3 * D, 3, D, seed=1, end="1")
+    direction = "bidirectional" if D == 2 else "forward"
+    nodes = [
+        lstm_node(first, "a", end="0", direction=direction),
+        *join,
+        lstm_node(second, "b", x="J", end="1", direction=direction),
+        *(more or []),
+    ]
+    constants = {"axis": np.array([1]), "shape": np.array([0, 0, -1]), **first, **second}
+    return model_of(nodes, constants, outputs)
+
+
+SQUEEZE = [node("Squeeze", ["a_Y", "axis"], "J")]

@@ -15,14 +15,13 @@ import torch
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
-    FileFormatError,
     MissingDependencyError,
     NameUnknownError,
     RankError,
     ShapeError,
 )
 from hiddenstate.interop.keras_import import from_keras, in_keras
-from interop.keras_models import keras, layers, model_of, output_of, randomise
+from interop.keras_models import keras, layers, lstm, model_of, output_of, randomise, saved
 from support import assert_close
 
 # Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
@@ -32,10 +31,6 @@ pytestmark = [
 ]
 
 DATA = Path(__file__).parents[1] / "data"
-
-
-def lstm(units: int = 3, **options: Any) -> Any:
-    return layers.LSTM(units, **{"return_sequences": True, **options})
 
 
 def big_model() -> Any:
@@ -70,11 +65,6 @@ BIG: dict[str, Callable[[Any], Any]] = {
     ),
     "last": lambda model: model.get_layer("last"),
 }
-
-
-def saved(model: Any, path: Path) -> Path:
-    (model.save_weights if path.name.endswith(".weights.h5") else model.save)(path)
-    return path
 
 
 def without_names(path: Path) -> Path:
@@ -172,69 +162,6 @@ def test_values_are_copied_bit_for_bit_and_the_bias_is_b_ih() -> None:
         assert not ours.weight(f"l0.b_h{gate}").any()
 
 
-def test_other_types(tmp_path: Path) -> None:
-    for dtype in ("float64", "bfloat16", "float16"):
-        model = keras.Sequential([keras.Input((None, 4), dtype=dtype), lstm(dtype=dtype, recurrent_initializer="ones")])
-        ours = from_keras(saved(model, tmp_path / f"{dtype}.keras"))
-        assert ours.weight("l0.W_hi").dtype == getattr(torch, dtype)
-        assert (ours.weight("l0.W_hi") == 1).all()
-        want = torch.from_numpy(model.layers[0].get_weights()[0].astype("float64"))[:, :3].T
-        assert torch.equal(ours.weight("l0.W_ii").double(), want)
-
-
-def test_go_backwards_as_a_flipped_one() -> None:
-    layer = model_of(lstm(go_backwards=True)).layers[0]
-    x = torch.randn(2, 5, 4)
-    with pytest.raises(ArgumentError, match=r"has go_backwards=True.*With flipped=True"):
-        from_keras(layer)
-    assert_close(from_keras(layer, flipped=True)(x.flip(1))[0], output_of(layer, x))
-
-
-def test_both_outputs_apart_are_the_halves() -> None:
-    layer = model_of(layers.Bidirectional(lstm(), merge_mode=None)).layers[0]
-    x = torch.randn(2, 5, 4)
-    forward, backward = layer(x)
-    assert_close(from_keras(layer)(x)[0], torch.cat([forward, backward], -1))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: lstm(name="a", activation="relu"), "'a' has activation='relu', and an hs.LSTM has tanh"),
-        (lambda: lstm(name="a", activation=None), "'a' has activation='linear', and an hs.LSTM has tanh"),
-        (
-            lambda: lstm(name="a", recurrent_activation="hard_sigmoid"),
-            "'a' has recurrent_activation='hard_sigmoid', and an hs.LSTM has sigmoid",
-        ),
-        (lambda: layers.Bidirectional(lstm(), name="a", merge_mode="sum"), "'a' has merge_mode='sum'"),
-        (
-            lambda: layers.Bidirectional(lstm(go_backwards=True), backward_layer=lstm(), name="a"),
-            "'a' has go_backwards=True",
-        ),
-        (
-            lambda: layers.Bidirectional(lstm(), backward_layer=lstm(go_backwards=True, activation="relu"), name="a"),
-            "'a' has activation='relu'",
-        ),
-    ],
-)
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
-def test_settings_that_an_lstm_has_not_fail(tmp_path: Path, suffix: str, make: Callable[[], Any], message: str) -> None:
-    path = saved(model_of(make()), tmp_path / f"a.{suffix}")
-    with pytest.raises(ArgumentError, match=message):
-        from_keras(path)
-    assert "'a': refused" in str(in_keras(path))
-
-
-def test_a_function_of_the_users_own_fails(tmp_path: Path) -> None:
-    @keras.saving.register_keras_serializable(package="mine")  # type: ignore[untyped-decorator]
-    def cube(x: Any) -> Any:
-        return x**3
-
-    path = saved(model_of(lstm(name="a", activation=cube)), tmp_path / "a.keras")
-    with pytest.raises(ArgumentError, match="'a' has activation='mine>cube', and an hs.LSTM has tanh"):
-        from_keras(path)
-
-
 def test_several_none_and_other_layers_fail(tmp_path: Path) -> None:
     path = saved(big_model(), tmp_path / "a.keras")
     with pytest.raises(
@@ -298,57 +225,6 @@ def test_weights_alone_of_a_keras_with_another_default(tmp_path: Path) -> None:
         from_keras(path, recurrent_activation="relu")
 
 
-def test_relatives_in_files_of_weights_alone_are_not_taken_for_lstms(tmp_path: Path) -> None:
-    path = tmp_path / "a.weights.h5"
-    with h5py.File(path, "w") as file:
-        for k, shape in enumerate([(4, 12), (3, 12), (12,), (3,)]):  # with peepholes, say
-            file[f"layers/rnn/cell/vars/{k}"] = torch.zeros(shape).numpy()
-    with pytest.raises(NameUnknownError, match="holds no LSTMs"):
-        from_keras(path)
-
-
-def test_bad_files_fail(tmp_path: Path) -> None:
-    model = model_of(lstm())
-    for name in ("a.keras", "a.h5", "a.weights.h5"):
-        path = saved(model, tmp_path / name)
-        whole = path.read_bytes()
-        for content in (whole[: len(whole) // 2], b"", b"no model"):
-            path.write_bytes(content)
-            with pytest.raises(FileFormatError, match=f"{name} is (damaged|neither a .keras file)"):
-                from_keras(path)
-    with pytest.raises(FileNotFoundError, match="no such file"):
-        from_keras(tmp_path / "none.keras")
-    with pytest.raises(IsADirectoryError, match="is a folder"):
-        from_keras(tmp_path)
-
-
-def archive_of(path: Path, **members: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "."), content)
-    return path
-
-
-def test_archives_without_what_they_need_fail(tmp_path: Path) -> None:
-    path = saved(model_of(lstm()), tmp_path / "a.keras")
-    with zipfile.ZipFile(path) as archive:
-        config, weights = archive.read("config.json"), archive.read("model.weights.h5")
-    for members, message in (
-        ({"model__weights__h5": weights}, "config.json is not in it, only model.weights.h5"),
-        ({"config__json": config}, "model.weights.h5 is not in it, only config.json"),
-        ({"config__json": b"{", "model__weights__h5": weights}, "is damaged: "),
-        ({"config__json": b"[]", "model__weights__h5": weights}, "does not hold the configuration of a model"),
-        (
-            {"config__json": b'{"config": {"layers": [3]}}', "model__weights__h5": weights},
-            "is not one that Keras writes",
-        ),
-        ({"config__json": config, "model__weights__h5": b"no HDF5"}, "is damaged: "),
-        ({"config__json": config, "model__weights__h5": bytes((1 << 30) + 1)}, "can't be in this file"),
-    ):
-        with pytest.raises(FileFormatError, match=message):
-            from_keras(archive_of(tmp_path / "b.keras", **members))
-
-
 def test_weights_that_are_missing_or_of_wrong_shape_fail(tmp_path: Path) -> None:
     path = saved(model_of(lstm(name="a")), tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
@@ -365,39 +241,6 @@ def test_weights_that_are_missing_or_of_wrong_shape_fail(tmp_path: Path) -> None
         NameUnknownError, match="weights of 0 directions of the LSTM 'a', expected 1: was the model built"
     ):
         from_keras(path)
-
-
-def test_files_that_lead_into_others_fail(tmp_path: Path) -> None:
-    elsewhere = saved(model_of(lstm()), tmp_path / "elsewhere.weights.h5")
-    linked, outside, vast = (tmp_path / f"{name}.weights.h5" for name in ("linked", "outside", "vast"))
-    with h5py.File(linked, "w") as file:
-        file["layers"] = h5py.ExternalLink(elsewhere, "layers")
-        file["model_weights"] = h5py.ExternalLink(elsewhere, "layers")
-    with pytest.raises(NameUnknownError, match="holds no LSTMs"):
-        from_keras(linked)
-    with h5py.File(outside, "w") as file:
-        group = file.create_group("layers/lstm/cell/vars")
-        group.create_dataset("0", (4, 12), "f4", external=[(str(elsewhere), 0, h5py.h5f.UNLIMITED)])
-        group["1"] = torch.zeros(3, 12).numpy()
-    with pytest.raises(FileFormatError, match="vars/0 lies in another file, which is not read"):
-        from_keras(outside)
-    with h5py.File(vast, "w") as file:
-        group = file.create_group("layers/lstm/cell/vars")
-        group.create_dataset("0", (1 << 20, 1 << 12), "f4", chunks=(1, 1 << 12))
-        group["1"] = torch.zeros(3, 12).numpy()
-    with pytest.raises(FileFormatError, match=r"vars/0 says that it has shape \[1048576, 4096\]"):
-        from_keras(vast)
-
-
-def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
-    path = saved(model_of(lstm()), tmp_path / "a.keras")
-    with zipfile.ZipFile(path) as archive:
-        members = {name.replace(".", "__"): archive.read(name) for name in archive.namelist()}
-    config = json.loads(members["config__json"])
-    code = {"class_name": "__lambda__", "config": {"value": ["gASV", None, None]}}
-    config["config"]["layers"].append({"class_name": "Lambda", "config": {"name": "code", "function": code}})
-    members["config__json"] = json.dumps(config).encode()
-    assert from_keras(archive_of(tmp_path / "b.keras", **members)).hidden_size == 3
 
 
 def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
