@@ -10,9 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from hiddenstate.errors import (
-    FileFormatError,
-)
+from hiddenstate.errors import FileFormatError
 from hiddenstate.interop.state_dict import from_state_dict, in_state_dict
 
 

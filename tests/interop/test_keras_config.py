@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from hiddenstate.errors import (
-    ArgumentError,
-)
+from hiddenstate.errors import ArgumentError
+from hiddenstate.interop.keras_config import entries_of
 from hiddenstate.interop.keras_import import from_keras, in_keras
 from interop.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
 from support import assert_close
+
+# Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
 
 
 def test_go_backwards_as_a_flipped_one() -> None:
@@ -79,3 +84,27 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     config["config"]["layers"].append({"class_name": "Lambda", "config": {"name": "code", "function": code}})
     members["config__json"] = json.dumps(config).encode()
     assert from_keras(archive_of(tmp_path / "b.keras", **members)).hidden_size == 3
+
+
+class OldLayer:
+    """A layer as Keras 2 had it: with an option of the input's layout."""
+
+    name = "old"
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "units": 3, "time_major": True}
+
+    def get_weights(self) -> list[Any]:
+        return [torch.zeros(4, 12).numpy(), torch.zeros(3, 12).numpy()]
+
+
+def test_time_major_is_not_batch_first() -> None:
+    layer: Any = type("LSTM", (OldLayer,), {})()
+    assert repr(from_keras(layer)) == "LSTM(4, 3, bias=False)"
+
+
+def test_configurations_of_old_sequential_models_are_lists() -> None:
+    layers_of_old = [{"class_name": "LSTM", "config": {"name": name}} for name in ("a", "b")]
+    entries = entries_of({"class_name": "Sequential", "config": layers_of_old})
+    assert [(entry.name, entry.places) for entry in entries] == [("a", ("lstm",)), ("b", ("lstm_1",))]
+    assert entries_of({"class_name": "Sequential"}) == []

@@ -7,12 +7,15 @@ import h5py
 import pytest
 import torch
 
-from hiddenstate.errors import (
-    FileFormatError,
-    NameUnknownError,
-)
+from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.interop.keras_import import from_keras
 from interop.keras_models import archive_of, keras, lstm, model_of, saved
+
+# Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
 
 
 def test_other_types(tmp_path: Path) -> None:

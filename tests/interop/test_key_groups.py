@@ -8,12 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from hiddenstate.errors import (
-    ArgumentError,
-    DtypeError,
-    NameUnknownError,
-    ShapeError,
-)
+from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, ShapeError
 from hiddenstate.interop.state_dict import from_state_dict
 from support import assert_close
 

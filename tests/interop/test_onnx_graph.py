@@ -8,10 +8,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from hiddenstate.errors import (
-    ArgumentError,
-    FileFormatError,
-)
+from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.interop.onnx_import import from_onnx
 from interop.onnx_models import lstm_node, model_of, node, one_node, random_arrays
 
@@ -65,10 +62,14 @@ def test_weights_computed_at_run_time_fail() -> None:
     others = {name: value for name, value in arrays.items() if name != "W"}
     given = model_of([node("Relu", ["V"], "W"), lstm_node(arrays)], others, ["lstm_Y"], inputs=["X", "V"])
     with pytest.raises(
-        ArgumentError, match="W of the LSTM node 'lstm' is not there: 'W' is computed at run time, from 'V'"
+        ArgumentError, match="W of the LSTM node 'lstm' is no constant: 'W' is computed at run time, from V"
     ):
         from_onnx(given)
     assert (from_onnx(given, inputs={"V": arrays["W"]}).weight("l0.W_ii") >= 0).all()
+    with pytest.raises(
+        ArgumentError, match="'W' is given at run time. Values of the graph's inputs can be given with inputs="
+    ):
+        from_onnx(model_of([lstm_node(arrays)], others, ["lstm_Y"], inputs=["X", "W"]))
     drawn = node("RandomNormal", [], "W", shape=[1, 12, 4])
     with pytest.raises(ArgumentError, match="computed at run time, from RandomNormal"):
         from_onnx(model_of([drawn, lstm_node(arrays)], others, ["lstm_Y"]))

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiddenstate.errors import (
-    ArgumentError,
-    RankError,
-    ShapeError,
-)
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.interop.onnx_import import from_onnx
 from interop.onnx_models import lstm_node, model_of, node, one_node, random_arrays, run
 from support import assert_close
@@ -50,6 +46,7 @@ def test_initial_states_in_the_graph_are_warned_of() -> None:
         from_onnx(model)
     quiet = model_of([spread, lstm], {**arrays, **states, "learned": np.zeros((1, 1, 3), np.float32)}, ["lstm_Y"])
     from_onnx(quiet)
+    from_onnx(model_of([lstm], arrays, ["lstm_Y"], inputs=["X", "h", "c"]))
 
 
 @pytest.mark.parametrize(

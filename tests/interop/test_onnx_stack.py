@@ -39,7 +39,8 @@ def test_nodes_that_only_look_like_layers_stay_apart() -> None:
     residual = [node("Squeeze", ["a_Y", "axis"], "s"), node("Add", ["s", "X2"], "J")]
     added = stack(1, residual)
     added.graph.input.append(helper.make_tensor_value_info("X2", TensorProto.FLOAT, None))
-    for model in (*models, wrong, added):
+    unknown = stack(1, [helper.make_node("Mystery", ["a_Y"], ["J"], domain="nobody.knows")])
+    for model in (*models, wrong, added, unknown):
         assert list(in_onnx(model)) == ["a", "b"]
         assert from_onnx(model, "b").num_layers == 1
 

@@ -9,11 +9,7 @@ from hypothesis import given
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    NameUnknownError,
-)
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.interop.state_dict import from_state_dict, in_state_dict
 from support import assert_close, layer_options, random_input
 

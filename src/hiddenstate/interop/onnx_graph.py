@@ -38,9 +38,10 @@ class Scope:
         nodes, leaves = self.ancestors([name])
         unknown = sorted(leaf for leaf in leaves if leaf not in self.constants)
         drawn = [node.op_type for node in nodes if node.op_type in _RANDOM]
+        if name in unknown:
+            raise ArgumentError(f"{name!r} is given at run time")
         if unknown or drawn:
-            of = ", ".join(map(repr, unknown)) if unknown else ", ".join(drawn)
-            raise ArgumentError(f"{name!r} is computed at run time, from {of}")
+            raise ArgumentError(f"{name!r} is computed at run time, from {', '.join(unknown or drawn)}")
         feeds = {leaf: self._array(leaf) for leaf in leaves}
         return feeds[name] if name in feeds else self.compute(name, nodes, feeds)
 

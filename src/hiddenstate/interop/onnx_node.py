@@ -89,7 +89,7 @@ class LstmNode:
             warnings.warn(
                 f"{self} begins with {' and '.join(states)} out of the graph, which are not zero: give them to each "
                 "call as hx, as an LSTM begins with zeros otherwise",
-                stacklevel=4,
+                stacklevel=6,  # whoever called from_onnx
             )
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class LstmNode:
             array = self.scope.constant(self.inputs[role])
         except ArgumentError as error:
             raise ArgumentError(
-                f"{role} of {self} is not there: {error}. If it is an input of the graph, give it with inputs="
+                f"{role} of {self} is no constant: {error}. Values of the graph's inputs can be given with inputs="
             ) from error
         axes = 2 if role == ONNX.joined_bias else 3
         if array.ndim != axes:
