@@ -118,9 +118,7 @@ def speech(package: Path) -> Iterator[Run]:
         )
 
 
-def run_of(
-    name: str, about: str, model: Callable[[Tensor], Any], converted: Callable[[Tensor], Any], x: Tensor
-) -> Run:
+def run_of(name: str, about: str, model: Callable[[Tensor], Any], converted: Callable[[Tensor], Any], x: Tensor) -> Run:
     """A model and the same converted, on one input."""
     return Run(name, about, lambda: model(x), lambda: converted(x))
 

@@ -7,12 +7,12 @@ from torch.nn.functional import linear
 from hiddenstate import engine, reference
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.interop.torch_modules import CELL_OPTIONS, rebuild
 from hiddenstate.names import GATES
 from hiddenstate.parameters import draw
 from hiddenstate.reference import Weights
 from hiddenstate.scan import uses_reference
 from hiddenstate.sizes import flag, whole
+from hiddenstate.torch_modules import CELL_OPTIONS, rebuild
 
 
 class LSTMCell(nn.Module):

@@ -26,7 +26,6 @@ from hiddenstate.errors import (
 from hiddenstate.held import Held, holding
 from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
-from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
 from hiddenstate.parameters import draw, parameter_names, parameter_shapes
@@ -36,6 +35,7 @@ from hiddenstate.scan import Job, chosen_backends, run, uses_reference
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
+from hiddenstate.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.trace import Trace
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
