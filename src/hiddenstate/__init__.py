@@ -11,6 +11,7 @@ from hiddenstate.edit import Edit, add, patch, scale, zero
 from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.lstm import LSTM, from_torch
+from hiddenstate.model_trace import ModelTrace, trace
 from hiddenstate.moment import Moment
 from hiddenstate.scan import backend
 from hiddenstate.sizes import Sizes
@@ -25,6 +26,7 @@ __all__ = [
     "Edit",
     "HiddenStateError",
     "LSTMCell",
+    "ModelTrace",
     "Moment",
     "Sizes",
     "Stream",
@@ -38,5 +40,6 @@ __all__ = [
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
+    "trace",
     "zero",
 ]

@@ -1,16 +1,21 @@
 """The cell: `LSTMCell`, a drop-in for torch's."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate import reference
+from hiddenstate.chain import trace_of_step, wanted_of_step
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.interop.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.layout import Layout
 from hiddenstate.names import GATES
 from hiddenstate.parameters import draw
 from hiddenstate.reference import Weights
+from hiddenstate.requests import Requested, requested
 from hiddenstate.scan import uses_reference
 from hiddenstate.sizes import flag, whole
 
@@ -93,9 +98,9 @@ class LSTMCell(nn.Module):
             raise ShapeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
         h, c = self._state(input, hx)
         if input.dim() == 1:
-            h, c = self._step(input[None], h[None], c[None])
+            h, c = self._step(input[None], h[None], c[None], "T")
             return h[0], c[0]
-        return self._step(input, h, c)
+        return self._step(input, h, c, "TN")
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
@@ -121,9 +126,30 @@ class LSTMCell(nn.Module):
                 )
         return h, c
 
-    def _step(self, x: Tensor, h: Tensor, c: Tensor) -> State:
+    def _step(self, x: Tensor, h: Tensor, c: Tensor, layout: Layout) -> State:
+        # What a context variable holds can't be compiled in, and a cell is compiled whole.
+        requests = () if torch.compiler.is_compiling() else requested(self)
+        if requests:
+            return self._recorded_step(x, (h, c), layout, requests)
         if uses_reference():
-            w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
-            return reference.step(linear(x, w.ih, w.b_ih), h, c, w, reference.unseen)
+            return self._step_of_reference(x, (h, c), reference.unseen)
         new: State = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return new
+
+    def _recorded_step(self, x: Tensor, state: State, layout: Layout, requests: Sequence[Requested]) -> State:
+        wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
+        seen: dict[str, Tensor] = {}
+
+        def see(name: str, value: Tensor) -> Tensor:
+            # Copies of what the caller gets, so that writing into it leaves the record as it is.
+            seen[name] = value.clone() if name in ("h", "c") else value
+            return value
+
+        new = self._step_of_reference(x, state, see)
+        for wish, places in zip(requests, wanted, strict=True):
+            wish.request.take(self, trace_of_step(places, seen, state, layout))
+        return new
+
+    def _step_of_reference(self, x: Tensor, state: State, see: reference.See) -> State:
+        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        return reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
