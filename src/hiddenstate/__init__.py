@@ -7,6 +7,8 @@
 from importlib.metadata import version as _version
 
 from hiddenstate.cell import LSTMCell
+from hiddenstate.conversion import Conversion, convert, convert_back
+from hiddenstate.conversion_report import ConversionReport
 from hiddenstate.edit import Edit, add, patch, scale, zero
 from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
@@ -23,6 +25,8 @@ __version__ = _version("hiddenstate")
 
 __all__ = [
     "LSTM",
+    "Conversion",
+    "ConversionReport",
     "Edit",
     "HiddenStateError",
     "LSTMCell",
@@ -35,6 +39,8 @@ __all__ = [
     "__version__",
     "add",
     "backend",
+    "convert",
+    "convert_back",
     "from_torch",
     "patch",
     "scale",
