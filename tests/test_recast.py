@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -139,32 +140,39 @@ REMOVED: dict[str, Callable[[nn.Module, str], Any]] = {
     "two parametrizations": parametrize.remove_parametrizations,
     "pruned": prune.remove,
 }
-LAYERS: dict[type[nn.Module], str] = {nn.LSTM: "weight_hh_l0", nn.LSTMCell: "weight_hh"}
-EVERY_LAYER = pytest.mark.parametrize("layer", LAYERS)
+EVERY_WEIGHT = pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.LSTM, "weight_hh_l0"),
+        (nn.LSTM, "weight_ih_l0_reverse"),
+        (nn.LSTMCell, "weight_hh"),
+        (nn.LSTMCell, "weight_ih"),
+    ],
+)
 QUIET = pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*:FutureWarning")
 
 
-def made(way: str, layer: type[nn.Module]) -> nn.Module:
+def made(way: str, layer: type[nn.Module], name: str) -> nn.Module:
     torch.manual_seed(7)
-    return HUNG[way](layer(4, 3), LAYERS[layer])
+    return HUNG[way](layer(4, 3, **({"bidirectional": True} if name.endswith("reverse") else {})), name)
 
 
 def outcome(module: nn.Module) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-    """Numbers and gradients of a call in which each parametrization computes once."""
+    """Numbers and gradients of a call in which each parametrization computes once, as it does not in torch's LSTM."""
     torch.manual_seed(8)
     x = torch.randn((3, 2, 4) if hasattr(module, "num_layers") else (2, 4), requires_grad=True)
-    with parametrize.cached():
+    with parametrize.cached() if x.dim() == 3 else nullcontext():
         first, second = module(x)
     values = [first, *second] if x.dim() == 3 else [first, second]
     return values, gradients(values, [x, *(p for p in module.parameters() if p.requires_grad)])
 
 
 @QUIET
-@EVERY_LAYER
+@EVERY_WEIGHT
 @pytest.mark.parametrize("way", HUNG)
 @pytest.mark.parametrize("training", [True, False])
-def test_what_makes_a_weight_goes_on_making_it(way: str, layer: type[nn.Module], training: bool) -> None:
-    theirs, ours = made(way, layer).train(training), converted(made(way, layer).train(training))
+def test_what_makes_a_weight_goes_on_making_it(way: str, layer: type[nn.Module], name: str, training: bool) -> None:
+    theirs, ours = made(way, layer, name).train(training), converted(made(way, layer, name).train(training))
     assert isinstance(ours, (hs.LSTM, hs.LSTMCell))
     for _ in range(2):
         got, want = outcome(ours), outcome(theirs)
@@ -187,10 +195,10 @@ def test_what_makes_a_weight_goes_on_making_it(way: str, layer: type[nn.Module],
 
 
 @QUIET
-@EVERY_LAYER
+@EVERY_WEIGHT
 @pytest.mark.parametrize("way", REMOVED)
-def test_it_can_be_removed_afterwards(way: str, layer: type[nn.Module]) -> None:
-    theirs, ours, name = made(way, layer).eval(), converted(made(way, layer).eval()), LAYERS[layer]
+def test_it_can_be_removed_afterwards(way: str, layer: type[nn.Module], name: str) -> None:
+    theirs, ours = made(way, layer, name).eval(), converted(made(way, layer, name).eval())
     for module in (theirs, ours):
         REMOVED[way](module, name)
     assert type(ours) in (hs.LSTM, hs.LSTMCell)
@@ -199,10 +207,10 @@ def test_it_can_be_removed_afterwards(way: str, layer: type[nn.Module]) -> None:
     assert not ours._forward_pre_hooks
 
 
-@EVERY_LAYER
+@EVERY_WEIGHT
 @pytest.mark.parametrize("way", ["weight norm", "spectral norm", "pruned"])
-def test_copies_of_what_was_converted(way: str, layer: type[nn.Module]) -> None:
-    ours = converted(made(way, layer).eval())
+def test_copies_of_what_was_converted(way: str, layer: type[nn.Module], name: str) -> None:
+    ours = converted(made(way, layer, name).eval())
     if way == "pruned":  # leave the graph, which torch does not copy
         with torch.no_grad():
             outcome_without_gradients(ours)
@@ -218,7 +226,7 @@ def outcome_without_gradients(module: nn.Module) -> None:
 @QUIET
 @pytest.mark.parametrize("way", ["weight norm", "hooked weight norm", "pruned"])
 def test_models_whose_weights_are_computed_can_be_copied(way: str) -> None:
-    model = nn.Sequential(made(way, nn.LSTM))
+    model = nn.Sequential(made(way, nn.LSTM, "weight_hh_l0"))
     model[0](torch.randn(2, 1, 4))
     ours: Any = hs.convert(model).model
     assert all(a is b for a, b in zip(ours.parameters(), model.parameters(), strict=True))
@@ -240,6 +248,19 @@ def test_nothing_is_computed_on_the_way() -> None:
     lstm.flatten_parameters()
     lstm(torch.randn(2, 1, 4))
     assert all(weight.device.type == "cpu" for weight in lstm._flat_weights)
+
+
+@EVERY_WEIGHT
+def test_a_parametrization_computes_once_a_call(layer: type[nn.Module], name: str) -> None:
+    ours: Any = converted(made("two parametrizations", layer, name))
+    counters = list(ours.parametrizations[name])
+    x = torch.randn((3, 2, 4) if layer is nn.LSTM else (2, 4))
+    state = None if layer is nn.LSTM else (torch.randn(2, 3), torch.randn(2, 3))
+    for run in (lambda: ours(x, state), lambda: hs.trace(ours, x, state)):
+        for counter in counters:
+            counter.count = 0
+        run()
+        assert [counter.count for counter in counters] == [1, 1]
 
 
 def test_mode_gradient_flags_and_attributes_are_kept() -> None:

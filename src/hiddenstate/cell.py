@@ -91,27 +91,29 @@ class LSTMCell(nn.Module):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
-        check_tensor(input, "input", self.weight_ih)
+        # Each weight is read once: one that a parametrization computes may change what that keeps.
+        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        check_tensor(input, "input", w.ih)
         if input.dim() not in (1, 2):
             raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead: give [N, C] or [C]")
         if input.shape[-1] != self.input_size:
             raise ShapeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
-        h, c = self._state(input, hx)
+        h, c = self._state(input, hx, w.ih)
         if input.dim() == 1:
-            h, c = self._step(input[None], h[None], c[None], "T")
+            h, c = self._step(input[None], (h[None], c[None]), w, "T")
             return h[0], c[0]
-        return self._step(input, h, c, "TN")
+        return self._step(input, (h, c), w, "TN")
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
         return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
 
-    def _state(self, given: Tensor, hx: State | None) -> State:
+    def _state(self, given: Tensor, hx: State | None, like: Tensor) -> State:
         want = (*given.shape[:-1], self.hidden_size)
         if hx is None:
             zeros = given.new_zeros(want)
             return zeros, zeros
-        h, c = (check_tensor(part, f"hx[{k}]", self.weight_ih) for k, part in enumerate(check_pair(hx, "hx")))
+        h, c = (check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(check_pair(hx, "hx")))
         for k, value in enumerate((h, c)):
             if value.dim() not in (1, 2):
                 raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
@@ -126,17 +128,19 @@ class LSTMCell(nn.Module):
                 )
         return h, c
 
-    def _step(self, x: Tensor, h: Tensor, c: Tensor, layout: Layout) -> State:
+    def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
         # What a context variable holds can't be compiled in, and a cell is compiled whole.
         requests = () if torch.compiler.is_compiling() else requested(self)
         if requests:
-            return self._recorded_step(x, (h, c), layout, requests)
+            return self._recorded_step(x, state, w, layout, requests)
         if uses_reference():
-            return self._step_of_reference(x, (h, c), reference.unseen)
-        new: State = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+            return reference.step(linear(x, w.ih, w.b_ih), *state, w, reference.unseen)
+        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
         return new
 
-    def _recorded_step(self, x: Tensor, state: State, layout: Layout, requests: Sequence[Requested]) -> State:
+    def _recorded_step(
+        self, x: Tensor, state: State, w: Weights, layout: Layout, requests: Sequence[Requested]
+    ) -> State:
         wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
         seen: dict[str, Tensor] = {}
 
@@ -145,11 +149,7 @@ class LSTMCell(nn.Module):
             seen[name] = value.clone() if name in ("h", "c") else value
             return value
 
-        new = self._step_of_reference(x, state, see)
+        new = reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
         for wish, places in zip(requests, wanted, strict=True):
             wish.request.take(self, trace_of_step(places, seen, state, layout))
         return new
-
-    def _step_of_reference(self, x: Tensor, state: State, see: reference.See) -> State:
-        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
-        return reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
