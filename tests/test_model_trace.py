@@ -374,10 +374,11 @@ def test_calls_in_another_thread_are_not_seen() -> None:
 
 # The compilers warn of their own internals.
 @pytest.mark.filterwarnings("default")
-def test_a_compiled_model_is_recorded(words: Tensor) -> None:
+@pytest.mark.parametrize("fullgraph", [True, False])
+def test_a_compiled_model_is_recorded(words: Tensor, fullgraph: bool) -> None:
     model = Translator(hs.LSTMCell(4, 6))
     torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager")
+    compiled = torch.compile(model, backend="eager", fullgraph=fullgraph)
     plain = compiled(words)
     run = hs.trace(compiled, words)  # type: ignore[arg-type]
     assert list(run) == ["_orig_mod.encoder", "_orig_mod.decoder.cell"]

@@ -385,13 +385,14 @@ def test_attributes_that_hide_nothing_new_are_kept() -> None:
     ("make", "kind", "reason"),
     [
         (lambda: torch.jit.script(nn.Sequential(nn.LSTM(4, 3))), "ScriptModule", "compiled to TorchScript"),
+        (lambda: torch.ao.nn.quantizable.LSTM(4, 3), "torch.ao.nn.quantizable.LSTM", "quantisation"),
         (lambda: nn.Sequential(torch.ao.nn.quantizable.LSTM(4, 3)), "torch.ao.nn.quantizable.LSTM", "quantisation"),
     ],
 )
 def test_other_kinds_of_torchs_are_left(make: Callable[[], nn.Module], kind: str, reason: str) -> None:
     report = hs.convert(make(), inplace=True).report
     assert not report.converted
-    assert [one.paths for one in report.left] == [("0",)]
+    assert [one.paths for one in report.left] in ([("0",)], [("",)])
     assert re.search(kind, report.left[0].was)
     assert reason in report.left[0].reason
     assert hs.convert_back(make(), inplace=True).report.left == ()

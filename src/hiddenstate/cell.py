@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hiddenstate import reference
+from hiddenstate import held, reference
 from hiddenstate.chain import trace_of_step, wanted_of_step
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
@@ -91,18 +91,23 @@ class LSTMCell(nn.Module):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
+        # What a block holds is not for torch.compile, which would compile it in.
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
+        return run(input, hx)
+
+    def _run(self, given: Tensor, hx: State | None) -> State:
         # Each weight is read once: one that a parametrization computes may change what that keeps.
         w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
-        check_tensor(input, "input", w.ih)
-        if input.dim() not in (1, 2):
-            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead: give [N, C] or [C]")
-        if input.shape[-1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
-        h, c = self._state(input, hx, w.ih)
-        if input.dim() == 1:
-            h, c = self._step(input[None], (h[None], c[None]), w, "T")
+        check_tensor(given, "input", w.ih)
+        if given.dim() not in (1, 2):
+            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
+        if given.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        h, c = self._state(given, hx, w.ih)
+        if given.dim() == 1:
+            h, c = self._step(given[None], (h[None], c[None]), w, "T")
             return h[0], c[0]
-        return self._step(input, (h, c), w, "TN")
+        return self._step(given, (h, c), w, "TN")
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
@@ -129,8 +134,7 @@ class LSTMCell(nn.Module):
         return h, c
 
     def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
-        # What a context variable holds can't be compiled in, and a cell is compiled whole.
-        requests = () if torch.compiler.is_compiling() else requested(self)
+        requests = requested(self)
         if requests:
             return self._recorded_step(x, state, w, layout, requests)
         if uses_reference():

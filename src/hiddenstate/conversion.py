@@ -124,7 +124,7 @@ _NAMES = tuple(route.old.__name__ for route in TO_OURS)
 
 def _is_inside(path: str, left: Sequence[Left]) -> bool:
     """Whether a module is a part of one that is left as a whole."""
-    return any(path.startswith(f"{above}.") for one in left for above in one.paths)
+    return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
 
 
 def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast) -> Converted:

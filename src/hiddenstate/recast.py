@@ -8,7 +8,6 @@ Only its class changes, and with it the attributes that torch's or our construct
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -81,9 +80,7 @@ def plan(module: nn.Module, route: Route) -> Recast:
         raise ArgumentError("its forward was replaced on the module itself")
     outlines = [_outline(module, kind, route.options) for kind in (route.old, route.new)]
     old, new = (vars(made).keys() - vars(nn.Module()).keys() for made in outlines)
-    # What the class works out once and keeps in the module goes too.
-    kept_by_class = {name for name in vars(module) if isinstance(getattr(route.old, name, None), cached_property)}
-    gone = frozenset(old | kept_by_class)
+    gone = frozenset(old)
     _refuse_clash(module, route, gone, new)
     for name, parameter in outlines[1].named_parameters():
         _refuse_weight(module, name, parameter)

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from torch import nn
 
+from hiddenstate import held
 from hiddenstate.held import Held, holding
 from hiddenstate.recording import Asked
 from hiddenstate.trace import Trace
@@ -36,12 +37,12 @@ class Requested(NamedTuple):
 
 def requested(module: nn.Module) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
-    held = _requests.get()
-    if not held:
+    asking = _requests.get() if held.anything else ()
+    if not asking:
         return ()
     # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
-    innermost = next((request for request in reversed(held) if isinstance(request, OneCall)), None)
-    listening = [request for request in held if request is innermost or not isinstance(request, OneCall)]
+    innermost = next((request for request in reversed(asking) if isinstance(request, OneCall)), None)
+    listening = [request for request in asking if request is innermost or not isinstance(request, OneCall)]
     asked = [(request, request.asks(module)) for request in listening]
     return [Requested(request, found) for request, found in asked if found is not None]
 
