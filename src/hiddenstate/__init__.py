@@ -7,6 +7,8 @@
 from importlib.metadata import version as _version
 
 from hiddenstate.cell import LSTMCell
+from hiddenstate.conversion import Conversion, convert, convert_back
+from hiddenstate.conversion_report import ConversionReport
 from hiddenstate.edit import Edit, add, patch, scale, zero
 from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
@@ -17,6 +19,7 @@ from hiddenstate.interop.keras_import import from_keras
 from hiddenstate.interop.onnx_import import from_onnx
 from hiddenstate.interop.state_dict import from_state_dict
 from hiddenstate.lstm import LSTM, from_torch
+from hiddenstate.model_trace import ModelTrace, trace
 from hiddenstate.moment import Moment
 from hiddenstate.scan import backend
 from hiddenstate.sizes import Sizes
@@ -28,9 +31,12 @@ __version__ = _version("hiddenstate")
 
 __all__ = [
     "LSTM",
+    "Conversion",
+    "ConversionReport",
     "Edit",
     "HiddenStateError",
     "LSTMCell",
+    "ModelTrace",
     "Moment",
     "Sizes",
     "Stream",
@@ -39,6 +45,8 @@ __all__ = [
     "__version__",
     "add",
     "backend",
+    "convert",
+    "convert_back",
     "equinox_weights",
     "find_lstms",
     "flax_weights",
@@ -54,5 +62,6 @@ __all__ = [
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
+    "trace",
     "zero",
 ]
