@@ -93,7 +93,7 @@ def asked_of(
     words = {chosen.modules[path]: given for path, given in by_path.items()}
     names: dict[nn.Module, str] = {}
     for path, module in chosen.modules.items():
-        names.setdefault(module, repr(path))
+        names.setdefault(module, _listed([path]))
     places = _places_by_module(list(names), keep)
     return {m: Asked(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
 
