@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hiddenstate import reference
+from hiddenstate import engine, reference
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.names import GATES
@@ -54,7 +54,7 @@ class LSTMCell(nn.Module):
                 raise ArgumentError(f"{name} must not be negative, got {size}")
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.bias = flag("bias", bias)
+        self.bias = flag("bias", bias, number=True)
         rows = len(GATES) * hidden_size
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
@@ -116,14 +116,23 @@ class LSTMCell(nn.Module):
                 )
             if value.shape != want:
                 raise ShapeError(
-                    f"Input batch size {list(given.shape[:-1])} doesn't match hidden{k} batch size "
-                    f"{list(value.shape[:-1])}: hx[{k}] must be {list(want)}"
+                    f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
+                    f"hx[{k}] must be {list(want)}"
                 )
         return h, c
 
     def _step(self, x: Tensor, h: Tensor, c: Tensor) -> State:
-        if uses_reference():
+        if uses_reference() or _transformed():
             w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
             return reference.step(linear(x, w.ih, w.b_ih), h, c, w, reference.unseen)
         new: State = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return new
+
+
+def _transformed() -> bool:
+    """Whether vmap, say, is at work, for which torch's cell has no rule."""
+    return not torch.compiler.is_compiling() and engine.transformed()
+
+
+def _batch(value: Tensor) -> str:
+    return str(len(value)) if value.dim() > 1 else "none"

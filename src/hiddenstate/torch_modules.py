@@ -22,6 +22,7 @@ LSTM_OPTIONS = (
     "proj_size",
 )
 CELL_OPTIONS = ("input_size", "hidden_size", "bias")
+_FLAGS = ("bias", "batch_first", "bidirectional")  # which older versions of torch keep as the numbers that they got
 
 
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
@@ -38,9 +39,9 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     first = next(iter(parameters.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the options have to be warned of was said when module was made
-        made = as_type(
-            **{name: getattr(module, name) for name in options}, device=torch.device("meta"), dtype=first.dtype
-        )
+        given = {name: getattr(module, name) for name in options}
+        given |= {name: bool(given[name]) for name in _FLAGS if name in given}
+        made = as_type(**given, device=torch.device("meta"), dtype=first.dtype)
     if set(made.state_dict()) != set(module.state_dict()):
         others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
         raise ArgumentError(

