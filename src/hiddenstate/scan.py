@@ -91,6 +91,10 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
+    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and torch.onnx.is_in_onnx_export():
+        from hiddenstate.interop import onnx_symbols
+
+        return onnx_symbols.run(job)
     if uses_reference():
         return _run_by_track(job, natively=False)
     if _native_can(job):
