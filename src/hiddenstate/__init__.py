@@ -10,6 +10,7 @@ from hiddenstate.cell import LSTMCell
 from hiddenstate.edit import Edit, add, patch, scale, zero
 from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
+from hiddenstate.interop.onnx_export import export_onnx
 from hiddenstate.lstm import LSTM, from_torch
 from hiddenstate.moment import Moment
 from hiddenstate.scan import backend
@@ -33,6 +34,7 @@ __all__ = [
     "__version__",
     "add",
     "backend",
+    "export_onnx",
     "from_torch",
     "patch",
     "scale",
