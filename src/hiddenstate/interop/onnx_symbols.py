@@ -34,7 +34,7 @@ def run(job: Job) -> Result:
     for layer in range(job.sizes.num_layers):
         here = slice(layer * D, (layer + 1) * D)
         done = _operator(job, here, x)
-        x = done.y.transpose(1, 2).flatten(2)
+        x = _side_by_side(done.y, D)
         h.append(done.h)
         c.append(done.c)
     return Result(x, _final(job, job.h0, h), _final(job, job.c0, c))
@@ -49,6 +49,12 @@ def _operator(job: Job, here: slice, x: Tensor) -> _Outputs:
         return _Outputs(*_Symbol.apply(attributes, *inputs))  # type: ignore[no-untyped-call]
     shapes = _shapes(x, arrays["R"])
     return _Outputs(*torch.onnx.ops.symbolic_multi_out("LSTM", inputs, attributes, dtypes=[x.dtype] * 3, shapes=shapes))
+
+
+def _side_by_side(y: Tensor, D: int) -> Tensor:
+    """Bring ``[T, D, N, H]`` into the form ``[T, N, D*H]``, without sizes, which would be nodes of their own."""
+    sides = [y[:, side] for side in range(D)]
+    return torch.cat(sides, dim=-1) if D > 1 else sides[0]
 
 
 def _shapes(x: Tensor, recurrent: Tensor) -> list[list[Any]]:
