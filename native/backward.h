@@ -69,6 +69,7 @@ struct Backwards {
     const std::int64_t* rows;  // where each row goes
     Number* to;
     std::int64_t columns, left;  // of a row of `to`; of these, from the block on
+    bool adds;                   // to what is there
 
     template <int R>
     void run(std::int64_t first) const {
@@ -76,7 +77,10 @@ struct Backwards {
         tile<R, V>(gradients + first, K, w, acc);
         for (int r = 0; r < R; ++r) {
             Number* row = to + rows[first + r] * columns;
-            for (int v = 0; v < V; ++v) store(row + v * kLanes, acc[r][v], left - v * kLanes);
+            for (int v = 0; v < V; ++v) {
+                if (adds) acc[r][v] += load(row + v * kLanes, left - v * kLanes);
+                store(row + v * kLanes, acc[r][v], left - v * kLanes);
+            }
         }
     }
 };
@@ -91,7 +95,8 @@ inline void run_backwards(Range range, bool back, const Backwards<Number, kGates
         const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
         const packed* w = job.w + b * kTile * depth(job.K) + u % kTile;
         with_vectors(left, [&](auto V) {
-            for_tiles(count, Backwards<Number, V>{job.gradients, job.K, w, job.rows, job.to + u, job.columns, left});
+            for_tiles(count, Backwards<Number, V>{job.gradients, job.K, w, job.rows, job.to + u, job.columns, left,
+                                                     job.adds});
         });
     }
 }
@@ -228,7 +233,7 @@ private:
                 if (order_.live(t, n)) {
                     at_[size(count)] = row, t_[size(count)] = t, n_[size(count)] = n;
                     ++count;
-                } else if (job_.dx && rows_.first <= n && n < rows_.last && units_.first == 0) {
+                } else if (job_.dx && !job_.adds && rows_.first <= n && n < rows_.last && units_.first == 0) {
                     std::fill_n(job_.dx + row * job_.C, job_.C, element{});
                 }
             }
@@ -260,14 +265,14 @@ private:
             step();
             run_backwards(units_, back,
                           Backwards<real, kGates>{dh_.data() + mine.first, job_.P, state_.w_hr.data(), rows,
-                                                  state_.dm.data(), job_.H, 0},
+                                                  state_.dm.data(), job_.H, 0, false},
                           mine.size());
         }
         for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, n_[size(i)], i);
         step();
         run_backwards(hidden_, back,
                       Backwards<real, kGates>{dg_.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
-                                              job_.dh0, job_.P, 0},
+                                              job_.dh0, job_.P, 0, false},
                       mine.size());
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
             if (order_.cut(t, n_[size(i)])) clear(n_[size(i)]);
@@ -277,7 +282,7 @@ private:
     // The gradient of a step's hidden state: that of the steps after, and that of the output.
     void add_output_gradient(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const bool edited = job_.edits && job_.edits->touches(t, n);
-        const element* dout = job_.dout + (t * job_.N + n) * job_.P;
+        const element* dout = job_.dout + t * job_.out_step + n * job_.out_row;
         for (std::int64_t u = hidden_.first; u < hidden_.last; u += kLanes) {
             const std::int64_t lanes = std::min<std::int64_t>(kLanes, hidden_.last - u);
             vf d_h = load(job_.dh0 + n * job_.P + u, lanes) + load(dout + u, lanes);
@@ -310,7 +315,7 @@ private:
     const element* h_before(std::int64_t i) const {
         const std::int64_t t = t_[size(i)], n = n_[size(i)];
         if (order_.cut(t, n)) return zeros_.data();
-        return enters(t, n) ? job_.h0 + n * job_.P : job_.out + (step_before(t) * job_.N + n) * job_.P;
+        return enters(t, n) ? job_.h0 + n * job_.P : job_.out + step_before(t) * job_.out_step + n * job_.out_row;
     }
 
     // What the gradients are multiplied with, of the chunk's rows (of pairs, two rows in one): input, hidden state before
@@ -347,7 +352,7 @@ private:
             const std::int64_t u = part / groups * kTile, first = part % groups * kGroup;
             run_backwards({u, std::min(u + kTile, job_.C)}, false,
                           Backwards<element, kGates>{dg_.data() + first, kGates * job_.H, state_.w_ih.data(),
-                                                     at_.data() + first, job_.dx, job_.C, 0},
+                                                     at_.data() + first, job_.dx, job_.C, 0, job_.adds},
                           std::min(kGroup, count_ - first));
         }
     }

@@ -27,6 +27,13 @@ T* at(Address address) {
     return reinterpret_cast<T*>(address);
 }
 
+template <class T>
+std::vector<T*> all_at(const std::vector<Address>& addresses) {
+    std::vector<T*> found;
+    for (const Address address : addresses) found.push_back(at<T>(address));
+    return found;
+}
+
 // Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
 // microsecond.
 constexpr Size kLargeWork = 1 << 15;
@@ -74,12 +81,14 @@ void bind_scan(nb::module_& m) {
            nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
         .def("layers", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
-                          Address lengths, Address reset, Address out, Address h_n, Address c_n, Size T, Size N, Size C,
-                          Size H, Size P, Size directions, Size x_step, Size x_row, int threads) {
+                          Address lengths, Address reset, const std::vector<Address>& noise, Address out,
+                          const std::vector<Address>& gates, const std::vector<Address>& c,
+                          const std::vector<Address>& between, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P,
+                          Size directions, Size x_step, Size x_row, int threads) {
             const nb::gil_scoped_release released;
             Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
-                          at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), at<element>(out),
-                          at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
+                          at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise),
+                          at<element>(out), all_at<real>(gates), all_at<real>(c), all_at<element>(between), at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
             for (std::size_t k = 0; k + 4 < weights.size(); k += 5) {
                 job.weights.push_back({at<const element>(weights[k]), at<const element>(weights[k + 1]),
                                        at<const real>(weights[k + 2]), at<const real>(weights[k + 3]),
@@ -89,7 +98,7 @@ void bind_scan(nb::module_& m) {
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
-                            bool reverse, int threads) {
+                            Size out_step, Size out_row, bool reverse, bool adds, int threads) {
             if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
             const nb::gil_scoped_release released;
             const auto in = given.begin(), to = asked.begin();
@@ -99,9 +108,9 @@ void bind_scan(nb::module_& m) {
                         at<const real>(in[9]), at<const real>(in[10]), at<const element>(in[11]), at<const real>(in[12]),
                         at<const real>(in[13]), at<const real>(in[14]), at<const real>(in[15]), at<element>(to[0]),
                         at<element>(to[1]), at<element>(to[2]), at<element>(to[3]), at<element>(to[4]), at<real>(to[5]),
-                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, reverse, threads});
+                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, adds, threads});
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
             const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),

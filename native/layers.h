@@ -17,24 +17,46 @@ struct LayerInput {
 
 // One layer and direction, whose number among all is `track`, into its part of `out`.
 inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput& input, element* out) {
-    const std::int64_t D = job.directions, N = job.N, P = job.P, C = input.features;
+    const std::int64_t D = job.directions, N = job.N, P = job.P, H = job.H, C = input.features;
     const std::int64_t row = track * N;  // of the states, all of which lie one after another
-    forward({input.x, job.weights[static_cast<std::size_t>(track)], job.h0 ? job.h0 + row * P : nullptr,
-             job.c0 ? job.c0 + row * job.H : nullptr, job.lengths, job.reset, nullptr, out + track % D * P, nullptr,
-             nullptr, nullptr, job.h_n + row * P, job.c_n + row * job.H, job.T, N, C, job.H, P, input.step, input.row,
-             N * D * P, D * P, track % D == 1, job.threads});
+    const std::size_t k = static_cast<std::size_t>(track);
+    forward({input.x, job.weights[k], job.h0 ? job.h0 + row * P : nullptr,
+             job.c0 ? job.c0 + row * H : nullptr, job.lengths, job.reset, nullptr, out + track % D * P,
+             job.gates.empty() ? nullptr : job.gates[k], nullptr, job.c.empty() ? nullptr : job.c[k],
+             job.h_n + row * P, job.c_n + row * H, job.T, N, C, H, P, input.step, input.row, N * D * P, D * P,
+             track % D == 1, job.threads});
+}
+
+// Multiplies `count` numbers with noise.
+inline void drop(const element* from, const element* noise, std::int64_t count, int threads, element* to) {
+    run_team(threads, false, [=](int k) {
+        const Range mine = part(blocks(count, kLanes), k, threads);
+        for (std::int64_t i = mine.first * kLanes; i < std::min(mine.last * kLanes, count); i += kLanes) {
+            const std::int64_t left = count - i;
+            store(to + i, load(from + i, left) * load(noise + i, left), left);
+        }
+    });
 }
 
 inline void layers(const LayersJob& job) {
     const std::int64_t tracks = static_cast<std::int64_t>(job.weights.size()), D = job.directions, width = D * job.P;
-    // Layers in between write to one of two buffers and read from the other.
-    const std::int64_t between = tracks > D ? job.T * job.N * width : 0;
+    const std::int64_t all = job.T * job.N * width;
+    // Layers in between write to one of two buffers and read from the other, unless what they give is kept.
+    const bool keeps = !job.between.empty(), drops = !job.noise.empty();
+    const std::int64_t between = tracks > D && !keeps ? all : 0;
     const Buffer<element> buffers[2] = {Buffer<element>(between), Buffer<element>(tracks > 2 * D ? between : 0)};
+    const Buffer<element> dropped(drops && keeps ? all : 0);
     LayerInput input{job.x, job.C, job.x_step, job.x_row};
     for (std::int64_t track = 0; track < tracks; track += D) {
-        element* out = track + D < tracks ? buffers[track / D % 2].data() : job.out;
+        const std::size_t layer = static_cast<std::size_t>(track / D);
+        const bool last = track + D == tracks;
+        element* out = last ? job.out : keeps ? job.between[layer] : buffers[layer % 2].data();
         for (std::int64_t direction = 0; direction < D; ++direction) run_track(job, track + direction, input, out);
         input = {out, width, job.N * width, width};
+        if (last || !drops) continue;
+        element* next = keeps ? dropped.data() : out;
+        drop(out, job.noise[layer], all, job.threads, next);
+        input.x = next;
     }
 }
 

@@ -44,7 +44,7 @@ struct Forward {
     int threads;
 };
 
-// A whole LSTM in which nothing is recorded or edited.
+// A whole LSTM in which nothing is edited or shown; what a gradient needs may be kept.
 template <class Precision>
 struct Layers {
     using element = typename Precision::element;
@@ -56,7 +56,13 @@ struct Layers {
     const real* c0;                // [L * D, N, H], or null: zeros
     const std::int64_t* lengths;
     const std::uint8_t* reset;
+    // Of each layer but the last [T, N, D * P], or empty: what its output is multiplied with on its way to the next.
+    std::vector<const element*> noise;
     element* out;  // [T, N, D * P]
+    // What is kept, or empty; zero past a row's end. Separate arrays, as one of all layers can be larger than what the
+    // allocator keeps for the next call.
+    std::vector<real*> gates, c;     // of each layer and direction [T, N, 4H], [T, N, H]
+    std::vector<element*> between;  // of each layer but the last its output [T, N, D * P]
     element* h_n;  // [L * D, N, P]
     real* c_n;     // [L * D, N, H]
     std::int64_t T, N, C, H, P, directions, x_step, x_row;
@@ -75,23 +81,23 @@ struct Backward {
     const std::int64_t* lengths;
     const std::uint8_t* reset;
     const Edits<real>* edits;
-    const element* out;   // [T, N, P], from the forward scan
+    const element* out;   // from the forward scan; row (t, n) at out + t * out_step + n * out_row, P numbers
     const real* gates;    // [T, N, 4H], from the forward scan: before edits
     const real* c;        // [T, N, H], from the forward scan
-    const element* dout;  // [T, N, P]
+    const element* dout;  // laid out as out is
     const real* dh_n;     // [N, P]
     const real* dc_n;     // [N, H]
     const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
     const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
-    element* dx;          // [T, N, C], or null: not asked for; zero past a row's end
+    element* dx;          // [T, N, C], or null: not asked for; zero past a row's end. Added to where `adds` says so
     element* dw_ih;       // [4H, C], or null
     element* dw_hh;       // [4H, P], or null
     element* db;          // [4H], or null
     element* dw_hr;       // [P, H], or null
     real* dh0;            // [N, P]
     real* dc0;            // [N, H]
-    std::int64_t T, N, C, H, P, x_step, x_row;
-    bool reverse;
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
+    bool reverse, adds;
     int threads;
 };
 

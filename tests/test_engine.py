@@ -543,7 +543,7 @@ def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: s
     try:
         for threads in (2, 3, 5):
             torch.set_num_threads(threads)
-            used.append(engine._threads(call.T, call.N, call.C, call.H))
+            used.append(engine.threads(call.T, call.N, call.C, call.H))
             assert all(torch.equal(a, b) for a, b in zip(run(), want, strict=True)), f"{threads} threads"
         torch.set_num_threads(2)
         with ThreadPoolExecutor(4) as pool:
@@ -563,7 +563,7 @@ def test_results_do_not_depend_on_threads(reverse: bool) -> None:
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        used = engine._threads(20, 17, 9, 65)
+        used = engine.threads(20, 17, 9, 65)
         results.append((used, engine.scan(track, keep=True)))
     torch.set_num_threads(1)
     assert [threads for threads, _ in results] == [1, 2, 5], "so large that threads are used"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
@@ -17,28 +17,6 @@ from support import assert_close
 @pytest.fixture
 def x() -> Tensor:
     return torch.randn(5, 2, 4)
-
-
-# The compilers warn of their own internals.
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("compiler", ["eager", "aot_eager"])
-def test_compiles_with_gradients(compiler: str, x: Tensor) -> None:
-    lstm = hs.LSTM(4, 3, 2, bidirectional=True)
-    want = lstm(x)[0]
-    torch._dynamo.reset()
-    got = torch.compile(nn.Sequential(lstm), backend=compiler)(x)[0]
-    assert_close(got, want)
-    wants = torch.autograd.grad(want.sum(), list(lstm.parameters()))
-    for a, b in zip(torch.autograd.grad(got.sum(), list(lstm.parameters())), wants, strict=True):
-        assert_close(a, b)
-
-
-@pytest.mark.filterwarnings("default")
-def test_the_cell_compiles_whole(x: Tensor) -> None:
-    cell = hs.LSTMCell(4, 3)
-    torch._dynamo.reset()
-    compiled = torch.compile(cell, backend="aot_eager", fullgraph=True)
-    assert_close(compiled(x[0])[0], cell(x[0])[0])
 
 
 @pytest.mark.filterwarnings("default")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
 
@@ -35,6 +35,16 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 def autocasts(device: str) -> bool:
     """Whether torch's autocast is on for a kind of device."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def check_lengths(lengths: Tensor | None, T: int) -> None:
+    """Refuse lengths outside 0..T.
+
+    Raises:
+        ArgumentError: which they are.
+    """
+    if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
+        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {lengths.tolist()}")
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:

@@ -3,7 +3,7 @@
 Differentiable: the first derivative is native too, those of it go through the reference.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ from hiddenstate.native import Kernel, address, flat, new
 from hiddenstate.observe import Watch
 from hiddenstate.parameters import PARAMETER_STEMS
 from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
 
 # The numbers that native/edits.h knows them by.
 _PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
@@ -99,48 +98,6 @@ def can_edit(edit: BoundEdit) -> bool:
     return edit.edit.scope == "write" and not (edit.value.requires_grad and torch.is_grad_enabled())
 
 
-class Layers(NamedTuple):
-    """A whole LSTM over one call in which nothing is recorded, edited or asked a gradient of; as `scan.Job` says."""
-
-    x: Tensor
-    h0: Tensor
-    c0: Tensor
-    weights: Sequence[Weights]
-    sizes: Sizes
-    lengths: Tensor | None
-    reset: Tensor | None
-
-
-def run_layers(layers: Layers) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a whole LSTM in one native call; give ``out [T, N, D*P]``, ``h_n [L*D, N, P]`` and ``c_n [L*D, N, H]``.
-
-    Raises:
-        ShapeError: a weight's shape is not what the others say.
-    """
-    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _strided(layers.x)
-    element, real = kernel.element, kernel.real
-    (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
-    out, h_n = new(element, T, N, D * P), new(element, D * sizes.num_layers, N, P)
-    c_n = new(real, D * sizes.num_layers, N, H)
-    kept, weights = [], []  # kept: alive over the call
-    for k, w in enumerate(layers.weights):
-        check_shapes(w, C if k < D else D * P, H, P)
-        for value, dtype in ((w.ih, element), (w.hh, element), (w.b_ih, real), (w.b_hh, real), (w.hr, element)):
-            lying = flat(value, dtype)
-            kept.append(lying)
-            weights.append(address(lying, dtype))
-    h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
-    kernel.scan.layers(
-        address(x, element, strided=True),
-        weights,
-        *(address(h0, element), address(c0, real), address(lengths, torch.int64), address(reset, torch.bool)),
-        *(value.data_ptr() for value in (out, h_n, c_n)),
-        *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
-        _threads(T, N, C, H),
-    )
-    return out, h_n, c_n.to(layers.c0.dtype)
-
-
 def wants_gradient(tensors: Iterable[Tensor | None]) -> bool:
     """Whether torch keeps a graph of what is made of these."""
     return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
@@ -176,7 +133,7 @@ class _Run(NamedTuple):
 def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     """Run forward; keep what is shown of gates and cell states, and what a gradient needs of them."""
     kernel = native.kernel(track.x.dtype)
-    x, (T, N, C), H, P = _strided(track.x), track.x.shape, track.c0.shape[1], track.h0.shape[1]
+    x, (T, N, C), H, P = strided(track.x), track.x.shape, track.c0.shape[1], track.h0.shape[1]
     element, real = kernel.element, kernel.real
     out, h_n, c_n = new(element, T, N, P), new(element, N, P), new(real, N, H)
     gates = new(real, T, N, len(GATES) * H) if shown or (for_gradient and not track.edits) else None
@@ -198,14 +155,14 @@ def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
         *(0 if value is None else value.data_ptr() for value in (out, gates, unedited, c, h_n, c_n)),
         *(T, N, C, H, P, x.stride(0), x.stride(1), N * P, P),
         track.reverse,
-        _threads(T, N, C, H),
+        threads(T, N, C, H),
     )
     shown_values = (None if value is None or not shown else value.to(element) for value in (gates, c))
     scanned = Scanned(out, h_n, c_n.to(track.c0.dtype), *shown_values)
     return _Run(scanned, gates if unedited is None else unedited, c)
 
 
-def _strided(x: Tensor) -> Tensor:
+def strided(x: Tensor) -> Tensor:
     """The same numbers, the features of each step side by side; steps and rows as they lie."""
     if x.is_neg():
         x = x.resolve_neg()
@@ -243,7 +200,7 @@ def check_shapes(w: Weights, C: int, H: int, P: int) -> None:
             raise ShapeError(f"a {name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
 
 
-def _threads(T: int, N: int, C: int, H: int) -> int:
+def threads(T: int, N: int, C: int, H: int) -> int:
     """Threads that are worth waking: that costs some microseconds, and waiting for one another a part of one a step."""
     step = N * H * H
     return torch.get_num_threads() if step >= 2**12 and T * (step + N * H * C) >= 2**18 else 1
@@ -269,23 +226,34 @@ class _Scan(torch.autograd.Function):
         track = Track(x, h0, c0, Weights(*weights), ctx.reverse, lengths, reset, edits)
         needed = ctx.needs_input_grad[2:]
         # create_graph=True, or many gradients at once, which come as tensors of vmap's that lie nowhere
-        if torch.is_grad_enabled() or not (can(grads, autocast=True) and _lie_in_memory(grads)):
-            with torch.enable_grad():
-                found = _differentiable_gradients(track, grads, ctx.keep, needed)
-        else:
+        if computes_gradients(grads):
             with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
                 if unedited is None:
                     _, unedited, c = _forward(track, shown=False, for_gradient=True)
-                found = _gradients(track, grads, _Kept(out, unedited, c), needed)
+                found = gradients(track, grads, Kept(out, unedited, c), needed)
+        else:
+
+            def run(x: Tensor, h0: Tensor, c0: Tensor, *w: Tensor | None) -> Sequence[Tensor]:
+                return refer(replace(track, x=x, h0=h0, c0=c0, w=Weights._make(w)), keep=ctx.keep)
+
+            found = differentiable_gradients(run, _leaves(track), grads, needed)
         return (None, None, *found)
 
 
-class _Kept(NamedTuple):
-    """What a gradient needs of a forward run."""
+class Kept(NamedTuple):
+    """What a gradient needs of a forward run: ``out [T, N, P]``, ``unedited [T, N, 4H]``, ``c [T, N, H]``."""
 
     out: Tensor
     unedited: Tensor
     c: Tensor
+
+
+def computes_gradients(grads: Sequence[Tensor]) -> bool:
+    """Whether the gradients of these can be computed natively.
+
+    Not with ``create_graph=True``, nor many at once, which come as tensors of vmap's that lie nowhere.
+    """
+    return not torch.is_grad_enabled() and can(grads, autocast=True) and _lie_in_memory(grads)
 
 
 def _lie_in_memory(tensors: Iterable[Tensor]) -> bool:
@@ -295,17 +263,18 @@ def _lie_in_memory(tensors: Iterable[Tensor]) -> bool:
         return False
 
 
-def _differentiable_gradients(
-    track: Track, grads: Sequence[Tensor], keep: bool, needed: Sequence[bool]
+def differentiable_gradients(
+    run: Callable[..., Sequence[Tensor]],
+    leaves: Sequence[Tensor | None],
+    grads: Sequence[Tensor],
+    needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The same gradients as a graph: the scan once more through the reference, and its derivative by torch."""
-    # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
-    leaves = [None if leaf is None else leaf.view_as(leaf) for leaf in _leaves(track)]
-    wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need and leaf is not None]
-    x, h0, c0, *weights = leaves
-    track = replace(track, x=x, h0=h0, c0=c0, w=Weights(*weights))  # type: ignore[arg-type]
-    outputs = refer(track, keep=keep)
-    found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
+    """Gradients as a graph: ``run`` once more, through the reference, on the leaves, and its derivative by torch."""
+    with torch.enable_grad():
+        # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
+        views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
+        wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
+        found = iter(torch.autograd.grad(run(*views), wanted, grads, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
 
 
@@ -324,27 +293,33 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
     return (*outputs, *(kept if live is None else (torch.where(live[..., None], value, 0) for value in kept)))
 
 
-def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Sequence[bool]) -> list[Tensor | None]:
-    """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, W_hr, in this order; None where not needed."""
+def gradients(
+    track: Track, grads: Sequence[Tensor], kept: Kept, needed: Sequence[bool], dx: Tensor | None = None
+) -> list[Tensor | None]:
+    """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, W_hr, in this order; None where not needed.
+
+    That of x is added to ``dx``, if given.
+    """
     kernel = native.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
     (T, N, P), C, H = kept.out.shape, track.x.shape[2], track.c0.shape[1]
     G = len(GATES) * H
     x, h0, c0, ih, hh, b_ih, b_hh, hr = needed
     asked = [
-        new(element, T, N, C) if x else None,
+        (new(element, T, N, C) if dx is None else dx) if x else None,
         new(element, G, C) if ih else None,
         new(element, G, P) if hh else None,
         new(element, G) if b_ih or b_hh else None,
         new(element, P, H) if hr else None,
     ]
     dh0, dc0 = new(real, N, P), new(real, N, H)
-    dout, (dh_n, dc_n, *more) = flat(grads[0]), (flat(grad, real) for grad in grads[1:])
+    out, dout = _alike(kept.out, grads[0])
+    dh_n, dc_n, *more = (flat(grad, real) for grad in grads[1:])
     dgates, dc = more or (None, None)
-    inputs = _strided(track.x)
+    inputs = strided(track.x)
     elements = [flat(value) for value in (track.w.ih, track.w.hh, track.w.hr, track.h0)]
     begins, lengths, reset = flat(track.c0, real), flat(track.lengths), flat(track.reset)
-    out, unedited, c = flat(kept.out), flat(kept.unedited), flat(kept.c)
+    unedited, c = flat(kept.unedited), flat(kept.c)
     edits, _values = _native_edits(kernel, track)
     kernel.scan.backward(
         [
@@ -352,14 +327,14 @@ def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Seque
             *(address(value, element) for value in elements),
             address(begins, real),
             *(address(lengths, torch.int64), address(reset, torch.bool)),
-            *(address(out, element), address(unedited, real), address(c, real), address(dout, element)),
+            *(address(out, element, strided=True), address(unedited, real), address(c, real)),
+            address(dout, element, strided=True),
             *(address(value, real) for value in (dh_n, dc_n, dgates, dc)),
         ],
         edits,
         [0 if value is None else value.data_ptr() for value in (*asked, dh0, dc0)],
-        *(T, N, C, H, P, inputs.stride(0), inputs.stride(1)),
-        track.reverse,
-        _threads(T, N, C, H),
+        *(T, N, C, H, P, inputs.stride(0), inputs.stride(1), out.stride(0), out.stride(1)),
+        *(track.reverse, dx is not None, threads(T, N, C, H)),
     )
     dx, dw_ih, dw_hh, db, dw_hr = asked
     return [
@@ -371,6 +346,12 @@ def _gradients(track: Track, grads: Sequence[Tensor], kept: _Kept, needed: Seque
         db.clone() if b_hh and db is not None else None,
         dw_hr,
     ]
+
+
+def _alike(out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    """The same numbers, laid out alike: the units of each step side by side, steps and rows equally far apart."""
+    out, dout = strided(out), strided(dout)
+    return (out, dout) if out.stride()[:2] == dout.stride()[:2] else (out.contiguous(), dout.contiguous())
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

@@ -1,5 +1,6 @@
 """What holds inside a block: in this thread (or asyncio task) alone, and gone with the block."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -7,6 +8,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Held = ContextVar[tuple[T, ...]]
+
+# Whether any block is open, in any thread: torch.compile cannot look into a ContextVar, but compiles anew where such a
+# plain truth has changed.
+anything = False
+_open = 0
+_counting = threading.Lock()
 
 
 @contextmanager
@@ -17,10 +24,19 @@ def holding(variable: Held[T], entries: Sequence[T]) -> Iterator[None]:
     """
     mine = tuple(entries)
     variable.set(variable.get() + mine)
+    _count(1)
     try:
         yield
     finally:
+        _count(-1)
         variable.set(_without(variable.get(), mine))
+
+
+def _count(change: int) -> None:
+    global _open, anything
+    with _counting:
+        _open += change
+        anything = _open > 0
 
 
 def _without(held: tuple[T, ...], mine: tuple[T, ...]) -> tuple[T, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.checks import State, check_pair, check_tensor
+from hiddenstate.checks import State, check_lengths, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
 from hiddenstate.layout import Layout, from_time_first, to_time_first
 from hiddenstate.sizes import Sizes
@@ -142,8 +142,8 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
-    if not torch.compiler.is_compiling() and N and (int(taken.min()) < 0 or int(taken.max()) > T):
-        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {taken.tolist()}")
+    if not torch.compiler.is_compiling():  # which knows no values yet: the operator checks them
+        check_lengths(taken, T)
     return taken
 
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import engine, names
+from hiddenstate import engine, held, names
 from hiddenstate.advance import Advance, Hindrances, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
@@ -28,7 +27,7 @@ from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
-from hiddenstate.parameters import PARAMETER_STEMS, draw, parameter_shapes
+from hiddenstate.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
 from hiddenstate.reference import Weights
 from hiddenstate.scan import Job, chosen_backends, run, uses_reference
@@ -104,6 +103,7 @@ class LSTM(nn.Module):
             for stem, shape in parameter_shapes(self.sizes, layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
+        self._parameter_names = parameter_names(self.sizes)
         self.reset_parameters()
 
     @property
@@ -207,8 +207,19 @@ class LSTM(nn.Module):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
             IndexRangeError: an edit that holds is for a step or row that this input does not have.
         """
+        # What a block holds is not for torch.compile, which would compile it in.
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
+        return run(input, hx, lengths, reset)
+
+    def _run(
+        self,
+        given: Tensor | PackedSequence,
+        hx: State | None,
+        lengths: Lengths,
+        reset: Tensor | None,
+    ) -> tuple[Tensor | PackedSequence, State]:
         weights = self._weights()
-        inputs = self._take(input, hx, lengths, reset, weights[0].ih)
+        inputs = self._take(given, hx, lengths, reset, weights[0].ih)
         request, edits = self._request(), self._edits_held()
         recording = prepare(request.asked, self.sizes, inputs, edits, weights[0].ih.element_size()) if request else None
         result = run(self._job(inputs, weights, edits, recording.wanted if recording else None))
@@ -334,17 +345,6 @@ class LSTM(nn.Module):
     def _weights(self) -> list[Weights]:
         return [Weights._make(self._found(name) for name in names) for names in self._parameter_names]
 
-    @cached_property
-    def _parameter_names(self) -> list[list[str | None]]:
-        """Names of each layer's and direction's parameters, in the order of `Weights`; None for those it has not."""
-        return [
-            [
-                stem + names.suffix(layer, reverse) if stem in parameter_shapes(self.sizes, layer) else None
-                for stem in PARAMETER_STEMS
-            ]
-            for layer, reverse in self.sizes.tracks
-        ]
-
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:
             return None
@@ -352,11 +352,11 @@ class LSTM(nn.Module):
         return self._parameter(name) if found is None else found
 
     def _edits_held(self) -> list[Edit]:
-        return [held.edit for held in _edits.get() if held.lstm is self]
+        return [entry.edit for entry in _edits.get() if entry.lstm is self] if held.anything else []
 
     def _request(self) -> "_Request | None":
         """What the trace that runs this call asks for; once, so that calls made inside it are plain again."""
-        asked = _requests.get()
+        asked = _requests.get() if held.anything else ()
         if not asked or asked[-1].lstm is not self or asked[-1].taken:
             return None
         asked[-1].taken = True
@@ -390,11 +390,10 @@ class LSTM(nn.Module):
 
     def _is_hindered(self) -> bool:
         """Whether something stands between a stream's step and the engine: a hook, an edit, another path."""
-        held = _edits.get()
         return bool(
             self._forward_pre_hooks
             or self._forward_hooks
-            or (held and self._edits_held())
+            or self._edits_held()
             or uses_reference()
             or engine.transformed()
         )

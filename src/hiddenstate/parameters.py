@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from hiddenstate.names import GATES
+from hiddenstate.names import GATES, suffix
 from hiddenstate.sizes import Sizes
 
 # In torch's order; a layer has those that its options ask for.
@@ -27,6 +27,18 @@ def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
     if sizes.proj_size:
         shapes.update(weight_hr=(sizes.proj_size, sizes.hidden_size))
     return shapes
+
+
+def parameter_names(sizes: Sizes) -> list[list[str | None]]:
+    """Names of each layer's and direction's parameters, in the order of the stems; None for those it has not.
+
+    >>> parameter_names(Sizes(4, 3, bias=False))
+    [['weight_ih_l0', 'weight_hh_l0', None, None, None]]
+    """
+    return [
+        [stem + suffix(layer, reverse) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS]
+        for layer, reverse in sizes.tracks
+    ]
 
 
 def draw(module: nn.Module, hidden_size: int) -> None:

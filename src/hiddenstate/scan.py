@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate import engine, native, reference
+from hiddenstate import custom_op, engine, held, layers, native, reference
 from hiddenstate.binding import BoundEdit
 from hiddenstate.errors import ArgumentError
 from hiddenstate.held import Held, holding
+from hiddenstate.layers import Layers
 from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
 from hiddenstate.names import track as track_name
 from hiddenstate.observe import Wanted, watch
@@ -47,9 +48,7 @@ def backend(name: Backend) -> Iterator[None]:
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    if torch.compiler.is_compiling():  # what a context variable holds can't be compiled in
-        return False
-    chosen = chosen_backends.get()
+    chosen = chosen_backends.get() if held.anything else ()
     return bool(chosen) and chosen[-1] == "reference"
 
 
@@ -91,48 +90,82 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
-    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and torch.onnx.is_in_onnx_export():
+    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and _exports_to_onnx():
         from hiddenstate.interop import onnx_symbols
 
         return onnx_symbols.run(job)
+    if torch.compiler.is_compiling() and not job.edits and job.wanted is None and not engine.transformed():
+        return _run_compiled(job)
     if uses_reference():
         return _run_by_track(job, natively=False)
     if _native_can(job):
         return _run_natively(job)
     if _autocasts(job):
         with torch.autocast("cpu", enabled=False):
-            done = _run_natively(_cast(job))
-        # As torch does, which computes a projected layer step by step and casts nothing but the products there.
-        return replace(done, c_n=done.c_n.to(job.c0.dtype)) if job.sizes.proj_size else done
+            return _uncast(_run_natively(_cast(job)), job)
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
-    run_torch = _run_torch_packed if job.lengths is not None else _run_torch
-    if torch.compiler.is_compiling():  # what lies below torch.lstm on CPU can't be compiled with gradients
-        return torch.compiler.disable(run_torch)(job)  # type: ignore[no-any-return]
-    return run_torch(job)
+    return _run_torch_packed(job) if job.lengths is not None else _run_torch(job)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _exports_to_onnx() -> bool:
+    # Asked through a function of our own, since Dynamo takes torch's for False, and torch.onnx.export tries Dynamo too.
+    return torch.onnx.is_in_onnx_export()
+
+
+def _run_compiled(job: Job) -> Result:
+    """The operator, where it can; else a break in the graph: below torch.lstm nothing compiles with gradients."""
+    casts = _asks_for_bfloat16(job)
+    cast = _cast(job) if casts else job
+    if not _operator_can(cast):
+        return torch.compiler.disable(run)(job)  # type: ignore[no-any-return]
+    if not casts:
+        return Result(*custom_op.run(_layers(job)))
+    with torch.autocast("cpu", enabled=False):
+        return _uncast(Result(*custom_op.run(_layers(cast))), job)
+
+
+def _operator_can(job: Job) -> bool:
+    biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
+    tensors = (job.x, job.h0, *_flat(job))
+    alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in tensors)
+    return alike and native.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
+
+
+def _layers(job: Job) -> Layers:
+    noise = _noise(job)
+    return Layers(job.sizes, job.weights, job.x, job.h0, job.c0, job.lengths, job.reset, noise, keeps=job.training)
 
 
 def _run_natively(job: Job) -> Result:
-    plain = not job.edits and job.wanted is None
-    if plain and not job.dropout and not engine.wants_gradient((job.x, job.h0, job.c0, *_flat(job))):
-        whole = engine.Layers(job.x, job.h0, job.c0, job.weights, job.sizes, job.lengths, job.reset)
-        return Result(*engine.run_layers(whole))
-    return _run_by_track(job, natively=True)
+    if job.edits or job.wanted is not None:
+        return _run_by_track(job, natively=True)
+    return Result(*layers.run(_layers(job)))
 
 
 def _autocasts(job: Job) -> bool:
     """Whether torch.autocast asks for bfloat16, which the native engine serves."""
+    tensors = (job.x, job.h0, job.c0, *_flat(job))
+    return _asks_for_bfloat16(job) and all(engine.can((value,), autocast=True) for value in tensors)
+
+
+def _asks_for_bfloat16(job: Job) -> bool:
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
     tensors = (job.x, job.h0, job.c0, *_flat(job))
-    types = all(value.dtype in (torch.float32, torch.bfloat16) for value in tensors)
-    return types and all(engine.can((value,), autocast=True) for value in tensors)
+    return all(value.dtype in (torch.float32, torch.bfloat16) for value in tensors)
 
 
 def _cast(job: Job) -> Job:
     """The job in bfloat16; what autocast would do before each product."""
     weights = [Weights._make(None if w is None else w.bfloat16() for w in track) for track in job.weights]
     return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
+
+
+def _uncast(done: Result, job: Job) -> Result:
+    """As torch does, which computes a projected layer step by step and casts nothing but the products there."""
+    return replace(done, c_n=done.c_n.to(job.c0.dtype)) if job.sizes.proj_size else done
 
 
 def _native_can(job: Job) -> bool:
@@ -183,16 +216,13 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
 
 
 def _run_by_track(job: Job, *, natively: bool) -> Result:
-    live = None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+    live = _live(job)
+    noise = _noise(job)
     layer_input = job.x
-    if natively and live is not None:
-        # What lies past an end must not matter: zero times a NaN there would be one in the weights' gradients. (The
-        # reference sees to it itself.)
-        layer_input = torch.where(live[..., None], job.x, 0)
     tracks: list[_Track] = []
     for layer in range(job.sizes.num_layers):
-        if layer and job.dropout:
-            layer_input = _drop(layer_input, job.dropout, live)
+        if layer and noise:
+            layer_input = layer_input * noise[layer - 1]
         here = [k for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
         new = [_run_track(job, k, layer_input, live, natively) for k in here]
         layer_input = torch.cat([t.out for t in new], dim=-1) if len(new) > 1 else new[0].out
@@ -203,14 +233,31 @@ def _run_by_track(job: Job, *, natively: bool) -> Result:
     return Result(layer_input, h_n, c_n, values, carried)
 
 
-def _drop(x: Tensor, probability: float, live: Tensor | None) -> Tensor:
-    """Dropout between layers, with the random draws that torch makes: for ragged rows, those of a packed sequence."""
+def _live(job: Job) -> Tensor | None:
+    return None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+
+
+def _noise(job: Job) -> list[Tensor]:
+    """What dropout multiplies the output ``[T, N, D*P]`` of each layer but the last with; nothing without dropout.
+
+    The random draws are torch's, layer after layer; for ragged rows, those that it makes for a packed sequence (unless
+    compiled: a compiler draws in ways of its own).
+    """
+    sizes, above = job.sizes, range(job.sizes.num_layers - 1)
+    if not job.dropout or not above:
+        return []
+    ones = job.x.new_ones(*job.x.shape[:2], sizes.directions * sizes.output_size)
+    live = None if torch.compiler.is_compiling() else _live(job)
     if live is None:
-        return dropout(x, probability)
+        return [dropout(ones, job.dropout) for _ in above]
     order = live.sum(0).sort(descending=True).indices
-    mask = torch.zeros_like(x)
-    mask[live[:, order]] = dropout(x.new_ones(int(live.sum()), x.shape[-1]), probability)
-    return x * mask[:, order.argsort()]
+    packed = ones[live[:, order]]
+    noise = []
+    for _ in above:
+        mask = torch.zeros_like(ones)
+        mask[live[:, order]] = dropout(packed, job.dropout)
+        noise.append(mask[:, order.argsort()])
+    return noise
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

@@ -121,8 +121,10 @@ Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool r
     return to;
 }
 
-// Which of what may be null in a backward scan is given and asked for: one bit each.
-enum Asked : unsigned { kDgates = 1, kDc = 2, kDx = 4, kDwIh = 8, kDwHh = 16, kDb = 32, kAll = 63 };
+// Which of what may be null in a backward scan is given and asked for: one bit each. And whether dx is added to.
+enum Asked : unsigned { kDgates = 1, kDc = 2, kDx = 4, kDwIh = 8, kDwHh = 16, kDb = 32, kAll = 63, kAdds = 64 };
+
+constexpr double kThere = 0.5;  // what dx is added to
 
 // What a backward scan is given beside its inputs.
 template <class P>
@@ -130,12 +132,17 @@ struct Given {
     using element = typename P::element;
     using real = typename P::real;
 
+    const Layout layout;
     Array<element> out, dout;
     Array<real> gates, c, dh_n, dc_n, dgates, dc;
 
-    Given(const Track& k, const reference::Scanned& s, const reference::Given& given, bool shifted)
-        : out(spoil_ended(k, s.out, k.H), shifted), dout(spoil_ended(k, given.out, k.H), shifted),
-          gates(s.unedited, shifted), c(spoil_ended(k, s.c, k.H), shifted), dh_n(given.h_n, shifted), dc_n(given.c_n, shifted),
+    Given(const Track& k, const reference::Scanned& s, const reference::Given& given, const With& with)
+        : Given(k, s, given, with.layout, with.shifted) {}
+
+private:
+    Given(const Track& k, const reference::Scanned& s, const reference::Given& given, Size order, bool shifted)
+        : layout(k, k.H, order), out(layout.place(k, spoil_ended(k, s.out, k.H), k.H, reference::kNone), shifted),
+          dout(layout.place(k, spoil_ended(k, given.out, k.H), k.H, reference::kNone), shifted), gates(s.unedited, shifted), c(spoil_ended(k, s.c, k.H), shifted), dh_n(given.h_n, shifted), dc_n(given.c_n, shifted),
           dgates(spoil_ended(k, given.gates, 4 * k.H), shifted), dc(spoil_ended(k, given.c, k.H), shifted) {}
 };
 
@@ -163,13 +170,15 @@ template <class P>
 Gradients<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned asked, int threads) {
     const Track& k = in.track;
     Gradients<P> to(k, in.with.shifted);
+    if (asked & kAdds) to.x.fill(kThere);
     const auto if_asked = [asked](unsigned bit, auto* data) { return asked & bit ? data : nullptr; };
     scan.backward({in.x.data(), in.w_ih.data(), in.w_hh.data(), nullptr, in.h0.data(), in.c0.data(), in.lengths_or_null(),
                    in.reset_or_null(), in.edits.get(), given.out.data(), given.gates.data(), given.c.data(),
                    given.dout.data(), given.dh_n.data(), given.dc_n.data(), if_asked(kDgates, given.dgates.data()),
                    if_asked(kDc, given.dc.data()), if_asked(kDx, to.x.data()), if_asked(kDwIh, to.w_ih.data()),
                    if_asked(kDwHh, to.w_hh.data()), if_asked(kDb, to.b.data()), nullptr, to.h0.data(), to.c0.data(), k.T, k.N, k.C,
-                   k.H, k.H, in.x_layout.step, in.x_layout.row, k.reverse, threads});
+                   k.H, k.H, in.x_layout.step, in.x_layout.row, given.layout.step, given.layout.row, k.reverse,
+                   (asked & kAdds) != 0, threads});
     return to;
 }
 

@@ -21,7 +21,7 @@ void check_nan_stays(const Scan<P>& scan) {
     Track k = plain_track<P>(random, s);
     const Described described("NaN", k, kPlain);
     const reference::Scanned scanned = reference::forward(k);
-    const Given<P> given(k, scanned, random_given(random, k, kAll), false);
+    const Given<P> given(k, scanned, random_given(random, k, kAll), kPlain);
     const auto run = [&](int threads) {
         const Inputs<P> in(k, kPlain);
         return std::pair(forward(scan, in, threads), backward(scan, in, given, kAll, threads));
@@ -49,7 +49,7 @@ void check_nan_stays_in_steps(const Scan<P>& scan) {
     const Shape s{3, 7, 3, 17};
     constexpr Size kRow = 3;
     Random random(3);
-    Stack stack = random_stack<P>(random, s, kPlain, 2, 1);
+    Stack stack = random_stack<P>(random, s, kPlain, 2, 1, false);
     const Described described("NaN in steps", stack.tracks[0], kPlain);
     Array<typename P::element> x(stack.tracks[0].x, false);
     Stream<P> clean_stream(scan, stack, kPlain, 1);

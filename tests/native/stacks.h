@@ -8,21 +8,32 @@ namespace hiddenstate::test {
 // What a stack of layers has of a track's, one layer and direction after another.
 struct Stack {
     std::vector<Track> tracks;
-    Numbers h_n, c_n, out;  // of the reference
+    Numbers noise;  // of every layer but the last
+    Numbers h_n, c_n, gates, c, between, out;  // of the reference
 
-    // Runs the reference through all layers of D directions, each of which reads what the one below gives.
+    // Runs the reference through all layers of D directions, each of which reads what the one below gives, times noise.
     void run(Size D) {
         for (std::size_t k = 0; k < tracks.size(); ++k) {
             Track& track = tracks[k];
-            if (k % static_cast<std::size_t>(D) == 0 && k > 0) track.x = out;
+            if (k % static_cast<std::size_t>(D) == 0 && k > 0) track.x = handed_on(track);
             if (k % static_cast<std::size_t>(D) == 1) track.x = tracks[k - 1].x;
             const reference::Scanned s = reference::forward(track);
-            h_n.insert(h_n.end(), s.h_n.begin(), s.h_n.end()), c_n.insert(c_n.end(), s.c_n.begin(), s.c_n.end());
+            append(h_n, s.h_n), append(c_n, s.c_n), append(gates, s.gates), append(c, s.c);
             join(s.out, track, D, static_cast<Size>(k) % D);
         }
     }
 
 private:
+    static void append(Numbers& to, const Numbers& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+    Numbers handed_on(const Track& track) {
+        const std::size_t first = between.size();
+        append(between, out);
+        Numbers next = out;
+        for (std::size_t i = 0; i < next.size(); ++i) next[i] = track.rounded(next[i] * noise[first + i]);
+        return next;
+    }
+
     void join(const Numbers& from, const Track& track, Size D, Size direction) {
         const Size H = track.H;
         if (direction == 0) out = reference::zeros(track.T * track.N * D * H);
@@ -33,7 +44,7 @@ private:
 };
 
 template <class P>
-Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D) {
+Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D, bool noisy) {
     Stack stack;
     for (Size k = 0; k < L * D; ++k) {
         const Shape of_layer{shape.T, shape.N, k < D ? shape.C : D * shape.H, shape.H};
@@ -42,6 +53,9 @@ Stack random_stack(Random& random, const Shape& shape, const With& with, Size L,
         if (k > 0) track.lengths = stack.tracks[0].lengths, track.reset = stack.tracks[0].reset;
         stack.tracks.push_back(std::move(track));
     }
+    // As dropout makes it: zeros, and more than one.
+    stack.noise = random.numbers((L - 1) * shape.T * shape.N * D * shape.H, 0);
+    for (double& v : stack.noise) v = noisy ? static_cast<double>(2 * random.below(2)) : 1;
     stack.run(D);
     return stack;
 }
@@ -60,9 +74,10 @@ void check_layers(const Scan<P>& scan, Random& random) {
     using real = typename P::real;
     const Shape shape = random_shape(random);
     With with = With::random(random);
-    with.edits = false;
     const Size L = 1 + random.below(4), D = 1 + random.below(2);
-    const Stack stack = random_stack<P>(random, shape, with, L, D);
+    const bool noisy = random.coin(), keeps = random.coin();
+    with.edits = false;
+    const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
     const Track& first = stack.tracks[0];
     const Described described("layers", first, with);
     std::vector<Inputs<P>> in;
@@ -71,18 +86,29 @@ void check_layers(const Scan<P>& scan, Random& random) {
     for (const Inputs<P>& track : in) weights.push_back(track.weights());
     const auto h0 = joined<element>(stack, &Track::h0, with.shifted);
     const auto c0 = joined<real>(stack, &Track::c0, with.shifted);
-    const auto run = [&](int threads, Array<element>& out, Array<element>& h_n, Array<real>& c_n) {
-        scan.layers({in[0].x.data(), weights, with.states ? h0.data() : nullptr, with.states ? c0.data() : nullptr,
-                     in[0].lengths_or_null(), in[0].reset_or_null(), out.fill(kUntouched).data(),
-                     h_n.fill(kUntouched).data(), c_n.fill(kUntouched).data(), shape.T, shape.N, shape.C, shape.H, shape.H, D,
-                     in[0].x_layout.step, in[0].x_layout.row, threads});
-    };
+    const Array<element> noise(stack.noise, with.shifted);
+    const Size cells = L * D * shape.T * shape.N * shape.H;
     for (const int threads : {1, 2, 3}) {
         Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(h0.size(), with.shifted);
-        Array<real> c_n(c0.size(), with.shifted);
-        run(threads, out, h_n, c_n);
+        Array<element> between(noise.size(), with.shifted);
+        Array<real> c_n(c0.size(), with.shifted), gates(keeps ? 4 * cells : 0, with.shifted), c(keeps ? cells : 0, with.shifted);
+        const auto parts = [&](bool there, auto& all, Size count) {
+            std::vector<decltype(all.data())> found;
+            for (Size k = 0; there && k < count; ++k) found.push_back(all.fill(kUntouched).data() + k * (all.size() / count));
+            return found;
+        };
+        std::vector<const element*> noises;
+        for (Size k = 0; noisy && k < L - 1; ++k) noises.push_back(noise.data() + k * (noise.size() / (L - 1)));
+        scan.layers({in[0].x.data(), weights, with.states ? h0.data() : nullptr, with.states ? c0.data() : nullptr,
+                     in[0].lengths_or_null(), in[0].reset_or_null(), noises,
+                     out.fill(kUntouched).data(), parts(keeps, gates, L * D), parts(keeps, c, L * D), parts(keeps, between, L - 1),
+                     h_n.fill(kUntouched).data(), c_n.fill(kUntouched).data(), shape.T, shape.N, shape.C, shape.H, shape.H, D,
+                     in[0].x_layout.step, in[0].x_layout.row, threads});
         expect_close("out", out, stack.out, kTolerance<P>), expect_close("h_n", h_n, stack.h_n, kTolerance<P>);
         expect_close("c_n", c_n, stack.c_n, kTolerance<P>);
+        if (!keeps) continue;
+        expect_close("gates", gates, stack.gates, kTolerance<P>), expect_close("c", c, stack.c, kTolerance<P>);
+        expect_close("between", between, stack.between, kTolerance<P>);
     }
 }
 
@@ -133,7 +159,7 @@ void check_steps(const Scan<P>& scan, Random& random) {
     With with = With::random(random);
     with.edits = with.lengths = with.reset = false;
     with.layout = 0;
-    const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1);
+    const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1, false);
     const Described described("steps", stack.tracks[0], with);
     const Inputs<P> in(stack.tracks[0], with);
     for (const int threads : {1, 2, 3}) {

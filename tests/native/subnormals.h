@@ -47,7 +47,7 @@ void check_subnormals(const Scan<P>& scan) {
     const Described described("subnormals", k, kPlain);
     const Inputs<P> in(k, kPlain);
     const reference::Scanned scanned = reference::forward(k);
-    const Given<P> given(k, scanned, random_given(random, k, kAll), false);
+    const Given<P> given(k, scanned, random_given(random, k, kAll), kPlain);
     const std::uint64_t before = control_register();
     const double smallest = std::numeric_limits<typename P::real>::min();
     for (const int threads : {1, 2, 3}) {

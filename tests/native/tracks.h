@@ -66,12 +66,16 @@ inline Numbers if_asked(unsigned asked, unsigned bit, const Numbers& want) {
 template <class P>
 void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
     const Described described("backward", k, with);
-    const unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
+    unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
+    if (asked & kDx && random.coin()) asked |= kAdds;
     const reference::Given given = random_given(random, k, asked);
     const reference::Scanned scanned = reference::forward(k);
-    const reference::Gradients want = reference::backward(k, scanned, given);
+    reference::Gradients want = reference::backward(k, scanned, given);
+    if (asked & kAdds) {
+        for (double& v : want.x) v += kThere;
+    }
     const Inputs<P> in(k, with);
-    const Given<P> native_given(k, scanned, given, with.shifted);
+    const Given<P> native_given(k, scanned, given, with);
     const Gradients<P> got = backward(scan, in, native_given, asked, 1);
     const double tolerance = kTolerance<P>;
     expect_close("dx", got.x, if_asked(asked, kDx, want.x), tolerance);

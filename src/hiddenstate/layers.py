@@ -1,0 +1,246 @@
+"""A whole LSTM natively: all layers and directions of a call in which nothing is recorded or edited.
+
+One native call forward, one a layer and direction backward. Differentiable any number of times, as `engine` says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate import engine, native
+from hiddenstate.engine import Track, check_shapes, strided
+from hiddenstate.names import GATES
+from hiddenstate.native import address, flat, new
+from hiddenstate.parameters import PARAMETER_STEMS
+from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
+
+_STEMS = len(PARAMETER_STEMS)
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """One call: ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, the weights in the order of `Sizes.tracks`.
+
+    ``lengths`` (int64 ``[N]``) and ``reset`` (bool ``[T, N]``) are None where there are none. ``noise``, if any, has
+    for each layer but the last what its output ``[T, N, D*P]`` is multiplied with on its way to the next: dropout.
+    Types are as `engine.Track` says. Where it ``keeps`` nothing for a gradient, what one needs is computed once more
+    when it is asked for.
+    """
+
+    sizes: Sizes
+    weights: Sequence[Weights]
+    x: Tensor
+    h0: Tensor
+    c0: Tensor
+    lengths: Tensor | None
+    reset: Tensor | None
+    noise: Sequence[Tensor] = ()
+    keeps: bool = False
+
+
+class Kept(NamedTuple):
+    """What a gradient needs of a forward run beside its output, in the types of `native.Kernel`."""
+
+    gates: Sequence[Tensor]  # of each layer and direction [T, N, 4H]
+    c: Sequence[Tensor]  # of each layer and direction [T, N, H]
+    between: Sequence[Tensor]  # of each layer but the last its output [T, N, D*P]
+
+
+Outputs = tuple[Tensor, Tensor, Tensor]  # out [T, N, D*P], h_n [L*D, N, P], c_n [L*D, N, H]
+
+
+def run(layers: Layers) -> Outputs:
+    """Run a whole LSTM; give ``out [T, N, D*P]``, ``h_n [L*D, N, P]`` and ``c_n [L*D, N, H]``.
+
+    Raises:
+        ShapeError: a weight's shape is not what the others say.
+    """
+    leaves = leaves_of(layers)
+    if engine.wants_gradient(leaves):
+        return _Layers.apply(layers, *leaves)  # type: ignore[no-any-return, no-untyped-call]
+    return forward(layers, keep=False)[0]
+
+
+def leaves_of(layers: Layers) -> tuple[Tensor | None, ...]:
+    """What a gradient may be asked for: x, h0, c0, and the weights of one layer and direction after another."""
+    return (layers.x, layers.h0, layers.c0, *chain.from_iterable(layers.weights))
+
+
+def of_leaves(
+    leaves: Sequence[Tensor | None],
+    sizes: Sizes,
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    noise: Sequence[Tensor],
+) -> Layers:
+    """The call of such leaves."""
+    x, h0, c0, *rest = leaves
+    weights = [Weights._make(rest[k : k + _STEMS]) for k in range(0, len(rest), _STEMS)]
+    return Layers(sizes, weights, x, h0, c0, lengths, reset, noise)  # type: ignore[arg-type]
+
+
+def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
+    """Run forward, and ``keep`` what a gradient needs or not.
+
+    Raises:
+        ShapeError: a weight's shape is not what the others say.
+    """
+    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, strided(layers.x)
+    element, real = kernel.element, kernel.real
+    (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
+    K, above = len(sizes.tracks), range(sizes.num_layers - 1)
+    out, h_n, c_n = new(element, T, N, D * P), new(element, K, N, P), new(real, K, N, H)
+    kept = (
+        Kept(
+            [new(real, T, N, len(GATES) * H) for _ in range(K)],
+            [new(real, T, N, H) for _ in range(K)],
+            [new(element, T, N, D * P) for _ in above],
+        )
+        if keep
+        else None
+    )
+    lying, weights = _addresses(layers, element, real)
+    h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
+    noise = [flat(of_layer) for of_layer in layers.noise]
+    kernel.scan.layers(
+        address(x, element, strided=True),
+        weights,
+        *(address(h0, element), address(c0, real), address(lengths, torch.int64), address(reset, torch.bool)),
+        [address(of_layer, element) for of_layer in noise],
+        out.data_ptr(),
+        *([value.data_ptr() for value in values] for values in kept or ((), (), ())),
+        *(h_n.data_ptr(), c_n.data_ptr()),
+        *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
+        engine.threads(T, N, C, H),
+    )
+    del lying  # alive until here
+    return (out, h_n, c_n.to(layers.c0.dtype)), kept
+
+
+def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple[list[Tensor | None], list[int]]:
+    """The weights as they must lie, and where they do."""
+    sizes, types = layers.sizes, Weights(element, element, real, real, element)  # type: ignore[arg-type]
+    lying, addresses = [], []
+    for (layer, _), w in zip(sizes.tracks, layers.weights, strict=True):
+        check_shapes(w, sizes.layer_input_size(layer), sizes.hidden_size, sizes.output_size)
+        for value, dtype in zip(w, types, strict=True):
+            there = flat(value, dtype)  # type: ignore[arg-type]
+            lying.append(there)
+            addresses.append(address(there, dtype))  # type: ignore[arg-type]
+    return lying, addresses
+
+
+def _backward(
+    layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    dout, by_track = grads[0], list[list[Tensor | None]]()
+    for layer in range(layers.sizes.num_layers - 1, -1, -1):
+        outputs = out if layer == layers.sizes.num_layers - 1 else kept.between[layer]
+        dx, found = _layer_backward(layers, layer, outputs, kept, (dout, *grads[1:]), needed)
+        by_track = found + by_track
+        if layer:
+            assert dx is not None
+            dout = dx if not layers.noise else dx.mul_(layers.noise[layer - 1])
+    dh0, dc0 = (_stacked([track[k] for track in by_track]) for k in range(2))
+    return [dx, dh0, dc0, *chain.from_iterable(track[2:] for track in by_track)]
+
+
+def _layer_backward(
+    layers: Layers, layer: int, outputs: Tensor, kept: Kept, grads: Sequence[Tensor], needed: Sequence[bool]
+) -> tuple[Tensor | None, list[list[Tensor | None]]]:
+    """The gradient of what a layer reads; and of each of its directions those of h0, c0 and the weights."""
+    D, P, (dout, dh_n, dc_n) = layers.sizes.directions, layers.sizes.output_size, grads
+    x, dx, found = _read_by(layers, layer, kept), None, []
+    for k in range(layer * D, (layer + 1) * D):
+        track = Track(x, layers.h0[k], layers.c0[k], layers.weights[k], k % D == 1, layers.lengths, layers.reset)
+        units = slice(k % D * P, (k % D + 1) * P)
+        dx, *others = engine.gradients(
+            track,
+            (dout[..., units], dh_n[k], dc_n[k]),
+            engine.Kept(outputs[..., units], kept.gates[k], kept.c[k]),
+            (bool(layer) or needed[0], *needed[1:3], *needed[3 + k * _STEMS : 3 + (k + 1) * _STEMS]),
+            dx,
+        )
+        found.append(others)
+    return dx, found
+
+
+def _read_by(layers: Layers, layer: int, kept: Kept) -> Tensor:
+    """What a layer reads."""
+    if layer == 0:
+        return layers.x
+    below = kept.between[layer - 1]
+    return below if not layers.noise else below * layers.noise[layer - 1]
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.stack(there) if there else None
+
+
+def refer(layers: Layers) -> Outputs:
+    """The same call through the reference."""
+    x, h_n, c_n = layers.x, list[Tensor](), list[Tensor]()
+    D = layers.sizes.directions
+    for layer in range(layers.sizes.num_layers):
+        if layer and layers.noise:
+            x = x * layers.noise[layer - 1]
+        outs = []
+        for k in range(layer * D, (layer + 1) * D):
+            track = Track(x, layers.h0[k], layers.c0[k], layers.weights[k], k % D == 1, layers.lengths, layers.reset)
+            out, h, c = engine.refer(track, keep=False)
+            outs.append(out)
+            h_n.append(h)
+            c_n.append(c)
+        x = torch.cat(outs, dim=-1)
+    return x, torch.stack(h_n), torch.stack(c_n)
+
+
+class _Layers(torch.autograd.Function):
+    """A whole LSTM with its derivative: backward natively; the derivative of that through the reference."""
+
+    @staticmethod
+    def forward(ctx: Any, layers: Layers, *leaves: Tensor | None) -> Outputs:
+        outputs, kept = forward(layers, keep=layers.keeps)
+        ctx.sizes, ctx.keeps = layers.sizes, layers.keeps
+        # Tensors are kept by torch, which sees to cycles and to writes in place.
+        options = (layers.lengths, layers.reset, *layers.noise)
+        ctx.save_for_backward(*options, outputs[0], *chain.from_iterable(kept or ()), *leaves)
+        ctx.noises = len(layers.noise)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        saved, sizes = iter(ctx.saved_tensors), ctx.sizes
+        lengths, reset = next(saved), next(saved)
+        noise, out = list(islice(saved, ctx.noises)), next(saved)
+        counts = (len(sizes.tracks), len(sizes.tracks), sizes.num_layers - 1)
+        kept = Kept._make(list(islice(saved, count)) for count in counts) if ctx.keeps else None
+        leaves, needed = list(saved), ctx.needs_input_grad[1:]
+        if engine.computes_gradients(grads):
+            layers = of_leaves(leaves, sizes, lengths, reset, noise)
+            return None, *gradients(layers, out, kept, grads, needed)
+
+        def run(*views: Tensor | None) -> Outputs:
+            return refer(of_leaves(views, sizes, lengths, reset, noise))
+
+        return None, *engine.differentiable_gradients(run, leaves, grads, needed)
+
+
+def gradients(
+    layers: Layers, out: Tensor, kept: Kept | None, grads: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of the leaves, in their order, from those of the outputs; None where not needed.
+
+    What is needed of the forward run is computed once more where it was not ``kept``.
+    """
+    with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
+        if kept is None:
+            _, kept = forward(layers, keep=True)
+            assert kept is not None
+        return _backward(layers, out, kept, grads, needed)

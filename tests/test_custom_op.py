@@ -1,0 +1,307 @@
+"""The operator, alone and where torch compiles or exports it."""
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.export import Dim, export
+from torch.func import functional_call, grad, jvp, vmap
+from torch.library import opcheck
+from torch.nn.utils.rnn import pack_sequence
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from support import Call, assert_all_close, assert_close, calls, gradients
+
+# The compilers warn of their own internals.
+pytestmark = pytest.mark.filterwarnings("default")
+
+OPERATOR = torch.ops.hiddenstate.lstm.default
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before() -> None:
+    torch._dynamo.reset()
+
+
+def operands(
+    lstm: hs.LSTM, inputs: Sequence[Tensor], *, noise: bool = False, keep: bool = True, **given: Any
+) -> tuple[Any, ...]:
+    """The operator's arguments for a call of a layer."""
+    x, h0, c0 = inputs
+    width = lstm.sizes.directions * lstm.sizes.output_size
+    noises = [2 * torch.rand(*x.shape[:2], width).round().to(x.dtype) for _ in range(lstm.num_layers - 1)]
+    weights = [value.detach().requires_grad_() for value in lstm.parameters()]
+    options = (given.get("lengths"), given.get("reset"), noises if noise else [])
+    return x, h0, c0, weights, *options, lstm.bias, lstm.bidirectional, keep
+
+
+@settings(max_examples=30)
+@given(calls())
+def test_it_gives_what_the_reference_does(call: Call) -> None:
+    dtype = torch.float32
+    lstm, inputs = call.lstm(dtype), call.inputs(dtype)
+    arguments = operands(lstm, inputs, keep=call.seed % 2 == 0, **call.given())
+    got = OPERATOR(*arguments)[:3]
+    with hs.backend("reference"):
+        out, state = lstm(inputs[0], (inputs[1], inputs[2]), **call.given())
+    want = (out, *state)
+    assert_all_close(got, want, "out, h_n, c_n")
+    mine = gradients(got, [*inputs, *arguments[3]])
+    assert_all_close(mine, gradients(want, [*inputs, *lstm.parameters()]), "gradients")
+
+
+CASES = {
+    "all": Call(4, 3, 4, 5, 3, 0, bidirectional=True, ragged=True, borders=True, projects=True),
+    "no bias": Call(4, 3, 4, 5, 1, 0, bias=False),
+    "one row": Call(1, 1, 3, 17, 2, 0),
+}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_torch_finds_no_fault_with_it(case: Call, dtype: torch.dtype, keep: bool) -> None:
+    """Its schema, its rules for shapes and derivatives, and what a compiler makes of it, with sizes that vary."""
+    arguments = operands(case.lstm(dtype), case.inputs(dtype), noise=True, keep=keep, **case.given())
+    assert set(opcheck(OPERATOR, arguments).values()) == {"SUCCESS"}
+
+
+def test_torch_finds_no_fault_with_its_derivative() -> None:
+    case = CASES["all"]
+    arguments = operands(case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given())
+    with torch.no_grad():
+        *outputs, kept = OPERATOR(*arguments)
+    leaves = 3 + len(arguments[3])
+    for needed in ([True] * leaves, [k % 3 == 0 for k in range(leaves)]):
+        given = (*arguments[:-1], outputs[0], kept, *map(torch.randn_like, outputs), needed)
+        detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, given)
+        assert set(opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_its_first_and_second_derivatives(case: Call) -> None:
+    inputs = [value.detach().requires_grad_() for value in case.inputs(torch.float64)]
+    x, h0, c0, weights, *options = operands(case.lstm(torch.float64), inputs, noise=True, **case.given())
+
+    def run(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = OPERATOR(x, h0, c0, list(weights), *options)[:3]
+        return outputs
+
+    assert torch.autograd.gradcheck(run, (x, h0, c0, *weights))
+    assert torch.autograd.gradgradcheck(run, (x, h0, c0, *weights), fast_mode=True)
+
+
+def test_it_refuses_what_native_code_must_not_see() -> None:
+    case = CASES["all"]
+    x, h0, c0, weights, lengths, reset, noise, *flags = operands(
+        case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given()
+    )
+    refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
+        ((x, h0[:, :2], c0, weights, lengths, reset, noise), ShapeError, "h0 has shape .* expected"),
+        ((x, h0, c0[:, :2], weights, lengths, reset, noise), ShapeError, "c0 has shape"),
+        ((x, h0, c0, weights, lengths[:2], reset, noise), ShapeError, "lengths has shape"),
+        ((x, h0, c0, weights, lengths, reset[:2], noise), ShapeError, "reset has shape"),
+        ((x, h0, c0, weights, lengths, reset, noise[:1]), ArgumentError, "noise is for 1 layers, not 2"),
+        ((x, h0, c0, weights, lengths, reset, [n[:2] for n in noise]), ShapeError, r"noise\[0\] has shape"),
+        ((x, h0, c0, weights, lengths + 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
+        ((x, h0, c0, weights, lengths - 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
+        ((x, h0, c0, weights[:-1], lengths, reset, noise), ShapeError, "weight_hr is None"),
+        ((x, h0, c0, [*weights, weights[0]], lengths, reset, noise), ArgumentError, "31 weights, expected 30"),
+        ((x, h0, c0, [w[:-1] for w in weights], lengths, reset, noise), ShapeError, "a weight_ih has shape"),
+        ((x[0], h0, c0, weights, lengths, reset, noise), ShapeError, "x, h0 and c0 must have 3 axes"),
+        ((x.half(), h0, c0, weights, lengths, reset, noise), DtypeError, "got torch.float16, torch.float32"),
+        ((x, h0, c0, weights, lengths.float(), reset, noise), DtypeError, "int64 on cpu"),
+    ]
+    for arguments, error, message in refused:
+        with pytest.raises(error, match=message):
+            OPERATOR(*arguments, *flags)
+
+
+class Tagger(nn.Module):
+    """A layer and a linear map."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.lstm = hs.LSTM(4, 5, batch_first=True, **options)
+        self.head = nn.Linear((1 + self.lstm.bidirectional) * 5, 3)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> Tensor:
+        scores: Tensor = self.head(self.lstm(x, lengths=lengths, reset=reset)[0])
+        return scores
+
+
+def whole(function: Callable[..., Any], compiler: Any = "aot_eager") -> Any:
+    return torch.compile(function, fullgraph=True, backend=compiler)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_any_number_of_steps_and_rows_compiles_whole_and_twice_at_most(training: bool) -> None:
+    """Once for the first sizes, once for any."""
+    model = Tagger(num_layers=2, bidirectional=True).train(training)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = whole(model, counter)
+    for T, N in ((5, 2), (7, 3), (9, 4), (4, 9), (100, 17)):
+        x = torch.randn(N, T, 4, requires_grad=True)
+        given = {"lengths": torch.randint(0, T + 1, (N,)), "reset": torch.rand(N, T) < 0.3}
+        got, want = compiled(x, **given), model(x, **given)
+        assert_close(got, want)
+        leaves = [x, *model.parameters()]
+        weighing = torch.randn_like(want)
+        mine, theirs = (torch.autograd.grad(out, leaves, weighing) for out in (got, want))
+        assert_all_close(mine, theirs, "gradients")
+    assert counter.frame_count <= 2
+
+
+def graph_of(T: int, **options: Any) -> list[Any]:
+    graphs: list[Any] = []
+
+    def keep(graph: Any, _: Any) -> Any:
+        graphs.append(graph.graph)
+        return graph
+
+    whole(Tagger(**options), keep)(torch.randn(2, T, 4))
+    (graph,) = graphs
+    return [node.target for node in graph.nodes if node.op == "call_function"]
+
+
+def test_what_is_compiled_does_not_grow_with_steps_or_layers() -> None:
+    short = graph_of(10)
+    assert short.count(torch.ops.hiddenstate.lstm.default) == 1
+    assert short == graph_of(1000)
+    torch._dynamo.reset()
+    assert short == graph_of(10, num_layers=6)
+
+
+def losses(model: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], steps: int = 50) -> list[float]:
+    optimiser, seen = torch.optim.Adam(parameters, 3e-2), []
+    generator = torch.Generator().manual_seed(1)
+    for k in range(steps):
+        x = torch.randn(4, 6 + k % 5, 4, generator=generator)
+        loss = (model(x) - x[..., :3].cumsum(1).tanh()).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        seen.append(loss.item())
+    return seen
+
+
+def test_training_compiled_goes_as_training_does() -> None:
+    """By torch's default compiler, fifty steps: the same losses."""
+    curves = []
+    for compiles in (False, True):
+        torch.manual_seed(0)
+        model = Tagger(num_layers=2, bidirectional=True)
+        curves.append(losses(torch.compile(model, fullgraph=True) if compiles else model, list(model.parameters())))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+    assert curves[0][-1] < 0.7 * curves[0][0]
+
+
+def test_the_cell_compiles_whole() -> None:
+    cell, x = hs.LSTMCell(4, 5), torch.randn(2, 4)
+    assert_all_close(whole(cell)(x), cell(x))
+
+
+def test_dropout_between_layers_compiles() -> None:
+    lstm = hs.LSTM(3, 64, 2, dropout=0.25)
+    for value in lstm.parameters():
+        nn.init.constant_(value, 0.0)
+    nn.init.constant_(lstm.weight("l0.b_ig"), 9.0)  # the layer below gives one number, and the gates above show it
+    with torch.no_grad():
+        lstm.weight("l1.W_io").copy_(torch.eye(64))
+        lstm.weight("l1.b_ig").fill_(9.0)
+    x = torch.zeros(50, 20, 3)
+    compiled = whole(lambda x: lstm(x)[0])(x)
+    torch.manual_seed(0)
+    plain = lstm(x)[0]
+    # Of the first step: dropped or not are all that the outputs can say of it, at the same two values.
+    seen = [value[0].round(decimals=4).unique(return_counts=True) for value in (compiled, plain)]
+    assert_close(seen[0][0], seen[1][0])
+    for _, counts in seen:
+        assert 0.2 < counts[0] / counts.sum() < 0.3
+    lstm.eval()
+    assert_close(whole(lambda x: lstm(x)[0])(x), lstm(x)[0])
+
+
+@pytest.mark.parametrize("proj_size", [0, 3])
+def test_autocast_compiles(proj_size: int) -> None:
+    lstm, x = hs.LSTM(4, 5, 2, proj_size=proj_size), torch.randn(6, 3, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        (out, state), (want, want_state) = whole(lstm)(x), lstm(x)
+    assert_all_close((out.float(), *map(Tensor.float, state)), (want.float(), *map(Tensor.float, want_state)))
+    assert [v.dtype for v in (out, *state)] == [v.dtype for v in (want, *want_state)]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_exported_program_runs(strict: bool) -> None:
+    model = Tagger(num_layers=2, bidirectional=True).eval()
+    axes = {0: Dim("N"), 1: Dim("T")}
+    shapes = {"x": axes, "lengths": {0: axes[0]}, "reset": axes}
+    given = (torch.randn(3, 5, 4), torch.tensor([5, 2, 0]), torch.rand(3, 5) < 0.3)
+    program = export(model, given, dynamic_shapes=shapes, strict=strict)
+    file = BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+    x, lengths, reset = torch.randn(7, 11, 4), torch.randint(0, 12, (7,)), torch.rand(7, 11) < 0.3
+    assert_close(loaded(x, lengths, reset), model(x, lengths, reset))
+    with pytest.raises(ArgumentError, match=r"lengths must be in 0\.\.T = 0\.\.11"):
+        loaded(x, lengths + 12, reset)
+
+
+def test_edits_traces_and_the_choice_of_a_path_break_the_graph_and_hold() -> None:
+    lstm, x = hs.LSTM(4, 5), torch.randn(6, 3, 4)
+    compiled = torch.compile(lstm, backend="aot_eager")
+    want = lstm(x)[0]
+    assert_close(compiled(x)[0], want)
+    with lstm.edit(hs.zero("l0.f")):
+        assert_close(compiled(x)[0], lstm(x)[0])
+        assert not torch.equal(compiled(x)[0], want)
+    assert_close(compiled(x)[0], want)
+    with hs.backend("reference"):
+        assert_close(compiled(x)[0], want)
+    forget = torch.compile(lambda x: lstm.trace(x)["l0.f"], backend="aot_eager")
+    assert_close(forget(x), lstm.trace(x)["l0.f"])
+    torch._dynamo.reset()
+    with lstm.edit(hs.zero("l0.f")), pytest.raises(torch._dynamo.exc.Unsupported):
+        whole(lstm)(x)
+
+
+def test_an_edit_that_holds_is_exported_with_the_model() -> None:
+    model, x = Tagger().eval(), torch.randn(3, 5, 4)
+    with model.lstm.edit(hs.zero("l0.f")):
+        program, want = export(model, (x,)).module(), model(x)
+    assert_close(program(x), want)
+    assert not torch.equal(want, model(x))
+
+
+def test_packed_sequences_and_other_types_compile_with_breaks() -> None:
+    lstm = hs.LSTM(4, 5)
+    packed = pack_sequence([torch.randn(3, 4), torch.randn(2, 4)])
+    assert_close(torch.compile(lstm, backend="aot_eager")(packed)[0].data, lstm(packed)[0].data)
+    half, x = hs.LSTM(4, 5).half(), torch.randn(3, 2, 4).half()
+    got = torch.compile(half, backend="aot_eager")(x)[0]
+    assert torch.allclose(got.float(), half(x)[0].float(), atol=1e-2)
+
+
+def test_transformations_compile_whole() -> None:
+    lstm, x = hs.LSTM(4, 5, 2), torch.randn(4, 3, 4)
+    parameters: dict[str, Tensor] = dict(lstm.named_parameters())
+
+    def loss(parameters: dict[str, Tensor], row: Tensor) -> Tensor:
+        out: Tensor = functional_call(lstm, parameters, (row,))[0]
+        return out.square().sum()
+
+    runs: list[Callable[[Tensor], Any]] = [
+        lambda x: vmap(lambda row: lstm(row)[0], in_dims=1, out_dims=1)(x),
+        lambda x: list(vmap(grad(loss), (None, 1))(parameters, x).values()),
+        lambda x: jvp(lambda v: lstm(v)[0], (x,), (torch.ones_like(x),))[1],
+    ]
+    for run in runs:
+        got, want = (torch.utils._pytree.tree_leaves(f(x)) for f in (whole(run), run))
+        assert_all_close(got, want)
