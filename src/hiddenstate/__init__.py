@@ -16,6 +16,7 @@ from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, ker
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
 from hiddenstate.interop.keras_import import from_keras
+from hiddenstate.interop.onnx_export import export_onnx
 from hiddenstate.interop.onnx_import import from_onnx
 from hiddenstate.interop.state_dict import from_state_dict
 from hiddenstate.lstm import LSTM, from_torch
@@ -48,6 +49,7 @@ __all__ = [
     "convert",
     "convert_back",
     "equinox_weights",
+    "export_onnx",
     "find_lstms",
     "flax_weights",
     "from_equinox",

@@ -60,3 +60,7 @@ class MissingDependencyError(HiddenStateError, ImportError):
 
 class FileFormatError(HiddenStateError, ValueError):
     """A file is not what it should be: damaged, of another kind, or of a later version."""
+
+
+class ExportError(HiddenStateError, RuntimeError):
+    """A model could not be written for another runtime, or does not give the same numbers there."""

@@ -95,7 +95,7 @@ def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
 def _check_input(x: Tensor, sizes: Sizes) -> None:
     if x.shape[-1] != sizes.input_size:
         raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {sizes.input_size}, got {x.shape[-1]}")
-    if x.shape[0] == 0:
+    if x.shape[0] == 0:  # len() would make a number of a size that torch.export keeps open
         raise ShapeError(
             "Expected sequence length to be larger than 0, got an input of T = 0 time steps; skip the call, or give "
             "lengths= where some rows only are empty"

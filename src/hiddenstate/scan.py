@@ -90,6 +90,10 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
+    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and _exports_to_onnx():
+        from hiddenstate.interop import onnx_symbols
+
+        return onnx_symbols.run(job)
     if torch.compiler.is_compiling() and not job.edits and job.wanted is None and not engine.transformed():
         return _run_compiled(job)
     if uses_reference():
@@ -102,6 +106,15 @@ def run(job: Job) -> Result:
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
     return _run_torch_packed(job) if job.lengths is not None else _run_torch(job)
+
+
+def _exports_to_onnx() -> bool:
+    # Asked through a function of our own, since Dynamo takes torch's for False, and torch.onnx.export tries Dynamo too.
+    return torch.onnx.is_in_onnx_export()
+
+
+# What torch.compiler.assume_constant_result does, which would import all of Dynamo, a second's work, with this module.
+_exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _run_compiled(job: Job) -> Result:

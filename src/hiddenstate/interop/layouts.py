@@ -196,7 +196,7 @@ def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: Layout) -
 
 def _unstack(stacked: Tensor, names: Sequence[str], layout: Layout) -> dict[str, Tensor]:
     """Give a group of a framework's arrays, made of one of our stacked parameters."""
-    parts = _reorder(stacked, GATES, layout.gates).chunk(len(names))
+    parts = _parts(_reorder(stacked, GATES, layout.gates), len(names))
     return {name: _turned(part, layout).contiguous().clone() for name, part in zip(names, parts, strict=True)}
 
 
@@ -207,8 +207,14 @@ def _turned(array: Tensor, layout: Layout) -> Tensor:
 
 def _reorder(stacked: Tensor, order: Sequence[str], wanted: Sequence[str]) -> Tensor:
     """Put the four gates, stacked along the first axis in one order, into another. A copy."""
-    parts = dict(zip(order, stacked.detach().chunk(len(order)), strict=True))
+    parts = dict(zip(order, _parts(stacked.detach(), len(order)), strict=True))
     return torch.cat([parts[gate] for gate in wanted])
+
+
+def _parts(stacked: Tensor, count: int) -> list[Tensor]:
+    """Equal parts along the first axis, as slices: exporters compute those of a constant once, but not a chunk()."""
+    rows = len(stacked) // count
+    return [stacked[k * rows : (k + 1) * rows] for k in range(count)]
 
 
 def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
