@@ -101,11 +101,17 @@ def speech(package: Path) -> Iterator[Run]:
     import onnx
     import onnxruntime
 
-    graph = onnx.load(package / "data" / "silero_vad_16k_sequence.onnx")
-    lstm = hs.from_onnx(graph)
-    (node,) = (node for node in graph.graph.node if node.op_type == "LSTM")
-    model = onnx.utils.Extractor(graph).extract_model([node.input[0], "h", "c"], [node.output[0]])
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    graph = onnx.load(package / "data" / "silero_vad_16k_sequence.onnx").graph
+    (node,) = (node for node in graph.node if node.op_type == "LSTM")
+    weights = [value for value in graph.initializer if value.name in node.input]
+    shapes = {node.input[0]: ("T", 1, 128), "h": (1, 1, 128), "c": (1, 1, 128), node.output[0]: ("T", 1, 1, 128)}
+    *inputs, out = (onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items())
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "lstm", inputs, [out], weights),
+        opset_imports=[onnx.helper.make_opsetid("", 16)],
+        ir_version=8,
+    )
+    lstm, session = hs.from_onnx(model), onnxruntime.InferenceSession(model.SerializeToString())
     for steps in (1, 512):
         x, state = torch.randn(steps, 1, 128), torch.zeros(1, 1, 128)
         given = {node.input[0]: x.numpy(), "h": state.numpy(), "c": state.numpy()}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from torch import nn
 
+import hiddenstate as hs
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -123,6 +124,17 @@ def test_models_that_torch_exports(tmp_path: Path, options: dict[str, Any], expo
         assert (ours.num_layers, ours.bidirectional, ours.bias) == (want.num_layers, want.bidirectional, want.bias)
         for key, value in want.state_dict().items():
             assert torch.equal(ours.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "batch_first": True, "bias": False}])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_what_we_write_comes_back(tmp_path: Path, options: dict[str, Any], lengths: bool) -> None:
+    lstm, path = hs.LSTM(4, 3, 2, **options), tmp_path / "lstm.onnx"
+    hs.export_onnx(lstm, path, lengths=lengths)
+    found = from_onnx(path)
+    assert (found.num_layers, found.bidirectional, found.bias) == (lstm.num_layers, lstm.bidirectional, lstm.bias)
+    for key, value in lstm.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
 
 
 def test_names_of_nodes_without_one() -> None:
