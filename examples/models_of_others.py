@@ -104,7 +104,12 @@ def speech(package: Path) -> Iterator[Run]:
     graph = onnx.load(package / "data" / "silero_vad_16k_sequence.onnx").graph
     (node,) = (node for node in graph.node if node.op_type == "LSTM")
     weights = [value for value in graph.initializer if value.name in node.input]
-    shapes = {node.input[0]: ("T", 1, 128), "h": (1, 1, 128), "c": (1, 1, 128), node.output[0]: ("T", 1, 1, 128)}
+    shapes: dict[str, list[str | int | None]] = {
+        node.input[0]: ["T", 1, 128],
+        "h": [1, 1, 128],
+        "c": [1, 1, 128],
+        node.output[0]: ["T", 1, 1, 128],
+    }
     *inputs, out = (onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items())
     model = onnx.helper.make_model(
         onnx.helper.make_graph([node], "lstm", inputs, [out], weights),
