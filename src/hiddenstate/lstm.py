@@ -361,7 +361,8 @@ class LSTM(nn.Module):
         return found
 
     def _weights(self) -> list[Weights]:
-        return [Weights._make(self._found(name) for name in names) for names in self._parameter_names]
+        # Not by _make, which older versions of Dynamo do not trace.
+        return [Weights(*map(self._found, names)) for names in self._parameter_names]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:

@@ -162,7 +162,7 @@ def _asks_for_bfloat16(job: Job) -> bool:
 
 def _cast(job: Job) -> Job:
     """The job in bfloat16; what autocast would do before each product."""
-    weights = [Weights._make(None if w is None else w.bfloat16() for w in track) for track in job.weights]
+    weights = [Weights(*[None if w is None else w.bfloat16() for w in track]) for track in job.weights]  # type: ignore[arg-type]
     return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
 
 
