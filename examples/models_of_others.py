@@ -109,23 +109,28 @@ def speech(package: Path) -> Iterator[Run]:
         "h": [1, 1, 128],
         "c": [1, 1, 128],
         node.output[0]: ["T", 1, 1, 128],
+        node.output[1]: [1, 1, 128],
+        node.output[2]: [1, 1, 128],
     }
-    *inputs, out = (onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items())
+    values = [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items()]
     model = onnx.helper.make_model(
-        onnx.helper.make_graph([node], "lstm", inputs, [out], weights),
+        onnx.helper.make_graph([node], "lstm", values[:3], values[3:], weights),
         opset_imports=[onnx.helper.make_opsetid("", 16)],
         ir_version=8,
     )
-    lstm, session = hs.from_onnx(model), onnxruntime.InferenceSession(model.SerializeToString())
-    for steps in (1, 512):
-        x, state = torch.randn(steps, 1, 128), torch.zeros(1, 1, 128)
-        given = {node.input[0]: x.numpy(), "h": state.numpy(), "c": state.numpy()}
-        yield Run(
-            "Silero VAD (LSTM)",
-            f"{steps} windows",
-            lambda given=given: torch.from_numpy(session.run(None, given)[0])[:, 0],  # type: ignore[misc]
-            lambda x=x, state=state: lstm(x, (state, state))[0],  # type: ignore[misc]
-        )
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would go on into our turn
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    lstm = hs.from_onnx(model)
+    x, zeros = torch.randn(512, 1, 128), torch.zeros(1, 1, 128)
+
+    def theirs(steps: int, state: list[Any]) -> Tensor:
+        out, *state[:] = session.run(None, {node.input[0]: x[:steps].numpy(), "h": state[0], "c": state[1]})
+        return torch.from_numpy(out)[:, 0]
+
+    yield Run("Silero VAD (LSTM)", "512 windows", lambda: theirs(512, [zeros.numpy()] * 2), lambda: lstm(x)[0])
+    stream, state = lstm.stream(), [zeros.numpy()] * 2
+    yield Run("Silero VAD (LSTM)", "1 window, as it comes", lambda: theirs(1, state), lambda: stream.step(x[0])[None])
 
 
 def run_of(name: str, about: str, model: Callable[[Tensor], Any], converted: Callable[[Tensor], Any], x: Tensor) -> Run:
