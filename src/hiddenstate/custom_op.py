@@ -60,16 +60,16 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     *given, keep = arguments
     call = _call(*given)
-    (T, N), sizes, x = call.x.shape[:2], call.sizes, call.x
-    H, K, width = sizes.hidden_size, len(sizes.tracks), sizes.directions * sizes.output_size
+    (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
+    H, K = sizes.hidden_size, len(sizes.tracks)
     real = native.real_type(x.dtype)
     kept = Kept(
         [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
-        [x.new_empty(T, N, width) for _ in range(sizes.num_layers - 1)],
+        [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
     )
     states = call.h0.new_empty(call.h0.shape), call.c0.new_empty(call.c0.shape)
-    return x.new_empty(T, N, width), *states, list(chain.from_iterable(kept)) if keep else []
+    return x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else []
 
 
 @torch.library.custom_op(
@@ -79,12 +79,17 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed) -> Tensor[]",
 )
 def lstm_backward(*arguments: Any) -> list[Tensor]:
-    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`."""
+    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: what does not fit.
+    """
     *given, out, kept, dout, dh_n, dc_n, needed = arguments
-    call = _checked_call(*given)
+    call, grads = _checked_call(*given), (dout, dh_n, dc_n)
+    of_run = _checked_kept(call, kept) if kept else None
+    _check_gradients(call, out, grads, needed)
     with torch.no_grad():
-        of_run = _kept(kept, call.sizes) if kept else None
-        found = layers.gradients(call, out, of_run, (dout, dh_n, dc_n), _spread(needed, call))
+        found = layers.gradients(call, out, of_run, grads, _spread(needed, call))
     return [value for value in found if value is not None]
 
 
@@ -163,9 +168,43 @@ def _spread(needed: Sequence[bool], call: Layers) -> list[bool]:
     return [leaf is not None and next(left) for leaf in layers.leaves_of(call)]
 
 
-def _kept(kept: Sequence[Tensor], sizes: Sizes) -> Kept:
-    tracks = len(sizes.tracks)
-    return Kept(kept[:tracks], kept[tracks : 2 * tracks], kept[2 * tracks :])
+def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
+    """What the forward run kept, as native code may trust it."""
+    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
+    of_run, between = Kept(kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
+    if len(kept) != 2 * K + between:
+        raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
+    real = native.real_type(call.x.dtype)
+    for values, shape, dtype in zip(
+        of_run, ((T, N, len(GATES) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
+    ):
+        for value in values:
+            _check_alike("a kept tensor", value, shape, dtype)
+    return of_run
+
+
+def _check_gradients(call: Layers, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
+    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in (call.h0, call.c0)))
+    for name, value, (shape, dtype) in zip(
+        ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
+    ):
+        _check_alike(name, value, shape, dtype)
+    leaves = 3 + len(_given_weights(call))
+    if len(needed) != leaves:
+        raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
+
+
+def _check_alike(name: str, value: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
+    if value.shape != tuple(shape):
+        raise ShapeError(f"hiddenstate::lstm_backward: {name} has shape {list(value.shape)}, expected {list(shape)}")
+    if value.dtype is not dtype or not value.is_cpu:
+        raise DtypeError(
+            f"hiddenstate::lstm_backward: {name} is {value.dtype} on {value.device}, expected {dtype} on cpu"
+        )
+
+
+def _out_shape(call: Layers) -> tuple[int, ...]:
+    return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
 
 
 def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Layers:
@@ -193,6 +232,8 @@ def _check_types(call: Layers) -> None:
             f"hiddenstate::lstm got {', '.join(map(str, types))}, expected tensors on CPU of one type that the native "
             f"engine serves ({'not loaded here' if native.version() is None else 'float32, float64 or bfloat16'})"
         )
+    if call.c0.dtype not in (types[0], native.real_type(types[0])) or not call.c0.is_cpu:
+        raise DtypeError(f"hiddenstate::lstm got c0 of {call.c0.dtype} on {call.c0.device}, expected {types[0]} on cpu")
     for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
         if value is not None and (value.dtype is not dtype or not value.is_cpu):
             raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
@@ -205,7 +246,7 @@ def _check_shapes(call: Layers) -> None:
         "c0": (call.c0, (K, N, sizes.hidden_size)),
         "lengths": (call.lengths, (N,)),
         "reset": (call.reset, (T, N)),
-        **{f"noise[{k}]": (n, (T, N, sizes.directions * sizes.output_size)) for k, n in enumerate(call.noise)},
+        **{f"noise[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.noise)},
     }
     for name, (value, shape) in shapes.items():
         if value is not None and value.shape != shape:
