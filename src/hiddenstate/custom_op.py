@@ -21,7 +21,7 @@ from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
 _GIVEN = (
-    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[] noise, "
+    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? noise, "
     "bool bias, bool bidirectional"
 )
 
@@ -29,7 +29,7 @@ _GIVEN = (
 def run(call: Layers) -> Outputs:
     """Run a whole LSTM through the operator; as `layers.run`, where no weight is None that the sizes speak of."""
     out, h_n, c_n, _ = lstm(
-        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise)),
+        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise) or None),
         *(call.sizes.bias, call.sizes.bidirectional, call.keeps),
     )
     return out, h_n, c_n
@@ -102,8 +102,9 @@ def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *others: Any
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
     x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional, _ = inputs
     out, _, _, kept = output
-    ctx.counts = (len(weights), 2, len(noise), 1, len(kept))
-    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *noise, out, *kept)
+    ctx.of_noise = None if noise is None else [None] * len(noise)
+    ctx.counts = (len(weights), 2, len(noise or ()), 1, len(kept))
+    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(noise or ()), out, *kept)
 
 
 def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -> tuple[Any, ...]:
@@ -112,14 +113,14 @@ def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -
     weights, (lengths, reset), noise, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
     of_inputs, of_weights = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
     needed = [*of_inputs, *of_weights]
-    given = (x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional)
+    given = (x, h0, c0, weights, lengths, reset, noise or None, ctx.bias, ctx.bidirectional)
     if torch.is_grad_enabled():  # create_graph=True
         found = _differentiable(given, (dout, dh_n, dc_n), needed)
     else:
         found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed)
     gradients = iter(found)
     dx, dh0, dc0, *of_each = (next(gradients) if need else None for need in needed)
-    return dx, dh0, dc0, of_each, None, None, [None] * len(noise), None, None, None
+    return dx, dh0, dc0, of_each, None, None, ctx.of_noise, None, None, None
 
 
 def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
@@ -155,7 +156,7 @@ def _call(
         Weights._make(next(left, None) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS)
         for layer, _ in sizes.tracks
     ]
-    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise)
+    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise or ())
 
 
 def _given_weights(call: Layers) -> list[Tensor]:
