@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def operands(
     width = lstm.sizes.directions * lstm.sizes.output_size
     noises = [2 * torch.rand(*x.shape[:2], width).round().to(x.dtype) for _ in range(lstm.num_layers - 1)]
     weights = [value.detach().requires_grad_() for value in lstm.parameters()]
-    options = (given.get("lengths"), given.get("reset"), noises if noise else [])
+    options = (given.get("lengths"), given.get("reset"), noises if noise else None)
     return x, h0, c0, weights, *options, lstm.bias, lstm.bidirectional, keep
 
 
@@ -70,7 +71,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_torch_finds_no_fault_with_it(case: Call, dtype: torch.dtype, keep: bool) -> None:
     """Its schema, its rules for shapes and derivatives, and what a compiler makes of it, with sizes that vary."""
-    arguments = operands(case.lstm(dtype), case.inputs(dtype), noise=True, keep=keep, **case.given())
+    arguments = operands(case.lstm(dtype), case.inputs(dtype), noise=case.L > 1, keep=keep, **case.given())
     assert set(opcheck(OPERATOR, arguments).values()) == {"SUCCESS"}
 
 
@@ -118,11 +119,36 @@ def test_it_refuses_what_native_code_must_not_see() -> None:
         ((x, h0, c0, [w[:-1] for w in weights], lengths, reset, noise), ShapeError, "a weight_ih has shape"),
         ((x[0], h0, c0, weights, lengths, reset, noise), ShapeError, "x, h0 and c0 must have 3 axes"),
         ((x.half(), h0, c0, weights, lengths, reset, noise), DtypeError, "got torch.float16, torch.float32"),
+        ((x, h0, c0.int(), weights, lengths, reset, noise), DtypeError, "got c0 of torch.int32"),
         ((x, h0, c0, weights, lengths.float(), reset, noise), DtypeError, "int64 on cpu"),
     ]
     for arguments, error, message in refused:
         with pytest.raises(error, match=message):
             OPERATOR(*arguments, *flags)
+
+
+def test_its_derivative_refuses_what_native_code_must_not_see() -> None:
+    case = CASES["all"]
+    *given, _ = operands(case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given())
+    with torch.no_grad():
+        out, h_n, c_n, kept = OPERATOR(*given, True)
+        needed = [True] * (3 + len(given[3]))
+        refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
+            ((out, [k.new_empty(0) for k in kept], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
+            ((out, [k[:1] for k in kept], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
+            ((out, kept[::-1], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
+            ((out, kept[1:], out, h_n, c_n, needed), ArgumentError, r"13 kept tensors, expected 14"),
+            ((out, [k.double() for k in kept], out, h_n, c_n, needed), DtypeError, "a kept tensor is torch.float64"),
+            ((out[:1], kept, out, h_n, c_n, needed), ShapeError, " out has shape"),
+            ((out, kept, out[:1], h_n, c_n, needed), ShapeError, "dout has shape"),
+            ((out, kept, out.double(), h_n, c_n, needed), DtypeError, "dout is torch.float64"),
+            ((out, kept, out, h_n[:, :1], c_n, needed), ShapeError, "dh_n has shape"),
+            ((out, kept, out, h_n, c_n[:, :1], needed), ShapeError, "dc_n has shape"),
+            ((out, kept, out, h_n, c_n, needed[1:]), ArgumentError, "needed is of 32 tensors, expected 33"),
+        ]
+        for arguments, error, message in refused:
+            with pytest.raises(error, match=message):
+                torch.ops.hiddenstate.lstm_backward.default(*given, *arguments)
 
 
 class Tagger(nn.Module):
@@ -274,6 +300,13 @@ def test_edits_traces_and_the_choice_of_a_path_break_the_graph_and_hold() -> Non
         whole(lstm)(x)
 
 
+def test_a_program_compiled_ahead_of_time_runs(tmp_path: Path) -> None:
+    model, x = Tagger(num_layers=2).eval(), torch.randn(3, 5, 4)
+    path = str(tmp_path / "tagger.pt2")
+    torch._inductor.aoti_compile_and_package(export(model, (x,)), package_path=path)
+    assert_close(torch._inductor.aoti_load_package(path)(x), model(x))
+
+
 def test_an_edit_that_holds_is_exported_with_the_model() -> None:
     model, x = Tagger().eval(), torch.randn(3, 5, 4)
     with model.lstm.edit(hs.zero("l0.f")):
@@ -294,6 +327,41 @@ def test_packed_sequences_and_other_types_compile_with_breaks() -> None:
     half, x = hs.LSTM(4, 5).half(), torch.randn(3, 2, 4).half()
     got = torch.compile(half, backend="aot_eager")(x)[0]
     assert torch.allclose(got.float(), half(x)[0].float(), atol=1e-2)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_other_types_and_devices_are_exported_as_torchs_operator(strict: bool) -> None:
+    for like in (torch.empty(0, dtype=torch.float16), torch.empty(0, device="meta")):
+        lstm, x = hs.LSTM(4, 5, 2).to(like).eval(), torch.randn(3, 2, 4).to(like)
+        nodes = [node.target for node in export(lstm, (x,), strict=strict).graph.nodes]
+        assert torch.ops.aten.lstm.input in nodes
+
+
+def test_the_reference_that_was_chosen_is_exported() -> None:
+    lstm, x = hs.LSTM(4, 5).eval(), torch.randn(3, 2, 4)
+    with hs.backend("reference"):
+        program = export(lstm, (x,))
+    assert OPERATOR not in [node.target for node in program.graph.nodes]
+    assert_close(program.module()(x)[0], lstm(x)[0])
+
+
+def test_autocast_to_other_types_gives_their_types() -> None:
+    lstm, x = hs.LSTM(4, 5, proj_size=3), torch.randn(3, 2, 4)  # without a projection, torch can on some CPUs alone
+    with torch.autocast("cpu", torch.float16):
+        got, want = torch.compile(lstm, backend="aot_eager")(x)[0], lstm(x)[0]
+    assert got.dtype is want.dtype is torch.float16
+
+
+@pytest.mark.parametrize("traces", [False, True])
+def test_compiled_autograd_of_what_is_not_compiled(traces: bool) -> None:
+    lstm, x = hs.LSTM(4, 5, 2), torch.randn(3, 2, 4)
+    out = lstm.trace(x)["l1.f"] if traces else lstm(x)[0]
+    out.square().sum().backward(retain_graph=True)
+    want = [torch.empty(0) if value.grad is None else value.grad for value in lstm.parameters()]
+    lstm.zero_grad()
+    with torch._dynamo.compiled_autograd._enable(torch.compile(backend="aot_eager")):
+        out.square().sum().backward()
+    assert_all_close([torch.empty(0) if value.grad is None else value.grad for value in lstm.parameters()], want)
 
 
 def test_transformations_compile_whole() -> None:

@@ -21,7 +21,7 @@ from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
 _GIVEN = (
-    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[] noise, "
+    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? noise, "
     "bool bias, bool bidirectional"
 )
 
@@ -29,7 +29,7 @@ _GIVEN = (
 def run(call: Layers) -> Outputs:
     """Run a whole LSTM through the operator; as `layers.run`, where no weight is None that the sizes speak of."""
     out, h_n, c_n, _ = lstm(
-        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise)),
+        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise) or None),
         *(call.sizes.bias, call.sizes.bidirectional, call.keeps),
     )
     return out, h_n, c_n
@@ -60,16 +60,16 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     *given, keep = arguments
     call = _call(*given)
-    (T, N), sizes, x = call.x.shape[:2], call.sizes, call.x
-    H, K, width = sizes.hidden_size, len(sizes.tracks), sizes.directions * sizes.output_size
+    (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
+    H, K = sizes.hidden_size, len(sizes.tracks)
     real = native.real_type(x.dtype)
     kept = Kept(
         [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
-        [x.new_empty(T, N, width) for _ in range(sizes.num_layers - 1)],
+        [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
     )
     states = call.h0.new_empty(call.h0.shape), call.c0.new_empty(call.c0.shape)
-    return x.new_empty(T, N, width), *states, list(chain.from_iterable(kept)) if keep else []
+    return x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else []
 
 
 @torch.library.custom_op(
@@ -79,12 +79,17 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed) -> Tensor[]",
 )
 def lstm_backward(*arguments: Any) -> list[Tensor]:
-    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`."""
+    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: what does not fit.
+    """
     *given, out, kept, dout, dh_n, dc_n, needed = arguments
-    call = _checked_call(*given)
+    call, grads = _checked_call(*given), (dout, dh_n, dc_n)
+    of_run = _checked_kept(call, kept) if kept else None
+    _check_gradients(call, out, grads, needed)
     with torch.no_grad():
-        of_run = _kept(kept, call.sizes) if kept else None
-        found = layers.gradients(call, out, of_run, (dout, dh_n, dc_n), _spread(needed, call))
+        found = layers.gradients(call, out, of_run, grads, _spread(needed, call))
     return [value for value in found if value is not None]
 
 
@@ -97,8 +102,9 @@ def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *others: Any
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
     x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional, _ = inputs
     out, _, _, kept = output
-    ctx.counts = (len(weights), 2, len(noise), 1, len(kept))
-    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *noise, out, *kept)
+    ctx.of_noise = None if noise is None else [None] * len(noise)
+    ctx.counts = (len(weights), 2, len(noise or ()), 1, len(kept))
+    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(noise or ()), out, *kept)
 
 
 def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -> tuple[Any, ...]:
@@ -107,14 +113,14 @@ def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -
     weights, (lengths, reset), noise, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
     of_inputs, of_weights = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
     needed = [*of_inputs, *of_weights]
-    given = (x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional)
+    given = (x, h0, c0, weights, lengths, reset, noise or None, ctx.bias, ctx.bidirectional)
     if torch.is_grad_enabled():  # create_graph=True
         found = _differentiable(given, (dout, dh_n, dc_n), needed)
     else:
         found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed)
     gradients = iter(found)
     dx, dh0, dc0, *of_each = (next(gradients) if need else None for need in needed)
-    return dx, dh0, dc0, of_each, None, None, [None] * len(noise), None, None, None
+    return dx, dh0, dc0, of_each, None, None, ctx.of_noise, None, None, None
 
 
 def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
@@ -150,7 +156,7 @@ def _call(
         Weights._make(next(left, None) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS)
         for layer, _ in sizes.tracks
     ]
-    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise)
+    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise or ())
 
 
 def _given_weights(call: Layers) -> list[Tensor]:
@@ -163,9 +169,43 @@ def _spread(needed: Sequence[bool], call: Layers) -> list[bool]:
     return [leaf is not None and next(left) for leaf in layers.leaves_of(call)]
 
 
-def _kept(kept: Sequence[Tensor], sizes: Sizes) -> Kept:
-    tracks = len(sizes.tracks)
-    return Kept(kept[:tracks], kept[tracks : 2 * tracks], kept[2 * tracks :])
+def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
+    """What the forward run kept, as native code may trust it."""
+    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
+    of_run, between = Kept(kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
+    if len(kept) != 2 * K + between:
+        raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
+    real = native.real_type(call.x.dtype)
+    for values, shape, dtype in zip(
+        of_run, ((T, N, len(GATES) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
+    ):
+        for value in values:
+            _check_alike("a kept tensor", value, shape, dtype)
+    return of_run
+
+
+def _check_gradients(call: Layers, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
+    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in (call.h0, call.c0)))
+    for name, value, (shape, dtype) in zip(
+        ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
+    ):
+        _check_alike(name, value, shape, dtype)
+    leaves = 3 + len(_given_weights(call))
+    if len(needed) != leaves:
+        raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
+
+
+def _check_alike(name: str, value: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
+    if value.shape != tuple(shape):
+        raise ShapeError(f"hiddenstate::lstm_backward: {name} has shape {list(value.shape)}, expected {list(shape)}")
+    if value.dtype is not dtype or not value.is_cpu:
+        raise DtypeError(
+            f"hiddenstate::lstm_backward: {name} is {value.dtype} on {value.device}, expected {dtype} on cpu"
+        )
+
+
+def _out_shape(call: Layers) -> tuple[int, ...]:
+    return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
 
 
 def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Layers:
@@ -193,6 +233,8 @@ def _check_types(call: Layers) -> None:
             f"hiddenstate::lstm got {', '.join(map(str, types))}, expected tensors on CPU of one type that the native "
             f"engine serves ({'not loaded here' if native.version() is None else 'float32, float64 or bfloat16'})"
         )
+    if call.c0.dtype not in (types[0], native.real_type(types[0])) or not call.c0.is_cpu:
+        raise DtypeError(f"hiddenstate::lstm got c0 of {call.c0.dtype} on {call.c0.device}, expected {types[0]} on cpu")
     for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
         if value is not None and (value.dtype is not dtype or not value.is_cpu):
             raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
@@ -205,7 +247,7 @@ def _check_shapes(call: Layers) -> None:
         "c0": (call.c0, (K, N, sizes.hidden_size)),
         "lengths": (call.lengths, (N,)),
         "reset": (call.reset, (T, N)),
-        **{f"noise[{k}]": (n, (T, N, sizes.directions * sizes.output_size)) for k, n in enumerate(call.noise)},
+        **{f"noise[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.noise)},
     }
     for name, (value, shape) in shapes.items():
         if value is not None and value.shape != shape:

@@ -5,6 +5,7 @@ Differentiable: the first derivative is native too, those of it go through the r
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -206,6 +207,16 @@ def threads(T: int, N: int, C: int, H: int) -> int:
     return torch.get_num_threads() if step >= 2**12 and T * (step + N * H * C) >= 2**18 else 1
 
 
+def uncompiled(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep torch's compiled autograd out of a derivative: what goes through the reference it would give as None."""
+
+    @wraps(backward)
+    def run(*arguments: Any) -> Any:
+        return (torch.compiler.disable(backward) if torch.compiler.is_compiling() else backward)(*arguments)
+
+    return run
+
+
 class _Scan(torch.autograd.Function):
     """The scan with its derivative: backward natively; the derivative of that through the reference."""
 
@@ -219,6 +230,7 @@ class _Scan(torch.autograd.Function):
         return run.scanned if keep else run.scanned[:3]
 
     @staticmethod
+    @uncompiled
     def backward(ctx: Any, *grads: Tensor) -> Any:
         lengths, reset, x, h0, c0, *rest = ctx.saved_tensors
         weights, (out, unedited, c), values = rest[:5], rest[5:8], rest[8:]

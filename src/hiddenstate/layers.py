@@ -215,6 +215,7 @@ class _Layers(torch.autograd.Function):
         return outputs
 
     @staticmethod
+    @engine.uncompiled
     def backward(ctx: Any, *grads: Tensor) -> Any:
         saved, sizes = iter(ctx.saved_tensors), ctx.sizes
         lengths, reset = next(saved), next(saved)

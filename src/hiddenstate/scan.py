@@ -94,8 +94,14 @@ def run(job: Job) -> Result:
         from hiddenstate.interop import onnx_symbols
 
         return onnx_symbols.run(job)
-    if torch.compiler.is_compiling() and not job.edits and job.wanted is None and not engine.transformed():
+    asks = job.edits or job.wanted is not None or uses_reference()
+    if torch.compiler.is_compiling() and not asks and not engine.transformed():
         return _run_compiled(job)
+    return _run_plain(job)
+
+
+def _run_plain(job: Job) -> Result:
+    """As a call that is not compiled."""
     if uses_reference():
         return _run_by_track(job, natively=False)
     if _native_can(job):
@@ -121,17 +127,22 @@ def _run_compiled(job: Job) -> Result:
     """The operator, where it can; else a break in the graph: below torch.lstm nothing compiles with gradients."""
     casts = _asks_for_bfloat16(job)
     cast = _cast(job) if casts else job
-    if not _operator_can(cast):
-        return torch.compiler.disable(run)(job)  # type: ignore[no-any-return]
+    if not _operator_can(cast) or (torch.is_autocast_enabled("cpu") and not casts):
+        breaks = torch.compiler.is_dynamo_compiling() and not _exports()  # torch.export knows no breaks, and needs none
+        return torch.compiler.disable(run)(job) if breaks else _run_plain(job)
     if not casts:
         return Result(*custom_op.run(_layers(job)))
     with torch.autocast("cpu", enabled=False):
         return _uncast(Result(*custom_op.run(_layers(cast))), job)
 
 
+def _exports() -> bool:
+    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()  # from torch 2.7 on
+
+
 def _operator_can(job: Job) -> bool:
     biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
-    tensors = (job.x, job.h0, *_flat(job))
+    tensors = (job.x, job.h0, job.c0, *_flat(job))
     alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in tensors)
     return alike and native.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
 
