@@ -12,9 +12,10 @@ from flax import linen, nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
 from hiddenstate.interop.keras_import import from_keras
@@ -129,3 +130,39 @@ def test_projections_and_unknown_kinds_fail() -> None:
             export(projected)
     with pytest.raises(ArgumentError, match="kind must be one of linen, nnx, nnx_optimized, got 'haiku'"):
         flax_weights(hs.LSTM(5, 3), "haiku")  # type: ignore[arg-type]
+
+
+class Shifted(nn.Module):
+    """Makes another weight, and in training mode one that no call sees again."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + torch.rand(()) if self.training else weight + 1
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+def test_weights_that_are_computed(name: str) -> None:
+    ours = hs.LSTM(4, 3)
+    parametrize.register_parametrization(ours, name, Shifted())
+    params = flax_weights(ours)[0]
+    assert ours.training
+    theirs = [
+        from_keras(keras_weights(ours)[0]),
+        from_flax({"params": params}),
+        from_equinox(equinox_weights(ours)[0][0]),
+        from_onnx(model_of([lstm_node(onnx_weights(ours)[0])], onnx_weights(ours)[0], ["lstm_Y"])),
+    ]
+    x = torch.randn(5, 2, 4)
+    want = ours.eval()(x)[0]
+    for lstm in theirs:
+        lstm.batch_first = False
+        assert_close(lstm(x)[0], want)
+
+
+def test_what_has_hooks_and_what_is_not_ours_fails() -> None:
+    pruned = hs.LSTM(4, 3)
+    prune.random_unstructured(pruned, "weight_hh_l0", 0.5)
+    for function in (keras_weights, flax_weights, equinox_weights, onnx_weights):
+        with pytest.raises(ArgumentError, match="make pruning or weight norm permanent"):
+            function(pruned)
+        with pytest.raises(ArgumentTypeError, match=r"hs\.from_torch makes one"):
+            function(nn.LSTM(4, 3))  # type: ignore[arg-type]

@@ -1,9 +1,13 @@
 """Layers made of weights: what every importer ends with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
 
 from hiddenstate.cell import LSTMCell
-from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.lstm import LSTM
 from hiddenstate.names import GATES, suffix, track
 from hiddenstate.parameters import PARAMETER_STEMS, parameter_shapes
@@ -59,17 +63,43 @@ def cell_of(lstm: LSTM) -> LSTMCell:
 
 
 def weights_of(module: LSTM | LSTMCell) -> list[list[Weights]]:
-    """The weights of each direction of each layer; those of a cell are of one layer and direction."""
-    state = module.state_dict()
-    if isinstance(module, LSTMCell):
-        return [[Weights._make(state.get(stem) for stem in PARAMETER_STEMS)]]
-    return [
-        [
-            Weights._make(state.get(stem + suffix(layer, reverse)) for stem in PARAMETER_STEMS)
-            for reverse in (False, True)[: module.sizes.directions]
-        ]
-        for layer in range(module.num_layers)
-    ]
+    """The weights of each direction of each layer; those of a cell are of one layer and direction.
+
+    They are as they are now; those that a parametrization computes, as it does in eval mode.
+
+    Raises:
+        ArgumentTypeError: it is no layer or cell of ours.
+        ArgumentError: it has hooks, which may compute weights at each call.
+    """
+    if not isinstance(module, (LSTM, LSTMCell)):
+        raise ArgumentTypeError(f"expected an hs.LSTM or hs.LSTMCell (hs.from_torch makes one), got {type(module)}")
+    if module._forward_pre_hooks:
+        raise ArgumentError(
+            "this LSTM has hooks that run before a call, and may change its weights: make pruning or weight norm "
+            "permanent, or remove the hooks"
+        )
+    with evaluating(module), torch.no_grad():
+        if isinstance(module, LSTMCell):
+            return [[Weights._make(_detached(getattr(module, stem, None)) for stem in PARAMETER_STEMS)]]
+        weights = [Weights._make(map(_detached, track)) for track in module._weights()]
+    D = module.sizes.directions
+    return [weights[layer * D : (layer + 1) * D] for layer in range(module.num_layers)]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into eval mode for a block."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _detached(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.detach()
 
 
 def _sizes_of(tracks: Sequence[Weights], bidirectional: bool) -> Sizes:

@@ -24,7 +24,8 @@ def keras_weights(lstm: LSTM | LSTMCell) -> "list[list[Array]]":
     Arrays are copies. Keras has one bias, so it gets the sum of ours; without biases, the layer has ``use_bias=False``.
 
     Raises:
-        ArgumentError: there is a projection, which Keras does not know.
+        ArgumentError: there is a projection, which Keras does not know; or hooks, which may compute weights.
+        ArgumentTypeError: it is no layer or cell of ours.
 
     >>> [array.shape for array in keras_weights(LSTM(4, 3))[0]]
     [(4, 12), (3, 12), (12,)]
@@ -44,7 +45,9 @@ def flax_weights(
         kind: of which cells: linen's (either), nnx's ``LSTMCell``, or nnx's ``OptimizedLSTMCell``.
 
     Raises:
-        ArgumentError: there is a projection, which Flax does not know, or no such kind.
+        ArgumentError: there is a projection, which Flax does not know, or no such kind; or hooks, which may compute
+            weights.
+        ArgumentTypeError: it is no layer or cell of ours.
 
     >>> list(flax_weights(LSTM(4, 3))[0]["cell"])
     ['ii', 'if', 'ig', 'io', 'hi', 'hf', 'hg', 'ho']
@@ -65,7 +68,8 @@ def equinox_weights(lstm: LSTM | LSTMCell) -> "list[list[dict[str, Array]]]":
     ``use_bias=False``.
 
     Raises:
-        ArgumentError: there is a projection, which Equinox does not know.
+        ArgumentError: there is a projection, which Equinox does not know; or hooks, which may compute weights.
+        ArgumentTypeError: it is no layer or cell of ours.
 
     >>> {name: array.shape for name, array in equinox_weights(LSTM(4, 3))[0][0].items()}
     {'weight_ih': (12, 4), 'weight_hh': (12, 3), 'bias': (12,)}
@@ -77,7 +81,8 @@ def onnx_weights(lstm: LSTM | LSTMCell) -> "list[dict[str, Array]]":
     """Give for each layer the inputs W, R and B of ONNX's LSTM operator. Arrays are copies, of the same values.
 
     Raises:
-        ArgumentError: there is a projection, which ONNX does not know.
+        ArgumentError: there is a projection, which ONNX does not know; or hooks, which may compute weights.
+        ArgumentTypeError: it is no layer or cell of ours.
 
     >>> {name: array.shape for name, array in onnx_weights(LSTM(4, 3, bidirectional=True))[0].items()}
     {'W': (2, 12, 4), 'R': (2, 12, 3), 'B': (2, 24)}

@@ -1,7 +1,6 @@
 """LSTMs, and models around them, as files for other runtimes: ONNX, checked before the file is there."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, overload
 
@@ -11,6 +10,7 @@ from torch import nn
 from hiddenstate.checks import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
 from hiddenstate.files import written_beside
+from hiddenstate.interop.build import evaluating
 from hiddenstate.interop.onnx_check import Run, check_file, runtime
 from hiddenstate.interop.onnx_lstm import OPSET, model_of
 from hiddenstate.interop.onnx_program import Given, program_of
@@ -116,13 +116,13 @@ def export_onnx(
         module = module if isinstance(module, LSTM) else from_torch(module)
         signature = _signature(module, form, lengths, states)
         _refuse_lstm(module, check)
-        with _evaluating(module):
+        with evaluating(module):
             model = model_of(signature, module._weights(), OPSET if opset is None else opset)
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
     _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
     given = _given(module, args, kwargs, dynamic_shapes, input_names, output_names)
-    with _evaluating(module):
+    with evaluating(module):
         model = program_of(module, given, opset)
         _write(path, model, runs_of_model(module, given, model) if check else None, tolerance)
 
@@ -179,21 +179,10 @@ def _signature(lstm: LSTM, form: Form, lengths: bool, states: bool) -> Signature
 def _given(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
     if not isinstance(args, tuple):
         raise ArgumentTypeError(
-            f"args must be a tuple, the arguments of a call of this {type(module).__name__}, got {type(args).__name__}"
+            f"args must be a tuple, an example of the arguments of a call of this {type(module).__name__}, got "
+            f"{type(args).__name__}"
         )
     return Given(args, kwargs or {}, *more)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode for a block."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _write(path: str | Path, model: Any, runs: Iterator[Run] | None, tolerance: float) -> None:
