@@ -45,7 +45,8 @@ def test_training_learns(tmp_path: Path) -> None:
     assert result.dev.share > baseline(read_conllu(TRAIN), read_conllu(DEV)) + 0.02
     assert result.dev.share > 0.95
     assert result.history[0].last.loss > 2 * result.history[-1].last.loss
-    assert result.best.dev.correct == max(epoch.dev.correct for epoch in result.history)
+    assert result.best.score.value == max(epoch.score.value for epoch in result.history)
+    assert [epoch for epoch in result.history if epoch.is_best][-1] == result.best
     # What was returned is what the folder does.
     dev, known = read_conllu(DEV), words_of(read_conllu(TRAIN))
     assert evaluate(load(tmp_path / "model"), dev, known) == result.dev
@@ -54,8 +55,8 @@ def test_training_learns(tmp_path: Path) -> None:
     assert result.test.unknown_words == 0
     assert tuple(step for step in seen if isinstance(step, Epoch)) == result.history
     steps = [step for step in seen if isinstance(step, Step) and step.epoch == 1]
-    assert [step.words for step in steps] == sorted({step.words for step in steps})
-    assert steps[-1].words == steps[-1].words_total == sum(map(len, read_conllu(TRAIN)))
+    assert [step.units for step in steps] == sorted({step.units for step in steps})
+    assert steps[-1].units == steps[-1].units_total == sum(map(len, read_conllu(TRAIN)))
 
 
 def test_same_seed_same_model(tmp_path: Path) -> None:
@@ -104,10 +105,12 @@ def test_interruption_leaves_the_best_model(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, on_progress=interrupt)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.run"]
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(FILES)
     load(tmp_path / "model").read(["The", "dog"])
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
+    with pytest.raises(ArgumentError, match="holds a run that is not finished; resume it .*or delete the folder"):
+        train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG)
     assert "Epoch 1 of 1 trained was kept. Training was still going on" in card
 
 

@@ -1,58 +1,45 @@
-"""Training: one plain loop, the best model kept as a folder.
+"""Training a tagger on CoNLL-U files: the task for the training loop, and the best model kept as a folder.
 
 The same seed, data, machine and number of threads give the same model.
 """
 
-import math
+import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import FileFormatError
+from hiddenstate.files import mend_folder
 from hiddenstate.models import folder
 from hiddenstate.models.accuracy import Accuracy, evaluate, words_of
 from hiddenstate.models.card import Origin, Outcome, write_card
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.tagger import Tagger, tags_of
-from hiddenstate.text.batches import IGNORED_TAG, Batch, plan_batches
+from hiddenstate.text.batches import IGNORED_TAG, plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.loop import fit
+from hiddenstate.training.machine import machine_of
+from hiddenstate.training.progress import Epoch, OnProgress, Score, Step, best_of
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.task import Loss, split
+
+__all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
 
 StrPath = str | os.PathLike[str]
 
-
-@dataclass(frozen=True)
-class Step:
-    """How far an epoch is after one more batch.
-
-    Attributes:
-        epoch: from 1.
-        words: words of this epoch trained on so far.
-        words_total: words in an epoch.
-        loss: mean cross entropy of this epoch's words so far, in nats.
-        words_per_second: of this epoch so far.
-    """
-
-    epoch: int
-    words: int
-    words_total: int
-    loss: float
-    words_per_second: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training data; ``last`` is its last step, ``dev`` the accuracy after it."""
-
-    last: Step
-    dev: Accuracy
+# All that a run file of a tagger may name.
+RUN_FILE = RunFile(
+    Tagger.kind,
+    TaggerConfig(),
+    files={"train": "", "dev": "", "test": "", "out": ""},
+    about={"command": "", "about_data": "", "licence": ""},
+)
 
 
 @dataclass(frozen=True)
@@ -72,17 +59,6 @@ class Training:
     test: Accuracy | None
 
 
-OnProgress = Callable[[Step | Epoch], None]
-
-
-@dataclass(frozen=True)
-class _Data:
-    train: list[Sentence]
-    dev: list[Sentence]
-    test: list[Sentence] | None
-    known: frozenset[str]
-
-
 def train_tagger(
     train: StrPath,
     dev: StrPath,
@@ -90,6 +66,7 @@ def train_tagger(
     config: TaggerConfig | None = None,
     *,
     test: StrPath | None = None,
+    run: StrPath | None = None,
     command: str = "",
     about_data: str = "",
     licence: str = "",
@@ -97,9 +74,10 @@ def train_tagger(
 ) -> Training:
     """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
 
-    The folder always holds the best model so far, so an interruption (KeyboardInterrupt goes through) costs only
-    what came after it. Training ends early when the dev accuracy has not risen for ``config.patience`` epochs.
-    The state of torch's global random generator is the same afterwards as before.
+    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
+    (KeyboardInterrupt goes through) loses nothing, see `resume_tagger`. Training ends early when the dev accuracy has
+    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
+    before.
 
     Args:
         train: CoNLL-U to learn from.
@@ -107,6 +85,7 @@ def train_tagger(
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
         config: sizes, rates and seed; the defaults without one.
         test: CoNLL-U to measure the finished model on.
+        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
         command: for the card, the command line.
         about_data: for the card, what the data is.
         licence: for the card, the terms of the weights.
@@ -114,111 +93,132 @@ def train_tagger(
 
     Raises:
         FileFormatError: a file is not CoNLL-U, or has no tags.
-        ArgumentError: ``out`` holds something else than a model, or the loss stopped being a number.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
+            stopped being a number.
         OSError: a file cannot be read or written.
     """
-    config = config or TaggerConfig()
-    folder.check_target(out)
-    test_name = None if test is None else Path(test).name
-    origin = Origin(Path(train).name, Path(dev).name, test_name, command, about_data, licence)
-    data = _read(train, dev, test, config.column)
+    files = {"train": train, "dev": dev, "test": test or "", "out": out}
+    about = {"command": command, "about_data": about_data, "licence": licence}
+    paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
+    wanted = RunFile(Tagger.kind, config or TaggerConfig(), paths, about)
+    return run_tagger(wanted, run, on_progress=on_progress)
 
-    def keep(tagger: Tagger, outcome: Outcome) -> None:
-        folder.save(tagger, out, write_card(Path(out).resolve().name, tagger, origin, outcome))
 
+def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
+    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+
+    Args:
+        run: the run's folder.
+        on_progress: as for `train_tagger`.
+
+    Raises:
+        FileFormatError: there is no such run, or its checkpoint is damaged.
+        ArgumentError: the data has changed since.
+        OSError: a file cannot be read or written.
+    """
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
+    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+
+
+def run_tagger(
+    wanted: RunFile[TaggerConfig],
+    run: StrPath | None = None,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    out = Path(wanted.files["out"])
+    machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
+    if machine.leads:
+        mend_folder(out)
+        folder.check_target(out)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        history, best = _keep_best(Tagger.build(config, data.train), data, keep, on_progress)
-    # What is on disk was rounded, so it is measured again.
-    stored = folder.load(out)
-    accuracy = evaluate(stored, data.dev, data.known)
-    test_accuracy = None if data.test is None else evaluate(stored, data.test, data.known)
-    keep(stored, Outcome(best.last.epoch, len(history), True, accuracy, test_accuracy))
-    return Training(tuple(history), best, accuracy, test_accuracy)
+        torch.manual_seed(wanted.settings.seed)
+        task = TaggerTask(wanted)
+    if machine.leads:
+        run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
+    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
+    return machine.once(lambda: _finish(task, out, history))
 
 
-def _keep_best(
-    tagger: Tagger, data: _Data, keep: Callable[[Tagger, Outcome], None], on_progress: OnProgress
-) -> tuple[list[Epoch], Epoch]:
-    """Train epoch by epoch, keep each that is better than all before; returns all of them and the best."""
-    history: list[Epoch] = []
-    for steps in _epochs(tagger, data.train):
-        for step in steps:
-            on_progress(step)
-        epoch = Epoch(step, evaluate(tagger, data.dev, data.known))
-        history.append(epoch)
-        best = max(history, key=lambda each: each.dev.correct)
-        if best is epoch:
-            keep(tagger, Outcome(step.epoch, len(history), False, epoch.dev))
-        on_progress(epoch)
-        if step.epoch - best.last.epoch >= tagger.config.patience:
-            break
-    return history, best
+def default_run(out: Path) -> Path:
+    """Return the folder for the checkpoints of a model, beside it."""
+    return out.with_name(f"{out.name}.run")
 
 
-def _epochs(tagger: Tagger, sentences: Sequence[Sentence]) -> Iterator[Iterator[Step]]:
-    """Yield the steps of each epoch; the work is done as they are taken."""
-    config = tagger.config
-    generator = torch.Generator().manual_seed(config.seed)
-    lengths = [len(sentence) for sentence in sentences]
-    total = config.epochs * len(plan_batches(lengths, config.batch_words))
-    optimizer = AdamW(tagger.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    schedule = LambdaLR(optimizer, lambda step: _share_of_rate(step, config.warmup_steps, total))
-    for number in range(1, config.epochs + 1):
-        plan = plan_batches(lengths, config.batch_words, generator)
-        batches = ([sentences[position] for position in positions] for positions in plan)
-        yield _steps(number, sum(lengths), tagger, batches, optimizer, schedule)
+class TaggerTask:
+    """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
 
+    unit = "words"
+    higher_is_better = True
 
-def _share_of_rate(step: int, warmup: int, total: int) -> float:
-    """Linear from 0 to 1 over the warm-up, then half a cosine down to 0 at the end."""
-    return min(1.0, (step + 1) / (warmup + 1)) * (1 + math.cos(math.pi * step / total)) / 2
+    def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
+        self.config, files = wanted.settings, wanted.files
+        self.wanted = wanted
+        read = {name: _tagged(files[name], self.config.column) for name in ("train", "dev", "test") if files[name]}
+        self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
+        self.known = words_of(self.sentences)
+        self.lengths = [len(sentence) for sentence in self.sentences]
+        self.fingerprint = _hash(files[name] for name in ("train", "dev"))
+        self.model = Tagger.build(self.config, self.sentences)
+        self.dev: Accuracy | None = None
 
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
+        """Deal the positions of sentences of similar length out in batches."""
+        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1)
+        return split(plan_batches(self.lengths, self.config.batch_words, generator), rank, ranks)
 
-def _steps(
-    number: int,
-    words_total: int,
-    tagger: Tagger,
-    batches: Iterator[list[Sentence]],
-    optimizer: AdamW,
-    schedule: LambdaLR,
-) -> Iterator[Step]:
-    """One epoch: learn from each batch in turn."""
-    tagger.train()
-    start, words, loss_sum = time.perf_counter(), 0, 0.0
-    for sentences in batches:
-        batch = tagger.encoder.batch(
-            [s.forms for s in sentences], [tags_of(s, tagger.config.column) for s in sentences]
+    def size(self, epoch: int) -> int:
+        """Count the words."""
+        return sum(self.lengths)
+
+    def loss(self, item: list[int]) -> Loss:
+        """Compute the cross entropy in nats a word."""
+        chosen = [self.sentences[position] for position in item]
+        tags = [tags_of(sentence, self.config.column) for sentence in chosen]
+        batch = self.model.encoder.batch([sentence.forms for sentence in chosen], tags)
+        assert batch.tags is not None
+        mean = cross_entropy(
+            self.model(batch).flatten(0, 1),
+            batch.tags.flatten(),
+            ignore_index=IGNORED_TAG,
+            label_smoothing=self.config.label_smoothing,
         )
-        count = sum(len(sentence) for sentence in sentences)
-        loss = _learn(tagger, batch, optimizer)
-        if not math.isfinite(loss):
-            raise ArgumentError(f"training diverged: loss {loss} in epoch {number}; lower the learning rate")
-        schedule.step()
-        words, loss_sum = words + count, loss_sum + count * loss
-        yield Step(number, words, words_total, loss_sum / words, words / (time.perf_counter() - start))
+        return Loss(mean, sum(len(sentence) for sentence in chosen))
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Sentences have nothing to do with each other."""
+        return {}
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take over nothing."""
+
+    def evaluate(self) -> Score:
+        """Measure the accuracy on the dev data."""
+        self.dev = evaluate(self.model, self.dev_sentences, self.known)
+        details = {"accuracy": self.dev.share, "unknown_accuracy": self.dev.unknown_share}
+        return Score(self.dev.share, str(self.dev), details)
+
+    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+        """Write the model that was just measured."""
+        assert self.dev is not None
+        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome) -> None:
+        """Write a model with its card."""
+        names = {name: Path(path).name for name, path in self.wanted.files.items() if path and name != "out"}
+        origin = Origin(**names, **self.wanted.about)
+        folder.save(tagger, out, write_card(out.resolve().name, tagger, origin, outcome))
 
 
-def _learn(tagger: Tagger, batch: Batch, optimizer: AdamW) -> float:
-    """One step down the gradient; the loss before it, in nats a word."""
-    assert batch.tags is not None
-    loss = cross_entropy(
-        tagger(batch).flatten(0, 1),
-        batch.tags.flatten(),
-        ignore_index=IGNORED_TAG,
-        label_smoothing=tagger.config.label_smoothing,
-    )
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(tagger.parameters(), tagger.config.clip_norm)
-    optimizer.step()
-    return loss.item()
-
-
-def _read(train: StrPath, dev: StrPath, test: StrPath | None, column: str) -> _Data:
-    sentences = _tagged(train, column)
-    test_sentences = None if test is None else _tagged(test, column)
-    return _Data(sentences, _tagged(dev, column), test_sentences, words_of(sentences))
+def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
+    """Measure the best model as it is on disk, which was rounded, and write that into its card."""
+    best, stored = best_of(history), folder.load(out)
+    dev = evaluate(stored, task.dev_sentences, task.known)
+    test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
+    task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
+    return Training(history, best, dev, test)
 
 
 def _tagged(path: StrPath, column: str) -> list[Sentence]:
@@ -227,3 +227,10 @@ def _tagged(path: StrPath, column: str) -> list[Sentence]:
     if not sentences:
         raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
     return sentences
+
+
+def _hash(paths: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return digest.hexdigest()

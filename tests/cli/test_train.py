@@ -57,7 +57,7 @@ def test_the_command_on_the_card_gives_the_model_again(tmp_path: Path, monkeypat
         (("--set", "wings=2"), "unknown setting 'wings'"),
         (("--set", "dropout"), "--set takes KEY=VALUE"),
         (("--set", "dropout=a lot"), "dropout must be of type float, got 'a lot'"),
-        (("--hidden-size", "0"), "hidden_size must be above 0"),
+        (("--hidden-size", "0"), "hidden_size must be at least 1"),
     ],
 )
 def test_tagger_fails(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -83,10 +83,10 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hiddenstate.cli.train.train_tagger", interrupt)
+    monkeypatch.setattr("hiddenstate.cli.train.run_tagger", interrupt)
     result = run(*FILES, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
-    assert f"the best model so far is in {tmp_path / 'model'}" in result.stderr
+    assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
 
 
 def test_usage_fails() -> None:

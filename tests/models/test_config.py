@@ -16,7 +16,7 @@ def test_with_texts() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"wings": "2"}, "unknown setting 'wings'; settings are column word_size"),
+        ({"wings": "2"}, "unknown setting 'wings'; settings are epochs patience"),
         ({"epochs": "many"}, "epochs must be of type int, got 'many'"),
         ({"dropout": "1"}, "dropout must be below 1, got 1.0"),
         ({"learning_rate": "nan"}, "learning_rate must be above 0 and finite, got nan"),
@@ -39,7 +39,7 @@ def test_from_data() -> None:
     ("data", "message"),
     [
         (None, "must be an object, got NoneType"),
-        ({"wings": 2}, "unknown field 'wings' in a tagger's config; remove it"),
+        ({"wings": 2}, "unknown field 'wings' in a model's config; remove it"),
         ({"seed": 1.5}, "seed must be of type int, got 1.5"),
         ({"seed": True}, "seed must be of type int, got True"),
         ({"dropout": "0.1"}, "dropout must be of type float, got '0.1'"),

@@ -148,7 +148,7 @@ def test_to_data_round_trip(tagger: Tagger) -> None:
         ([], None, "config must be an object, got list"),
         ({"wings": 2}, None, "unknown field 'wings'"),
         ({"dropout": "much"}, None, "dropout must be of type float, got 'much'"),
-        ({"hidden_size": 0}, None, "hidden_size must be above 0"),
+        ({"hidden_size": 0}, None, "hidden_size must be at least 1"),
         ({}, {"words": {"tokens": [], "counts": []}}, "'chars'"),
         ({}, {"words": 1}, "not a vocabulary"),
         ({}, [], "not the description of a tagger"),

@@ -194,7 +194,7 @@ class Tagger(nn.Module):
         """
         try:
             parts = [Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars")]
-            return cls(TaggerConfig.from_data(config), parts[0], parts[1], vocabulary["tags"])
+            return cls(TaggerConfig.from_data(config, "a tagger's config"), parts[0], parts[1], vocabulary["tags"])
         except (KeyError, TypeError, ArgumentError) as error:
             raise FileFormatError(f"not the description of a tagger: {error}") from error
 
