@@ -125,8 +125,12 @@ def _truth(text: str) -> bool:
 
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {
-    **{int: int, float: float, str: str, bool: _truth},
-    **{tuple[str, ...]: _words, tuple[int, ...]: _integers},
+    int: int,
+    float: float,
+    str: str,
+    bool: _truth,
+    tuple[str, ...]: _words,
+    tuple[int, ...]: _integers,
 }
 
 
