@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from language_models import KINDS, make
 
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models import generation
 from hiddenstate.models.generation import Sampling, generate, keep_likeliest
 from hiddenstate.models.language import LanguageModel
+from language_models import KINDS, make
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 # The critical value of chi-square at 0.1 %, by degrees of freedom.
@@ -26,7 +26,8 @@ def written(model: LanguageModel, prompt: str = "the", length: int = 30, samples
 def said_after(model: LanguageModel, ids: list[int]) -> torch.Tensor:
     """The logarithm of the probability of each token after a line end and these ids, one call for all of it."""
     with torch.no_grad():
-        return model(torch.tensor([model.tokens.start, *ids])[:, None])[0][-1, 0]
+        said: torch.Tensor = model(torch.tensor([model.tokens.start, *ids])[:, None])[0]
+    return said[-1, 0]
 
 
 @kinds
@@ -88,7 +89,7 @@ def test_samples_are_distributed_as_the_model_says(kind: str, sampling: dict[str
     model, count = make(**KINDS[kind]), 4000
     expected = wanted(said_after(model, model.tokens.encode("the c").tolist()).double(), **sampling)
     got = first_choices(model, count, **sampling)
-    assert {k for k in got} <= set(np.flatnonzero(expected))
+    assert set(got) <= set(np.flatnonzero(expected))
     # The likeliest few, and all others together.
     classes = [int(k) for k in np.argsort(-expected)[:4]]
     shares = [expected[k] for k in classes]
@@ -154,7 +155,7 @@ def test_keep_likeliest(values: list[float], top_k: int, top_p: float) -> None:
 def test_unknown_is_not_written_unless_wanted() -> None:
     model = make()
     with torch.no_grad():
-        model.head.bias[0] = 50.0  # type: ignore[index]
+        model.head.get_parameter("bias")[0] = 50.0
     assert 0 not in written(model, length=50)
     assert 0 not in written(model, length=50, top_k=1)
     assert set(written(model, length=50, unknown=True)) == {0}
@@ -207,7 +208,7 @@ def test_training_mode_makes_no_difference() -> None:
 
 def test_fails() -> None:
     model = make()
-    for wrong, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"temperature": -1.0}, "temperature must be at least 0"),
         ({"temperature": float("nan")}, "temperature must be at least 0"),
         ({"temperature": float("inf")}, "temperature must be at least 0"),
@@ -217,9 +218,10 @@ def test_fails() -> None:
         ({"seed": -1}, "seed must be at least 0"),
         ({"length": -1}, "length must be at least 0 and samples at least 1, got -1 and 1"),
         ({"precision": "int8"}, "precision must be one of fp32 bf16"),
-    ):
+    ]
+    for wrong, message in cases:
         with pytest.raises(ArgumentError, match=message):
-            model.generate("the", **wrong)  # type: ignore[arg-type]
+            model.generate("the", **wrong)
     with pytest.raises(ArgumentError, match="samples at least 1, got 3 and 0"):
         model.generate_many("", 3, 0, Sampling())
     with pytest.raises(ArgumentError, match="can't go on from a prompt"):

@@ -1,16 +1,18 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from language_models import KINDS, SMALL, make, tokens_of
 from torch import nn
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import CONFIG, FILES, VOCABULARY, load_as, save
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_config import LanguageConfig
+from language_models import KINDS, SMALL, make, tokens_of
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -69,7 +71,7 @@ def test_surprise_and_loss_are_what_the_probabilities_say(kind: str) -> None:
 def test_every_weight_learns(kind: str) -> None:
     model = make(**KINDS[kind], dropout=0.3, weight_drop=0.3, token_dropout=0.1, input_dropout=0.1).train()
     ids = torch.arange(len(model.tokens))[:, None].expand(-1, 20)
-    model.loss(ids, ids)[0].mean.backward()  # type: ignore[no-untyped-call]
+    model.loss(ids, ids)[0].mean.backward()
     grads = {name: weight.grad for name, weight in model.named_parameters()}
     assert all(grad is not None and grad.isfinite().all() for grad in grads.values()), grads.keys()
 
@@ -100,18 +102,20 @@ def test_dropout_between_layers_is_locked() -> None:
 
 def test_weight_drop_drops_recurrent_weights_anew_in_each_batch() -> None:
     model = make(weight_drop=0.4, dropout=0.0, input_dropout=0.0).train()
-    ids, before = ids_for(model, 3, 2), model.lstm.weight_hh_l0.clone()
-    dropped = []
+    ids, weight = ids_for(model, 3, 2), model.lstm.get_parameter("weight_hh_l0")
+    before, dropped = weight.detach().clone(), list[torch.Tensor]()
     for _ in range(2):
         model.zero_grad()
-        model.loss(ids, ids)[0].mean.backward()  # type: ignore[no-untyped-call]
-        assert model.lstm.weight_hh_l0.grad is not None
+        model.loss(ids, ids)[0].mean.backward()
+        assert weight.grad is not None
         # From the second step on the hidden state is not zero, so only dropped weights have no gradient.
-        dropped.append(model.lstm.weight_hh_l0.grad == 0)
+        dropped.append(weight.grad.eq(0))
     assert 0.2 < dropped[0].float().mean() < 0.6
     assert not torch.equal(*dropped)
-    assert torch.equal(model.lstm.weight_hh_l0, before)
-    assert not (model.lstm.weight_ih_l0.grad == 0).any()  # type: ignore[union-attr]
+    assert torch.equal(weight, before)
+    other = model.lstm.get_parameter("weight_ih_l0").grad
+    assert other is not None
+    assert not other.eq(0).any()
 
 
 def test_penalties() -> None:
@@ -134,7 +138,7 @@ def test_under_autocast(kind: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         loss, _ = model.loss(ids, ids)
     assert loss.mean.dtype is torch.float32
-    loss.mean.backward()  # type: ignore[no-untyped-call]
+    loss.mean.backward()
 
 
 @kinds
@@ -158,14 +162,15 @@ def test_state_dict_has_each_weight_once() -> None:
 
 def test_damaged_folders(tmp_path: Path) -> None:
     path = tmp_path / "model"
-    for name, change, message in (
+    changes: list[tuple[str, Callable[[Any], object], str]] = [
         (CONFIG, lambda data: data["config"].update(hidden_size=8), "weight 'lstm.weight_ih_l0' has shape"),
         (CONFIG, lambda data: data["config"].update(level="word"), "can't have tokens of level char"),
         (CONFIG, lambda data: data["config"].update(cutoffs=[2, 1]), "cutoffs must be above 0 and rise"),
         (CONFIG, lambda data: data.update(kind="tagger"), "is a model of kind 'tagger', expected 'language-model'"),
         (VOCABULARY, lambda data: data.pop("tokens"), "not the tokens of a language model"),
         (VOCABULARY, lambda data: data["tokens"].append("😀"), "must differ, and need as many counts"),
-    ):
+    ]
+    for name, change, message in changes:
         save(make(), path)
         data = json.loads((path / name).read_bytes())
         change(data)

@@ -162,7 +162,7 @@ class _Learner(_Scorer):
     """
 
     def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
-        super().__init__(deepcopy(model).eval())
+        super().__init__(deepcopy(model).eval().requires_grad_())
         self.model.lstm.train()  # it has no dropout of its own, and keeps what the gradient needs
         self.dynamic = dynamic
         self.weights = list(self.model.parameters())

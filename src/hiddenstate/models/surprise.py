@@ -119,4 +119,4 @@ def _share(part: float, whole: float) -> float:
 
 
 def _exp(nats: float) -> float:
-    return math.exp(nats) if nats < 700 else math.inf
+    return math.inf if nats > 700 else math.exp(nats)
