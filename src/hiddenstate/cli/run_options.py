@@ -103,6 +103,22 @@ def _command(wanted: RunFile[S], defaults: RunFile[S]) -> str:
     return shlex.join(words)
 
 
+def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
+    """Return what draws the run into a file when it is done; what is missing for that is said now."""
+    if path is None:
+        return lambda: None
+    from hiddenstate.drawing import check_picture, save_picture  # needs matplotlib, which is optional
+    from hiddenstate.training.plot import plot_run
+
+    check_picture(path)
+
+    def draw() -> None:
+        save_picture(plot_run(run, score), path)
+        typer.echo(f"wrote {path}", err=True)
+
+    return draw
+
+
 def shown(path: str | Path) -> str:
     """Write a path as short as it can be from here."""
     here, there = Path.cwd(), Path(path).resolve()

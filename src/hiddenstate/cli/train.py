@@ -10,9 +10,11 @@ from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
     LicenceOption,
+    PlotOption,
     PrecisionOption,
     ResumeOption,
     RunOption,
+    drawer,
     pairs,
     run_file,
     shown,
@@ -44,6 +46,7 @@ def tagger(
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
+    plot: PlotOption = None,
     epochs: Annotated[
         int | None, typer.Option(help="Most passes over the training data.", show_default=str(DEFAULT.epochs))
     ] = None,
@@ -94,6 +97,7 @@ def tagger(
         resume,
     )
     place = resume or run or default_run(Path(wanted.files["out"]))
+    draw = drawer(plot, place, "dev accuracy")
     with Display(wanted.settings.epochs, "words") as display:
         result = stoppable(
             lambda: run_tagger(wanted, place, resume=resume is not None, on_progress=display.show), wanted.kind, place
@@ -103,3 +107,4 @@ def tagger(
         typer.echo(f"dev   {result.dev}")
         if result.test:
             typer.echo(f"test  {result.test}")
+        draw()

@@ -33,7 +33,8 @@ class Position:
         units: of the epoch, learnt from so far.
         loss_sum: over these units.
         seconds: spent on them.
-        rate: step size of the last batch.
+        loss: of the last batch.
+        rate: its step size.
         history: the epochs done.
     """
 
@@ -43,6 +44,7 @@ class Position:
     units: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
+    loss: float = 0.0
     rate: float = 0.0
     history: list[Epoch] = field(default_factory=list)
 

@@ -110,9 +110,9 @@ class _Loop(Generic[Item]):
         done = (position.epoch - 1 + position.batch / batches) / self.config.epochs
         position.rate = learning_rate(self.config, position.step, done, position.history)
         torch.manual_seed(_seed(self.config.seed, position.step, self.machine.rank))
-        loss, count = self.learn(item)
+        position.loss, count = self.learn(item)
         position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
-        position.loss_sum += loss * count
+        position.loss_sum += position.loss * count
         self.average.update(position.step)
         position.seconds += time.perf_counter() - start
 
@@ -156,6 +156,7 @@ class _Loop(Generic[Item]):
             units=position.units,
             units_total=total,
             loss=position.loss_sum / max(position.units, 1),
+            batch_loss=position.loss,
             learning_rate=position.rate,
             units_per_second=speed,
             seconds_left=left / speed if speed else 0.0,

@@ -29,6 +29,7 @@ class Step:
         units: of this epoch, learnt from so far.
         units_total: in an epoch.
         loss: mean over this epoch's units so far.
+        batch_loss: mean over the last batch's units.
         learning_rate: step size of the last batch.
         units_per_second: of this epoch so far.
         seconds_left: until the last epoch has been trained, at this speed.
@@ -39,6 +40,7 @@ class Step:
     units: int
     units_total: int
     loss: float
+    batch_loss: float
     learning_rate: float
     units_per_second: float
     seconds_left: float
