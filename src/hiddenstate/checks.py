@@ -1,9 +1,12 @@
 """Checks that every face shares."""
 
+import importlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
 
@@ -54,3 +57,15 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
         return value[0], value[1]
     got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
     raise ArgumentTypeError(f"{name} must be a tuple of two tensors, hidden state and cell state, got {got}")
+
+
+def optional_package(name: str, extra: str, purpose: str) -> Any:
+    """Import a package that not everyone needs.
+
+    Raises:
+        MissingDependencyError: it is not installed; the message says which extra brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(f"{purpose} needs {name}: pip install 'hiddenstate[{extra}]'") from error

@@ -60,3 +60,7 @@ class MissingDependencyError(HiddenStateError, ImportError):
 
 class FileFormatError(HiddenStateError, ValueError):
     """A file is not what it should be: damaged, of another kind, or of a later version."""
+
+
+class DownloadError(HiddenStateError, OSError):
+    """A file could not be fetched."""

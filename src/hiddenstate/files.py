@@ -16,23 +16,35 @@ from torch import Tensor
 from hiddenstate.errors import FileFormatError
 
 
-def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata."""
+@contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """Give a new file beside ``path`` to write into; it is renamed to it after the block, or gone if the block fails.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-    handle, beside = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
     os.close(handle)
+    beside = Path(name)
     try:
-        # safetensors refuses views that share memory, hence a copy of each.
-        copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(copies, beside, metadata={**metadata, "format": kind})
-        Path(beside).chmod(0o666 & ~_umask())
-        sync(Path(beside))
-        Path(beside).replace(path)
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        sync(beside)
+        beside.replace(path)
         sync(path.parent)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+
+
+def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata."""
+    # safetensors refuses views that share memory, hence a copy of each.
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with written_beside(path) as beside:
+        save_file(copies, beside, metadata={**metadata, "format": kind})
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:

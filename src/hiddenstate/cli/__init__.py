@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import train
+from hiddenstate.cli import corpus, train
 from hiddenstate.cli.read import read
 from hiddenstate.cli.structure import structure
 from hiddenstate.cli.tag import tag
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(corpus.app, name="corpus")
 app.command()(read)
 app.command()(structure)
 app.command()(tag)

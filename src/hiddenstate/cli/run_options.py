@@ -129,4 +129,4 @@ def text_of(value: object) -> str:
     """Write a setting as ``--set`` reads it."""
     if isinstance(value, str):
         return value
-    return ",".join(value) if isinstance(value, tuple) else toml_value(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else toml_value(value)

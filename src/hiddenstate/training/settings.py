@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import read_text
@@ -32,7 +32,7 @@ def choice(default: str, *others: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of a model's settings. A field is an int, float, bool, str or tuple of str, and has a default.
+    """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default.
 
     Raises:
         ArgumentError: a value is not of its type, or out of range.
@@ -51,7 +51,7 @@ class Settings:
     def with_texts(self: S, texts: Mapping[str, str]) -> S:
         """Return the same with some settings taken from text, as a command line gives them.
 
-        Words of a tuple have commas between; a truth value is ``true`` or ``false``.
+        Values of a tuple have commas between; a truth value is ``true`` or ``false``.
 
         Raises:
             ArgumentError: there is no such setting, or the text is not a value of its type and range.
@@ -62,7 +62,7 @@ class Settings:
             if name not in types:
                 raise ArgumentError(f"unknown setting {name!r}; settings are {' '.join(types)}")
             try:
-                values[name] = _PARSERS.get(types[name], _words)(text)
+                values[name] = _PARSERS[types[name]](text)
             except (ValueError, KeyError) as error:
                 raise ArgumentError(f"setting {name} must be {_kind(types[name])}, got {text!r}") from error
         return replace(self, **values)
@@ -116,17 +116,30 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in _words(text))
+
+
 def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-_PARSERS: dict[Any, Callable[[str], Any]] = {int: int, float: float, str: str, bool: _truth}
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    str: str,
+    bool: _truth,
+    tuple[str, ...]: _words,
+    tuple[int, ...]: _integers,
+}
 
 
 def _kind(wanted: Any) -> str:
     if wanted is bool:
         return "true or false"
-    return f"of type {wanted.__name__}" if wanted in _PARSERS else "words with commas between"
+    if get_origin(wanted) is tuple:
+        return f"{'integers' if get_args(wanted)[0] is int else 'words'} with commas between"
+    return f"of type {wanted.__name__}"
 
 
 def _check(name: str, value: Any, wanted: Any, limits: Mapping[str, Any]) -> None:
@@ -140,8 +153,8 @@ def _check(name: str, value: Any, wanted: Any, limits: Mapping[str, Any]) -> Non
 
 
 def _fits(value: Any, wanted: Any) -> bool:
-    if wanted not in _PARSERS:
-        return isinstance(value, tuple) and all(isinstance(word, str) for word in value)
+    if get_origin(wanted) is tuple:
+        return isinstance(value, tuple) and all(_fits(each, get_args(wanted)[0]) for each in value)
     if wanted is bool:
         return isinstance(value, bool)
     return isinstance(value, (int, float) if wanted is float else wanted) and not isinstance(value, bool)
