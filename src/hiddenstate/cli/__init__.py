@@ -7,6 +7,7 @@ import sys
 import typer
 
 from hiddenstate.cli import corpus, train
+from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.read import read
 from hiddenstate.cli.structure import structure
 from hiddenstate.cli.tag import tag
@@ -25,6 +26,7 @@ app.add_typer(corpus.app, name="corpus")
 app.command()(read)
 app.command()(structure)
 app.command()(tag)
+app.command("evaluate")(evaluate_command)
 app.add_typer(train.app, name="train")
 app.command()(version)
 

@@ -94,7 +94,7 @@ def _command(wanted: RunFile[S], defaults: RunFile[S]) -> str:
     words = ["hiddenstate", "train", wanted.kind]
     for option, path in wanted.files.items():
         if path:
-            words += [f"--{option}", Path(path).name]
+            words += [f"--{option.replace('_', '-')}", Path(path).name]
     words += ["--seed", str(asdict(wanted.settings)["seed"])]
     usual = asdict(defaults.settings)
     for name, value in asdict(wanted.settings).items():
