@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -35,6 +37,7 @@ def test_data_round_trip() -> None:
 def test_fails() -> None:
     with pytest.raises(ArgumentError, match="at least one character"):
         vectors_of(pair(), [["a", ""]])
-    for data in (None, {}, [], {"forward": 1, "backward": 1}):
+    wrong: list[Any] = [None, {}, [], {"forward": 1, "backward": 1}]
+    for data in wrong:
         with pytest.raises(FileFormatError, match="not the description of vectors in context"):
             context_from_data(data)

@@ -14,6 +14,7 @@ from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.folder import load, save, shipped
 from hiddenstate.models.tagger import Tagger, Tagging
+from hiddenstate.text.batches import TagRows
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make
@@ -175,11 +176,11 @@ def test_several_columns(crf: bool) -> None:
 def test_the_loss_is_the_sum_over_columns_and_forgets_words_without_a_tag(crf: bool) -> None:
     both = grown(Tagger.build(replace(COLUMNS, crf=crf, label_smoothing=0.0), SENTENCES))
     words = [["The", "dog"], ["Yes"]]
-    tags = {"upos": [["DET", "NOUN"], [None]], "xpos": [[None, None], [None]]}
-    nothing = {column: [[None, None], [None]] for column in ("upos", "xpos")}
+    tags: TagRows = {"upos": [["DET", "NOUN"], [None]], "xpos": [[None, None], [None]]}
+    nothing: TagRows = {column: [[None, None], [None]] for column in ("upos", "xpos")}
     assert float(both.loss(both.encoder.batch(words, nothing)).detach()) == pytest.approx(0, abs=1e-6)
-    xpos = {"xpos": [["DT", "NN"], ["UH"]]}
-    cases = (tags, {**nothing, **xpos}, {**tags, **xpos})
+    xpos: TagRows = {"xpos": [["DT", "NN"], ["UH"]]}
+    cases: tuple[TagRows, ...] = (tags, {**nothing, **xpos}, {**tags, **xpos})
     one, other, together = (both.loss(both.encoder.batch(words, case)).detach() for case in cases)
     torch.testing.assert_close(together, one + other)
     if not crf:
