@@ -5,9 +5,10 @@ The same seed, data, machine and number of threads give the same model.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,15 +24,19 @@ from hiddenstate.models.tagger import Tagger, tags_of
 from hiddenstate.text.batches import IGNORED_TAG, plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import machine_of
 from hiddenstate.training.progress import Epoch, OnProgress, Score, Step, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.task import Loss, split
+from hiddenstate.training.task import Loss, Task, split
 
 __all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
 
 StrPath = str | os.PathLike[str]
+C = TypeVar("C", bound=TrainConfig)
+K = TypeVar("K", bound=Task[Any])
+R = TypeVar("R")
 
 # All that a run file of a tagger may name.
 RUN_FILE = RunFile(
@@ -128,6 +133,19 @@ def run_tagger(
     on_progress: OnProgress = lambda progress: None,
 ) -> Training:
     """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+
+
+def run_task(
+    make: Callable[[RunFile[C]], K],
+    finish: Callable[[K, Path, tuple[Epoch, ...]], R],
+    wanted: RunFile[C],
+    run: StrPath | None,
+    *,
+    resume: bool,
+    on_progress: OnProgress,
+) -> R:
+    """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
     if machine.leads:
@@ -135,11 +153,11 @@ def run_tagger(
         folder.check_target(out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.settings.seed)
-        task = TaggerTask(wanted)
+        task = make(wanted)
     if machine.leads:
         run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
     history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
-    return machine.once(lambda: _finish(task, out, history))
+    return machine.once(lambda: finish(task, out, history))
 
 
 def default_run(out: Path) -> Path:
@@ -205,7 +223,7 @@ class TaggerTask:
         assert self.dev is not None
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 
-    def write(self, out: Path, tagger: Tagger, outcome: Outcome) -> None:
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Accuracy]) -> None:
         """Write a model with its card."""
         names = {name: Path(path).name for name, path in self.wanted.files.items() if path and name != "out"}
         origin = Origin(**names, **self.wanted.about)

@@ -1,12 +1,17 @@
 """The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import PurePath
+from typing import Any, Generic, TypeVar
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.accuracy import Accuracy
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.training.config import TrainConfig
+
+M = TypeVar("M")  # what was measured
 
 _COLUMNS = {
     "upos": "universal part-of-speech tags (UPOS)",
@@ -53,25 +58,25 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training came to: the epoch that was kept and the accuracies measured on it.
+class Outcome(Generic[M]):
+    """What training came to: the epoch that was kept and what was measured on it.
 
     Attributes:
         epoch: the epoch whose weights are in the folder.
         epochs: how many were trained.
         finished: False in a card written while training goes on, which stays if it is interrupted.
-        dev: accuracy on the dev data.
-        test: accuracy on the test data, None if not measured.
+        dev: how good it is on the dev data.
+        test: the same on the test data, None if not measured.
     """
 
     epoch: int
     epochs: int
     finished: bool
-    dev: Accuracy
-    test: Accuracy | None = None
+    dev: M
+    test: M | None = None
 
 
-def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome) -> str:
+def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Accuracy]) -> str:
     """Write the card in Markdown; ``name`` is its heading."""
     config = tagger.config
     sections = {
@@ -79,12 +84,17 @@ def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome) -> s
         f"of {len(tagger.tag_names)} tags ({' '.join(tagger.tag_names)}). Made with hiddenstate, which reads it "
         "with `hiddenstate.models.folder.load`.",
         "Architecture": _architecture(tagger),
-        "Data": _data(origin),
-        "Training": _training(config, origin, outcome),
+        "Data": data_section(origin),
+        "Training": training_section(config, origin, outcome),
         "Accuracy": _accuracy(config, outcome),
         "Licence": origin.licence or "Not stated by whoever trained it.",
         "Limits": _LIMITS,
     }
+    return page(name, sections)
+
+
+def page(name: str, sections: Mapping[str, str]) -> str:
+    """Put sections, by their headings, under a heading."""
     body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
     return f"# {name}\n{body}"
 
@@ -103,7 +113,8 @@ bidirectional LSTM of {config.char_hidden_size} units each way; its final states
 {count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
 
 
-def _data(origin: Origin) -> str:
+def data_section(origin: Origin) -> str:
+    """Tell what a model was trained and measured on."""
     files = [f"trained on `{origin.train}`", f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
         files.append(f"tested on `{origin.test}`, which nothing was chosen on")
@@ -112,7 +123,8 @@ def _data(origin: Origin) -> str:
     return f"{origin.about_data}\n\n{text}" if origin.about_data else text
 
 
-def _training(config: TaggerConfig, origin: Origin, outcome: Outcome) -> str:
+def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
+    """Tell how a model was trained: seed, epochs, command, settings."""
     state = "" if outcome.finished else " Training was still going on when this was written."
     text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
     if origin.command:
@@ -121,7 +133,7 @@ def _training(config: TaggerConfig, origin: Origin, outcome: Outcome) -> str:
     return f"{text}\n\nSettings: {settings}."
 
 
-def _accuracy(config: TaggerConfig, outcome: Outcome) -> str:
+def _accuracy(config: TaggerConfig, outcome: Outcome[Accuracy]) -> str:
     rows = [f"| {name} | {_cells(a)} |" for name, a in (("dev", outcome.dev), ("test", outcome.test)) if a]
     how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
     return "\n".join([

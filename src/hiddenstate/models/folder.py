@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 
 FORMAT = "hiddenstate-model"
@@ -118,6 +119,11 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
     """
     return load_as(Tagger, folder)
+
+
+def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """Read a language model from its folder, ready to use; raises as `load` does."""
+    return load_as(LanguageModel, folder)
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
