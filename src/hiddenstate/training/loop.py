@@ -7,7 +7,7 @@ nothing else. So a run that was ended at any point and resumed gives the very sa
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Generic
@@ -210,19 +210,22 @@ class _Loop(Generic[Item]):
         return bool((steps and self.position.step % steps == 0) or (minutes and waited >= minutes))
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; all processes wait until it is there."""
         carried = self.machine.gather(dict(self.task.carried()))
-        if self.machine.leads:
-            parts: dict[str, Mapping[str, Tensor]] = {
-                "model": self.task.model.state_dict(),
-                "optimizer": _tensors_of(self.optimizer),
-                "average": self.average.mean,
-                **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
-            }
-            tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
-            found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors)
-            self.run.write(found, finished=self.is_over)
+        self.machine.once(lambda: self.write(carried))
         self.saved = time.perf_counter()
+
+    def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
+        """Write a checkpoint with what each process carries."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "model": self.task.model.state_dict(),
+            "optimizer": _tensors_of(self.optimizer),
+            "average": self.average.mean,
+            **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
+        }
+        tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
+        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors)
+        self.run.write(found, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
@@ -233,6 +236,10 @@ class _Loop(Generic[Item]):
             self.average.load(found.part("average"))
             self.task.carry(found.part(f"carried{self.machine.rank}"))
             self.position = found.position
+        if len(set(self.machine.gather(self.position.step))) > 1:
+            raise ArgumentError(
+                f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
+            )
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
