@@ -1,7 +1,12 @@
+import os
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
@@ -87,6 +92,53 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "go on with: hiddenstate train lm --resume model.run" in result.stderr
     assert run("--resume", "model.run").exception is None
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
+
+
+def start(*arguments: str, torchrun: int = 0) -> subprocess.Popen[str]:
+    """Start the command as a program, of several processes or of one."""
+    many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)]
+    command = [sys.executable, *(many if torchrun else []), "-m", "hiddenstate", "train", "lm", *arguments]
+    paths = [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(program: subprocess.Popen[str]) -> str:
+    out, error = program.communicate(timeout=300)
+    assert program.returncode == 0, error
+    return out
+
+
+def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    options = (*FILES, *SMALL, "--epochs", "6", "--set", "checkpoint_steps=3", "--set", "random_steps=true")
+    finished(start(*options, "--out", "whole"))
+    program, checkpoint = start(*options, "--out", "model"), tmp_path / "model.run" / "checkpoint.safetensors"
+    while program.poll() is None and not checkpoint.exists():
+        time.sleep(0.001)
+    program.kill()
+    program.communicate(timeout=300)
+    finished(start("--resume", "model.run"))
+    assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    # Without noise, which each process draws for itself.
+    quiet = (
+        "--set",
+        "dropout=0",
+        "--set",
+        "input_dropout=0",
+        "--set",
+        "weights_dtype=float32",
+        "--set",
+        "optimizer=sgd",
+    )
+    finished(start(*FILES, *SMALL, *quiet, "--out", "one"))
+    out = finished(start(*FILES, *SMALL, *quiet, "--out", "two", torchrun=2))
+    assert out.count("kept epoch") == 1
+    ours, theirs = (load_language_model(tmp_path / name).state_dict() for name in ("one", "two"))
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_plot(tmp_path: Path) -> None:
