@@ -1,8 +1,9 @@
 """Every code block of the documentation runs, and prints what the page says that it prints.
 
 A page is run from top to bottom: ``python`` blocks in one namespace, the commands of ``console`` blocks in one folder
-that holds two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks each for itself. An ``output`` block is what the python block above it
-prints; in a console block, lines after a command are what it prints (``...`` at the end: and so on).
+that holds two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks each for itself. An ``output`` block is
+what the python block above it prints; in a console block, lines after a command are what it prints (``...`` at the end:
+and so on).
 
 What the shipped tagger says, and what depends on the machine, is run but not compared. After a change of either, write
 what is printed now into the pages with::

@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from hiddenstate.errors import FileFormatError
+from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.files import mend_folder
 from hiddenstate.models import folder
-from hiddenstate.models.accuracy import Accuracy, evaluate, words_of
+from hiddenstate.models.accuracy import Reports, evaluate, fitted_temperatures, words_of
 from hiddenstate.models.card import Origin, Outcome, write_card
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.tagger import Tagger, tags_of
-from hiddenstate.text.batches import IGNORED_TAG, plan_batches
+from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.config import TrainConfig
@@ -38,11 +38,13 @@ C = TypeVar("C", bound=TrainConfig)
 K = TypeVar("K", bound=Task[Any])
 R = TypeVar("R")
 
+# Folders of the language models whose states tell a tagger the context.
+CONTEXT = ("forward_model", "backward_model")
 # All that a run file of a tagger may name.
 RUN_FILE = RunFile(
     Tagger.kind,
     TaggerConfig(),
-    files={"train": "", "dev": "", "test": "", "out": ""},
+    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT), ""),
     about={"command": "", "about_data": "", "licence": ""},
 )
 
@@ -54,14 +56,14 @@ class Training:
     Attributes:
         history: every epoch, in order.
         best: the epoch whose model was kept.
-        dev: accuracy of the kept model, read back from its folder, on the dev data.
+        dev: by column, how good the kept model is on the dev data: read back from its folder, and calibrated.
         test: the same on the test data, None without any.
     """
 
     history: tuple[Epoch, ...]
     best: Epoch
-    dev: Accuracy
-    test: Accuracy | None
+    dev: Reports
+    test: Reports | None
 
 
 def train_tagger(
@@ -71,6 +73,7 @@ def train_tagger(
     config: TaggerConfig | None = None,
     *,
     test: StrPath | None = None,
+    context: tuple[StrPath, StrPath] | None = None,
     run: StrPath | None = None,
     command: str = "",
     about_data: str = "",
@@ -90,6 +93,8 @@ def train_tagger(
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
         config: sizes, rates and seed; the defaults without one.
         test: CoNLL-U to measure the finished model on.
+        context: folders of a forward and a backward character model, whose states are a further input (see
+            `ContextualVectors`); they become part of the tagger.
         run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
         command: for the card, the command line.
         about_data: for the card, what the data is.
@@ -102,7 +107,9 @@ def train_tagger(
             stopped being a number.
         OSError: a file cannot be read or written.
     """
+    forward, backward = context or ("", "")
     files = {"train": train, "dev": dev, "test": test or "", "out": out}
+    files |= {"forward_model": forward, "backward_model": backward}
     about = {"command": command, "about_data": about_data, "licence": licence}
     paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
     wanted = RunFile(Tagger.kind, config or TaggerConfig(), paths, about)
@@ -174,13 +181,15 @@ class TaggerTask:
     def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
         self.config, files = wanted.settings, wanted.files
         self.wanted = wanted
-        read = {name: _tagged(files[name], self.config.column) for name in ("train", "dev", "test") if files[name]}
+        read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = words_of(self.sentences)
+        self.fingerprint = _hash(files[name] for name in ("train", "dev", *CONTEXT) if files[name])
+        self.model = Tagger.build(self.config, self.sentences, _context(files))
         self.lengths = [len(sentence) for sentence in self.sentences]
-        self.fingerprint = _hash(files[name] for name in ("train", "dev"))
-        self.model = Tagger.build(self.config, self.sentences)
-        self.dev: Accuracy | None = None
+        tags = {column: [sentence.tags(column) for sentence in self.sentences] for column in self.config.columns}
+        self.encoded = self.model.encode([sentence.forms for sentence in self.sentences], tags)
+        self.dev: Reports = {}
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
         """Deal the positions of sentences of similar length out in batches."""
@@ -192,18 +201,9 @@ class TaggerTask:
         return sum(self.lengths)
 
     def loss(self, item: list[int]) -> Loss:
-        """Compute the cross entropy in nats a word."""
-        chosen = [self.sentences[position] for position in item]
-        tags = [tags_of(sentence, self.config.column) for sentence in chosen]
-        batch = self.model.encoder.batch([sentence.forms for sentence in chosen], tags)
-        assert batch.tags is not None
-        mean = cross_entropy(
-            self.model(batch).flatten(0, 1),
-            batch.tags.flatten(),
-            ignore_index=IGNORED_TAG,
-            label_smoothing=self.config.label_smoothing,
-        )
-        return Loss(mean, sum(len(sentence) for sentence in chosen))
+        """Compute the mean surprise of the tags over words, in nats."""
+        batch = self.encoded.batch(item).to(self.model.head.weight.device)
+        return Loss(self.model.loss(batch), int(batch.lengths.sum()))
 
     def carried(self) -> Mapping[str, Tensor]:
         """Sentences have nothing to do with each other."""
@@ -213,42 +213,66 @@ class TaggerTask:
         """Take over nothing."""
 
     def evaluate(self) -> Score:
-        """Measure the accuracy on the dev data."""
+        """Measure the accuracy on the dev data, its mean over the columns."""
         self.dev = evaluate(self.model, self.dev_sentences, self.known)
-        details = {"accuracy": self.dev.share, "unknown_accuracy": self.dev.unknown_share}
-        return Score(self.dev.share, str(self.dev), details)
+        details: dict[str, float] = {}
+        for column, report in self.dev.items():
+            details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
+        shares = [report.accuracy.share for report in self.dev.values()]
+        return Score(sum(shares) / len(shares), _told(self.dev), details)
 
     def keep(self, out: Path, history: Sequence[Epoch]) -> None:
         """Write the model that was just measured."""
-        assert self.dev is not None
         self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
 
-    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Accuracy]) -> None:
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
         """Write a model with its card."""
-        names = {name: Path(path).name for name, path in self.wanted.files.items() if path and name != "out"}
-        origin = Origin(**names, **self.wanted.about)
+        names = {name: Path(self.wanted.files[name]).name for name in ("train", "dev", "test")}
+        origin = Origin(names["train"], names["dev"], names["test"] or None, **self.wanted.about)
         folder.save(tagger, out, write_card(out.resolve().name, tagger, origin, outcome))
 
 
+def _told(reports: Reports) -> str:
+    """Write accuracies in one line: of several columns their shares alone."""
+    if len(reports) == 1:
+        return str(*reports.values())
+    return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
+
+
 def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
-    """Measure the best model as it is on disk, which was rounded, and write that into its card."""
+    """Calibrate and measure the best model as it is on disk, which was rounded, and write that into its card."""
     best, stored = best_of(history), folder.load(out)
+    stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
     dev = evaluate(stored, task.dev_sentences, task.known)
     test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
     task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
     return Training(history, best, dev, test)
 
 
-def _tagged(path: StrPath, column: str) -> list[Sentence]:
+def _context(files: Mapping[str, str]) -> ContextualVectors | None:
+    """Read the two language models that give vectors in context, if there are any."""
+    given = [files[name] for name in CONTEXT if files[name]]
+    if not given:
+        return None
+    if len(given) < len(CONTEXT):
+        raise ArgumentError(f"vectors in context need two language models, {' and '.join(CONTEXT)}, got one")
+    return ContextualVectors(*(folder.load_language_model(path) for path in given))
+
+
+def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
-    sentences = [s for s in read_conllu(path) if any(tag is not None for tag in tags_of(s, column))]
-    if not sentences:
-        raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
-    return sentences
+    sentences, tagged = read_conllu(path), set[int]()
+    for column in columns:
+        found = {k for k, s in enumerate(sentences) if any(tag not in (None, "_") for tag in s.tags(column))}
+        if not found:
+            raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
+        tagged |= found
+    return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 
 def _hash(paths: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+        file = Path(path, folder.WEIGHTS) if Path(path).is_dir() else Path(path)
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

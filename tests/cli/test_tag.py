@@ -54,7 +54,7 @@ def test_conllu_with_probabilities(model: Path) -> None:
 
 
 def test_a_model_of_xpos_fills_xpos(tmp_path: Path) -> None:
-    config = TaggerConfig(column="xpos", word_size=4, hidden_size=4)
+    config = TaggerConfig(columns=("xpos",), word_size=4, hidden_size=4)
     save(Tagger.build(config, read_conllu(DATA / "tiny-train.conllu")), tmp_path / "model")
     after, before = parse_conllu(said(ODD, "--model", tmp_path / "model")), read_conllu(ODD)
     assert after[0].upos == before[0].upos

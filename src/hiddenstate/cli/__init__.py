@@ -7,6 +7,7 @@ import sys
 import typer
 
 from hiddenstate.cli import corpus, train
+from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
 from hiddenstate.cli.read import read
 from hiddenstate.cli.score import score
@@ -30,6 +31,7 @@ app.command()(read)
 app.command()(score)
 app.command()(structure)
 app.command()(tag)
+app.command("evaluate")(evaluate_command)
 app.add_typer(train.app, name="train")
 train.app.command()(lm)
 app.command()(version)

@@ -106,7 +106,7 @@ def _command(wanted: RunFile[S], defaults: RunFile[S], always: Sequence[str]) ->
     words = ["hiddenstate", "train", wanted.kind]
     for option, path in wanted.files.items():
         if path:
-            words += [f"--{option}", Path(path).name]
+            words += [f"--{option.replace('_', '-')}", Path(path).name]
     settings, usual = asdict(wanted.settings), asdict(defaults.settings)
     for name in always:
         words += [f"--{name}", text_of(settings[name])]

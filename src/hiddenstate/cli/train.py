@@ -43,6 +43,20 @@ def tagger(
     test: Annotated[
         Path | None, typer.Option(help="CoNLL-U file to measure the finished model on.", metavar="FILE")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="CoNLL-U columns to learn, all at once: upos, xpos, feats or any other, commas between.",
+            show_default=",".join(DEFAULT.columns),
+        ),
+    ] = None,
+    forward_model: Annotated[
+        Path | None,
+        typer.Option(help="Character language model whose states are a further input.", metavar="DIR"),
+    ] = None,
+    backward_model: Annotated[
+        Path | None, typer.Option(help="Another that reads backwards; both or none.", metavar="DIR")
+    ] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
@@ -78,6 +92,7 @@ def tagger(
     The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
     """
     options = {
+        "columns": columns,
         "epochs": epochs,
         "seed": seed,
         "learning_rate": learning_rate,
@@ -90,7 +105,14 @@ def tagger(
     given = {name: str(value) for name, value in options.items() if value is not None}
     wanted = run_file(
         RUN_FILE,
-        {"train": train, "dev": dev, "test": test, "out": out},
+        {
+            "train": train,
+            "dev": dev,
+            "test": test,
+            "out": out,
+            "forward_model": forward_model,
+            "backward_model": backward_model,
+        },
         {"about_data": about_data, "licence": licence},
         {**given, **pairs(settings)},
         config,
@@ -104,7 +126,7 @@ def tagger(
         )
     if is_leader():
         typer.echo(f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}")
-        typer.echo(f"dev   {result.dev}")
-        if result.test:
-            typer.echo(f"test  {result.test}")
+        for name, reports in (("dev", result.dev), ("test", result.test or {})):
+            for column, report in reports.items():
+                typer.echo(f"{name:4}  {column.upper()} {report}")
         draw()

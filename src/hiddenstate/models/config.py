@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hiddenstate.errors import ArgumentError
+from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import choice, number
 
@@ -11,7 +13,9 @@ class TaggerConfig(TrainConfig):
     """Sizes and rates of a tagger, and all of `TrainConfig`.
 
     Attributes:
-        column: which CoNLL-U column is learnt, ``upos`` or ``xpos``.
+        columns: which CoNLL-U columns are learnt, all at once: ``upos``, ``xpos``, ``feats`` or any other with tags;
+            the first is the main one.
+        crf: whether tags are chosen together, by a linear chain over the sentence, or each for itself.
         word_size: numbers in a word's embedding.
         word_minimum: a word seen less often in training is unknown.
         char_size: numbers in a character's embedding.
@@ -28,7 +32,8 @@ class TaggerConfig(TrainConfig):
         weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
     """
 
-    column: str = choice("upos", "xpos")
+    columns: tuple[str, ...] = ("upos",)
+    crf: bool = False
     word_size: int = number(64, least=1)
     word_minimum: int = number(2, least=1)
     char_size: int = number(32, least=1)
@@ -43,3 +48,12 @@ class TaggerConfig(TrainConfig):
     label_smoothing: float = number(0.05, least=0, below=1)
     batch_words: int = number(300, least=1)
     weights_dtype: str = choice("float16", "float32")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = " ".join(TAG_COLUMNS)
+        if not self.columns or len(set(self.columns)) != len(self.columns):
+            raise ArgumentError(f"columns must be one or more of {known}, each once, got {' '.join(self.columns)!r}")
+        for column in self.columns:
+            if column not in TAG_COLUMNS:
+                raise ArgumentError(f"columns must be of {known}, got {column!r}")

@@ -21,7 +21,7 @@ from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 
 FORMAT = "hiddenstate-model"
-VERSION = 1
+VERSION = 2  # 1: a tagger had one column of tags, and no temperature
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "config.json",

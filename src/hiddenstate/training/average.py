@@ -11,7 +11,7 @@ class Average:
     """The mean, updated after each step; the first steps count fully, so that little is left of the initial weights."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._weights = {name: value.detach() for name, value in model.named_parameters()}
+        self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
         self._decay = decay
         self.mean = {name: value.clone() for name, value in self._weights.items()} if decay else {}
 
