@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shlex
 import subprocess
@@ -12,6 +13,8 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import CARD, WEIGHTS, load_language_model
+from hiddenstate.text import corpora
+from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, Part, Remote
 from hiddenstate.train_language import run_language_model
 from language_models import TEXT
 
@@ -139,6 +142,21 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     ours, theirs = (load_language_model(tmp_path / name).state_dict() for name in ("one", "two"))
     for name, value in ours.items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_corpus_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "cache" / "toys").mkdir(parents=True)
+    (tmp_path / "cache" / "toys" / "all.txt").write_text(TEXT, encoding="utf-8")
+    file = Remote("all.txt", hashlib.sha256(TEXT.encode()).hexdigest(), len(TEXT))
+    parts = {"train": Part("all.txt", 0, 0.8), "dev": Part("all.txt", 0.8, 1)}
+    known = Corpus("Toys", "none", "https://example.org", "http://127.0.0.1:9/", (file,), parts)
+    monkeypatch.setitem(vars(corpora), "CORPORA", {"toys": known})
+    result = run("--train", "toys:train", "--dev", "toys:dev", *SMALL, "--out", "model")
+    assert result.exception is None, result.output
+    card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
+    assert "hiddenstate train lm --train toys:train --dev toys:dev --out model" in card
+    assert str(tmp_path) not in card
 
 
 def test_plot(tmp_path: Path) -> None:

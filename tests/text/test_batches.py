@@ -9,7 +9,12 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.text.batches import IGNORED_TAG, Encoder, plan_batches
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 
-ENCODER = Encoder(Vocabulary(("the", "cat"), (2, 1)), Vocabulary(tuple("theca"), (1,) * 5), {"upos": ("DET", "NOUN"), "xpos": ("DT",)}, 4)
+ENCODER = Encoder(
+    Vocabulary(("the", "cat"), (2, 1)),
+    Vocabulary(tuple("theca"), (1,) * 5),
+    {"upos": ("DET", "NOUN"), "xpos": ("DT",)},
+    4,
+)
 
 
 def test_batch() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.text.corpora import path_of
+from hiddenstate.text.corpora import names_corpus, path_of
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -72,7 +72,7 @@ def run_file(
         files={name: _full_path(name, path) for name, path in named.items()},
         about={**base.about, **texts},
     )
-    return replace(wanted, about={**wanted.about, "command": _command(wanted, defaults, always)})
+    return replace(wanted, about={**wanted.about, "command": _command(wanted, named, defaults, always)})
 
 
 def _full_path(name: str, path: str) -> str:
@@ -101,12 +101,13 @@ def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:
         raise typer.Exit(130) from None
 
 
-def _command(wanted: RunFile[S], defaults: RunFile[S], always: Sequence[str]) -> str:
+def _command(wanted: RunFile[S], files: Mapping[str, str], defaults: RunFile[S], always: Sequence[str]) -> str:
     """Write the command that trains this model: names of files (not their folders), and what is not default."""
     words = ["hiddenstate", "train", wanted.kind]
-    for option, path in wanted.files.items():
+    for option, path in files.items():
         if path:
-            words += [f"--{option.replace('_', '-')}", Path(path).name]
+            name = path if names_corpus(path) else Path(path).name
+            words += [f"--{option.replace('_', '-')}", name]
     settings, usual = asdict(wanted.settings), asdict(defaults.settings)
     for name in always:
         words += [f"--{name}", text_of(settings[name])]
