@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 
 ## test: the whole suite, docstring examples and the example notebook included
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 ## lint: style, formatting, types
 lint: $(VENV)/installed-lint

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from contestants import SAME, SAME_IN_BFLOAT16, Contestant
-from onnx_model import imported, model_of
+from onnx_model import bytes_of, imported
 from shapes import Case
 
 # How long onnxruntime's threads spin for more work after a run, where they are let.
@@ -14,7 +14,7 @@ SPINNING_SECONDS = 0.05
 
 
 def onnxruntime(case: Case) -> Contestant:
-    session, given = _session(case, {"session.force_spinning_stop": "1"}), {"x0": case.x.numpy()}
+    session, given = _session(case, {"session.force_spinning_stop": "1"}), {"x": case.x.numpy()}
     return Contestant("onnxruntime", lambda: session.run(["out"], given)[0], torch.from_numpy)
 
 
@@ -25,7 +25,7 @@ def onnxruntime_stream(case: Case) -> Contestant:
 
     def step() -> Any:
         nonlocal h, c
-        out, h, c = session.run(None, {"x0": x, "h0": h, "c0": c})
+        out, h, c = session.run(None, {"x": x, "h0": h, "c0": c})
         return out[0]
 
     return Contestant("onnxruntime", step, torch.from_numpy, rest=SPINNING_SECONDS)
@@ -37,7 +37,7 @@ def _session(case: Case, entries: dict[str, str], *, stateful: bool = False) -> 
     options.intra_op_num_threads = torch.get_num_threads()
     for key, value in entries.items():
         options.add_session_config_entry(key, value)
-    return runtime.InferenceSession(model_of(case, stateful=stateful), options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(bytes_of(case, stateful=stateful), options, providers=["CPUExecutionProvider"])
 
 
 def openvino(case: Case) -> Contestant:
@@ -52,9 +52,9 @@ def openvino_float32(case: Case) -> Contestant:
 def _openvino(case: Case, options: dict[str, str], why: str) -> Contestant:
     core = imported("openvino").Core()
     threads = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(torch.get_num_threads())}
-    compiled = core.compile_model(core.read_model(model_of(case, stateful=False)), "CPU", {**threads, **options})
+    compiled = core.compile_model(core.read_model(bytes_of(case, stateful=False)), "CPU", {**threads, **options})
     precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    request, given = compiled.create_infer_request(), {"x0": case.x.numpy()}
+    request, given = compiled.create_infer_request(), {"x": case.x.numpy()}
 
     def run() -> Any:
         request.infer(given, share_inputs=True)

@@ -141,6 +141,10 @@ void bind_scan(nb::module_& m) {
 
 NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
+#ifdef NDEBUG
+    // What torch's compilers keep until Python has ended would be reported to every user as a leak of ours.
+    nb::set_leak_warnings(false);
+#endif
     m.attr("__version__") = HIDDENSTATE_VERSION;
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
     bind_stream_step(m);

@@ -1,5 +1,7 @@
 """The operator, alone and where torch compiles or exports it."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
@@ -278,6 +280,11 @@ def test_an_edit_that_holds_is_exported_with_the_model() -> None:
         program, want = export(model, (x,)).module(), model(x)
     assert_close(program(x), want)
     assert not torch.equal(want, model(x))
+
+
+def test_nothing_of_the_compiler_is_imported_before_it_is_used() -> None:
+    code = "import sys, torch, hiddenstate; assert 'torch._dynamo' not in sys.modules; assert 'onnx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_packed_sequences_and_other_types_compile_with_breaks() -> None:

@@ -1,35 +1,22 @@
-"""The layer inside torch's own machinery: hooks, compilers, transformations, checkpoints, other devices."""
+"""The layer inside torch's own machinery: hooks, compilers, other devices."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import prune
-from torch.utils.checkpoint import checkpoint
+from torch.utils._pytree import tree_leaves
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError
-from support import assert_close
+from support import assert_all_close, assert_close
 
 
 @pytest.fixture
 def x() -> Tensor:
     return torch.randn(5, 2, 4)
-
-
-@pytest.mark.filterwarnings("default")
-def test_transformations(x: Tensor) -> None:
-    lstm = hs.LSTM(4, 3)
-    want = lstm(x)[0]
-    over_rows = torch.func.vmap(lambda row: lstm(row)[0], in_dims=1, out_dims=1)(x)
-    assert_close(over_rows, want)
-    tangent = torch.randn_like(x)
-    derivative = torch.func.jvp(lambda value: lstm(value)[0], (x,), (tangent,))[1]
-    step = 1e-3
-    numeric = (lstm(x + step * tangent)[0] - lstm(x - step * tangent)[0]) / (2 * step)
-    assert (derivative - numeric).abs().max() < 1e-3
 
 
 @pytest.mark.filterwarnings("default")
@@ -52,6 +39,27 @@ def test_hooks_do_in_a_trace_what_they_do_in_a_call(x: Tensor) -> None:
     assert_close(trace["l0.h"] * 2, trace.out)  # type: ignore[arg-type]
 
 
+def test_hooks_see_what_those_of_torchs_layer_see(x: Tensor) -> None:
+    """Forward ones the call and its result, backward ones the gradients of input and output."""
+    ours, state = hs.LSTM(4, 3), (torch.randn(1, 2, 3), torch.randn(1, 2, 3))
+    seen: list[list[Tensor]] = []
+    for lstm in (ours, ours.to_torch()):
+        found: list[Tensor] = []
+
+        def forward(_: nn.Module, args: Any, kwargs: Any, result: Any, found: list[Tensor] = found) -> None:
+            found += tree_leaves((args, kwargs, result))
+
+        def backward(_: nn.Module, of_input: Any, of_output: Any, found: list[Tensor] = found) -> None:
+            found += [value for value in tree_leaves((of_input, of_output)) if value is not None]
+
+        lstm.register_forward_hook(forward, with_kwargs=True)
+        lstm.register_full_backward_hook(backward)
+        lstm(x.clone().requires_grad_(), hx=state)[0].square().sum().backward()
+        seen.append(found)
+    assert len(seen[0]) == 8
+    assert_all_close(seen[0], seen[1])
+
+
 def test_a_stream_refuses_hooks(x: Tensor) -> None:
     lstm = hs.LSTM(4, 3)
     stream = lstm.stream(batch=2)
@@ -70,13 +78,6 @@ def test_an_lstm_called_inside_a_traced_ones_hook_is_not_traced(x: Tensor) -> No
     handle.remove()
     assert_close(trace.out, lstm(x)[0])  # type: ignore[arg-type]
     assert_close(seen[0], lstm(x * 2)[0])
-
-
-def test_checkpointing_without_edits_is_exact(x: Tensor) -> None:
-    lstm, leaf = hs.LSTM(4, 3), x.clone().requires_grad_()
-    (want,) = torch.autograd.grad(lstm(leaf)[0].sum(), leaf)
-    (got,) = torch.autograd.grad(checkpoint(lambda v: lstm(v)[0], leaf, use_reentrant=False).sum(), leaf)
-    assert_close(got, want)
 
 
 def test_another_default_device_is_no_matter(x: Tensor) -> None:

@@ -11,7 +11,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 import hiddenstate as hs
@@ -188,25 +187,6 @@ def test_is_a_module_of_its_own() -> None:
     hs.LSTM(4, 3).flatten_parameters()
 
 
-def test_trains_in_place() -> None:
-    """An optimiser that writes parameters in place must be seen by the next call."""
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    optimiser = torch.optim.SGD(lstm.parameters(), lr=0.5)
-    first = lstm(x)[0].square().sum()
-    first.backward()
-    optimiser.step()
-    assert lstm(x)[0].square().sum() < first
-
-
-def test_parametrized_weights_are_used() -> None:
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    want = lstm(x)[0]
-    parametrizations.weight_norm(lstm, "weight_hh_l0")
-    assert_close(lstm(x)[0], want)
-    lstm.parametrizations.weight_hh_l0.original0.data.mul_(2)  # type: ignore[union-attr, operator]
-    assert not torch.allclose(lstm(x)[0], want)
-
-
 def test_weight_by_name() -> None:
     lstm = hs.LSTM(4, 3, 2, bidirectional=True, proj_size=2)
     stacked = dict(lstm.named_parameters())
@@ -229,6 +209,9 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"num_layers": 0}, ArgumentError, "num_layers must be greater than zero"),
     ({"num_layers": 1.5}, ArgumentTypeError, "num_layers should be of type int"),
     ({"bias": 2}, ArgumentTypeError, "bias should be of type bool, got: int 2"),
+    ({"bias": 0}, ArgumentTypeError, "bias should be of type bool, got: int 0"),
+    ({"batch_first": 1}, ArgumentTypeError, "batch_first should be of type bool, got: int 1"),
+    ({"bidirectional": 2}, ArgumentTypeError, "bidirectional should be of type bool, got: int 2"),
     ({"batch_first": None}, ArgumentTypeError, "batch_first should be of type bool"),
     ({"bidirectional": "yes"}, ArgumentTypeError, "bidirectional should be of type bool"),
     ({"dropout": 1.5}, ArgumentError, r"dropout should be a number in range \[0, 1\].*got 1.5"),

@@ -239,53 +239,6 @@ def test_no_gradients_no_dropout() -> None:
     assert_close(out, lstm.eval()(x)[0].detach())
 
 
-def test_follows_the_weights() -> None:
-    lstm, x = hs.LSTM(4, 3), torch.randn(1, 4)
-    stream = lstm.stream()
-    with torch.no_grad():
-        lstm.weight("l0.W_if").mul_(2)
-    assert_close(stream.step(x), lstm(x[None])[0][0].detach())
-
-
-def test_follows_whatever_is_done_to_the_weights() -> None:
-    lstm, x = hs.LSTM(4, 3), torch.randn(4)
-    stream = lstm.stream()
-
-    def agrees() -> bool:
-        stream.reset()
-        got = [stream.step(x), stream.step(x)]
-        with hs.backend("reference"):
-            want = lstm(x.expand(2, 4))[0]
-        return torch.allclose(torch.stack(got), want, atol=1e-6)
-
-    assert agrees()
-    torch.optim.SGD(lstm.parameters(), lr=1.0).zero_grad()
-    lstm(x[None])[0].sum().backward()
-    torch.optim.SGD(lstm.parameters(), lr=1.0).step()
-    assert agrees()
-    lstm.load_state_dict(hs.LSTM(4, 3).state_dict())
-    assert agrees()
-    lstm.weight_hh_l0 = torch.nn.Parameter(torch.randn(12, 3))
-    assert agrees()
-    lstm.weight("l0.W_if").data.fill_(1.0)  # no record is kept of this one: the reset makes the stream look
-    assert agrees()
-    lstm.half().float()
-    assert agrees()
-    with torch.no_grad():  # memory given back may be where the next weights come to lie
-        for k in range(10):
-            stream.step(x)
-            for parameter in lstm.parameters():
-                parameter.data = torch.zeros(parameter.shape)
-                parameter.data = torch.full(parameter.shape, k / 10)
-            state = stream.state
-            assert_close(stream.step(x), lstm(x[None, None], state)[0][0, 0])
-    torch.nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
-    assert agrees()
-    with torch.no_grad():
-        lstm.parametrizations["weight_hh_l0"].original0.mul_(2)  # type: ignore[index, union-attr]
-    assert agrees()
-
-
 def test_a_state_of_another_type_is_never_read_as_numbers() -> None:
     lstm = hs.LSTM(4, 3).double()
     stream = lstm.stream()

@@ -7,10 +7,20 @@
 from importlib.metadata import version as _version
 
 from hiddenstate.cell import LSTMCell
+from hiddenstate.conversion import Conversion, convert, convert_back
+from hiddenstate.conversion_report import ConversionReport
 from hiddenstate.edit import Edit, add, patch, scale, zero
 from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.errors import HiddenStateError
+from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
+from hiddenstate.interop.find import find_lstms
+from hiddenstate.interop.jax_arrays import from_equinox, from_flax
+from hiddenstate.interop.keras_import import from_keras
+from hiddenstate.interop.onnx_export import export_onnx
+from hiddenstate.interop.onnx_import import from_onnx
+from hiddenstate.interop.state_dict import from_state_dict
 from hiddenstate.lstm import LSTM, from_torch
+from hiddenstate.model_trace import ModelTrace, trace
 from hiddenstate.moment import Moment
 from hiddenstate.scan import backend
 from hiddenstate.sizes import Sizes
@@ -22,9 +32,12 @@ __version__ = _version("hiddenstate")
 
 __all__ = [
     "LSTM",
+    "Conversion",
+    "ConversionReport",
     "Edit",
     "HiddenStateError",
     "LSTMCell",
+    "ModelTrace",
     "Moment",
     "Sizes",
     "Stream",
@@ -33,10 +46,24 @@ __all__ = [
     "__version__",
     "add",
     "backend",
+    "convert",
+    "convert_back",
+    "equinox_weights",
+    "export_onnx",
+    "find_lstms",
+    "flax_weights",
+    "from_equinox",
+    "from_flax",
+    "from_keras",
+    "from_onnx",
+    "from_state_dict",
     "from_torch",
+    "keras_weights",
+    "onnx_weights",
     "patch",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
+    "trace",
     "zero",
 ]

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate import engine
 from hiddenstate.checks import State
@@ -23,7 +27,8 @@ class Packed:
     """The weights of an LSTM packed for single steps, and packed anew when a parameter was replaced or written.
 
     Writes are told by torch's version counter and by where a parameter lies. Neither tells of a write in place through
-    ``.data``, which torch keeps no record of: `forget` serves there.
+    ``.data``, which torch keeps no record of: `forget` serves there. Nor of a step of a fused optimiser: those are
+    counted by `_count_fused_step`.
     """
 
     def __init__(self, module: nn.Module, sizes: Sizes, weights: Callable[[], Sequence[Weights]]) -> None:
@@ -67,7 +72,27 @@ class Packed:
             ]
             with torch.no_grad():
                 self._stepper = Stepper(self._sizes, self._weights())
+            _packed[id(self)] = self
+            _watch_optimisers()
         return self._stepper
+
+
+# All that is packed now, for the optimisers that write it.
+_packed: WeakValueDictionary[int, Packed] = WeakValueDictionary()
+
+
+@cache
+def _watch_optimisers() -> None:
+    register_optimizer_step_post_hook(_count_fused_step)
+
+
+def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
+    """Count a version of each packed parameter that a fused optimiser wrote, which torch leaves out."""
+    written = {id(value) for group in optimiser.param_groups if group.get("fused") for value in group["params"]}
+    for reference in _packed.valuerefs() if written else ():
+        packed = reference()
+        named = packed.named().values() if packed is not None else ()
+        torch.autograd.graph.increment_version([value for value in named if id(value) in written])
 
 
 class Hindrances(NamedTuple):

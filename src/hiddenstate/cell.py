@@ -1,18 +1,23 @@
 """The cell: `LSTMCell`, a drop-in for torch's."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hiddenstate import reference
+from hiddenstate import engine, held, reference
+from hiddenstate.chain import trace_of_step, wanted_of_step
 from hiddenstate.checks import State, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.interop.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.layout import Layout
 from hiddenstate.names import GATES
 from hiddenstate.parameters import draw
 from hiddenstate.reference import Weights
+from hiddenstate.requests import Requested, requested
 from hiddenstate.scan import uses_reference
 from hiddenstate.sizes import flag, whole
+from hiddenstate.torch_modules import CELL_OPTIONS, rebuild
 
 
 class LSTMCell(nn.Module):
@@ -54,7 +59,7 @@ class LSTMCell(nn.Module):
                 raise ArgumentError(f"{name} must not be negative, got {size}")
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.bias = flag("bias", bias)
+        self.bias = flag("bias", bias, number=True)
         rows = len(GATES) * hidden_size
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
@@ -86,27 +91,34 @@ class LSTMCell(nn.Module):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
-        check_tensor(input, "input", self.weight_ih)
-        if input.dim() not in (1, 2):
-            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead: give [N, C] or [C]")
-        if input.shape[-1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {self.input_size}")
-        h, c = self._state(input, hx)
-        if input.dim() == 1:
-            h, c = self._step(input[None], h[None], c[None])
+        # What a block holds is not for torch.compile, which would compile it in.
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
+        return run(input, hx)
+
+    def _run(self, given: Tensor, hx: State | None) -> State:
+        # Each weight is read once: one that a parametrization computes may change what that keeps.
+        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        check_tensor(given, "input", w.ih)
+        if given.dim() not in (1, 2):
+            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
+        if given.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        h, c = self._state(given, hx, w.ih)
+        if given.dim() == 1:
+            h, c = self._step(given[None], (h[None], c[None]), w, "T")
             return h[0], c[0]
-        return self._step(input, h, c)
+        return self._step(given, (h, c), w, "TN")
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
         return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
 
-    def _state(self, given: Tensor, hx: State | None) -> State:
+    def _state(self, given: Tensor, hx: State | None, like: Tensor) -> State:
         want = (*given.shape[:-1], self.hidden_size)
         if hx is None:
             zeros = given.new_zeros(want)
             return zeros, zeros
-        h, c = (check_tensor(part, f"hx[{k}]", self.weight_ih) for k, part in enumerate(check_pair(hx, "hx")))
+        h, c = (check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(check_pair(hx, "hx")))
         for k, value in enumerate((h, c)):
             if value.dim() not in (1, 2):
                 raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
@@ -116,14 +128,41 @@ class LSTMCell(nn.Module):
                 )
             if value.shape != want:
                 raise ShapeError(
-                    f"Input batch size {list(given.shape[:-1])} doesn't match hidden{k} batch size "
-                    f"{list(value.shape[:-1])}: hx[{k}] must be {list(want)}"
+                    f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
+                    f"hx[{k}] must be {list(want)}"
                 )
         return h, c
 
-    def _step(self, x: Tensor, h: Tensor, c: Tensor) -> State:
-        if uses_reference():
-            w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
-            return reference.step(linear(x, w.ih, w.b_ih), h, c, w, reference.unseen)
-        new: State = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+    def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
+        requests = requested(self)
+        if requests:
+            return self._recorded_step(x, state, w, layout, requests)
+        if uses_reference() or _transformed():
+            return reference.step(linear(x, w.ih, w.b_ih), *state, w, reference.unseen)
+        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
         return new
+
+    def _recorded_step(
+        self, x: Tensor, state: State, w: Weights, layout: Layout, requests: Sequence[Requested]
+    ) -> State:
+        wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
+        seen: dict[str, Tensor] = {}
+
+        def see(name: str, value: Tensor) -> Tensor:
+            # Copies of what the caller gets, so that writing into it leaves the record as it is.
+            seen[name] = value.clone() if name in ("h", "c") else value
+            return value
+
+        new = reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
+        for wish, places in zip(requests, wanted, strict=True):
+            wish.request.take(self, trace_of_step(places, seen, state, layout))
+        return new
+
+
+def _transformed() -> bool:
+    """Whether vmap, say, is at work, for which torch's cell has no rule."""
+    return not torch.compiler.is_compiling() and engine.transformed()
+
+
+def _batch(value: Tensor) -> str:
+    return str(len(value)) if value.dim() > 1 else "none"

@@ -64,3 +64,7 @@ class FileFormatError(HiddenStateError, ValueError):
 
 class DownloadError(HiddenStateError, OSError):
     """A file could not be fetched."""
+
+
+class ExportError(HiddenStateError, RuntimeError):
+    """A model could not be written for another runtime, or does not give the same numbers there."""

@@ -54,10 +54,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         FileFormatError: it is no safetensors file, or of another kind or version.
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder, expected a file")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    check_is_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -139,6 +136,18 @@ def sync(path: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def check_is_file(path: str | Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
 
 
 def _umask() -> int:

@@ -33,7 +33,7 @@ class Inputs:
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Bring ``out [T, N, D*P]`` into the form of the input."""
         if self.packed is not None:
-            return _pack_like(out, self.packed, self.lengths)
+            return _pack_like(out, self.packed)
         return from_time_first(out, self.layout)
 
     def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
@@ -95,7 +95,7 @@ def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
 def _check_input(x: Tensor, sizes: Sizes) -> None:
     if x.shape[-1] != sizes.input_size:
         raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {sizes.input_size}, got {x.shape[-1]}")
-    if x.shape[0] == 0:
+    if x.shape[0] == 0:  # len() would make a number of a size that torch.export keeps open
         raise ShapeError(
             "Expected sequence length to be larger than 0, got an input of T = 0 time steps; skip the call, or give "
             "lengths= where some rows only are empty"
@@ -138,13 +138,23 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
         taken = taken.long()  # an empty list has no type of its own
     if taken.is_floating_point() or taken.is_complex() or taken.dtype is torch.bool:
         raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: count whole time steps")
-    taken = taken.to(device=device, dtype=torch.int64)
+    taken = taken.to(dtype=torch.int64)
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
-    if not torch.compiler.is_compiling():  # which knows no values yet: the operator checks them
+    if _can_be_read(taken):
         check_lengths(taken, T)
-    return taken
+    return taken.to(device=device)
+
+
+def _can_be_read(lengths: Tensor) -> bool:
+    """Whether there are numbers to look at: not on the meta device, nor inside of vmap, nor where torch compiles.
+
+    What is compiled checks them when it runs.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return not lengths.is_meta and not torch._C._functorch.is_functorch_wrapped_tensor(lengths)
 
 
 def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor) -> Tensor | None:
@@ -164,11 +174,11 @@ def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor)
     return to_time_first(reset, layout)
 
 
-def _pack_like(out: Tensor, packed: PackedSequence, lengths: Tensor | None) -> PackedSequence:
+def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
     """Pack ``[T, N, D*P]``, rows in the order of the batch, as the given sequence is packed."""
-    assert lengths is not None  # a packed sequence has them
     order = packed.sorted_indices
     sorted_out = out if order is None else out.index_select(1, order)
-    sorted_lengths = lengths if order is None else lengths[order]
-    data = pack_padded_sequence(sorted_out, sorted_lengths.cpu()).data
+    # From the batch sizes, which are always on the CPU; to get the lengths from a device takes time.
+    rows = torch.arange(out.shape[1], device="cpu")
+    data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)

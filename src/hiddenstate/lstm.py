@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from typing import overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import engine, held, names
+from hiddenstate import cudnn, engine, held, names
 from hiddenstate.advance import Advance, Hindrances, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
@@ -25,23 +26,22 @@ from hiddenstate.errors import (
 from hiddenstate.held import Held, holding
 from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
-from hiddenstate.interop.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
 from hiddenstate.parameters import draw, parameter_names, parameter_shapes
-from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, trace_of, wanted_of
+from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, together, trace_of, wanted_of
 from hiddenstate.reference import Weights
+from hiddenstate.requests import OneCall, requested, requesting
 from hiddenstate.scan import Job, chosen_backends, run, uses_reference
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
+from hiddenstate.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
 from hiddenstate.trace import Trace
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
 # the module, so nothing can be left behind in it, and other threads never see these.
 _edits: Held["_Holding"] = ContextVar("hiddenstate_edits", default=())
-# What a running `LSTM.trace` asks of the forward that it calls.
-_requests: Held["_Request"] = ContextVar("hiddenstate_requests", default=())
 
 
 class LSTM(nn.Module):
@@ -105,6 +105,7 @@ class LSTM(nn.Module):
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
         self._parameter_names = parameter_names(self.sizes)
         self.reset_parameters()
+        self.flatten_parameters()
 
     @property
     def input_size(self) -> int:
@@ -141,7 +142,21 @@ class LSTM(nn.Module):
         draw(self, self.hidden_size)
 
     def flatten_parameters(self) -> None:
-        """Do nothing: it is here because code written for `torch.nn.LSTM` calls it."""
+        """Lay the weights out in one piece of memory, as cuDNN reads them. On other devices nothing is done.
+
+        This is done when the LSTM is made and when it is moved or converted. To do it again is of use after parameters
+        were replaced (by a deep copy, or ``load_state_dict(..., assign=True)``): else torch copies them together at
+        each call, and warns.
+        """
+        if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
+            named = [name for names in self._parameter_names for name in names if name is not None]
+            cudnn.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTM":
+        # What moves and converts a module, and so scatters its weights.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -220,12 +235,15 @@ class LSTM(nn.Module):
     ) -> tuple[Tensor | PackedSequence, State]:
         weights = self._weights()
         inputs = self._take(given, hx, lengths, reset, weights[0].ih)
-        request, edits = self._request(), self._edits_held()
-        recording = prepare(request.asked, self.sizes, inputs, edits, weights[0].ih.element_size()) if request else None
-        result = run(self._job(inputs, weights, edits, recording.wanted if recording else None))
+        requests, edits = requested(self), self._edits_held()
+        itemsize = weights[0].ih.element_size()
+        recordings = [prepare(wish.asked, self.sizes, inputs, edits, itemsize) for wish in requests]
+        wanted = together([recording.wanted for recording in recordings])
+        result = run(self._job(inputs, weights, edits, wanted))
         out, state = inputs.give_out(result.out), inputs.give_state(result.h_n, result.c_n)
-        if request and recording:
-            request.trace = trace_of(recording, self.sizes, inputs, result, out, state)
+        if wanted is not None:
+            for wish, recording in zip(requests, recordings, strict=True):
+                wish.request.take(self, trace_of(recording, wanted, self.sizes, inputs, result, out, state))
         return out, state
 
     def trace(
@@ -263,8 +281,8 @@ class LSTM(nn.Module):
             NameUnknownError: ``keep`` names a place that this LSTM does not have.
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        request = _Request(self, Asked(keep, steps, pre, tokens, limit))
-        with holding(_requests, [request]):
+        request = OneCall(self, Asked(keep, steps, pre, tokens, limit))
+        with requesting(request):
             # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
             out, state = self(input, hx, lengths=lengths, reset=reset)
         assert request.trace is not None
@@ -343,7 +361,8 @@ class LSTM(nn.Module):
         return found
 
     def _weights(self) -> list[Weights]:
-        return [Weights._make(self._found(name) for name in names) for names in self._parameter_names]
+        # Not by _make, which older versions of Dynamo do not trace.
+        return [Weights(*map(self._found, names)) for names in self._parameter_names]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:
@@ -353,14 +372,6 @@ class LSTM(nn.Module):
 
     def _edits_held(self) -> list[Edit]:
         return [entry.edit for entry in _edits.get() if entry.lstm is self] if held.anything else []
-
-    def _request(self) -> "_Request | None":
-        """What the trace that runs this call asks for; once, so that calls made inside it are plain again."""
-        asked = _requests.get() if held.anything else ()
-        if not asked or asked[-1].lstm is not self or asked[-1].taken:
-            return None
-        asked[-1].taken = True
-        return asked[-1]
 
     def _take(
         self,
@@ -419,16 +430,6 @@ class _Holding:
 
     lstm: LSTM
     edit: Edit
-
-
-@dataclass(eq=False)
-class _Request:
-    """What a running trace asks of the call that it makes, and the trace that the call leaves here for it."""
-
-    lstm: LSTM
-    asked: Asked
-    taken: bool = False
-    trace: Trace | None = None
 
 
 @overload

@@ -1,6 +1,7 @@
 """What a trace asks of a call, checked against it, and the record that the call gives back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -8,27 +9,33 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.checks import State
 from hiddenstate.edit import Edit
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError, TraceTooLargeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
 from hiddenstate.indexing import Index, freeze, resolve
 from hiddenstate.inputs import Inputs
-from hiddenstate.names import GATES, Place, parse_place, places
+from hiddenstate.names import GATES, Place, parse_place, places, track
 from hiddenstate.observe import Wanted
 from hiddenstate.scan import Result
 from hiddenstate.sizes import Sizes
 from hiddenstate.trace import Trace
 
 DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
+Tokens = Sequence[str] | Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The arguments of `hiddenstate.LSTM.trace` that say what to record."""
+    """The arguments of a trace that say what to record of a call.
+
+    ``name`` is the module's, for messages, and ``spent`` the bytes that earlier calls of the same run took.
+    """
 
     keep: Sequence[str] | None
     steps: Index
     pre: bool
-    tokens: Sequence[str] | Sequence[Sequence[str]] | None
+    tokens: Tokens | None
     limit: int | None
+    name: str | None = None
+    spent: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +54,29 @@ def prepare(asked: Asked, sizes: Sizes, inputs: Inputs, edits: Sequence[Edit], i
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
     """
     T, N = inputs.x.shape[:2]
-    wanted = wanted_of(sizes, T, asked.keep, asked.steps, asked.pre)
-    _check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked.limit, wanted)
-    return Recording(wanted, _tokens(asked.tokens, T, N, inputs.lengths))
+    with naming(asked.name):
+        wanted = wanted_of(sizes, T, asked.keep, asked.steps, asked.pre)
+        check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked, wanted)
+        return Recording(wanted, words_of(asked.tokens, T, N, inputs.lengths))
+
+
+@contextmanager
+def naming(module: str | None) -> Iterator[None]:
+    """Put a module's name before the message of an error that leaves the block."""
+    try:
+        yield
+    except HiddenStateError as error:
+        if module is not None:
+            error.args = (f"{module}: {error.args[0]}", *error.args[1:])
+        raise
+
+
+def together(wanted: Sequence[Wanted]) -> Wanted | None:
+    """What to record so that each gets what it wants; None for nothing."""
+    if len(wanted) < 2:
+        return wanted[0] if wanted else None
+    places = dict.fromkeys(place for one in wanted for place in one.places)
+    return Wanted(list(places), sorted({step for one in wanted for step in one.steps}))
 
 
 def wanted_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
@@ -58,23 +85,39 @@ def wanted_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pr
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
     """
-    kept = _kept(sizes, keep)
-    if pre:
-        kept += [Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in GATES]
+    kept = places_of(sizes.num_layers, sizes.bidirectional, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
         raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
-    return Wanted(list(dict.fromkeys(kept)), sorted(times))
+    return Wanted(kept, sorted(times))
 
 
-def _kept(sizes: Sizes, keep: Sequence[str] | None) -> list[Place]:
+def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
+    """Which places to record, each once.
+
+    Raises:
+        NameUnknownError, ArgumentTypeError: what does not fit.
+    """
     if keep is None:
-        return places(sizes.num_layers, sizes.bidirectional)
+        kept = places(num_layers, bidirectional)
+    else:
+        kept = [parse_place(name, num_layers, bidirectional) for name in names_of(keep)]
+    if pre:
+        kept += [Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in GATES]
+    return list(dict.fromkeys(kept))
+
+
+def names_of(keep: Sequence[str]) -> Sequence[str]:
+    """Return the names of places, or refuse what is no list of them.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
     if isinstance(keep, str):
         raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
     if not isinstance(keep, Iterable):
         raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
-    return [parse_place(name, sizes.num_layers, sizes.bidirectional) for name in keep]
+    return list(keep)
 
 
 def nbytes_of(sizes: Sizes, wanted: Wanted, edits: Sequence[Edit], N: int, itemsize: int) -> int:
@@ -89,21 +132,23 @@ def nbytes_of(sizes: Sizes, wanted: Wanted, edits: Sequence[Edit], N: int, items
 
 def trace_of(
     recording: Recording,
+    recorded: Wanted,
     sizes: Sizes,
     inputs: Inputs,
     result: Result,
     out: Tensor | PackedSequence,
     state: State,
 ) -> Trace:
-    """Put together the trace of a call."""
+    """Put together the trace of a call, of which perhaps more was ``recorded``."""
     wanted = recording.wanted
+    tracks = {track(place.layer, place.reverse) for place in wanted.places}
     return Trace(
         out=out,
         state=state,
         # Copies of what the caller gave: a buffer that is used again must not change the record.
         initial=(inputs.h0.clone(), inputs.c0.clone()),
-        values={str(place): result.values[str(place)] for place in wanted.places},
-        carried=result.carried,
+        values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
+        carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in tracks},
         steps=tuple(wanted.steps),
         length=len(inputs.x),
         num_layers=sizes.num_layers,
@@ -115,18 +160,36 @@ def trace_of(
     )
 
 
-def _check_limit(nbytes: int, limit: int | None, wanted: Wanted) -> None:
-    if limit is not None and nbytes > limit:
+def _at_steps(values: Tensor, wanted: Wanted, recorded: Wanted) -> Tensor:
+    """Pick the steps that are wanted of ``[steps, N, units]``."""
+    if list(wanted.steps) == list(recorded.steps):
+        return values
+    position = {t: k for k, t in enumerate(recorded.steps)}
+    return values[[position[t] for t in wanted.steps]]
+
+
+def check_limit(nbytes: int, asked: Asked, wanted: Wanted) -> None:
+    """Refuse a record that would take more than is allowed.
+
+    Raises:
+        TraceTooLargeError: it would.
+    """
+    if asked.limit is not None and asked.spent + nbytes > asked.limit:
+        before = f" on top of {asked.spent:,} of earlier calls," if asked.spent else ""
         raise TraceTooLargeError(
-            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps), over "
-            f"the limit of {limit:,}: record fewer places (keep=), fewer steps (steps=), or raise limit="
+            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps),"
+            f"{before} over the limit of {asked.limit:,}: record fewer places (keep=), fewer steps (steps=), or raise "
+            "limit="
         )
 
 
-def _tokens(
-    tokens: Sequence[str] | Sequence[Sequence[str]] | None, T: int, N: int, lengths: Tensor | None
-) -> tuple[tuple[str, ...], ...] | None:
-    """Words for each row; a row's list may end where the row does."""
+def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
+    """Words for each row; a row's list may end where the row does.
+
+    Raises:
+        ShapeError: they are not one a step, or not for each row.
+        ArgumentTypeError: a string where its words are expected.
+    """
     if tokens is None:
         return None
     if isinstance(tokens, str):

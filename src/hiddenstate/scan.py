@@ -90,6 +90,10 @@ class Result:
 
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
+    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and _exports_to_onnx():
+        from hiddenstate.interop import onnx_symbols
+
+        return onnx_symbols.run(job)
     if torch.compiler.is_compiling() and not job.edits and job.wanted is None and not engine.transformed():
         return _run_compiled(job)
     if uses_reference():
@@ -102,6 +106,15 @@ def run(job: Job) -> Result:
     if not _torch_can(job):
         return _run_by_track(job, natively=False)
     return _run_torch_packed(job) if job.lengths is not None else _run_torch(job)
+
+
+def _exports_to_onnx() -> bool:
+    # Asked through a function of our own, since Dynamo takes torch's for False, and torch.onnx.export tries Dynamo too.
+    return torch.onnx.is_in_onnx_export()
+
+
+# What torch.compiler.assume_constant_result does, which would import all of Dynamo, a second's work, with this module.
+_exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _run_compiled(job: Job) -> Result:
@@ -149,7 +162,7 @@ def _asks_for_bfloat16(job: Job) -> bool:
 
 def _cast(job: Job) -> Job:
     """The job in bfloat16; what autocast would do before each product."""
-    weights = [Weights._make(None if w is None else w.bfloat16() for w in track) for track in job.weights]
+    weights = [Weights(*[None if w is None else w.bfloat16() for w in track]) for track in job.weights]  # type: ignore[arg-type]
     return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
 
 
@@ -165,18 +178,25 @@ def _native_can(job: Job) -> bool:
 
 def _torch_can(job: Job) -> bool:
     plain = job.reset is None and not job.edits and job.wanted is None
-    # On CPU torch has no kernel for projections: it warns, and loops over the steps as the reference does.
-    projected_on_cpu = job.sizes.proj_size and job.x.device.type == "cpu"
-    return plain and not projected_on_cpu and not engine.transformed() and _can_pack(job.lengths)
+    serves = torch_serves(job.x.device.type, projects=job.sizes.proj_size > 0, drops=job.dropout > 0)
+    return plain and serves and not engine.transformed() and _can_pack(job.lengths)
+
+
+def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
+    """Whether torch's layer has a kernel for a kind of device, and a right one."""
+    # On CPU it has none for projections: it warns, and loops over the steps as the reference does. On MPS it refuses
+    # them, and its gradient is that of a run without the dropout (pytorch#190056).
+    return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
 
 def _can_pack(lengths: Tensor | None) -> bool:
-    """Whether every row has a step, which a packed sequence of torch's must."""
-    return lengths is None or (len(lengths) > 0 and int(lengths.min()) > 0)
+    """Whether every row is known to have a step, which in a packed sequence of torch's it must."""
+    return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
 
 
 def _run_torch(job: Job) -> Result:
-    out, h_n, c_n = torch.lstm(job.x, (job.h0, job.c0), _flat(job), *_options(job), False)
+    state = job.h0.contiguous(), job.c0.contiguous()  # cuDNN refuses others
+    out, h_n, c_n = torch.lstm(job.x, state, _flat(job), *_options(job), False)
     return Result(out, h_n, c_n)
 
 

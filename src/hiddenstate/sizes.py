@@ -30,7 +30,8 @@ class Sizes:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
             object.__setattr__(self, name, whole(name, getattr(self, name)))
         object.__setattr__(self, "bias", flag("bias", self.bias))
-        object.__setattr__(self, "bidirectional", flag("bidirectional", self.bidirectional))
+        # As torch does, which refuses 0 and 1 for the others.
+        object.__setattr__(self, "bidirectional", flag("bidirectional", self.bidirectional, number=True))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
                 raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
@@ -81,12 +82,12 @@ def whole(name: str, value: object) -> int:
     raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
 
 
-def flag(name: str, value: object) -> bool:
-    """Return a truth value of any kind (NumPy's bool, 0 and 1 too) as Python's, or refuse it.
+def flag(name: str, value: object, *, number: bool = False) -> bool:
+    """Return a truth value (NumPy's too) as Python's, or refuse it; 0 and 1 are such where it may be a ``number``.
 
     Raises:
         ArgumentTypeError: it is none.
     """
-    if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
+    if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
         return bool(value)
     raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

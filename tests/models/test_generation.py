@@ -164,7 +164,7 @@ def test_unknown_is_not_written_unless_wanted() -> None:
 @kinds
 def test_text_is_written_as_it_is_chosen(kind: str) -> None:
     model = make(**KINDS[kind])
-    pieces = model.generate("the", 20, seed=2)
+    pieces = model.generate("the", 20, Sampling(seed=2))
     first = list(itertools.islice(pieces, 5))
     text = "".join([*first, *pieces])
     ids = written(model, length=20, seed=2)
@@ -220,10 +220,11 @@ def test_fails() -> None:
         ({"precision": "int8"}, "precision must be one of fp32 bf16"),
     ]
     for wrong, message in cases:
+        options = {name: wrong.pop(name) for name in ("length", "precision") if name in wrong}
         with pytest.raises(ArgumentError, match=message):
-            model.generate("the", **wrong)
+            model.generate("the", sampling=Sampling(**wrong), **options)
     with pytest.raises(ArgumentError, match="samples at least 1, got 3 and 0"):
-        model.generate_many("", 3, 0, Sampling())
+        model.generate_many("", 3, 0)
     with pytest.raises(ArgumentError, match="can't go on from a prompt"):
         make(backward=True).generate("the")
     with pytest.raises(DeviceError, match="runs on the CPU"):

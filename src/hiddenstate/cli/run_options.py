@@ -1,7 +1,7 @@
 """What every ``hiddenstate train`` command takes, and how it becomes a run file."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from hiddenstate.errors import ArgumentError
+from hiddenstate.text.corpora import names_corpus, path_of
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -41,12 +42,17 @@ def run_file(
     settings: Mapping[str, str],
     config: Path | None = None,
     resume: Path | None = None,
+    always: Sequence[str] = ("seed",),
 ) -> RunFile[S]:
     """Put together what a run is to do: what is given, else what the config file says, else the defaults.
+
+    Files to read may be named as parts of a corpus, which is fetched then. The settings named in ``always`` are in the
+    command that is kept, also with the values that they have by default.
 
     Raises:
         ArgumentError: a setting is wrong, or something is given beside a run to be resumed.
         FileFormatError: the config file, or the run's, is not as it should be.
+        DownloadError: a corpus could not be fetched.
         typer.BadParameter: a file is missing that a run needs.
     """
     paths = {name: str(path) for name, path in files.items() if path is not None}
@@ -63,10 +69,16 @@ def run_file(
     wanted = replace(
         base,
         settings=base.settings.with_texts(settings),
-        files={name: str(Path(path).resolve()) if path else "" for name, path in named.items()},
+        files={name: _full_path(name, path) for name, path in named.items()},
         about={**base.about, **texts},
     )
-    return replace(wanted, about={**wanted.about, "command": _command(wanted, defaults)})
+    return replace(wanted, about={**wanted.about, "command": _command(wanted, named, defaults, always)})
+
+
+def _full_path(name: str, path: str) -> str:
+    if not path:
+        return ""
+    return str((Path(path) if name == "out" else path_of(path)).resolve())
 
 
 def pairs(settings: list[str] | None) -> dict[str, str]:
@@ -89,16 +101,18 @@ def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:
         raise typer.Exit(130) from None
 
 
-def _command(wanted: RunFile[S], defaults: RunFile[S]) -> str:
+def _command(wanted: RunFile[S], files: Mapping[str, str], defaults: RunFile[S], always: Sequence[str]) -> str:
     """Write the command that trains this model: names of files (not their folders), and what is not default."""
     words = ["hiddenstate", "train", wanted.kind]
-    for option, path in wanted.files.items():
+    for option, path in files.items():
         if path:
-            words += [f"--{option.replace('_', '-')}", Path(path).name]
-    words += ["--seed", str(asdict(wanted.settings)["seed"])]
-    usual = asdict(defaults.settings)
-    for name, value in asdict(wanted.settings).items():
-        if name != "seed" and value != usual[name]:
+            name = path if names_corpus(path) else Path(path).name
+            words += [f"--{option.replace('_', '-')}", name]
+    settings, usual = asdict(wanted.settings), asdict(defaults.settings)
+    for name in always:
+        words += [f"--{name}", text_of(settings[name])]
+    for name, value in settings.items():
+        if name not in always and value != usual[name]:
             words += ["--set", f"{name}={text_of(value)}"]
     return shlex.join(words)
 

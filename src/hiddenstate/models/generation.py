@@ -66,6 +66,9 @@ class Sampling:
         return self.temperature == 0 or self.top_k == 1
 
 
+DEFAULT_SAMPLING = Sampling()
+
+
 def generate(
     model: "LanguageModel",
     prompt: Ids,

@@ -5,7 +5,7 @@ of each to be the next one. The state is carried: a text can be given in pieces 
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.nn.functional import dropout
 from hiddenstate.checks import State
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.lstm import LSTM
-from hiddenstate.models.generation import Sampling, generate
+from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.noise import locked, without_tokens
 from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
@@ -66,6 +66,12 @@ class LanguageModel(nn.Module):
         )
         # Each layer alone, without weights: what is dropped between layers and of weights is put in when it is called.
         self._layers = [LSTM(E if layer == 0 else H, H, device="meta") for layer in range(config.num_layers)]
+
+    @classmethod
+    def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
+        """Make a new model for these tokens; cutoffs that they do not reach are left out."""
+        cutoffs = tuple(cutoff for cutoff in config.cutoffs if cutoff < len(tokens))
+        return cls(replace(config, cutoffs=cutoffs), tokens)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``; in training with dropout."""
@@ -137,43 +143,41 @@ class LanguageModel(nn.Module):
         return flat if self.project is None else self.project(flat)
 
     def generate(
-        self,
-        prompt: str = "",
-        length: int = 200,
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        unknown: bool = False,
-        precision: str = "fp32",
+        self, prompt: str = "", length: int = 200, sampling: Sampling = DEFAULT_SAMPLING, *, precision: str = "fp32"
     ) -> Iterator[str]:
         """Yield the text that follows a prompt, a character or word at a time, each as soon as it is chosen.
 
         Args:
-            prompt: the text to go on from.
+            prompt: the text to go on from, which the model reads after a line end.
             length: how many characters or words.
-            temperature: as for `Sampling`, as are ``top_k``, ``top_p``, ``seed`` and ``unknown``.
-            top_k: choose among so many.
-            top_p: choose among those that together have this probability.
-            seed: same seed, same text.
-            unknown: whether ``<unk>`` may be chosen.
-            precision: ``fp32``, or ``bf16``, which is faster.
+            sampling: how they are chosen.
+            precision: ``fp32``, or ``bf16`` for weights of the LSTM in bfloat16, which is faster.
 
         Raises:
             ArgumentError: an argument is out of range, or the model reads backwards.
             DeviceError: the model is not on the CPU.
         """
-        read, sampling = self.tokens.encode(prompt), Sampling(temperature, top_k, top_p, seed, unknown)
+        read = self.tokens.encode(prompt)
         written = generate(self, read, length, sampling, precision=precision)
         return self.tokens.pieces_of(written, int(read[-1]) if len(read) else None)
 
-    def generate_many(self, prompt: str, length: int, samples: int, sampling: Sampling) -> list[str]:
-        """Return several texts that follow a prompt, written side by side; arguments are those of `generate`."""
+    def generate_many(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        samples: int = 2,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        precision: str = "fp32",
+    ) -> list[str]:
+        """Return several texts that follow a prompt, written side by side; the first is that of `generate`.
+
+        Arguments and errors are those of `generate`, and ``samples``, how many texts.
+        """
         read = self.tokens.encode(prompt)
-        written = np.array(list(generate(self, read, length, sampling, samples))).reshape(length, samples)
+        written = np.array(list(generate(self, read, length, sampling, samples, precision)))
         after = int(read[-1]) if len(read) else None
-        return [self.tokens.text_of(ids, after) for ids in written.T.tolist()]
+        return [self.tokens.text_of(ids, after) for ids in written.reshape(length, samples).T.tolist()]
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs beside the weights: the config and the tokens, ready for JSON."""

@@ -9,7 +9,7 @@ from hiddenstate.training.settings import choice, number
 
 @dataclass(frozen=True)
 class LanguageConfig(TrainConfig):
-    """Sizes and rates of a language model, and all of `TrainConfig`.
+    """Sizes and rates of a language model, and all of `TrainConfig`, of which it has defaults of its own.
 
     Attributes:
         level: ``char`` or ``word``: what is read and predicted.
@@ -35,6 +35,11 @@ class LanguageConfig(TrainConfig):
         weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
     """
 
+    epochs: int = number(16, least=1)
+    learning_rate: float = number(0.004, above=0)
+    warmup_steps: int = number(100, least=0)
+    beta2: float = number(0.99, least=0, below=1)
+    clip_norm: float = number(1.0, least=0)
     level: str = choice("char", "word")
     backward: bool = False
     minimum: int = number(1, least=1)
@@ -46,13 +51,13 @@ class LanguageConfig(TrainConfig):
     cutoffs: tuple[int, ...] = ()
     cutoff_factor: float = number(4.0, least=1)
     input_dropout: float = number(0.1, least=0, below=1)
-    dropout: float = number(0.4, least=0, below=1)
+    dropout: float = number(0.3, least=0, below=1)
     token_dropout: float = number(0.0, least=0, below=1)
     weight_drop: float = number(0.0, least=0, below=1)
     activation_penalty: float = number(0.0, least=0)
     change_penalty: float = number(0.0, least=0)
-    rows: int = number(64, least=1)
-    steps: int = number(128, least=1)
+    rows: int = number(32, least=1)
+    steps: int = number(64, least=1)
     random_steps: bool = False
     dev_rows: int = number(16, least=1)
     weights_dtype: str = choice("float16", "float32")
@@ -72,12 +77,14 @@ class LanguageConfig(TrainConfig):
 CHARACTERS = LanguageConfig()
 WORDS = replace(
     CHARACTERS,
+    epochs=8,
+    learning_rate=0.003,
     level="word",
     embedding_size=256,
-    hidden_size=512,
     tied=True,
     cutoffs=(2000, 10000),
-    rows=32,
+    cutoff_factor=2.0,
+    token_dropout=0.1,
     steps=35,
 )
 

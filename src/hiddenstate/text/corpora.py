@@ -184,13 +184,18 @@ def path_of(given: StrPath) -> Path:
         ArgumentError: the corpus has no such part.
         DownloadError, FileFormatError, MissingDependencyError, OSError: as `get`.
     """
-    name, colon, part = str(given).partition(":")
-    if name not in CORPORA or Path(given).exists():
+    if not names_corpus(given):
         return Path(given)
-    if not colon or part not in CORPORA[name].parts:
+    name, _, part = str(given).partition(":")
+    if part not in CORPORA[name].parts:
         parts = " ".join(f"{name}:{each}" for each in CORPORA[name].parts)
         raise ArgumentError(f"{str(given)!r} is no part of a corpus; there are {parts}")
     return get(name)[part]
+
+
+def names_corpus(given: StrPath) -> bool:
+    """Tell whether this names a corpus, or a part of one, and not a file that there is."""
+    return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
 
 
 def is_cached(name: str) -> bool:

@@ -44,6 +44,8 @@ def test_shared_parameters_and_plain_subclasses() -> None:
     x = torch.randn(2, 1, 4)
     assert_close(ours(x)[0], theirs(x)[0])
     assert hs.from_torch(nn.LSTM(4, 3, bidirectional=1)).bidirectional is True
+    theirs.batch_first = 1  # type: ignore[assignment]  # which older versions of torch let be
+    assert hs.from_torch(theirs).batch_first is True
 
 
 def test_cell_there_and_back() -> None:

@@ -22,6 +22,7 @@ LSTM_OPTIONS = (
     "proj_size",
 )
 CELL_OPTIONS = ("input_size", "hidden_size", "bias")
+_FLAGS = ("bias", "batch_first", "bidirectional")  # which older versions of torch keep as the numbers that they got
 
 
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
@@ -36,11 +37,7 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
     first = next(iter(parameters.values()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the options have to be warned of was said when module was made
-        made = as_type(
-            **{name: getattr(module, name) for name in options}, device=torch.device("meta"), dtype=first.dtype
-        )
+    made = outline(module, as_type, options, first.dtype)
     if set(made.state_dict()) != set(module.state_dict()):
         others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
         raise ArgumentError(
@@ -52,6 +49,21 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(parameters[name].requires_grad)
     return made.train(module.training)
+
+
+def outline(
+    module: nn.Module, as_type: type[Module], options: tuple[str, ...], dtype: torch.dtype | None = None
+) -> Module:
+    """Make an ``as_type`` with the options of ``module``, and parameters that have shapes but no memory.
+
+    Raises:
+        HiddenStateError, TypeError, ValueError: the type does not take these options.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the options have to be warned of was said when module was made
+        given = {name: getattr(module, name) for name in options}
+        given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
+        return as_type(**given, device=torch.device("meta"), dtype=dtype)
 
 
 def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter]) -> None:

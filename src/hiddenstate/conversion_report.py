@@ -1,0 +1,81 @@
+"""What a conversion did with each LSTM of a model, and what it left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One module that was converted.
+
+    Attributes:
+        paths: its paths in the model; the model itself is ``""``.
+        was: its class before.
+        became: its class now.
+        sizes: its options, as torch prints them.
+        parameters: how many numbers it has, those that its weights are computed from.
+        tied: names of parameters elsewhere in the model that are the same as one of its own.
+    """
+
+    paths: tuple[str, ...]
+    was: str
+    became: str
+    sizes: str
+    parameters: int
+    tied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Left:
+    """One module that was left as it is: its paths, its class and why."""
+
+    paths: tuple[str, ...]
+    was: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `hiddenstate.convert` and `hiddenstate.convert_back` did; ``print`` shows it as a table."""
+
+    converted: tuple[Converted, ...]
+    left: tuple[Left, ...]
+
+    def __str__(self) -> str:
+        total = len(self.converted) + len(self.left)
+        if not total:
+            return "Nothing to convert: the model holds no LSTM of this kind."
+        lines = [f"{len(self.converted)} of {total} modules converted"]
+        if self.converted:
+            lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
+        if self.left:
+            left = [(named(one.paths[0]), one.was, one.reason) for one in self.left]
+            lines += ["", "left as they are", *_table([("path", "what", "why"), *left])]
+        return "\n".join(lines)
+
+
+_HEAD = ("path", "was", "is now", "sizes", "parameters", "shared with")
+_NUMERIC = ("parameters",)
+
+
+def _row(one: Converted) -> tuple[str, ...]:
+    shared = ", ".join([*map(named, one.paths[1:]), *one.tied])
+    return named(one.paths[0]), one.was, one.became, one.sizes, f"{one.parameters:,}", shared
+
+
+def named(path: str) -> str:
+    """Write a module's path for a reader."""
+    return path or "(the model)"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [name in _NUMERIC for name in rows[0]]
+    return [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

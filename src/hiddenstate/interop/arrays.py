@@ -1,0 +1,45 @@
+"""Arrays of other packages to tensors and back: NumPy, JAX, ml_dtypes' bfloat16."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentTypeError, MissingDependencyError
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def tensor_of(value: object, name: str) -> Tensor:
+    """Return an array of any package as a tensor of the same type; a tensor as it is.
+
+    Raises:
+        ArgumentTypeError: it is no array of numbers.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":  # ml_dtypes' type, which torch does not read
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__} of type {array.dtype}")
+    # A copy: torch takes neither read-only arrays nor those of another byte order.
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True))
+
+
+def array_of(tensor: Tensor) -> "Array":
+    """Return a tensor as a NumPy array of the same type; a copy.
+
+    Raises:
+        MissingDependencyError: it is bfloat16, which NumPy knows only with ml_dtypes.
+    """
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype is not torch.bfloat16:
+        return np.array(tensor.numpy())
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise MissingDependencyError("NumPy has no bfloat16 without ml_dtypes: pip install ml_dtypes") from error
+    return np.array(tensor.view(torch.uint16).numpy()).view(ml_dtypes.bfloat16)

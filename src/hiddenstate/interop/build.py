@@ -1,0 +1,100 @@
+"""Layers made of weights: what every importer ends with."""
+
+from collections.abc import Sequence
+
+from hiddenstate.cell import LSTMCell
+from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from hiddenstate.lstm import LSTM
+from hiddenstate.names import GATES, suffix, track
+from hiddenstate.parameters import PARAMETER_STEMS, parameter_shapes
+from hiddenstate.reference import Weights
+from hiddenstate.sizes import Sizes
+
+
+def lstm_of(
+    tracks: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
+) -> LSTM:
+    """Make an LSTM of its weights, given in the order of `Sizes.tracks`; their sizes say its own.
+
+    The tensors become its parameters as they are, without a copy.
+
+    Raises:
+        ShapeError, DtypeError: the layers do not fit each other.
+        ArgumentError: some of them have biases and others have not.
+    """
+    sizes = _sizes_of(tracks, bidirectional)
+    state = {}
+    for (layer, reverse), weights in zip(sizes.tracks, tracks, strict=True):
+        _check(weights, sizes, layer, reverse, like=tracks[0])
+        named = zip(PARAMETER_STEMS, weights, strict=True)
+        state.update({stem + suffix(layer, reverse): value for stem, value in named if value is not None})
+    lstm = LSTM(
+        sizes.input_size,
+        sizes.hidden_size,
+        sizes.num_layers,
+        bias=sizes.bias,
+        batch_first=batch_first,
+        dropout=dropout,
+        bidirectional=bidirectional,
+        proj_size=sizes.proj_size,
+        device="meta",  # so that nothing is drawn: the random state stays as it is
+        dtype=tracks[0].ih.dtype,
+    )
+    lstm.load_state_dict(state, assign=True)
+    return lstm
+
+
+def cell_of(lstm: LSTM) -> LSTMCell:
+    """Make a cell of a one-layer LSTM, which shares its parameters.
+
+    Raises:
+        ArgumentError: it has more than one layer or direction, or a projection.
+    """
+    if len(lstm.sizes.tracks) > 1 or lstm.proj_size:
+        raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, and this is {lstm}")
+    cell = LSTMCell(lstm.input_size, lstm.hidden_size, lstm.bias, device="meta")
+    ending = suffix(0, reverse=False)
+    cell.load_state_dict({k.removesuffix(ending): p for k, p in lstm.named_parameters()}, assign=True)
+    return cell
+
+
+def weights_of(module: LSTM | LSTMCell) -> list[list[Weights]]:
+    """The weights of each direction of each layer; those of a cell are of one layer and direction."""
+    state = module.state_dict()
+    if isinstance(module, LSTMCell):
+        return [[Weights._make(state.get(stem) for stem in PARAMETER_STEMS)]]
+    return [
+        [
+            Weights._make(state.get(stem + suffix(layer, reverse)) for stem in PARAMETER_STEMS)
+            for reverse in (False, True)[: module.sizes.directions]
+        ]
+        for layer in range(module.num_layers)
+    ]
+
+
+def _sizes_of(tracks: Sequence[Weights], bidirectional: bool) -> Sizes:
+    first = tracks[0]
+    return Sizes(
+        input_size=first.ih.shape[1],
+        hidden_size=first.ih.shape[0] // len(GATES),
+        num_layers=len(tracks) // (2 if bidirectional else 1),
+        bias=first.b_ih is not None,
+        bidirectional=bidirectional,
+        proj_size=0 if first.hr is None else len(first.hr),
+    )
+
+
+def _check(weights: Weights, sizes: Sizes, layer: int, reverse: bool, like: Weights) -> None:
+    where, shapes = track(layer, reverse), parameter_shapes(sizes, layer)
+    if (weights.b_ih is None) == sizes.bias:
+        raise ArgumentError(f"{track(0, reverse=False)} and {where} must both have biases, or neither")
+    if weights.ih.dtype != like.ih.dtype:
+        raise DtypeError(f"weights of {where} are {weights.ih.dtype}, those of the first layer {like.ih.dtype}")
+    for stem, value in zip(PARAMETER_STEMS, weights, strict=True):
+        got = None if value is None else list(value.shape)
+        expected = list(shapes[stem]) if stem in shapes else None
+        if got != expected:
+            raise ShapeError(
+                f"{stem} of {where} has shape {got}, expected {expected}: the layers of one LSTM have the same units, "
+                "and each reads the one below"
+            )

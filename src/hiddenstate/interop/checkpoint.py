@@ -1,0 +1,50 @@
+"""Tensors in torch's files and in safetensors: read without running any code that a file may hold."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from hiddenstate.errors import FileFormatError
+from hiddenstate.files import check_is_file
+
+# How torch names a class that a file would have run.
+_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
+
+
+def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
+    """Read a state dict, or a dict that holds some, from a ``.safetensors`` file or one of `torch.save`.
+
+    Raises:
+        FileFormatError: it is damaged, of another kind, or holds pickled code, which is not run.
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+    """
+    check_is_file(path)
+    if Path(path).suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
+    loaded = _load(path)
+    if not isinstance(loaded, Mapping):
+        raise FileFormatError(f"{path} holds a {type(loaded).__name__}, expected a state dict")
+    return loaded
+
+
+def _load(path: str | Path) -> object:
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file that is no checkpoint makes torch raise nearly anything
+        found = _GLOBAL.search(str(error))
+        if found or "TorchScript" in str(error):
+            holds = f"a pickled {found[1]}" if found else "a TorchScript program"
+            raise FileFormatError(
+                f"{path} holds {holds}, and not just tensors; reading it would run code out of the file. Where you "
+                "trust it: load it with torch, save its state_dict(), and read that"
+            ) from error
+        raise FileFormatError(f"{path} is not a file of torch.save, or is damaged") from error
+    return loaded

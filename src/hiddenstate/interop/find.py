@@ -1,0 +1,64 @@
+"""The LSTMs in anything that weights can be read from."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.interop.found import Found
+from hiddenstate.interop.jax_arrays import in_flax
+from hiddenstate.interop.keras_import import in_keras
+from hiddenstate.interop.onnx_import import in_onnx
+from hiddenstate.interop.state_dict import in_state_dict
+
+_KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
+
+
+def find_lstms(source: Any, **options: Any) -> Found:
+    """List the LSTMs in a file, a model of ONNX, a state dict of torch's, parameters of Flax, or a layer of Keras.
+
+    Args:
+        source: the path of a file, which its ending says the kind of (``.onnx``; ``.keras`` or ``.h5``; else a file of
+            torch's or safetensors), or what `from_onnx`, `from_state_dict`, `from_flax` or `from_keras` takes.
+        options: those of that function, such as ``join=False`` for ONNX.
+
+    Returns:
+        A mapping of names to LSTMs. `print` it to see names and sizes; each LSTM is built, or refused with the reason,
+        when it is asked for.
+
+    Raises:
+        FileFormatError, FileNotFoundError, IsADirectoryError, MissingDependencyError: the file can't be read.
+        ArgumentTypeError: something else was given.
+
+    >>> from torch import nn
+    >>> find_lstms(nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": nn.LSTM(3, 5)}).state_dict())
+    this state dict holds 2 LSTMs
+      'encoder': LSTM(4, 3)
+      'decoder': LSTM(3, 5)
+    """
+    if isinstance(source, (str, Path)):
+        ending = Path(source).suffix
+        read: Any = in_onnx if ending == ".onnx" else in_keras if ending in _KERAS_ENDINGS else in_state_dict
+    elif isinstance(source, Mapping):
+        read = in_state_dict if any(isinstance(leaf, Tensor) for leaf in _leaves(source)) else in_flax
+    elif hasattr(source, "graph"):
+        read = in_onnx
+    elif hasattr(source, "get_weights"):
+        read = in_keras
+    else:
+        raise ArgumentTypeError(
+            f"expected the path of a file, a state dict, parameters, an ONNX model or a layer of Keras, got "
+            f"{type(source).__name__}"
+        )
+    found: Found = read(source, **options)
+    return found
+
+
+def _leaves(tree: Mapping[Any, Any]) -> Iterator[Any]:
+    for value in tree.values():
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        else:
+            yield value

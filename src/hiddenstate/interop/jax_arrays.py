@@ -1,0 +1,179 @@
+"""LSTM cells of Flax (linen and nnx) and Equinox, out of their arrays."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from hiddenstate.cell import LSTMCell
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.build import cell_of, lstm_of, weights_of
+from hiddenstate.interop.found import Found
+from hiddenstate.interop.layouts import EQUINOX, FLAX, NNX, NNX_STACKED, Layout, to_weights
+from hiddenstate.lstm import LSTM
+from hiddenstate.names import GATES
+
+Path = tuple[str, ...]
+Leaves = Mapping[Path, Any]
+
+# The array by which each kind of cell shows itself: that of the forget gate, which a GRU has not, or the stacked one.
+_MARKS = {FLAX: ("if", "kernel"), NNX: ("if_", "kernel"), NNX_STACKED: ("dense_i", "kernel")}
+_GRU_MARK = ("in", "kernel")
+
+
+@overload
+def from_flax(
+    params: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    reverse: str | None = None,
+    cell: Literal[False] = False,
+    batch_first: bool = True,
+) -> LSTM: ...
+
+
+@overload
+def from_flax(params: Mapping[str, Any], name: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
+
+
+def from_flax(
+    params: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    reverse: str | None = None,
+    cell: bool = False,
+    batch_first: bool = True,
+) -> LSTM | LSTMCell:
+    """Make an LSTM of the parameters of an LSTM cell of Flax: ``LSTMCell`` or ``OptimizedLSTMCell``, of linen or nnx.
+
+    Values are copied as they are; Flax's one bias is our ``b_hh``, as it is in its equations, and ``b_ih`` is zero.
+    Flax carries ``(c, h)``, we ``(h, c)``. Parameters do not tell activations: they are taken to be the default ones.
+
+    Args:
+        params: the variables or parameters of a model, in nested dicts: linen's, or ``nnx.state(model, nnx.Param)``.
+        name: which cell, where there are several: the keys that lead to it, such as ``"encoder/cell"``. A Bidirectional
+            is one LSTM, under its own name.
+        reverse: the name of the cell that reads in reverse, where both are there by themselves, as in a compact module.
+        cell: give an `LSTMCell`.
+        batch_first: whether the LSTM's input is ``[N, T, C]``, as that of Flax's ``RNN`` is.
+
+    Raises:
+        NameUnknownError: there is no LSTM cell, none of this name, or some of its arrays are missing.
+        ArgumentError: there are several (the message lists them), or the one named is a GRU.
+        ShapeError, RankError, DtypeError: its arrays do not fit together.
+        ArgumentTypeError: something else than nested dicts of arrays was given.
+    """
+    found = in_flax(params, batch_first=batch_first)
+    lstm = found.one(name)
+    if reverse is not None:
+        lstm = _joined(lstm, found.one(reverse))
+    return cell_of(lstm) if cell else lstm
+
+
+def in_flax(params: Mapping[str, Any], *, batch_first: bool = True) -> Found:
+    """List the LSTM cells among parameters of Flax; see `from_flax`."""
+    if not isinstance(params, Mapping):
+        raise ArgumentTypeError(
+            f"expected parameters of Flax in nested dicts, got {type(params).__name__}; of an nnx module "
+            "nnx.state(module, nnx.Param) gives them"
+        )
+    leaves = dict(_flattened(params))
+    cells = {owner: layout for owner, layout in _cells(leaves) if not _is_gru(leaves, owner, layout)}
+    grus = [owner for owner, layout in _cells(leaves) if owner not in cells]
+    grus += [path[:-2] for path in leaves if path[-2:] == _GRU_MARK]
+    builders = {
+        "/".join(name): partial(_build, leaves, {owner: cells[owner] for owner in owners}, batch_first)
+        for name, owners in _directions(cells)
+    }
+    return Found("this tree of parameters", builders, {"/".join(owner): "it is a GRU" for owner in grus})
+
+
+@overload
+def from_equinox(
+    module: Any, reverse: Any = None, *, cell: Literal[False] = False, batch_first: bool = False
+) -> LSTM: ...
+
+
+@overload
+def from_equinox(module: Any, *, cell: Literal[True]) -> LSTMCell: ...
+
+
+def from_equinox(module: Any, reverse: Any = None, *, cell: bool = False, batch_first: bool = False) -> LSTM | LSTMCell:
+    """Make an LSTM of an ``LSTMCell`` of Equinox.
+
+    Values are copied as they are; Equinox's one bias is our ``b_ih``, and ``b_hh`` is zero.
+
+    Args:
+        module: the cell, or a dict of its arrays: ``weight_ih``, ``weight_hh`` and maybe ``bias``.
+        reverse: the cell that reads in reverse, for an LSTM with two directions.
+        cell: give an `LSTMCell`.
+        batch_first: option of the LSTM.
+
+    Raises:
+        ArgumentTypeError: it has other arrays.
+        ShapeError, RankError, DtypeError: they do not fit together.
+    """
+    weights = [to_weights(_equinox_arrays(part), EQUINOX) for part in (module, reverse) if part is not None]
+    lstm = lstm_of(weights, bidirectional=reverse is not None, batch_first=batch_first)
+    return cell_of(lstm) if cell else lstm
+
+
+def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield the leaves of nested dicts. What linen puts all parameters under is no part of a cell's name."""
+    for key, value in tree.items():
+        inner = path if (path, key) == ((), "params") else (*path, str(key))
+        if isinstance(value, Mapping):
+            yield from _flattened(value, inner)
+        else:
+            yield inner, value
+
+
+def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
+    for path in leaves:
+        for layout, mark in _MARKS.items():
+            if path[-2:] == mark:
+                yield path[:-2], layout
+
+
+def _is_gru(leaves: Leaves, owner: Path, layout: Layout) -> bool:
+    """Whether the gates, stacked, are those of a GRU, whose arrays have the same names: three of them."""
+    shape = np.shape(leaves.get((*owner, *layout.hh[0].split("/")), 0))
+    return layout is NNX_STACKED and len(shape) == 2 and shape[1] == (len(GATES) - 1) * shape[0]
+
+
+def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield each cell with its name, and both cells of a Bidirectional with its name."""
+    for owner in cells:
+        pair = [(*owner[:-2], rnn, *owner[-1:]) for rnn in FLAX.directions or ()]
+        if owner not in pair or not all(half in cells for half in pair):
+            yield owner, [owner]
+        elif owner == pair[0]:
+            yield owner[:-2], pair
+
+
+def _build(leaves: Leaves, cells: Mapping[Path, Layout], batch_first: bool) -> LSTM:
+    weights = []
+    for owner, layout in cells.items():
+        paths = {name: (*owner, *name.split("/")) for name in layout.names}
+        arrays = {name: tensor_of(leaves[path], "/".join(path)) for name, path in paths.items() if path in leaves}
+        weights.append(to_weights(arrays, layout))
+    return lstm_of(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
+
+
+def _joined(forward: LSTM, reverse: LSTM) -> LSTM:
+    if forward.bidirectional or reverse.bidirectional:
+        raise ArgumentError("reverse= joins two cells, and one of these is a Bidirectional, which has both")
+    tracks = [direction for lstm in (forward, reverse) for layer in weights_of(lstm) for direction in layer]
+    return lstm_of(tracks, bidirectional=True, batch_first=forward.batch_first)
+
+
+def _equinox_arrays(module: Any) -> dict[str, Any]:
+    found = module if isinstance(module, Mapping) else {name: getattr(module, name, None) for name in EQUINOX.names}
+    weights = (*EQUINOX.ih, *EQUINOX.hh)
+    if any(found.get(name) is None for name in weights) or getattr(module, "bias_n", None) is not None:
+        raise ArgumentTypeError(
+            f"expected an LSTMCell of Equinox, or its arrays ({', '.join(EQUINOX.names)}), got {type(module).__name__}"
+        )
+    return {name: tensor_of(found[name], name) for name in EQUINOX.names if found.get(name) is not None}

@@ -1,0 +1,138 @@
+"""The recurrent layers that the configuration of a Keras model names: where they are, and how they are set."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hiddenstate.errors import ArgumentError
+
+Path = tuple[str, ...]
+
+_RECURRENT = re.compile(r".*(LSTM|GRU|RNN).*")
+_CELLS = ("LSTM", "LSTMCell")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recurrent layer (or a cell of one) in a model's configuration."""
+
+    names: Path  # of the layers around it and its own
+    places: Path  # the same as Keras names groups of a file: by classes, counted
+    kind: str  # its class
+    config: Mapping[str, Any]
+    wrapper: Mapping[str, Any]  # configuration of the Bidirectional or RNN around it
+    backward: Mapping[str, Any] | None = None  # of the layer that reads in reverse
+
+    @property
+    def name(self) -> str:
+        """Names joined by slashes."""
+        return "/".join(self.names)
+
+    @property
+    def is_lstm(self) -> bool:
+        """Whether it is an LSTM, and none of its relatives."""
+        return self.kind in _CELLS
+
+    @property
+    def time_first(self) -> bool:
+        """Whether its input is ``[T, N, C]``: an option that Keras once had."""
+        return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
+
+    def refuse(self, *, flipped: bool) -> None:
+        """Refuse settings with which the numbers are not those of an `LSTM`.
+
+        Raises:
+            ArgumentError: another activation, another way to merge directions, or reading in reverse alone.
+        """
+        for config in (self.config, *([self.backward] if self.backward else [])):
+            for option, wanted in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
+                got = _function(config.get(option, wanted))
+                if got != wanted:
+                    raise ArgumentError(f"the LSTM {self.name!r} has {option}={got!r}, and an hs.LSTM has {wanted}")
+        merge = self.wrapper.get("merge_mode", "concat")
+        if merge not in ("concat", None):
+            raise ArgumentError(
+                f"the LSTM {self.name!r} has merge_mode={merge!r}, and an hs.LSTM puts its directions side by side: "
+                "read the list that its get_weights() gives, and merge the halves of the output"
+            )
+        if self.config.get("go_backwards") or self.wrapper.get("go_backwards"):
+            self._refuse_backwards(flipped)
+
+    def _refuse_backwards(self, flipped: bool) -> None:
+        what = f"the LSTM {self.name!r} has go_backwards=True"
+        if self.backward is not None:
+            raise ArgumentError(f"{what} in a Bidirectional, and the first direction of an hs.LSTM reads forward")
+        if not flipped:
+            raise ArgumentError(
+                f"{what}, and an hs.LSTM reads forward, or both ways. With flipped=True you get one that reads "
+                "forward: give that the flipped sequence, x.flip(1)"
+            )
+
+
+def entries_of(model: Mapping[str, Any]) -> list[Entry]:
+    """List the recurrent layers of a model, as its configuration (``class_name`` and ``config``) has them."""
+    return list(_walk(model, (), ()))
+
+
+def entry_of(class_name: str, config: Mapping[str, Any]) -> Entry | None:
+    """Return what one layer's configuration says, or None if that is no recurrent layer."""
+    layer = {"class_name": class_name, "config": config}
+    return next(_walk(layer, (str(config.get("name", class_name)),), ("",)), None)
+
+
+def _walk(layer: Mapping[str, Any], names: Path, places: Path) -> Iterator[Entry]:
+    kind, config = layer.get("class_name", ""), layer.get("config")
+    if isinstance(config, list):  # a Sequential of Keras before 2.3
+        config = {"layers": config}
+    if not isinstance(config, Mapping):
+        return
+    if "layers" in config:
+        yield from _children(config["layers"], names, places)
+    elif kind == "Bidirectional":
+        inner = config["layer"]
+        backward = config.get("backward_layer", {"config": {}})["config"]
+        yield Entry(names, places, inner["class_name"], inner["config"], config, backward)
+    elif kind == "RNN":
+        yield from _cells(config, names, places)
+    elif isinstance(config.get("layer"), Mapping):  # TimeDistributed, say
+        inner = config["layer"]
+        yield from _walk(inner, (*names, _name(inner)), (*places, "layer"))
+    elif _RECURRENT.fullmatch(kind):
+        yield Entry(names, places, kind, config, {})
+
+
+def _children(layers: list[Mapping[str, Any]], names: Path, places: Path) -> Iterator[Entry]:
+    used: dict[str, int] = {}
+    for layer in layers:
+        place = _snake_case(layer["class_name"])
+        count = used[place] = used.get(place, -1) + 1
+        yield from _walk(layer, (*names, _name(layer)), (*places, f"{place}_{count}" if count else place))
+
+
+def _cells(rnn: Mapping[str, Any], names: Path, places: Path) -> Iterator[Entry]:
+    cell = rnn["cell"]
+    cells = cell["config"].get("cells")
+    if cells is None:
+        yield Entry(names, places, cell["class_name"], cell["config"], rnn)
+        return
+    for entry in _children(cells, (*names, _name(cell)), (*places, "cell")):
+        yield Entry(entry.names, entry.places, entry.kind, entry.config, rnn)
+
+
+def _name(layer: Mapping[str, Any]) -> str:
+    return str(layer["config"].get("name", layer.get("name", layer["class_name"])))
+
+
+def _snake_case(name: str) -> str:
+    """Do as Keras does when it names the groups of a file."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _function(value: Any) -> str:
+    """Name of a function, as any version of Keras writes it."""
+    if isinstance(value, Mapping):
+        inner = value.get("config")
+        return inner if isinstance(inner, str) else str(value.get("registered_name") or value.get("class_name"))
+    return "linear" if value is None else str(value)

@@ -1,0 +1,137 @@
+"""What belongs together among the tensors of a state dict: the LSTMs in it, by torch's names of their parameters."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.interop.layouts import TORCH, to_weights
+from hiddenstate.names import GATES, suffix, track, tracks
+from hiddenstate.parameters import PARAMETER_STEMS
+from hiddenstate.reference import Weights
+
+_KEY = re.compile(
+    r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"
+    rf"(?P<stem>{'|'.join(PARAMETER_STEMS)})(?P<suffix>(?:_l(?P<layer>\d+)(?:_reverse)?)?)(?P<rest>(?:[._].*)?)"
+)
+# What torch's weight norm, the older and the newer, makes of one tensor: its length and its direction.
+_WEIGHT_NORM = {"_g": "length", "_v": "direction", ".original0": "length", ".original1": "direction"}
+
+
+@dataclass
+class Group:
+    """The tensors of what may be an LSTM (or an LSTMCell, whose names have no layer): all have one prefix."""
+
+    prefix: str
+    tracks: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
+    normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
+    strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names that another parametrization left
+
+    @property
+    def name(self) -> str:
+        """The prefix without its dot."""
+        return self.prefix.removesuffix(".")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are weights at all, and not just something with such a name."""
+        return any(stem.startswith("weight") for stems in self.tracks.values() for stem in stems)
+
+    @property
+    def kind(self) -> str:
+        """``LSTM``, ``GRU`` or ``RNN``, as the hidden state's weights say: ``[4H, H]``, ``[3H, H]`` or ``[H, H]``."""
+        hidden = self._hidden
+        if hidden is None or any("weight_hr" in stems for stems in self.tracks.values()):
+            return "LSTM"
+        rows, columns = hidden.shape
+        return {3 * columns: "GRU", columns: "RNN"}.get(rows, "LSTM")
+
+    @property
+    def what(self) -> str:
+        """What it is instead of an LSTM, and how one can tell."""
+        kind, symbols = {"GRU": ("a GRU", "3H, H"), "RNN": ("a plain RNN", "H, H")}[self.kind]
+        shape = list(self._hidden.shape) if self._hidden is not None else None
+        return f"it is {kind}: its weight_hh is [{symbols}] = {shape}, not [{len(GATES)}H, H]"
+
+    @property
+    def num_layers(self) -> int:
+        """Layers, as the highest number among the names says."""
+        numbers = (re.match(r"_l(\d+)", ending) for ending in self.tracks)
+        return 1 + max(int(number[1]) if number else 0 for number in numbers)
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether any name is of a reverse direction."""
+        return any(ending.endswith("_reverse") for ending in self.tracks)
+
+    def weights(self) -> list[Weights]:
+        """The weights of each layer and direction, in the order of `names.tracks`. Values are copied.
+
+        Raises:
+            ArgumentError: something else than weight norm parametrizes them.
+            NameUnknownError: tensors are missing.
+            ShapeError, RankError, DtypeError: they do not fit together.
+        """
+        self._refuse_strange()
+        if "" in self.tracks:  # a cell
+            return [to_weights(self.tracks[""], TORCH)]
+        wanted = tracks(self.num_layers, self.bidirectional)
+        missing = [track(*t) for t in wanted if suffix(*t) not in self.tracks]
+        if missing:
+            have = ", ".join(track(*t) for t in wanted if suffix(*t) in self.tracks)
+            raise NameUnknownError(f"the LSTM {self.name!r} has tensors of {have}, and none of {', '.join(missing)}")
+        return [to_weights(self.tracks[suffix(*t)], TORCH) for t in wanted]
+
+    @property
+    def _hidden(self) -> Tensor | None:
+        """The hidden state's weights of the first layer, if it has such."""
+        first = self.tracks.get("") or self.tracks.get(suffix(0, reverse=False), {})
+        hidden = first.get("weight_hh")
+        return hidden if hidden is not None and hidden.dim() == 2 else None
+
+    def _refuse_strange(self) -> None:
+        left = [name for (ending, stem), name in self.strange.items() if stem not in self.tracks.get(ending, {})]
+        if left:
+            raise ArgumentError(
+                f"the LSTM {self.name!r} has a parametrization that is not known here (it left {', '.join(left)}): "
+                "make it permanent before saving, with torch.nn.utils.parametrize.remove_parametrizations, say"
+            )
+
+
+def groups_of(tensors: Mapping[str, Tensor]) -> list[Group]:
+    """Everything among a state dict's tensors that may be an LSTM, a GRU or a plain RNN."""
+    groups: dict[tuple[str, bool], Group] = {}
+    for key, tensor in tensors.items():
+        if match := _KEY.fullmatch(key):
+            group = groups.setdefault((match["prefix"], match["layer"] is None), Group(match["prefix"]))
+            _put(group, match, tensor)
+    for group in groups.values():
+        for (ending, stem), parts in _folded(group):
+            group.tracks.setdefault(ending, {})[stem] = parts
+    return [group for group in groups.values() if group.is_whole]
+
+
+def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
+    ending, stem, rest = match["suffix"], match["stem"], match["rest"]
+    if not rest:
+        group.tracks.setdefault(ending, {})[stem] = tensor
+        return
+    group.strange[ending, stem] = match[0].removeprefix(group.prefix)
+    if rest in _WEIGHT_NORM:
+        group.normed.setdefault((ending, stem), {})[_WEIGHT_NORM[rest]] = tensor
+
+
+def _folded(group: Group) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    """Yield what weight norm computes of the tensors that it left."""
+    for key, parts in group.normed.items():
+        if parts.keys() != {"length", "direction"}:
+            continue
+        length, direction = parts["length"], parts["direction"]
+        # Which axis it kept, shows in the shape of the lengths: [rows, 1], [1, columns], or [] for none.
+        for axis in (0, 1, -1):
+            if direction.dim() == 2 and length.shape == torch.norm_except_dim(direction, 2, axis).shape:
+                yield key, torch._weight_norm(direction, length, axis)
+                break

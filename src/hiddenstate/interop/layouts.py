@@ -1,0 +1,266 @@
+"""Where each framework keeps the weights of an LSTM: one table, and one converter that reads it.
+
+The table says everything in our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
+track (one layer and direction) to our stacked `Weights` and back. To add a framework is to add a `Layout`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
+from hiddenstate.names import GATES
+from hiddenstate.reference import Weights
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a framework lays out the arrays of one track.
+
+    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) is one name where the four gates are stacked in one array,
+    four where each gate has an array of its own, and none where the framework has no such array.
+    """
+
+    framework: str
+    gates: tuple[str, ...]  # its order of the gates, in our names
+    ih: tuple[str, ...]  # the input's weights
+    hh: tuple[str, ...]  # the hidden state's weights
+    b_ih: tuple[str, ...] = ()
+    b_hh: tuple[str, ...] = ()
+    hr: str | None = None  # the projection, where the framework knows one
+    transposed: bool = False  # weights are [C, 4H] and [H, 4H], not [4H, C] and [4H, H]
+    joined_bias: str | None = None  # one array [8H]: what is added to the input's part, then to the hidden state's
+    needs_bias: bool = False  # there is no such layer without a bias
+    peepholes: str | None = None  # what the framework calls them; ours has none
+    directions: tuple[str, str] | None = None  # what tells the forward and the reverse track, in its names or options
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        """Names of the arrays that hold biases."""
+        return (self.joined_bias,) if self.joined_bias else (*self.b_ih, *self.b_hh)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of a track's arrays in the framework's own order, without peepholes and projection."""
+        return (*self.ih, *self.hh, *self.biases)
+
+
+_BY_GATE = ("i", "f", "g", "o")  # the order in which flax's cells name their layers, one a gate
+
+TORCH = Layout(
+    "torch",
+    gates=("i", "f", "g", "o"),
+    ih=("weight_ih",),
+    hh=("weight_hh",),
+    b_ih=("bias_ih",),
+    b_hh=("bias_hh",),
+    hr="weight_hr",
+    directions=("", "_reverse"),
+)
+ONNX = Layout(  # each array has one more axis in front: direction
+    "ONNX",
+    gates=("i", "o", "f", "g"),
+    ih=("W",),
+    hh=("R",),
+    joined_bias="B",
+    peepholes="P",  # [3H]: i o f
+    directions=("forward", "reverse"),
+)
+KERAS = Layout(
+    "Keras",
+    gates=("i", "f", "g", "o"),
+    ih=("kernel",),
+    hh=("recurrent_kernel",),
+    b_ih=("bias",),
+    transposed=True,
+    directions=("forward_", "backward_"),
+)
+FLAX = Layout(  # linen's LSTMCell and OptimizedLSTMCell
+    "flax.linen",
+    gates=_BY_GATE,
+    ih=tuple(f"i{gate}/kernel" for gate in _BY_GATE),
+    hh=tuple(f"h{gate}/kernel" for gate in _BY_GATE),
+    b_hh=tuple(f"h{gate}/bias" for gate in _BY_GATE),
+    transposed=True,
+    needs_bias=True,
+    directions=("forward_rnn", "backward_rnn"),
+)
+NNX = Layout(  # nnx's LSTMCell, where "if" would be Python's word
+    "flax.nnx",
+    gates=_BY_GATE,
+    ih=tuple(f"{name}/kernel" for name in ("ii", "if_", "ig", "io")),
+    hh=FLAX.hh,
+    b_hh=FLAX.b_hh,
+    transposed=True,
+    needs_bias=True,
+    directions=FLAX.directions,
+)
+NNX_STACKED = Layout(  # nnx's OptimizedLSTMCell
+    "flax.nnx (OptimizedLSTMCell)",
+    gates=("i", "f", "g", "o"),
+    ih=("dense_i/kernel",),
+    hh=("dense_h/kernel",),
+    b_hh=("dense_h/bias",),
+    transposed=True,
+    needs_bias=True,
+    directions=FLAX.directions,
+)
+EQUINOX = Layout(
+    "Equinox",
+    gates=("i", "f", "g", "o"),
+    ih=("weight_ih",),
+    hh=("weight_hh",),
+    b_ih=("bias",),
+)
+
+LAYOUTS = (TORCH, ONNX, KERAS, FLAX, NNX, NNX_STACKED, EQUINOX)
+
+
+def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
+    """Bring a framework's arrays of one track into our form. Values are copied, bit for bit.
+
+    Args:
+        arrays: tensors by the layout's names; those of the biases, or of the projection, may be missing. Others than
+            the layout's are not looked at.
+        layout: whose they are.
+
+    Returns:
+        The weights. Where the framework has one bias, it is the one of our two that the layout names, and the other is
+        zero: their sum is what counts.
+
+    Raises:
+        NameUnknownError: an array is missing.
+        RankError, ShapeError, DtypeError: they do not fit together.
+    """
+    _check(arrays, layout)
+    ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
+    b_ih, b_hh = _biases(arrays, layout, ih)
+    hr = arrays[layout.hr].detach().clone() if layout.hr is not None and layout.hr in arrays else None
+    return Weights(ih, hh, b_ih, b_hh, hr)
+
+
+def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
+    """Bring our weights of one track into a framework's form, the way back from `to_weights`. Values are copied.
+
+    A framework with one bias gets the sum of ours (which is exact where one of them is zero), one that needs a bias
+    gets zeros where we have none.
+
+    Raises:
+        ArgumentError: there is a projection, which the framework does not know.
+    """
+    if weights.hr is not None and layout.hr is None:
+        raise ArgumentError(
+            f"{layout.framework} has no projection of the hidden state, and this LSTM has one (proj_size="
+            f"{len(weights.hr)}): a layer without it has other numbers"
+        )
+    arrays = _unstack(weights.ih, layout.ih, layout) | _unstack(weights.hh, layout.hh, layout)
+    arrays |= _framework_biases(weights, layout)
+    if weights.hr is not None and layout.hr is not None:
+        arrays[layout.hr] = weights.hr.detach().clone()
+    return arrays
+
+
+def _biases(arrays: Mapping[str, Tensor], layout: Layout, ih: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    if not any(name in arrays for name in layout.biases):
+        return None, None
+    if layout.joined_bias:
+        b_ih, b_hh = arrays[layout.joined_bias].chunk(2)
+        return _reorder(b_ih, layout.gates, GATES), _reorder(b_hh, layout.gates, GATES)
+    zeros = ih.new_zeros(len(ih))
+    b_ih, b_hh = (_stack(arrays, names, layout) if names else zeros for names in (layout.b_ih, layout.b_hh))
+    return b_ih, b_hh
+
+
+def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
+    b_ih, b_hh = weights.b_ih, weights.b_hh
+    if b_ih is None or b_hh is None:
+        if not layout.needs_bias:
+            return {}
+        b_ih = b_hh = weights.ih.new_zeros(len(weights.ih))
+    if layout.joined_bias:
+        return {layout.joined_bias: torch.cat([_reorder(b, GATES, layout.gates) for b in (b_ih, b_hh)])}
+    if layout.b_ih and layout.b_hh:
+        return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
+    # Where one of the two is zero the other is taken as it is: adding would turn its -0.0 into 0.0.
+    one = b_ih if not b_hh.any() else b_hh if not b_ih.any() else b_ih + b_hh
+    return _unstack(one, layout.b_ih or layout.b_hh, layout)
+
+
+def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: Layout) -> Tensor:
+    """One of our stacked parameters, made of a group of a framework's arrays."""
+    parts = [_turned(arrays[name], layout) for name in names]
+    return _reorder(torch.cat(parts), layout.gates, GATES)
+
+
+def _unstack(stacked: Tensor, names: Sequence[str], layout: Layout) -> dict[str, Tensor]:
+    """Give a group of a framework's arrays, made of one of our stacked parameters."""
+    parts = _parts(_reorder(stacked, GATES, layout.gates), len(names))
+    return {name: _turned(part, layout).contiguous().clone() for name, part in zip(names, parts, strict=True)}
+
+
+def _turned(array: Tensor, layout: Layout) -> Tensor:
+    """Transpose a matrix where the layout does; a bias stays as it is."""
+    return array.T if layout.transposed and array.dim() == 2 else array
+
+
+def _reorder(stacked: Tensor, order: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Put the four gates, stacked along the first axis in one order, into another. A copy."""
+    parts = dict(zip(order, _parts(stacked.detach(), len(order)), strict=True))
+    return torch.cat([parts[gate] for gate in wanted])
+
+
+def _parts(stacked: Tensor, count: int) -> list[Tensor]:
+    """Equal parts along the first axis, as slices: exporters compute those of a constant once, but not a chunk()."""
+    rows = len(stacked) // count
+    return [stacked[k * rows : (k + 1) * rows] for k in range(count)]
+
+
+def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
+    """Refuse arrays that do not fit together, under their framework's names."""
+    biases = layout.biases if any(name in arrays for name in layout.biases) else ()
+    wanted = (*layout.ih, *layout.hh, *biases)
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise NameUnknownError(
+            f"these are not the weights of an LSTM of {layout.framework}: {', '.join(missing)} missing among "
+            f"{', '.join(arrays) or 'none'}"
+        )
+    given = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]
+    dtypes = {str(arrays[name].dtype): name for name in given}
+    if len(dtypes) > 1 or not arrays[given[0]].is_floating_point():
+        of = ", ".join(f"{name} {dtype}" for dtype, name in dtypes.items())
+        raise DtypeError(f"weights of {layout.framework} must be floats of one type, got {of}: convert them to one")
+    shapes = _expected_shapes(arrays, layout)
+    for name in given:
+        got, (symbols, expected) = list(arrays[name].shape), shapes[name]
+        if got != expected:
+            raise ShapeError(f"{name} of {layout.framework} has shape {got}, expected {symbols} = {expected}")
+
+
+def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, tuple[str, list[int]]]:
+    """Each array's shape in symbols and in numbers, as the input's and the hidden state's weights say."""
+    rows, C = _matrix(arrays, layout.ih[0], layout)
+    gates = len(GATES) // len(layout.ih)
+    projects = layout.hr is not None and layout.hr in arrays
+    _, P = _matrix(arrays, layout.hh[0], layout)
+    H = rows // gates if projects else P
+    stacked = "H" if gates == 1 else f"{gates}H"
+    shapes: dict[str, tuple[str, list[int]]] = {}
+    for group, symbol, columns in ((layout.ih, "C", C), (layout.hh, "P" if projects else "H", P)):
+        symbols, shape = [stacked, symbol], [gates * H, columns]
+        order = slice(None, None, -1 if layout.transposed else None)
+        shapes |= {name: (f"[{', '.join(symbols[order])}]", shape[order]) for name in group}
+    if layout.joined_bias:
+        return shapes | {layout.joined_bias: (f"[{2 * gates}H]", [2 * gates * H])}
+    shapes |= {name: (f"[{stacked}]", [gates * H]) for name in layout.biases}
+    return shapes | ({layout.hr: ("[P, H]", [P, H])} if layout.hr else {})
+
+
+def _matrix(arrays: Mapping[str, Tensor], name: str, layout: Layout) -> tuple[int, int]:
+    """Rows and columns of a matrix of weights, as if it were not transposed."""
+    shape = tuple(arrays[name].shape)
+    if len(shape) != 2:
+        raise RankError(f"{name} of {layout.framework} must have two axes, got shape {list(shape)}")
+    return (shape[1], shape[0]) if layout.transposed else (shape[0], shape[1])

@@ -1,0 +1,100 @@
+"""LSTMs in a state dict of torch's, found by the names and shapes of its tensors."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from torch import Tensor, nn
+
+from hiddenstate.cell import LSTMCell
+from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.interop.build import cell_of, lstm_of
+from hiddenstate.interop.checkpoint import read_checkpoint
+from hiddenstate.interop.found import Found
+from hiddenstate.interop.key_groups import Group, groups_of
+from hiddenstate.lstm import LSTM
+
+Source = str | Path | Mapping[Any, Any]
+
+
+@overload
+def from_state_dict(
+    source: Source,
+    prefix: str | None = None,
+    *,
+    cell: Literal[False] = False,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+) -> LSTM: ...
+
+
+@overload
+def from_state_dict(source: Source, prefix: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
+
+
+def from_state_dict(
+    source: Source,
+    prefix: str | None = None,
+    *,
+    cell: bool = False,
+    batch_first: bool = False,
+    dropout: float = 0.0,
+) -> LSTM | LSTMCell:
+    """Make an LSTM of the weights in a state dict of torch's, or of a whole model that has one somewhere.
+
+    Its layers, directions, biases and projection are found from the names and shapes; weights of a `torch.nn.LSTMCell`
+    make one layer. Values are copied as they are; weight norm is folded in.
+
+    Args:
+        source: a state dict, a dict that holds some (as training checkpoints do), or the path of a ``.safetensors``
+            file or of one that `torch.save` wrote. Of a file only tensors are read, and no code in it is run.
+        prefix: which LSTM, where there are several: what its keys begin with, such as ``"encoder.lstm"``; ``""`` for
+            keys without a prefix.
+        cell: give an `LSTMCell`, of an LSTM with one layer, one direction and no projection.
+        batch_first: option of the LSTM, which the weights do not tell.
+        dropout: likewise.
+
+    Raises:
+        NameUnknownError: there is no LSTM, none with this prefix, or some of its tensors are missing.
+        ArgumentError: there are several (the message lists them), it is a GRU or a plain RNN, or it has another
+            parametrization than weight norm.
+        ShapeError, RankError, DtypeError: its tensors do not fit together.
+        FileFormatError: the file is damaged, of another kind, or holds more than tensors.
+        FileNotFoundError, IsADirectoryError: there is no such file.
+
+    >>> model = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 3, num_layers=2))
+    >>> from_state_dict(model.state_dict())
+    LSTM(4, 3, num_layers=2)
+    """
+    found = in_state_dict(source, batch_first=batch_first, dropout=dropout)
+    lstm = found.one(prefix and prefix.removesuffix("."))
+    return cell_of(lstm) if cell else lstm
+
+
+def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:
+    """List the LSTMs in a state dict or file of such; see `from_state_dict`."""
+    if not isinstance(source, (str, Path, Mapping)):
+        hint = "; give its state_dict(), or use hs.from_torch" if isinstance(source, nn.Module) else ""
+        raise ArgumentTypeError(f"expected a state dict or the path of a file, got {type(source).__name__}{hint}")
+    where, state = (
+        ("this state dict", source) if isinstance(source, Mapping) else (str(source), read_checkpoint(source))
+    )
+    groups = groups_of(dict(_flattened(state)))
+    build = partial(_build, batch_first=batch_first, dropout=dropout)
+    lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
+    others = {group.name: group.what for group in groups if group.kind != "LSTM"}
+    return Found(where, lstms, others, chooser="prefix")
+
+
+def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
+    return lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
+
+
+def _flattened(state: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a state dict and of those inside it, by their keys joined with dots."""
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, Tensor):
+            yield f"{prefix}{key}", value.detach()

@@ -1,0 +1,82 @@
+"""What a model is made of: its modules by path, those that torch does not see, and a copy that shares the tensors."""
+
+import copy
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from hiddenstate.errors import ArgumentError
+
+
+def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]:
+    """Every module once, with all its paths."""
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        paths.setdefault(module, []).append(path)
+    return [(tuple(found), module) for module, found in paths.items()]
+
+
+def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that are kept in plain attributes, lists and dicts, where torch does not see them."""
+    seen = set(model.modules())
+    for path, module in list(model.named_modules()):
+        for name, value in vars(module).items():
+            for where, hidden in _modules_in(value, f"{path}.{name}".lstrip("."), set()) if name != "_modules" else ():
+                for below, part in hidden.named_modules():
+                    if part not in seen:
+                        seen.add(part)
+                        yield f"{where}.{below}".rstrip("."), part
+
+
+def _modules_in(value: object, where: str, above: set[int]) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(value, nn.Module):
+        yield where, value
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in above:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            yield from _modules_in(part, f"{where}[{key!r}]", above | {id(value)})
+
+
+def sharing_copy(model: nn.Module) -> nn.Module:
+    """Copy a model, with modules of its own and the very same parameters, buffers and other tensors.
+
+    Raises:
+        ArgumentError: it can't be copied so.
+    """
+    kind, cure = type(model).__name__, "convert it in place, with inplace=True"
+    memo = {id(tensor): tensor for tensor in _tensors_in(model)}
+    try:
+        copied = copy.deepcopy(model, memo)
+    except Exception as error:  # whatever something that the model holds may raise
+        raise ArgumentError(f"this {kind} can't be copied ({type(error).__name__}: {error}): {cure}") from error
+    copies = dict(_named_tensors(copied))
+    for name, tensor in _named_tensors(model):
+        if copies.get(name) is not tensor:
+            raise ArgumentError(f"a copy of this {kind} would not share {name!r}: {cure}")
+    for module in copied.modules():
+        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's copies leave it out, too
+    return copied
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _tensors_in(model: nn.Module) -> Iterator[Tensor]:
+    """Yield every tensor that the modules hold, in lists and dicts too."""
+    ahead: list[object] = [model]
+    seen: set[int] = set()
+    while ahead:
+        part = ahead.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            yield part
+        elif isinstance(part, nn.Module):
+            ahead.append(vars(part))
+        elif isinstance(part, dict):
+            ahead.extend(part.values())
+        elif isinstance(part, (list, tuple, set)):
+            ahead.extend(part)

@@ -1,0 +1,73 @@
+"""Who wants a record of the calls that are made now: a trace of one LSTM, or of a whole model."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import nn
+
+from hiddenstate import held
+from hiddenstate.held import Held, holding
+from hiddenstate.recording import Asked
+from hiddenstate.trace import Trace
+
+
+class Request(Protocol):
+    """Wants a record of some of the calls that are made while it holds."""
+
+    def asks(self, module: nn.Module) -> Asked | None:
+        """Say what to record of the module's call that begins now, or None."""
+
+    def take(self, module: nn.Module, trace: Trace) -> None:
+        """Receive the record of a call."""
+
+
+# Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
+_requests: Held[Request] = ContextVar("hiddenstate_requests", default=())
+
+
+class Requested(NamedTuple):
+    """A request, and what it asks of one call."""
+
+    request: Request
+    asked: Asked
+
+
+def requested(module: nn.Module) -> Sequence[Requested]:
+    """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
+    asking = _requests.get() if held.anything else ()
+    if not asking:
+        return ()
+    # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
+    innermost = next((request for request in reversed(asking) if isinstance(request, OneCall)), None)
+    listening = [request for request in asking if request is innermost or not isinstance(request, OneCall)]
+    asked = [(request, request.asks(module)) for request in listening]
+    return [Requested(request, found) for request, found in asked if found is not None]
+
+
+def requesting(request: Request) -> AbstractContextManager[None]:
+    """Open a block in which a request holds, in this thread (or asyncio task) alone."""
+    return holding(_requests, [request])
+
+
+@dataclass(eq=False)
+class OneCall:
+    """Wants the record of a module's next call; those that are made inside or after it are plain again."""
+
+    module: nn.Module
+    asked: Asked
+    taken: bool = False
+    trace: Trace | None = None
+
+    def asks(self, module: nn.Module) -> Asked | None:
+        """Say what to record, the first time."""
+        if module is not self.module or self.taken:
+            return None
+        self.taken = True
+        return self.asked
+
+    def take(self, module: nn.Module, trace: Trace) -> None:
+        """Keep the record."""
+        self.trace = trace

@@ -1,0 +1,55 @@
+"""Arrays to tensors and back: types, byte orders, read-only memory."""
+
+import sys
+from typing import Any
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+from hiddenstate.errors import ArgumentTypeError, MissingDependencyError
+from hiddenstate.interop.arrays import array_of, tensor_of
+
+TYPES = ["float16", "float32", "float64", "int32", "bfloat16"]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_there_and_back(dtype: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(dtype if dtype != "bfloat16" else ml_dtypes.bfloat16)
+    tensor = tensor_of(array, "x")
+    assert tensor.dtype == getattr(torch, dtype)
+    assert tensor.tolist() == array.tolist()
+    back = array_of(tensor)
+    assert back.dtype == array.dtype
+    assert (back == array).all()
+    array[:] = 0
+    assert tensor.any()
+    assert back.any()
+
+
+def test_what_torch_does_not_take_as_it_is() -> None:
+    read_only = np.ones(2, np.float32)
+    read_only.flags.writeable = False
+    others: list[Any] = [read_only, np.ones(2, ">f4"), np.ones((2, 2), np.float32)[:, 0], jnp.ones(2), [1.0, 1.0]]
+    for value in others:
+        assert tensor_of(value, "x").tolist() == [1, 1]
+
+
+def test_a_tensor_is_taken_without_its_gradient() -> None:
+    given = torch.ones(2, requires_grad=True)
+    assert not tensor_of(given, "x").requires_grad
+    assert array_of(given).tolist() == [1, 1]
+
+
+def test_what_is_no_array_fails() -> None:
+    for value in ("text", None, {"a": 1}, np.array(["a"])):
+        with pytest.raises(ArgumentTypeError, match="x must be an array of numbers, got"):
+            tensor_of(value, "x")
+
+
+def test_bfloat16_without_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(MissingDependencyError, match="NumPy has no bfloat16 without ml_dtypes: pip install ml_dtypes"):
+        array_of(torch.ones(2, dtype=torch.bfloat16))

@@ -1,0 +1,178 @@
+"""LSTM cells of Flax and Equinox: the numbers are those of these."""
+
+from typing import Any
+
+import equinox
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import linen, nnx
+from flax.core import freeze
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.interop.jax_arrays import from_equinox, from_flax, in_flax
+from support import assert_close
+
+KEY = jax.random.key(0)
+
+
+def randomised(tree: Any) -> Any:
+    """The same tree with random numbers: Flax's biases begin with zeros."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape) * 0.5, leaf.dtype), tree)
+
+
+def tensor(array: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(array))
+
+
+def linen_params(module: Any, features: int = 4) -> Any:
+    return randomised(module.init(KEY, jnp.zeros((2, 5, features))))
+
+
+@pytest.mark.parametrize("kind", [linen.LSTMCell, linen.OptimizedLSTMCell])
+@pytest.mark.parametrize("kept", [lambda v: v, lambda v: v["params"], lambda v: v["params"]["cell"], freeze])
+def test_linen(kind: Any, kept: Any) -> None:
+    rnn = linen.RNN(kind(3), return_carry=True)
+    variables = linen_params(rnn)
+    x = torch.randn(2, 5, 4)
+    (c, h), out = rnn.apply(variables, jnp.asarray(x))
+    ours, (h_n, c_n) = from_flax(kept(variables))(x)
+    assert_close(ours, tensor(out))
+    assert_close(h_n[0], tensor(h))
+    assert_close(c_n[0], tensor(c))
+
+
+@pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell])
+@pytest.mark.parametrize("kept", [lambda state: state, nnx.to_pure_dict])
+def test_nnx(kind: Any, kept: Any) -> None:
+    rnn = nnx.RNN(kind(4, 3, rngs=nnx.Rngs(0)))
+    nnx.update(rnn, randomised(nnx.state(rnn, nnx.Param)))
+    x = torch.randn(2, 5, 4)
+    assert_close(from_flax(kept(nnx.state(rnn, nnx.Param)))(x)[0], tensor(rnn(jnp.asarray(x))))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_equinox(bias: bool, as_dict: bool) -> None:
+    theirs = equinox.nn.LSTMCell(4, 3, use_bias=bias, key=KEY)
+    x = torch.randn(5, 4)
+    given = vars(theirs) if as_dict else theirs
+    ours, cell = from_equinox(given), from_equinox(given, cell=True)
+    assert ours.bias is cell.bias is bias
+    h = c = jnp.zeros(3)
+    state = None
+    for t in range(5):
+        h, c = theirs(jnp.asarray(x[t]), (h, c))
+        state = cell(x[t], state)
+        assert_close(state[0], tensor(h))
+        assert_close(state[1], tensor(c))
+    out, (_, c_n) = ours(x)
+    assert_close(out[-1], tensor(h))
+    assert_close(c_n[0], tensor(c))
+
+
+class Compact(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        x = linen.RNN(linen.OptimizedLSTMCell(3))(x)
+        x = linen.Bidirectional(linen.RNN(linen.LSTMCell(2)), linen.RNN(linen.LSTMCell(2)))(x)
+        return linen.RNN(linen.GRUCell(3))(x)
+
+
+def both_ways() -> Any:
+    return linen.Bidirectional(linen.RNN(linen.LSTMCell(3)), linen.RNN(linen.LSTMCell(3)))
+
+
+def test_two_directions() -> None:
+    model = both_ways()
+    variables = linen_params(model)
+    x = torch.randn(2, 5, 4)
+    want = tensor(model.apply(variables, jnp.asarray(x)))
+    assert_close(from_flax(variables)(x)[0], want)
+    assert str(in_flax({"a": variables["params"]})).endswith("'a': LSTM(4, 3, batch_first=True, bidirectional=True)")
+    forward, backward = (variables["params"][name] for name in ("forward_rnn", "backward_rnn"))
+    assert_close(from_flax({"f": forward, "b": backward}, "f/cell", reverse="b/cell")(x)[0], want)
+    halves = equinox.nn.LSTMCell(4, 3, key=KEY), equinox.nn.LSTMCell(4, 3, key=jax.random.key(1))
+    ours = from_equinox(*halves, batch_first=True)
+    assert ours.bidirectional
+    assert torch.equal(ours.weight("l0r.W_ii"), tensor(halves[1].weight_ih[:3]))
+
+
+def test_several_are_listed() -> None:
+    variables = Compact().init(KEY, jnp.zeros((2, 5, 4)))
+    assert sorted(str(in_flax(variables)).splitlines()) == [
+        "  'LSTMCell_0': LSTM(3, 2, batch_first=True)",
+        "  'LSTMCell_1': LSTM(3, 2, batch_first=True)",
+        "  'OptimizedLSTMCell_0': LSTM(4, 3, batch_first=True)",
+        "this tree of parameters holds 3 LSTMs",
+    ]
+    assert from_flax(variables, "LSTMCell_0", reverse="LSTMCell_1").bidirectional
+    assert repr(from_flax(variables, "OptimizedLSTMCell_0", batch_first=False)) == "LSTM(4, 3)"
+    assert isinstance(from_flax(variables, "LSTMCell_0", cell=True), hs.LSTMCell)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_other_types(dtype: Any) -> None:
+    theirs = equinox.nn.LSTMCell(4, 3, dtype=dtype, key=KEY)
+    ours = from_equinox(theirs)
+    assert str(ours.weight("l0.W_ii").dtype) == f"torch.{jnp.dtype(dtype).name}"
+    assert torch.equal(ours.weight("l0.W_ii").float(), tensor(theirs.weight_ih[:3].astype(jnp.float32)))
+
+
+def test_values_are_copied_bit_for_bit() -> None:
+    params = linen_params(linen.RNN(linen.LSTMCell(3)))["params"]["cell"]
+    ours = from_flax(params)
+    for gate in "ifgo":
+        assert torch.equal(ours.weight(f"l0.W_i{gate}"), tensor(params[f"i{gate}"]["kernel"]).T)
+        assert torch.equal(ours.weight(f"l0.W_h{gate}"), tensor(params[f"h{gate}"]["kernel"]).T)
+        assert torch.equal(ours.weight(f"l0.b_h{gate}"), tensor(params[f"h{gate}"]["bias"]))
+        assert not ours.weight(f"l0.b_i{gate}").any()
+
+
+def test_other_cells_and_names_fail() -> None:
+    variables = Compact().init(KEY, jnp.zeros((2, 5, 4)))
+    with pytest.raises(ArgumentError, match="(?s)holds 3 LSTMs.*Choose one with name="):
+        from_flax(variables)
+    with pytest.raises(ArgumentError, match="'GRUCell_0' in this tree of parameters is no LSTM: it is a GRU"):
+        from_flax(variables, "GRUCell_0")
+    with pytest.raises(NameUnknownError, match="no LSTM 'LSTMCell_2'"):
+        from_flax(variables, "LSTMCell_0", reverse="LSTMCell_2")
+    gru = nnx.RNN(nnx.GRUCell(4, 3, rngs=nnx.Rngs(0)))
+    with pytest.raises(NameUnknownError, match="'cell' is none: it is a GRU"):
+        from_flax(nnx.state(gru, nnx.Param))
+    with pytest.raises(NameUnknownError, match="holds no LSTMs"):
+        from_flax({"dense": {"kernel": np.zeros((2, 2))}})
+    with pytest.raises(ArgumentTypeError, match=r"got RNN; of an nnx module nnx.state\(module, nnx.Param\)"):
+        from_flax(gru)  # type: ignore[call-overload]
+    two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
+    with pytest.raises(ArgumentError, match="reverse= joins two cells, and one of these is a Bidirectional"):
+        from_flax(two, "a", reverse="b/cell")
+    with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction"):
+        from_flax(two, "a", cell=True)
+
+
+def test_arrays_that_do_not_fit_fail() -> None:
+    params = linen_params(linen.RNN(linen.LSTMCell(3)))["params"]["cell"]
+    without = {name: part for name, part in params.items() if name != "hg"}
+    with pytest.raises(NameUnknownError, match="hg/kernel, hg/bias missing among"):
+        from_flax(without)
+    with pytest.raises(ShapeError, match=r"ig/kernel of flax.linen has shape \[4, 2\], expected \[C, H\] = \[4, 3\]"):
+        from_flax({**params, "ig": {"kernel": jnp.zeros((4, 2))}})
+    with pytest.raises(ArgumentTypeError, match="ii/kernel must be an array of numbers, got str"):
+        from_flax({**params, "ii": {"kernel": "text"}})
+
+
+def test_other_modules_of_equinox_fail() -> None:
+    for module in (
+        equinox.nn.GRUCell(4, 3, key=KEY),
+        equinox.nn.Linear(4, 3, key=KEY),
+        {"weight_ih": np.zeros((12, 4))},
+    ):
+        with pytest.raises(ArgumentTypeError, match="expected an LSTMCell of Equinox, or its arrays"):
+            from_equinox(module)
+    with pytest.raises(ShapeError, match="weight_hh of Equinox has shape"):
+        from_equinox({"weight_ih": np.zeros((12, 4)), "weight_hh": np.zeros((9, 3))})

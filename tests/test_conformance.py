@@ -1,0 +1,50 @@
+"""The table in docs/conformance.md is true: the tests that it names are there, and what is left out is said."""
+
+import ast
+import re
+from pathlib import Path
+
+from test_torch_module_db import NOT_AS_TORCH
+
+TESTS = Path(__file__).parent
+PAGE = (TESTS.parent / "docs" / "conformance.md").read_text(encoding="utf-8")
+# Named by the file alone: run by hand, as it needs what others have trained.
+BY_HAND = {"examples/models_of_others.py"}
+
+
+def named() -> set[tuple[str, str]]:
+    """Files and tests in them (an empty name for a whole file) that the page names."""
+    return set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE))
+
+
+def defined_in(file: str) -> set[str]:
+    path = TESTS / file
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    found = {file: defined_in(file) for file, _ in named()}
+    missing = [f"{file}::{name}" for file, name in named() if name and name not in found[file]]
+    assert sorted(missing) == []
+    assert {file for file, name in named() if not name and not (TESTS / file).is_file()} == BY_HAND
+    assert all((TESTS.parent / file).is_file() for file in BY_HAND)
+
+
+def test_every_row_names_a_test() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| feature |")]
+    own = PAGE.split("## torch's own tests")[1]
+    assert [row for row in rows if row not in own and not re.search(r"\.py(::test_\w+)?`", row)] == []
+    assert len(rows) > 50
+
+
+def test_what_is_not_as_in_torchs_tests_is_said() -> None:
+    said = dict(re.findall(r"^\| `?([^|`]+)`? \| ([^|]+) \|$", PAGE.split("## torch's own tests")[1], re.MULTILINE))
+    assert {name: reason.replace("`", "") for name, reason in said.items() if name != "what"} == {
+        name: reason.replace("`", "") for name, reason in NOT_AS_TORCH.items()
+    }
+
+
+def test_a_test_that_is_not_there_fails() -> None:
+    assert "test_every_test_that_is_named_is_there" in defined_in("test_conformance.py")
+    assert defined_in("test_of_nothing.py") == set()

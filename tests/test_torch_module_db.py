@@ -1,0 +1,245 @@
+"""torch's own cases for `nn.LSTM` and `nn.LSTMCell`, and its generic tests of modules, run on ours.
+
+The cases are those of torch's database of modules; the generic tests are those of its ``test/test_modules.py``, by
+their names there, written anew. The two of them that need an accelerator are in ``test_devices.py``.
+"""
+
+import copy
+import io
+import pickle
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing._internal.common_modules import FunctionInput, ModuleErrorEnum
+from torch.testing._internal.common_utils import noncontiguous_like
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+import hiddenstate as hs
+from support import assert_all_close, gradients
+from torch_cases import Cases, every, leaves, run
+
+# What is not as in torch's tests, and why; docs/conformance.md has the same table.
+NOT_AS_TORCH = {
+    "test_check_inplace": "is for modules with an `inplace` argument, which neither has",
+    "an input of another type than the weights": (
+        "the error is of the same built-in type; its words are ours, those of every other tensor that a call is given"
+    ),
+}
+# Of a message of torch's that ours is not: see the last entry.
+OTHER_WORDS = "RNN input dtype"
+
+EVERY = every(torch.float32, torch.float64)
+DOUBLE = every(torch.float64)
+
+
+def numbered(count: str) -> list[Any]:
+    """Each of torch's cases, or errors, in each mode and type."""
+    return [pytest.param(cases, k, id=f"{cases}-{k}") for cases in EVERY for k in range(len(getattr(cases, count)()))]
+
+
+def same_weights(module: nn.Module, other: nn.Module) -> nn.Module:
+    other.load_state_dict(module.state_dict())
+    return other
+
+
+def test_there_are_as_many_cases_as_torch_has() -> None:
+    """Fewer would mean that torch moved them, and that these tests test little."""
+    assert sum(len(cases.inputs()) + len(cases.errors()) for cases in DOUBLE) >= 80
+
+
+@pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
+def test_outputs_and_gradients_are_torchs(cases: Cases, k: int) -> None:
+    case = cases.inputs()[k]
+    ours = cases.make(case.constructor_input)
+    theirs = same_weights(ours, cases.make(case.constructor_input, cases.theirs))
+    got, want = run(ours, case.forward_input), run(theirs, case.forward_input)
+    assert_all_close(got, want, "outputs")
+    of_ours, of_theirs = (leaves(module, case.forward_input) for module in (ours, theirs))
+    assert_all_close(gradients(got, of_ours), gradients(want, of_theirs), "gradients")
+
+
+@pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
+def test_forward(cases: Cases, k: int) -> None:
+    """Against the reference that torch gives with the case."""
+    case = cases.inputs(requires_grad=False)[k]
+    module, given = cases.make(case.constructor_input), case.forward_input
+    want = case.reference_fn(module, *given.args, **given.kwargs)
+    assert_all_close(run(module, given), tree_leaves(want))
+
+
+@pytest.mark.parametrize(("cases", "k"), numbered("errors"))
+def test_errors(cases: Cases, k: int) -> None:
+    case = cases.errors()[k]
+    made, given = case.module_error_input.constructor_input, case.module_error_input.forward_input
+    words = None if case.error_regex.startswith(OTHER_WORDS) else case.error_regex
+    if case.error_on is ModuleErrorEnum.CONSTRUCTION_ERROR:
+        with pytest.raises(case.error_type, match=words):
+            cases.ours(*made.args, **made.kwargs)
+    else:
+        module = cases.make(made)
+        with pytest.raises(case.error_type, match=words):
+            run(module, given)
+
+
+def test_errors_of_other_words_have_other_words() -> None:
+    """The one entry of the table that is about a message is still true."""
+    with pytest.raises(ValueError, match="input has dtype torch.float64 and the weights have torch.float32") as raised:
+        hs.LSTM(3, 5)(torch.zeros(2, 4, 3).double())
+    regexes = [case.error_regex for cases in EVERY for case in cases.errors()]
+    assert not [regex for regex in regexes if re.search(regex, str(raised.value))]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_factory_kwargs(cases: Cases, device: str) -> None:
+    for case in cases.inputs(requires_grad=False):
+        made = case.constructor_input
+        module = cases.ours(*made.args, **{**made.kwargs, "device": device, "dtype": cases.dtype})
+        assert {(p.device.type, p.dtype) for p in module.parameters()} == {(device, cases.dtype)}
+
+
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_device_ctx_init(cases: Cases) -> None:
+    for case in cases.inputs(requires_grad=False):
+        with torch.device("meta"):
+            module = cases.ours(*case.constructor_input.args, **case.constructor_input.kwargs)
+        assert all(parameter.is_meta for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_repr(cases: Cases) -> None:
+    for case in cases.inputs(requires_grad=False):
+        made = case.constructor_input
+        assert str(cases.make(made)) == repr(cases.make(made)) == repr(cases.make(made, cases.theirs))
+
+
+def through_a_file(module: nn.Module) -> nn.Module:
+    buffer = io.BytesIO()
+    torch.save(module, buffer)
+    buffer.seek(0)
+    loaded: nn.Module = torch.load(buffer, weights_only=False)
+    return loaded
+
+
+COPIES = {"pickle": lambda m: pickle.loads(pickle.dumps(m)), "torch.save": through_a_file, "deepcopy": copy.deepcopy}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_pickle(cases: Cases, copied: str) -> None:
+    """And deep copies, which torch's test leaves out."""
+    for case in cases.inputs():
+        module = cases.make(case.constructor_input)
+        other = COPIES[copied](module)
+        assert all(a is not b for a, b in zip(module.parameters(), other.parameters(), strict=True))
+        given = case.forward_input
+        for a, b in zip(run(module, given), run(other, given), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_save_load(cases: Cases, assign: bool) -> None:
+    for case in cases.inputs():
+        module, other = cases.make(case.constructor_input), cases.make(case.constructor_input)
+        buffer = io.BytesIO()
+        torch.save(module.state_dict(), buffer)
+        buffer.seek(0)
+        other.load_state_dict(torch.load(buffer), assign=assign)
+        for a, b in zip(run(module, case.forward_input), run(other, case.forward_input), strict=True):
+            assert torch.equal(a, b)
+
+
+def scattered(given: FunctionInput) -> FunctionInput:
+    """The same input with strides that leave gaps."""
+
+    def scatter(value: Tensor) -> Tensor:
+        made: Tensor = noncontiguous_like(value)
+        return made.detach().requires_grad_(value.requires_grad)
+
+    args, kwargs = tree_map_only(Tensor, scatter, (given.args, given.kwargs))
+    return FunctionInput(*args, **kwargs)
+
+
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_non_contiguous_tensors(cases: Cases) -> None:
+    for case in cases.inputs():
+        module, given = cases.make(case.constructor_input), case.forward_input
+        other = scattered(given)
+        assert not any(value.is_contiguous() for value in tree_leaves((other.args, other.kwargs)))
+        got, want = run(module, other), run(module, given)
+        assert_all_close(got, want)
+        assert_all_close(gradients(got, leaves(module, other)), gradients(want, leaves(module, given)))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last, torch.channels_last_3d])
+@pytest.mark.parametrize("cases", DOUBLE, ids=str)
+def test_memory_format(cases: Cases, memory_format: torch.memory_format) -> None:
+    """Weights have no channels, and so stay as they are."""
+    for case in cases.inputs():
+        module, given = cases.make(case.constructor_input), case.forward_input
+        want = run(module, given)
+        got = run(module.to(memory_format=memory_format), given)  # type: ignore[call-overload]
+        assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(got, want, strict=True))
+
+
+def looks_at_its_mode(module: nn.Module, given: FunctionInput) -> bool:
+    del module.training
+    try:
+        run(module, given)
+    except AttributeError as error:
+        return "training" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("cases", [cases for cases in DOUBLE if cases.training], ids=str)
+def test_if_train_and_eval_modes_differ(cases: Cases) -> None:
+    """Where torch says that they do, and there only."""
+    for case in cases.inputs():
+        module = cases.make(case.constructor_input)
+        assert looks_at_its_mode(module, case.forward_input) == cases.info.train_and_eval_differ
+
+
+@pytest.mark.parametrize("swaps", [False, True])
+@pytest.mark.parametrize("cases", DOUBLE, ids=str)
+def test_to(cases: Cases, swaps: bool) -> None:
+    """Conversions keep the parameter objects, whether torch writes their data or swaps them."""
+    torch.__future__.set_swap_module_params_on_conversion(swaps)
+    try:
+        for case in cases.inputs(requires_grad=False):
+            module = cases.make(case.constructor_input)
+            before, values = list(module.parameters()), [p.detach().clone() for p in module.parameters()]
+            module.to(torch.float32).to(torch.float64)
+            assert all(a is b for a, b in zip(module.parameters(), before, strict=True))
+            assert_all_close(module.parameters(), [value.float().double() for value in values])
+            assert all(parameter.requires_grad for parameter in module.parameters())
+            run(module, case.forward_input)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+@pytest.mark.parametrize("cases", DOUBLE, ids=str)
+def test_to_empty(cases: Cases) -> None:
+    for case in cases.inputs(requires_grad=False):
+        made = case.constructor_input
+        module = cases.ours(*made.args, **made.kwargs, device="meta", dtype=cases.dtype)
+        module.to_empty(device="cpu")
+        assert all(parameter.is_cpu for parameter in module.parameters())
+        same_weights(cases.make(made), module)
+        run(module, case.forward_input)
+
+
+@pytest.mark.parametrize("check", [gradcheck, gradgradcheck], ids=["test_grad", "test_gradgrad"])
+@pytest.mark.parametrize("cases", DOUBLE, ids=str)
+def test_grad_and_gradgrad(cases: Cases, check: Any) -> None:
+    for case in cases.inputs():
+        module, given = cases.make(case.constructor_input), case.forward_input
+
+        def function(*_leaves: Tensor, module: nn.Module = module, given: FunctionInput = given) -> tuple[Tensor, ...]:
+            return tuple(run(module, given))
+
+        assert check(function, leaves(module, given), check_batched_grad=check is gradcheck, fast_mode=True)
