@@ -11,7 +11,8 @@ from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.train import Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.train import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.training.run_file import read_run_file
 from language_models import make
 
 DATA = Path(__file__).parent / "data"
@@ -204,6 +205,22 @@ def test_changed_data_is_not_resumed_with(tmp_path: Path) -> None:
     (tmp_path / "dev").write_bytes(TRAIN.read_bytes())
     with pytest.raises(ArgumentError, match="the data of the run in .* has changed since"):
         resume_tagger(tmp_path / "model.run")
+
+
+def test_a_run_is_made_longer_by_editing_its_settings(tmp_path: Path) -> None:
+    train_tagger(TRAIN, DEV, tmp_path / "model", replace(SHORT, schedule="constant"))
+    settings = tmp_path / "model.run" / "run.toml"
+    settings.write_text(settings.read_text().replace("epochs = 2\n", "epochs = 3\n"))
+    longer = resume_tagger(tmp_path / "model.run")
+    straight = train_tagger(TRAIN, DEV, tmp_path / "other", replace(SHORT, schedule="constant", epochs=3))
+    assert [epoch.score for epoch in longer.history] == [epoch.score for epoch in straight.history]
+
+
+def test_the_example_config_can_be_read() -> None:
+    path = Path(__file__).parents[1] / "examples" / "configs" / "tagger-ewt.toml"
+    found = read_run_file(path, RUN_FILE)
+    assert found.settings.columns == ("upos", "xpos")
+    assert found.files["train"] == "ud-english-ewt:train"
 
 
 def test_one_sentence(tmp_path: Path) -> None:
