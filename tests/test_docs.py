@@ -1,8 +1,9 @@
 """Every code block of the documentation runs, and prints what the page says that it prints.
 
 A page is run from top to bottom: ``python`` blocks in one namespace, the commands of ``console`` blocks in one folder
-that holds two small corpora, ``drawing`` blocks each for itself. An ``output`` block is what the python block above it
-prints; in a console block, lines after a command are what it prints (``...`` at the end: and so on).
+that holds two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks each for itself. An ``output`` block is
+what the python block above it prints; in a console block, lines after a command are what it prints (``...`` at the end:
+and so on).
 
 What the shipped tagger says, and what depends on the machine, is run but not compared. After a change of either, write
 what is printed now into the pages with::
@@ -26,6 +27,7 @@ from typer.testing import CliRunner
 
 import hiddenstate as hs
 from hiddenstate.cli import app
+from hiddenstate.text.conllu import read_conllu
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -180,7 +182,10 @@ def refresh(page: Path, printed: list[Printed]) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that the pages' commands run in."""
     for name in ("train", "dev"):
-        shutil.copy(ROOT / "tests" / "data" / f"tiny-{name}.conllu", tmp_path / f"{name}.conllu")
+        corpus = ROOT / "tests" / "data" / f"tiny-{name}.conllu"
+        shutil.copy(corpus, tmp_path / f"{name}.conllu")
+        lines = [" ".join(sentence.forms) + "\n" for sentence in read_conllu(corpus)]
+        (tmp_path / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

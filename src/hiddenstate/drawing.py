@@ -98,15 +98,20 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format that the file's name ends with.
+def check_picture(path: Path) -> None:
+    """Refuse a file that no picture can be written to.
 
     Raises:
         ArgumentError: no such format, or no such folder.
     """
-    kinds = figure.canvas.get_supported_filetypes()
+    kinds = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise ArgumentError(f"cannot draw into {path}: its name must end with one of .{' .'.join(sorted(kinds))}")
     if not path.parent.is_dir():
         raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, in the format that the file's name ends with; raises as `check_picture`."""
+    check_picture(path)
     figure.savefig(path, dpi=160)

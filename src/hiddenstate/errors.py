@@ -62,5 +62,9 @@ class FileFormatError(HiddenStateError, ValueError):
     """A file is not what it should be: damaged, of another kind, or of a later version."""
 
 
+class DownloadError(HiddenStateError, OSError):
+    """A file could not be fetched."""
+
+
 class ExportError(HiddenStateError, RuntimeError):
     """A model could not be written for another runtime, or does not give the same numbers there."""

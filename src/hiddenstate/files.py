@@ -1,6 +1,9 @@
-"""Files that are whole or not there, as they are written beside and renamed; tensors in files (safetensors)."""
+"""Files and folders, whole or not there: written beside, forced to disk, and renamed. Tensors as safetensors."""
 
+import glob
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +32,9 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o666 & ~_umask())
+        sync(beside)
         beside.replace(path)
+        sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -59,6 +64,78 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     if metadata.get("format") != kind:
         raise FileFormatError(f"{path} holds {metadata.get('format', 'no format')!r}, expected {kind!r}")
     return tensors, metadata
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file and force it to disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it: the earlier file or the new one is there, never half of either."""
+    beside = free_name(path, "part")
+    try:
+        write_bytes(beside, content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted."""
+    path = free_name(target, "partial")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def put_folder(partial: Path, target: Path) -> None:
+    """Rename a finished folder to its place; an earlier one there is deleted, or stays if that fails."""
+    if not target.exists():
+        partial.rename(target)
+        return
+    # No call swaps two folders on every system, hence two renames, the first undone if the second fails.
+    previous = target.rename(free_name(target, "previous"))
+    try:
+        partial.rename(target)
+    except BaseException:
+        previous.rename(target)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def mend_folder(target: Path) -> None:
+    """Undo what a killed process left beside a folder: the earlier folder is put back, or deleted if not needed."""
+    previous = left_beside(target, "previous")
+    if previous and not target.exists():
+        previous.pop().rename(target)
+    for path in [*previous, *left_beside(target, "partial")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def left_beside(target: Path, purpose: str) -> list[Path]:
+    """Names that `free_name` gave for a purpose and that are still there."""
+    return sorted(target.parent.glob(f".{glob.escape(target.name)}.*.{purpose}"))
+
+
+def free_name(target: Path, purpose: str) -> Path:
+    """Make up a name beside the target that nothing else has."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{purpose}")
+
+
+def sync(path: Path) -> None:
+    """Force a file, or a folder's names, to disk, where the system lets one open it for that."""
+    if os.name == "posix":
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def check_is_file(path: str | Path) -> None:

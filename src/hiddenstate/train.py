@@ -1,58 +1,52 @@
-"""Training: one plain loop, the best model kept as a folder.
+"""Training a tagger on CoNLL-U files: the task for the training loop, and the best model kept as a folder.
 
 The same seed, data, machine and number of threads give the same model.
 """
 
-import math
+import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.files import mend_folder
 from hiddenstate.models import folder
-from hiddenstate.models.accuracy import Accuracy, evaluate, words_of
+from hiddenstate.models.accuracy import Reports, evaluate, fitted_temperatures, words_of
 from hiddenstate.models.card import Origin, Outcome, write_card
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.tagger import Tagger, tags_of
-from hiddenstate.text.batches import IGNORED_TAG, Batch, plan_batches
+from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.loop import fit
+from hiddenstate.training.machine import machine_of
+from hiddenstate.training.progress import Epoch, OnProgress, Score, Step, best_of
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.task import Loss, Task, split
+
+__all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
 
 StrPath = str | os.PathLike[str]
+C = TypeVar("C", bound=TrainConfig)
+K = TypeVar("K", bound=Task[Any])
+R = TypeVar("R")
 
-
-@dataclass(frozen=True)
-class Step:
-    """How far an epoch is after one more batch.
-
-    Attributes:
-        epoch: from 1.
-        words: words of this epoch trained on so far.
-        words_total: words in an epoch.
-        loss: mean cross entropy of this epoch's words so far, in nats.
-        words_per_second: of this epoch so far.
-    """
-
-    epoch: int
-    words: int
-    words_total: int
-    loss: float
-    words_per_second: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training data; ``last`` is its last step, ``dev`` the accuracy after it."""
-
-    last: Step
-    dev: Accuracy
+# Folders of the language models whose states tell a tagger the context.
+CONTEXT = ("forward_model", "backward_model")
+# All that a run file of a tagger may name.
+RUN_FILE = RunFile(
+    Tagger.kind,
+    TaggerConfig(),
+    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT), ""),
+    about={"command": "", "about_data": "", "licence": ""},
+)
 
 
 @dataclass(frozen=True)
@@ -62,25 +56,14 @@ class Training:
     Attributes:
         history: every epoch, in order.
         best: the epoch whose model was kept.
-        dev: accuracy of the kept model, read back from its folder, on the dev data.
+        dev: by column, how good the kept model is on the dev data: read back from its folder, and calibrated.
         test: the same on the test data, None without any.
     """
 
     history: tuple[Epoch, ...]
     best: Epoch
-    dev: Accuracy
-    test: Accuracy | None
-
-
-OnProgress = Callable[[Step | Epoch], None]
-
-
-@dataclass(frozen=True)
-class _Data:
-    train: list[Sentence]
-    dev: list[Sentence]
-    test: list[Sentence] | None
-    known: frozenset[str]
+    dev: Reports
+    test: Reports | None
 
 
 def train_tagger(
@@ -90,6 +73,8 @@ def train_tagger(
     config: TaggerConfig | None = None,
     *,
     test: StrPath | None = None,
+    context: tuple[StrPath, StrPath] | None = None,
+    run: StrPath | None = None,
     command: str = "",
     about_data: str = "",
     licence: str = "",
@@ -97,9 +82,10 @@ def train_tagger(
 ) -> Training:
     """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
 
-    The folder always holds the best model so far, so an interruption (KeyboardInterrupt goes through) costs only
-    what came after it. Training ends early when the dev accuracy has not risen for ``config.patience`` epochs.
-    The state of torch's global random generator is the same afterwards as before.
+    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
+    (KeyboardInterrupt goes through) loses nothing, see `resume_tagger`. Training ends early when the dev accuracy has
+    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
+    before.
 
     Args:
         train: CoNLL-U to learn from.
@@ -107,6 +93,9 @@ def train_tagger(
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
         config: sizes, rates and seed; the defaults without one.
         test: CoNLL-U to measure the finished model on.
+        context: folders of a forward and a backward character model, whose states are a further input (see
+            `ContextualVectors`); they become part of the tagger.
+        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
         command: for the card, the command line.
         about_data: for the card, what the data is.
         licence: for the card, the terms of the weights.
@@ -114,116 +103,176 @@ def train_tagger(
 
     Raises:
         FileFormatError: a file is not CoNLL-U, or has no tags.
-        ArgumentError: ``out`` holds something else than a model, or the loss stopped being a number.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
+            stopped being a number.
         OSError: a file cannot be read or written.
     """
-    config = config or TaggerConfig()
-    folder.check_target(out)
-    test_name = None if test is None else Path(test).name
-    origin = Origin(Path(train).name, Path(dev).name, test_name, command, about_data, licence)
-    data = _read(train, dev, test, config.column)
+    forward, backward = context or ("", "")
+    files = {"train": train, "dev": dev, "test": test or "", "out": out}
+    files |= {"forward_model": forward, "backward_model": backward}
+    about = {"command": command, "about_data": about_data, "licence": licence}
+    paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
+    wanted = RunFile(Tagger.kind, config or TaggerConfig(), paths, about)
+    return run_tagger(wanted, run, on_progress=on_progress)
 
-    def keep(tagger: Tagger, outcome: Outcome) -> None:
-        folder.save(tagger, out, write_card(Path(out).resolve().name, tagger, origin, outcome))
 
+def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
+    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+
+    Args:
+        run: the run's folder.
+        on_progress: as for `train_tagger`.
+
+    Raises:
+        FileFormatError: there is no such run, or its checkpoint is damaged.
+        ArgumentError: the data has changed since.
+        OSError: a file cannot be read or written.
+    """
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
+    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+
+
+def run_tagger(
+    wanted: RunFile[TaggerConfig],
+    run: StrPath | None = None,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+
+
+def run_task(
+    make: Callable[[RunFile[C]], K],
+    finish: Callable[[K, Path, tuple[Epoch, ...]], R],
+    wanted: RunFile[C],
+    run: StrPath | None,
+    *,
+    resume: bool,
+    on_progress: OnProgress,
+) -> R:
+    """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
+    out = Path(wanted.files["out"])
+    machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
+    if machine.leads:
+        mend_folder(out)
+        folder.check_target(out)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        history, best = _keep_best(Tagger.build(config, data.train), data, keep, on_progress)
-    # What is on disk was rounded, so it is measured again.
-    stored = folder.load(out)
-    accuracy = evaluate(stored, data.dev, data.known)
-    test_accuracy = None if data.test is None else evaluate(stored, data.test, data.known)
-    keep(stored, Outcome(best.last.epoch, len(history), True, accuracy, test_accuracy))
-    return Training(tuple(history), best, accuracy, test_accuracy)
+        torch.manual_seed(wanted.settings.seed)
+        task = make(wanted)
+    if machine.leads:
+        run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
+    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
+    return machine.once(lambda: finish(task, out, history))
 
 
-def _keep_best(
-    tagger: Tagger, data: _Data, keep: Callable[[Tagger, Outcome], None], on_progress: OnProgress
-) -> tuple[list[Epoch], Epoch]:
-    """Train epoch by epoch, keep each that is better than all before; returns all of them and the best."""
-    history: list[Epoch] = []
-    for steps in _epochs(tagger, data.train):
-        for step in steps:
-            on_progress(step)
-        epoch = Epoch(step, evaluate(tagger, data.dev, data.known))
-        history.append(epoch)
-        best = max(history, key=lambda each: each.dev.correct)
-        if best is epoch:
-            keep(tagger, Outcome(step.epoch, len(history), False, epoch.dev))
-        on_progress(epoch)
-        if step.epoch - best.last.epoch >= tagger.config.patience:
-            break
-    return history, best
+def default_run(out: Path) -> Path:
+    """Return the folder for the checkpoints of a model, beside it."""
+    return out.with_name(f"{out.name}.run")
 
 
-def _epochs(tagger: Tagger, sentences: Sequence[Sentence]) -> Iterator[Iterator[Step]]:
-    """Yield the steps of each epoch; the work is done as they are taken."""
-    config = tagger.config
-    generator = torch.Generator().manual_seed(config.seed)
-    lengths = [len(sentence) for sentence in sentences]
-    total = config.epochs * len(plan_batches(lengths, config.batch_words))
-    optimizer = AdamW(tagger.parameters(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    schedule = LambdaLR(optimizer, lambda step: _share_of_rate(step, config.warmup_steps, total))
-    for number in range(1, config.epochs + 1):
-        plan = plan_batches(lengths, config.batch_words, generator)
-        batches = ([sentences[position] for position in positions] for positions in plan)
-        yield _steps(number, sum(lengths), tagger, batches, optimizer, schedule)
+class TaggerTask:
+    """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+
+    unit = "words"
+    higher_is_better = True
+
+    def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
+        self.config, files = wanted.settings, wanted.files
+        self.wanted = wanted
+        read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
+        self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
+        self.known = words_of(self.sentences)
+        self.fingerprint = _hash(files[name] for name in ("train", "dev", *CONTEXT) if files[name])
+        self.model = Tagger.build(self.config, self.sentences, _context(files))
+        self.lengths = [len(sentence) for sentence in self.sentences]
+        tags = {column: [sentence.tags(column) for sentence in self.sentences] for column in self.config.columns}
+        self.encoded = self.model.encode([sentence.forms for sentence in self.sentences], tags)
+        self.dev: Reports = {}
+
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
+        """Deal the positions of sentences of similar length out in batches."""
+        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1)
+        return split(plan_batches(self.lengths, self.config.batch_words, generator), rank, ranks)
+
+    def size(self, epoch: int) -> int:
+        """Count the words."""
+        return sum(self.lengths)
+
+    def loss(self, item: list[int]) -> Loss:
+        """Compute the mean surprise of the tags over words, in nats."""
+        batch = self.encoded.batch(item).to(self.model.head.weight.device)
+        return Loss(self.model.loss(batch), int(batch.lengths.sum()))
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Sentences have nothing to do with each other."""
+        return {}
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take over nothing."""
+
+    def evaluate(self) -> Score:
+        """Measure the accuracy on the dev data, its mean over the columns."""
+        self.dev = evaluate(self.model, self.dev_sentences, self.known)
+        details: dict[str, float] = {}
+        for column, report in self.dev.items():
+            details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
+        shares = [report.accuracy.share for report in self.dev.values()]
+        return Score(sum(shares) / len(shares), _told(self.dev), details)
+
+    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+        """Write the model that was just measured."""
+        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
+        """Write a model with its card."""
+        names = {name: Path(self.wanted.files[name]).name for name in ("train", "dev", "test")}
+        origin = Origin(names["train"], names["dev"], names["test"] or None, **self.wanted.about)
+        folder.save(tagger, out, write_card(out.resolve().name, tagger, origin, outcome))
 
 
-def _share_of_rate(step: int, warmup: int, total: int) -> float:
-    """Linear from 0 to 1 over the warm-up, then half a cosine down to 0 at the end."""
-    return min(1.0, (step + 1) / (warmup + 1)) * (1 + math.cos(math.pi * step / total)) / 2
+def _told(reports: Reports) -> str:
+    """Write accuracies in one line: of several columns their shares alone."""
+    if len(reports) == 1:
+        return str(*reports.values())
+    return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
 
 
-def _steps(
-    number: int,
-    words_total: int,
-    tagger: Tagger,
-    batches: Iterator[list[Sentence]],
-    optimizer: AdamW,
-    schedule: LambdaLR,
-) -> Iterator[Step]:
-    """One epoch: learn from each batch in turn."""
-    tagger.train()
-    start, words, loss_sum = time.perf_counter(), 0, 0.0
-    for sentences in batches:
-        batch = tagger.encoder.batch(
-            [s.forms for s in sentences], [tags_of(s, tagger.config.column) for s in sentences]
-        )
-        count = sum(len(sentence) for sentence in sentences)
-        loss = _learn(tagger, batch, optimizer)
-        if not math.isfinite(loss):
-            raise ArgumentError(f"training diverged: loss {loss} in epoch {number}; lower the learning rate")
-        schedule.step()
-        words, loss_sum = words + count, loss_sum + count * loss
-        yield Step(number, words, words_total, loss_sum / words, words / (time.perf_counter() - start))
+def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
+    """Calibrate and measure the best model as it is on disk, which was rounded, and write that into its card."""
+    best, stored = best_of(history), folder.load(out)
+    stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
+    dev = evaluate(stored, task.dev_sentences, task.known)
+    test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
+    task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
+    return Training(history, best, dev, test)
 
 
-def _learn(tagger: Tagger, batch: Batch, optimizer: AdamW) -> float:
-    """One step down the gradient; the loss before it, in nats a word."""
-    assert batch.tags is not None
-    loss = cross_entropy(
-        tagger(batch).flatten(0, 1),
-        batch.tags.flatten(),
-        ignore_index=IGNORED_TAG,
-        label_smoothing=tagger.config.label_smoothing,
-    )
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(tagger.parameters(), tagger.config.clip_norm)
-    optimizer.step()
-    return loss.item()
+def _context(files: Mapping[str, str]) -> ContextualVectors | None:
+    """Read the two language models that give vectors in context, if there are any."""
+    given = [files[name] for name in CONTEXT if files[name]]
+    if not given:
+        return None
+    if len(given) < len(CONTEXT):
+        raise ArgumentError(f"vectors in context need two language models, {' and '.join(CONTEXT)}, got one")
+    return ContextualVectors(*(folder.load_language_model(path) for path in given))
 
 
-def _read(train: StrPath, dev: StrPath, test: StrPath | None, column: str) -> _Data:
-    sentences = _tagged(train, column)
-    test_sentences = None if test is None else _tagged(test, column)
-    return _Data(sentences, _tagged(dev, column), test_sentences, words_of(sentences))
-
-
-def _tagged(path: StrPath, column: str) -> list[Sentence]:
+def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
-    sentences = [s for s in read_conllu(path) if any(tag is not None for tag in tags_of(s, column))]
-    if not sentences:
-        raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
-    return sentences
+    sentences, tagged = read_conllu(path), set[int]()
+    for column in columns:
+        found = {k for k, s in enumerate(sentences) if any(tag not in (None, "_") for tag in s.tags(column))}
+        if not found:
+            raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
+        tagged |= found
+    return [sentence for k, sentence in enumerate(sentences) if k in tagged]
+
+
+def _hash(paths: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        file = Path(path, folder.WEIGHTS) if Path(path).is_dir() else Path(path)
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -9,19 +9,21 @@ from hiddenstate.models.config import TaggerConfig
 
 
 def test_with_texts() -> None:
-    config = TaggerConfig().with_texts({"hidden_size": "32", "dropout": "0", "column": "xpos"})
-    assert config == TaggerConfig(hidden_size=32, dropout=0.0, column="xpos")
+    config = TaggerConfig().with_texts({"hidden_size": "32", "dropout": "0", "columns": "xpos,upos"})
+    assert config == TaggerConfig(hidden_size=32, dropout=0.0, columns=("xpos", "upos"))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"wings": "2"}, "unknown setting 'wings'; settings are column word_size"),
+        ({"wings": "2"}, "unknown setting 'wings'; settings are epochs patience"),
         ({"epochs": "many"}, "epochs must be of type int, got 'many'"),
         ({"dropout": "1"}, "dropout must be below 1, got 1.0"),
         ({"learning_rate": "nan"}, "learning_rate must be above 0 and finite, got nan"),
         ({"seed": "-1"}, "seed must be at least 0"),
-        ({"column": "lemma"}, "column must be one of upos xpos, got 'lemma'"),
+        ({"columns": "upos,form"}, "columns must be of upos xpos feats deprel lemma head deps misc, got 'form'"),
+        ({"columns": "upos,upos"}, "columns must be one or more of upos .*, each once, got 'upos upos'"),
+        ({"columns": ","}, "columns must be one or more of upos .*, got ''"),
     ],
 )
 def test_with_texts_fails(settings: dict[str, str], message: str) -> None:
@@ -39,7 +41,7 @@ def test_from_data() -> None:
     ("data", "message"),
     [
         (None, "must be an object, got NoneType"),
-        ({"wings": 2}, "unknown field 'wings' in a tagger's config; remove it"),
+        ({"wings": 2}, "unknown field 'wings' in a model's config; remove it"),
         ({"seed": 1.5}, "seed must be of type int, got 1.5"),
         ({"seed": True}, "seed must be of type int, got True"),
         ({"dropout": "0.1"}, "dropout must be of type float, got '0.1'"),

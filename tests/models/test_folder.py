@@ -20,7 +20,7 @@ WORDS = ["the", "cat", "sat", "tac"]
 def make(seed: int = 0, weights_dtype: str = "float32") -> Tagger:
     torch.manual_seed(seed)
     config = TaggerConfig(word_size=3, char_size=2, char_hidden_size=2, hidden_size=4, weights_dtype=weights_dtype)
-    return Tagger(config, Vocabulary.build(WORDS), Vocabulary.build("thecasé"), ["A", "B", "C"]).eval()
+    return Tagger(config, Vocabulary.build(WORDS), Vocabulary.build("thecasé"), {"upos": ["A", "B", "C"]}).eval()
 
 
 def said_by(tagger: Tagger) -> torch.Tensor:
@@ -119,6 +119,15 @@ def test_save_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_save_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    tagger = make(weights_dtype="float16")
+    with torch.no_grad():
+        tagger.head.bias[0] = 1e6
+    with pytest.raises(ArgumentError, match=r"'head.bias' cannot be stored as float16: it holds numbers up to 1e\+06"):
+        save(tagger, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loading_uses_up_no_random_numbers(model: Path) -> None:
     before = torch.get_rng_state()
     load(model)
@@ -157,7 +166,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "oracle"}, "is a model of kind 'oracle', expected 'tagger'"),
-        ({"version": 2}, "has format version 2, this hiddenstate reads up to 1; upgrade hiddenstate"),
+        ({"version": 3}, "has format version 3, this hiddenstate reads up to 2; upgrade hiddenstate"),
         ({"version": "1"}, "version must be a positive integer, got '1'"),
         ({"version": True}, "version must be a positive integer, got True"),
         ({"format": "zip"}, "is not a model folder"),

@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.text.batches import IGNORED_TAG, Encoder, plan_batches
+from hiddenstate.text.batches import IGNORED_TAG, Encoder, TagRows, plan_batches
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 
-ENCODER = Encoder(Vocabulary(("the", "cat"), (2, 1)), Vocabulary(tuple("theca"), (1,) * 5), ("DET", "NOUN"), 4)
+TAGS = {"upos": ("DET", "NOUN"), "xpos": ("DT",)}
+ENCODER = Encoder(Vocabulary(("the", "cat"), (2, 1)), Vocabulary(tuple("theca"), (1,) * 5), TAGS, 4)
 
 
 def test_batch() -> None:
-    batch = ENCODER.batch([["The", "cat"], [], ["The"]], [["DET", "NOUN"], [], ["X"]])
+    tags: TagRows = {"upos": [["DET", "NOUN"], [], ["X"]], "xpos": [[None, "DT"], [], ["DT"]]}
+    batch = ENCODER.batch([["The", "cat"], [], ["The"]], tags)
     assert batch.lengths.tolist() == [2, 0, 1]
     assert batch.words.T.tolist() == [[2, 3], [PADDING, PADDING], [2, PADDING]]
     # "T" is not among the characters; "The" is spelt once.
@@ -22,7 +24,49 @@ def test_batch() -> None:
     assert batch.char_index.T.tolist() == [[0, 1], [0, 0], [0, 0]]
     assert batch.tags is not None
     ignored = IGNORED_TAG
-    assert batch.tags.T.tolist() == [[0, 1], [ignored, ignored], [ignored, ignored]]
+    assert batch.tags["upos"].T.tolist() == [[0, 1], [ignored, ignored], [ignored, ignored]]
+    assert batch.tags["xpos"].T.tolist() == [[ignored, 0], [ignored, ignored], [0, ignored]]
+
+
+WORDS = st.lists(st.lists(st.text("theca戦é", min_size=1, max_size=6), max_size=5), min_size=1, max_size=6)
+
+
+@given(WORDS, st.data())
+def test_a_batch_of_some_is_what_they_are_alone(sentences: list[list[str]], data: st.DataObject) -> None:
+    tags = {"upos": [["DET"] * len(words) for words in sentences]}
+    count = sum(map(len, sentences))
+    encoded = ENCODER.encode(sentences, tags, torch.arange(1.0, count + 1)[:, None])
+    chosen = data.draw(st.lists(st.sampled_from(range(len(sentences))), min_size=1, unique=True))
+    if not any(sentences[k] for k in chosen):
+        return
+    want = ENCODER.batch([sentences[k] for k in chosen], {"upos": [["DET"] * len(sentences[k]) for k in chosen]})
+    for spell_all in (False, True):
+        got = encoded.batch(chosen, spell_all=spell_all)
+        assert torch.equal(got.words, want.words)
+        assert torch.equal(got.lengths, want.lengths)
+        assert got.tags is not None
+        assert want.tags is not None
+        assert torch.equal(got.tags["upos"], want.tags["upos"])
+        starts = [sum(map(len, sentences[:k])) for k in chosen]
+        for n, k in enumerate(chosen):
+            for t, word in enumerate(sentences[k]):
+                column = got.char_index[t, n]
+                assert got.chars[: got.char_lengths[column], column].tolist() == ENCODER.spell(word)
+                assert got.context is not None
+                assert float(got.context[t, n, 0]) == starts[n] + t + 1
+            assert got.context is not None
+            assert not got.context[len(sentences[k]) :, n].any()
+    assert not spell_all or len(got.char_lengths) == len({word for words in sentences for word in words})
+
+
+def test_the_longest_forms_come_first() -> None:
+    lengths = ENCODER.encode([["a", "the", "th", "hat", "theca"]]).char_lengths.tolist()
+    assert lengths == sorted(lengths, reverse=True) == [4, 3, 3, 2, 1]
+
+
+def test_nothing_is_encoded() -> None:
+    encoded = ENCODER.encode([[], []], {"upos": [[], []]})
+    assert (len(encoded.forms), encoded.lengths.tolist(), len(encoded.chars)) == (0, [0, 0], 0)
 
 
 def test_batch_without_tags() -> None:
@@ -42,12 +86,12 @@ def test_batch_fails(sentences: list[list[str]]) -> None:
 
 def test_tags_fail() -> None:
     with pytest.raises(ArgumentError, match="tags and words differ in number"):
-        ENCODER.batch([["the", "cat"]], [["DET"]])
+        ENCODER.batch([["the", "cat"]], {"upos": [["DET"]]})
 
 
 def test_encoder_fails() -> None:
     with pytest.raises(ArgumentError, match="max_chars must be at least 2, got 1"):
-        Encoder(ENCODER.words, ENCODER.chars, ("X",), 1)
+        Encoder(ENCODER.words, ENCODER.chars, {"upos": ("X",)}, 1)
 
 
 @given(st.lists(st.integers(0, 12)), st.integers(1, 20), st.none() | st.integers(0, 9))

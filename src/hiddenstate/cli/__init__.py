@@ -6,10 +6,14 @@ import sys
 
 import typer
 
-from hiddenstate.cli import train
+from hiddenstate.cli import corpus, train
+from hiddenstate.cli.evaluate import evaluate_command
+from hiddenstate.cli.generate import generate
 from hiddenstate.cli.read import read
+from hiddenstate.cli.score import score
 from hiddenstate.cli.structure import structure
 from hiddenstate.cli.tag import tag
+from hiddenstate.cli.train_lm import lm
 from hiddenstate.cli.version import version
 from hiddenstate.errors import HiddenStateError
 
@@ -21,10 +25,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(corpus.app, name="corpus")
+app.command()(generate)
 app.command()(read)
+app.command()(score)
 app.command()(structure)
 app.command()(tag)
+app.command("evaluate")(evaluate_command)
 app.add_typer(train.app, name="train")
+train.app.command()(lm)
 app.command()(version)
 
 

@@ -1,24 +1,32 @@
 """The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
+from typing import Any, Generic, TypeVar
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.accuracy import Accuracy
+from hiddenstate.models.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import text_of
+
+M = TypeVar("M")  # what was measured
 
 _COLUMNS = {
     "upos": "universal part-of-speech tags (UPOS)",
     "xpos": "language-specific part-of-speech tags (XPOS)",
+    "feats": "morphological features (FEATS)",
 }
+_LISTED = 60  # tags
 
 _LIMITS = """\
 - Trained and measured on words split as the data splits them. Text split by another tokeniser, or with other
   conventions, is tagged less well.
 - It knows the kinds of text that it was trained on; expect less elsewhere, and nothing useful in another language.
-- The probabilities are those of a softmax and were not calibrated. Label smoothing, if any was used, keeps even
-  sure ones below 1 by about its share.
+- The probabilities were calibrated on the dev data, and are right on average over text of its kind; elsewhere they are
+  likely to be too high.
 - Word vectors learn the associations of the training texts, unwanted ones included."""
 
 
@@ -53,38 +61,56 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training came to: the epoch that was kept and the accuracies measured on it.
+class Outcome(Generic[M]):
+    """What training came to: the epoch that was kept and what was measured on it.
 
     Attributes:
         epoch: the epoch whose weights are in the folder.
         epochs: how many were trained.
         finished: False in a card written while training goes on, which stays if it is interrupted.
-        dev: accuracy on the dev data.
-        test: accuracy on the test data, None if not measured.
+        dev: how good it is on the dev data.
+        test: the same on the test data, None if not measured.
     """
 
     epoch: int
     epochs: int
     finished: bool
-    dev: Accuracy
-    test: Accuracy | None = None
+    dev: M
+    test: M | None = None
 
 
-def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome) -> str:
+def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Reports]) -> str:
     """Write the card in Markdown; ``name`` is its heading."""
     config = tagger.config
     sections = {
-        "What it is": f"A tagger for {_COLUMNS[config.column]}: each word of a sentence to a probability for each "
-        f"of {len(tagger.tag_names)} tags ({' '.join(tagger.tag_names)}). Made with hiddenstate, which reads it "
-        "with `hiddenstate.models.folder.load`.",
+        "What it is": _what(tagger),
         "Architecture": _architecture(tagger),
-        "Data": _data(origin),
-        "Training": _training(config, origin, outcome),
+        "Data": data_section(origin),
+        "Training": training_section(config, origin, outcome),
         "Accuracy": _accuracy(config, outcome),
+        "Confidence": _confidence(tagger, outcome),
         "Licence": origin.licence or "Not stated by whoever trained it.",
         "Limits": _LIMITS,
     }
+    return page(name, sections)
+
+
+def _what(tagger: Tagger) -> str:
+    kinds = [_COLUMNS.get(column, f"column {column.upper()} of CoNLL-U") for column in tagger.columns]
+    tags = "; ".join(_tags(column, names) for column, names in tagger.columns.items())
+    return (
+        f"A tagger for {' and '.join(kinds)}: each word of a sentence to a probability for each tag. The tags: {tags}. "
+        "Made with hiddenstate, which reads it with `hiddenstate.models.folder.load`."
+    )
+
+
+def _tags(column: str, names: Sequence[str]) -> str:
+    listed = " ".join(names) if len(names) <= _LISTED else "see `vocabulary.json`"
+    return f"{len(names)} of {column.upper()} ({listed})"
+
+
+def page(name: str, sections: Mapping[str, str]) -> str:
+    """Put sections, by their headings, under a heading."""
     body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
     return f"# {name}\n{body}"
 
@@ -97,13 +123,22 @@ def _architecture(tagger: Tagger) -> str:
 least {config.word_minimum} times, and one for all others
 - spelling: {config.char_size} numbers for each of {len(encoder.chars.tokens):,} characters, through a \
 bidirectional LSTM of {config.char_hidden_size} units each way; its final states
+{_context(tagger)}\
 - sentence: bidirectional LSTM, {config.num_layers} layers of {config.hidden_size} units each way
-- a linear layer and softmax over the tags
+- a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
 {count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
 
 
-def _data(origin: Origin) -> str:
+def _context(tagger: Tagger) -> str:
+    if tagger.context is None:
+        return ""
+    units = [model.config.hidden_size for model in (tagger.context.forward_model, tagger.context.backward_model)]
+    return f"- context: states of two character language models, {units[0]} units forward and {units[1]} backward\n"
+
+
+def data_section(origin: Origin) -> str:
+    """Tell what a model was trained and measured on."""
     files = [f"trained on `{origin.train}`", f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
         files.append(f"tested on `{origin.test}`, which nothing was chosen on")
@@ -112,24 +147,25 @@ def _data(origin: Origin) -> str:
     return f"{origin.about_data}\n\n{text}" if origin.about_data else text
 
 
-def _training(config: TaggerConfig, origin: Origin, outcome: Outcome) -> str:
+def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
+    """Tell how a model was trained: seed, epochs, command, settings."""
     state = "" if outcome.finished else " Training was still going on when this was written."
     text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
     if origin.command:
         text += f"\n\n```\n{origin.command}\n```"
-    settings = ", ".join(f"{field.name} {getattr(config, field.name)}" for field in fields(config))
+    settings = ", ".join(f"{name} {text_of(value)}" for name, value in asdict(config).items())
     return f"{text}\n\nSettings: {settings}."
 
 
-def _accuracy(config: TaggerConfig, outcome: Outcome) -> str:
-    rows = [f"| {name} | {_cells(a)} |" for name, a in (("dev", outcome.dev), ("test", outcome.test)) if a]
+def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:
+    rows = [f"| {name} | {column.upper()} | {_cells(report.accuracy)} |" for name, column, report in _measured(outcome)]
     how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
     return "\n".join([
         f"Share of words with the tag that the data gives, measured with the weights {how}. Unknown words are those "
         "whose form is not in the training data.",
         "",
-        "| data | words | correct | unknown words | correct |",
-        "|---|---|---|---|---|",
+        "| data | column | words | correct | unknown words | correct |",
+        "|---|---|---|---|---|---|",
         *rows,
     ])  # fmt: skip
 
@@ -137,3 +173,26 @@ def _accuracy(config: TaggerConfig, outcome: Outcome) -> str:
 def _cells(accuracy: Accuracy) -> str:
     unknown = f"{accuracy.unknown_words:,} | {100 * accuracy.unknown_share:.2f} %"
     return f"{accuracy.words:,} | {100 * accuracy.share:.2f} % | {unknown if accuracy.unknown_words else '0 | '}"
+
+
+def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
+    """Tell how well the probability of a chosen tag says how often it is right."""
+    rows = [
+        f"| {name} | {column.upper()} | {tagger.temperatures[column]:.3f} | {100 * report.uncalibrated.error:.2f} % "
+        f"| {100 * report.calibration.error:.2f} % |"
+        for name, column, report in _measured(outcome)
+    ]
+    return "\n".join([
+        "Expected calibration error: by how much the probability of the chosen tag differs from the share of words "
+        "that are tagged rightly where it is about so high, on average over words. The temperature evens probabilities "
+        "out; it was fitted on the dev data when training was done, and is 1 until then.",
+        "",
+        "| data | column | temperature | error without it | error |",
+        "|---|---|---|---|---|",
+        *rows,
+    ])  # fmt: skip
+
+
+def _measured(outcome: Outcome[Reports]) -> list[tuple[str, str, Report]]:
+    parts = [(name, reports) for name, reports in (("dev", outcome.dev), ("test", outcome.test)) if reports]
+    return [(name, column, report) for name, reports in parts for column, report in reports.items()]

@@ -6,10 +6,7 @@ earlier model or the later one and never half of either.
 
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -19,10 +16,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 
 FORMAT = "hiddenstate-model"
-VERSION = 1
+VERSION = 2  # 1: a tagger had one column of tags, and no temperature
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "config.json",
@@ -75,23 +74,34 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
         card: Markdown for ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something else than a model is there.
+        ArgumentError: something else than a model is there, or a weight is too large for its precision.
         OSError: the folder cannot be written.
     """
     target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
     dtype = _DTYPES[config.get("weights_dtype", "float32")]
-    weights = {name: value.to(dtype).contiguous() for name, value in model.state_dict().items()}
-    with _beside(target) as partial:
+    weights = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
+    with folder_beside(target) as partial:
         partial.mkdir(parents=True)
-        _write(partial / CONFIG, _json(head, indent=2))
-        _write(partial / VOCABULARY, _json(vocabulary))
-        _write(partial / WEIGHTS, safetensors.torch.save(weights))
-        _write(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
-        _sync(partial)
-        _put(partial, target)
-        _sync(target.parent)
+        write_bytes(partial / CONFIG, _json(head, indent=2))
+        write_bytes(partial / VOCABULARY, _json(vocabulary))
+        write_bytes(partial / WEIGHTS, safetensors.torch.save(weights))
+        write_bytes(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
+        sync(partial)
+        put_folder(partial, target)
+        sync(target.parent)
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    stored = value.to(dtype).contiguous()
+    if not torch.isfinite(stored).all():
+        kind = str(dtype).removeprefix("torch.")
+        raise ArgumentError(
+            f"weight {name!r} cannot be stored as {kind}: it holds numbers up to {float(value.abs().max()):.3g}; in "
+            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
+        )
+    return stored
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
@@ -120,6 +130,11 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
     """
     return load_as(Tagger, folder)
+
+
+def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """Read a language model from its folder, ready to use; raises as `load` does."""
+    return load_as(LanguageModel, folder)
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
@@ -196,54 +211,9 @@ def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _earlier(path: Path) -> str:
     """Say how to get back an earlier model that a killed `save` left beside its place."""
-    left = sorted(path.resolve().parent.glob(f".{path.resolve().name}.*.previous"))
+    left = left_beside(path.resolve(), "previous")
     return f", but {left[-1].name} beside it is the model before a save was killed: rename it" if left else ""
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted."""
-    path = _free_name(target, "partial")
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _free_name(target: Path, purpose: str) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{purpose}")
-
-
-def _put(partial: Path, target: Path) -> None:
-    if not target.exists():
-        partial.rename(target)
-        return
-    # No call swaps two folders on every system, hence two renames, the first undone if the second fails.
-    previous = target.rename(_free_name(target, "previous"))
-    try:
-        partial.rename(target)
-    except BaseException:
-        previous.rename(target)
-        raise
-    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _json(data: dict[str, Any], indent: int | None = None) -> bytes:
     return (json.dumps(data, ensure_ascii=False, indent=indent) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Force the folder's names to disk, where the system lets one open a folder."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

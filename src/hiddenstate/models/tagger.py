@@ -1,58 +1,36 @@
-"""The tagger: each word of a sentence to a distribution over tags (of parts of speech, say).
+"""The tagger: each word of a sentence to a distribution over tags (of parts of speech, say), in one or more columns.
 
 Word embedding and spelling (the final states of a bidirectional LSTM over the word's characters) go side by side
-into a bidirectional LSTM over the sentence, and its output through one linear layer to a score for every tag.
+into a bidirectional LSTM over the sentence, and its output through one linear layer to a score for every tag of every
+column. With a chain, the tags of a column are chosen together.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.lstm import LSTM
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.text.batches import Batch, Encoder, plan_batches
+from hiddenstate.models.context import context_data, context_from_data, vectors_of
+from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.crf import Chain
+from hiddenstate.models.decoding import Found, find
+from hiddenstate.models.tagging import Reading, Tagging, Tags
+from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
-from hiddenstate.trace import Trace
+
+__all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 
 T = TypeVar("T", bound="Tagger")
 
-
-@dataclass(frozen=True, eq=False)
-class Tagging:
-    """One sentence with its tags.
-
-    Attributes:
-        words: the T words.
-        tags: the most probable tag of each word.
-        probabilities: ``[T, K]``, the distribution over tags of each word.
-        tag_names: the K tags, in the order of the last axis of ``probabilities``.
-    """
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
-    probabilities: Tensor
-    tag_names: tuple[str, ...]
-
-    def top(self, k: int) -> list[dict[str, float]]:
-        """Return for each word its ``k`` most probable tags with their probabilities, the most probable first."""
-        values, numbers = self.probabilities.topk(min(k, len(self.tag_names)))
-        return [
-            {self.tag_names[number]: value for number, value in zip(row, ps, strict=True)}
-            for row, ps in zip(numbers.tolist(), values.tolist(), strict=True)
-        ]
-
-
-@dataclass(frozen=True, eq=False)
-class Reading(Tagging):
-    """One sentence with its tags and everything that the word-level LSTM did (batch axis of the trace: 1)."""
-
-    trace: Trace
+SPELT_TOGETHER = 4096  # words; more at once are no faster
 
 
 class Tagger(nn.Module):
@@ -62,32 +40,46 @@ class Tagger(nn.Module):
         config: sizes and rates.
         words: vocabulary of lower-cased words.
         chars: vocabulary of characters.
-        tag_names: the K tags.
+        tags: the tags of each column of the config.
+        context: vectors of words in their contexts, a further input; they stay as they are.
 
     Raises:
-        ArgumentError: there are no tags, or one occurs twice.
+        ArgumentError: a column has no tags, or one twice, or the columns are not those of the config.
     """
 
     kind: ClassVar[str] = "tagger"
     dropout_odds: Tensor
 
-    def __init__(self, config: TaggerConfig, words: Vocabulary, chars: Vocabulary, tag_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        config: TaggerConfig,
+        words: Vocabulary,
+        chars: Vocabulary,
+        tags: Mapping[str, Sequence[str]],
+        context: ContextualVectors | None = None,
+    ) -> None:
         super().__init__()
-        if not tag_names or len(set(tag_names)) != len(tag_names):
-            raise ArgumentError(f"a tagger needs at least one tag, and each once, got {list(tag_names)}")
+        if tuple(tags) != config.columns:
+            raise ArgumentError(f"a tagger of {' '.join(config.columns)} needs tags for them, got {' '.join(tags)}")
+        for column, names in tags.items():
+            if not names or len(set(names)) != len(names):
+                raise ArgumentError(f"column {column} needs at least one tag, and each once, got {list(names)}")
         self.config = config
-        self.encoder = Encoder(words, chars, tuple(tag_names), config.max_chars)
+        self.encoder = Encoder(words, chars, {c: tuple(names) for c, names in tags.items()}, config.max_chars)
+        self.temperatures = dict.fromkeys(tags, 1.0)
+        self.context = context
         self.word_embedding = nn.Embedding(len(words), config.word_size, padding_idx=PADDING)
         self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING)
         self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True)
         self.lstm = LSTM(
-            config.word_size + 2 * config.char_hidden_size,
+            config.word_size + 2 * config.char_hidden_size + (context.size if context else 0),
             config.hidden_size,
             num_layers=config.num_layers,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
             bidirectional=True,
         )
-        self.head = nn.Linear(2 * config.hidden_size, len(tag_names))
+        self.head = nn.Linear(2 * config.hidden_size, sum(map(len, tags.values())))
+        self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = nn.Dropout(config.dropout)
         self.char_dropout = nn.Dropout(config.char_dropout)
         # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
@@ -97,66 +89,125 @@ class Tagger(nn.Module):
         self.register_buffer("dropout_odds", odds, persistent=False)
 
     @classmethod
-    def build(cls: type[T], config: TaggerConfig, sentences: Sequence[Sentence]) -> T:
+    def build(
+        cls: type[T], config: TaggerConfig, sentences: Sequence[Sentence], context: ContextualVectors | None = None
+    ) -> T:
         """Make a new tagger for the words, characters and tags of these sentences.
 
         Raises:
-            ArgumentError: no word has a tag.
+            ArgumentError: no word has a tag in one of the columns.
         """
         words = Vocabulary.build((form.lower() for s in sentences for form in s.forms), config.word_minimum)
         chars = Vocabulary.build((char for s in sentences for form in s.forms for char in form), config.char_minimum)
-        tags = {tag for s in sentences for tag in tags_of(s, config.column) if tag is not None}
-        return cls(config, words, chars, sorted(tags))
+        tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
+        return cls(config, words, chars, tags, context)
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The tags of each column, in the order of the last axis of every output."""
+        return dict(self.encoder.tags)
 
     @property
     def tag_names(self) -> tuple[str, ...]:
-        """The K tags, in the order of the last axis of every output."""
-        return self.encoder.tag_names
+        """The tags of the first column."""
+        return self.encoder.tags[self.config.columns[0]]
 
-    def embed(self, batch: Batch) -> Tensor:
-        """Return the word-level LSTM's input ``[T, N, C]``: word embedding and spelling side by side.
+    def encode(self, sentences: Sequence[Sequence[str]], tags: Mapping[str, Any] | None = None) -> Encoded:
+        """Encode sentences for batches, their words' vectors in context included; see `Encoder.encode`."""
+        context = None if self.context is None else vectors_of(self.context, sentences)
+        return self.encoder.encode(sentences, tags, context)
+
+    def spell(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """Return what characters ``[K, M]`` of M words, each of so many, say: ``[M, 2·units]``."""
+        characters = self.char_dropout(self.char_embedding(chars))
+        _, (final, _) = self.char_lstm(characters, lengths=lengths)
+        return torch.cat(final.unbind(), dim=-1)
+
+    def embed(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+        """Return the word-level LSTM's input ``[T, N, C]``: word embedding, spelling (and context) side by side.
 
         In training rare words are sometimes replaced by the unknown one (odds ``d / (d + count)`` with ``d`` the
         config's ``word_dropout``), so that the unknown word's embedding is learnt and spelling is relied on.
+
+        Args:
+            batch: the sentences.
+            spelling: what `spell` gives for the batch; computed without.
         """
         words = batch.words
         if self.training:
-            words = words.masked_fill(torch.rand(words.shape) < self.dropout_odds[words], UNKNOWN)
-        characters = self.char_dropout(self.char_embedding(batch.chars))
-        _, (final, _) = self.char_lstm(characters, lengths=batch.char_lengths)
-        spelling = torch.cat(final.unbind(), dim=-1)
-        given: Tensor = self.dropout(torch.cat([self.word_embedding(words), spelling[batch.char_index]], dim=-1))
+            dropped = torch.rand(words.shape, device=words.device) < self.dropout_odds[words]
+            words = words.masked_fill(dropped, UNKNOWN)
+        spelling = self.spell(batch.chars, batch.char_lengths) if spelling is None else spelling
+        parts = [self.word_embedding(words), spelling[batch.char_index]]
+        if batch.context is not None:
+            parts.append(batch.context)
+        given: Tensor = self.dropout(torch.cat(parts, dim=-1))
         return given
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return scores ``[T, N, K]`` before softmax; past a sentence's end they mean nothing."""
-        out, _ = self.lstm(self.embed(batch), lengths=batch.lengths)
+    def forward(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+        """Return scores ``[T, N, K]`` of all columns' tags side by side; past a sentence's end they mean nothing."""
+        out, _ = self.lstm(self.embed(batch, spelling), lengths=batch.lengths)
         scores: Tensor = self.head(self.dropout(out))
         return scores
 
+    def split(self, scores: Tensor) -> dict[str, Tensor]:
+        """Split scores ``[..., K]`` by column."""
+        sizes = [len(names) for names in self.encoder.tags.values()]
+        return dict(zip(self.encoder.tags, scores.split(sizes, dim=-1), strict=True))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean surprise of the batch's tags over words, in nats, the columns added up."""
+        assert batch.tags is not None
+        scores, total = self.split(self(batch).float()), torch.zeros((), device=batch.words.device)
+        for column, tags in batch.tags.items():
+            count = max(1, int((tags != IGNORED_TAG).sum()))
+            total = total + self._surprise(column, scores[column], tags, batch.lengths) / count
+        return total
+
+    def _surprise(self, column: str, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        chain = self._chain(column)
+        if chain is not None:
+            return chain.surprise(scores, tags, lengths).sum().float()
+        return cross_entropy(
+            scores.flatten(0, 1),
+            tags.flatten(),
+            ignore_index=IGNORED_TAG,
+            label_smoothing=self.config.label_smoothing,
+            reduction="sum",
+        )
+
+    def _chain(self, column: str) -> Chain | None:
+        chain = self.chains[column] if self.config.crf else None
+        assert chain is None or isinstance(chain, Chain)
+        return chain
+
     @torch.no_grad()
-    def tag(self, sentences: Iterable[Sequence[str]], batch_words: int = 4000) -> list[Tagging]:
+    def tag(self, sentences: Iterable[Sequence[str]], batch_words: int = 4000, *, n_best: int = 0) -> list[Tagging]:
         """Tag sentences, many at a time.
 
         Args:
             sentences: the words of each; a sentence may be empty.
             batch_words: the most words computed together; more is faster and takes more memory.
+            n_best: how many ways to tag the whole sentence to give, in each column.
 
         Returns:
             One `Tagging` a sentence, in the order of the input.
 
         Raises:
-            ArgumentError: a word is the empty string, or ``batch_words`` is below 1.
+            ArgumentError: a word is the empty string, ``batch_words`` is below 1, or ``n_best`` is negative.
         """
+        if n_best < 0:
+            raise ArgumentError(f"n_best must be at least 0, got {n_best}")
         rows = [tuple(words) for words in sentences]
-        empty = torch.empty(0, len(self.tag_names))
-        taggings = [Tagging(words, (), empty, self.tag_names) for words in rows]
+        taggings = [self._tagging((), {}, 0)] * len(rows)
         with self._evaluating():
+            encoded, device = self.encode(rows), self.head.weight.device
+            spelling = self._spelling(encoded, device)
             for positions in plan_batches([len(words) for words in rows], batch_words):
-                chosen = [rows[position] for position in positions]
-                probabilities = self(self.encoder.batch(chosen)).softmax(-1)
-                for column, (position, words) in enumerate(zip(positions, chosen, strict=True)):
-                    taggings[position] = self._tagging(words, probabilities[: len(words), column].clone())
+                batch = encoded.batch(positions, spell_all=True).to(device)
+                found = self._found(self(batch, spelling), batch.lengths, n_best)
+                for row, position in enumerate(positions):
+                    taggings[position] = self._tagging(rows[position], found, row)
         return taggings
 
     @torch.no_grad()
@@ -172,18 +223,25 @@ class Tagger(nn.Module):
         Raises:
             ArgumentError: there is no word, or a word is the empty string.
         """
+        if not words:
+            raise ArgumentError("there is no word to read")
         with self._evaluating():
-            trace = self.lstm.trace(self.embed(self.encoder.batch([words])), tokens=list(words))
+            batch = self.encode([words]).batch([0]).to(self.head.weight.device)
+            trace = self.lstm.trace(self.embed(batch), tokens=list(words))
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            tagging = self._tagging(tuple(words), self.head(out[:, 0]).softmax(-1))
-        return Reading(tagging.words, tagging.tags, tagging.probabilities, self.tag_names, trace)
+            tagging = self._tagging(tuple(words), self._found(self.head(out), batch.lengths, 0), 0)
+        return Reading(tagging.words, tagging.columns, trace)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs beside the weights: the config and the vocabulary, ready for JSON."""
         encoder = self.encoder
         vocabulary = {"words": encoder.words.to_data(), "chars": encoder.chars.to_data()}
-        return asdict(self.config), {**vocabulary, "tags": list(encoder.tag_names)}
+        tags = {column: list(names) for column, names in encoder.tags.items()}
+        vocabulary |= {"tags": tags, "temperatures": self.temperatures}
+        if self.context is not None:
+            vocabulary["context"] = context_data(self.context)
+        return asdict(self.config), vocabulary
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
@@ -192,15 +250,56 @@ class Tagger(nn.Module):
         Raises:
             FileFormatError: something is missing or out of range.
         """
+        config, vocabulary = _upgraded(config, vocabulary)
         try:
             parts = [Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars")]
-            return cls(TaggerConfig.from_data(config), parts[0], parts[1], vocabulary["tags"])
+            context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
+            settings = TaggerConfig.from_data(config, "a tagger's config")
+            tagger = cls(settings, parts[0], parts[1], vocabulary["tags"], context)
+            tagger.calibrate(vocabulary["temperatures"])
         except (KeyError, TypeError, ArgumentError) as error:
             raise FileFormatError(f"not the description of a tagger: {error}") from error
+        return tagger
 
-    def _tagging(self, words: tuple[str, ...], probabilities: Tensor) -> Tagging:
-        tags = tuple(self.tag_names[number] for number in probabilities.argmax(-1).tolist())
-        return Tagging(words, tags, probabilities, self.tag_names)
+    def calibrate(self, temperatures: Mapping[str, float]) -> None:
+        """Set by how much the probabilities of each column are evened out: above 1 more, below 1 less.
+
+        Raises:
+            ArgumentError: a column is missing, or there is none such, or a temperature is not above 0.
+        """
+        if set(temperatures) != set(self.encoder.tags):
+            got = " ".join(temperatures)
+            raise ArgumentError(f"temperatures must be given for {' '.join(self.encoder.tags)}, got {got!r}")
+        for column, value in temperatures.items():
+            if not isinstance(value, float | int) or not 0 < value < float("inf"):
+                raise ArgumentError(f"the temperature of {column} must be above 0 and finite, got {value!r}")
+        self.temperatures = {column: float(temperatures[column]) for column in self.encoder.tags}
+
+    def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
+        """Spell all forms, many at a time; the longest come first, so that those of one length are together."""
+        parts = [torch.empty(0, 2 * self.config.char_hidden_size, device=device)]
+        for k in range(0, len(encoded.chars), SPELT_TOGETHER):
+            lengths = encoded.char_lengths[k : k + SPELT_TOGETHER]
+            chars = encoded.chars[k : k + SPELT_TOGETHER, : int(lengths[0])]
+            parts.append(self.spell(chars.T.to(device), lengths.to(device)))
+        return torch.cat(parts)
+
+    def _found(self, scores: Tensor, lengths: Tensor, n: int) -> dict[str, Found]:
+        """Find each column's tags from scores ``[T, N, K]``."""
+        return {
+            column: find(part.float(), lengths, self._chain(column), self.temperatures[column], n)
+            for column, part in self.split(scores).items()
+        }
+
+    def _tagging(self, words: tuple[str, ...], found: Mapping[str, Found], row: int) -> Tagging:
+        """Take the tags of one sentence out of what was found for a batch; nothing was for one without words."""
+        columns = {}
+        for column, names in self.encoder.tags.items():
+            if words:
+                columns[column] = found[column].tags(names, row, len(words))
+            else:
+                columns[column] = Tags(names, (), torch.empty(0, len(names)))
+        return Tagging(words, columns)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -213,6 +312,11 @@ class Tagger(nn.Module):
             self.train(training)
 
 
-def tags_of(sentence: Sentence, column: str) -> tuple[str | None, ...]:
-    """Return the sentence's tags in CoNLL-U column ``upos`` or ``xpos``."""
-    return sentence.xpos if column == "xpos" else sentence.upos
+def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
+    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
+    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
+        column = config.get("column", "upos")
+        others = {name: value for name, value in config.items() if name != "column"}
+        tags = {column: vocabulary["tags"]}
+        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
+    return config, vocabulary

@@ -1,11 +1,12 @@
-"""Sentences as tensors: similar lengths together, each distinct word spelt out once a batch."""
+"""Sentences as tensors: encoded once, then batches of similar lengths, each distinct word spelt out once a batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.vocabulary import PADDING, Vocabulary
@@ -13,10 +14,12 @@ from hiddenstate.text.vocabulary import PADDING, Vocabulary
 # torch's cross entropy leaves out targets of this value.
 IGNORED_TAG = -100
 
+TagRows = Mapping[str, Sequence[Sequence[str | None]]]
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """N sentences of at most T words with M distinct words of at most K characters; all tensors are int64.
+    """N sentences of at most T words with M distinct words of at most K characters; ids and indices are int64.
 
     Attributes:
         words: ``[T, N]`` word ids, `PADDING` past a sentence's end.
@@ -24,8 +27,9 @@ class Batch:
         chars: ``[K, M]`` character ids of each distinct word, `PADDING` past a word's end.
         char_lengths: ``[M]`` characters of each distinct word.
         char_index: ``[T, N]`` which column of ``chars`` spells the word; 0 past a sentence's end.
-        tags: ``[T, N]`` tag ids, `IGNORED_TAG` where a word has no known tag and past a sentence's end; None
-            when the sentences came without tags.
+        tags: ``[T, N]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag and past a sentence's
+            end; None when the sentences came without tags.
+        context: ``[T, N, C']`` vectors of the words in their contexts, zero past a sentence's end; None without any.
     """
 
     words: Tensor
@@ -33,7 +37,84 @@ class Batch:
     chars: Tensor
     char_lengths: Tensor
     char_index: Tensor
-    tags: Tensor | None
+    tags: Mapping[str, Tensor] | None = None
+    context: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same on a device."""
+        if device == self.words.device:
+            return self
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tags = None if self.tags is None else {column: ids.to(device) for column, ids in self.tags.items()}
+        return replace(self, **moved, tags=tags)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """S sentences of W words together with F distinct forms of at most K characters; all tensors are int64.
+
+    Attributes:
+        word_ids: ``[F]`` the word id of each form.
+        chars: ``[F, K]`` its character ids, `PADDING` past its end; the longest forms come first.
+        char_lengths: ``[F]`` its characters.
+        forms: ``[W]`` which form each word has, one sentence after another.
+        starts: ``[S]`` where a sentence's words begin.
+        lengths: ``[S]`` words in each sentence.
+        tags: ``[W]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag; None without tags.
+        context: ``[W, C']`` vectors of the words in their contexts; None without any.
+    """
+
+    word_ids: Tensor
+    chars: Tensor
+    char_lengths: Tensor
+    forms: Tensor
+    starts: Tensor
+    lengths: Tensor
+    tags: Mapping[str, Tensor] | None = None
+    context: Tensor | None = None
+
+    def batch(self, positions: Sequence[int], *, spell_all: bool = False) -> Batch:
+        """Put some sentences together.
+
+        Args:
+            positions: which; there must be a word in one of them.
+            spell_all: keep all F forms, not only those that are in the batch.
+        """
+        chosen = torch.as_tensor(positions)
+        lengths = self.lengths[chosen]
+        steps = torch.arange(int(lengths.max()))[:, None]
+        beyond = steps >= lengths
+        index = (self.starts[chosen] + steps).masked_fill_(beyond, 0)
+        forms = self.forms[index]
+        distinct, char_index = (None, forms) if spell_all else _numbered(forms, beyond)
+        chars, char_lengths = self.chars, self.char_lengths
+        if distinct is not None:
+            char_lengths = char_lengths[distinct]
+            chars = chars[distinct, : int(char_lengths[0])]
+        return Batch(
+            words=self.word_ids[forms].masked_fill_(beyond, PADDING),
+            lengths=lengths,
+            chars=chars.T,
+            char_lengths=char_lengths,
+            char_index=char_index.masked_fill(beyond, 0),
+            tags=self._tags(index, beyond),
+            context=None if self.context is None else _rows(self.context, index, beyond),
+        )
+
+    def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
+        if self.tags is None:
+            return None
+        return {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()}
+
+
+def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct forms that are not beyond a sentence's end, and for each word its place among them."""
+    distinct, numbers = forms[~beyond].unique(return_inverse=True)
+    return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
+
+
+def _rows(context: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
+    return context[index].float().masked_fill_(beyond[..., None], 0)
 
 
 @dataclass(frozen=True)
@@ -41,12 +122,12 @@ class Encoder:
     """How words become numbers.
 
     Word ids are looked up in lower case (the characters keep the case); a word longer than ``max_chars`` is spelt
-    by its first and its last ``max_chars // 2`` characters.
+    by its first and its last ``max_chars // 2`` characters. ``tags`` has the tags of each tag column.
     """
 
     words: Vocabulary
     chars: Vocabulary
-    tag_names: tuple[str, ...]
+    tags: Mapping[str, tuple[str, ...]]
     max_chars: int = 30
 
     def __post_init__(self) -> None:
@@ -58,39 +139,54 @@ class Encoder:
         half = self.max_chars // 2
         return self.chars.ids(word if len(word) <= self.max_chars else word[:half] + word[-half:])
 
-    def batch(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str | None]] | None = None) -> Batch:
-        """Encode sentences together.
-
-        Args:
-            sentences: words of each sentence; a sentence may be empty, but not all of them.
-            tags: a tag, or None, for each word; one that is not in ``tag_names`` counts as None.
+    def batch(self, sentences: Sequence[Sequence[str]], tags: TagRows | None = None) -> Batch:
+        """Encode sentences together; arguments and errors are those of `encode`.
 
         Raises:
-            ArgumentError: there is no word at all, a word is empty, or tags and words differ in number.
+            ArgumentError: there is no word at all.
         """
-        distinct: dict[str, int] = {}
-        columns = [[distinct.setdefault(word, len(distinct)) for word in words] for words in sentences]
-        if not distinct or "" in distinct:
-            raise ArgumentError(f"a batch needs words of at least one character, got {list(distinct)!r}")
-        char_index = _padded(columns, 0)
-        lengths = torch.tensor([len(words) for words in sentences])
-        beyond = torch.arange(len(char_index))[:, None] >= lengths
-        words = torch.tensor(self.words.ids(word.lower() for word in distinct))[char_index]
-        spelt = [self.spell(word) for word in distinct]
-        return Batch(
-            words=words.masked_fill(beyond, PADDING),
+        encoded = self.encode(sentences, tags)
+        if not len(encoded.forms):
+            raise ArgumentError("a batch needs words of at least one character, got none")
+        return encoded.batch(range(len(sentences)))
+
+    def encode(
+        self, sentences: Sequence[Sequence[str]], tags: TagRows | None = None, context: Tensor | None = None
+    ) -> Encoded:
+        """Encode sentences for making batches of them.
+
+        Args:
+            sentences: words of each sentence; a sentence may be empty.
+            tags: for each tag column a tag, or None, for each word; one that is not in ``self.tags`` counts as None.
+            context: ``[W, C']`` vectors of the words.
+
+        Raises:
+            ArgumentError: a word is empty, or tags and words differ in number.
+        """
+        numbers: dict[str, int] = {}
+        forms = torch.tensor([numbers.setdefault(word, len(numbers)) for words in sentences for word in words])
+        if "" in numbers:
+            raise ArgumentError("a batch needs words of at least one character, got ''")
+        lengths = torch.tensor([len(words) for words in sentences], dtype=torch.int64)
+        chars, char_lengths = _table([self.spell(word) for word in numbers])
+        order = char_lengths.argsort(descending=True, stable=True)
+        return Encoded(
+            word_ids=torch.tensor(self.words.ids(map(str.lower, numbers)), dtype=torch.int64)[order],
+            chars=chars[order],
+            char_lengths=char_lengths[order],
+            forms=order.argsort()[forms.long()],
+            starts=lengths.cumsum(0) - lengths,
             lengths=lengths,
-            chars=_padded(spelt, PADDING),
-            char_lengths=torch.tensor([len(ids) for ids in spelt]),
-            char_index=char_index,
-            tags=None if tags is None else self._tags(sentences, tags),
+            tags=None if tags is None else {c: self._tags(c, sentences, rows) for c, rows in tags.items()},
+            context=context,
         )
 
-    def _tags(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str | None]]) -> Tensor:
-        if [len(words) for words in sentences] != [len(row) for row in tags]:
+    def _tags(self, column: str, sentences: Sequence[Sequence[str]], rows: Sequence[Sequence[str | None]]) -> Tensor:
+        if [len(words) for words in sentences] != [len(row) for row in rows]:
             raise ArgumentError("tags and words differ in number; give one tag, or None, for every word")
-        numbers = {name: number for number, name in enumerate(self.tag_names)}
-        return _padded([[numbers.get(tag or "", IGNORED_TAG) for tag in row] for row in tags], IGNORED_TAG)
+        numbers: dict[str | None, int] = {name: number for number, name in enumerate(self.tags[column])}
+        ids = [numbers.get(tag, IGNORED_TAG) for row in rows for tag in row]
+        return torch.tensor(ids, dtype=torch.int64)
 
 
 def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator | None = None) -> list[list[int]]:
@@ -128,9 +224,13 @@ def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator
 
 
 def _shuffled(count: int, generator: torch.Generator) -> list[int]:
-    return [int(k) for k in torch.randperm(count, generator=generator)]
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order
 
 
-def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    """Rows as the columns of one tensor, ``[longest row, rows]``."""
-    return pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], padding_value=fill)
+def _table(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Rows of one tensor ``[rows, longest]``, filled up with `PADDING`, and their lengths."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    filled = np.full((len(rows), lengths.max(initial=0)), PADDING, dtype=np.int64)
+    filled[np.arange(filled.shape[1]) < lengths[:, None]] = list(chain.from_iterable(rows))
+    return torch.from_numpy(filled), torch.from_numpy(lengths)

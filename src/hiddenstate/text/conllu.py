@@ -15,6 +15,8 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, name_of, read_text
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+# Those that a tagger can fill, main ones first.
+TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
@@ -35,6 +37,17 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.forms)
+
+    def tags(self, column: str) -> tuple[str | None, ...]:
+        """Return the tag of each word in a column such as ``"feats"``; None where the file has ``_``.
+
+        In FEATS ``_`` is the tag of a word without features.
+        """
+        if column in ("upos", "xpos"):
+            return self.upos if column == "upos" else self.xpos
+        number = COLUMNS.index(column.upper())
+        values = [self.lines[place].split("\t")[number] for place in self.places]
+        return tuple(None if value == "_" and column != "feats" else value for value in values)
 
 
 def read_conllu(source: Source) -> list[Sentence]:
@@ -99,14 +112,15 @@ def with_tags(
     probabilities: Sequence[Mapping[str, float]] | None = None,
     column: str = "upos",
 ) -> Sentence:
-    """Return the sentence with these tags in its UPOS (or XPOS) column, everything else kept.
+    """Return the sentence with these tags in one of its columns, everything else kept.
 
     Args:
         sentence: the sentence to tag.
         tags: one tag a word.
         probabilities: for each word tags with their probabilities, written into MISC as
-            ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced.
-        column: ``"upos"`` or ``"xpos"``.
+            ``UposProb=NOUN:0.9876,VERB:0.0101`` (``XposProb``); one that is there already is replaced. A ``|`` in a
+            tag is written as ``;`` there.
+        column: ``"upos"``, ``"xpos"``, ``"feats"`` or another.
 
     Raises:
         ArgumentError: there are not as many tags or probabilities as words.
@@ -125,7 +139,16 @@ def with_tags(
             columns[-1] = _with_shares(columns[-1], f"{column.capitalize()}Prob=", shares)
         lines[place] = "\t".join(columns)
     tagged = replace(sentence, lines=tuple(lines))
-    return replace(tagged, xpos=tuple(tags)) if column == "xpos" else replace(tagged, upos=tuple(tags))
+    if column == "upos":
+        return replace(tagged, upos=tuple(tags))
+    return replace(tagged, xpos=tuple(tags)) if column == "xpos" else tagged
+
+
+def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
+    """Return the sentence with more comments, each with its ``#``, below those that it has."""
+    place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
+    lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
+    return replace(sentence, lines=lines, places=tuple(k + len(comments) for k in sentence.places))
 
 
 def to_conllu(sentences: Iterable[Sentence]) -> str:
@@ -135,7 +158,7 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
 
 def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
     kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
-    return "|".join([*kept, key + ",".join(f"{tag}:{share:.4f}" for tag, share in shares.items())])
+    return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,0 +1,139 @@
+"""What every ``hiddenstate train`` command takes, and how it becomes a run file."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.text.corpora import names_corpus, path_of
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.machine import is_leader
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.settings import S, text_of
+
+V = TypeVar("V")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="TOML file with all of this; options given beside it win.", metavar="FILE")
+]
+ResumeOption = Annotated[
+    Path | None, typer.Option(help="Go on with the run in this folder, to the very same model.", metavar="DIR")
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="Folder for checkpoints and metrics; as --out with .run behind without.", metavar="DIR"),
+]
+PlotOption = Annotated[Path | None, typer.Option(help="Also draw the run: a PNG, SVG or PDF.", metavar="FILE")]
+PrecisionOption = Annotated[
+    str | None, typer.Option(help="fp32, or bf16 for products in bfloat16.", show_default="fp32")
+]
+AboutOption = Annotated[str | None, typer.Option(help="For the model card: what the data is.")]
+LicenceOption = Annotated[str | None, typer.Option(help="For the model card: terms of the weights.")]
+
+
+def run_file(
+    defaults: RunFile[S],
+    files: Mapping[str, Path | None],
+    about: Mapping[str, str | None],
+    settings: Mapping[str, str],
+    config: Path | None = None,
+    resume: Path | None = None,
+    always: Sequence[str] = ("seed",),
+) -> RunFile[S]:
+    """Put together what a run is to do: what is given, else what the config file says, else the defaults.
+
+    Files to read may be named as parts of a corpus, which is fetched then. The settings named in ``always`` are in the
+    command that is kept, also with the values that they have by default.
+
+    Raises:
+        ArgumentError: a setting is wrong, or something is given beside a run to be resumed.
+        FileFormatError: the config file, or the run's, is not as it should be.
+        DownloadError: a corpus could not be fetched.
+        typer.BadParameter: a file is missing that a run needs.
+    """
+    paths = {name: str(path) for name, path in files.items() if path is not None}
+    texts = {name: text for name, text in about.items() if text is not None}
+    if resume is not None:
+        if config or paths or texts or settings:
+            raise ArgumentError("--resume takes everything from the run's folder; drop the other options")
+        return read_run_file(RunFolder(resume).check(), defaults)
+    base = defaults if config is None else read_run_file(config, defaults)
+    named = {**base.files, **paths}
+    for name in ("train", "dev", "out"):
+        if not named[name]:
+            raise typer.BadParameter("is missing; give it here or in the file of --config", param_hint=f"--{name}")
+    wanted = replace(
+        base,
+        settings=base.settings.with_texts(settings),
+        files={name: _full_path(name, path) for name, path in named.items()},
+        about={**base.about, **texts},
+    )
+    return replace(wanted, about={**wanted.about, "command": _command(wanted, named, defaults, always)})
+
+
+def _full_path(name: str, path: str) -> str:
+    if not path:
+        return ""
+    return str((Path(path) if name == "out" else path_of(path)).resolve())
+
+
+def pairs(settings: list[str] | None) -> dict[str, str]:
+    """Read ``KEY=VALUE`` settings; a hyphen in a key is as good as an underscore."""
+    split = [setting.partition("=") for setting in settings or []]
+    for setting, (_, equals, _) in zip(settings or [], split, strict=True):
+        if not equals:
+            raise ArgumentError(f"--set takes KEY=VALUE, such as dropout=0.3, got {setting!r}")
+    return {key.strip().replace("-", "_"): value.strip() for key, _, value in split}
+
+
+def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:
+    """Train; when that is ended by Ctrl-C, say how to go on, and exit as a shell expects."""
+    try:
+        return train()
+    except KeyboardInterrupt:
+        if is_leader():
+            again = shlex.join(["hiddenstate", "train", kind, "--resume", shown(run)])
+            typer.echo(f"stopped; go on with: {again}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _command(wanted: RunFile[S], files: Mapping[str, str], defaults: RunFile[S], always: Sequence[str]) -> str:
+    """Write the command that trains this model: names of files (not their folders), and what is not default."""
+    words = ["hiddenstate", "train", wanted.kind]
+    for option, path in files.items():
+        if path:
+            name = path if names_corpus(path) else Path(path).name
+            words += [f"--{option.replace('_', '-')}", name]
+    settings, usual = asdict(wanted.settings), asdict(defaults.settings)
+    for name in always:
+        words += [f"--{name}", text_of(settings[name])]
+    for name, value in settings.items():
+        if name not in always and value != usual[name]:
+            words += ["--set", f"{name}={text_of(value)}"]
+    return shlex.join(words)
+
+
+def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
+    """Return what draws the run into a file when it is done; what is missing for that is said now."""
+    if path is None:
+        return lambda: None
+    from hiddenstate.drawing import check_picture, save_picture  # needs matplotlib, which is optional
+    from hiddenstate.training.plot import plot_run
+
+    check_picture(path)
+
+    def draw() -> None:
+        save_picture(plot_run(run, score), path)
+        typer.echo(f"wrote {path}", err=True)
+
+    return draw
+
+
+def shown(path: str | Path) -> str:
+    """Write a path as short as it can be from here."""
+    here, there = Path.cwd(), Path(path).resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)

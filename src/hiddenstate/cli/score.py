@@ -1,0 +1,166 @@
+"""``hiddenstate score``: how unexpected a text is to a language model."""
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.cells import cell_len
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.files import written_beside
+from hiddenstate.models.folder import load_language_model
+from hiddenstate.models.scoring import Dynamic, Scored
+from hiddenstate.models.scoring import score as scored_by
+from hiddenstate.models.surprise import Tally
+from hiddenstate.text.corpora import path_of
+from hiddenstate.text.source import Source, name_of
+from hiddenstate.text.tokens import UNKNOWN_ID, UNKNOWN_TOKEN
+
+DEFAULT = Dynamic()
+# Tokens of other widths are rare, and the table is written as the text comes.
+TOKEN_WIDTH = 16
+
+
+class Format(str, Enum):
+    """How the output is written."""
+
+    table = "table"
+    jsonl = "jsonl"
+    csv = "csv"
+    summary = "summary"
+
+
+def score(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Text, or a part of a corpus, such as wikitext-2:test; - reads standard input.", metavar="FILE|-"
+        ),
+    ],
+    model: Annotated[Path, typer.Option(help="Folder of a language model.", metavar="DIR")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="A line a character or word; summary: the sums only.")
+    ] = Format.table,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of standard output.", metavar="FILE")] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Learn from the text meanwhile; the model's folder stays as it is.")
+    ] = False,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="With --dynamic, how fast.", show_default=str(DEFAULT.learning_rate))
+    ] = None,
+    decay: Annotated[
+        float | None,
+        typer.Option(
+            help="With --dynamic, share of what was learnt that goes after each segment.",
+            show_default=str(DEFAULT.decay),
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="With --dynamic, tokens of a segment.", show_default=str(DEFAULT.steps))
+    ] = None,
+) -> None:
+    """Score a text: the surprise of each character or word after all before it, and perplexity.
+
+    A word that the model does not know scores as <unk>, and is marked; the sums are given with and without these.
+
+    Example: hiddenstate score play.txt --model shakespeare
+    """
+    options = {"learning_rate": learning_rate, "decay": decay, "steps": steps}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if given and not dynamic:
+        raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+    loaded = load_language_model(model)
+    source: Source = sys.stdin.buffer if file == "-" else path_of(file)
+    parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
+    if out is None:
+        total = write(parts, format_, sys.stdout)
+    else:
+        with written_beside(out) as beside, beside.open("w", encoding="utf-8", newline="\n") as stream:
+            total = write(parts, format_, stream)
+    if not total.tokens:
+        raise FileFormatError(f"{name_of(source)}: there is no text in it to score")
+
+
+def write(parts: Iterator[Scored], format_: Format, stream: TextIO) -> Tally:
+    """Write tokens as they are scored, then the sums: of CSV, which has no place for them, to standard error."""
+    total, line = Tally(), _LINES[format_]
+    stream.write(_HEADS[format_])
+    for part in parts:
+        total += part.tally
+        stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
+        stream.flush()
+    if total.tokens and format_ is Format.jsonl:
+        stream.write(_json({"summary": _sums(total)}))
+    elif total.tokens:
+        (sys.stderr if format_ is Format.csv else stream).write(_said(total))
+    return total
+
+
+def _table_line(piece: str, nats: float, unknown: bool) -> str:
+    shown = piece if piece.isprintable() and not piece.isspace() else repr(piece)
+    blanks = " " * (TOKEN_WIDTH - cell_len(shown))
+    return f"{shown}{blanks} {nats:9.4f} {nats / math.log(2):9.4f}{f'  {UNKNOWN_TOKEN}' if unknown else ''}\n"
+
+
+def _json_line(piece: str, nats: float, unknown: bool) -> str:
+    return _json({"token": piece, "nats": round(nats, 6), "bits": round(nats / math.log(2), 6), "unknown": unknown})
+
+
+def _csv_line(piece: str, nats: float, unknown: bool) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow([piece, f"{nats:.6f}", f"{nats / math.log(2):.6f}", int(unknown)])
+    return buffer.getvalue()
+
+
+_HEADS = {
+    Format.table: f"{'token':{TOKEN_WIDTH}} {'nats':>9} {'bits':>9}\n",
+    Format.jsonl: "",
+    Format.csv: "token,nats,bits,unknown\n",
+    Format.summary: "",
+}
+_LINES: dict[Format, Callable[[str, float, bool], str]] = {
+    Format.table: _table_line,
+    Format.jsonl: _json_line,
+    Format.csv: _csv_line,
+    Format.summary: lambda piece, nats, unknown: "",
+}
+
+
+def _sums(total: Tally) -> dict[str, float | None]:
+    """All sums; None for what can't be said, as of the known tokens where there are none."""
+    sums = {
+        "tokens": total.tokens,
+        "unknown": total.unknown,
+        "unknown_share": total.unknown_share,
+        "characters": total.characters,
+        "nats": total.nats,
+        "nats_per_token": total.mean,
+        "perplexity": total.perplexity,
+        "known_perplexity": total.known_perplexity,
+        "bits_per_character": total.bits_per_character,
+    }
+    return {name: round(value, 6) if math.isfinite(value) else None for name, value in sums.items()}
+
+
+def _said(total: Tally) -> str:
+    lines = {
+        "tokens": f"{total.tokens:,}, {total.unknown:,} of them {UNKNOWN_TOKEN} ({100 * total.unknown_share:.2f} %)",
+        "surprise": f"{total.mean:.4f} nats = {total.mean / math.log(2):.4f} bits a token",
+        "perplexity": f"{total.perplexity:.2f}",
+    }
+    if total.unknown:
+        lines["perplexity of known tokens"] = f"{total.known_perplexity:.2f}"
+    note = f" (too low, as {UNKNOWN_TOKEN} does not spell what it stands for)" if total.unknown else ""
+    lines["bits per character"] = f"{total.bits_per_character:.4f}, {total.characters:,} characters{note}"
+    return "".join(f"{name:27}{text}\n" for name, text in lines.items())
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False) + "\n"

@@ -1,0 +1,132 @@
+"""``hiddenstate train lm``: train a language model on plain text."""
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli.progress import Display
+from hiddenstate.cli.run_options import (
+    AboutOption,
+    ConfigOption,
+    LicenceOption,
+    PlotOption,
+    PrecisionOption,
+    ResumeOption,
+    RunOption,
+    drawer,
+    pairs,
+    run_file,
+    shown,
+    stoppable,
+)
+from hiddenstate.models.language_config import LanguageConfig, defaults_for
+from hiddenstate.train import default_run
+from hiddenstate.train_language import KIND, RUN_FILES, run_language_model, said
+from hiddenstate.training.machine import is_leader
+from hiddenstate.training.run_file import RunFile
+from hiddenstate.training.settings import read_toml
+
+CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
+SETTINGS = " ".join(LanguageConfig.names())
+
+
+class Level(str, Enum):
+    """What is read and predicted."""
+
+    char = "char"
+    word = "word"
+
+
+def _default(name: str) -> str:
+    """Show a default, or both if they differ."""
+    values = [str(getattr(config, name)) for config in (CHARACTERS, WORDS)]
+    return values[0] if values[0] == values[1] else f"{values[0]}, for words {values[1]}"
+
+
+def lm(
+    level: Annotated[Level | None, typer.Option(help="What is read and predicted.", show_default="char")] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Text to learn from, or a part of a corpus, such as wikitext-2:train.", metavar="FILE"),
+    ] = None,
+    dev: Annotated[Path | None, typer.Option(help="Text that chooses the best epoch.", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write the model to.", metavar="DIR")] = None,
+    test: Annotated[Path | None, typer.Option(help="Text to measure the finished model on.", metavar="FILE")] = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = None,
+    run: RunOption = None,
+    plot: PlotOption = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most passes over the text.", show_default=_default("epochs"))
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same model.", show_default=_default("seed"))] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest step size.", show_default=_default("learning_rate"))
+    ] = None,
+    embedding_size: Annotated[
+        int | None,
+        typer.Option(help="Numbers in the vector of a character or word.", show_default=_default("embedding_size")),
+    ] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(help="Units of each layer.", show_default=_default("hidden_size"))
+    ] = None,
+    num_layers: Annotated[int | None, typer.Option(help="Layers.", show_default=_default("num_layers"))] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="Pieces of the text read side by side.", show_default=_default("rows"))
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Time steps of a batch.", show_default=_default("steps"))] = None,
+    precision: PrecisionOption = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help=f"Any setting, again and again: {SETTINGS}.", metavar="KEY=VALUE")
+    ] = None,
+    about_data: AboutOption = None,
+    licence: LicenceOption = None,
+) -> None:
+    """Train a language model on plain text, of characters or of words (what stands between blanks).
+
+    The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
+    """
+    options = {
+        "level": None if level is None else level.value,
+        "epochs": epochs,
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "embedding_size": embedding_size,
+        "hidden_size": hidden_size,
+        "num_layers": num_layers,
+        "rows": rows,
+        "steps": steps,
+        "precision": precision,
+    }
+    given = {name: str(value) for name, value in options.items() if value is not None} | pairs(settings)
+    wanted = run_file(
+        _defaults(given, config),
+        {"train": train, "dev": dev, "test": test, "out": out},
+        {"about_data": about_data, "licence": licence},
+        given,
+        config,
+        resume,
+        always=("level", "seed"),
+    )
+    place = resume or run or default_run(Path(wanted.files["out"]))
+    draw, reads = drawer(plot, place, "dev nats"), wanted.settings.level
+    with Display(wanted.settings.epochs, "characters" if reads == "char" else "words") as display:
+        result = stoppable(
+            lambda: run_language_model(wanted, place, resume=resume is not None, on_progress=display.show), KIND, place
+        )
+    if is_leader():
+        typer.echo(f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}")
+        typer.echo(f"dev   {said(result.dev, reads)}")
+        if result.test:
+            typer.echo(f"test  {said(result.test, reads)}")
+        draw()
+
+
+def _defaults(given: Mapping[str, str], config: Path | None) -> RunFile[LanguageConfig]:
+    """What holds where nothing is said, which depends on the level."""
+    settings = {} if config is None else read_toml(config).get("settings", {})
+    level = given.get("level") or (settings.get("level") if isinstance(settings, dict) else None)
+    return RUN_FILES["word" if level == "word" else "char"]

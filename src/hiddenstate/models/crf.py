@@ -1,0 +1,117 @@
+"""A linear chain (conditional random field): scores of tags, and of each tag after another.
+
+The probability of a whole sequence of tags is exp(its score) over the sum of exp(score) of all sequences. All sums are
+in float64, so that long sentences lose nothing.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+# The score of what must not be: exp of it is exactly 0, and it is finite, so that gradients are.
+_NEVER = -1e4
+
+
+class Sequences(NamedTuple):
+    """The n most probable sequences of each row.
+
+    ``tags [N, n, T]`` (past a row's end they mean nothing), and ``scores [N, n]``, the logarithms of their
+    probabilities, from the highest; -inf where a row has no more sequences.
+    """
+
+    tags: Tensor
+    scores: Tensor
+
+
+class Chain(nn.Module):
+    """Learnt scores of a tag to be the first, to come after another, and to be the last.
+
+    Args:
+        tags: K, how many there are.
+    """
+
+    def __init__(self, tags: int) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(tags))
+        self.transitions = nn.Parameter(torch.zeros(tags, tags))  # from, to
+        self.end = nn.Parameter(torch.zeros(tags))
+
+    def log_partition(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logarithm ``[N]`` of the sum over all sequences, by the forward algorithm.
+
+        Args:
+            scores: ``[T, N, K]``, float64.
+            lengths: ``[N]``, at least 1.
+        """
+        going = torch.arange(len(scores), device=scores.device)[:, None, None] < lengths[:, None]
+        follow = self.transitions.double().exp()
+        state = self.start + scores[0]
+        for t in range(1, len(scores)):
+            most = state.detach().amax(-1, keepdim=True)
+            reached = ((state - most).exp() @ follow).clamp_min(torch.finfo(torch.float64).tiny).log() + most
+            state = torch.where(going[t], reached + scores[t], state)
+        return (state + self.end).logsumexp(-1)
+
+    def surprise(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Return the negative logarithm ``[N]`` of the probability of the tags of each row.
+
+        Args:
+            scores: ``[T, N, K]``.
+            tags: ``[T, N]``; a negative one stands for any tag.
+            lengths: ``[N]``, at least 1.
+        """
+        scores = scores.double()
+        allowed = (tags[..., None] < 0) | (tags[..., None] == torch.arange(scores.shape[-1], device=scores.device))
+        # All sequences and those with these tags go through the steps side by side.
+        both = torch.cat([scores, scores.masked_fill(~allowed, _NEVER)], dim=1)
+        every, these = self.log_partition(both, lengths.repeat(2)).chunk(2)
+        return every - these
+
+    def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return each tag's probability at each word, over all sequences, ``[T, N, K]``; 0 past a row's end."""
+        with torch.enable_grad():
+            given = scores.detach().double().requires_grad_()
+            # How the sum changes with a score is the share of the sequences that have this tag there.
+            (shares,) = torch.autograd.grad(self.log_partition(given, lengths).sum(), given)
+        return shares.to(scores.dtype)
+
+    def best(self, scores: Tensor, lengths: Tensor, n: int = 1) -> Sequences:
+        """Return the ``n`` most probable sequences of scores ``[T, N, K]``."""
+        chain = (self.start, self.transitions, self.end)
+        found = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
+        return Sequences(found.tags, found.scores - self.log_partition(scores.double(), lengths)[:, None])
+
+
+def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
+    """Return the ``n`` sequences with the highest sums of scores, and the sums, by Viterbi's algorithm.
+
+    Args:
+        scores: ``[T, N, K]``.
+        lengths: ``[N]``, at least 1.
+        n: how many.
+        start: ``[K]``, added for the first tag.
+        transitions: ``[K, K]``, added for each tag after another.
+        end: ``[K]``, added for the last tag.
+    """
+    T, _, K = scores.shape
+    scores = scores.double()
+    state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
+    origins = list[Tensor]()
+    for t in range(1, T):
+        ways = (state[..., None] + transitions).flatten(1, 2)  # [N, up to n·K, K]
+        best = ways.topk(min(n, ways.shape[1]), dim=1)
+        origins.append(best.indices)
+        room = best.values.shape[1] - state.shape[1]
+        before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)
+        going = (t < lengths)[:, None, None]
+        state = torch.where(going, best.values + scores[t][:, None], before)
+    last = (state + end).flatten(1).topk(min(n, state.shape[1] * K), dim=1)
+    place, tags = last.indices, list[Tensor]()
+    for t in range(T - 1, 0, -1):
+        tags.append(place % K)
+        origin = origins[t - 1].flatten(1)
+        # A row that has ended may have places of sequences that it has not; they are of no meaning.
+        earlier = origin.gather(1, place.clamp_max(origin.shape[1] - 1))
+        place = torch.where((t < lengths)[:, None], earlier, place)
+    return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), last.values)

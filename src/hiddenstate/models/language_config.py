@@ -1,0 +1,100 @@
+"""Every number that decides what a language model is and how it is trained."""
+
+from dataclasses import dataclass, replace
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import choice, number
+
+
+@dataclass(frozen=True)
+class LanguageConfig(TrainConfig):
+    """Sizes and rates of a language model, and all of `TrainConfig`, of which it has defaults of its own.
+
+    Attributes:
+        level: ``char`` or ``word``: what is read and predicted.
+        backward: whether the text is read from its end to its beginning.
+        minimum: a character or word seen less often in training is unknown.
+        vocabulary_size: the most characters or words, the rarest beyond are unknown; 0 for any number.
+        embedding_size: numbers in the vector of a character or word.
+        hidden_size: hidden units of each layer.
+        num_layers: layers.
+        tied: whether the vectors that are read are also those that are predicted with.
+        cutoffs: ids at which the clusters of an adaptive softmax begin; without any, it is a plain one.
+        cutoff_factor: how many times smaller the vectors of each cluster are than those of the one before.
+        input_dropout: share of each vector's numbers dropped, the same at every time step.
+        dropout: the same of each layer's output.
+        token_dropout: share of the vocabulary dropped in a batch, wherever it stands.
+        weight_drop: share of the recurrent weights dropped in a batch.
+        activation_penalty: weight of the mean square of the output (activation regularisation).
+        change_penalty: weight of the mean square of its change from step to step (temporal activation regularisation).
+        rows: pieces of the text that are read side by side.
+        steps: time steps read between two steps down the gradient.
+        random_steps: whether to vary that.
+        dev_rows: rows of the dev text.
+        weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
+    """
+
+    epochs: int = number(16, least=1)
+    learning_rate: float = number(0.004, above=0)
+    warmup_steps: int = number(100, least=0)
+    beta2: float = number(0.99, least=0, below=1)
+    clip_norm: float = number(1.0, least=0)
+    level: str = choice("char", "word")
+    backward: bool = False
+    minimum: int = number(1, least=1)
+    vocabulary_size: int = number(0, least=0)
+    embedding_size: int = number(64, least=1)
+    hidden_size: int = number(512, least=1)
+    num_layers: int = number(1, least=1)
+    tied: bool = False
+    cutoffs: tuple[int, ...] = ()
+    cutoff_factor: float = number(4.0, least=1)
+    input_dropout: float = number(0.1, least=0, below=1)
+    dropout: float = number(0.3, least=0, below=1)
+    token_dropout: float = number(0.0, least=0, below=1)
+    weight_drop: float = number(0.0, least=0, below=1)
+    activation_penalty: float = number(0.0, least=0)
+    change_penalty: float = number(0.0, least=0)
+    rows: int = number(32, least=1)
+    steps: int = number(64, least=1)
+    random_steps: bool = False
+    dev_rows: int = number(16, least=1)
+    weights_dtype: str = choice("float16", "float32")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if list(self.cutoffs) != sorted(set(self.cutoffs)) or min(self.cutoffs, default=1) < 1:
+            raise ArgumentError(f"cutoffs must be above 0 and rise, got {self.cutoffs}")
+        narrowest = (self.embedding_size if self.tied else self.hidden_size) / self.cutoff_factor ** len(self.cutoffs)
+        if narrowest < 1:
+            raise ArgumentError(
+                f"the vectors of the last cluster would have no numbers: {len(self.cutoffs)} cutoffs with a "
+                f"cutoff_factor of {self.cutoff_factor} are too many"
+            )
+
+
+CHARACTERS = LanguageConfig()
+WORDS = replace(
+    CHARACTERS,
+    epochs=8,
+    learning_rate=0.003,
+    level="word",
+    embedding_size=256,
+    tied=True,
+    cutoffs=(2000, 10000),
+    cutoff_factor=2.0,
+    token_dropout=0.1,
+    steps=35,
+)
+
+
+def defaults_for(level: str) -> LanguageConfig:
+    """Return the default settings of a level.
+
+    Raises:
+        ArgumentError: unknown level.
+    """
+    if level not in ("char", "word"):
+        raise ArgumentError(f"level must be char or word, got {level!r}")
+    return WORDS if level == "word" else CHARACTERS

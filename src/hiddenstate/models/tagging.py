@@ -1,0 +1,86 @@
+"""What a tagger says of a sentence: a distribution over tags for each word, in each tag column."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hiddenstate.trace import Trace
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One way to tag a whole sentence, and how probable it is."""
+
+    tags: tuple[str, ...]
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """The tags of one sentence in one column.
+
+    Attributes:
+        names: the K tags that there are, in the order of the last axis of ``probabilities``.
+        tags: the tag of each word: the most probable, or with a chain over the sentence those that are the most
+            probable together.
+        probabilities: ``[T, K]``, the distribution over tags of each word.
+        guesses: the most probable ways to tag the whole sentence, the best first, as many as were asked for.
+    """
+
+    names: tuple[str, ...]
+    tags: tuple[str, ...]
+    probabilities: Tensor
+    guesses: tuple[Guess, ...] = ()
+
+    def top(self, k: int) -> list[dict[str, float]]:
+        """Return for each word its ``k`` most probable tags with their probabilities, the most probable first."""
+        values, numbers = self.probabilities.topk(min(k, len(self.names)))
+        return [
+            {self.names[number]: value for number, value in zip(row, shares, strict=True)}
+            for row, shares in zip(numbers.tolist(), values.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Tagging:
+    """One sentence with its tags in every column that the model has.
+
+    Attributes:
+        words: the T words.
+        columns: the tags by column, in the order of the model's config.
+    """
+
+    words: tuple[str, ...]
+    columns: Mapping[str, Tags]
+
+    @property
+    def main(self) -> Tags:
+        """The tags in the first column."""
+        return next(iter(self.columns.values()))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tag of each word in the first column."""
+        return self.main.tags
+
+    @property
+    def probabilities(self) -> Tensor:
+        """``[T, K]``, the distribution over the first column's tags of each word."""
+        return self.main.probabilities
+
+    @property
+    def tag_names(self) -> tuple[str, ...]:
+        """The K tags of the first column."""
+        return self.main.names
+
+    def top(self, k: int) -> list[dict[str, float]]:
+        """Return for each word its ``k`` most probable tags of the first column, see `Tags.top`."""
+        return self.main.top(k)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(Tagging):
+    """One sentence with its tags and everything that the word-level LSTM did (batch axis of the trace: 1)."""
+
+    trace: Trace

@@ -1,0 +1,258 @@
+"""Real corpora by name, fetched once into the user's cache, each file held to a known hash.
+
+Nothing of them is in this package. Wherever a corpus goes, any path goes too.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from hiddenstate.checks import optional_package
+from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
+from hiddenstate.files import written_beside
+from hiddenstate.text.source import read_text
+
+StrPath = str | os.PathLike[str]
+
+# A folder for what is fetched, instead of the one where the system keeps such things.
+CACHE_VARIABLE = "HIDDENSTATE_CACHE"
+ABOUT = "SOURCE.txt"
+
+
+class Remote(NamedTuple):
+    """A file as it lies upstream: its path below the corpus's address, its SHA-256 and its size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Its name, without folders."""
+        return self.path.rpartition("/")[2]
+
+
+class Part(NamedTuple):
+    """What one trains, chooses or tests on: a file, or a share of its characters, from ``start`` to ``stop``."""
+
+    file: str
+    start: float = 0.0
+    stop: float = 1.0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus: what it is, under which terms, and where its files lie.
+
+    Attributes:
+        title: what it is.
+        licence: its terms, as its makers state them.
+        source: a page about it, for people.
+        address: what the paths of its files are below.
+        files: every file.
+        parts: train, dev and test.
+    """
+
+    title: str
+    licence: str
+    source: str
+    address: str
+    files: tuple[Remote, ...]
+    parts: Mapping[str, Part]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def _treebank(
+    repository: str, commit: str, prefix: str, title: str, licence: str, files: Mapping[str, tuple[str, int]]
+) -> Corpus:
+    """A treebank of Universal Dependencies: ``files`` gives SHA-256 and size of its train, dev and test file."""
+    page = f"UniversalDependencies/{repository}"
+    names = {part: f"{prefix}-ud-{part}.conllu" for part in files}
+    return Corpus(
+        title=title,
+        licence=licence,
+        source=f"https://github.com/{page}",
+        address=f"https://raw.githubusercontent.com/{page}/{commit}/",
+        files=tuple(Remote(names[part], *known) for part, known in files.items()),
+        parts={part: Part(name) for part, name in names.items()},
+    )
+
+
+CORPORA: Mapping[str, Corpus] = MappingProxyType({
+    "ud-english-ewt": _treebank(
+        "UD_English-EWT",
+        "15d613d8447b3478787d4c278730a1e48a945efb",
+        "en_ewt",
+        "Universal Dependencies English Web Treebank, May 2025: CoNLL-U",
+        "annotations CC BY-SA 4.0; for the texts see the README at the source",
+        {
+            "train": ("3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b", 14_203_025),
+            "dev": ("531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6", 1_805_545),
+            "test": ("e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd", 1_804_515),
+        },
+    ),
+    "tiny-shakespeare": Corpus(
+        title="Plays of Shakespeare, 1.1 million characters: plain text",
+        licence="the text is in the public domain; the repository it comes from is under the MIT licence",
+        source="https://github.com/karpathy/char-rnn",
+        address="https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/"
+        "data/tinyshakespeare/",
+        files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
+        # The last tenth is what others test on.
+        parts={
+            "train": Part("input.txt", 0, 0.85),
+            "dev": Part("input.txt", 0.85, 0.9),
+            "test": Part("input.txt", 0.9, 1),
+        },
+    ),
+    "wikitext-2": Corpus(
+        title="WikiText-2, 2.1 million words of Wikipedia, rare words as <unk>: plain text, words between spaces",
+        licence="CC BY-SA (Wikipedia's texts)",
+        source="https://github.com/pytorch/examples/tree/main/word_language_model",
+        address="https://raw.githubusercontent.com/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/"
+        "word_language_model/data/wikitext-2/",
+        files=(
+            Remote("train.txt", "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f", 10_797_148),
+            Remote("valid.txt", "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8", 1_121_681),
+            Remote("test.txt", "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0", 1_256_449),
+        ),
+        parts={"train": Part("train.txt"), "dev": Part("valid.txt"), "test": Part("test.txt")},
+    ),
+})  # fmt: skip
+
+
+def cache_folder() -> Path:
+    """Return where corpora are kept: ``$HIDDENSTATE_CACHE``, or the system's folder for such things.
+
+    Raises:
+        MissingDependencyError: pooch is not installed.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else Path(_pooch().os_cache("hiddenstate"))
+
+
+def corpus(name: str) -> Corpus:
+    """Return what is known of a corpus.
+
+    Raises:
+        ArgumentError: no corpus has this name.
+    """
+    if name not in CORPORA:
+        raise ArgumentError(f"no corpus is named {name!r}; there are {' '.join(CORPORA)} (any path will do too)")
+    return CORPORA[name]
+
+
+def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
+    """Return the paths of a corpus's train, dev and test part, fetching what is not in the cache yet.
+
+    Each file is held to its known hash, also one that was in the cache; without a network, that is enough. Beside
+    them lies `ABOUT`, which says where they come from and under which terms.
+
+    Args:
+        name: one of `CORPORA`.
+        out: also copy the files into this folder, which is made, and return the paths there.
+
+    Raises:
+        ArgumentError: no corpus has this name.
+        DownloadError: a file could not be fetched.
+        FileFormatError: what came is not the file that is known.
+        MissingDependencyError: pooch is not installed.
+        OSError: a file cannot be written.
+    """
+    known = corpus(name)
+    folder = cache_folder() / name
+    for file in known.files:
+        _fetch(known, file, folder)
+    if out is not None:
+        folder = _copied(known, folder, Path(out))
+    _write(folder / ABOUT, _about(known))
+    return {part: _part(folder, part, where) for part, where in known.parts.items()}
+
+
+def path_of(given: StrPath) -> Path:
+    """Return the path that was given, or of a corpus's part named as ``wikitext-2:train`` the path after fetching it.
+
+    Raises:
+        ArgumentError: the corpus has no such part.
+        DownloadError, FileFormatError, MissingDependencyError, OSError: as `get`.
+    """
+    if not names_corpus(given):
+        return Path(given)
+    name, _, part = str(given).partition(":")
+    if part not in CORPORA[name].parts:
+        parts = " ".join(f"{name}:{each}" for each in CORPORA[name].parts)
+        raise ArgumentError(f"{str(given)!r} is no part of a corpus; there are {parts}")
+    return get(name)[part]
+
+
+def names_corpus(given: StrPath) -> bool:
+    """Tell whether this names a corpus, or a part of one, and not a file that there is."""
+    return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
+
+
+def is_cached(name: str) -> bool:
+    """Tell whether the files of a corpus are in the cache (their hashes are checked when they are used)."""
+    folder = cache_folder() / name
+    return all((folder / file.name).is_file() for file in corpus(name).files)
+
+
+def _pooch() -> Any:
+    return optional_package("pooch", "corpora", "fetching a corpus")
+
+
+def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
+    url, pooch = known.address + file.path, _pooch()
+    from requests import RequestException  # comes with pooch
+
+    by_hand = f"or get it by hand and put it into {folder}"
+    try:
+        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+    except RequestException as error:
+        raise DownloadError(
+            f"{url} could not be fetched ({error}); try again where there is a network, {by_hand}"
+        ) from error
+    except ValueError as error:  # what pooch raises for another hash
+        raise FileFormatError(f"what came from {url} is not the file that is known: {error}") from error
+
+
+def _copied(known: Corpus, folder: Path, out: Path) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    for file in known.files:
+        with written_beside(out / file.name) as beside:
+            shutil.copyfile(folder / file.name, beside)
+    return out
+
+
+def _part(folder: Path, name: str, part: Part) -> Path:
+    """The path of a part; where it is a share of a file, that is cut out of it first."""
+    whole = folder / part.file
+    if (part.start, part.stop) == (0, 1):
+        return whole
+    text, path = read_text(whole), whole.with_stem(name)
+    _write(path, text[int(part.start * len(text)) : int(part.stop * len(text))])
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_bytes() == text.encode():
+        return  # someone may be reading it
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _about(known: Corpus) -> str:
+    files = "".join(f"{file.name}: {known.address}{file.path} sha256 {file.sha256}\n" for file in known.files)
+    cut = (f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n" for name, part in _cuts(known))
+    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{''.join(cut)}"
+
+
+def _cuts(known: Corpus) -> list[tuple[str, Part]]:
+    return [(name, part) for name, part in known.parts.items() if (part.start, part.stop) != (0, 1)]

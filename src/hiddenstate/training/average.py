@@ -1,0 +1,43 @@
+"""A running mean of the weights over steps, which is often better than the last ones."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """The mean, updated after each step; the first steps count fully, so that little is left of the initial weights."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
+        self._decay = decay
+        self.mean = {name: value.clone() for name, value in self._weights.items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after step ``step``, from 1."""
+        if self.mean:
+            weight = 1 - min(self._decay, step / (step + 10))
+            torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
+
+    @contextmanager
+    @torch.no_grad()
+    def used(self) -> Iterator[None]:
+        """Put the mean in the place of the weights inside."""
+        last = {name: self._weights[name].clone() for name in self.mean}
+        self._put(self.mean)
+        try:
+            yield
+        finally:
+            self._put(last)
+
+    def load(self, mean: Mapping[str, Tensor]) -> None:
+        """Take over a mean."""
+        for name, value in self.mean.items():
+            value.copy_(mean[name])
+
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._weights[name].copy_(value)

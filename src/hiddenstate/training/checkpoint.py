@@ -1,0 +1,175 @@
+"""A run's folder: its settings, its last checkpoint and its metrics.
+
+The checkpoint is one file, written beside and renamed: whenever the process is killed, the earlier one or the new one
+is there, whole. What a run tells is a line in ``metrics.jsonl``; a resumed run cuts off those that came after its
+checkpoint, which will be written again.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.files import read_tensors, replace_bytes, write_tensors
+from hiddenstate.training.progress import Epoch, Score, Step
+
+SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
+_KIND = "hiddenstate.checkpoint/1"
+
+
+@dataclass
+class Position:
+    """How far a run is.
+
+    Attributes:
+        epoch: that is trained, or comes next, from 1.
+        batch: batches of it done.
+        step: batches of the run done.
+        units: of the epoch, learnt from so far.
+        loss_sum: over these units.
+        seconds: spent on them.
+        loss: of the last batch.
+        rate: its step size.
+        history: the epochs done.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    units: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    loss: float = 0.0
+    rate: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+
+    def next_epoch(self) -> None:
+        """Go to the beginning of the next epoch."""
+        self.epoch += 1
+        self.batch, self.units, self.loss_sum, self.seconds = 0, 0, 0.0, 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name."""
+
+    position: Position
+    ranks: int
+    fingerprint: str
+    tensors: Mapping[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with ``name`` and a dot, without that."""
+        return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def begin(self, settings: str) -> None:
+        """Make the folder for a new run, in place of a finished one.
+
+        Raises:
+            ArgumentError: there is something that a new run would destroy.
+            OSError: it cannot be made.
+        """
+        self._refuse_to_destroy()
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in (CHECKPOINT, METRICS):
+            (self.path / name).unlink(missing_ok=True)
+        replace_bytes(self.path / SETTINGS, settings.encode())
+
+    def _refuse_to_destroy(self) -> None:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise ArgumentError(f"{self.path} is a file; a run needs a folder for its checkpoints")
+        if any(self.path.iterdir()) and not (self.path / SETTINGS).is_file():
+            raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
+        if (self.path / CHECKPOINT).is_file() and not self._state().get("finished"):
+            raise ArgumentError(
+                f"{self.path} holds a run that is not finished; resume it (--resume {self.path}), or delete the folder"
+            )
+
+    def check(self) -> Path:
+        """Return the file that `begin` wrote.
+
+        Raises:
+            FileFormatError: there is none.
+        """
+        if not (self.path / SETTINGS).is_file():
+            raise FileFormatError(f"no run at {self.path}: {SETTINGS} is missing; name the folder of a run")
+        return self.path / SETTINGS
+
+    def write(self, checkpoint: Checkpoint, *, finished: bool) -> None:
+        """Replace the checkpoint."""
+        metrics = self.path / METRICS
+        state = {
+            "position": asdict(checkpoint.position),
+            "ranks": checkpoint.ranks,
+            "fingerprint": checkpoint.fingerprint,
+            "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0,
+            "finished": finished,
+        }
+        write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
+
+    def read(self, ranks: int, fingerprint: str) -> Checkpoint | None:
+        """Return the last checkpoint, None if the run was ended before its first.
+
+        Raises:
+            ArgumentError: it was written by another number of processes, or with other data.
+            FileFormatError: it is damaged.
+        """
+        if not (self.path / CHECKPOINT).exists():
+            return None
+        tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
+        state = self._state()
+        try:
+            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: {error!r}") from error
+        self._check(found, ranks, fingerprint)
+        return found
+
+    def mend(self) -> None:
+        """Delete what a killed process left: half a checkpoint, and metrics later than the last whole one."""
+        for left in self.path.glob("*.part"):
+            left.unlink()
+        if (self.path / METRICS).exists():
+            length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
+            os.truncate(self.path / METRICS, length)
+
+    def _check(self, found: Checkpoint, ranks: int, fingerprint: str) -> None:
+        if found.ranks != ranks:
+            raise ArgumentError(
+                f"the run in {self.path} was trained by {found.ranks} processes, this is one of {ranks}; "
+                f"start as many as before"
+            )
+        if found.fingerprint != fingerprint:
+            raise ArgumentError(f"the data of the run in {self.path} has changed since; put it back, or begin anew")
+
+    def _state(self) -> dict[str, Any]:
+        _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
+        try:
+            state = json.loads(metadata["state"])
+        except (KeyError, ValueError) as error:
+            raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is no JSON") from error
+        return state if isinstance(state, dict) else {}
+
+    def log(self, event: str, data: Mapping[str, Any]) -> None:
+        """Add a line to the metrics."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **data}, ensure_ascii=False) + "\n")
+
+
+def _position(data: Any) -> Position:
+    history = [Epoch(Step(**epoch["last"]), Score(**epoch["score"]), epoch["is_best"]) for epoch in data.pop("history")]
+    return Position(**data, history=history)

@@ -1,0 +1,272 @@
+"""The one training loop: batches of a task, one after another, until the dev score no longer gets better.
+
+What a step does follows from the settings, the data, the step's number and the state that a checkpoint holds, and from
+nothing else. So a run that was ended at any point and resumed gives the very same weights.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Generic
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.training.average import Average
+from hiddenstate.training.checkpoint import Checkpoint, Position, RunFolder
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.machine import Machine
+from hiddenstate.training.progress import Epoch, OnProgress, Step, best_of
+from hiddenstate.training.schedule import learning_rate
+from hiddenstate.training.stop import Stop, stopping
+from hiddenstate.training.task import Item, Task
+
+
+def fit(
+    task: Task[Item],
+    run: RunFolder,
+    out: Path,
+    machine: Machine,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> tuple[Epoch, ...]:
+    """Train until the last epoch, or until the score has not been better than ever for ``patience`` epochs.
+
+    Ctrl-C ends it after the batch at hand with a checkpoint written. The state of torch's global random generators is
+    the same afterwards as before.
+
+    Args:
+        task: the model and its data.
+        run: the folder for checkpoints, which exists.
+        out: the folder for the model of the best epoch so far.
+        machine: what it is computed on.
+        resume: go on from the last checkpoint, if there is one.
+        on_progress: called after every batch with a `Step`, and after every epoch with an `Epoch`; a KeyboardInterrupt
+            that it raises ends training as Ctrl-C does.
+
+    Returns:
+        Every epoch, in order.
+
+    Raises:
+        KeyboardInterrupt: the run was ended.
+        ArgumentError: the loss stopped being a number, or the checkpoint is of other data or another number of
+            processes.
+        FileFormatError: the checkpoint is damaged.
+        OSError: a file cannot be written.
+    """
+    devices, kind = ([], "cuda") if machine.device.type == "cpu" else ([machine.device], machine.device.type)
+    with torch.random.fork_rng(devices, device_type=kind), stopping() as stop:
+        loop = _Loop(task, run, out, machine, on_progress, stop)
+        if resume:
+            loop.resume()
+        return loop.go()
+
+
+class _Loop(Generic[Item]):
+    """One run: what changes while it goes on."""
+
+    def __init__(
+        self, task: Task[Item], run: RunFolder, out: Path, machine: Machine, on_progress: OnProgress, stop: Stop
+    ) -> None:
+        self.task, self.run, self.out, self.machine = task, run, out, machine
+        self.on_progress, self.stop, self.config = on_progress, stop, task.config
+        task.model.to(machine.device)
+        self.optimizer = _optimizer(task.model, self.config)
+        self.average = Average(task.model, self.config.average)
+        self.position = Position()
+        self.saved = time.perf_counter()
+
+    def go(self) -> tuple[Epoch, ...]:
+        while not self.is_over:
+            self.epoch()
+        return tuple(self.position.history)
+
+    @property
+    def is_over(self) -> bool:
+        history = self.position.history
+        waited = len(history) - best_of(history).last.epoch if history else 0
+        return self.position.epoch > self.config.epochs or waited >= self.config.patience
+
+    def epoch(self) -> None:
+        plan = self.task.plan(self.position.epoch, self.machine.rank, self.machine.ranks)
+        if self.position.batch == 0:
+            self.task.carry({})
+        self.task.model.train()
+        for item in plan[self.position.batch :]:
+            self.step(item, len(plan))
+            self.tell(self.last)
+            self.save_or_stop()
+        self.end_epoch()
+
+    def step(self, item: Item | None, batches: int) -> None:
+        """Learn from one batch."""
+        start, position = time.perf_counter(), self.position
+        done = (position.epoch - 1 + position.batch / batches) / self.config.epochs
+        position.rate = learning_rate(self.config, position.step, done, position.history)
+        torch.manual_seed(_seed(self.config.seed, position.step, self.machine.rank))
+        position.loss, count = self.learn(item)
+        position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
+        position.loss_sum += position.loss * count
+        self.average.update(position.step)
+        position.seconds += time.perf_counter() - start
+
+    def learn(self, item: Item | None) -> tuple[float, int]:
+        """Take one step down the gradient; the mean loss before it, and of how many units, all processes together."""
+        machine = self.machine
+        with machine.autocast():
+            loss = None if item is None else self.task.loss(item)
+        shown = 0.0 if loss is None else (loss.mean if loss.shown is None else loss.shown).item()
+        count = 0 if loss is None else loss.count
+        total, loss_sum = machine.sum([count, shown * count])
+        if not math.isfinite(loss_sum):
+            raise ArgumentError(
+                f"training diverged: loss {loss_sum} in epoch {self.position.epoch}; lower the learning rate"
+            )
+        self.optimizer.zero_grad()
+        if loss is not None:
+            torch.autograd.backward(loss.mean if machine.ranks == 1 else loss.mean * (count / total))
+        self.move()
+        return loss_sum / max(total, 1), int(total)
+
+    def move(self) -> None:
+        """Change the weights by their gradients."""
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.machine.sum_gradients(parameters)
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.position.rate
+        self.optimizer.step()
+
+    @property
+    def last(self) -> Step:
+        """The step just done."""
+        position, total = self.position, self.task.size(self.position.epoch)
+        speed = position.units / position.seconds if position.seconds else 0.0
+        left = total - position.units + total * (self.config.epochs - position.epoch)
+        return Step(
+            epoch=position.epoch,
+            step=position.step,
+            units=position.units,
+            units_total=total,
+            loss=position.loss_sum / max(position.units, 1),
+            batch_loss=position.loss,
+            learning_rate=position.rate,
+            units_per_second=speed,
+            seconds_left=left / speed if speed else 0.0,
+        )
+
+    def end_epoch(self) -> None:
+        """Measure, keep the model if it is the best so far, and go to the next epoch."""
+        last, history = self.last, self.position.history
+        with self.average.used():
+            score = self.machine.once(self.task.evaluate)
+            history.append(Epoch(last, score, self.is_better(score.value)))
+            if history[-1].is_best and self.machine.leads:
+                self.task.keep(self.out, history)
+        self.position.next_epoch()
+        self.tell(history[-1])
+        self.save_or_stop(due=True)
+
+    def is_better(self, value: float) -> bool:
+        """Whether a score is better than all before; the first always is."""
+        if not self.position.history:
+            return True
+        best = best_of(self.position.history).score.value
+        return value > best if self.task.higher_is_better else value < best
+
+    def tell(self, progress: Step | Epoch) -> None:
+        """Write metrics, and call the caller's function."""
+        if not self.machine.leads:
+            return
+        if isinstance(progress, Epoch):
+            self.run.log("epoch", {**asdict(progress.last), **asdict(progress.score), "is_best": progress.is_best})
+        elif progress.step % self.config.log_steps == 0:
+            self.run.log("step", asdict(progress))
+        try:
+            self.on_progress(progress)
+        except KeyboardInterrupt:
+            self.stop.asked = True
+
+    def save_or_stop(self, *, due: bool = False) -> None:
+        """Write a checkpoint when it is time, or when the run is to end, in all processes at the same step."""
+        due = due or (self.machine.leads and self.is_due())
+        wanted = self.machine.sum([due, self.stop.asked])
+        if any(wanted):
+            self.save()
+        if wanted[1]:
+            raise KeyboardInterrupt(f"training was stopped; its last checkpoint is in {self.run.path}")
+
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint inside an epoch."""
+        steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
+        waited = (time.perf_counter() - self.saved) / 60
+        return bool((steps and self.position.step % steps == 0) or (minutes and waited >= minutes))
+
+    def save(self) -> None:
+        """Write a checkpoint; all processes wait until it is there."""
+        carried = self.machine.gather(dict(self.task.carried()))
+        self.machine.once(lambda: self.write(carried))
+        self.saved = time.perf_counter()
+
+    def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
+        """Write a checkpoint with what each process carries."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "model": self.task.model.state_dict(),
+            "optimizer": _tensors_of(self.optimizer),
+            "average": self.average.mean,
+            **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
+        }
+        tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
+        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors)
+        self.run.write(found, finished=self.is_over)
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
+        found = self.run.read(self.machine.ranks, self.task.fingerprint)
+        if found is not None:
+            self.task.model.load_state_dict(found.part("model"))
+            _load_tensors(self.optimizer, found.part("optimizer"))
+            self.average.load(found.part("average"))
+            self.task.carry(found.part(f"carried{self.machine.rank}"))
+            self.position = found.position
+        if len(set(self.machine.gather(self.position.step))) > 1:
+            raise ArgumentError(
+                f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
+            )
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    parameters = [each for each in model.parameters() if each.requires_grad]
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return SGD(parameters, rate, momentum=config.momentum, weight_decay=decay, fused=True)
+    return AdamW(parameters, rate, betas=(config.beta1, config.beta2), weight_decay=decay, fused=True)
+
+
+def _tensors_of(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return what an optimizer remembers; a name is a parameter's number, a dot, and what it is."""
+    state: dict[int, dict[str, Tensor | None]] = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value for number, held in state.items() for name, value in held.items() if value is not None
+    }
+
+
+def _load_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """Mix three numbers into the seed of one batch."""
+    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # torch takes 63 bits

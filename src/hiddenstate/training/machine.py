@@ -1,0 +1,116 @@
+"""What a run computes on: a device, a precision, and one process of several.
+
+One process on the CPU needs nothing but torch. For other devices and several processes accelerate does the work: it
+finds the device, sets up the processes as ``torchrun`` started them, and sends tensors between them.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.errors import MissingDependencyError
+from hiddenstate.training.config import TrainConfig
+
+V = TypeVar("V")
+
+
+class Machine:
+    """One process on the CPU: nothing to send, nobody to wait for.
+
+    Attributes:
+        device: where the model is.
+        rank: number of this process, from 0.
+        ranks: how many processes there are.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.device = torch.device("cpu")
+        self.rank, self.ranks = 0, 1
+        self._precision = config.precision
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that measures and writes."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute in the config's precision inside."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Add up numbers over all processes."""
+        return list(numbers)
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Add up gradients over all processes; a parameter without one counts as zero."""
+
+    def gather(self, value: V) -> list[V]:
+        """Collect what each process gives, in the order of ranks."""
+        return [value]
+
+    def once(self, work: Callable[[], V]) -> V:
+        """Do work in the process that leads, and return what it gave in all of them."""
+        return work()
+
+
+class _Several(Machine):
+    """One of several processes, or one on another device, through accelerate."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        try:
+            from accelerate import PartialState
+            from accelerate.utils import broadcast_object_list, gather_object, reduce
+        except ImportError as error:
+            raise MissingDependencyError(
+                "several processes, and devices other than the CPU, need accelerate, which is not installed; install "
+                "it with: pip install 'hiddenstate[train]'"
+            ) from error
+        state = PartialState(cpu=config.device == "cpu")
+        self.device, self.rank, self.ranks = state.device, state.process_index, state.num_processes
+        self._reduce, self._gather, self._broadcast = reduce, gather_object, broadcast_object_list
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        total: Tensor = self._reduce(torch.tensor(numbers, dtype=dtype, device=self.device), "sum")
+        return total.tolist()
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        if self.ranks == 1:
+            return
+        given = list(parameters)
+        for parameter in given:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in given if parameter.grad is not None]
+        total = self._reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
+        for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def gather(self, value: V) -> list[V]:
+        gathered: list[V] = self._gather([value])
+        return gathered
+
+    def once(self, work: Callable[[], V]) -> V:
+        (result,) = self._broadcast([work() if self.leads else None])
+        given: V = result
+        return given
+
+
+def is_leader() -> bool:
+    """Whether this process is the only one, or the one of those that ``torchrun`` started that may write and print."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def machine_of(config: TrainConfig) -> Machine:
+    """Return what this process runs on: as ``torchrun`` started it, and as the config says.
+
+    Raises:
+        MissingDependencyError: accelerate is needed and is not installed.
+    """
+    plain = config.device == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) == 1
+    return Machine(config) if plain else _Several(config)

@@ -1,0 +1,73 @@
+"""The picture of a run: losses of batches and epochs, and the dev score, over the steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiddenstate.drawing import Picture
+from hiddenstate.errors import FileFormatError
+from hiddenstate.training.checkpoint import METRICS
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LOSS, _SCORE, _FAINT = "#0072b2", "#009e73", "#9ccbe6"
+
+
+def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
+    """Draw a run, finished or not, from the metrics in its folder.
+
+    Args:
+        run: the run's folder.
+        score: what its dev score is.
+
+    Raises:
+        FileFormatError: there are no metrics, or none of a whole epoch yet.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    events = read_metrics(run)
+    epochs = [event for event in events if event["event"] == "epoch"]
+    if not epochs:
+        raise FileFormatError(f"{run}: no epoch has been trained yet, so there is nothing to draw")
+    figure = Picture(figsize=(7, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    _draw_losses(above, [event for event in events if event["event"] == "step"], epochs)
+    _draw_scores(below, epochs, score)
+    return figure
+
+
+def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read the lines of ``metrics.jsonl``; half a line at its end, left by a killed process, is left out.
+
+    Raises:
+        FileFormatError: there is no such file, or another line is damaged.
+    """
+    path = Path(run) / METRICS
+    if not path.is_file():
+        raise FileFormatError(f"no run at {run}: {METRICS} is missing; name the folder of a run")
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+
+
+def _draw_losses(axes: Axes, steps: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> None:
+    axes.plot([e["step"] for e in steps], [e["batch_loss"] for e in steps], ".", color=_FAINT, label="a batch")
+    axes.plot([e["step"] for e in epochs], [e["loss"] for e in epochs], "o-", color=_LOSS, label="an epoch's mean")
+    axes.set_ylabel("training loss")
+    axes.legend()
+
+
+def _draw_scores(axes: Axes, epochs: list[dict[str, Any]], score: str) -> None:
+    axes.plot([e["step"] for e in epochs], [e["value"] for e in epochs], "o-", color=_SCORE)
+    best = [epoch for epoch in epochs if epoch["is_best"]][-1]
+    axes.plot([best["step"]], [best["value"]], "o", color=_SCORE, markersize=12, fillstyle="none")
+    axes.annotate(f"epoch {best['epoch']}", (best["step"], best["value"]), xytext=(8, -14), textcoords="offset points")
+    axes.set_ylabel(score)
+    axes.set_xlabel("step")

@@ -1,0 +1,45 @@
+"""Ending a run when asked to: after the batch at hand, with everything saved."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds after which a second Ctrl-C is meant: torchrun hands the first one on to processes that have it already.
+AGAIN = 1.0
+
+
+class Stop:
+    """Whether a run has been asked to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._since = 0.0
+
+    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """End the run after this batch; by a second Ctrl-C at once (losing what came after the last checkpoint)."""
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since >= AGAIN:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Take Ctrl-C, and the signal by which systems end programs, as such a request inside.
+
+    Only the main thread of a program is told of signals; in another thread nothing changes.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.ask) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,97 @@
+"""A run that is killed, stopped, or spread over two processes, as from a shell."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hiddenstate.cli.run_options import run_file
+from hiddenstate.models.folder import load
+from hiddenstate.train import RUN_FILE, resume_tagger, run_tagger
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+FILES = {"train": DATA / "tiny-train.conllu", "dev": DATA / "tiny-dev.conllu"}
+SETTINGS = {"epochs": "6", "hidden_size": "16", "num_layers": "1", "batch_words": "40", "learning_rate": "0.01"}
+SETTINGS |= {"log_steps": "1", "checkpoint_steps": "2", "average": "0.9"}
+STEPS = 6 * 36
+
+
+def command(out: Path) -> list[str]:
+    if (out.with_name(f"{out.name}.run") / "run.toml").exists():
+        return ["train", "tagger", "--resume", f"{out}.run"]
+    options = [f"--{name}={path}" for name, path in {**FILES, "out": out}.items()]
+    return ["train", "tagger", *options, *(f"--set={name}={value}" for name, value in SETTINGS.items())]
+
+
+def start(module: str, *arguments: str) -> "subprocess.Popen[str]":
+    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], env=environment, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def wait_for(process: "subprocess.Popen[str]", metrics: Path, lines: int) -> None:
+    """Wait until the run has told so much, or is over."""
+    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < lines):
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "model"
+    run_tagger(run_file(RUN_FILE, {**FILES, "out": out}, {}, SETTINGS))
+    return out
+
+
+def assert_same_run(out: Path, unbroken: Path) -> None:
+    for name in ("weights.safetensors", "vocabulary.json", "config.json"):
+        assert (out / name).read_bytes() == (unbroken / name).read_bytes()
+    steps = [
+        [json.loads(line)["step"] for line in Path(f"{path}.run", "metrics.jsonl").read_text().splitlines()]
+        for path in (out, unbroken)
+    ]
+    assert steps[0] == steps[1]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model", "model.run"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_broken_run_ends_as_an_unbroken_one(tmp_path: Path, unbroken: Path, number: signal.Signals) -> None:
+    out, seed = tmp_path / "model", random.randrange(2**32)
+    dice, metrics = random.Random(seed), Path(f"{out}.run", "metrics.jsonl")
+    moments = sorted(dice.sample(range(1, STEPS), 2))
+    print(f"dice {seed}, moments {moments}")
+    for moment in moments:
+        process = start("hiddenstate", *command(out))
+        wait_for(process, metrics, moment)
+        time.sleep(dice.uniform(0, 0.05))
+        process.send_signal(number)
+        _, told = process.communicate(timeout=120)
+        if number is signal.SIGINT and process.returncode != 0:
+            assert process.returncode == 130
+            assert told.splitlines()[-1] == f"stopped; go on with: hiddenstate train tagger --resume {out}.run"
+        else:
+            assert process.returncode in (-signal.SIGKILL, 0), told
+    result = resume_tagger(f"{out}.run")
+    assert result.history[-1].last.epoch == 6
+    assert_same_run(out, unbroken)
+
+
+def test_two_processes_make_one_model(tmp_path: Path) -> None:
+    process = start(
+        "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "hiddenstate", *command(tmp_path / "model")
+    )
+    told, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert [line.split("  ")[0] for line in told.splitlines()[:6]] == [f"epoch {k}/6" for k in range(1, 7)]
+    assert [line.split(" ")[0] for line in told.splitlines()[6:]] == ["kept", "dev"]
+    assert len(load(tmp_path / "model").tag([["The", "dog", "sees", "Anna", "."]])[0].tags) == 5
+    assert len(Path(f"{tmp_path}/model.run/metrics.jsonl").read_text().splitlines()) == 6 + 6 * 18

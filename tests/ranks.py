@@ -1,0 +1,49 @@
+"""One of several processes that train the small task, started by torchrun: it trains without noise, with it, and with
+it in two goes, each in a folder of its own in the one that is named.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.loop import fit
+from hiddenstate.training.machine import machine_of
+from hiddenstate.training.progress import Epoch, Step
+from tasks import CONFIG, Line
+
+STOP_AFTER = 4
+
+
+def stop(progress: Step | Epoch) -> None:
+    if isinstance(progress, Step) and progress.step == STOP_AFTER:
+        raise KeyboardInterrupt
+
+
+def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False) -> None:
+    run, machine = RunFolder(folder / "run"), machine_of(task.config)
+    if machine.leads and not resume:
+        run.begin("")
+    told = stop if stops else lambda progress: None
+    try:
+        fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
+    except KeyboardInterrupt:
+        print(f"rank {machine.rank} stopped after step {STOP_AFTER}")
+    weights = {name: value.tolist() for name, value in task.model.state_dict().items()}
+    (folder / f"{machine.rank}.json").write_text(json.dumps(weights))
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    config = replace(CONFIG, optimizer="sgd")
+    train(folder / "quiet", Line(config, batch=16, noisy=False))
+    train(folder / "whole", Line(config, batch=8))
+    train(folder / "broken", Line(config, batch=8), stops=True)
+    train(folder / "broken", Line(config, batch=8), resume=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,187 @@
+"""Fetching is tested on the real code path, against a server on this machine."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, MissingDependencyError
+from hiddenstate.text import corpora
+from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, get, is_cached, path_of
+
+TEXT = "".join(f"line {k}, é\n" for k in range(20)).encode()
+NAME = "a-corpus"
+
+
+@dataclass
+class Server:
+    """What is served: bytes by path; and which paths were asked for."""
+
+    files: dict[str, bytes]
+    address: str = ""
+    asked: list[str] = field(default_factory=list)
+    cut: bool = False
+
+
+def remote(path: str, data: bytes) -> Remote:
+    return Remote(path, hashlib.sha256(data).hexdigest(), len(data))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server with a corpus of two files, which is in the table under `NAME`; and an empty cache."""
+    served = Server({"/deep/text.txt": TEXT, "/other.txt": b"other\n"})
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append(self.path)
+            data = served.files.get(self.path)
+            self.send_response(404 if data is None else 200)
+            data = data or b"nothing here"
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2] if served.cut else data)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    served.address = f"http://127.0.0.1:{http.server_address[1]}/"
+    known = Corpus(
+        title="A corpus",
+        licence="public domain",
+        source="https://example.org",
+        address=served.address,
+        files=(remote("deep/text.txt", TEXT), remote("other.txt", b"other\n")),
+        parts={"train": Part("text.txt", 0, 0.5), "dev": Part("text.txt", 0.5, 1), "test": Part("other.txt")},
+    )
+    monkeypatch.setattr(corpora, "CORPORA", {NAME: known, **CORPORA})
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    try:
+        yield served
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def test_get_fetches_once_and_cuts_the_parts(server: Server, tmp_path: Path) -> None:
+    assert not is_cached(NAME)
+    parts = get(NAME)
+    assert is_cached(NAME)
+    folder = tmp_path / "cache" / NAME
+    assert parts == {"train": folder / "train.txt", "dev": folder / "dev.txt", "test": folder / "other.txt"}
+    halves = [parts[name].read_text(encoding="utf-8") for name in ("train", "dev")]
+    assert "".join(halves) == TEXT.decode()
+    assert len(halves[0]) == len(halves[1])
+    about = (folder / ABOUT).read_text(encoding="utf-8")
+    assert "public domain" in about
+    assert f"{server.address}deep/text.txt" in about
+    assert get(NAME) == parts
+    assert server.asked == ["/deep/text.txt", "/other.txt"]
+
+
+def test_get_copies_into_a_folder(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    assert get(NAME, out)["test"] == out / "other.txt"
+    assert sorted(p.name for p in out.iterdir()) == sorted([ABOUT, "dev.txt", "other.txt", "text.txt", "train.txt"])
+    assert (out / "text.txt").read_bytes() == TEXT
+    assert len(server.asked) == 2
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    get(NAME)
+    (tmp_path / "cache" / NAME / "text.txt").write_bytes(b"damaged")
+    assert get(NAME)["train"].read_bytes() in TEXT
+    assert server.asked.count("/deep/text.txt") == 2
+
+
+def test_another_file_than_the_known_one_is_refused(server: Server, tmp_path: Path) -> None:
+    server.files["/deep/text.txt"] = TEXT + b"more"
+    with pytest.raises(FileFormatError, match="is not the file that is known: SHA256 hash"):
+        get(NAME)
+    assert list((tmp_path / "cache" / NAME).iterdir()) == []
+
+
+def test_a_file_that_is_gone(server: Server) -> None:
+    del server.files["/other.txt"]
+    with pytest.raises(DownloadError, match=r"other\.txt could not be fetched \(404"):
+        get(NAME)
+
+
+def test_a_connection_that_breaks(server: Server) -> None:
+    server.cut = True
+    with pytest.raises((DownloadError, FileFormatError)):
+        get(NAME)
+    assert not is_cached(NAME)
+
+
+def test_without_a_network(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fetched = get(NAME)
+    gone = Corpus(**{**vars(corpora.CORPORA[NAME]), "address": "http://127.0.0.1:9/"})
+    monkeypatch.setattr(corpora, "CORPORA", {NAME: gone})
+    assert get(NAME) == fetched  # what is in the cache needs none
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
+    with pytest.raises(DownloadError, match="where there is a network, or get it by hand and put it into") as caught:
+        get(NAME)
+    assert isinstance(caught.value, OSError)
+
+
+def test_files_put_there_by_hand_will_do(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / NAME
+    folder.mkdir(parents=True)
+    (folder / "text.txt").write_bytes(TEXT)
+    (folder / "other.txt").write_bytes(b"other\n")
+    get(NAME)
+    assert server.asked == []
+
+
+def test_path_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert path_of(f"{NAME}:test").read_bytes() == b"other\n"
+    assert path_of("any/path.txt") == Path("any/path.txt")
+    assert path_of(tmp_path) == tmp_path
+    for wrong in (NAME, f"{NAME}:", f"{NAME}:part"):
+        with pytest.raises(ArgumentError, match=f"is no part of a corpus; there are {NAME}:train"):
+            path_of(wrong)
+    monkeypatch.chdir(tmp_path)
+    Path(NAME).write_text("a file of that name")
+    assert path_of(NAME) == Path(NAME)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ArgumentError, match="no corpus is named 'nothing'; there are ud-english-ewt"):
+        get("nothing")
+
+
+def test_without_pooch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "pooch", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[corpora\]'"):
+        get("wikitext-2")
+
+
+def test_the_table() -> None:
+    for known in CORPORA.values():
+        assert known.address.startswith("https://")
+        assert known.address.endswith("/")
+        assert known.licence
+        assert all(len(file.sha256) == 64 for file in known.files)
+        assert {part.file for part in known.parts.values()} <= {file.name for file in known.files}
+        assert list(known.parts) == ["train", "dev", "test"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("ud-english-ewt", "ud_english_ewt"), ("tiny-shakespeare", "tinyshakespeare"), ("wikitext-2", "wikitext2")],
+)
+def test_the_known_hashes_are_those_of_the_files(corpora: Path, name: str, folder: str) -> None:
+    for file in CORPORA[name].files:
+        data = (corpora / folder / file.name).read_bytes()
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (file.sha256, file.size)

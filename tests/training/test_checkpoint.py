@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.files import write_tensors
+from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder
+from hiddenstate.training.progress import Epoch, Score, Step
+
+STEP = Step(1, 2, 3, 4, 0.1, 0.2, 1e-3, 5.0, 6.0)
+POSITION = Position(2, 1, 3, 4, 0.1 + 0.2, 1.5, 0.25, 1e-3, [Epoch(STEP, Score(0.1, "bad", {"a": 1.0}), True)])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("x = 1\n")
+    return folder
+
+
+def checkpoint(ranks: int = 1) -> Checkpoint:
+    tensors = {"model.a": torch.ones(2), "model.b.c": torch.zeros(()), "more": torch.ones(1)}
+    return Checkpoint(POSITION, ranks, "data", tensors)
+
+
+def test_round_trip(run: RunFolder) -> None:
+    assert run.check().read_text() == "x = 1\n"
+    assert run.read(1, "data") is None
+    run.write(checkpoint(), finished=False)
+    found = run.read(1, "data")
+    assert found is not None
+    assert found.position == POSITION
+    assert {name: value.tolist() for name, value in found.part("model").items()} == {"a": [1.0, 1.0], "b.c": 0.0}
+    assert found.part("mode") == {}
+
+
+def test_mend_cuts_off_what_came_after_the_checkpoint(run: RunFolder) -> None:
+    run.log("step", {"loss": 1.0})
+    run.write(checkpoint(), finished=False)
+    run.log("step", {"loss": 2.0})
+    (run.path / f"{CHECKPOINT}.x.part").write_bytes(b"half")
+    run.mend()
+    lines = (run.path / METRICS).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"event": "step", "loss": 1.0}]
+    assert sorted(path.name for path in run.path.iterdir()) == sorted([CHECKPOINT, METRICS, SETTINGS])
+
+
+def test_a_finished_run_may_be_replaced(run: RunFolder) -> None:
+    run.log("step", {})
+    run.write(checkpoint(), finished=True)
+    run.begin("y = 2\n")
+    assert [path.name for path in run.path.iterdir()] == [SETTINGS]
+    assert run.check().read_text() == "y = 2\n"
+
+
+def test_begin_fails(run: RunFolder, tmp_path: Path) -> None:
+    run.write(checkpoint(), finished=False)
+    with pytest.raises(ArgumentError, match=r"run holds a run that is not finished; resume it \(--resume "):
+        run.begin("")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArgumentError, match=r"not the folder of a run: run\.toml is missing"):
+        RunFolder(tmp_path / "other").begin("")
+    with pytest.raises(ArgumentError, match="is a file"):
+        RunFolder(tmp_path / "other" / "thesis.tex").begin("")
+
+
+def test_read_fails(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"no run at .*none: run\.toml is missing"):
+        RunFolder(tmp_path / "none").check()
+    run.write(checkpoint(ranks=2), finished=False)
+    with pytest.raises(ArgumentError, match="trained by 2 processes, this is one of 1; start as many"):
+        run.read(1, "data")
+    with pytest.raises(ArgumentError, match="data of the run in .* has changed"):
+        run.read(2, "other data")
+    for state in ("{}", "nonsense", '{"position": {"wings": 2}}'):
+        write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", {"a": torch.ones(1)}, {"state": state})
+        with pytest.raises(FileFormatError, match="is damaged"):
+            run.read(2, "data")
+    write_tensors(run.path / CHECKPOINT, "hiddenstate.stream/1", {"a": torch.ones(1)}, {})
+    with pytest.raises(FileFormatError, match=r"expected 'hiddenstate\.checkpoint/1'"):
+        run.read(2, "data")
