@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,77 @@ def test_bad_conllu_from_standard_input(model: Path) -> None:
 @pytest.mark.parametrize("arguments", [["--top-k", "0"], ["--format", "xml"]])
 def test_usage_fails(model: Path, arguments: list[str]) -> None:
     assert run(ODD, "--model", model, *arguments).exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "columns"
+    config = replace(SMALL, columns=("upos", "xpos"), crf=True)
+    save(Tagger.build(config, read_conllu(DATA / "tiny-train.conllu")), path)
+    return path
+
+
+def test_tokens(model: Path) -> None:
+    given = "Don't  split (this) .\n\n  東京 👍\n"
+    first, second = (
+        json.loads(line)
+        for line in said("-", "--model", model, "--input", "tokens", "--format", "jsonl", given=given).splitlines()
+    )
+    assert (first["words"], second["words"]) == (["Don't", "split", "(this)", "."], ["東京", "👍"])
+    (sentence, _) = parse_conllu(said("-", "--model", model, "--input", "tokens", "--format", "conllu", given=given))
+    assert sentence.lines[0] == "# text = Don't  split (this) ."
+
+
+@pytest.mark.parametrize(("name", "count"), [("a.tokens", 2), ("a.TOK", 2), ("a.txt", 3), ("a", 3)])
+def test_the_name_says_what_is_in_a_file(model: Path, tmp_path: Path, name: str, count: int) -> None:
+    (tmp_path / name).write_text("It's old\n")
+    (row,) = said(tmp_path / name, "--model", model, "--format", "jsonl").splitlines()
+    assert len(json.loads(row)["words"]) == count
+
+
+def test_the_name_says_that_it_should_be_conllu(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.conllu").write_text("It's old\n")
+    result = run(tmp_path / "a.conllu", "--model", model)
+    assert isinstance(result.exception, FileFormatError)
+    assert "a.conllu, line 1: expected 10 columns" in str(result.exception)
+
+
+def test_every_column_is_filled(columns: Path) -> None:
+    (sentence, _) = parse_conllu(said(ODD, "--model", columns, "--top-k", "1"))
+    assert None not in sentence.upos + sentence.xpos
+    for place, upos, xpos in zip(sentence.places, sentence.upos, sentence.xpos, strict=True):
+        misc = sentence.lines[place].split("\t")[9]
+        assert f"UposProb={upos}:" in misc
+        assert f"XposProb={xpos}:" in misc
+
+
+def test_several_columns_as_json_and_table(columns: Path) -> None:
+    data = json.loads(said("-", "--model", columns, "--format", "jsonl", "--top-k", "2", given="Anna sees ."))
+    assert list(data) == ["words", "tags", "probabilities", "columns"]
+    assert list(data["columns"]) == ["xpos"]
+    assert [len(data["columns"]["xpos"][name]) for name in ("tags", "probabilities")] == [3, 3]
+    lines = said("-", "--model", columns, given="Anna sees .").splitlines()
+    assert [len(line.split()) for line in lines] == [1 + 2 * 2] * 3
+    assert len(said("-", "--model", columns, "--top-k", "3", given="Anna").split()) == 1 + 2 * 2 * 3
+
+
+def test_n_best(columns: Path) -> None:
+    asked = ("-", "--model", columns, "--n-best", "3")
+    data = json.loads(said(*asked, "--format", "jsonl", given="Anna sees ."))
+    best = data["n_best"]
+    assert best[0]["tags"] == data["tags"]
+    assert [len(guess["tags"]) for guess in best + data["columns"]["xpos"]["n_best"]] == [3] * 6
+    assert best[0]["probability"] >= best[1]["probability"] >= best[2]["probability"] > 0
+    lines = said(*asked, given="Anna sees .").splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["UPOS"] * 3 + ["XPOS"] * 3
+    assert lines[3].split()[2:] == data["tags"]
+    (sentence,) = parse_conllu(said(*asked, "--format", "conllu", given="Anna sees ."))
+    assert [line.split(" = ")[0] for line in sentence.lines[:-3]] == [
+        "# text", *(f"# {column}_best_{k}" for column in ("upos", "xpos") for k in (1, 2, 3))
+    ]  # fmt: skip
+    assert sentence.lines[1].split()[4:] == list(sentence.upos)
+
+
+def test_a_long_sentence(model: Path) -> None:
+    lines = said("-", "--model", model, "--input", "tokens", given="dog 🐕 " * 5000).splitlines()
+    assert len(lines) == 10_000

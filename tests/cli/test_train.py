@@ -1,3 +1,4 @@
+import re
 import shlex
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.train import app
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.models.folder import CARD, load
 
 DATA = Path(__file__).parents[1] / "data"
@@ -102,3 +103,73 @@ def test_terminal_shows_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert result.exception is None
     assert "epoch 1/2" in result.stdout
     assert "\x1b[" in result.stdout
+
+
+def test_a_config_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
+    config = tmp_path / "tagger.toml"
+    config.write_text(
+        f"[files]\ntrain = {FILES[1]!r}\ndev = {FILES[3]!r}\nout = {str(tmp_path / 'not-here')!r}\n"
+        "[about]\nlicence = 'CC0'\n"
+        "[settings]\nepochs = 9\nhidden_size = 5\nnum_layers = 1\nword_size = 5\ncolumns = ['xpos']\n"
+    )
+    result = run("--config", str(config), "--epochs", "1", "--out", str(tmp_path / "model"), "--precision", "bf16")
+    assert result.exception is None, result.output
+    stored = load(tmp_path / "model").config
+    assert (stored.epochs, stored.hidden_size, stored.columns, stored.precision) == (1, 5, ("xpos",), "bf16")
+    assert not (tmp_path / "not-here").exists()
+    assert "\n## Licence\n\nCC0\n" in (tmp_path / "model" / CARD).read_text(encoding="utf-8")
+    # What a run was is a config file, too.
+    again = run("--config", str(tmp_path / "model.run" / "run.toml"), "--out", str(tmp_path / "again"))
+    assert again.exception is None, again.output
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("model", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_columns(tmp_path: Path) -> None:
+    result = run(*FILES, *SMALL, "--columns", "upos,xpos", "--out", str(tmp_path / "model"), "--test", FILES[3])
+    assert result.exception is None, result.output
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(r"epoch 1/2  loss [\d.]+  [\d,]+ words/s  dev UPOS [\d.]+ %, XPOS [\d.]+ %", lines[0])
+    assert [line.split()[:2] for line in lines[3:]] == [
+        ["dev", "UPOS"], ["dev", "XPOS"], ["test", "UPOS"], ["test", "XPOS"]
+    ]  # fmt: skip
+
+
+def test_plot(tmp_path: Path) -> None:
+    result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"), "--plot", str(tmp_path / "run.svg"))
+    assert result.exception is None, result.output
+    assert (tmp_path / "run.svg").read_bytes().startswith(b"<?xml")
+    bad = run(*FILES, *SMALL, "--out", str(tmp_path / "other"), "--plot", str(tmp_path / "run.xyz"))
+    assert isinstance(bad.exception, ArgumentError)
+    assert not (tmp_path / "other").exists()
+
+
+def test_resume(tmp_path: Path) -> None:
+    arguments = (*FILES, *SMALL, "--set", "epochs=4", "--run", str(tmp_path / "somewhere"), "--out")
+    assert run(*arguments, str(tmp_path / "model")).exception is None
+    before = (tmp_path / "model" / "weights.safetensors").read_bytes()
+    result = run("--resume", str(tmp_path / "somewhere"))  # which is done: nothing is trained, all is told again
+    assert result.exception is None, result.output
+    assert result.stdout.startswith("kept epoch ")
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "somewhere"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resume", "nowhere"), "no run at nowhere: run.toml is missing"),
+        (("--resume", "nowhere", "--epochs", "3"), "--resume takes everything from the run's folder; drop"),
+        (("--config", "broken.toml"), "broken.toml is not TOML"),
+        (("--config", "other.toml"), "other.toml is for training a 'lm', expected 'tagger'"),
+    ],
+)
+def test_resume_and_config_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.toml").write_text("a = ")
+    (tmp_path / "other.toml").write_text("kind = 'lm'")
+    result = run(*arguments)
+    assert isinstance(result.exception, HiddenStateError)
+    assert message in str(result.exception)

@@ -3,28 +3,43 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.accuracy import Accuracy
+from hiddenstate.models.accuracy import Accuracy, Report
+from hiddenstate.models.calibration import Bin, Calibration
 from hiddenstate.models.card import Origin, Outcome, write_card
 from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
+from language_models import make
 
 SENTENCES = read_conllu(Path(__file__).parents[1] / "data" / "tiny-train.conllu")
-DEV = Accuracy(words=1200, correct=1100, unknown_words=40, unknown_correct=30)
+SURE, UNSURE = (Calibration((Bin(10, confidence, 0.5),)) for confidence in (0.75, 0.625))
+
+
+def reports(*accuracy: int) -> dict[str, Report]:
+    return {"upos": Report(Accuracy(*accuracy), {}, 0, UNSURE, SURE)}
+
+
+DEV = reports(1200, 1100, 40, 30)
 
 
 @pytest.fixture
 def tagger() -> Tagger:
-    return Tagger.build(TaggerConfig(seed=9, hidden_size=4), SENTENCES)
+    tagger = Tagger.build(TaggerConfig(seed=9, hidden_size=4), SENTENCES)
+    tagger.calibrate({"upos": 1.5})
+    return tagger
 
 
 def test_finished(tagger: Tagger) -> None:
     origin = Origin("a.conllu", "b.conllu", "c.conllu", "hiddenstate train x", "Some data.", "Some terms.")
-    card = write_card("name", tagger, origin, Outcome(3, 5, True, DEV, Accuracy(10, 5, 0, 0)))
+    card = write_card("name", tagger, origin, Outcome(3, 5, True, DEV, reports(10, 5, 0, 0)))
     headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
-    assert headings == ["What it is", "Architecture", "Data", "Training", "Accuracy", "Licence", "Limits"]
+    assert headings == ["What it is", "Architecture", "Data", "Training", "Accuracy", "Confidence", "Licence", "Limits"]
     assert card.startswith("# name\n\n## What it is\n\n")
-    assert "| dev | 1,200 | 91.67 % | 40 | 75.00 % |\n| test | 10 | 50.00 % | 0 |  |" in card
+    assert "| dev | UPOS | 1,200 | 91.67 % | 40 | 75.00 % |\n| test | UPOS | 10 | 50.00 % | 0 |  |" in card
+    assert "| dev | UPOS | 1.500 | 25.00 % | 12.50 % |\n| test | UPOS | 1.500 | 25.00 % | 12.50 % |" in card
+    assert "12 of UPOS (ADJ ADP " in card
+    assert "columns upos, " in card
     assert "Seed 9. Epoch 3 of 5 trained was kept.\n\n```\nhiddenstate train x\n```" in card
     assert "Trained on `a.conllu`; best epoch chosen on `b.conllu`; tested on `c.conllu`" in card
     assert f"{sum(p.numel() for p in tagger.parameters()):,} parameters, stored as float16" in card
@@ -45,3 +60,15 @@ def test_interrupted_and_bare(tagger: Tagger) -> None:
 def test_folders_never_reach_the_card(name: str) -> None:
     with pytest.raises(ArgumentError, match="name of a file without its folder"):
         Origin(name, "b")
+
+
+def test_columns_chain_and_context(tagger: Tagger) -> None:
+    context = ContextualVectors(make(), make(backward=True, hidden_size=4))
+    config = TaggerConfig(columns=("upos", "feats", "deprel"), crf=True, hidden_size=4)
+    tags = {"upos": ["X"], "feats": [f"F={k}" for k in range(99)], "deprel": ["root"]}
+    other = Tagger(config, tagger.encoder.words, tagger.encoder.chars, tags, context)
+    card = write_card("x", other, Origin("a", "b"), Outcome(1, 1, True, {}))
+    assert "universal part-of-speech tags (UPOS) and morphological features (FEATS) and column DEPREL of" in card
+    assert "1 of UPOS (X); 99 of FEATS (see `vocabulary.json`); 1 of DEPREL (root)" in card
+    assert "a linear layer and a linear chain over the tags" in card
+    assert "\n- context: states of two character language models, 7 units forward and 4 backward\n- sentence" in card

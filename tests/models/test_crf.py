@@ -92,7 +92,9 @@ def test_gradient() -> None:
     def surprise(values: Tensor, *parts: Tensor) -> Tensor:
         named = dict(zip(("start", "transitions", "end"), parts, strict=True))
         call = (values, tags, ends)
-        return torch.func.functional_call(_Surprise(chain), {f"chain.{k}": v for k, v in named.items()}, call)
+        parameters = {f"chain.{name}": value for name, value in named.items()}
+        done: Tensor = torch.func.functional_call(_Surprise(chain), parameters, call)
+        return done
 
     inputs = [scores.double(), *(part.detach() for part in (chain.start, chain.transitions, chain.end))]
     assert torch.autograd.gradcheck(surprise, [value.requires_grad_() for value in inputs])

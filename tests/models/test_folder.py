@@ -119,6 +119,15 @@ def test_save_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_save_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    tagger = make(weights_dtype="float16")
+    with torch.no_grad():
+        tagger.head.bias[0] = 1e6
+    with pytest.raises(ArgumentError, match=r"'head.bias' cannot be stored as float16: it holds numbers up to 1e\+06"):
+        save(tagger, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loading_uses_up_no_random_numbers(model: Path) -> None:
     before = torch.get_rng_state()
     load(model)

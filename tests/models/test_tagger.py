@@ -1,5 +1,7 @@
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.accuracy import evaluate
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.folder import load, save, shipped
 from hiddenstate.models.tagger import Tagger, Tagging
+from hiddenstate.text.batches import TagRows
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
+from language_models import make
 
 DATA = Path(__file__).parents[1] / "data"
 SENTENCES = read_conllu(DATA / "tiny-train.conllu")
@@ -135,8 +140,189 @@ def test_no_word_dropout() -> None:
     assert not tagger.dropout_odds.any()
 
 
+COLUMNS = replace(SMALL, columns=("upos", "xpos"))
+
+
+def grown(tagger: Tagger, by: float = 3.0) -> Tagger:
+    """The tagger with larger weights, so that words, and tags after one another, make a difference."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in tagger.named_parameters():
+            parameter.copy_(by * torch.randn_like(parameter) if "chains" in name else by * parameter)
+    return tagger.eval()
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_several_columns(crf: bool) -> None:
+    tagger = grown(Tagger.build(replace(COLUMNS, crf=crf), SENTENCES))
+    assert list(tagger.columns) == ["upos", "xpos"]
+    batch = tagger.encoder.batch([["The", "dog"], ["Yes"]])
+    scores = tagger.split(tagger(batch))
+    assert [part.shape for part in scores.values()] == [(2, 2, len(names)) for names in tagger.columns.values()]
+    (tagging,) = tagger.tag([["The", "old", "dog", "sees", "Oslo", "."]])
+    assert tagging.main is tagging.columns["upos"]
+    for column, tags in tagging.columns.items():
+        assert tags.names == tagger.columns[column]
+        assert set(tags.tags) <= set(tags.names)
+        torch.testing.assert_close(tags.probabilities.sum(-1), torch.ones(6))
+    assert tagging.columns["upos"].names != tagging.columns["xpos"].names
+    reading = tagger.read(tagging.words)
+    for column, tags in reading.columns.items():
+        assert tags.tags == tagging.columns[column].tags
+        torch.testing.assert_close(tags.probabilities, tagging.columns[column].probabilities)
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_the_loss_is_the_sum_over_columns_and_forgets_words_without_a_tag(crf: bool) -> None:
+    both = grown(Tagger.build(replace(COLUMNS, crf=crf, label_smoothing=0.0), SENTENCES))
+    words = [["The", "dog"], ["Yes"]]
+    tags: TagRows = {"upos": [["DET", "NOUN"], [None]], "xpos": [[None, None], [None]]}
+    nothing: TagRows = {column: [[None, None], [None]] for column in ("upos", "xpos")}
+    assert float(both.loss(both.encoder.batch(words, nothing)).detach()) == pytest.approx(0, abs=1e-6)
+    xpos: TagRows = {"xpos": [["DT", "NN"], ["UH"]]}
+    cases: tuple[TagRows, ...] = (tags, {**nothing, **xpos}, {**tags, **xpos})
+    one, other, together = (both.loss(both.encoder.batch(words, case)).detach() for case in cases)
+    torch.testing.assert_close(together, one + other)
+    if not crf:
+        shares = both.tag(words)[0].columns["upos"].probabilities
+        names = both.columns["upos"]
+        want = -(shares[0, names.index("DET")].log() + shares[1, names.index("NOUN")].log()) / 2
+        torch.testing.assert_close(one, want)
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("batch_words", [1, 10_000])
+def test_n_best(crf: bool, batch_words: int) -> None:
+    tagger = grown(Tagger.build(replace(COLUMNS, crf=crf), SENTENCES))
+    sentences = [["The", "dog"], [], ["Yes"], ["Anna", "sees", "the", "dog", "."]]
+    for tagging in tagger.tag(sentences, batch_words, n_best=20):
+        for tags in tagging.columns.values():
+            if not tagging.words:
+                assert tags.guesses == ()
+                continue
+            shares = [guess.probability for guess in tags.guesses]
+            assert tags.guesses[0].tags == tags.tags
+            assert len({guess.tags for guess in tags.guesses}) == len(shares)
+            assert len(shares) == min(20, len(tags.names) ** len(tagging.words))
+            assert shares == sorted(shares, reverse=True)
+            if not crf:
+                for guess in tags.guesses:
+                    parts = [float(tags.probabilities[t, tags.names.index(tag)]) for t, tag in enumerate(guess.tags)]
+                    assert guess.probability == pytest.approx(math.prod(parts), rel=1e-4)
+    every = tagger.tag([["Yes"]], n_best=99)[0].columns["upos"].guesses
+    assert sum(guess.probability for guess in every) == pytest.approx(1, abs=1e-5)
+    assert tagger.tag(sentences)[0].main.guesses == ()
+
+
+def test_a_chain_makes_a_difference() -> None:
+    """Two words, and transitions that forbid what the scores would choose."""
+    tagger = Tagger.build(replace(SMALL, crf=True), SENTENCES).eval()
+    names = tagger.tag_names
+    with torch.no_grad():
+        tagger.head.weight.zero_()
+        tagger.head.bias.zero_()
+        tagger.head.bias[names.index("NOUN")] = 2.0
+        tagger.head.bias[names.index("VERB")] = 1.0
+        tagger.get_parameter("chains.upos.transitions")[names.index("NOUN"), names.index("NOUN")] = -9.0
+    tags = tagger.tag([["a", "b"]], n_best=2)[0].main
+    assert {guess.tags for guess in tags.guesses} == {("NOUN", "VERB"), ("VERB", "NOUN")}
+    assert [guess.probability for guess in tags.guesses] == pytest.approx([tags.guesses[0].probability] * 2)
+    assert float(tags.probabilities[0, names.index("NOUN")]) == pytest.approx(
+        float(tags.probabilities[1, names.index("NOUN")])
+    )
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_temperature_evens_out_and_changes_no_tag(crf: bool) -> None:
+    tagger = grown(Tagger.build(replace(COLUMNS, crf=crf), SENTENCES))
+    words = ["The", "old", "dog"]
+    (before,) = tagger.tag([words])
+    tagger.calibrate({"xpos": 1.0, "upos": 2.0})
+    (after,) = tagger.tag([words])
+    want = (before.probabilities.log() / 2).softmax(-1)
+    torch.testing.assert_close(after.probabilities, want)
+    torch.testing.assert_close(after.columns["xpos"].probabilities, before.columns["xpos"].probabilities)
+    assert [tags.tags for tags in before.columns.values()] == [tags.tags for tags in after.columns.values()]
+    torch.testing.assert_close(tagger.read(words).probabilities, want)
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [
+        ({"upos": 0.0}, "temperature of upos must be above 0 and finite, got 0.0"),
+        ({"upos": float("inf")}, "must be above 0 and finite, got inf"),
+        ({"upos": "hot"}, "must be above 0 and finite, got 'hot'"),
+        ({}, "must be given for upos, got ''"),
+        ({"upos": 1.0, "xpos": 1.0}, "must be given for upos, got 'upos xpos'"),
+    ],
+)
+def test_calibrate_fails(tagger: Tagger, temperatures: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        tagger.calibrate(temperatures)
+
+
+def test_words_in_context() -> None:
+    context = ContextualVectors(make(1), make(2, backward=True, hidden_size=4))
+    tagger = grown(Tagger.build(SMALL, SENTENCES, context), by=1.0)
+    sentences = [["the", "cat", "sat", "."], [], ["so"], ["The", "old", "dog"]]
+    assert tagger.lstm.input_size == 6 + 2 * 4 + 7 + 4
+    batch = tagger.encode(sentences).batch(range(4))
+    torch.testing.assert_close(tagger.embed(batch)[..., -11:], context(sentences), rtol=0, atol=1e-3)
+    taggings = tagger.tag(sentences)
+    assert_same(tagger.read(sentences[3]), taggings[3])
+    with torch.no_grad():
+        tagger.lstm.get_parameter("weight_ih_l0")[:, :-11] = 0
+        tagger.lstm.get_parameter("weight_ih_l0_reverse")[:, :-11] = 0
+    first, second = tagger.tag([["the", "cat"], ["so", "cat"]])
+    assert not torch.allclose(first.probabilities[1], second.probabilities[1], atol=1e-6)
+
+
+def test_context_is_saved_and_stays_as_it_is(tmp_path: Path) -> None:
+    context = ContextualVectors(make(1), make(2, backward=True, hidden_size=4, level="char"))
+    tagger = Tagger.build(replace(SMALL, weights_dtype="float32"), SENTENCES, context).train()
+    assert not any(parameter.requires_grad for parameter in context.parameters())
+    tagger.loss(tagger.encode([["a"]], {"upos": [["DET"]]}).batch([0])).backward()
+    save(tagger, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.context is not None
+    assert (again.context.forward_model.config, again.context.backward_model.tokens) == (
+        context.forward_model.config,
+        context.backward_model.tokens,
+    )
+    words = ["the", "cat"]
+    assert_same(again.tag([words])[0], tagger.tag([words])[0])
+    config, vocabulary = tagger.to_data()
+    del vocabulary["context"]["backward"]
+    with pytest.raises(FileFormatError, match="not the description of vectors in context: KeyError"):
+        Tagger.from_data(config, vocabulary)
+
+
+def test_a_description_of_format_version_1() -> None:
+    settings = {"column": "xpos", "hidden_size": 7, "word_size": 6}
+    vocabulary = {
+        "words": {"tokens": ["a"], "counts": [1]},
+        "chars": {"tokens": [], "counts": []},
+        "tags": ["DT", "NN"],
+    }
+    tagger = Tagger.from_data(settings, vocabulary)
+    assert (tagger.config.columns, tagger.config.hidden_size) == (("xpos",), 7)
+    assert (tagger.columns, tagger.temperatures) == ({"xpos": ("DT", "NN")}, {"xpos": 1.0})
+    assert not tagger.chains
+
+
 def test_one_layer_builds_without_a_warning() -> None:
     Tagger.build(TaggerConfig(num_layers=1), SENTENCES).read(["a"])
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_what_calibrated_was_is_kept(crf: bool) -> None:
+    tagger = Tagger.build(replace(COLUMNS, crf=crf), SENTENCES).eval()
+    tagger.calibrate({"upos": 1.25, "xpos": 0.5})
+    config, vocabulary = json.loads(json.dumps(tagger.to_data()))
+    again = Tagger.from_data(config, vocabulary).eval()
+    again.load_state_dict(tagger.state_dict())
+    assert (again.temperatures, again.columns, again.config) == (tagger.temperatures, tagger.columns, tagger.config)
+    assert_same(again.tag([["The", "dog"]])[0], tagger.tag([["The", "dog"]])[0])
 
 
 def test_to_data_round_trip(tagger: Tagger) -> None:

@@ -6,19 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.text.batches import IGNORED_TAG, Encoder, plan_batches
+from hiddenstate.text.batches import IGNORED_TAG, Encoder, TagRows, plan_batches
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 
-ENCODER = Encoder(
-    Vocabulary(("the", "cat"), (2, 1)),
-    Vocabulary(tuple("theca"), (1,) * 5),
-    {"upos": ("DET", "NOUN"), "xpos": ("DT",)},
-    4,
-)
+TAGS = {"upos": ("DET", "NOUN"), "xpos": ("DT",)}
+ENCODER = Encoder(Vocabulary(("the", "cat"), (2, 1)), Vocabulary(tuple("theca"), (1,) * 5), TAGS, 4)
 
 
 def test_batch() -> None:
-    tags = {"upos": [["DET", "NOUN"], [], ["X"]], "xpos": [[None, "DT"], [], ["DT"]]}
+    tags: TagRows = {"upos": [["DET", "NOUN"], [], ["X"]], "xpos": [[None, "DT"], [], ["DT"]]}
     batch = ENCODER.batch([["The", "cat"], [], ["The"]], tags)
     assert batch.lengths.tolist() == [2, 0, 1]
     assert batch.words.T.tolist() == [[2, 3], [PADDING, PADDING], [2, PADDING]]

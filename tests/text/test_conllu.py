@@ -13,6 +13,7 @@ from hiddenstate.text.conllu import (
     parse_conllu,
     read_conllu,
     to_conllu,
+    with_comments,
     with_tags,
 )
 
@@ -105,6 +106,32 @@ def test_with_tags_xpos_and_probabilities() -> None:
     assert other.xpos == ("A",) * 7
     assert other.lines[-1].split("\t")[3:5] == ["A", "A"]
     assert other.lines[-1].endswith("|XposProb=A:0.7500,B:0.2500")
+
+
+def test_any_column() -> None:
+    text = "1\ta\tb\tNOUN\t_\tCase=Nom|Number=Sing\t0\troot\t_\tX=1\n2\tc\t_\t_\tNN\t_\t_\t_\t_\t_\n"
+    (sentence,) = parse_conllu(text)
+    assert sentence.tags("upos") == sentence.upos == ("NOUN", None)
+    assert sentence.tags("xpos") == sentence.xpos == (None, "NN")
+    assert sentence.tags("feats") == ("Case=Nom|Number=Sing", "_")
+    assert [sentence.tags(column) for column in ("lemma", "head", "deprel", "deps", "misc")] == [
+        ("b", None), ("0", None), ("root", None), (None, None), ("X=1", None)
+    ]  # fmt: skip
+    shares = [{"Case=Acc|Number=Sing": 0.75, "_": 0.25}] * 2
+    tagged = with_tags(sentence, ["Case=Acc|Number=Sing", "_"], shares, column="feats")
+    assert tagged.tags("feats") == ("Case=Acc|Number=Sing", "_")
+    assert tagged.upos == sentence.upos
+    assert tagged.lines[0].split("\t")[9] == "X=1|FeatsProb=Case=Acc;Number=Sing:0.7500,_:0.2500"
+    assert with_tags(tagged, ["Case=Acc|Number=Sing", "_"], shares, column="feats") == tagged
+
+
+def test_with_comments() -> None:
+    first, _ = read_conllu(ODD)
+    more = with_comments(first, ["# a = 1", "# b"])
+    count = sum(line.startswith("#") for line in first.lines)
+    assert more.lines == (*first.lines[:count], "# a = 1", "# b", *first.lines[count:])
+    assert [more.lines[place] for place in more.places] == [first.lines[place] for place in first.places]
+    assert parse_conllu(to_conllu([more])) == [more]
 
 
 def test_with_tags_fails() -> None:

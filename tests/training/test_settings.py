@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.settings import Settings, choice, number, read_toml
+from hiddenstate.training.settings import Settings, choice, number, read_toml, text_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ def test_defaults_and_names() -> None:
 def test_with_texts() -> None:
     texts = {"units": "7", "rate": "1e-9", "kind": "b", "fast": "True", "columns": "upos, xpos,"}
     assert Sizes(name=OTHER.name).with_texts(texts) == OTHER
+
+
+def test_texts_round_trip() -> None:
+    assert Sizes().with_texts({name: text_of(value) for name, value in asdict(OTHER).items()}) == OTHER
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def evaluate_command(
     known = _known(tagger, sentences) if train is None else words_of(read_conllu(train))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
-        raise FileFormatError(f"{file}: no word has a tag in column {' or '.join(tagger.columns).upper()}")
+        columns = " or ".join(column.upper() for column in tagger.columns)
+        raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
     if str(as_json) == "-":
         typer.echo(_json(tagger, reports), nl=False)
         return

@@ -13,7 +13,7 @@ from hiddenstate.text.corpora import names_corpus, path_of
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.settings import S, toml_value
+from hiddenstate.training.settings import S, text_of
 
 V = TypeVar("V")
 
@@ -137,10 +137,3 @@ def shown(path: str | Path) -> str:
     """Write a path as short as it can be from here."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)
-
-
-def text_of(value: object) -> str:
-    """Write a setting as ``--set`` reads it."""
-    if isinstance(value, str):
-        return value
-    return ",".join(map(str, value)) if isinstance(value, tuple) else toml_value(value)

@@ -1,7 +1,7 @@
 """The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +10,7 @@ from hiddenstate.models.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import text_of
 
 M = TypeVar("M")  # what was measured
 
@@ -152,7 +153,7 @@ def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any])
     text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
     if origin.command:
         text += f"\n\n```\n{origin.command}\n```"
-    settings = ", ".join(f"{field.name} {getattr(config, field.name)}" for field in fields(config))
+    settings = ", ".join(f"{name} {text_of(value)}" for name, value in asdict(config).items())
     return f"{text}\n\nSettings: {settings}."
 
 

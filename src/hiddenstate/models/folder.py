@@ -74,14 +74,14 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
         card: Markdown for ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something else than a model is there.
+        ArgumentError: something else than a model is there, or a weight is too large for its precision.
         OSError: the folder cannot be written.
     """
     target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
     dtype = _DTYPES[config.get("weights_dtype", "float32")]
-    weights = {name: value.to(dtype).contiguous() for name, value in model.state_dict().items()}
+    weights = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
     with folder_beside(target) as partial:
         partial.mkdir(parents=True)
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -91,6 +91,17 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
         sync(partial)
         put_folder(partial, target)
         sync(target.parent)
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    stored = value.to(dtype).contiguous()
+    if not torch.isfinite(stored).all():
+        kind = str(dtype).removeprefix("torch.")
+        raise ArgumentError(
+            f"weight {name!r} cannot be stored as {kind}: it holds numbers up to {float(value.abs().max()):.3g}; in "
+            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
+        )
+    return stored
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
