@@ -50,6 +50,11 @@ def test_prompt_from_standard_input(models: Path) -> None:
     assert run(*arguments, "--prompt", "-", given="the\n").stdout == run(*arguments, "--prompt", "the").stdout
 
 
+def test_one_blank_between_words(models: Path) -> None:
+    arguments = ("--model", models / "word", "--length", "5", "--top-k", "1")
+    assert run(*arguments, "--prompt", "the cat ").stdout == run(*arguments, "--prompt", "the cat").stdout
+
+
 def test_unknown_characters_are_told(models: Path) -> None:
     result = run("--model", models / "char", "--prompt", "日本 a😀", "--length", "3")
     assert result.exit_code == 0

@@ -49,6 +49,8 @@ def generate(
     # Of standard input the last line's end is the shell's, not the text's.
     given = read_text(sys.stdin.buffer).removesuffix("\n") if prompt == "-" else prompt
     _warn_of_unknown(loaded, given)
+    if loaded.config.level == "word":
+        given = given.rstrip(" ")  # each word comes with the blank before it
     if samples > 1:
         texts = loaded.generate_many(given, length, samples, sampling, precision=precision.value)
         for number, text in enumerate(texts, 1):

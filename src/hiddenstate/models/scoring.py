@@ -7,7 +7,7 @@ scored first and learnt from then, so every score is a prediction.
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -127,8 +127,8 @@ class _Scorer:
 
     def score(self, pieces: Pieces) -> Scored:
         ids = self.model.tokens.ids(pieces)
-        inputs = torch.from_numpy(np.concatenate([[self.last], ids[:-1]]))[:, None].long()
-        nats = self.read(inputs, torch.from_numpy(ids)[:, None].long())[:, 0].float().numpy()
+        inputs, targets = (self._column(each) for each in (np.concatenate([[self.last], ids[:-1]]), ids))
+        nats = self.read(inputs, targets)[:, 0].float().cpu().numpy()
         self.last = int(ids[-1])
         return Scored(pieces, ids, nats, tally(ids, nats, self._characters(pieces)))
 
@@ -142,6 +142,9 @@ class _Scorer:
         finally:
             self.model.train(training)
         return nats
+
+    def _column(self, ids: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(ids)[:, None].long().to(next(self.model.parameters()).device)
 
     def _characters(self, pieces: Pieces) -> int:
         if isinstance(pieces, str):
