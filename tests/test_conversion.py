@@ -398,4 +398,4 @@ def test_models_without_lstms_are_given_back() -> None:
         converted, report = change(model, strict=True)
         assert isinstance(converted, nn.Linear)
         assert (report.converted, report.left) == ((), ())
-        assert str(report) == "Nothing to convert: the model holds no LSTM of this kind."
+        assert str(report) == "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."

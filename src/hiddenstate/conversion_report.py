@@ -44,7 +44,7 @@ class ConversionReport:
     def __str__(self) -> str:
         total = len(self.converted) + len(self.left)
         if not total:
-            return "Nothing to convert: the model holds no LSTM of this kind."
+            return "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
         lines = [f"{len(self.converted)} of {total} modules converted"]
         if self.converted:
             lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
