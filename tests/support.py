@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ import hiddenstate as hs
 # Largest difference allowed, as a share of the largest value compared (at least 1). float32: sums of up to a few
 # hundred products, each path in its own order. float64: the same, with nine more digits.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+# torch's default compiler hands its own path to a C++ compiler as it is, which takes a blank for the path's end.
+NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
 
 # Sizes with tails: one, an odd few, one past a vector register, one past several.
 SIZES = st.sampled_from([1, 2, 3, 5, 17, 65])

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from support import Call, assert_all_close, assert_close, calls, gradients
+from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls, gradients
 
 # The compilers warn of their own internals.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -219,6 +219,7 @@ def losses(model: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], st
     return seen
 
 
+@NEEDS_INDUCTOR
 def test_training_compiled_goes_as_training_does() -> None:
     """By torch's default compiler, fifty steps: the same losses."""
     curves = []
@@ -300,6 +301,7 @@ def test_edits_traces_and_the_choice_of_a_path_break_the_graph_and_hold() -> Non
         whole(lstm)(x)
 
 
+@NEEDS_INDUCTOR
 def test_a_program_compiled_ahead_of_time_runs(tmp_path: Path) -> None:
     model, x = Tagger(num_layers=2).eval(), torch.randn(3, 5, 4)
     path = str(tmp_path / "tagger.pt2")

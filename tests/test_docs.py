@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.text.conllu import read_conllu
+from support import NEEDS_INDUCTOR
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -191,7 +192,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.stem, marks=NEEDS_INDUCTOR if page.stem == "compile" else ()) for page in PAGES]
+)
 def test_the_page_runs_and_prints_what_it_says(page: Path) -> None:
     run = Run(page)
     for block in blocks_of(page):
