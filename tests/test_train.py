@@ -11,7 +11,8 @@ from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.train import Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.train import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.training.run_file import read_run_file
 from language_models import make
 
 DATA = Path(__file__).parent / "data"
@@ -136,9 +137,15 @@ def test_train_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train_tagger(untagged, DEV, tmp_path / "model")
     with pytest.raises(FileFormatError, match="no word has a tag in column XPOS"):
         train_tagger(TRAIN, untagged, tmp_path / "model", TaggerConfig(columns=("xpos",)))
+    (tmp_path / "empty.conllu").write_text("")
+    with pytest.raises(FileFormatError, match=r"empty\.conllu: no word has a tag in column UPOS"):
+        train_tagger(TRAIN, tmp_path / "empty.conllu", tmp_path / "model")
+    (tmp_path / "latin.conllu").write_bytes("1\té\t_\tX\t_\t_\t_\t_\t_\t_\n".encode("latin-1"))
+    with pytest.raises(FileFormatError, match=r"latin\.conllu: not UTF-8"):
+        train_tagger(tmp_path / "latin.conllu", DEV, tmp_path / "model")
     with pytest.raises(FileNotFoundError):
         train_tagger(tmp_path / "none", DEV, tmp_path / "model")
-    with pytest.raises(ArgumentError, match=r"holds 'untagged\.conllu'"):
+    with pytest.raises(ArgumentError, match=r"holds 'empty\.conllu'"):
         train_tagger(TRAIN, DEV, tmp_path)
     with pytest.raises(ArgumentError, match="cannot be stored as float16: .* lower the learning rate"):
         train_tagger(TRAIN, DEV, tmp_path / "model", replace(SHORT, learning_rate=1e30, warmup_steps=0))
@@ -148,9 +155,9 @@ def test_train_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("crf", [False, True])
-def test_several_columns_and_a_chain(tmp_path: Path, crf: bool) -> None:
-    config = replace(CONFIG, columns=("upos", "xpos"), crf=crf)
+@pytest.mark.parametrize(("crf", "precision"), [(False, "fp32"), (True, "fp32"), (True, "bf16")])
+def test_several_columns_and_a_chain(tmp_path: Path, crf: bool, precision: str) -> None:
+    config = replace(CONFIG, columns=("upos", "xpos"), crf=crf, precision=precision)
     result = train_tagger(TRAIN, DEV, tmp_path / "model", config)
     shares = [result.dev[column].accuracy.share for column in ("upos", "xpos")]
     assert min(shares) > 0.95
@@ -204,6 +211,22 @@ def test_changed_data_is_not_resumed_with(tmp_path: Path) -> None:
     (tmp_path / "dev").write_bytes(TRAIN.read_bytes())
     with pytest.raises(ArgumentError, match="the data of the run in .* has changed since"):
         resume_tagger(tmp_path / "model.run")
+
+
+def test_a_run_is_made_longer_by_editing_its_settings(tmp_path: Path) -> None:
+    train_tagger(TRAIN, DEV, tmp_path / "model", replace(SHORT, schedule="constant"))
+    settings = tmp_path / "model.run" / "run.toml"
+    settings.write_text(settings.read_text().replace("epochs = 2\n", "epochs = 3\n"))
+    longer = resume_tagger(tmp_path / "model.run")
+    straight = train_tagger(TRAIN, DEV, tmp_path / "other", replace(SHORT, schedule="constant", epochs=3))
+    assert [epoch.score for epoch in longer.history] == [epoch.score for epoch in straight.history]
+
+
+def test_the_example_config_can_be_read() -> None:
+    path = Path(__file__).parents[1] / "examples" / "configs" / "tagger-ewt.toml"
+    found = read_run_file(path, RUN_FILE)
+    assert found.settings.columns == ("upos", "xpos")
+    assert found.files["train"] == "ud-english-ewt:train"
 
 
 def test_one_sentence(tmp_path: Path) -> None:

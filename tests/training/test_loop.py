@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.training import stop
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import machine_of
 from hiddenstate.training.progress import Epoch, OnProgress, Step
+from hiddenstate.training.task import Loss
 from tasks import CONFIG, UNITS, Line
 
 
@@ -194,17 +196,26 @@ def test_a_signal_ends_the_run_after_the_batch(tmp_path: Path) -> None:
     assert seen == list(range(1, 31))
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    def press(progress: Step | Epoch) -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second one did nothing")
+@pytest.mark.parametrize(
+    ("after", "number", "ends"), [(0, signal.SIGINT, True), (0, signal.SIGTERM, False), (9, signal.SIGINT, False)]
+)
+def test_a_second_one_ends_it_at_once_but_not_its_echo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float, number: signal.Signals, ends: bool
+) -> None:
+    monkeypatch.setattr(stop, "AGAIN", after)
 
     task = Line()
-    task.loss = lambda item: press(item)  # type: ignore[assignment, arg-type, return-value]
+    compute = task.loss
+
+    def press(item: list[int]) -> Loss:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
+        return compute(item)
+
+    monkeypatch.setattr(task, "loss", press)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, task)
-    assert not (tmp_path / "run" / CHECKPOINT).exists()
+    assert (tmp_path / "run" / CHECKPOINT).exists() is not ends
 
 
 def test_the_gradient_is_clipped(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def _show(column: str, report: Report, temperature: float, tags: int, confusions
     if not console.is_terminal:  # a file or a pipe has no width of its own
         console.width = PLAIN_WIDTH
     console.print(f"{column.upper()}  {report}", style="bold")
-    console.print(
-        f"Confidence: expected calibration error {100 * report.calibration.error:.2f} %, "
-        f"{100 * report.uncalibrated.error:.2f} % without its temperature of {temperature:.3f}"
-    )
+    text = f"Confidence: expected calibration error {100 * report.calibration.error:.2f} %"
+    if temperature != 1:
+        text += f", {100 * report.uncalibrated.error:.2f} % without its temperature of {temperature:.3f}"
+    console.print(text)
     if report.unseen:
         console.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
     if tags:

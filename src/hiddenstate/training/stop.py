@@ -2,11 +2,14 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds after which a second Ctrl-C is meant: torchrun hands the first one on to processes that have it already.
+AGAIN = 1.0
 
 
 class Stop:
@@ -14,12 +17,14 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._since = 0.0
 
     def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """End the run after this batch; asked a second time, at once (losing what came after the last checkpoint)."""
-        if self.asked:
+        """End the run after this batch; by a second Ctrl-C at once (losing what came after the last checkpoint)."""
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since >= AGAIN:
             raise KeyboardInterrupt
-        self.asked = True
 
 
 @contextmanager
