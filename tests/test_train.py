@@ -137,9 +137,15 @@ def test_train_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         train_tagger(untagged, DEV, tmp_path / "model")
     with pytest.raises(FileFormatError, match="no word has a tag in column XPOS"):
         train_tagger(TRAIN, untagged, tmp_path / "model", TaggerConfig(columns=("xpos",)))
+    (tmp_path / "empty.conllu").write_text("")
+    with pytest.raises(FileFormatError, match=r"empty\.conllu: no word has a tag in column UPOS"):
+        train_tagger(TRAIN, tmp_path / "empty.conllu", tmp_path / "model")
+    (tmp_path / "latin.conllu").write_bytes("1\té\t_\tX\t_\t_\t_\t_\t_\t_\n".encode("latin-1"))
+    with pytest.raises(FileFormatError, match=r"latin\.conllu: not UTF-8"):
+        train_tagger(tmp_path / "latin.conllu", DEV, tmp_path / "model")
     with pytest.raises(FileNotFoundError):
         train_tagger(tmp_path / "none", DEV, tmp_path / "model")
-    with pytest.raises(ArgumentError, match=r"holds 'untagged\.conllu'"):
+    with pytest.raises(ArgumentError, match=r"holds 'empty\.conllu'"):
         train_tagger(TRAIN, DEV, tmp_path)
     with pytest.raises(ArgumentError, match="cannot be stored as float16: .* lower the learning rate"):
         train_tagger(TRAIN, DEV, tmp_path / "model", replace(SHORT, learning_rate=1e30, warmup_steps=0))
@@ -149,9 +155,9 @@ def test_train_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("crf", [False, True])
-def test_several_columns_and_a_chain(tmp_path: Path, crf: bool) -> None:
-    config = replace(CONFIG, columns=("upos", "xpos"), crf=crf)
+@pytest.mark.parametrize(("crf", "precision"), [(False, "fp32"), (True, "fp32"), (True, "bf16")])
+def test_several_columns_and_a_chain(tmp_path: Path, crf: bool, precision: str) -> None:
+    config = replace(CONFIG, columns=("upos", "xpos"), crf=crf, precision=precision)
     result = train_tagger(TRAIN, DEV, tmp_path / "model", config)
     shares = [result.dev[column].accuracy.share for column in ("upos", "xpos")]
     assert min(shares) > 0.95

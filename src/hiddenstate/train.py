@@ -193,7 +193,7 @@ class TaggerTask:
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
         """Deal the positions of sentences of similar length out in batches."""
-        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1)
+        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
         return split(plan_batches(self.lengths, self.config.batch_words, generator), rank, ranks)
 
     def size(self, epoch: int) -> int:

@@ -5,6 +5,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from hiddenstate.training.machine import is_leader
 from hiddenstate.training.progress import Epoch, Step
 
 
@@ -20,7 +21,7 @@ class Display:
             TextColumn("{task.fields[text]}"),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not (self._console.is_terminal and is_leader()),
         )
         self._task = self._bar.add_task("", epoch=1, epochs=epochs, text="")
         self._score = ""

@@ -97,21 +97,28 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     T, _, K = scores.shape
     scores = scores.double()
     state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
-    origins = list[Tensor]()
+    into, origins = transitions.T.contiguous(), list[Tensor]()
     for t in range(1, T):
-        ways = (state[..., None] + transitions).flatten(1, 2)  # [N, up to n·K, K]
-        best = ways.topk(min(n, ways.shape[1]), dim=1)
-        origins.append(best.indices)
-        room = best.values.shape[1] - state.shape[1]
+        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: to, and from
+        highest, origin = (each.transpose(1, 2) for each in _highest(ways, n))
+        origins.append(origin)
+        room = highest.shape[1] - state.shape[1]
         before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)
         going = (t < lengths)[:, None, None]
-        state = torch.where(going, best.values + scores[t][:, None], before)
-    last = (state + end).flatten(1).topk(min(n, state.shape[1] * K), dim=1)
-    place, tags = last.indices, list[Tensor]()
+        state = torch.where(going, highest + scores[t][:, None], before)
+    totals, place = _highest((state + end).flatten(1), n)
+    tags = list[Tensor]()
     for t in range(T - 1, 0, -1):
         tags.append(place % K)
         origin = origins[t - 1].flatten(1)
         # A row that has ended may have places of sequences that it has not; they are of no meaning.
         earlier = origin.gather(1, place.clamp_max(origin.shape[1] - 1))
         place = torch.where((t < lengths)[:, None], earlier, place)
-    return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), last.values)
+    return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), totals)
+
+
+def _highest(values: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return up to ``n`` highest values along the last axis, and where they are."""
+    if n == 1:  # many times quicker than topk
+        return values.max(dim=-1, keepdim=True)
+    return values.topk(min(n, values.shape[-1]), dim=-1)
