@@ -237,7 +237,6 @@ class _Scan(torch.autograd.Function):
         edits = [replace(edit, value=value) for edit, value in zip(ctx.edits, values, strict=True)]
         track = Track(x, h0, c0, Weights(*weights), ctx.reverse, lengths, reset, edits)
         needed = ctx.needs_input_grad[2:]
-        # create_graph=True, or many gradients at once, which come as tensors of vmap's that lie nowhere
         if computes_gradients(grads):
             with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
                 if unedited is None:
@@ -294,7 +293,7 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
     """The same scan through the reference: out, h_n, c_n and, if they are kept, gates and c."""
     T = len(track.x)
     live = None if track.lengths is None else live_steps(track.lengths, T)
-    recorder = Watch(track.edits, frozenset((*GATES, "c")), frozenset(range(T)))
+    recorder = Watch(track.edits, frozenset((*GATES, "c") if keep else ()), frozenset(range(T)))
     outputs = reference.scan(
         track.x, track.h0, track.c0, track.w, reverse=track.reverse, live=live, reset=track.reset, observer=recorder
     )

@@ -3,10 +3,10 @@
 One native call forward, one a layer and direction backward. Differentiable any number of times, as `engine` says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
 
 _STEMS = len(PARAMETER_STEMS)
+R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,10 +158,9 @@ def _layer_backward(
     D, P, (dout, dh_n, dc_n) = layers.sizes.directions, layers.sizes.output_size, grads
     x, dx, found = _read_by(layers, layer, kept), None, []
     for k in range(layer * D, (layer + 1) * D):
-        track = Track(x, layers.h0[k], layers.c0[k], layers.weights[k], k % D == 1, layers.lengths, layers.reset)
         units = slice(k % D * P, (k % D + 1) * P)
         dx, *others = engine.gradients(
-            track,
+            _track(layers, k, x),
             (dout[..., units], dh_n[k], dc_n[k]),
             engine.Kept(outputs[..., units], kept.gates[k], kept.c[k]),
             (bool(layer) or needed[0], *needed[1:3], *needed[3 + k * _STEMS : 3 + (k + 1) * _STEMS]),
@@ -185,20 +185,34 @@ def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def refer(layers: Layers) -> Outputs:
     """The same call through the reference."""
-    x, h_n, c_n = layers.x, list[Tensor](), list[Tensor]()
-    D = layers.sizes.directions
-    for layer in range(layers.sizes.num_layers):
-        if layer and layers.noise:
-            x = x * layers.noise[layer - 1]
-        outs = []
-        for k in range(layer * D, (layer + 1) * D):
-            track = Track(x, layers.h0[k], layers.c0[k], layers.weights[k], k % D == 1, layers.lengths, layers.reset)
-            out, h, c = engine.refer(track, keep=False)
-            outs.append(out)
-            h_n.append(h)
-            c_n.append(c)
-        x = torch.cat(outs, dim=-1)
-    return x, torch.stack(h_n), torch.stack(c_n)
+    out, tracks = through(
+        layers.sizes, layers.x, layers.noise, lambda k, x: engine.refer(_track(layers, k, x), keep=False)
+    )
+    _, h_n, c_n = zip(*tracks, strict=True)
+    return out, torch.stack(h_n), torch.stack(c_n)
+
+
+def through(
+    sizes: Sizes, x: Tensor, noise: Sequence[Tensor], run_track: Callable[[int, Tensor], R]
+) -> tuple[Tensor, list[R]]:
+    """Go through all layers and directions, each by ``run_track``, which takes its number and what it reads.
+
+    Gives the last layer's output, and what ``run_track`` gave, of which the first is the output of that track.
+    """
+    tracks: list[R] = []
+    for layer in range(sizes.num_layers):
+        if layer and noise:
+            x = x * noise[layer - 1]
+        new = [run_track(layer * sizes.directions + k, x) for k in range(sizes.directions)]
+        x = torch.cat([track[0] for track in new], dim=-1) if len(new) > 1 else new[0][0]
+        tracks += new
+    return x, tracks
+
+
+def _track(layers: Layers, k: int, x: Tensor) -> Track:
+    """One layer and direction, which reads ``x``."""
+    reverse = layers.sizes.tracks[k][1]
+    return Track(x, layers.h0[k], layers.c0[k], layers.weights[k], reverse, layers.lengths, layers.reset)
 
 
 class _Layers(torch.autograd.Function):

@@ -142,8 +142,7 @@ def _exports() -> bool:
 
 def _operator_can(job: Job) -> bool:
     biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
-    tensors = (job.x, job.h0, job.c0, *_flat(job))
-    alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in tensors)
+    alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in _tensors(job))
     return alike and native.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
 
 
@@ -160,15 +159,13 @@ def _run_natively(job: Job) -> Result:
 
 def _autocasts(job: Job) -> bool:
     """Whether torch.autocast asks for bfloat16, which the native engine serves."""
-    tensors = (job.x, job.h0, job.c0, *_flat(job))
-    return _asks_for_bfloat16(job) and all(engine.can((value,), autocast=True) for value in tensors)
+    return _asks_for_bfloat16(job) and all(engine.can((value,), autocast=True) for value in _tensors(job))
 
 
 def _asks_for_bfloat16(job: Job) -> bool:
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
-    tensors = (job.x, job.h0, job.c0, *_flat(job))
-    return all(value.dtype in (torch.float32, torch.bfloat16) for value in tensors)
+    return all(value.dtype in (torch.float32, torch.bfloat16) for value in _tensors(job))
 
 
 def _cast(job: Job) -> Job:
@@ -228,6 +225,10 @@ def _flat(job: Job) -> list[Tensor]:
     return [w for weights in job.weights for w in weights if w is not None]
 
 
+def _tensors(job: Job) -> list[Tensor]:
+    return [job.x, job.h0, job.c0, *_flat(job)]
+
+
 def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
     """What torch.lstm takes in this order: has_biases, num_layers, dropout, train, bidirectional."""
     # cuDNN keeps what its backward needs only when told that it trains, and gradients are as welcome in eval mode:
@@ -238,20 +239,11 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
 
 def _run_by_track(job: Job, *, natively: bool) -> Result:
     live = _live(job)
-    noise = _noise(job)
-    layer_input = job.x
-    tracks: list[_Track] = []
-    for layer in range(job.sizes.num_layers):
-        if layer and noise:
-            layer_input = layer_input * noise[layer - 1]
-        here = [k for k, (at, _) in enumerate(job.sizes.tracks) if at == layer]
-        new = [_run_track(job, k, layer_input, live, natively) for k in here]
-        layer_input = torch.cat([t.out for t in new], dim=-1) if len(new) > 1 else new[0].out
-        tracks += new
+    out, tracks = layers.through(job.sizes, job.x, _noise(job), lambda k, x: _run_track(job, k, x, live, natively))
     h_n, c_n = _stacked([t.h for t in tracks]), _stacked([t.c for t in tracks])
     values = {name: value for t in tracks for name, value in t.values.items()}
     carried = {name: value for t in tracks for name, value in t.carried.items()}
-    return Result(layer_input, h_n, c_n, values, carried)
+    return Result(out, h_n, c_n, values, carried)
 
 
 def _live(job: Job) -> Tensor | None:
