@@ -108,11 +108,10 @@ def train_tagger(
         OSError: a file cannot be read or written.
     """
     forward, backward = context or ("", "")
-    files = {"train": train, "dev": dev, "test": test or "", "out": out}
+    files = {"train": train, "dev": dev, "test": test, "out": out}
     files |= {"forward_model": forward, "backward_model": backward}
     about = {"command": command, "about_data": about_data, "licence": licence}
-    paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
-    wanted = RunFile(Tagger.kind, config or TaggerConfig(), paths, about)
+    wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about)
     return run_tagger(wanted, run, on_progress=on_progress)
 
 
@@ -172,6 +171,12 @@ def default_run(out: Path) -> Path:
     return out.with_name(f"{out.name}.run")
 
 
+def origin_of(wanted: RunFile[C]) -> Origin:
+    """Tell a card where the model of a run comes from: names of files, not their folders."""
+    names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
+    return Origin(**names, **wanted.about)
+
+
 class TaggerTask:
     """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
 
@@ -227,9 +232,7 @@ class TaggerTask:
 
     def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
         """Write a model with its card."""
-        names = {name: Path(self.wanted.files[name]).name for name in ("train", "dev", "test")}
-        origin = Origin(names["train"], names["dev"], names["test"] or None, **self.wanted.about)
-        folder.save(tagger, out, write_card(out.resolve().name, tagger, origin, outcome))
+        folder.save(tagger, out, write_card(out.resolve().name, tagger, origin_of(self.wanted), outcome))
 
 
 def _told(reports: Reports) -> str:

@@ -16,14 +16,14 @@ from torch import Tensor
 from hiddenstate.checks import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models import folder
-from hiddenstate.models.card import Origin, Outcome
+from hiddenstate.models.card import Outcome
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_card import write_language_card
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
 from hiddenstate.models.surprise import Tally, measure
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import LEVELS, Ids, Tokens, learn
-from hiddenstate.train import run_task
+from hiddenstate.train import origin_of, run_task
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.progress import Epoch, OnProgress, Score, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -98,10 +98,9 @@ def train_language_model(
             is not finished, or the loss stopped being a number.
         OSError: a file cannot be read or written.
     """
-    files = {"train": train, "dev": dev, "test": test or "", "out": out}
+    files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
-    paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
-    wanted = RunFile(KIND, config or LanguageConfig(), paths, about)
+    wanted = RunFile.of(KIND, config or LanguageConfig(), files, about)
     return run_language_model(wanted, run, on_progress=on_progress)
 
 
@@ -206,9 +205,7 @@ class LanguageTask:
 
     def write(self, out: Path, model: LanguageModel, outcome: Outcome[Tally]) -> None:
         """Write a model with its card."""
-        names = {name: Path(path).name for name, path in self.wanted.files.items() if path and name != "out"}
-        origin = Origin(**names, **self.wanted.about)
-        folder.save(model, out, write_language_card(out.resolve().name, model, origin, outcome))
+        folder.save(model, out, write_language_card(out.resolve().name, model, origin_of(self.wanted), outcome))
 
 
 def said(done: Tally, level: str) -> str:

@@ -1,21 +1,25 @@
 """What every ``hiddenstate train`` command takes, and how it becomes a run file."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.corpora import names_corpus, path_of
+from hiddenstate.train import default_run
 from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.settings import S, text_of
 
 V = TypeVar("V")
+C = TypeVar("C", bound=TrainConfig)
 
 ConfigOption = Annotated[
     Path | None, typer.Option(help="TOML file with all of this; options given beside it win.", metavar="FILE")
@@ -81,6 +85,11 @@ def _full_path(name: str, path: str) -> str:
     return str((Path(path) if name == "out" else path_of(path)).resolve())
 
 
+def chosen(options: Mapping[str, object], settings: list[str] | None) -> dict[str, str]:
+    """Put the options that were given and the ``--set KEY=VALUE`` settings together, as texts; the latter win."""
+    return {name: str(value) for name, value in options.items() if value is not None} | pairs(settings)
+
+
 def pairs(settings: list[str] | None) -> dict[str, str]:
     """Read ``KEY=VALUE`` settings; a hyphen in a key is as good as an underscore."""
     split = [setting.partition("=") for setting in settings or []]
@@ -88,6 +97,34 @@ def pairs(settings: list[str] | None) -> dict[str, str]:
         if not equals:
             raise ArgumentError(f"--set takes KEY=VALUE, such as dropout=0.3, got {setting!r}")
     return {key.strip().replace("-", "_"): value.strip() for key, _, value in split}
+
+
+def train_and_tell(
+    train: Callable[..., V],
+    wanted: RunFile[C],
+    *,
+    run: Path | None,
+    resume: Path | None,
+    plot: Path | None,
+    score: str,
+    unit: str,
+    tell: Callable[[V], Iterable[str]],
+) -> None:
+    """Train what a run file says, show how that goes, and tell in the end what came of it.
+
+    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` and ``unit`` say what is drawn
+    and counted.
+    """
+    place = resume or run or default_run(Path(wanted.files["out"]))
+    draw = drawer(plot, place, score)
+    with Display(wanted.settings.epochs, unit) as display:
+        result = stoppable(
+            lambda: train(wanted, place, resume=resume is not None, on_progress=display.show), wanted.kind, place
+        )
+    if is_leader():
+        for line in tell(result):
+            typer.echo(line)
+        draw()
 
 
 def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:

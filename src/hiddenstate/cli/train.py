@@ -1,11 +1,11 @@
 """``hiddenstate train``: train a model from files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.progress import Display
 from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
@@ -14,15 +14,13 @@ from hiddenstate.cli.run_options import (
     PrecisionOption,
     ResumeOption,
     RunOption,
-    drawer,
-    pairs,
+    chosen,
     run_file,
     shown,
-    stoppable,
+    train_and_tell,
 )
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.train import RUN_FILE, default_run, run_tagger
-from hiddenstate.training.machine import is_leader
+from hiddenstate.train import RUN_FILE, Training, run_tagger
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -102,7 +100,6 @@ def tagger(
         "batch_words": batch_words,
         "precision": precision,
     }
-    given = {name: str(value) for name, value in options.items() if value is not None}
     wanted = run_file(
         RUN_FILE,
         {
@@ -114,19 +111,15 @@ def tagger(
             "backward_model": backward_model,
         },
         {"about_data": about_data, "licence": licence},
-        {**given, **pairs(settings)},
+        chosen(options, settings),
         config,
         resume,
     )
-    place = resume or run or default_run(Path(wanted.files["out"]))
-    draw = drawer(plot, place, "dev accuracy")
-    with Display(wanted.settings.epochs, "words") as display:
-        result = stoppable(
-            lambda: run_tagger(wanted, place, resume=resume is not None, on_progress=display.show), wanted.kind, place
-        )
-    if is_leader():
-        typer.echo(f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}")
+
+    def tell(result: Training) -> Iterator[str]:
+        yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
         for name, reports in (("dev", result.dev), ("test", result.test or {})):
             for column, report in reports.items():
-                typer.echo(f"{name:4}  {column.upper()} {report}")
-        draw()
+                yield f"{name:4}  {column.upper()} {report}"
+
+    train_and_tell(run_tagger, wanted, run=run, resume=resume, plot=plot, score="dev accuracy", unit="words", tell=tell)

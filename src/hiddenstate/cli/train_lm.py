@@ -1,13 +1,12 @@
 """``hiddenstate train lm``: train a language model on plain text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.progress import Display
 from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
@@ -16,16 +15,13 @@ from hiddenstate.cli.run_options import (
     PrecisionOption,
     ResumeOption,
     RunOption,
-    drawer,
-    pairs,
+    chosen,
     run_file,
     shown,
-    stoppable,
+    train_and_tell,
 )
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
-from hiddenstate.train import default_run
-from hiddenstate.train_language import KIND, RUN_FILES, run_language_model, said
-from hiddenstate.training.machine import is_leader
+from hiddenstate.train_language import RUN_FILES, LanguageTraining, run_language_model, said
 from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.settings import read_toml
 
@@ -101,7 +97,7 @@ def lm(
         "steps": steps,
         "precision": precision,
     }
-    given = {name: str(value) for name, value in options.items() if value is not None} | pairs(settings)
+    given = chosen(options, settings)
     wanted = run_file(
         _defaults(given, config),
         {"train": train, "dev": dev, "test": test, "out": out},
@@ -111,18 +107,18 @@ def lm(
         resume,
         always=("level", "seed"),
     )
-    place = resume or run or default_run(Path(wanted.files["out"]))
-    draw, reads = drawer(plot, place, "dev nats"), wanted.settings.level
-    with Display(wanted.settings.epochs, "characters" if reads == "char" else "words") as display:
-        result = stoppable(
-            lambda: run_language_model(wanted, place, resume=resume is not None, on_progress=display.show), KIND, place
-        )
-    if is_leader():
-        typer.echo(f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}")
-        typer.echo(f"dev   {said(result.dev, reads)}")
+    reads = wanted.settings.level
+
+    def tell(result: LanguageTraining) -> Iterator[str]:
+        yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
+        yield f"dev   {said(result.dev, reads)}"
         if result.test:
-            typer.echo(f"test  {said(result.test, reads)}")
-        draw()
+            yield f"test  {said(result.test, reads)}"
+
+    unit = "characters" if reads == "char" else "words"
+    train_and_tell(
+        run_language_model, wanted, run=run, resume=resume, plot=plot, score="dev nats", unit=unit, tell=tell
+    )
 
 
 def _defaults(given: Mapping[str, str], config: Path | None) -> RunFile[LanguageConfig]:

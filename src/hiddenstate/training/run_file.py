@@ -1,5 +1,6 @@
 """What a run is to do, as a TOML file: which files, which settings, what to say of it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,14 @@ class RunFile(Generic[S]):
     settings: S
     files: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, kind: str, settings: S, files: Mapping[str, str | os.PathLike[str] | None], about: Mapping[str, str]
+    ) -> "RunFile[S]":
+        """Make one of paths as a caller has them, seen from where it is now; None or an empty one is left out."""
+        paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
+        return cls(kind, settings, paths, about)
 
     def to_toml(self) -> str:
         """Write it as TOML."""
