@@ -5,6 +5,7 @@
 The task needs a memory of one step: to say at each step whether the first feature of the step before was positive.
 """
 
+import gc
 from collections.abc import Iterator
 
 import torch
@@ -46,14 +47,11 @@ def loss_of(logits: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits[1:][asked], (x[:-1, :, 0] > 0)[asked].float())
 
 
-def main() -> None:
-    """One of the processes."""
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
-    torch.manual_seed(0)
+def train() -> list[float]:
+    """Train this process's copy of the model; gives the mean loss over all processes at each step."""
     model = DistributedDataParallel(Recall())
     optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
-    losses = []
+    losses, rank = list[float](), dist.get_rank()
     for step, (x, lengths) in zip(range(STEPS), batches(rank), strict=False):
         loss = loss_of(model(x, lengths), x, lengths)
         optimiser.zero_grad()
@@ -64,6 +62,16 @@ def main() -> None:
         losses.append(float(shared))
         if rank == 0 and step % 10 == 9:
             print(f"step {step + 1:2}  loss {losses[-1]:.3f}", flush=True)
+    return losses
+
+
+def main() -> None:
+    """One of the processes."""
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    losses = train()
+    # gloo's threads live as long as the model, which holds on to them, and abort a Python that ends before them.
+    gc.collect()
     dist.destroy_process_group()
     if losses[-1] > losses[0] / 2:
         raise SystemExit(f"the loss only went from {losses[0]:.3f} to {losses[-1]:.3f}")

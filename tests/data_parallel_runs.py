@@ -1,5 +1,6 @@
 """What the processes of `test_data_parallel.py` do: train the same small model in several ways, side by side."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -139,4 +140,7 @@ def work(rank: int, folder: Path) -> None:
         train(module, way, slice(rank * share, (rank + 1) * share))
         found[name] = parameters_of(module)
     torch.save(found, folder / f"{rank}.pt")
+    # gloo's threads live as long as a model that holds on to them, and abort a Python that ends before them.
+    del module
+    gc.collect()
     dist.destroy_process_group()
