@@ -1,0 +1,172 @@
+// The shapes that the studio's modules hand to one another. Types only: nothing here runs.
+//
+// T time steps, H hidden units, C input features, L layers. Arrays are Float32Array, row after row.
+
+/**
+ * A gate or a state, by its letter: i f g o c h. Their order and meanings come with each bundle, from Python.
+ * @typedef {string} Quantity
+ */
+
+/**
+ * One layer and direction: "l0", "l0r" (reverse). Steps are counted as in the input, in the reverse direction too.
+ * @typedef {object} TrackInfo
+ * @property {string} name
+ * @property {number} layer
+ * @property {boolean} reverse
+ * @property {number} inputSize C of this layer
+ * @property {number} units H
+ */
+
+/**
+ * What one layer and direction did. `before(t)` of the state is the step read before: t-1, or t+1 in reverse.
+ * @typedef {object} Track
+ * @property {TrackInfo} info
+ * @property {Record<Quantity, Float32Array>} values each [T, H]
+ * @property {Float32Array | null} input [T, C] what it read; null where only a trace is known
+ * @property {Float32Array} h0 [H] the state before the first step that it read
+ * @property {Float32Array} c0 [H]
+ */
+
+/**
+ * @typedef {object} Choice one label with its probability
+ * @property {string} label
+ * @property {number} probability
+ */
+
+/**
+ * A distribution at each step: the tags of a column for the word there, or what a language model expects next.
+ * @typedef {object} Head
+ * @property {string} name "upos", "xpos", ... or "next"
+ * @property {string[]} labels K of them
+ * @property {Float32Array} probabilities [T, K]
+ * @property {Float32Array} logits [T, K] before softmax (and without a chain or a temperature)
+ * @property {Int32Array} chosen [T] the predicted label at each step
+ */
+
+/**
+ * One run of a model over a sentence (or numbers). Frozen: an edit makes another run.
+ * @typedef {object} Run
+ * @property {string[]} tokens T of them: words, characters, or "0", "1", ... where there is no vocabulary
+ * @property {boolean[]} known whether each token is in the vocabulary
+ * @property {number} steps T
+ * @property {Track[]} tracks of the LSTM that is looked into (a tagger's: the one over words)
+ * @property {Head[]} heads empty where a model predicts nothing
+ * @property {Float32Array | null} surprise [T] nats, of each token after those before it; language models only
+ * @property {readonly Edit[]} edits that were applied
+ */
+
+/**
+ * One change of a run, as hiddenstate.Edit has it.
+ * @typedef {object} Edit
+ * @property {string} place "l1.f"
+ * @property {"set" | "scale" | "add"} kind the new value is value, old * value, or old + value
+ * @property {number} value
+ * @property {number[] | null} unit null: all
+ * @property {number[] | null} t null: all
+ * @property {"write" | "readout"} scope write: goes on through time; readout: this step's output alone
+ */
+
+/**
+ * The parts of one gate of one unit at one step, before its activation: pre = bias + Σ input + Σ hidden.
+ * @typedef {object} DotProduct
+ * @property {string} gate
+ * @property {Float32Array} inputWeights [C]
+ * @property {Float32Array} input [C]
+ * @property {Float32Array} hiddenWeights [H]
+ * @property {Float32Array} hidden [H] the hidden state before the step
+ * @property {number} biasInput
+ * @property {number} biasHidden
+ * @property {number} sum
+ */
+
+/**
+ * What lies in one weight of one track, by gate.
+ * @typedef {object} TrackWeights
+ * @property {Float32Array} weight_ih [4H, C], gates stacked in the bundle's order
+ * @property {Float32Array} weight_hh [4H, H]
+ * @property {Float32Array | null} bias_ih [4H]
+ * @property {Float32Array | null} bias_hh [4H]
+ */
+
+/**
+ * A model of whatever kind, in the browser.
+ * @typedef {object} Model
+ * @property {"tagger" | "language-model" | "lstm" | "trace"} kind
+ * @property {string} name
+ * @property {string} unit what a step is: "word", "character", or "step"
+ * @property {TrackInfo[]} tracks
+ * @property {readonly string[]} gates in the order in which the weights stack them
+ * @property {readonly string[]} quantities gates and states
+ * @property {Record<Quantity, string>} meanings
+ * @property {boolean} hasWeights false for a trace: no edits, no dot products
+ * @property {string} card the model card (Markdown), "" without
+ * @property {{label: string, shape: number[]}[]} parts what the model is made of, from input to output
+ * @property {(text: string) => string[]} tokenise
+ * @property {(tokens: string[], edits?: readonly Edit[]) => Run} run throws StudioError on what it can't read
+ * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "lstm": T rows of C numbers
+ * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
+ * @property {(track: string) => TrackWeights} weights
+ * @property {() => Stream} stream
+ * @property {Run | null} given the run that came with it (a trace, or numbers handed over in Python)
+ */
+
+/**
+ * One step at a time, the state carried. A reverse direction cannot stream.
+ * @typedef {object} Stream
+ * @property {(x: Float32Array, token?: string) => void} step
+ * @property {(token: string) => void} read
+ * @property {() => void} reset
+ * @property {() => Run} run all that was read since the last reset (the last `keep` steps)
+ * @property {number} keep
+ */
+
+/**
+ * What stands in a bundle: a model's folder, or an LSTM or a trace alone, as hiddenstate.studio.bundle writes it.
+ * @typedef {object} BundleHead
+ * @property {"hiddenstate-studio"} format
+ * @property {number} version
+ * @property {"tagger" | "language-model" | "lstm" | "trace"} kind
+ * @property {string} name
+ * @property {string[]} gates
+ * @property {string[]} states
+ * @property {Record<string, string>} meanings
+ * @property {any} config of the model's folder, or {input_size, hidden_size, num_layers, bidirectional, bias, proj_size}
+ * @property {any} vocabulary of the model's folder; null for an LSTM or a trace
+ * @property {any} tokeniser the pattern that Python's tokeniser has, see runtime/tokenise.js
+ * @property {string} card
+ * @property {{tokens: string[], steps: number} | null} given shapes of a run that lies among the tensors, by place
+ */
+
+/**
+ * What the person is looking at: all of it is in the URL.
+ * @typedef {object} View
+ * @property {"read" | "compare" | "structure"} page
+ * @property {string} model its id
+ * @property {string} text
+ * @property {string} otherModel compare: "" for the same model
+ * @property {string} otherText compare
+ * @property {number} step the cursor
+ * @property {string} track
+ * @property {Quantity} quantity what the heat map shows
+ * @property {number} unit the one under the microscope
+ * @property {number[]} pinned
+ * @property {string} sort "index", "change", "cluster", or "tag:NOUN" (correlation)
+ * @property {string} head which head is shown
+ * @property {"model" | "layer" | "unit" | "gate"} zoom of the microscope
+ * @property {string} gate the one whose dot products are shown
+ * @property {readonly Edit[]} edits
+ * @property {number} tour the step of the tour, -1 outside
+ * @property {"auto" | "light" | "dark"} theme
+ */
+
+/**
+ * Where the page runs.
+ * @typedef {object} Boot
+ * @property {"server" | "file" | "notebook"} host
+ * @property {{id: string, name: string, kind: string}[]} models
+ * @property {Partial<View>} view what it begins with
+ * @property {string} token the server's, "" elsewhere
+ * @property {string} live id of a stream that is watched, "" without
+ */
+
+export {};
