@@ -1,0 +1,89 @@
+// Which step of one run stands beside which step of another.
+
+/**
+ * A column: a step of each run, -1 where one of them has none.
+ * @typedef {{a: number, b: number}} Column
+ */
+
+/** @typedef {"position" | "words"} Way */
+
+/**
+ * First beside first, second beside second.
+ * @param {number} a steps of the one
+ * @param {number} b steps of the other
+ * @returns {Column[]}
+ */
+export function byPosition(a, b) {
+  return Array.from({ length: Math.max(a, b) }, (_, t) => ({ a: t < a ? t : -1, b: t < b ? t : -1 }));
+}
+
+/**
+ * Lengths of the longest common subsequences of all pairs of ends.
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {Uint32Array[]}
+ */
+function lengthsOf(a, b) {
+  const table = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
+  for (let s = a.length - 1; s >= 0; s--) {
+    for (let t = b.length - 1; t >= 0; t--) {
+      table[s][t] = a[s] === b[t] ? table[s + 1][t + 1] + 1 : Math.max(table[s + 1][t], table[s][t + 1]);
+    }
+  }
+  return table;
+}
+
+/**
+ * The words that both have, in order.
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {Column[]}
+ */
+function common(a, b) {
+  const table = lengthsOf(a, b);
+  const found = [];
+  for (let s = 0, t = 0; s < a.length && t < b.length; ) {
+    if (a[s] === b[t]) found.push({ a: s++, b: t++ });
+    else if (table[s + 1][t] >= table[s][t + 1]) s++;
+    else t++;
+  }
+  return found;
+}
+
+/**
+ * Beside each other what lies between two common words, as far as both reach.
+ * @param {Column} from the first steps between
+ * @param {Column} to the first steps behind
+ * @returns {Column[]}
+ */
+function between(from, to) {
+  const columns = byPosition(to.a - from.a, to.b - from.b);
+  return columns.map(({ a, b }) => ({ a: a < 0 ? -1 : from.a + a, b: b < 0 ? -1 : from.b + b }));
+}
+
+/**
+ * By a longest common subsequence of words: equal words stand in one column, and so do words that replace others.
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {Column[]}
+ */
+export function byWords(a, b) {
+  const [lowerA, lowerB] = [a, b].map((tokens) => tokens.map((token) => token.toLowerCase()));
+  const anchors = [...common(lowerA, lowerB), { a: a.length, b: b.length }];
+  let from = { a: 0, b: 0 };
+  return anchors.flatMap((anchor) => {
+    const columns = between(from, anchor);
+    from = { a: anchor.a + 1, b: anchor.b + 1 };
+    return anchor.a < a.length && anchor.b < b.length ? [...columns, anchor] : columns;
+  });
+}
+
+/**
+ * @param {Way} way
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {Column[]}
+ */
+export function align(way, a, b) {
+  return way === "words" ? byWords(a, b) : byPosition(a.length, b.length);
+}
