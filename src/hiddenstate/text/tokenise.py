@@ -10,60 +10,30 @@ Measured on the sentences of UD English EWT (2.15), syntactic words against ``# 
 the corpus undoes (``its`` for ``it 's``) and file names with spaces or signs.
 """
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
-_PREFIXES = (
-    "anti|arch|co|counter|cross|e|ex|extra|inter|intra|mid|mini|mis|multi|neo|non|over|post|pre|pro|pseudo|psycho"
-    "|quasi|re|semi|socio|sub|super|trans|ultra|un|under|vice"
-)
-# In any case of letters; and those that are words too in lower case ("The cat sat."), with a capital only.
-_ABBREVIATIONS = (
-    "adm|apr|assn|attn|aug|ave|blvd|capt|cf|co|col|conf|corp|dept|dr|ext|feb|ft|gov|inc|jan|jr|lt"
-    "|ltd|maj|messrs|mr|mrs|ms|mt|nov|oct|oz|ph|prof|sep|sept|sgt|sr|st|tel|thu|thur|thurs|tue"
-    "|tues|univ|vs"
-)
-_CAPITAL_ABBREVIATIONS = "Dec|Fri|Gen|Rep|Reps|Rev|Sat|Sen|Wed"
-_SUFFIXES = "com|org|net|gov|edu|mil|info|biz|co|uk|doc|docx|xls|xlsx|pdf|txt|url|html?|jpe?g|gif|png|zip|exe|ppt"
+# The browser reads the same file: where an alternative may fail after a long match its repeats are bounded, so that no
+# text takes quadratic time.
+PATTERN: dict[str, Any] = json.loads(Path(__file__).with_name("tokenise.json").read_bytes())
+_NAMES: dict[str, str] = PATTERN["classes"]["python"] | PATTERN["lists"]
 
-# Where an alternative may fail after a long match its repeats are bounded, so that no text takes quadratic time.
-_PIECE = re.compile(
-    rf"""
-      (?:https?|ftp)://[^\s<>"]*[\w/]                                # page
-    | www\.[^\s<>"]*[\w/]
-    | (?:mailto:)?[\w.+%-]{{0,60}}\w@\w[\w-]*(?:\.\w[\w-]*)*           # e-mail
-    | \w[\w-]{{0,60}}(?:\.[\w-]{{1,60}}){{0,5}}\.(?i:{_SUFFIXES})\b(?:/[^\s<>"]*[\w/])?  # host, file
-    | [:;=][-o^']?[)(\]\[DpP/\\|*]+(?!\w) | <3+(?!\w) | \^_+\^       # emoticon
-    | (?:[^\W\d_]\.){{2,}}(?:[^\W\d_](?!\w))?                          # U.S. p.m. U.S.A
-    | (?:(?i:{_ABBREVIATIONS})|{_CAPITAL_ABBREVIATIONS})\.(?!\w) | [Nn]o\.(?=\s*\d) | etc\.(?=\s*[,;)a-z])
-    | [A-Z]\.(?=\s+\S)                                               # initial
-    | \+?\d+(?:[-.]\d{{3}}){{1,3}}[-.]\d{{4}}(?!\d) | \d{{3}}-\d{{4}}(?!\d)      # phone
-    | \d+(?:[-/]\d+){{2}}                                              # date
-    | \+?(?:\.\d+|\d+(?:[.,:/]\d+)*)(?:(?:st|nd|rd|th|['\u2019]?s)(?!\w))?  # number
-    | (?i:{_PREFIXES})-[^\W_]+(?:['\u2019][^\W_]+)*
-    | (?i:w/(?:out|o)?(?!\w) | [a-z]/[a-z](?!\w))
-    | [A-Z]{{1,2}}&[A-Z](?!\w)
-    | [a-z]{{2,}}(?:\.[a-z]{{2,}}){{2,}}                                   # news.group.name
-    | [^\W\d_]\w*(?:['\u2019`][^\W\d_]+)*                                 # word
-    | [.?!]+ | (?P<run>[^\w\s]|_)(?P=run)+ | \S                      # marks
-    """,
-    re.VERBOSE,
-)
-_TWO_WORDS = re.compile(
-    r"""
-      (.+)(n['\u2019`]t | ['\u2019`](?:s|m|d|ll|ve|re))
-    | (can)(not) | (gon|wan)(na) | (got)(ta)
-    | (do|did|does|is|was|are|were|have|has|had|ca|wo|could|would|should|ai)(nt)
-    | (i)(m|ve) | (you|they)(re) | (that|there|what)(s)
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"""(?<![.!?])[.!?]+["'\u201d\u2019)\]]*(?=\s+["'\u201c\u2018(\[]*[A-Z0-9])""")
-_ABBREVIATED = re.compile(
-    rf"(?<!\w)(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|(?i:{_ABBREVIATIONS})|{_CAPITAL_ABBREVIATIONS})\.$"
-)
+
+def _compiled(*alternatives: str) -> re.Pattern[str]:
+    """Compile a pattern of the file: the names in it replaced, and either case of letters for those of ASCII alone."""
+    named = re.sub(r"{([a-z_]+)}", lambda match: _NAMES[match[1]], "|".join(alternatives))
+    return re.compile(named.replace("(?i:", "(?ai:"))
+
+
+_PIECE = _compiled(*PATTERN["piece"].values())
+_TWO_WORDS = _compiled(*PATTERN["two_words"].values())
+_SENTENCE_END = _compiled(PATTERN["sentence_end"])
+_ABBREVIATED = _compiled(PATTERN["abbreviated"])
 
 # No abbreviation is longer, and looking no further back keeps long texts fast.
-_LONGEST = 20
+_LONGEST: int = PATTERN["longest_abbreviation"]
 
 
 def tokenise(text: str) -> list[str]:
