@@ -15,16 +15,19 @@
  * @property {boolean} reverse
  * @property {number} inputSize C of this layer
  * @property {number} units H
+ * @property {number} outputs P: units of the hidden state, H without a projection
  */
 
 /**
  * What one layer and direction did. `before(t)` of the state is the step read before: t-1, or t+1 in reverse.
  * @typedef {object} Track
  * @property {TrackInfo} info
- * @property {Record<Quantity, Float32Array>} values each [T, H]
+ * @property {Record<Quantity, Float32Array>} values each [T, H]; h [T, P]
  * @property {Float32Array | null} input [T, C] what it read; null where only a trace is known
- * @property {Float32Array} h0 [H] the state before the first step that it read
+ * @property {Float32Array} h0 [P] the state before the first step that it read
  * @property {Float32Array} c0 [H]
+ * @property {{h: Float32Array, c: Float32Array} | null} carried [T, P] and [T, H] the states that were handed on, where
+ *   a readout edit made what is shown differ from them; stateBefore of runtime/states.js knows
  */
 
 /**
@@ -72,8 +75,8 @@
  * @property {string} gate
  * @property {Float32Array} inputWeights [C]
  * @property {Float32Array} input [C]
- * @property {Float32Array} hiddenWeights [H]
- * @property {Float32Array} hidden [H] the hidden state before the step
+ * @property {Float32Array} hiddenWeights [P]
+ * @property {Float32Array} hidden [P] the hidden state before the step
  * @property {number} biasInput
  * @property {number} biasHidden
  * @property {number} sum
@@ -83,9 +86,10 @@
  * What lies in one weight of one track, by gate.
  * @typedef {object} TrackWeights
  * @property {Float32Array} weight_ih [4H, C], gates stacked in the bundle's order
- * @property {Float32Array} weight_hh [4H, H]
+ * @property {Float32Array} weight_hh [4H, P]
  * @property {Float32Array | null} bias_ih [4H]
  * @property {Float32Array | null} bias_hh [4H]
+ * @property {Float32Array | null} weight_hr [P, H] only with a projection
  */
 
 /**
@@ -106,7 +110,7 @@
  * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "lstm": T rows of C numbers
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
  * @property {(track: string) => TrackWeights} weights
- * @property {() => Stream} stream
+ * @property {(edits?: readonly Edit[]) => Stream} stream
  * @property {Run | null} given the run that came with it (a trace, or numbers handed over in Python)
  */
 
@@ -117,11 +121,15 @@
  * @property {(token: string) => void} read
  * @property {() => void} reset
  * @property {() => Run} run all that was read since the last reset (the last `keep` steps)
- * @property {number} keep
+ * @property {number} keep may be set; what is older is forgotten
  */
 
 /**
  * What stands in a bundle: a model's folder, or an LSTM or a trace alone, as hiddenstate.studio.bundle writes it.
+ *
+ * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
+ * ("weight_ih_l0"). What was handed over beside: "given.input" [T, C]; "given.h0" [L*D, P] and "given.c0" [L*D, H], zeros
+ * without; and of a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H] where it has that.
  * @typedef {object} BundleHead
  * @property {"hiddenstate-studio"} format
  * @property {number} version
@@ -130,11 +138,13 @@
  * @property {string[]} gates
  * @property {string[]} states
  * @property {Record<string, string>} meanings
- * @property {any} config of the model's folder, or {input_size, hidden_size, num_layers, bidirectional, bias, proj_size}
+ * @property {any} config the "config" in the model's config.json, or of an LSTM or a trace {input_size, hidden_size,
+ *   num_layers, bidirectional, bias, proj_size} (of a trace input_size is 0 where it is not known)
  * @property {any} vocabulary of the model's folder; null for an LSTM or a trace
- * @property {any} tokeniser the pattern that Python's tokeniser has, see runtime/tokenise.js
+ * @property {any} tokeniser what hiddenstate/text/tokenise.json holds (hiddenstate.text.tokenise.PATTERN)
  * @property {string} card
- * @property {{tokens: string[], steps: number} | null} given shapes of a run that lies among the tensors, by place
+ * @property {{tokens: string[] | null, steps: number} | null} given what was handed over beside the weights: a trace, or
+ *   numbers to read; null without
  */
 
 /**

@@ -1,0 +1,137 @@
+// An LSTM: its layers and directions one upon the other.
+
+import { Cell } from "studio/runtime/cell.js";
+import { bind } from "studio/runtime/edits.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
+/** @typedef {import("studio/runtime/edits.js").BoundEdit} BoundEdit */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/**
+ * @typedef {object} Sizes
+ * @property {number} inputSize C
+ * @property {number} hiddenSize H
+ * @property {number} numLayers L
+ * @property {boolean} bidirectional
+ * @property {boolean} bias
+ * @property {number} projSize P, 0 without a projection
+ */
+
+/**
+ * Names of gates and states, as they came from Python.
+ * @typedef {object} Names
+ * @property {readonly string[]} gates in the order in which the weights stack them
+ * @property {readonly string[]} states
+ */
+
+/** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
+
+/** An LSTM with its weights. */
+export class Lstm {
+  /**
+   * @param {Sizes} sizes
+   * @param {Weights} weights
+   * @param {string} prefix of the weights' names
+   * @param {Names} names
+   */
+  constructor(sizes, weights, prefix, names) {
+    this.sizes = sizes;
+    this.names = names;
+    this.tracks = tracksOf(sizes);
+    this.cells = this.tracks.map((info) => new Cell(info, weightsOf(info, sizes, weights, prefix), names.gates));
+    this.outputSize = (sizes.bidirectional ? 2 : 1) * (sizes.projSize || sizes.hiddenSize);
+  }
+
+  /** @returns {State} zeros */
+  begin() {
+    return this.tracks.map(({ units, outputs }) => ({ h: new Float32Array(outputs), c: new Float32Array(units) }));
+  }
+
+  /**
+   * @param {readonly Edit[]} edits
+   * @param {number | null} T null: a stream
+   * @returns {BoundEdit[]}
+   */
+  bind(edits, T) {
+    return bind(edits, this.tracks, this.names, T);
+  }
+
+  /**
+   * @param {Float32Array} x [T, C]
+   * @param {number} T
+   * @param {readonly BoundEdit[]} edits
+   * @param {State} state
+   * @param {number} start the step of the whole input that is the first of these
+   * @returns {{tracks: Track[], out: Float32Array, state: State}} out is [T, D*P]
+   */
+  run(x, T, edits = [], state = this.begin(), start = 0) {
+    const directions = this.sizes.bidirectional ? 2 : 1;
+    /** @type {Track[]} */
+    const tracks = [];
+    /** @type {State} */
+    const ends = [];
+    let input = x;
+    for (let first = 0; first < this.cells.length; first += directions) {
+      for (let k = first; k < first + directions; k++) {
+        const done = this.cells[k].scan(input, T, state[k], edits, start);
+        tracks.push(done.track);
+        ends.push(done.state);
+      }
+      input = sideBySide(tracks.slice(first), T);
+    }
+    return { tracks, out: input, state: ends };
+  }
+}
+
+/**
+ * @param {Track[]} tracks of one layer
+ * @param {number} T
+ * @returns {Float32Array} their hidden states [T, D*P]
+ */
+function sideBySide(tracks, T) {
+  if (tracks.length === 1) return tracks[0].values.h;
+  const P = tracks[0].info.outputs;
+  const out = new Float32Array(T * P * tracks.length);
+  tracks.forEach(({ values }, k) => {
+    for (let t = 0; t < T; t++) out.set(values.h.subarray(t * P, (t + 1) * P), (t * tracks.length + k) * P);
+  });
+  return out;
+}
+
+/**
+ * @param {Sizes} sizes
+ * @returns {TrackInfo[]} in the order in which torch stacks them
+ */
+export function tracksOf(sizes) {
+  const outputs = sizes.projSize || sizes.hiddenSize;
+  const directions = sizes.bidirectional ? [false, true] : [false];
+  return Array.from({ length: sizes.numLayers }, (_, layer) =>
+    directions.map((reverse) => ({
+      ...{ name: `l${layer}${reverse ? "r" : ""}`, layer, reverse, units: sizes.hiddenSize, outputs },
+      inputSize: layer === 0 ? sizes.inputSize : directions.length * outputs,
+    })),
+  ).flat();
+}
+
+/**
+ * @param {TrackInfo} info
+ * @param {Sizes} sizes
+ * @param {Weights} weights
+ * @param {string} prefix
+ * @returns {TrackWeights}
+ */
+function weightsOf(info, sizes, weights, prefix) {
+  const rows = 4 * info.units;
+  const take = (/** @type {string} */ stem, /** @type {number[]} */ shape) =>
+    weights.take(`${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`, shape);
+  return {
+    weight_ih: take("weight_ih", [rows, info.inputSize]),
+    weight_hh: take("weight_hh", [rows, info.outputs]),
+    bias_ih: sizes.bias ? take("bias_ih", [rows]) : null,
+    bias_hh: sizes.bias ? take("bias_hh", [rows]) : null,
+    weight_hr: sizes.projSize ? take("weight_hr", [info.outputs, info.units]) : null,
+  };
+}

@@ -1,0 +1,128 @@
+// The file format of weights: the length of a header, the header (JSON), the numbers. Every claim of it is checked.
+
+import { damaged } from "studio/runtime/errors.js";
+
+/**
+ * @typedef {object} Tensor
+ * @property {number[]} shape
+ * @property {Float32Array} data row after row
+ */
+
+/** @type {Record<string, {bytes: number, read: (view: DataView, data: Float32Array) => void}>} */
+const TYPES = {
+  F16: { bytes: 2, read: (view, data) => fill(data, (k) => half(view.getUint16(2 * k, true))) },
+  BF16: { bytes: 2, read: readBrainFloats },
+  F32: { bytes: 4, read: (view, data) => fill(data, (k) => view.getFloat32(4 * k, true)) },
+  F64: { bytes: 8, read: (view, data) => fill(data, (k) => view.getFloat64(8 * k, true)) },
+};
+
+/**
+ * @param {ArrayBuffer} bytes
+ * @returns {Map<string, Tensor>}
+ */
+export function read(bytes) {
+  const [header, start] = headerOf(bytes);
+  const tensors = new Map();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name !== "__metadata__") tensors.set(name, tensorOf(name, entry, bytes, start));
+  }
+  return tensors;
+}
+
+/**
+ * @param {ArrayBuffer} bytes
+ * @returns {[Record<string, any>, number]} the header, and where the numbers begin
+ */
+function headerOf(bytes) {
+  const view = new DataView(bytes);
+  const length = bytes.byteLength < 8 ? Infinity : Number(view.getBigUint64(0, true));
+  const start = 8 + length;
+  if (start > bytes.byteLength) {
+    throw damaged(`the weights end after ${bytes.byteLength} bytes, inside their header`, "a whole safetensors file");
+  }
+  const header = parsed(new Uint8Array(bytes, 8, length));
+  if (typeof header !== "object" || header === null || Array.isArray(header)) {
+    throw damaged("the weights' header is no object", "tensors by name");
+  }
+  return [header, start];
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @returns {any}
+ */
+function parsed(bytes) {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw damaged("the weights' header is not JSON", "a safetensors file");
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {any} entry
+ * @param {ArrayBuffer} bytes
+ * @param {number} start
+ * @returns {Tensor}
+ */
+function tensorOf(name, entry, bytes, start) {
+  const { dtype, shape, data_offsets: offsets } = entry ?? {};
+  if (!isCounts(shape) || !isCounts(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
+    throw damaged(`tensor ${name} has no shape or place in the weights`, "both in the header");
+  }
+  if (!Object.hasOwn(TYPES, dtype)) {
+    throw damaged(`tensor ${name} holds numbers of type ${dtype}`, `one of ${Object.keys(TYPES).join(" ")}`);
+  }
+  const type = TYPES[dtype];
+  const count = shape.reduce((product, size) => product * size, 1);
+  const [from, to] = offsets;
+  if (to - from !== count * type.bytes) {
+    throw damaged(`tensor ${name} of shape [${shape}] has ${to - from} bytes`, `${count * type.bytes}`);
+  }
+  if (start + to > bytes.byteLength) {
+    throw damaged(`the weights end after ${bytes.byteLength} bytes`, `${start + to} or more, for tensor ${name}`);
+  }
+  const data = new Float32Array(count);
+  type.read(new DataView(bytes, start + from, to - from), data);
+  return { shape, data };
+}
+
+/**
+ * @param {any} value
+ * @returns {value is number[]}
+ */
+function isCounts(value) {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/**
+ * @param {Float32Array} data
+ * @param {(k: number) => number} value
+ */
+function fill(data, value) {
+  for (let k = 0; k < data.length; k++) data[k] = value(k);
+}
+
+/**
+ * @param {number} bits of an IEEE half
+ * @returns {number}
+ */
+function half(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const sign = bits >> 15 ? -1 : 1;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/**
+ * A bfloat16 is the upper half of a float32.
+ * @param {DataView} view
+ * @param {Float32Array} data
+ */
+function readBrainFloats(view, data) {
+  const bits = new Uint32Array(data.buffer);
+  for (let k = 0; k < bits.length; k++) bits[k] = view.getUint16(2 * k, true) << 16;
+}

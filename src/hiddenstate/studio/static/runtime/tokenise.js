@@ -1,0 +1,126 @@
+// Text to words and sentences, as Python's hiddenstate.text.tokenise has it: the patterns are the same data.
+
+import { damaged } from "studio/runtime/errors.js";
+
+/**
+ * What hiddenstate/text/tokenise.json holds.
+ * @typedef {object} Pattern
+ * @property {{javascript: Record<string, string>}} classes
+ * @property {Record<string, string>} lists
+ * @property {Record<string, string>} piece
+ * @property {Record<string, string>} two_words
+ * @property {string} sentence_end
+ * @property {string} abbreviated
+ * @property {number} longest_abbreviation
+ * @property {string} line_end
+ */
+
+/**
+ * @typedef {object} Tokeniser
+ * @property {(text: string) => string[]} tokenise words in order; white space is dropped and nothing else
+ * @property {(text: string) => string[]} sentences a line each, or of one line split after its marks
+ * @property {(text: string) => string[]} split words between white space
+ */
+
+/**
+ * @param {Pattern} pattern
+ * @returns {Tokeniser}
+ */
+export function tokeniser(pattern) {
+  try {
+    return made(pattern);
+  } catch (error) {
+    throw damaged(`the tokeniser's pattern can't be used (${error})`, "the data of hiddenstate.text.tokenise");
+  }
+}
+
+/**
+ * @param {Pattern} pattern
+ * @returns {Tokeniser}
+ */
+function made(pattern) {
+  const names = { ...pattern.classes.javascript, ...pattern.lists };
+  const compiled = (/** @type {string} */ source, /** @type {string} */ flags) => new RegExp(expanded(source, names), flags);
+  const piece = compiled(joined(pattern.piece), "gu");
+  const twoWords = compiled(`^(?:${joined(pattern.two_words)})$`, "u");
+  const sentenceEnd = compiled(pattern.sentence_end, "gu");
+  const abbreviated = compiled(pattern.abbreviated, "gu");
+  const blank = compiled("[{space}]+", "gu");
+  const edges = compiled("^[{space}]+|[{space}]+$", "gu");
+  const lineEnd = compiled(pattern.line_end, "gu");
+  const longest = pattern.longest_abbreviation;
+
+  /** @type {(word: string) => string[]} */
+  const words = (word) => {
+    const match = twoWords.exec(word);
+    if (match === null) return [word];
+    const [first, second] = match.slice(1).filter((part) => part !== undefined);
+    return [...words(first), second];
+  };
+
+  /** @type {(line: string, end: number) => boolean} */
+  const endsSentence = (line, end) => {
+    abbreviated.lastIndex = back(line, end, longest);
+    return abbreviated.exec(line.slice(0, end)) === null;
+  };
+
+  /** @type {(line: string) => string[]} */
+  const splitLine = (line) => {
+    const ends = Array.from(line.matchAll(sentenceEnd), (match) => match.index + match[0].length);
+    const starts = [0, ...ends.filter((end) => endsSentence(line, end))];
+    return starts.map((start, k) => line.slice(start, starts[k + 1]).replace(edges, ""));
+  };
+
+  return {
+    tokenise: (text) => (text.match(piece) ?? []).flatMap(words),
+    sentences: (text) => {
+      const lines = text.split(lineEnd).map((line) => line.replace(edges, "")).filter((line) => line !== "");
+      return lines.length > 1 ? lines : lines.flatMap(splitLine);
+    },
+    split: (text) => text.split(blank).filter((word) => word !== ""),
+  };
+}
+
+/**
+ * @param {Record<string, string>} alternatives
+ * @returns {string}
+ */
+function joined(alternatives) {
+  return Object.values(alternatives).join("|");
+}
+
+/**
+ * The names in a pattern replaced, and letters that may have either case given both.
+ * @param {string} source
+ * @param {Record<string, string>} names
+ * @returns {string}
+ */
+function expanded(source, names) {
+  const named = source.replace(/\{([a-z_]+)\}/g, (_, name) => {
+    if (!Object.hasOwn(names, name)) throw new Error(`it has no {${name}}`);
+    return names[name];
+  });
+  return named.replace(/\(\?i:((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)/g, (_, body) => `(?:${eitherCase(body)})`);
+}
+
+/**
+ * @param {string} body letters, marks, groups, and classes (which stay as they are)
+ * @returns {string}
+ */
+function eitherCase(body) {
+  return body.replace(/\[[^\]]*\]|[a-z]/gi, (part) =>
+    part.length > 1 ? part : `[${part.toUpperCase()}${part.toLowerCase()}]`,
+  );
+}
+
+/**
+ * @param {string} text
+ * @param {number} end
+ * @param {number} count
+ * @returns {number} where the characters (not UTF-16 units) before `end` begin, so many of them
+ */
+function back(text, end, count) {
+  let at = end;
+  for (let k = 0; k < count && at > 0; k++) at -= (text.codePointAt(at - 2) ?? 0) > 0xffff ? 2 : 1;
+  return at;
+}

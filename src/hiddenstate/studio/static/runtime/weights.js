@@ -1,0 +1,80 @@
+// Weights by name, each with the shape that the config asks for; and numbers of a config.
+
+import { damaged } from "studio/runtime/errors.js";
+
+/** @typedef {import("studio/runtime/safetensors.js").Tensor} Tensor */
+
+/** Tensors that are taken one by one. */
+export class Weights {
+  /** @param {Map<string, Tensor>} tensors */
+  constructor(tensors) {
+    this.tensors = tensors;
+    /** @type {Set<string>} */
+    this.taken = new Set();
+  }
+
+  /**
+   * @param {string} name
+   * @param {number[]} shape
+   * @returns {Float32Array}
+   */
+  take(name, shape) {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) throw damaged(`weight ${name} is missing`, `one of shape [${shape.join(", ")}]`);
+    if (tensor.shape.join() !== shape.join()) {
+      throw damaged(`weight ${name} has shape [${tensor.shape.join(", ")}]`, `[${shape.join(", ")}], as the config says`);
+    }
+    if (!tensor.data.every(Number.isFinite)) {
+      throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
+    }
+    this.taken.add(name);
+    return tensor.data;
+  }
+
+  /** Refuse weights that nothing took. */
+  finish() {
+    for (const name of this.tensors.keys()) {
+      if (!this.taken.has(name)) throw damaged(`weight ${name} is there`, "those alone that the config asks for");
+    }
+  }
+}
+
+/**
+ * @param {any} config
+ * @param {string} name
+ * @param {number} [least]
+ * @returns {number}
+ */
+export function count(config, name, least = 1) {
+  const value = config?.[name];
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, `a whole number of at least ${least}`);
+  }
+  return value;
+}
+
+/**
+ * @param {any} config
+ * @param {string} name
+ * @returns {boolean}
+ */
+export function flag(config, name) {
+  const value = config?.[name];
+  if (typeof value !== "boolean") {
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, "true or false");
+  }
+  return value;
+}
+
+/**
+ * @param {any} value
+ * @param {string} what
+ * @returns {string[]}
+ */
+export function strings(value, what) {
+  if (!Array.isArray(value) || value.some((each) => typeof each !== "string")) {
+    throw damaged(`the model's vocabulary has no list of ${what}`, "strings");
+  }
+  if (new Set(value).size < value.length) throw damaged(`the model's ${what} have one twice`, "each of them once");
+  return value;
+}
