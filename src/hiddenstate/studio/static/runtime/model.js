@@ -1,0 +1,46 @@
+// From a bundle to a model that runs in the browser.
+
+import { damaged, StudioError } from "studio/runtime/errors.js";
+import { read } from "studio/runtime/safetensors.js";
+import { tagger } from "studio/runtime/tagger.js";
+import { strings, Weights } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").Model} Model */
+
+const FORMAT = "hiddenstate-studio";
+const VERSION = 1;
+
+/** @type {Record<string, (head: BundleHead, weights: Weights) => Model>} */
+const KINDS = { tagger };
+
+/**
+ * @param {BundleHead} head
+ * @param {ArrayBuffer} weights a safetensors file
+ * @returns {Model}
+ */
+export function loadModel(head, weights) {
+  check(head);
+  const given = new Weights(read(weights));
+  const model = KINDS[head.kind](head, given);
+  given.finish();
+  return model;
+}
+
+/** @param {BundleHead} head */
+function check(head) {
+  if (head?.format !== FORMAT) throw damaged(`data of format ${JSON.stringify(head?.format)}`, FORMAT);
+  if (!Number.isSafeInteger(head.version) || head.version < 1) {
+    throw damaged(`data of version ${JSON.stringify(head.version)}`, "a positive integer");
+  }
+  if (head.version > VERSION) {
+    const advice = "Upgrade hiddenstate, or reload the page that came with the model.";
+    throw new StudioError(`data of version ${head.version}`, `${VERSION} at most`, advice);
+  }
+  if (!Object.hasOwn(KINDS, head.kind)) {
+    throw damaged(`a model of kind ${JSON.stringify(head.kind)}`, `one of ${Object.keys(KINDS).join(" ")}`);
+  }
+  for (const letter of "ifgo") {
+    if (!strings(head.gates, "gates").includes(letter)) throw damaged(`gates ${head.gates}`, "i f g o, in some order");
+  }
+}

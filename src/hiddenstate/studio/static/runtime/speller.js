@@ -1,0 +1,56 @@
+// What a word's characters say: the final states of an LSTM that reads them both ways.
+
+import { Lstm } from "studio/runtime/lstm.js";
+import { codePoints, embedded } from "studio/runtime/vocabulary.js";
+import { count } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/vocabulary.js").Vocabulary} Vocabulary */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+const REMEMBERED = 4096; // words, so that typing on does not spell a sentence anew
+
+/** Spells words. */
+export class Speller {
+  /**
+   * @param {any} config
+   * @param {Vocabulary} chars
+   * @param {Weights} weights
+   * @param {Names} names
+   */
+  constructor(config, chars, weights, names) {
+    const [charSize, hiddenSize] = [count(config, "char_size"), count(config, "char_hidden_size")];
+    this.chars = chars;
+    this.charSize = charSize;
+    this.longest = count(config, "max_chars", 2);
+    this.embedding = weights.take("char_embedding.weight", [chars.size, charSize]);
+    const sizes = { inputSize: charSize, hiddenSize, numLayers: 1, bidirectional: true, bias: true, projSize: 0 };
+    this.lstm = new Lstm(sizes, weights, "char_lstm.", names);
+    /** @type {Map<string, Float32Array>} */
+    this.spelt = new Map();
+  }
+
+  /**
+   * @param {string} word
+   * @returns {Float32Array} [2H]
+   */
+  spell(word) {
+    const known = this.spelt.get(word);
+    if (known !== undefined) return known;
+    const ids = this.shortened(codePoints(word)).map((char) => this.chars.id(char));
+    const { state } = this.lstm.run(embedded(this.embedding, this.charSize, ids), ids.length);
+    const found = Float32Array.from(state.flatMap(({ h }) => Array.from(h)));
+    if (this.spelt.size >= REMEMBERED) this.spelt.clear();
+    this.spelt.set(word, found);
+    return found;
+  }
+
+  /**
+   * @param {string[]} chars
+   * @returns {string[]} of a long word its first and its last characters
+   */
+  shortened(chars) {
+    const half = Math.floor(this.longest / 2);
+    return chars.length <= this.longest ? chars : [...chars.slice(0, half), ...chars.slice(-half)];
+  }
+}

@@ -1,0 +1,56 @@
+// The state that a step read, and the parts of a gate's sum there.
+
+/** @typedef {import("studio/types.js").DotProduct} DotProduct */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
+
+/**
+ * The state that came into a step: what the step read before handed on, or the initial one.
+ * @param {Track} track
+ * @param {"h" | "c"} quantity
+ * @param {number} t
+ * @returns {Float32Array} [P] or [H]
+ */
+export function stateBefore(track, quantity, t) {
+  const { info, values, carried } = track;
+  const size = quantity === "h" ? info.outputs : info.units;
+  const all = (carried ?? values)[quantity];
+  const before = info.reverse ? t + 1 : t - 1;
+  const outside = before < 0 || (before + 1) * size > all.length;
+  if (outside) return quantity === "h" ? track.h0 : track.c0;
+  return all.subarray(before * size, (before + 1) * size);
+}
+
+/**
+ * The parts of the sum that a gate of one unit is the sigmoid (or tanh) of, at one step.
+ * @param {Track} track
+ * @param {TrackWeights} weights
+ * @param {readonly string[]} gates in the order in which the weights stack them
+ * @param {string} gate
+ * @param {number} unit
+ * @param {number} t
+ * @returns {DotProduct}
+ */
+export function dotProduct(track, weights, gates, gate, unit, t) {
+  const { units, inputSize, outputs } = track.info;
+  const row = gates.indexOf(gate) * units + unit;
+  const inputWeights = weights.weight_ih.subarray(row * inputSize, (row + 1) * inputSize);
+  const hiddenWeights = weights.weight_hh.subarray(row * outputs, (row + 1) * outputs);
+  const input = /** @type {Float32Array} */ (track.input).subarray(t * inputSize, (t + 1) * inputSize);
+  const hidden = stateBefore(track, "h", t);
+  const biasInput = weights.bias_ih === null ? 0 : weights.bias_ih[row];
+  const biasHidden = weights.bias_hh === null ? 0 : weights.bias_hh[row];
+  const sum = biasInput + biasHidden + dot(inputWeights, input) + dot(hiddenWeights, hidden);
+  return { gate, inputWeights, input, hiddenWeights, hidden, biasInput, biasHidden, sum };
+}
+
+/**
+ * @param {Float32Array} a
+ * @param {Float32Array} b
+ * @returns {number}
+ */
+function dot(a, b) {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
+  return sum;
+}

@@ -1,0 +1,155 @@
+// The tagger: words and their spelling, through an LSTM that reads both ways, to tags.
+
+import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { damaged } from "studio/runtime/errors.js";
+import { affine } from "studio/runtime/linear.js";
+import { Lstm } from "studio/runtime/lstm.js";
+import { highestOf, softmax } from "studio/runtime/softmax.js";
+import { Speller } from "studio/runtime/speller.js";
+import { tokeniser } from "studio/runtime/tokenise.js";
+import { embedded, Vocabulary } from "studio/runtime/vocabulary.js";
+import { count, strings } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Head} Head */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/** A tagger's parts, and how they work together. */
+class Tagger {
+  /**
+   * @param {BundleHead} head
+   * @param {Weights} weights
+   */
+  constructor(head, weights) {
+    const { config, vocabulary } = upgraded(head);
+    const names = { gates: head.gates, states: head.states };
+    this.words = new Vocabulary(vocabulary.words, "words");
+    this.wordSize = count(config, "word_size");
+    this.embedding = weights.take("word_embedding.weight", [this.words.size, this.wordSize]);
+    this.speller = new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, names);
+    this.inputSize = this.wordSize + this.speller.lstm.outputSize;
+    const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
+    const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional: true, bias: true, projSize: 0 };
+    this.lstm = new Lstm(sizes, weights, "lstm.", names);
+    this.columns = columnsOf(config, vocabulary);
+    this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
+    this.weight = weights.take("head.weight", [this.scores, this.lstm.outputSize]);
+    this.bias = weights.take("head.bias", [this.scores]);
+  }
+
+  /**
+   * @param {readonly string[]} words
+   * @returns {Float32Array} [T, C]
+   */
+  embed(words) {
+    const ids = words.map((word) => this.words.id(word.toLowerCase()));
+    const vectors = embedded(this.embedding, this.wordSize, ids);
+    const out = new Float32Array(words.length * this.inputSize);
+    words.forEach((word, t) => {
+      out.set(vectors.subarray(t * this.wordSize, (t + 1) * this.wordSize), t * this.inputSize);
+      out.set(this.speller.spell(word), t * this.inputSize + this.wordSize);
+    });
+    return out;
+  }
+
+  /**
+   * @param {string[]} words
+   * @param {readonly Edit[]} edits
+   * @returns {Run}
+   */
+  run(words, edits = []) {
+    if (words.length === 0) refuse("no word", "one at least", "Type a sentence.");
+    if (words.includes("")) refuse("a word without characters", "one at least in each", "Take it out.");
+    const T = words.length;
+    const bound = this.lstm.bind(edits, T);
+    const { tracks, out } = this.lstm.run(this.embed(words), T, bound);
+    const known = words.map((word) => this.words.has(word.toLowerCase()));
+    return Object.freeze({ tokens: words, known, steps: T, tracks, heads: this.heads(out, T), surprise: null, edits });
+  }
+
+  /**
+   * @param {Float32Array} out [T, 2H]
+   * @param {number} T
+   * @returns {Head[]}
+   */
+  heads(out, T) {
+    const scores = new Float64Array(T * this.scores);
+    affine(out, T, this.weight, this.bias, scores);
+    let from = 0;
+    return this.columns.map(({ name, tags, temperature }) => {
+      const K = tags.length;
+      const logits = columns(scores, T, this.scores, from, K);
+      from += K;
+      const probabilities = softmax(logits, K, temperature);
+      return { name, labels: tags, logits, probabilities, chosen: highestOf(logits, K) };
+    });
+  }
+}
+
+/**
+ * @param {BundleHead} head
+ * @param {Weights} weights
+ * @returns {Model}
+ */
+export function tagger(head, weights) {
+  const made = new Tagger(head, weights);
+  const { tokenise } = tokeniser(head.tokeniser);
+  return {
+    ...common(head, made.lstm),
+    ...{ kind: "tagger", unit: "word", tokenise },
+    run: (words, edits) => made.run(words, edits),
+    stream: () => refuse("a tagger, which reads both ways", "a model that reads one way", "Type the whole sentence."),
+    parts: [
+      { label: "word embedding", shape: [made.words.size, made.wordSize] },
+      { label: "character embedding", shape: [made.speller.chars.size, made.speller.charSize] },
+      ...lstmParts(made.speller.lstm, "character LSTM"),
+      ...lstmParts(made.lstm),
+      { label: "tag scores", shape: [made.scores, made.lstm.outputSize] },
+    ],
+  };
+}
+
+/**
+ * A tagger of format version 1 had one column and no temperatures.
+ * @param {BundleHead} head
+ * @returns {{config: any, vocabulary: any}}
+ */
+function upgraded({ config, vocabulary }) {
+  if (!Array.isArray(vocabulary?.tags)) return { config, vocabulary: vocabulary ?? {} };
+  const column = config?.column ?? "upos";
+  const tags = { [column]: vocabulary.tags };
+  return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, tags, temperatures: { [column]: 1 } } };
+}
+
+/**
+ * @param {any} config
+ * @param {any} vocabulary
+ * @returns {{name: string, tags: string[], temperature: number}[]}
+ */
+function columnsOf(config, vocabulary) {
+  return strings(config?.columns, "columns").map((name) => {
+    const tags = strings(vocabulary.tags?.[name], `tags of ${name}`);
+    const temperature = vocabulary.temperatures?.[name];
+    if (!(temperature > 0 && temperature < Infinity)) {
+      throw damaged(`the temperature of ${name} is ${temperature}`, "a finite number above 0");
+    }
+    return { name, tags, temperature };
+  });
+}
+
+/**
+ * @param {Float64Array} scores [T, K of all columns]
+ * @param {number} T
+ * @param {number} all
+ * @param {number} from
+ * @param {number} K
+ * @returns {Float32Array} [T, K] of one column
+ */
+function columns(scores, T, all, from, K) {
+  const out = new Float32Array(T * K);
+  for (let t = 0; t < T; t++) out.set(scores.subarray(t * all + from, t * all + from + K), t * K);
+  return out;
+}

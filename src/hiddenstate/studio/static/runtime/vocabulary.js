@@ -1,0 +1,58 @@
+// Tokens and their ids, as hiddenstate.text has them. A character is a code point, not one of JavaScript's units.
+
+import { strings } from "studio/runtime/weights.js";
+
+/** Id 0 of a tagger's vocabularies is padding, id 1 every token that is not there, and the tokens follow. */
+const UNKNOWN = 1;
+const SPECIAL = 2;
+
+/** The words or the characters that a tagger knows. */
+export class Vocabulary {
+  /**
+   * @param {any} data
+   * @param {string} what
+   */
+  constructor(data, what) {
+    const tokens = strings(data?.tokens, what);
+    this.size = tokens.length + SPECIAL;
+    /** @type {Map<string, number>} */
+    this.numbers = new Map(tokens.map((token, k) => [token, k + SPECIAL]));
+  }
+
+  /**
+   * @param {string} token
+   * @returns {number}
+   */
+  id(token) {
+    return this.numbers.get(token) ?? UNKNOWN;
+  }
+
+  /**
+   * @param {string} token
+   * @returns {boolean}
+   */
+  has(token) {
+    return this.numbers.has(token);
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {string[]}
+ */
+export function codePoints(text) {
+  return Array.from(text);
+}
+
+/**
+ * Rows of an embedding, one after the other.
+ * @param {Float32Array} weight [V, E]
+ * @param {number} size E
+ * @param {readonly number[]} ids
+ * @returns {Float32Array} [T, E]
+ */
+export function embedded(weight, size, ids) {
+  const out = new Float32Array(ids.length * size);
+  ids.forEach((id, t) => out.set(weight.subarray(id * size, (id + 1) * size), t * size));
+  return out;
+}
