@@ -155,6 +155,8 @@
  * @property {string} text
  * @property {string} otherModel compare: "" for the same model
  * @property {string} otherText compare
+ * @property {"sentences" | "models" | "edits"} comparison what the compare page sets side by side
+ * @property {"position" | "words"} align which steps stand beside one another there
  * @property {number} step the cursor
  * @property {string} track
  * @property {Quantity} quantity what the heat map shows

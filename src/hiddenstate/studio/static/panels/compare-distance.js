@@ -1,6 +1,7 @@
 // How far two runs are apart, column by column, and where they part and meet.
 
 import { SAME } from "studio/panels/edits-difference.js";
+import { widthOf } from "studio/panels/edits-fit.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare-align.js").Column} Column */
@@ -26,7 +27,7 @@ export const MET = 0.1;
  * @returns {Float32Array}
  */
 export function distances(a, b, quantity, columns) {
-  const units = a.info.units;
+  const units = widthOf(a.info, quantity);
   const [va, vb] = [a.values[quantity], b.values[quantity]];
   return Float32Array.from(columns, (column) => {
     if (column.a < 0 || column.b < 0) return NaN;
@@ -43,7 +44,7 @@ export function distances(a, b, quantity, columns) {
  * @returns {boolean}
  */
 export function comparable(a, b) {
-  return a !== undefined && b !== undefined && a.info.units === b.info.units;
+  return a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 
 /**
  * Take "l1r.f_pre" apart.
@@ -11,6 +12,26 @@
 export function partsOf(place) {
   const dot = place.indexOf(".");
   return { track: place.slice(0, dot), quantity: place.slice(dot + 1) };
+}
+
+/**
+ * How many numbers a quantity has at each step: a projection makes h another width.
+ * @param {TrackInfo} info
+ * @param {string} quantity
+ * @returns {number}
+ */
+export function widthOf(info, quantity) {
+  return quantity === "h" ? info.outputs : info.units;
+}
+
+/**
+ * The first of the chosen that is not there; negative ones count from the end.
+ * @param {readonly number[] | null} chosen
+ * @param {number} size
+ * @returns {number | undefined}
+ */
+function missing(chosen, size) {
+  return chosen?.find((k) => k >= size || k < -size);
 }
 
 /**
@@ -27,10 +48,11 @@ export function restingReason(edit, model, steps, unit = model.unit) {
   if (!model.hasWeights) return "a recorded trace has no weights to run with";
   if (!info) return `this model has no ${track}`;
   if (!model.quantities.includes(quantity.replace(/_pre$/, ""))) return `this model has no ${quantity}`;
-  const tooHigh = (edit.unit ?? []).find((k) => k >= info.units);
-  if (tooHigh !== undefined) return `${track} has no unit ${tooHigh}, only 0 to ${info.units - 1}`;
-  const late = (edit.t ?? []).find((t) => t >= steps);
-  if (late !== undefined) return `there is no step ${late} here: the last ${unit} is step ${steps - 1}`;
+  const width = widthOf(info, quantity);
+  const noUnit = missing(edit.unit, width);
+  if (noUnit !== undefined) return `${edit.place} has no unit ${noUnit}, only 0 to ${width - 1}`;
+  const noStep = missing(edit.t, steps);
+  if (noStep !== undefined) return `there is no step ${noStep} here: the last ${unit} is step ${steps - 1}`;
   return "";
 }
 

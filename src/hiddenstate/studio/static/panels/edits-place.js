@@ -1,0 +1,31 @@
+// Where a small box goes: beside what it is about, inside the window, never over it.
+
+const GAP = 10;
+
+/**
+ * Put a box beside a rectangle. A narrow window's style makes it a sheet at the bottom instead.
+ * @param {HTMLElement} box with position: fixed
+ * @param {DOMRect} at
+ */
+export function placeAt(box, at) {
+  const { offsetWidth: width, offsetHeight: height } = box;
+  const { innerWidth, innerHeight } = window;
+  const right = at.right + GAP + width <= innerWidth - GAP;
+  const left = at.left - GAP - width >= GAP;
+  const x = right ? at.right + GAP : left ? at.left - GAP - width : inside(at.left, width, innerWidth);
+  const beside = right || left;
+  const below = at.bottom + GAP + height <= innerHeight;
+  const y = beside ? at.top - height / 3 : below ? at.bottom + GAP : at.top - GAP - height;
+  box.style.left = `${inside(x, width, innerWidth)}px`;
+  box.style.top = `${inside(y, height, innerHeight)}px`;
+}
+
+/**
+ * @param {number} start
+ * @param {number} size
+ * @param {number} room
+ * @returns {number}
+ */
+function inside(start, size, room) {
+  return Math.round(Math.max(GAP, Math.min(start, room - size - GAP)));
+}
