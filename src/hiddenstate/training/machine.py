@@ -4,6 +4,8 @@ One process on the CPU needs nothing but torch. For other devices and several pr
 finds the device, sets up the processes as ``torchrun`` started them, and sends tensors between them.
 """
 
+import atexit
+import importlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -70,7 +72,7 @@ class _Several(Machine):
                 "several processes, and devices other than the CPU, need accelerate, which is not installed; install "
                 "it with: pip install 'hiddenstate[train]'"
             ) from error
-        state = PartialState(cpu=config.device == "cpu")
+        state = _joined(lambda: PartialState(cpu=config.device == "cpu"))
         self.device, self.rank, self.ranks = state.device, state.process_index, state.num_processes
         self._reduce, self._gather, self._broadcast = reduce, gather_object, broadcast_object_list
 
@@ -99,6 +101,28 @@ class _Several(Machine):
         (result,) = self._broadcast([work() if self.leads else None])
         given: V = result
         return given
+
+
+def _joined(join: Callable[[], V]) -> V:
+    """Join the other processes; if that makes a process group, leave it before Python ends.
+
+    Threads of gloo's drop the tensors that they sent when they come to it, and abort a Python that is gone by then.
+    The end of a group waits for them.
+    """
+    distributed = torch.distributed
+    if not distributed.is_available() or distributed.is_initialized():
+        return join()
+    # Its functions have the group that there is when they are defined as a default, and so would keep it for good.
+    importlib.import_module("torch.distributed.nn")
+    state = join()
+    if distributed.is_initialized():
+        atexit.register(_leave)
+    return state
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_leader() -> bool:
