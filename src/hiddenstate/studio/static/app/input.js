@@ -1,0 +1,137 @@
+// What stands in the text box, read by a model: words and characters, or numbers for an LSTM without a vocabulary.
+
+import { StudioError } from "studio/runtime/errors.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+
+/** @typedef {"impulse" | "step" | "sine" | "noise"} Signal */
+/** @type {readonly Signal[]} */
+export const SIGNALS = ["impulse", "step", "sine", "noise"];
+export const MOST_STEPS = 2000;
+const SIGNAL_STEPS = 24;
+
+/**
+ * @param {Model} model
+ * @param {string} text
+ * @param {readonly Edit[]} [edits]
+ * @returns {Run | null} null where there is nothing to read
+ */
+export function readInput(model, text, edits = []) {
+  if (model.kind === "trace") return model.given;
+  if (model.kind === "lstm") return readNumbers(model, text, edits);
+  const tokens = model.tokenise(text);
+  if (tokens.length > MOST_STEPS) {
+    throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");
+  }
+  return tokens.length > 0 ? model.run(tokens, edits) : null;
+}
+
+/**
+ * @param {Model} model
+ * @param {string} text
+ * @param {readonly Edit[]} edits
+ * @returns {Run}
+ */
+function readNumbers(model, text, edits) {
+  const given = model.given;
+  if (text.trim() === "" && given !== null && edits.length === 0) return given;
+  const columns = model.tracks[0].inputSize;
+  const rows = text.trim() === "" ? givenRows(given) ?? signal("noise", columns) : rowsOf(text, columns);
+  return model.runNumbers(rows, edits);
+}
+
+/**
+ * The rows that a run which came with the model was made of.
+ * @param {Run | null} given
+ * @returns {Float32Array[] | null}
+ */
+function givenRows(given) {
+  const track = given?.tracks[0];
+  if (!given || !track?.input) return null;
+  const width = track.info.inputSize;
+  const input = track.input;
+  return Array.from({ length: given.steps }, (_, t) => input.slice(t * width, (t + 1) * width));
+}
+
+/**
+ * Rows of numbers, or a signal by name: "sine 24", "noise 24 7" (steps, then a seed).
+ * @param {string} text
+ * @param {number} columns C
+ * @returns {Float32Array[]}
+ */
+export function rowsOf(text, columns) {
+  const [name, steps, seed] = text.trim().split(/\s+/);
+  if (SIGNALS.includes(/** @type {Signal} */ (name))) {
+    return signal(/** @type {Signal} */ (name), columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
+  }
+  const rows = text.trim().split(/\r?\n/).map((line, k) => numbers(line, k, columns));
+  if (rows.length > MOST_STEPS) {
+    throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
+  }
+  return rows;
+}
+
+/**
+ * @param {string | undefined} text
+ * @param {number} otherwise
+ */
+function counted(text, otherwise) {
+  const value = Number(text);
+  return text !== undefined && Number.isInteger(value) && value >= 0 ? Math.min(value, MOST_STEPS) : otherwise;
+}
+
+/**
+ * @param {string} line
+ * @param {number} k
+ * @param {number} columns
+ * @returns {Float32Array}
+ */
+function numbers(line, k, columns) {
+  const values = line.trim().split(/\s*[,;\t]\s*|\s+/).map((field) => (field === "" ? NaN : Number(field)));
+  if (values.length !== columns || values.some((value) => !Number.isFinite(value))) {
+    throw new StudioError(`row ${k + 1} is "${line.slice(0, 40)}"`, `${columns} numbers`,
+      "Give one row of numbers a step, with commas between them.");
+  }
+  return Float32Array.from(values);
+}
+
+/**
+ * A signal that is easy to follow through the cell: the same in every column, but for a sine (each column is a
+ * little later) and noise.
+ * @param {Signal} name
+ * @param {number} columns
+ * @param {number} [steps]
+ * @param {number} [seed]
+ * @returns {Float32Array[]}
+ */
+export function signal(name, columns, steps = SIGNAL_STEPS, seed = 0) {
+  const random = gaussian(seed);
+  const start = Math.floor(steps / 4);
+  /** @type {Record<Signal, (t: number, column: number) => number>} */
+  const makers = {
+    impulse: (t) => (t === start ? 1 : 0),
+    step: (t) => (t >= start ? 1 : 0),
+    sine: (t, column) => Math.sin((2 * Math.PI * t) / 12 - column * 0.5),
+    noise: () => random(),
+  };
+  const length = Math.max(1, steps);
+  return Array.from({ length }, (_, t) => Float32Array.from({ length: columns }, (__, c) => makers[name](t, c)));
+}
+
+/**
+ * Normally distributed numbers that a seed determines (mulberry32, then Box and Muller).
+ * @param {number} seed
+ * @returns {() => number}
+ */
+function gaussian(seed) {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}

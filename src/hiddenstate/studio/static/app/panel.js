@@ -1,0 +1,68 @@
+// The frame of every panel: a heading, what is seen in two or three sentences, tools, and its export.
+
+import { element, set } from "studio/app/draw.js";
+import { save } from "studio/app/export.js";
+
+/** @typedef {import("studio/app/export.js").Exports} Exports */
+/** @typedef {{store: import("studio/app/store.js").Store, session: import("studio/app/session.js").Session,
+ *   host: typeof import("studio/app/host.js")}} App what each panel is given */
+
+const KINDS = /** @type {(keyof Exports)[]} */ (["svg", "png", "csv"]);
+
+/**
+ * @param {{id: string, title: string, help: string, exports?: Exports}} options
+ * @returns {{root: HTMLElement, body: HTMLElement, tools: HTMLElement}}
+ */
+export function panel({ id, title, help, exports = {} }) {
+  const tools = element("div", { class: "panel-tools" });
+  const body = element("div", { class: "panel-body" });
+  const { button, text } = helper(id, title, help);
+  const heading = element("h2", { id: `${id}-title`, class: "panel-title", text: title });
+  const kinds = KINDS.filter((kind) => exports[kind]);
+  const ends = [button, kinds.length > 0 ? exportMenu(id, title, kinds, exports) : null];
+  const head = element("header", { class: "panel-head" }, [heading, tools, element("div", { class: "panel-ends" }, ends)]);
+  const root = element("section", { id, class: "panel", "aria-labelledby": `${id}-title` }, [head, text, body]);
+  return { root, body, tools };
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {string} help
+ */
+function helper(id, title, help) {
+  const text = element("p", { id: `${id}-help`, class: "panel-help", text: help, hidden: true });
+  const button = element("button", {
+    type: "button", class: "quiet round", text: "?", title: "What is this?", "aria-label": `What is seen in: ${title}`,
+    "aria-expanded": "false", "aria-controls": text.id,
+  });
+  button.addEventListener("click", () => {
+    text.hidden = !text.hidden;
+    set(button, "aria-expanded", String(!text.hidden));
+  });
+  return { button, text };
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {(keyof Exports)[]} kinds
+ * @param {Exports} exports
+ */
+function exportMenu(id, title, kinds, exports) {
+  const menu = element("details", { class: "menu" });
+  const close = () => menu.removeAttribute("open");
+  const items = kinds.map((kind) => element("button", {
+    type: "button", class: "menu-item", text: kind.toUpperCase(), "aria-label": `Save ${title} as ${kind.toUpperCase()}`,
+    "data-export": kind, on: { click: () => (close(), save(`hiddenstate-${id}`, kind, exports)) },
+  }));
+  menu.append(element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` }));
+  menu.append(element("div", { class: "menu-items" }, items));
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (!menu.contains(/** @type {Node | null} */ (event.relatedTarget))) close();
+  });
+  return menu;
+}

@@ -1,0 +1,160 @@
+// Models and runs: what follows from the view by computing. Whoever draws asks here; the view says what is computed.
+
+import { loadModel } from "studio/runtime/model.js";
+import { fitCell } from "studio/app/scales.js";
+import { readInput } from "studio/app/input.js";
+import { fitted } from "studio/app/view.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/app/store.js").Store} Store */
+/** @typedef {"model" | "run" | "other" | "error"} Event */
+
+/** The models that are loaded, the runs of what the view says, and who wants to know. */
+export class Session {
+  /**
+   * @param {Store} store
+   * @param {typeof import("studio/app/host.js")} host
+   */
+  constructor(store, host) {
+    this.store = store;
+    this.host = host;
+    /** @type {Model | null} */
+    this.model = null;
+    /** @type {Run | null} */
+    this.run = null;
+    /** @type {Run | null} the same without edits */
+    this.plain = null;
+    /** @type {{model: Model, run: Run} | null} */
+    this.other = null;
+    /** @type {Error | null} why the last run could not be made; the runs are those before it */
+    this.error = null;
+    /** How long the last run took, in milliseconds. */
+    this.took = 0;
+    /** @type {Map<string, Promise<Model>>} */
+    this.models = new Map();
+    /** @type {Map<Event, Set<() => void>>} */
+    this.listeners = new Map();
+    store.subscribe(["model"], () => void this.open());
+    store.subscribe(["text"], () => this.#read());
+    store.subscribe(["edits"], () => this.#edit());
+    store.subscribe(["page", "otherModel", "otherText"], () => void this.#readOther());
+  }
+
+  /**
+   * @param {Event} event
+   * @param {() => void} fn
+   * @returns {() => void} unsubscribes
+   */
+  on(event, fn) {
+    const all = this.listeners.get(event) ?? new Set();
+    this.listeners.set(event, all.add(fn));
+    return () => all.delete(fn);
+  }
+
+  /** @param {string} text */
+  text(text) {
+    this.store.set({ text });
+  }
+
+  /** Loads the view's model and runs it. */
+  async open() {
+    const id = this.store.get().model;
+    await this.#safely(async () => {
+      const model = await this.#load(id);
+      if (this.store.get().model !== id) return;
+      this.model = model;
+      this.#tell("model");
+      this.#compute();
+    });
+    await this.#readOther();
+  }
+
+  /**
+   * A run that came from elsewhere: a stream that is watched.
+   * @param {Run} run
+   */
+  show(run) {
+    this.run = this.plain = run;
+    this.#settle();
+  }
+
+  #read() {
+    void this.#safely(() => this.#compute());
+    if (this.store.get().otherText === "") void this.#readOther();
+  }
+
+  #edit() {
+    void this.#safely(() => this.#compute(this.plain));
+  }
+
+  /** @param {Run | null} plain the run without edits, where it is known */
+  #compute(plain = null) {
+    if (this.model === null) return;
+    const { text, edits } = this.store.get();
+    const began = performance.now();
+    this.plain = plain ?? readInput(this.model, text);
+    this.run = edits.length > 0 && this.plain !== null ? readInput(this.model, text, edits) : this.plain;
+    this.took = performance.now() - began;
+    this.#settle();
+  }
+
+  /** Makes the view fit the run, then tells of it. */
+  #settle() {
+    this.error = null;
+    fitCell([this.run, this.plain, this.other?.run ?? null]);
+    if (this.model !== null && this.run !== null) this.store.set(fitted(this.store.get(), this.model, this.run));
+    this.#tell("run");
+    this.#tell("error");
+  }
+
+  async #readOther() {
+    const { page, otherModel, otherText, text, model } = this.store.get();
+    if (page !== "compare" || this.model === null) return;
+    await this.#safely(async () => {
+      const other = await this.#load(otherModel || model);
+      const run = readInput(other, otherText || text);
+      this.other = run === null ? null : { model: other, run };
+      fitCell([this.run, this.plain, run]);
+      this.#tell("other");
+    });
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Model>}
+   */
+  #load(id) {
+    const known = this.models.get(id);
+    if (known !== undefined) return known;
+    const model = this.host.bundle(id).then(({ head, weights }) => loadModel(head, weights));
+    this.models.set(id, model);
+    model.catch(() => this.models.delete(id));
+    return model;
+  }
+
+  /** @param {() => void | Promise<void>} fn */
+  async #safely(fn) {
+    try {
+      await fn();
+    } catch (error) {
+      this.error = error instanceof Error ? error : new Error(String(error));
+      this.#tell("error");
+    }
+  }
+
+  /** @param {Event} event */
+  #tell(event) {
+    for (const fn of [...(this.listeners.get(event) ?? [])]) fn();
+  }
+}
+
+/**
+ * @param {Store} store
+ * @param {typeof import("studio/app/host.js")} host
+ * @returns {Session}
+ */
+export function createSession(store, host) {
+  return new Session(store, host);
+}

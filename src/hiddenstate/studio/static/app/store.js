@@ -1,0 +1,169 @@
+// The state of the page, and who wants to know when it changes.
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {(view: View, previous: View) => void} Listener */
+
+/**
+ * @typedef {object} Change one step that can be undone
+ * @property {Partial<View>} before
+ * @property {Partial<View>} after
+ * @property {string} label
+ */
+
+const MOST_CHANGES = 200;
+
+/** One View, frozen at each moment. Changes are told once per batch, to those who asked for a key that changed. */
+export class Store {
+  /**
+   * @param {View} initial
+   * @param {(view: View) => void} save told at most every 150 ms, and after the last change
+   */
+  constructor(initial, save) {
+    this.view = Object.freeze({ ...initial });
+    this.told = this.view;
+    this.pending = false;
+    /** @type {Set<{keys: (keyof View)[], fn: Listener}>} */
+    this.listeners = new Set();
+    /** @type {Change[]} */
+    this.done = [];
+    /** @type {Change[]} */
+    this.undone = [];
+    this.save = throttled(() => save(this.view), 150);
+  }
+
+  /** @returns {View} */
+  get() {
+    return this.view;
+  }
+
+  /**
+   * Merges a patch. Listeners are told in the next microtask, or at once by `flush`.
+   * @param {Partial<View>} patch
+   */
+  set(patch) {
+    if (same(this.view, patch)) return;
+    this.view = Object.freeze({ ...this.view, ...patch });
+    this.save();
+    if (this.pending) return;
+    this.pending = true;
+    queueMicrotask(() => this.flush());
+  }
+
+  /** Tells what has changed since listeners were last told. */
+  flush() {
+    this.pending = false;
+    const [view, previous] = [this.view, this.told];
+    if (view === previous) return;
+    this.told = view;
+    for (const { keys, fn } of [...this.listeners]) {
+      if (keys.some((key) => view[key] !== previous[key])) fn(view, previous);
+    }
+  }
+
+  /**
+   * @param {(keyof View)[]} keys
+   * @param {Listener} fn
+   * @returns {() => void} unsubscribes
+   */
+  subscribe(keys, fn) {
+    const listener = { keys, fn };
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * As `set`, and a step that can be undone.
+   * @param {Partial<View>} patch
+   * @param {string} label what was done, such as "Pin unit 3"
+   */
+  change(patch, label) {
+    if (same(this.view, patch)) return;
+    this.done.push({ before: picked(this.view, patch), after: patch, label });
+    if (this.done.length > MOST_CHANGES) this.done.shift();
+    this.undone = [];
+    this.set(patch);
+  }
+
+  undo() {
+    this.#move(this.done, this.undone, "before");
+  }
+
+  redo() {
+    this.#move(this.undone, this.done, "after");
+  }
+
+  /**
+   * @param {Change[]} from
+   * @param {Change[]} to
+   * @param {"before" | "after"} side
+   */
+  #move(from, to, side) {
+    const change = from.pop();
+    if (change === undefined) return;
+    to.push(change);
+    this.set(change[side]);
+  }
+
+  get canUndo() {
+    return this.done.length > 0;
+  }
+
+  get canRedo() {
+    return this.undone.length > 0;
+  }
+
+  /** What `undo` would take back, "" without. */
+  get undoLabel() {
+    return this.done.at(-1)?.label ?? "";
+  }
+}
+
+/**
+ * @param {View} initial
+ * @param {(view: View) => void} [save] keeps the view, in the address
+ * @returns {Store}
+ */
+export function createStore(initial, save = () => {}) {
+  return new Store(initial, save);
+}
+
+/**
+ * @param {View} view
+ * @param {Partial<View>} patch
+ */
+function same(view, patch) {
+  return keysOf(patch).every((key) => Object.is(view[key], patch[key]));
+}
+
+/**
+ * The values that a patch would replace.
+ * @param {View} view
+ * @param {Partial<View>} patch
+ * @returns {Partial<View>}
+ */
+function picked(view, patch) {
+  return Object.fromEntries(keysOf(patch).map((key) => [key, view[key]]));
+}
+
+/**
+ * @param {Partial<View>} patch
+ * @returns {(keyof View)[]}
+ */
+function keysOf(patch) {
+  return /** @type {(keyof View)[]} */ (Object.keys(patch));
+}
+
+/**
+ * @param {() => void} fn
+ * @param {number} milliseconds
+ */
+function throttled(fn, milliseconds) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      fn();
+    }, milliseconds);
+  };
+}

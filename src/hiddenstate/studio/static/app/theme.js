@@ -1,0 +1,51 @@
+// Light or dark, as chosen or as the system has it.
+
+/** @typedef {import("studio/types.js").View} View */
+
+const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+
+/** @returns {boolean} */
+export function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen === "dark" || (chosen !== "light" && SYSTEM.matches);
+}
+
+/** @returns {boolean} whether the person asked for less motion */
+export function isCalm() {
+  return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
+
+/**
+ * Calls `fn` when the colours become others, by choice or by the system: what is drawn on a canvas is drawn again.
+ * @param {() => void} fn
+ * @returns {() => void} unsubscribes
+ */
+export function onTheme(fn) {
+  listeners.add(fn);
+  return () => listeners.delete(fn);
+}
+
+/** @param {View["theme"]} theme */
+export function applyTheme(theme) {
+  if (document.documentElement.dataset.theme === theme) return;
+  document.documentElement.dataset.theme = theme;
+  tell();
+}
+
+/**
+ * A colour of the page's style, such as "--ink", for a canvas.
+ * @param {string} variable
+ * @returns {string}
+ */
+export function resolved(variable) {
+  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+}
+
+function tell() {
+  for (const fn of listeners) fn();
+}
+
+SYSTEM.addEventListener("change", tell);

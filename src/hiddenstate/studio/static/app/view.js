@@ -1,0 +1,48 @@
+// What the page shows before anyone has chosen, and how a view is brought to fit a model and a run.
+
+/** @typedef {import("studio/types.js").Boot} Boot */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").View} View */
+
+/**
+ * @param {Boot} boot
+ * @returns {View}
+ */
+export function firstView(boot) {
+  return {
+    page: "read", model: boot.models[0]?.id ?? "", text: "", otherModel: "", otherText: "",
+    comparison: "sentences", align: "words", step: 0, track: "", quantity: "c", unit: 0, pinned: [], sort: "index",
+    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, theme: "auto", ...boot.view,
+  };
+}
+
+/**
+ * The changes that make a view fit a run: a step, track, unit and head that are there.
+ * @param {View} view
+ * @param {Model} model
+ * @param {Run} run
+ * @returns {Partial<View>}
+ */
+export function fitted(view, model, run) {
+  const track = model.tracks.find(({ name }) => name === view.track) ?? /** @type {any} */ (model.tracks.at(-1) && top(model));
+  const pinned = view.pinned.filter((unit) => unit < track.units);
+  return {
+    step: Math.max(0, Math.min(view.step, run.steps - 1)),
+    track: track.name,
+    unit: view.unit < track.units ? view.unit : 0,
+    pinned: pinned.length === view.pinned.length ? view.pinned : pinned,
+    head: run.heads.some(({ name }) => name === view.head) ? view.head : (run.heads[0]?.name ?? ""),
+    quantity: model.quantities.includes(view.quantity) ? view.quantity : model.quantities[0],
+    gate: model.gates.includes(view.gate) ? view.gate : model.gates[0],
+  };
+}
+
+/**
+ * The topmost layer's forward direction: what is read there is nearest to what the model says.
+ * @param {Model} model
+ */
+function top(model) {
+  const forward = model.tracks.filter(({ reverse }) => !reverse);
+  return forward.at(-1) ?? model.tracks[0];
+}
