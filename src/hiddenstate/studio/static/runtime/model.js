@@ -1,6 +1,9 @@
 // From a bundle to a model that runs in the browser.
 
 import { damaged, StudioError } from "studio/runtime/errors.js";
+import { trace } from "studio/runtime/given.js";
+import { language } from "studio/runtime/language.js";
+import { plain } from "studio/runtime/plain.js";
 import { read } from "studio/runtime/safetensors.js";
 import { tagger } from "studio/runtime/tagger.js";
 import { strings, Weights } from "studio/runtime/weights.js";
@@ -12,7 +15,7 @@ const FORMAT = "hiddenstate-studio";
 const VERSION = 1;
 
 /** @type {Record<string, (head: BundleHead, weights: Weights) => Model>} */
-const KINDS = { tagger };
+const KINDS = { tagger, "language-model": language, lstm: plain, trace };
 
 /**
  * @param {BundleHead} head

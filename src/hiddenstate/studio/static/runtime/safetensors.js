@@ -1,6 +1,7 @@
 // The file format of weights: the length of a header, the header (JSON), the numbers. Every claim of it is checked.
 
 import { damaged } from "studio/runtime/errors.js";
+import { fromHalf } from "studio/runtime/half.js";
 
 /**
  * @typedef {object} Tensor
@@ -10,7 +11,7 @@ import { damaged } from "studio/runtime/errors.js";
 
 /** @type {Record<string, {bytes: number, read: (view: DataView, data: Float32Array) => void}>} */
 const TYPES = {
-  F16: { bytes: 2, read: (view, data) => fill(data, (k) => half(view.getUint16(2 * k, true))) },
+  F16: { bytes: 2, read: (view, data) => fill(data, (k) => fromHalf(view.getUint16(2 * k, true))) },
   BF16: { bytes: 2, read: readBrainFloats },
   F32: { bytes: 4, read: (view, data) => fill(data, (k) => view.getFloat32(4 * k, true)) },
   F64: { bytes: 8, read: (view, data) => fill(data, (k) => view.getFloat64(8 * k, true)) },
@@ -102,19 +103,6 @@ function isCounts(value) {
  */
 function fill(data, value) {
   for (let k = 0; k < data.length; k++) data[k] = value(k);
-}
-
-/**
- * @param {number} bits of an IEEE half
- * @returns {number}
- */
-function half(bits) {
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  const sign = bits >> 15 ? -1 : 1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /**

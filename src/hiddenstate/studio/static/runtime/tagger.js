@@ -1,6 +1,8 @@
 // The tagger: words and their spelling, through an LSTM that reads both ways, to tags.
 
+import { Chain } from "studio/runtime/chain.js";
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { Context } from "studio/runtime/context.js";
 import { damaged } from "studio/runtime/errors.js";
 import { affine } from "studio/runtime/linear.js";
 import { Lstm } from "studio/runtime/lstm.js";
@@ -17,6 +19,8 @@ import { count, strings } from "studio/runtime/weights.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
+const SMALLEST = 2 ** -126; // the smallest float32 at full precision, as in Python
+
 /** A tagger's parts, and how they work together. */
 class Tagger {
   /**
@@ -30,11 +34,12 @@ class Tagger {
     this.wordSize = count(config, "word_size");
     this.embedding = weights.take("word_embedding.weight", [this.words.size, this.wordSize]);
     this.speller = new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, names);
-    this.inputSize = this.wordSize + this.speller.lstm.outputSize;
+    this.context = vocabulary.context ? new Context(vocabulary.context, weights, names) : null;
+    this.inputSize = this.wordSize + this.speller.lstm.outputSize + (this.context?.size ?? 0);
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
     const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional: true, bias: true, projSize: 0 };
     this.lstm = new Lstm(sizes, weights, "lstm.", names);
-    this.columns = columnsOf(config, vocabulary);
+    this.columns = columnsOf(config, vocabulary, weights);
     this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
     this.weight = weights.take("head.weight", [this.scores, this.lstm.outputSize]);
     this.bias = weights.take("head.bias", [this.scores]);
@@ -47,10 +52,14 @@ class Tagger {
   embed(words) {
     const ids = words.map((word) => this.words.id(word.toLowerCase()));
     const vectors = embedded(this.embedding, this.wordSize, ids);
+    const context = this.context?.vectors(words) ?? new Float32Array();
+    const contextSize = this.context?.size ?? 0;
     const out = new Float32Array(words.length * this.inputSize);
     words.forEach((word, t) => {
-      out.set(vectors.subarray(t * this.wordSize, (t + 1) * this.wordSize), t * this.inputSize);
-      out.set(this.speller.spell(word), t * this.inputSize + this.wordSize);
+      const at = t * this.inputSize;
+      out.set(vectors.subarray(t * this.wordSize, (t + 1) * this.wordSize), at);
+      out.set(this.speller.spell(word), at + this.wordSize);
+      out.set(context.subarray(t * contextSize, (t + 1) * contextSize), at + this.inputSize - contextSize);
     });
     return out;
   }
@@ -79,12 +88,11 @@ class Tagger {
     const scores = new Float64Array(T * this.scores);
     affine(out, T, this.weight, this.bias, scores);
     let from = 0;
-    return this.columns.map(({ name, tags, temperature }) => {
-      const K = tags.length;
-      const logits = columns(scores, T, this.scores, from, K);
+    return this.columns.map((column) => {
+      const K = column.tags.length;
+      const logits = part(scores, T, this.scores, from, K);
       from += K;
-      const probabilities = softmax(logits, K, temperature);
-      return { name, labels: tags, logits, probabilities, chosen: highestOf(logits, K) };
+      return { name: column.name, labels: column.tags, logits, ...found(column, logits) };
     });
   }
 }
@@ -125,19 +133,41 @@ function upgraded({ config, vocabulary }) {
 }
 
 /**
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {string[]} tags K of them
+ * @property {number} temperature
+ * @property {Chain | null} chain
+ */
+
+/**
  * @param {any} config
  * @param {any} vocabulary
- * @returns {{name: string, tags: string[], temperature: number}[]}
+ * @param {Weights} weights
+ * @returns {Column[]}
  */
-function columnsOf(config, vocabulary) {
+function columnsOf(config, vocabulary, weights) {
   return strings(config?.columns, "columns").map((name) => {
     const tags = strings(vocabulary.tags?.[name], `tags of ${name}`);
     const temperature = vocabulary.temperatures?.[name];
     if (!(temperature > 0 && temperature < Infinity)) {
       throw damaged(`the temperature of ${name} is ${temperature}`, "a finite number above 0");
     }
-    return { name, tags, temperature };
+    const chain = config.crf === true ? new Chain(tags.length, weights, `chains.${name}.`) : null;
+    return { name, tags, temperature, chain };
   });
+}
+
+/**
+ * @param {Column} column
+ * @param {Float32Array} logits [T, K]
+ * @returns {{probabilities: Float32Array, chosen: Int32Array}}
+ */
+function found({ tags, temperature, chain }, logits) {
+  const K = tags.length;
+  if (chain === null) return { probabilities: softmax(logits, K, temperature), chosen: highestOf(logits, K) };
+  const logarithms = chain.marginals(logits).map((share) => Math.log(Math.max(share, SMALLEST)));
+  return { probabilities: softmax(logarithms, K, temperature), chosen: chain.best(logits) };
 }
 
 /**
@@ -148,7 +178,7 @@ function columnsOf(config, vocabulary) {
  * @param {number} K
  * @returns {Float32Array} [T, K] of one column
  */
-function columns(scores, T, all, from, K) {
+function part(scores, T, all, from, K) {
   const out = new Float32Array(T * K);
   for (let t = 0; t < T; t++) out.set(scores.subarray(t * all + from, t * all + from + K), t * K);
   return out;

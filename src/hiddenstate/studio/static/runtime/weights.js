@@ -19,22 +19,41 @@ export class Weights {
    * @returns {Float32Array}
    */
   take(name, shape) {
-    const tensor = this.tensors.get(name);
-    if (tensor === undefined) throw damaged(`weight ${name} is missing`, `one of shape [${shape.join(", ")}]`);
-    if (tensor.shape.join() !== shape.join()) {
-      throw damaged(`weight ${name} has shape [${tensor.shape.join(", ")}]`, `[${shape.join(", ")}], as the config says`);
-    }
-    if (!tensor.data.every(Number.isFinite)) {
+    const data = this.values(name, shape);
+    if (!data.every(Number.isFinite)) {
       throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
+    }
+    return data;
+  }
+
+  /**
+   * The same of what was recorded, where any number may stand.
+   * @param {string} name
+   * @param {number[]} shape
+   * @returns {Float32Array}
+   */
+  values(name, shape) {
+    const tensor = this.tensors.get(name);
+    if (tensor === undefined) throw damaged(`tensor ${name} is missing`, `one of shape [${shape.join(", ")}]`);
+    if (tensor.shape.join() !== shape.join()) {
+      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, `[${shape.join(", ")}], as the config says`);
     }
     this.taken.add(name);
     return tensor.data;
   }
 
+  /**
+   * @param {string} name
+   * @returns {boolean}
+   */
+  has(name) {
+    return this.tensors.has(name);
+  }
+
   /** Refuse weights that nothing took. */
   finish() {
     for (const name of this.tensors.keys()) {
-      if (!this.taken.has(name)) throw damaged(`weight ${name} is there`, "those alone that the config asks for");
+      if (!this.taken.has(name)) throw damaged(`tensor ${name} is there`, "those alone that the config asks for");
     }
   }
 }

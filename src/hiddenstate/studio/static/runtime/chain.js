@@ -1,0 +1,119 @@
+// A linear chain over the tags of a sentence, as hiddenstate.models.crf has it; all sums in doubles.
+
+import { logSumExp } from "studio/runtime/softmax.js";
+
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/** Scores of a tag to be the first, to come after another, and to be the last. */
+export class Chain {
+  /**
+   * @param {number} K
+   * @param {Weights} weights
+   * @param {string} prefix
+   */
+  constructor(K, weights, prefix) {
+    this.K = K;
+    this.start = weights.take(`${prefix}start`, [K]);
+    this.transitions = weights.take(`${prefix}transitions`, [K, K]);
+    this.end = weights.take(`${prefix}end`, [K]);
+  }
+
+  /**
+   * The most probable tags together, by Viterbi's algorithm.
+   * @param {Float32Array} scores [T, K]
+   * @returns {Int32Array} [T]
+   */
+  best(scores) {
+    const { K } = this;
+    const T = scores.length / K;
+    /** @type {Float64Array} */
+    let state = Float64Array.from(this.start, (value, k) => value + scores[k]);
+    const origins = new Int32Array(T * K);
+    for (let t = 1; t < T; t++) state = this.highest(state, scores, origins, t);
+    const tags = new Int32Array(T);
+    tags[T - 1] = indexOfHighest(state.map((value, k) => value + this.end[k]));
+    for (let t = T - 1; t > 0; t--) tags[t - 1] = origins[t * K + tags[t]];
+    return tags;
+  }
+
+  /**
+   * @param {Float64Array} before
+   * @param {Float32Array} scores
+   * @param {Int32Array} origins written: from which tag each is best reached
+   * @param {number} t
+   * @returns {Float64Array} the highest sum that ends in each tag
+   */
+  highest(before, scores, origins, t) {
+    const { K, transitions } = this;
+    return before.map((_, to) => {
+      let from = 0;
+      for (let k = 1; k < K; k++) {
+        if (before[k] + transitions[k * K + to] > before[from] + transitions[from * K + to]) from = k;
+      }
+      origins[t * K + to] = from;
+      return before[from] + transitions[from * K + to] + scores[t * K + to];
+    });
+  }
+
+  /**
+   * Each tag's probability at each word, over all sequences of tags.
+   * @param {Float32Array} scores [T, K]
+   * @returns {Float64Array} [T, K]
+   */
+  marginals(scores) {
+    const { K } = this;
+    const T = scores.length / K;
+    const ahead = this.ahead(scores, T);
+    const behind = this.behind(scores, T);
+    const sums = ahead.map((value, k) => value + behind[k]);
+    const total = logSumExp(sums, 0, K);
+    return sums.map((value) => Math.exp(value - total));
+  }
+
+  /**
+   * @param {Float32Array} scores
+   * @param {number} T
+   * @returns {Float64Array} [T, K] logarithms of the sums over all that may stand before, the word itself included
+   */
+  ahead(scores, T) {
+    const { K, transitions } = this;
+    const sums = new Float64Array(T * K);
+    const ways = new Float64Array(K);
+    for (let k = 0; k < K; k++) sums[k] = this.start[k] + scores[k];
+    for (let t = 1; t < T; t++) {
+      for (let to = 0; to < K; to++) {
+        for (let k = 0; k < K; k++) ways[k] = sums[(t - 1) * K + k] + transitions[k * K + to];
+        sums[t * K + to] = logSumExp(ways, 0, K) + scores[t * K + to];
+      }
+    }
+    return sums;
+  }
+
+  /**
+   * @param {Float32Array} scores
+   * @param {number} T
+   * @returns {Float64Array} [T, K] the same of all that may follow
+   */
+  behind(scores, T) {
+    const { K, transitions } = this;
+    const sums = new Float64Array(T * K);
+    const ways = new Float64Array(K);
+    sums.set(this.end, (T - 1) * K);
+    for (let t = T - 2; t >= 0; t--) {
+      const next = (t + 1) * K;
+      for (let from = 0; from < K; from++) {
+        for (let k = 0; k < K; k++) ways[k] = transitions[from * K + k] + scores[next + k] + sums[next + k];
+        sums[t * K + from] = logSumExp(ways, 0, K);
+      }
+    }
+    return sums;
+  }
+}
+
+/**
+ * @param {Float64Array} values
+ * @returns {number}
+ */
+function indexOfHighest(values) {
+  return values.reduce((best, value, k) => (value > values[best] ? k : best), 0);
+}

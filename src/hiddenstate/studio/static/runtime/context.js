@@ -1,0 +1,87 @@
+// Vectors of words in context: the states of two character language models at the words' borders (Akbik et al. 2018).
+
+import { damaged } from "studio/runtime/errors.js";
+import { roundToHalf } from "studio/runtime/half.js";
+import { LanguageCore } from "studio/runtime/language-core.js";
+import { codePoints } from "studio/runtime/vocabulary.js";
+
+/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+const BORDER = "\n"; // what a model has read before a sentence, from either end
+
+/** The two models. */
+export class Context {
+  /**
+   * @param {any} data
+   * @param {Weights} weights
+   * @param {Names} names
+   */
+  constructor(data, weights, names) {
+    this.ahead = part(data, "forward", false, weights, names);
+    this.behind = part(data, "backward", true, weights, names);
+    this.size = this.ahead.lstm.outputSize + this.behind.lstm.outputSize;
+  }
+
+  /**
+   * @param {readonly string[]} words
+   * @returns {Float32Array} [T, C'] in half precision, as Python keeps them
+   */
+  vectors(words) {
+    const spelt = words.map(codePoints);
+    const text = spelt.flatMap((chars, k) => (k > 0 ? [" ", ...chars] : chars));
+    const starts = startsOf(spelt);
+    const ends = starts.map((start, k) => start + spelt[k].length);
+    const ahead = states(this.ahead, text, ends);
+    const behind = states(this.behind, text.reverse(), starts.map((start) => text.length - start));
+    const out = new Float32Array(words.length * this.size);
+    words.forEach((_, t) => {
+      out.set(ahead[t], t * this.size);
+      out.set(behind[t], t * this.size + ahead[t].length);
+    });
+    return out.map(roundToHalf);
+  }
+}
+
+/**
+ * @param {string[][]} spelt
+ * @returns {number[]} where each word begins in the sentence, one blank between words
+ */
+function startsOf(spelt) {
+  let start = 0;
+  return spelt.map((chars) => {
+    const here = start;
+    start += chars.length + 1;
+    return here;
+  });
+}
+
+/**
+ * @param {LanguageCore} model
+ * @param {string[]} text
+ * @param {number[]} places 0 is the border's
+ * @returns {Float32Array[]} hidden states there
+ */
+function states(model, text, places) {
+  const ids = [BORDER, ...text].map((char) => model.id(char));
+  const { out } = model.lstm.run(model.embed(ids), ids.length);
+  const H = model.lstm.outputSize;
+  return places.map((place) => out.subarray(place * H, (place + 1) * H));
+}
+
+/**
+ * @param {any} data
+ * @param {string} way
+ * @param {boolean} backward
+ * @param {Weights} weights
+ * @param {Names} names
+ * @returns {LanguageCore}
+ */
+function part(data, way, backward, weights, names) {
+  const model = new LanguageCore(data?.[way]?.config, data?.[way]?.vocabulary, weights, `context.${way}_model.`, names);
+  if (model.level !== "char" || model.backward !== backward) {
+    const reads = model.backward ? "backward" : "forward";
+    throw damaged(`a model of level ${model.level} that reads ${reads} for context`, `a ${way} character model`);
+  }
+  return model;
+}

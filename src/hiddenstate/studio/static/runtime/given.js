@@ -1,0 +1,64 @@
+// A trace alone: what an LSTM did, without its weights.
+
+import { named, refuse } from "studio/runtime/common.js";
+import { tracksOf } from "studio/runtime/lstm.js";
+import { sizesOf, tokensOf } from "studio/runtime/plain.js";
+import { count } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/**
+ * @param {BundleHead} head
+ * @param {Weights} weights the recorded values; what was not recorded is NaN
+ * @returns {Model}
+ */
+export function trace(head, weights) {
+  const T = count(head.given, "steps");
+  const infos = tracksOf(sizesOf(head.config, 0));
+  const tracks = infos.map((info, k) => trackOf(head, weights, info, k, infos.length, T));
+  const tokens = tokensOf(head, T);
+  const run = { tokens, known: tokens.map(() => true), steps: T, tracks, heads: [], surprise: null, edits: [] };
+  const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the LSTM itself.");
+  return {
+    ...named(head),
+    ...{ kind: "trace", unit: "step", tracks: infos, hasWeights: false, given: Object.freeze(run) },
+    parts: infos.map(({ name, units, inputSize }) => ({ label: `LSTM ${name}`, shape: [4 * units, inputSize] })),
+    ...{ tokenise: no, run: no, runNumbers: no, dotProduct: no, weights: no, stream: no },
+  };
+}
+
+/**
+ * @param {BundleHead} head
+ * @param {Weights} weights
+ * @param {TrackInfo} info
+ * @param {number} k its place among them
+ * @param {number} count
+ * @param {number} T
+ * @returns {Track}
+ */
+function trackOf(head, weights, info, k, count, T) {
+  const { name, units, outputs, inputSize } = info;
+  const size = (/** @type {string} */ quantity) => (quantity === "h" ? outputs : units);
+  const recorded = (/** @type {string} */ quantity) => {
+    const place = `given.${name}.${quantity}`;
+    const shape = [T, size(quantity)];
+    return weights.has(place) ? weights.values(place, shape) : new Float32Array(shape[0] * shape[1]).fill(NaN);
+  };
+  const initial = (/** @type {string} */ quantity) => {
+    const H = size(quantity);
+    const place = `given.${quantity}0`;
+    return weights.has(place) ? weights.values(place, [count, H]).subarray(k * H, (k + 1) * H) : new Float32Array(H);
+  };
+  const values = Object.fromEntries([...head.gates, ...head.states].map((quantity) => [quantity, recorded(quantity)]));
+  const reads = info.layer === 0 && inputSize > 0 && weights.has("given.input");
+  const carried = `given.carried.${name}`;
+  return {
+    ...{ info, values, h0: initial("h"), c0: initial("c") },
+    input: reads ? weights.values("given.input", [T, inputSize]) : null,
+    carried: weights.has(carried) ? { h: values.h, c: weights.values(carried, [T, units]) } : null,
+  };
+}

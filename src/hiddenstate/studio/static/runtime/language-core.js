@@ -1,0 +1,104 @@
+// A language model's parts: tokens, their vectors, the LSTM, and what predicts the next one.
+
+import { damaged } from "studio/runtime/errors.js";
+import { Lstm } from "studio/runtime/lstm.js";
+import { adaptiveOutput, clustersOf, plainOutput, product } from "studio/runtime/outputs.js";
+import { embedded } from "studio/runtime/vocabulary.js";
+import { count, flag, strings } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/runtime/lstm.js").Names} Names */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+const UNKNOWN = "<unk>"; // id 0
+const LINE_ENDS = { char: "\n", word: "<eos>" };
+
+/** A language model, without its dropout. */
+export class LanguageCore {
+  /**
+   * @param {any} config
+   * @param {any} vocabulary
+   * @param {Weights} weights
+   * @param {string} prefix
+   * @param {Names} names
+   */
+  constructor(config, vocabulary, weights, prefix, names) {
+    this.level = levelOf(config, vocabulary);
+    this.backward = flag(config, "backward");
+    this.tokens = tokensOf(vocabulary);
+    this.numbers = new Map(this.tokens.map((token, id) => [token, id]));
+    const [V, E, H] = [this.tokens.length, count(config, "embedding_size"), count(config, "hidden_size")];
+    const tied = flag(config, "tied");
+    this.embedding = tied ? null : weights.take(`${prefix}embedding.weight`, [V, E]);
+    const sizes = { inputSize: E, hiddenSize: H, numLayers: count(config, "num_layers") };
+    const plain = { bidirectional: false, bias: true, projSize: 0 };
+    this.lstm = new Lstm({ ...sizes, ...plain }, weights, `${prefix}lstm.`, names);
+    this.projection = tied && E !== H ? weights.take(`${prefix}project.weight`, [E, H]) : null;
+    const clusters = clustersOf(config, V);
+    this.features = tied ? E : H;
+    this.output =
+      clusters.cutoffs.length > 0
+        ? adaptiveOutput(this.features, V, clusters, weights, `${prefix}head.`)
+        : plainOutput(this.features, V, weights, `${prefix}head.`);
+    this.embeddingShape = [V, E];
+  }
+
+  /** @returns {number} the id that a text is read after */
+  get start() {
+    return this.id(LINE_ENDS[this.level]);
+  }
+
+  /**
+   * @param {string} token
+   * @returns {number}
+   */
+  id(token) {
+    return this.numbers.get(token) ?? 0;
+  }
+
+  /**
+   * @param {readonly number[]} ids
+   * @returns {Float32Array} [T, E]
+   */
+  embed(ids) {
+    return this.embedding === null ? this.output.embed(ids) : embedded(this.embedding, this.embeddingShape[1], ids);
+  }
+
+  /**
+   * @param {Float32Array} out [T, H]
+   * @param {number} T
+   * @returns {Float32Array} [T, V] scores of what comes next
+   */
+  scores(out, T) {
+    const { projection, features } = this;
+    return this.output.scores(
+      projection === null ? out : Float32Array.from(product(out, T, projection, null, features)),
+      T,
+    );
+  }
+}
+
+/**
+ * @param {any} config
+ * @param {any} vocabulary
+ * @returns {"char" | "word"}
+ */
+function levelOf(config, vocabulary) {
+  const level = config?.level;
+  if (level !== "char" && level !== "word") {
+    throw damaged(`the model's config has level = ${JSON.stringify(level)}`, "char or word");
+  }
+  if (vocabulary?.level !== level) {
+    throw damaged(`tokens of level ${JSON.stringify(vocabulary?.level)}`, `${level}, as the config says`);
+  }
+  return level;
+}
+
+/**
+ * @param {any} vocabulary
+ * @returns {string[]}
+ */
+function tokensOf(vocabulary) {
+  const tokens = strings(vocabulary.tokens, "tokens");
+  if (tokens[0] !== UNKNOWN) throw damaged(`${JSON.stringify(tokens[0])} as the first token`, UNKNOWN);
+  return tokens;
+}

@@ -1,0 +1,117 @@
+// The language model: what comes next, from all that came before, and how unexpected it was.
+
+import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { LanguageCore } from "studio/runtime/language-core.js";
+import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
+import { streamOf } from "studio/runtime/stream.js";
+import { tokeniser } from "studio/runtime/tokenise.js";
+import { codePoints } from "studio/runtime/vocabulary.js";
+
+/** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+const MOST = 2 ** 26; // predicted numbers of one run
+
+/** A language model that reads texts, each after a line end. */
+class Reader {
+  /** @param {LanguageCore} core */
+  constructor(core) {
+    this.core = core;
+    const { state, out } = core.lstm.run(core.embed([core.start]), 1);
+    this.state = state;
+    this.out = out;
+  }
+
+  /**
+   * @param {string[]} tokens in the order in which they are read
+   * @param {readonly Edit[]} edits
+   * @returns {Run}
+   */
+  run(tokens, edits = []) {
+    const { core } = this;
+    const [T, V] = [tokens.length, core.tokens.length];
+    if (T === 0) refuse("no text", `one ${core.level === "char" ? "character" : "word"} at least`, "Type some.");
+    if (T * V > MOST) refuse(`a text of ${T} steps`, `${Math.floor(MOST / V)} at most`, "Shorten it.");
+    const bound = core.lstm.bind(edits, T);
+    const ids = tokens.map((token) => core.id(token));
+    const { tracks, out } = core.lstm.run(core.embed(ids), T, bound, this.state);
+    return Object.freeze({ ...this.finish(tokens, tracks, out, this.out), edits });
+  }
+
+  /**
+   * @param {string[]} tokens
+   * @param {Track[]} tracks
+   * @param {Float32Array} out
+   * @param {Float32Array} before the output from which the first token was predicted
+   * @returns {Omit<Run, "edits">}
+   */
+  finish(tokens, tracks, out, before) {
+    const { core } = this;
+    const [T, V] = [tokens.length, core.tokens.length];
+    const logits = core.scores(out, T);
+    const ids = tokens.map((token) => core.id(token));
+    const surprise = Float32Array.from(ids, (id, t) =>
+      t === 0 ? nats(core.scores(before, 1), 0, V, id) : nats(logits, (t - 1) * V, V, id),
+    );
+    const head = { name: "next", labels: core.tokens, logits, chosen: highestOf(logits, V) };
+    const heads = [{ ...head, probabilities: softmax(logits, V) }];
+    return { tokens, known: ids.map((id) => id > 0), steps: T, tracks, heads, surprise };
+  }
+}
+
+/**
+ * @param {BundleHead} head
+ * @param {Weights} weights
+ * @returns {Model}
+ */
+export function language(head, weights) {
+  const names = { gates: head.gates, states: head.states };
+  const core = new LanguageCore(head.config, head.vocabulary, weights, "", names);
+  const reader = new Reader(core);
+  const source = {
+    lstm: core.lstm,
+    begin: () => ({ state: reader.state, out: reader.out }),
+    embed: (/** @type {string} */ token) => core.embed([core.id(token)]),
+    check: () => {},
+    finish: reader.finish.bind(reader),
+  };
+  return {
+    ...common(head, core.lstm),
+    ...{ kind: "language-model", unit: core.level === "char" ? "character" : "word" },
+    tokenise: tokensOf(core, head),
+    run: (tokens, edits) => reader.run(tokens, edits),
+    stream: (edits) => streamOf(source, edits),
+    parts: [
+      { label: "embedding", shape: core.embeddingShape },
+      ...lstmParts(core.lstm),
+      { label: "next scores", shape: core.output.shape },
+    ],
+  };
+}
+
+/**
+ * In the order in which the model reads: a backward one begins at the text's end.
+ * @param {LanguageCore} core
+ * @param {BundleHead} head
+ * @returns {(text: string) => string[]}
+ */
+function tokensOf(core, head) {
+  const { split } = tokeniser(head.tokeniser);
+  const pieces = core.level === "char" ? codePoints : (/** @type {string} */ text) => split(text.replaceAll("\n", " <eos> "));
+  return core.backward ? (text) => pieces(text).reverse() : pieces;
+}
+
+/**
+ * @param {Float32Array} scores
+ * @param {number} at
+ * @param {number} V
+ * @param {number} id
+ * @returns {number} how unexpected it is, in nats
+ */
+function nats(scores, at, V, id) {
+  return logSumExp(scores, at, V) - scores[at + id];
+}

@@ -1,0 +1,171 @@
+// What a language model predicts with: one softmax over all tokens, or an adaptive one (Grave et al. 2017).
+
+import { damaged } from "studio/runtime/errors.js";
+import { affine } from "studio/runtime/linear.js";
+import { logSumExp } from "studio/runtime/softmax.js";
+import { embedded } from "studio/runtime/vocabulary.js";
+
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/**
+ * @typedef {object} Output
+ * @property {(features: Float32Array, T: number) => Float32Array} scores from [T, F] to [T, V]: before softmax
+ * @property {(ids: readonly number[]) => Float32Array} embed [T, F] where weights are tied
+ * @property {number[]} shape of its weight, or of the head of an adaptive one
+ */
+
+/**
+ * @param {number} F
+ * @param {number} V
+ * @param {Weights} weights
+ * @param {string} prefix
+ * @returns {Output}
+ */
+export function plainOutput(F, V, weights, prefix) {
+  const weight = weights.take(`${prefix}weight`, [V, F]);
+  const bias = weights.take(`${prefix}bias`, [V]);
+  return {
+    scores: (features, T) => Float32Array.from(product(features, T, weight, bias, V)),
+    embed: (ids) => embedded(weight, F, ids),
+    shape: [V, F],
+  };
+}
+
+/**
+ * Frequent tokens at full size, clusters of rarer ones at less and less; its scores are logarithms of probabilities.
+ * @param {number} F
+ * @param {number} V
+ * @param {{cutoffs: number[], factor: number}} clusters
+ * @param {Weights} weights
+ * @param {string} prefix
+ * @returns {Output}
+ */
+export function adaptiveOutput(F, V, { cutoffs, factor }, weights, prefix) {
+  const [first, ends] = [cutoffs[0], [...cutoffs.slice(1), V]];
+  const headRows = first + cutoffs.length;
+  const headWeight = weights.take(`${prefix}head.weight`, [headRows, F]);
+  const headBias = weights.take(`${prefix}head.bias`, [headRows]);
+  const tails = cutoffs.map((start, k) => {
+    const width = wholeTimes(F, factor ** (k + 1));
+    const narrow = weights.take(`${prefix}tail.${k}.0.weight`, [width, F]);
+    const rows = weights.take(`${prefix}tail.${k}.1.weight`, [ends[k] - start, width]);
+    return { start, count: ends[k] - start, width, narrow, rows };
+  });
+
+  /** @type {Output["scores"]} */
+  const scores = (features, T) => {
+    const out = new Float32Array(T * V);
+    const heads = logSoftmax(product(features, T, headWeight, headBias, headRows), headRows);
+    put(heads, T, headRows, first, out, V, 0, () => 0);
+    tails.forEach(({ start, count, width, narrow, rows }, k) => {
+      const less = Float32Array.from(product(features, T, narrow, null, width));
+      const inside = logSoftmax(product(less, T, rows, null, count), count);
+      put(inside, T, count, count, out, V, start, (t) => heads[t * headRows + first + k]);
+    });
+    return out;
+  };
+
+  /** @type {(id: number) => Float32Array} */
+  const vector = (id) => {
+    if (id < first) return headWeight.subarray(id * F, (id + 1) * F);
+    const tail = tails[tails.findLastIndex(({ start }) => id >= start)];
+    const row = tail.rows.subarray((id - tail.start) * tail.width, (id - tail.start + 1) * tail.width);
+    return transposedProduct(tail.narrow, row, F);
+  };
+
+  return {
+    scores,
+    embed: (ids) => {
+      const out = new Float32Array(ids.length * F);
+      ids.forEach((id, t) => out.set(vector(id), t * F));
+      return out;
+    },
+    shape: [headRows, F],
+  };
+}
+
+/**
+ * @param {any} config
+ * @param {number} V
+ * @returns {{cutoffs: number[], factor: number}}
+ */
+export function clustersOf(config, V) {
+  const { cutoffs, cutoff_factor: factor } = config ?? {};
+  const rise = Array.isArray(cutoffs) && cutoffs.every((each, k) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0));
+  if (!rise || cutoffs.some((each) => each >= V)) {
+    throw damaged(`the model's config has cutoffs = ${JSON.stringify(cutoffs)}`, `rising numbers below ${V}`);
+  }
+  if (cutoffs.length > 0 && !(factor >= 1)) {
+    throw damaged(`the model's config has cutoff_factor = ${JSON.stringify(factor)}`, "a number of at least 1");
+  }
+  return { cutoffs, factor };
+}
+
+/**
+ * @param {Float32Array} x [T, F]
+ * @param {number} T
+ * @param {Float32Array} weight [R, F]
+ * @param {Float32Array | null} bias
+ * @param {number} R
+ * @returns {Float64Array} [T, R]
+ */
+export function product(x, T, weight, bias, R) {
+  const out = new Float64Array(T * R);
+  affine(x, T, weight, bias, out);
+  return out;
+}
+
+/**
+ * @param {Float64Array} scores [T, K], changed
+ * @param {number} K
+ * @returns {Float64Array} logarithms of probabilities
+ */
+function logSoftmax(scores, K) {
+  for (let at = 0; at < scores.length; at += K) {
+    const total = logSumExp(scores, at, K);
+    for (let k = at; k < at + K; k++) scores[k] -= total;
+  }
+  return scores;
+}
+
+/**
+ * Put the first `count` of each K columns into V columns, from `start` on, something added.
+ * @param {Float64Array} values [T, K]
+ * @param {number} T
+ * @param {number} K
+ * @param {number} count
+ * @param {Float32Array} out [T, V]
+ * @param {number} V
+ * @param {number} start
+ * @param {(t: number) => number} added
+ */
+function put(values, T, K, count, out, V, start, added) {
+  for (let t = 0; t < T; t++) {
+    const more = added(t);
+    for (let k = 0; k < count; k++) out[t * V + start + k] = values[t * K + k] + more;
+  }
+}
+
+/**
+ * @param {Float32Array} weight [R, F]
+ * @param {Float32Array} row [R]
+ * @param {number} F
+ * @returns {Float32Array} [F]
+ */
+function transposedProduct(weight, row, F) {
+  const sums = new Float64Array(F);
+  row.forEach((value, r) => {
+    for (let k = 0; k < F; k++) sums[k] += value * weight[r * F + k];
+  });
+  return Float32Array.from(sums);
+}
+
+/**
+ * As Python's a // b: without the rounding of a / b.
+ * @param {number} a
+ * @param {number} b
+ * @returns {number}
+ */
+function wholeTimes(a, b) {
+  return Math.round((a - (a % b)) / b);
+}

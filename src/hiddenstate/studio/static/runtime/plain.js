@@ -1,0 +1,128 @@
+// An LSTM alone: numbers in, and no words.
+
+import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { Lstm } from "studio/runtime/lstm.js";
+import { streamOf } from "studio/runtime/stream.js";
+import { count, flag } from "studio/runtime/weights.js";
+
+/** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {import("studio/runtime/lstm.js").State} State */
+/** @typedef {import("studio/runtime/weights.js").Weights} Weights */
+
+/**
+ * @param {BundleHead} head
+ * @param {Weights} weights
+ * @returns {Model}
+ */
+export function plain(head, weights) {
+  const lstm = new Lstm(sizesOf(head.config), weights, "", { gates: head.gates, states: head.states });
+  const { state, rows } = givenOf(head, lstm, weights);
+  const { inputSize } = lstm.sizes;
+
+  /** @type {(rows: Float32Array[], edits?: readonly Edit[]) => Run} */
+  const runNumbers = (numbers, edits = []) => {
+    if (numbers.length === 0) refuse("no step", "one at least", "Give it some numbers.");
+    numbers.forEach((row) => check(row, inputSize));
+    const T = numbers.length;
+    const x = new Float32Array(T * inputSize);
+    numbers.forEach((row, t) => x.set(row, t * inputSize));
+    const { tracks } = lstm.run(x, T, lstm.bind(edits, T), state);
+    return Object.freeze({ ...finished(tokensOf(head, T), tracks), edits });
+  };
+
+  const source = {
+    ...{ lstm, check: (/** @type {Float32Array} */ x) => check(x, inputSize) },
+    begin: () => ({ state, out: new Float32Array() }),
+    embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: hand it a row of numbers."),
+    finish: finished,
+  };
+  return {
+    ...common(head, lstm),
+    ...{ kind: "lstm", unit: "step", runNumbers, parts: lstmParts(lstm) },
+    tokenise: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
+    run: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
+    stream: (edits) => streamOf(source, edits),
+    given: rows === null ? null : runNumbers(rows),
+  };
+}
+
+/**
+ * @param {any} config
+ * @param {number} [leastInput] 0 where the input's size need not be known
+ * @returns {Sizes}
+ */
+export function sizesOf(config, leastInput = 1) {
+  return {
+    inputSize: count(config, "input_size", leastInput),
+    hiddenSize: count(config, "hidden_size"),
+    numLayers: count(config, "num_layers"),
+    bidirectional: flag(config, "bidirectional"),
+    bias: flag(config, "bias"),
+    projSize: count(config, "proj_size", 0),
+  };
+}
+
+/**
+ * @param {BundleHead} head
+ * @param {number} T
+ * @returns {string[]} the words that came with the numbers, or the steps' numbers
+ */
+export function tokensOf(head, T) {
+  const tokens = head.given?.tokens;
+  return tokens && tokens.length === T ? tokens : Array.from({ length: T }, (_, t) => String(t));
+}
+
+/**
+ * The state that runs begin with, and the numbers that came with the LSTM.
+ * @param {BundleHead} head
+ * @param {Lstm} lstm
+ * @param {Weights} weights
+ * @returns {{state: State, rows: Float32Array[] | null}}
+ */
+function givenOf(head, lstm, weights) {
+  const state = initialState(lstm, weights);
+  if (!weights.has("given.input")) return { state, rows: null };
+  const { inputSize } = lstm.sizes;
+  const T = count(head.given, "steps");
+  const x = weights.take("given.input", [T, inputSize]);
+  return { state, rows: Array.from({ length: T }, (_, t) => x.subarray(t * inputSize, (t + 1) * inputSize)) };
+}
+
+/**
+ * @param {Pick<Lstm, "tracks" | "begin">} lstm
+ * @param {Weights} weights
+ * @returns {State} zeros, unless another came with it
+ */
+function initialState(lstm, weights) {
+  const state = lstm.begin();
+  for (const name of /** @type {("h" | "c")[]} */ (["h", "c"])) {
+    if (!weights.has(`given.${name}0`)) continue;
+    const units = state[0][name].length;
+    const all = weights.take(`given.${name}0`, [state.length, units]);
+    state.forEach((each, k) => each[name].set(all.subarray(k * units, (k + 1) * units)));
+  }
+  return state;
+}
+
+/**
+ * @param {string[]} tokens
+ * @param {Track[]} tracks
+ * @returns {Omit<Run, "edits">}
+ */
+function finished(tokens, tracks) {
+  return { tokens, known: tokens.map(() => true), steps: tokens.length, tracks, heads: [], surprise: null };
+}
+
+/**
+ * @param {Float32Array} row
+ * @param {number} size
+ */
+function check(row, size) {
+  if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as the LSTM reads.");
+  if (!row.every(Number.isFinite)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
+}

@@ -1,0 +1,98 @@
+// One step at a time, the state carried: the same numbers as all at once.
+
+import { refuse } from "studio/runtime/common.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Stream} Stream */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/runtime/lstm.js").Lstm} Lstm */
+/** @typedef {import("studio/runtime/lstm.js").State} State */
+
+/** @typedef {{token: string, tracks: Track[], out: Float32Array, before: Float32Array}} Step */
+
+/**
+ * What a model has to know to stream.
+ * @typedef {object} Source
+ * @property {Lstm} lstm
+ * @property {() => {state: State, out: Float32Array}} begin before the first step
+ * @property {(token: string) => Float32Array} embed [C]
+ * @property {(x: Float32Array) => void} check
+ * @property {(tokens: string[], tracks: Track[], out: Float32Array, before: Float32Array) => Omit<Run, "edits">} finish
+ */
+
+const KEEP = 1000;
+
+/**
+ * @param {Source} source
+ * @param {readonly Edit[]} edits of steps counted from the stream's start
+ * @returns {Stream}
+ */
+export function streamOf(source, edits = []) {
+  const { lstm } = source;
+  if (lstm.sizes.bidirectional) refuse("a stream of an LSTM that reads both ways", "one that reads one way", "Run it whole.");
+  const bound = lstm.bind(edits, null);
+  let { state, out } = source.begin();
+  /** @type {Step[]} */
+  let steps = [];
+  let t = 0;
+
+  /** @type {(x: Float32Array, token?: string) => void} */
+  const step = (x, token = String(t)) => {
+    source.check(x);
+    const done = lstm.run(Float32Array.from(x), 1, bound, state, t);
+    steps.push({ token, tracks: done.tracks, out: done.out, before: out });
+    ({ state, out } = done);
+    t += 1;
+    if (steps.length >= 2 * stream.keep) steps = steps.slice(-stream.keep);
+  };
+
+  /** @type {Stream} */
+  const stream = {
+    keep: KEEP,
+    step,
+    read: (token) => step(source.embed(token), token),
+    reset: () => {
+      ({ state, out } = source.begin());
+      [steps, t] = [[], 0];
+    },
+    run: () => {
+      const kept = steps.slice(-stream.keep);
+      if (kept.length === 0) refuse("a stream that has read nothing", "one step at least", "Give it a step.");
+      const tracks = lstm.tracks.map((_, k) => joined(kept.map((each) => each.tracks[k])));
+      const outs = concatenated(kept.map((each) => each.out));
+      return Object.freeze({ ...source.finish(kept.map(({ token }) => token), tracks, outs, kept[0].before), edits });
+    },
+  };
+  return stream;
+}
+
+/**
+ * @param {Track[]} pieces of one layer, one after the other
+ * @returns {Track}
+ */
+function joined(pieces) {
+  const all = (/** @type {(track: Track) => Float32Array} */ of) => concatenated(pieces.map(of));
+  const names = Object.keys(pieces[0].values);
+  const handedOn = (/** @type {"h" | "c"} */ name) => all((track) => (track.carried ?? track.values)[name]);
+  return {
+    ...pieces[0],
+    values: Object.fromEntries(names.map((name) => [name, all((track) => track.values[name])])),
+    input: all((track) => /** @type {Float32Array} */ (track.input)),
+    carried: pieces.some((track) => track.carried !== null) ? { h: handedOn("h"), c: handedOn("c") } : null,
+  };
+}
+
+/**
+ * @param {Float32Array[]} parts
+ * @returns {Float32Array}
+ */
+function concatenated(parts) {
+  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
