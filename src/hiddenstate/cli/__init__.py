@@ -12,6 +12,7 @@ from hiddenstate.cli.generate import generate
 from hiddenstate.cli.read import read
 from hiddenstate.cli.score import score
 from hiddenstate.cli.structure import structure
+from hiddenstate.cli.studio import studio
 from hiddenstate.cli.tag import tag
 from hiddenstate.cli.train_lm import lm
 from hiddenstate.cli.version import version
@@ -30,6 +31,7 @@ app.command()(generate)
 app.command()(read)
 app.command()(score)
 app.command()(structure)
+app.command()(studio)
 app.command()(tag)
 app.command("evaluate")(evaluate_command)
 app.add_typer(train.app, name="train")

@@ -1,0 +1,32 @@
+"""``hiddenstate studio``: the browser studio, served to this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.models.folder import shipped
+
+
+def studio(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model folders; the shipped English tagger without.", metavar="[MODEL]..."),
+    ] = None,
+    text: Annotated[str, typer.Option(help="What is read at the beginning.")] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's open it to others.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+) -> None:
+    """Watch a model read, in the browser: gates and states of every step, edits, comparisons, a tour.
+
+    Example: hiddenstate studio --text "Giraffes in a field"
+    """
+    from hiddenstate.studio.models import of_folder
+    from hiddenstate.studio.server import Site, ids_of
+    from hiddenstate.studio.serving import serve
+
+    bundles = ids_of([of_folder(folder) for folder in models or [shipped()]])
+    serve(Site(bundles, {"text": text} if text else {}), host, port, browser=browser)

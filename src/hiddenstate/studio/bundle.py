@@ -1,0 +1,77 @@
+"""What the page needs to run a model: a head as JSON, and weights as a safetensors file.
+
+The head says what the model is, in the words of `hiddenstate.names`, so that the page has no gate order of its own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hiddenstate.names import GATES, MEANINGS, STATES
+from hiddenstate.text.tokenise import PATTERN
+
+FORMAT = "hiddenstate-studio"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was handed over beside a model: numbers to read, or a trace.
+
+    Attributes:
+        steps: T.
+        tokens: a word for each step, or None.
+    """
+
+    steps: int
+    tokens: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model for the page.
+
+    Attributes:
+        kind: ``tagger``, ``language-model``, ``lstm`` or ``trace``.
+        name: what it is called on the page.
+        config: sizes, and all else that decides what the model is.
+        weights: the bytes of a safetensors file.
+        vocabulary: of a tagger or language model.
+        card: Markdown.
+        given: what lies beside the weights, under names that begin with ``given.``.
+    """
+
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+    weights: bytes
+    vocabulary: Mapping[str, Any] | None = None
+    card: str = ""
+    given: Given | None = None
+
+    def named(self, name: str) -> "Bundle":
+        """Return the same under another name."""
+        return replace(self, name=name)
+
+    def head(self) -> dict[str, Any]:
+        """Return all but the weights, ready for JSON."""
+        given = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": self.kind,
+            "name": self.name,
+            "gates": GATES,
+            "states": STATES,
+            "meanings": MEANINGS,
+            "config": self.config,
+            "vocabulary": self.vocabulary,
+            "tokeniser": PATTERN if self.vocabulary is not None else None,
+            "card": self.card,
+            "given": given,
+        }
+
+    def head_bytes(self) -> bytes:
+        """Return the head as JSON."""
+        return json.dumps(self.head(), ensure_ascii=False, separators=(",", ":")).encode()

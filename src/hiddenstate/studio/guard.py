@@ -1,0 +1,119 @@
+"""Who may ask: the checks that every request passes, and the headers that every answer carries.
+
+The studio shows a person's own models to that person's browser. Other sites that the browser has open must not reach
+it: not by a request of theirs (Origin), nor by a name of theirs that leads to this machine (Host: DNS rebinding), nor
+by guessing (the token). Nothing is allowed across origins.
+"""
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Sites = frozenset[str]
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+NO_TOKEN = (
+    "This is hiddenstate's studio. Open the whole address that it printed when it was started: a secret stands at its "
+    "end."
+)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Wraps an application: what may not ask is answered here.
+
+    The token is the first part of the path, so that whatever the page asks for below its own address carries it.
+
+    Attributes:
+        app: what answers those who may ask; it sees paths without the token.
+        token: the secret.
+        names: names that the server may be called by; numeric addresses too where ``any_address`` is true, as they
+            can't be made to lead elsewhere.
+        any_address: whether it listens to other machines.
+    """
+
+    app: ASGIApp
+    token: str
+    names: Sites = frozenset(_LOCAL)
+    any_address: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope), scope["path"])
+        if refusal is None:
+            await self.app(self._below(scope), receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            await receive()  # the wish to connect
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
+        else:
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, _with_headers(send))
+
+    def _refusal(self, headers: Headers, path: str) -> tuple[int, str] | None:
+        """Say with which status and words a request is refused, or None."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return 421, "The studio is not called by this name. Open the address that it printed."
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() != f"http://{hosts[0].lower()}":
+            return 403, "Other sites may not ask the studio."
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return 403, "Other sites may not ask the studio."
+        if not hmac.compare_digest(path.split("/")[1].encode(), self.token.encode()):
+            return 403, NO_TOKEN
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match["name"].lower()
+        return name in self.names or (self.any_address and _is_address(name))
+
+    def _below(self, scope: Scope) -> MutableMapping[str, Any]:
+        path = scope["path"][len(self.token) + 1 :]
+        return {**scope, "path": path, "raw_path": quote(path).encode(), "root_path": ""}
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _with_headers(send: Send) -> Send:
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return answer
+
+
+def names_of(host: str, others: Iterable[str] = ()) -> Sites:
+    """Names by which a server bound to ``host`` may be called."""
+    bound = f"[{host}]" if ":" in host else host
+    return frozenset(name.lower() for name in (*_LOCAL, bound, *others))

@@ -1,0 +1,39 @@
+"""The page's HTML: one template, filled for a server or for a file."""
+
+import base64
+import hashlib
+import html
+import json
+from typing import Any
+
+from hiddenstate.studio import assets
+
+TEMPLATE = "index.html"
+# Marks in the template, each on a line of its own.
+_HEAD, _BODY = "<!-- head -->", "<!-- body -->"
+
+
+def fill(head: list[str], body: list[str]) -> str:
+    """Put lines into the template's head, and at the end of its body."""
+    template = assets.text(TEMPLATE)
+    return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
+
+
+def data(identifier: str, value: Any) -> str:
+    """Return an element that holds data for a script: nothing in it can end the element, or begin another."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    safe = safe.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return f'<script type="application/json" id="{html.escape(identifier)}">{safe}</script>'
+
+
+def source_hash(script: str) -> str:
+    """Return what a content security policy calls an inline script by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def policy(**sources: str) -> str:
+    """Return a content security policy that allows these and nothing else."""
+    allowed = {"default": "'none'", **sources}
+    directives = [f"{name}-src {value}" for name, value in allowed.items()]
+    return "; ".join([*directives, "base-uri 'none'", "form-action 'none'"])
