@@ -21,7 +21,7 @@ export function button(text, onPress, attributes = {}) {
  * @template {string} K
  * @param {string} label
  * @param {Record<K, string>} options
- * @param {K} chosen
+ * @param {NoInfer<K>} chosen
  * @param {(key: K) => void} onChoose
  * @returns {HTMLElement}
  */

@@ -113,14 +113,13 @@ function distanceOf(before, after, steps) {
 }
 
 /**
- * @param {Run} before
- * @param {Run} after
+ * @param {string[]} tokens
  * @param {Head | null} was
  * @param {Head | null} is
  * @returns {Word[]}
  */
-function wordsOf(before, after, was, is) {
-  return after.tokens.map((token, t) => {
+function wordsOf(tokens, was, is) {
+  return tokens.map((token, t) => {
     if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
     const pair = { before: chosenAt(was, t), after: chosenAt(is, t), moved: moved(was, t, is, t) };
     return { t, token, ...pair, changed: was.chosen[t] !== is.chosen[t] };
@@ -149,7 +148,7 @@ function outputSizes(tracks, steps) {
 export function differenceOf(before, after, name) {
   const was = headOf(before, name);
   const is = headOf(after, name);
-  const words = wordsOf(before, after, was, is);
+  const words = wordsOf(after.tokens, was, is);
   const tracks = before.tracks.map((track, k) => distanceOf(track, after.tracks[k], after.steps));
   const sizes = was ? words.map((word) => word.moved) : outputSizes(tracks, after.steps);
   return { words, tracks, first: firstOf(sizes, false), changed: words.filter((word) => word.changed).length };

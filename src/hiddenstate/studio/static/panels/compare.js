@@ -1,0 +1,188 @@
+// The compare page: two sentences, two models, or one run before and after its edits, with one cursor for both.
+
+import { element } from "studio/app/draw.js";
+import { panel } from "studio/app/panel.js";
+import { legend } from "studio/app/scales.js";
+import { onTheme } from "studio/app/theme.js";
+import { align } from "studio/panels/compare-align.js";
+import { howControls, whatControls } from "studio/panels/compare-controls.js";
+import { comparable, distances, partingOf } from "studio/panels/compare-distance.js";
+import { createFigure } from "studio/panels/compare-figure.js";
+import { emptyBecause, pairOf } from "studio/panels/compare-pair.js";
+import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare-words.js";
+
+/** @typedef {import("studio/app/panel.js").App} App */
+/** @typedef {import("studio/panels/compare-figure.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare-pair.js").Pair} Pair */
+
+const HELP = "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the third shows "
+  + "the difference. A ribbon has two strands, one for each run: they lie together while both states are the same, and are as far "
+  + "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence alone is hatched.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountCompare(app) {
+  const { store } = app;
+  /** @type {{scene: Scene, figure: ReturnType<typeof createFigure>} | null} */
+  let shown = null;
+  const { root, body } = panel({
+    id: "compare", title: "Compare", help: HELP,
+    exports: {
+      svg: () => /** @type {any} */ (shown).figure.picture(),
+      png: () => /** @type {any} */ (shown).figure.picture(),
+      csv: () => (shown ? rowsOf(shown.scene) : []),
+    },
+  });
+  const parts = {
+    note: element("p", { class: "compare-note", role: "status" }),
+    verdict: element("p", { class: "verdict", "aria-live": "polite" }),
+    legend: element("div", { class: "compare-legend" }),
+    readout: element("p", { class: "compare-readout" }),
+    stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img" }),
+    table: element("details", { class: "compare-more" }, [element("summary", { text: "As a table" })]),
+  };
+  body.append(whatControls(app, app.host.boot().models), howControls(app), ...Object.values(parts));
+
+  const mark = () => {
+    if (!shown) return;
+    const { step, unit } = store.get();
+    const k = columnOf(shown.scene, step, root.dataset.only);
+    shown.figure.mark(k, unit);
+    parts.readout.textContent = readoutOf(shown.scene, k, unit);
+  };
+  const draw = () => {
+    if (store.get().page !== "compare") return;
+    const pair = pairOf(app);
+    parts.note.textContent = pair ? emptyBecause(app, pair) : "";
+    if (!pair) return;
+    const scene = sceneOf(app, pair, parts.stage.clientWidth);
+    shown = { scene, figure: createFigure(scene) };
+    show(scene, shown.figure.root, parts);
+    mark();
+  };
+  follow(app, parts.stage, draw, mark);
+  parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
+  pointing(parts.stage, app, root, () => shown);
+  return root;
+}
+
+/**
+ * Draw anew when what is drawn is another; the cursor alone moves.
+ * @param {App} app
+ * @param {HTMLElement} stage
+ * @param {() => void} draw
+ * @param {() => void} mark
+ */
+function follow({ store, session }, stage, draw, mark) {
+  for (const event of /** @type {const} */ (["run", "other", "model"])) session.on(event, draw);
+  store.subscribe(["page", "track", "quantity", "head", "comparison", "align", "edits"], draw);
+  store.subscribe(["step", "unit"], mark);
+  onTheme(draw);
+  let width = 0;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === width) return;
+    width = stage.clientWidth;
+    draw();
+  }).observe(stage);
+}
+
+/**
+ * @param {App} app
+ * @param {Pair} pair
+ * @param {number} width
+ * @returns {Scene}
+ */
+function sceneOf({ store }, pair, width) {
+  const { align: way, quantity, track, head } = store.get();
+  const columns = align(pair.a.run === pair.b.run || store.get().comparison === "edits" ? "position" : way, pair.a.run.tokens, pair.b.run.tokens);
+  const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) => pair[side].run.tracks.find(({ info }) => info.name === name);
+  const [a, b] = [find("a", track), find("b", track)];
+  const state = quantity === "c" ? "c" : "h";
+  const strips = pair.a.run.tracks.flatMap((one) => {
+    const two = find("b", one.info.name);
+    if (!two || !comparable(one, two)) return [];
+    const distance = distances(one, two, state, columns);
+    return [{ name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) }];
+  });
+  return { pair, columns, a, b, comparable: comparable(a, b), strips, quantity, head, width };
+}
+
+/**
+ * @param {Scene} scene
+ * @param {HTMLElement} figure
+ * @param {Record<"verdict" | "legend" | "stage" | "table", HTMLElement>} parts
+ */
+function show(scene, figure, parts) {
+  const scrolled = parts.stage.scrollLeft;
+  const verdict = verdictOf(scene);
+  parts.verdict.textContent = verdict;
+  parts.legend.replaceChildren(legend(scene.quantity, null));
+  parts.stage.setAttribute("aria-label", `Two runs side by side. ${verdict}`);
+  parts.stage.replaceChildren(figure);
+  parts.stage.scrollLeft = scrolled;
+  fillTable(parts.table, scene);
+}
+
+/**
+ * A table of hundreds of cells is made only for who opens it.
+ * @param {HTMLElement} details
+ * @param {Scene} scene
+ */
+function fillTable(details, scene) {
+  details.querySelector(".scroll")?.remove();
+  if (details.hasAttribute("open")) details.append(element("div", { class: "scroll" }, [tableOf(scene)]));
+}
+
+/**
+ * The column of a step of A, or one that B alone has.
+ * @param {Scene} scene
+ * @param {number} step
+ * @param {string} [only] a column that was pointed at
+ */
+function columnOf({ columns }, step, only = "") {
+  if (only !== "" && columns[Number(only)]?.a === -1) return Number(only);
+  return Math.max(0, columns.findIndex((column) => column.a === step));
+}
+
+/**
+ * A click chooses step, unit and, on a ribbon, the track; with the button down the cursor follows the pointer.
+ * @param {HTMLElement} stage
+ * @param {App} app
+ * @param {HTMLElement} root
+ * @param {() => {scene: Scene, figure: ReturnType<typeof createFigure>} | null} current
+ */
+function pointing(stage, { store }, root, current) {
+  const point = (/** @type {PointerEvent} */ event) => {
+    const shown = current();
+    const box = shown?.figure.root.getBoundingClientRect();
+    if (!shown || !box) return;
+    const { layout } = shown.figure;
+    const k = Math.floor((event.clientX - box.left - layout.left) / layout.column);
+    const column = shown.scene.columns[k];
+    if (!column) return;
+    root.dataset.only = column.a < 0 ? String(k) : "";
+    const unit = unitAt(shown.scene, layout, event.clientY - box.top);
+    store.set({ ...(column.a < 0 ? { step: store.get().step } : { step: column.a }), ...(unit < 0 ? {} : { unit }) });
+    if (column.a < 0) shown.figure.mark(k, store.get().unit);
+  };
+  stage.addEventListener("pointerdown", (event) => {
+    point(event);
+    const band = event.target instanceof Element ? event.target.closest("[data-track]") : null;
+    if (band instanceof SVGElement && band.dataset.track) store.set({ track: band.dataset.track });
+  });
+  stage.addEventListener("pointermove", (event) => event.buttons === 1 && event.pointerType === "mouse" && point(event));
+}
+
+/**
+ * The unit of a height in the figure, -1 outside the maps.
+ * @param {Scene} scene
+ * @param {import("studio/panels/compare-figure.js").Layout} layout
+ * @param {number} y
+ */
+function unitAt({ a, b }, layout, y) {
+  const maps = [{ track: a, top: layout.mapA, height: layout.mapHeightA }, { track: b, top: layout.mapB, height: layout.mapHeightB }, { track: a, top: layout.difference, height: layout.mapHeightA }];
+  const hit = maps.find(({ top, height }) => y >= top && y < top + height);
+  return hit?.track ? Math.floor(((y - hit.top) / hit.height) * hit.track.info.units) : -1;
+}

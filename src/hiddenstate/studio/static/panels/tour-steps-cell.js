@@ -1,0 +1,134 @@
+// Steps 4 to 6: the two equations of the cell by hand, and where the weights of its gates lie.
+
+import { element, format } from "studio/app/draw.js";
+import { isSilent, mixed, momentAt, silent, silentBounds, trackOf } from "studio/panels/tour-moments.js";
+import { here, sizesOf } from "studio/panels/tour-steps-gates.js";
+import { question } from "studio/panels/tour-text.js";
+
+/** @typedef {import("studio/panels/tour-steps.js").Now} Now */
+/** @typedef {import("studio/panels/tour-steps.js").Step} Step */
+
+const NEAR = 0.006; // what rounding to two digits may cost
+
+/** @param {number} value */
+const factor = (value) => (value < 0 ? `(${format(value)})` : format(value));
+
+/** @param {Now} now */
+function asked({ run, memory }) {
+  return momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
+}
+
+/**
+ * @param {Now} now
+ * @param {number} answer
+ * @returns {string}
+ */
+function checked(now, answer) {
+  const { f, before, i, g, c } = asked(now);
+  if (Math.abs(answer - c) <= NEAR) {
+    now.memory.right = true;
+    return `Right: c = ${format(c)}.`;
+  }
+  now.memory.tries = (now.memory.tries ?? 0) + 1;
+  const kept = `What is kept is \`f·c = ${format(f)}·${factor(before)} = ${format(f * before)}\``;
+  if (now.memory.tries === 1) return `Not yet. ${kept}. What is written comes on top of it.`;
+  return `${kept}, what is written is \`i·g = ${format(i)}·${factor(g)} = ${format(i * g)}\`. Add the two.`;
+}
+
+/** @type {Step} */
+const BY_HAND = {
+  title: "c = f·c + i·g, by hand",
+  panels: ({ memory }) => (memory.right ? ["microscope"] : []),
+  sets: ({ run, view, memory }) => {
+    const track = trackOf(run, view.track);
+    const { unit, t } = mixed(track, run.steps);
+    Object.assign(memory, { track: track.info.name, unit, t });
+    return { page: "read", unit, step: t, track: track.info.name };
+  },
+  restores: [],
+  says: (now) => {
+    const { unit, t, f, before, i, g } = asked(now);
+    return [
+      "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the candidate, as far as i writes it: `c = f·c + i·g`.",
+      `Here is unit ${unit} of ${now.memory.track} at step ${t} “${now.run.tokens[t]}”. Its cell was \`${format(before)}\`. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
+    ];
+  },
+  task: () => "What is the new c? Work it out, with pencil or calculator; two digits behind the point are enough.",
+  work: (now, again) => question("c = ", (answer) => {
+    const said = checked(now, answer);
+    again();
+    return said;
+  }),
+  done: ({ memory }) => Boolean(memory.right),
+  learnt: () => "There it is in the cell: kept and written, side by side. No matrix stands between the old cell and the new one; that is why a cell can hold on to something for long.",
+};
+
+/** @type {Step} */
+const READ_OUT = {
+  title: "h = o·tanh(c): held, and told",
+  panels: () => ["heatmap", "microscope"],
+  sets: ({ run, view, memory }) => {
+    const track = trackOf(run, view.track);
+    memory.bounds = silentBounds(track, run.steps);
+    memory.began = `${view.track} ${view.unit} ${view.step}`;
+    return { page: "read", quantity: "o" };
+  },
+  restores: ["quantity"],
+  says: () => [
+    "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output gate lets some of it out: `h = o·tanh(c)`.",
+    "Where o is nearly shut a unit keeps a secret: much in c, next to nothing in h. The next step's gates and the layer above see only h.",
+  ],
+  task: ({ memory }) => `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ${memory.bounds.o}. The heat map shows o; c is among its choices.`,
+  work: (now) => {
+    const hint = element("p", { class: "tour-said", "aria-live": "polite" });
+    const ask = element("button", { type: "button", text: "Give me a hint" });
+    ask.addEventListener("click", () => {
+      const { unit, t } = silent(trackOf(now.app.session.plain ?? now.run, now.app.store.get().track), now.run.steps);
+      hint.textContent = `Look at unit ${unit}, step ${t}.`;
+    });
+    return element("div", { class: "tour-hint" }, [ask, hint]);
+  },
+  watch: (now) => {
+    const { view, memory } = now;
+    memory.moved ||= memory.began !== `${view.track} ${view.unit} ${view.step}`;
+    memory.found ||= memory.moved && isSilent(here(now), memory.bounds);
+  },
+  status: (now) => `here c is ${format(here(now).c)} and o is ${format(here(now).o)}`,
+  done: ({ memory }) => Boolean(memory.found),
+  learnt: () => "The cell is the long-term memory, and the hidden state is what is told of it: the short-term memory, and the output.",
+};
+
+/** @type {Step} */
+const STACKED = {
+  title: "Four gates in one matrix",
+  panels: () => ["structure"],
+  sets: () => ({ page: "structure" }),
+  restores: ["page"],
+  says: (now) => {
+    const { C, H, P } = sizesOf(now);
+    return [
+      `A gate is a weighted sum of the input and the last hidden state, squashed. One gate's weights for the input are \`[H, C] = [${H}, ${C}]\`. torch stacks those of all four into one matrix, `
+        + `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C}]\`.`,
+      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the biases. Who mixes up the order gets an LSTM that runs, and is wrong.`,
+    ];
+  },
+  task: () => "Rows count from 0, and the input gate's come first. At which row do the others begin?",
+  work: (now, again) => {
+    const { H } = sizesOf(now);
+    /** @param {string} gate @param {string} name @param {number} row */
+    const ask = (gate, name, row) => question(`the ${name}'s first row: `, (answer) => {
+      now.memory[gate] = answer === row;
+      again();
+      return answer === row ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.` : `Not ${answer}. Each gate has H = ${H} rows, and the order is i, f, g, o.`;
+    });
+    return element("div", {}, [ask("f", "forget gate", H), ask("o", "output gate", 3 * H)]);
+  },
+  done: ({ memory }) => Boolean(memory.f && memory.o),
+  learnt: (now) => {
+    const { H } = sizesOf(now);
+    return `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: \`lstm.weight("l0.W_if")\`.`;
+  },
+};
+
+/** @type {readonly Step[]} */
+export const CELL = [BY_HAND, READ_OUT, STACKED];

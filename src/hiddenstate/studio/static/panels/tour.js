@@ -1,0 +1,226 @@
+// The guided tour: ten steps on the real page, each with something to do. It can be left and resumed at any time.
+
+import { element } from "studio/app/draw.js";
+import { button } from "studio/panels/edits-controls.js";
+import { createCard } from "studio/panels/tour-card.js";
+import { bringIntoView, boxesOf, createSpotlight, placeCard } from "studio/panels/tour-spotlight.js";
+import { STEPS } from "studio/panels/tour-steps.js";
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/app/panel.js").App} App */
+/** @typedef {import("studio/panels/tour-steps.js").Now} Now */
+/** @typedef {import("studio/panels/tour-steps.js").Step} Step */
+
+const WATCHED = /** @type {const} */ (["step", "unit", "track", "quantity", "edits", "page", "text", "head", "gate", "zoom"]);
+const EQUATIONS = [
+  "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)", "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
+  "g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)", "o = σ(W_io·x + b_io + W_ho·h + b_ho)",
+  "c = f·c + i·g", "h = o·tanh(c)",
+];
+
+/** @typedef {{index: number, step: Step, memory: Record<string, any>, kept: Partial<View>, done: boolean, panels: string}} Visit */
+
+/** The tour as it goes: which step is visited, what is done, and what was on the page before. */
+class Tour {
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    this.light = createSpotlight();
+    this.card = createCard(STEPS.map(({ title }) => title), {
+      go: (tour) => this.go(tour),
+      leave: () => app.store.set({ tour: -1 }),
+      showPanel: () => this.showPanel(),
+    });
+    this.root = element("div", { id: "tour", class: "tour", hidden: true }, [this.light.root, this.card.root]);
+    /** @type {Visit | null} */
+    this.visit = null;
+    /** @type {Partial<View> | null} what the tour found, and leaves */
+    this.found = null;
+    /** @type {Set<number>} */
+    this.finished = new Set();
+    this.resumeAt = 0;
+    this.frame = 0;
+    this.scroll = false;
+  }
+
+  /** @param {number} tour */
+  go(tour) {
+    this.app.store.set({ tour: tour > STEPS.length ? -1 : Math.max(0, tour) });
+  }
+
+  /** Do as the view says: begin, go on, or leave. */
+  follow() {
+    const { tour } = this.app.store.get();
+    if (tour < 0) return this.leave();
+    if (this.visit?.index === tour || !this.now({})) return;
+    this.begin();
+    this.restore();
+    if (tour < STEPS.length) this.enter(tour);
+    else this.end();
+    this.aim(true);
+  }
+
+  begin() {
+    const { edits, quantity, page } = this.app.store.get();
+    this.found ??= { edits, quantity, page };
+    this.root.hidden = false;
+    document.body.classList.add("touring");
+  }
+
+  leave() {
+    if (this.root.hidden) return;
+    this.restore();
+    this.app.store.set(this.found ?? {});
+    [this.found, this.visit, this.root.hidden] = [null, null, true];
+    document.body.classList.remove("touring");
+  }
+
+  /** Put back what the step that is left had changed. */
+  restore() {
+    if (this.visit) this.app.store.set(this.visit.kept);
+    this.app.store.flush();
+  }
+
+  /** @param {number} index */
+  enter(index) {
+    const step = STEPS[index];
+    const view = this.app.store.get();
+    const kept = Object.fromEntries(step.restores.map((key) => [key, view[key]]));
+    /** @type {Visit} */
+    const visit = { index, step, memory: {}, kept, done: false, panels: "" };
+    this.visit = visit;
+    this.resumeAt = index;
+    this.app.store.set(step.sets(/** @type {Now} */ (this.now(visit.memory))));
+    this.app.store.flush();
+    const now = /** @type {Now} */ (this.now(visit.memory));
+    this.card.show(index, this.finished, step.work?.(now, () => this.update()) ?? null, step.panels(now).length > 0);
+    this.update();
+  }
+
+  end() {
+    this.visit = { index: STEPS.length, step: STEPS[STEPS.length - 1], memory: {}, kept: {}, done: true, panels: "" };
+    this.resumeAt = 0;
+    this.card.finish({
+      equations: EQUATIONS,
+      go: (page) => {
+        this.found = { ...this.found, page };
+        this.app.store.set({ tour: -1 });
+      },
+    });
+  }
+
+  /** What a step is given; null until the model has run. @param {Record<string, any>} memory @returns {Now | null} */
+  now(memory) {
+    const { session, store } = this.app;
+    if (!session.model || !session.plain || !canTour(session)) return null;
+    return { app: this.app, model: session.model, run: session.plain, view: store.get(), memory };
+  }
+
+  /** Look whether the step is done, and write what it says now. */
+  update() {
+    const { visit } = this;
+    const now = visit && visit.index < STEPS.length ? this.now(visit.memory) : null;
+    if (!visit || !now) return;
+    const { step } = visit;
+    step.watch?.(now);
+    if (!visit.done && step.done(now)) {
+      visit.done = true;
+      this.finished.add(visit.index);
+    }
+    const learnt = visit.done ? step.learnt(now) : "";
+    const written = this.card.write({ says: step.says(now), task: step.task(now), status: step.status?.(now) ?? "", learnt });
+    const panels = step.panels(now).join(" ");
+    if (panels !== visit.panels) this.aim(true);
+    else if (written) this.aim(false);
+    visit.panels = panels;
+  }
+
+  /** @returns {HTMLElement[]} */
+  panels() {
+    const now = this.visit && this.visit.index < STEPS.length ? this.now(this.visit.memory) : null;
+    const ids = now ? /** @type {Visit} */ (this.visit).step.panels(now) : [];
+    return ids.map((id) => document.getElementById(id)).filter((panel) => panel !== null).filter((panel) => panel.offsetParent !== null);
+  }
+
+  /** Light the panels and put the card beside them, at the next frame. @param {boolean} scroll */
+  aim(scroll) {
+    this.scroll ||= scroll;
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      if (this.root.hidden) return;
+      const panels = this.panels();
+      const floor = placeCard(this.card.root, panels);
+      if (this.scroll) bringIntoView(panels, floor);
+      this.scroll = false;
+      this.light.light(boxesOf(panels, floor));
+    });
+  }
+
+  showPanel() {
+    const [panel] = this.panels();
+    const inside = panel?.querySelector("[tabindex='0'], input, textarea, select");
+    if (inside instanceof HTMLElement) inside.focus();
+    this.aim(true);
+  }
+
+  /** Between the card and the panel, for the keyboard. */
+  toggleFocus() {
+    if (this.card.root.contains(document.activeElement)) this.showPanel();
+    else this.card.root.querySelector("h2")?.focus();
+  }
+}
+
+/**
+ * Whether a run has all that the tour talks about: a trace may have recorded less.
+ * @param {App["session"]} session
+ */
+function canTour({ plain, model }) {
+  return Boolean(plain?.steps && model?.quantities.every((name) => plain.tracks.every(({ values }) => values[name])));
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountTour(app) {
+  const { store, session } = app;
+  const tour = new Tour(app);
+  store.subscribe(["tour"], () => tour.follow());
+  store.subscribe([...WATCHED], () => tour.update());
+  session.on("model", () => (tour.visit = null));
+  session.on("run", () => (tour.visit ? tour.update() : tour.follow()));
+  for (const event of ["scroll", "resize"]) window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
+  new ResizeObserver(() => tour.visit && tour.aim(false)).observe(document.body);
+  document.addEventListener("keydown", (event) => {
+    if (!tour.visit) return;
+    const inCard = event.target instanceof Node && tour.card.root.contains(event.target);
+    if (event.altKey && event.code === "KeyT") tour.toggleFocus();
+    else if (event.key === "Escape" && inCard) store.set({ tour: -1 });
+    else return;
+    event.preventDefault();
+  });
+  resume.set(app.store, tour);
+  tour.follow();
+  return tour.root;
+}
+
+/** @type {WeakMap<App["store"], Tour>} */
+const resume = new WeakMap();
+
+/**
+ * The button that starts the tour, or resumes it where it was left.
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function tourButton({ store, session }) {
+  const start = button("Tour", () => store.set({ tour: resume.get(store)?.resumeAt ?? 0 }), { class: "tour-button" });
+  const refresh = () => {
+    const at = resume.get(store)?.resumeAt ?? 0;
+    start.textContent = at ? `Resume the tour (${at + 1} of ${STEPS.length})` : "Take the tour";
+    start.hidden = !canTour(session) || store.get().tour >= 0;
+  };
+  store.subscribe(["tour"], refresh);
+  session.on("run", refresh);
+  refresh();
+  return start;
+}
