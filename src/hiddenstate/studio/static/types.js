@@ -177,8 +177,40 @@
  * @property {"server" | "file" | "notebook"} host
  * @property {{id: string, name: string, kind: string}[]} models
  * @property {Partial<View>} view what it begins with
- * @property {string} token the server's, "" elsewhere
- * @property {string} live id of a stream that is watched, "" without
+ * @property {"" | "view" | "stream"} live whether Python holds the page by the hand: it may set the view, and is told
+ *   when it changes; and whether the first model runs as a stream there, whose steps come as they are read
  */
+
+/**
+ * What Python says while the page is open, see host.watch.
+ * @typedef {object} LiveBegin the stream goes on from this state: step t is read next
+ * @property {"begin"} type
+ * @property {number} t
+ * @property {Float32Array} h [L, P] before it
+ * @property {Float32Array} c [L, H] before it
+ */
+
+/**
+ * @typedef {object} LiveStep the stream has read a step
+ * @property {"step"} type
+ * @property {number} t
+ * @property {string | null} token
+ * @property {Float32Array} x [C]
+ * @property {Float32Array} h [L, P] after it
+ * @property {Float32Array} c [L, H] after it
+ */
+
+/**
+ * @typedef {object} LiveView Python has set parts of the view
+ * @property {"view"} type
+ * @property {Partial<View>} view
+ */
+
+/**
+ * @typedef {object} LiveEnd nothing more will come
+ * @property {"end"} type
+ */
+
+/** @typedef {LiveBegin | LiveStep | LiveView | LiveEnd} LiveMessage */
 
 export {};
