@@ -71,11 +71,12 @@ struct Backwards {
     std::int64_t columns, left;  // of a row of `to`; of these, from the block on
     bool adds;                   // to what is there
 
-    template <int R>
-    void run(std::int64_t first) const {
-        vf acc[R][V] = {};
-        tile<R, V>(gradients + first, K, w, acc);
-        for (int r = 0; r < R; ++r) {
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][V];
+        clear(tall, acc);
+        tile(tall, gradients + first, K, w, acc);
+        for (int r = 0; r < tall.count; ++r) {
             Number* row = to + rows[first + r] * columns;
             for (int v = 0; v < V; ++v) {
                 if (adds) acc[r][v] += load(row + v * kLanes, left - v * kLanes);
@@ -110,30 +111,46 @@ struct WeightTile {
     real* sums;
     std::int64_t sums_step;
 
-    template <int R>
-    void run(std::int64_t first) const {
-        vf acc[R][kGates];
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][kGates];
         real* at = sums + first * sums_step;
-        for (int r = 0; r < R; ++r) {
+        for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < kGates; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes);
         }
-        outer_tile<R, kGates>(inputs + first, inputs_step, dg, dg_step, depth, acc);
-        for (int r = 0; r < R; ++r) {
+        multiply(tall, first, acc);
+        for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < kGates; ++v) store(at + r * sums_step + v * kLanes, acc[r][v]);
         }
     }
+
+    template <int R>
+    void multiply(Exactly<R> tall, std::int64_t first, vf (&acc)[R][kGates]) const {
+        outer_tile(tall, inputs + first, inputs_step, dg, dg_step, depth, acc);
+    }
+
+#ifdef __AMX_BF16__
+    // The inputs are turned round already.
+    void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][kGates]) const {
+        const element* rows[kRows] = {};
+        for (int r = 0; r < tall.count; ++r) {
+            rows[r] = reinterpret_cast<const element*>(inputs + (first + r) * inputs_step);  // pairs, as they are multiplied
+        }
+        tile(tall, rows, 2 * depth, dg, acc);
+    }
+#endif
 };
 
 // Sums over the rows of all chunks of products of inputs and gradients: [inputs, gradients], padded, turned round at the
 // end into the gradients of weights.
 struct Sums {
     const std::int64_t inputs, gradients, inputs_step, step;
-    const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step]
+    const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step], or turned round
     const Buffer<real> sums;    // [inputs, step]
 
     Sums(bool asked, std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
-        : inputs(inputs), gradients(gradients), inputs_step(inputs + kLanes), step(padded(gradients)),
-          rows(asked ? depth(rows) * inputs_step : 0), sums(asked ? inputs * step : 0) {
+        : inputs(inputs), gradients(gradients), inputs_step((kMatrices ? depth(rows) : inputs) + kLanes),
+          step(padded(gradients)), rows(asked ? (kMatrices ? inputs : depth(rows)) * inputs_step : 0), sums(asked ? inputs * step : 0) {
         if (asked) std::fill_n(sums.data(), inputs * step, real{});
     }
 
@@ -321,6 +338,7 @@ private:
     // What the gradients are multiplied with, of the chunk's rows (of pairs, two rows in one): input, hidden state before
     // and a one, side by side; with a projection, what the cells gave.
     void gather() const {
+        if constexpr (kMatrices) return gather_turned();
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(count_), thread_, threads_);
         const element one[1] = {element_of(1)};
@@ -343,6 +361,47 @@ private:
             }
         }
     }
+
+    // The same turned round: of each input what the chunk's rows have of it, side by side.
+    void gather_turned() const {
+#ifdef __AMX_BF16__
+        const Range mine = part(depth(count_) / kLanes, thread_, threads_);
+        const element one[1] = {element_of(1)};
+        const element* m = state_.m.data();
+        for (std::int64_t k = mine.first; k < mine.last; ++k) {
+            if (state_.layer()) {
+                packed* to = state_.of_layer.rows.data();
+                const std::int64_t step = state_.of_layer.inputs_step;
+                turn(k, [&](std::int64_t i) { return x(i); }, job_.C, step, to);
+                turn(k, [&](std::int64_t i) { return h_before(i); }, job_.P, step, to + job_.C * step);
+                turn(k, [&](std::int64_t) { return one; }, 1, step, to + (job_.C + job_.P) * step);
+            }
+            if (job_.dw_hr) {
+                turn(k, [&](std::int64_t i) { return m + i * job_.H; }, job_.H, state_.of_projection.inputs_step,
+                     state_.of_projection.rows.data());
+            }
+        }
+#endif
+    }
+
+#ifdef __AMX_BF16__
+    // Turns a register of pairs of rows round, the k-th of the chunk, `count` numbers each; row i is at row(i).
+    template <class Row>
+    void turn(std::int64_t k, const Row& row, std::int64_t count, std::int64_t step, packed* to) const {
+        const auto at = [&](std::int64_t i) { return i < count_ ? row(i) : zeros_.data(); };
+        for (std::int64_t u = 0; u < count; u += kLanes) {
+            vf square[kLanes];
+            for (int j = 0; j < kLanes; ++j) {
+                const std::int64_t i = 2 * (k * kLanes + j);
+                square[j] = pairs_of(at(i) + u, at(i + 1) + u, count - u);
+            }
+            transpose(square);
+            for (std::int64_t j = 0; j < std::min<std::int64_t>(kLanes, count - u); ++j) {
+                std::memcpy(to + (u + j) * step + k * kLanes, &square[j], sizeof(vf));
+            }
+        }
+    }
+#endif
 
     // For all threads together every row and column once: here this thread's part.
     void input_gradients() const {
@@ -372,10 +431,12 @@ private:
         if constexpr (!kPairs) {
             return {reinterpret_cast<const packed*>(gradients), step};  // of one type here
         } else {
-            for (std::int64_t k = 0; k < depth(count_); ++k) {
+            for (std::int64_t k = 0; k < filled(count_); ++k) {
                 const element* row = gradients + 2 * k * step;
                 interleave(row, 2 * k + 1 < count_ ? row + step : zeros_.data(), kTile, panel_.data() + k * kTile);
             }
+            const std::int64_t beyond = depth(count_) - filled(count_);
+            std::fill_n(panel_.data() + filled(count_) * kTile, beyond * kTile, packed{});
             return {panel_.data(), kTile};
         }
     }

@@ -2,6 +2,11 @@
 
 #include <cstdint>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -46,6 +51,16 @@ std::uint64_t saved_state() {
 
 bool bit(std::uint64_t word, int n) { return (word >> n) & 1; }
 
+// Whether this process may use the tile registers: Linux wants to be asked before the first use.
+bool may_use_tiles() {
+#if defined(__linux__)
+    constexpr long kAsk = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, of arch_prctl(2)
+    return syscall(SYS_arch_prctl, kAsk, kTileData) == 0;
+#else
+    return false;
+#endif
+}
+
 }  // namespace
 
 std::vector<std::string> cpu_features() {
@@ -69,6 +84,9 @@ std::vector<std::string> cpu_features() {
     add(zmm && bit(extended.ebx, 30), "avx512bw");
     add(zmm && bit(extended.ebx, 31), "avx512vl");
     add(zmm && bit(more.eax, 5), "avx512_bf16");
+    const bool tiles = zmm && (saved & 0x60000) == 0x60000 && bit(extended.edx, 24) && may_use_tiles();
+    add(tiles, "amx_tile");
+    add(tiles && bit(extended.edx, 22), "amx_bf16");
     return found;
 }
 #elif defined(__aarch64__) || defined(_M_ARM64)

@@ -20,7 +20,7 @@ HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
 #ifdef HIDDENSTATE_WITH_X86
 HIDDENSTATE_DECLARE(avx2)
 HIDDENSTATE_DECLARE(avx512)
-extern const Scan<BF16> scan_avx512_bf16_BF16;  // differs in these products alone
+extern const Scan<BF16> scan_avx512_bf16_BF16, scan_amx_BF16;  // differ in these products alone
 #endif
 
 namespace {
@@ -35,9 +35,9 @@ struct Compiled {
 const std::vector<std::string> kAvx2{"avx2", "fma"};
 const std::vector<std::string> kAvx512{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl"};
 
-std::vector<std::string> with_bf16() {
+std::vector<std::string> avx512_and(const std::vector<std::string>& more) {
     std::vector<std::string> needs = kAvx512;
-    needs.emplace_back("avx512_bf16");
+    needs.insert(needs.end(), more.begin(), more.end());
     return needs;
 }
 #endif
@@ -88,7 +88,8 @@ const std::vector<const Scan<BF16>*>& scans<BF16>() {
 #ifdef HIDDENSTATE_WITH_X86
         {&scan_avx2_BF16, kAvx2},
         {&scan_avx512_BF16, kAvx512},
-        {&scan_avx512_bf16_BF16, with_bf16()},
+        {&scan_avx512_bf16_BF16, avx512_and({"avx512_bf16"})},
+        {&scan_amx_BF16, avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
 #endif
     });
     return found;

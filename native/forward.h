@@ -23,14 +23,14 @@ struct Project {
     const real* bias;
     real* to;  // [rows, kTile]
 
-    template <int R>
-    void run(std::int64_t first) const {
-        vf acc[R][kGates];
-        for (int r = 0; r < R; ++r) {
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile<R, kGates>(x + first, C, w, acc);
-        for (int r = 0; r < R; ++r) {
+        tile(tall, x + first, C, w, acc);
+        for (int r = 0; r < tall.count; ++r) {
             for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, acc[r][g]);
         }
     }
@@ -48,14 +48,14 @@ struct ForwardStep {
     element* to;                 // row n of what the cells give at to + n * to_row
     std::int64_t to_row;
 
-    template <int R>
-    void run(std::int64_t first) const {
-        vf acc[R][kGates];
-        for (int r = 0; r < R; ++r) {
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
         }
-        tile<R, kGates>(h + first, job.P, w, acc);
-        for (int r = 0; r < R; ++r) finish(first + r, acc[r]);
+        tile(tall, h + first, width(job.P), w, acc);
+        for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
     }
 
     void finish(std::int64_t r, const vf (&z)[kGates]) const {
@@ -94,11 +94,12 @@ struct ProjectHidden {
     const unsigned char* edited;
     const element* const* m;
 
-    template <int R>
-    void run(std::int64_t first) const {
-        vf acc[R][V] = {};
-        tile<R, V>(m + first, job.H, w, acc);
-        for (int r = 0; r < R; ++r) {
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][V];
+        clear(tall, acc);
+        tile(tall, m + first, job.H, w, acc);
+        for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) give(first + r, u + v * kLanes, left - v * kLanes, acc[r][v]);
         }
     }
@@ -148,6 +149,7 @@ public:
         for (std::int64_t k = 0; k < job_.T; k += chunk_steps_) {
             const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
             list(k, steps);
+            even_x_.take(x_.data(), first_[size(steps)], job_.C);
             project(scratch, first_[size(steps)]);
             for (std::int64_t j = 0; j < steps; ++j) {
                 step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
@@ -210,7 +212,7 @@ private:
 
     void project(real* scratch, std::int64_t count) const {
         for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, Project{x_.data(), job_.C, shared_.block(b), shared_.bias.data() + b * kTile,
+            for_tiles(count, Project{x_.data(), width(job_.C), shared_.block(b), shared_.bias.data() + b * kTile,
                                      scratch + (b - blocks_.first) * count * kTile});
         }
     }
@@ -220,6 +222,7 @@ private:
               const Wait& wait) {
         const std::int64_t* rows = n_.data() + first;
         const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
+        even_h_.take(h_.data(), last - first, job_.P);
         const bool projects = job_.weights.hr;
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // There and back again: the weights that were used last are still in the cache.
@@ -281,12 +284,13 @@ private:
     std::vector<const element*> x_;      // input of the chunk's live rows
     std::vector<std::int64_t> n_;        // and which rows they are
     std::vector<std::int64_t> first_;    // of each step of the chunk
+    EvenRows even_x_, even_h_;
 };
 
 // Rows whose projections a thread holds at a time: enough to read W_ih once for many, few enough to stay in the cache.
 inline std::int64_t chunk_rows(std::int64_t H) {
     constexpr std::int64_t kNumbers = 1 << 16;
-    return std::clamp<std::int64_t>(kNumbers / (kGates * H), 4 * kRows, 96);
+    return std::clamp<std::int64_t>(kNumbers / (kGates * H), std::min(4 * kRows, 64), 96);
 }
 
 inline void forward_on(const ForwardState& state, int threads) {

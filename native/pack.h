@@ -47,7 +47,7 @@ inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
 // Up to kLanes rows of a matrix with K columns, as columns that stand kTile apart; rows that are not there are zero.
 inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
-    const std::int64_t n = depth(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
+    const std::int64_t n = filled(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
     for (std::int64_t k = 0; k < full; k += kLanes) {
         vf square[kLanes];
         for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
@@ -57,6 +57,7 @@ inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packe
     for (std::int64_t k = full; k < n; ++k) {
         for (int j = 0; j < kLanes; ++j) to[k * kTile + j] = j < rows ? word(w + j * K + each * k, 1, each * k + 1 == K) : packed{};
     }
+    for (std::int64_t k = n; k < depth(K); ++k) std::fill_n(to + k * kTile, kLanes, packed{});
 }
 
 // The block of the units from u on of a matrix [4H, K]: [depth(K)][gate][kLanes].
@@ -70,11 +71,12 @@ inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::in
 inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t columns = std::min<std::int64_t>(kTile, H - u);
-    for (std::int64_t k = 0; k < depth(K); ++k, to += kTile) {
+    for (std::int64_t k = 0; k < filled(K); ++k, to += kTile) {
         const element* row = w + each * k * H + u;
         for (std::int64_t j = 0; j < columns; ++j) to[j] = word(row + j, H, each * k + 1 == K);
         std::fill_n(to + columns, kTile - columns, packed{});
     }
+    std::fill_n(to, (depth(K) - filled(K)) * kTile, packed{});
 }
 
 // Numbers that a packed layer takes which reads C features, its biases, and a matrix packed by columns.
@@ -134,6 +136,12 @@ inline void interleave(const real* a, const real*, std::int64_t n, real* to) { s
 
 inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {
     for (std::int64_t k = 0; k < n; ++k) to[k] = pair_of(a[k], b[k]);
+}
+
+// Two rows as pairs, of up to kLanes numbers each.
+inline vf pairs_of(const bfloat16* a, const bfloat16* b, std::int64_t n) {
+    const auto first = (words)bits(load(a, n)), second = (words)bits(load(b, n));  // in the upper halves
+    return from_bits((vi)(first >> 16 | second));
 }
 
 // Columns of a matrix [K, columns], block after block, as pack_columns packs them.

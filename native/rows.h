@@ -27,6 +27,33 @@ struct Order {
     }
 };
 
+// Numbers that a row takes where tiles read it.
+inline std::int64_t width(std::int64_t K) { return kMatrices ? 2 * depth(K) : K; }
+
+// Makes rows what matrix registers read best, once for all blocks of weights: evenly spaced, and filled up with zeros.
+// Elsewhere rows may lie anywhere.
+class EvenRows {
+public:
+    // Leads the pointers to copies where that is needed.
+    void take(const element** rows, std::int64_t count, std::int64_t K) {
+#ifdef __AMX_BF16__
+        const std::int64_t step = width(K);
+        if (step == K && evenly_spaced(rows, count)) return;
+        copies_.resize(static_cast<std::size_t>(std::max<std::int64_t>(count * step, static_cast<std::int64_t>(copies_.size()))));
+        for (std::int64_t r = 0; r < count; ++r) {
+            element* copy = copies_.data() + r * step;
+            std::fill(std::copy_n(rows[r], K, copy), copy + step, element{});
+            rows[r] = copy;
+        }
+#else
+        (void)rows, (void)count, (void)K;
+#endif
+    }
+
+private:
+    std::vector<element> copies_;
+};
+
 // How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
 // reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
 struct Shares {

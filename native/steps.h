@@ -21,18 +21,18 @@ struct LayerStep {
     element* next;         // [N, H]
     std::int64_t K, H, u, lanes;
 
-    template <int R>
-    void run(std::int64_t first) const {
-        const element *below[R], *before[R];
-        vf acc[R][kGates];
-        for (int r = 0; r < R; ++r) {
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        const element *below[Height::most] = {}, *before[Height::most] = {};
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
             below[r] = input + (first + r) * K;
             before[r] = h + (first + r) * H;
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile<R, kGates>(below, K, w, acc);
-        tile<R, kGates>(before, H, w + depth(K) * kTile, acc);
-        for (int r = 0; r < R; ++r) {
+        tile(tall, below, K, w, acc);
+        tile(tall, before, H, w + depth(K) * kTile, acc);
+        for (int r = 0; r < tall.count; ++r) {
             const std::int64_t at = (first + r) * H + u;
             const State state = State::of(Gates(acc[r]), load(c + at, lanes));
             store(c + at, state.c, lanes);
@@ -78,7 +78,7 @@ inline void steps(const StepsJob& job) {
     const bool done = run_team(threads, threads > 1, [&](int k) {
         steps_share(job, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
     });
-    if (!done) steps_share(job, 0, 1, [] {});
+    if (!done) run_team(1, false, [&](int) { steps_share(job, 0, 1, [] {}); });
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 
+#include "matrix.h"
 #include "vec.h"
 
 #ifdef _OPENMP
@@ -99,6 +100,7 @@ template <class Body>
 bool run_team(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
         const FlushSubnormals flush;
+        const MatrixRegisters registers;
         for (int k = first; k < threads; k += step) body(k);
     };
 #ifdef _OPENMP

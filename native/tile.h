@@ -11,28 +11,60 @@
 
 #include <algorithm>
 
+#include "matrix.h"
 #include "vec.h"
 
 namespace hiddenstate {
 namespace {
 
+inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
+
 constexpr int kGates = 4;
 constexpr int kTile = kGates * kLanes;  // columns of a packed block: four vectors
-// Rows that a tile keeps in registers, four accumulators each: what 32 or 16 registers hold beside the operands.
-#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
+// Whether the instruction set multiplies whole matrices of pairs; see matrix.h.
+#ifdef __AMX_BF16__
+constexpr bool kMatrices = true;
+#else
+constexpr bool kMatrices = false;
+#endif
+// The most rows of a tile: what 32 or 16 registers hold beside the operands, with four accumulators a row; or two
+// registers of 16 rows each.
+#if defined(__AMX_BF16__)
+constexpr int kRows = 32;
+#elif defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kRows = 6;
 #else
 constexpr int kRows = 3;
 #endif
-constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
+
+// The rows of a tile: a number known when this is compiled, so that their sums stay in registers.
+template <int R>
+struct Exactly {
+    static constexpr int most = R, count = R;
+};
+
+// The same where sums lie in registers of their own, which take any number of rows.
+struct UpTo {
+    static constexpr int most = kRows;
+    int count;
+};
+
+template <class Height, int V>
+inline void clear(Height tall, vf (&acc)[Height::most][V]) {
+    for (int r = 0; r < tall.count; ++r) {
+        for (int v = 0; v < V; ++v) acc[r][v] = vf{};
+    }
+}
 
 // What a lane of packed weights holds: one number, or a pair.
 using packed = std::conditional_t<kPairs, std::uint32_t, real>;
 
-inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
+// Lanes that K numbers fill.
+inline std::int64_t filled(std::int64_t K) { return kPairs ? (K + 1) / 2 : K; }
 
-// Lanes that K numbers take.
-inline std::int64_t depth(std::int64_t K) { return kPairs ? (K + 1) / 2 : K; }
+// Lanes that K numbers take: whole registers where matrices are multiplied, filled up with zeros.
+inline std::int64_t depth(std::int64_t K) { return kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K); }
 
 // A register of packed weights; as floats where they are pairs, the first or the second of each.
 inline vf weights(const packed* w) {
@@ -86,7 +118,7 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k however many
 // share the tile, so that results do not depend on how rows are shared out.
 template <int R, int V>
-inline void tile(const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
     vf sum[R][V];  // apart from acc, so that the compiler sees that it can stay in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
@@ -94,7 +126,7 @@ inline void tile(const element* const* a, std::int64_t K, const packed* w, vf (&
         const Row<V> row(w);
         for (int r = 0; r < R; ++r) multiply(spread_at(a[r], k), row, sum[r]);
     }
-    if (depth(K) > n) {  // the last of an odd number of bfloat16, paired with zero
+    if (filled(K) > n) {  // the last of an odd number of bfloat16, paired with zero
         const Row<V> row(w);
         for (int r = 0; r < R; ++r) {
             const element last[2] = {a[r][K - 1], element{}};
@@ -104,9 +136,16 @@ inline void tile(const element* const* a, std::int64_t K, const packed* w, vf (&
     std::memcpy(acc, sum, sizeof sum);
 }
 
+#ifdef __AMX_BF16__
+template <int V>
+inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[kRows][V]) {
+    multiply_matrices<V, kTile>(rows.count, a, K, w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+}
+#endif
+
 // acc[r] += sum_k a[k * a_step + r] b[k * b_step]: the product of a matrix turned round, as of gradients with inputs.
 template <int R, int V>
-inline void outer_tile(const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
+inline void outer_tile(Exactly<R>, const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
                        vf (&acc)[R][V]) {
     vf sum[R][V];
     std::memcpy(sum, acc, sizeof sum);
@@ -119,13 +158,19 @@ inline void outer_tile(const packed* a, std::int64_t a_step, const packed* b, st
 
 template <int R, class F>
 inline void run_tile(int rows, std::int64_t first, const F& f) {
-    if (rows == R) return f.template run<R>(first);
+    if (rows == R) return f.run(Exactly<R>{}, first);
     if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
 }
 
-// Calls f.run<R>(first) for tiles that cover `count` rows, as equal in height as can be.
+// Calls f.run(rows, first) for tiles that cover `count` rows, as equal in height as can be.
 template <class F>
 inline void for_tiles(std::int64_t count, const F& f) {
+    if constexpr (kMatrices) {
+        for (std::int64_t first = 0; first < count; first += kRows) {
+            f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
+        }
+        return;
+    }
     const std::int64_t tiles = blocks(count, kRows);
     for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
         const std::int64_t next = (k + 1) * count / tiles;
