@@ -4,6 +4,7 @@ import { loadModel } from "studio/runtime/model.js";
 import { fitCell } from "studio/app/scales.js";
 import { readInput } from "studio/app/input.js";
 import { fitted } from "studio/app/view.js";
+import { inForce } from "studio/panels/edits-fit.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -95,7 +96,8 @@ export class Session {
     const { text, edits } = this.store.get();
     const began = performance.now();
     this.plain = plain ?? readInput(this.model, text);
-    this.run = edits.length > 0 && this.plain !== null ? readInput(this.model, text, edits) : this.plain;
+    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others rest
+    this.run = holding.length > 0 ? readInput(this.model, text, holding) : this.plain;
     this.took = performance.now() - began;
     this.#settle();
   }

@@ -1,7 +1,6 @@
 // The guided tour: ten steps on the real page, each with something to do. It can be left and resumed at any time.
 
 import { element } from "studio/app/draw.js";
-import { button } from "studio/panels/edits-controls.js";
 import { createCard } from "studio/panels/tour-card.js";
 import { bringIntoView, boxesOf, createSpotlight, placeCard } from "studio/panels/tour-spotlight.js";
 import { STEPS } from "studio/panels/tour-steps.js";
@@ -52,6 +51,7 @@ class Tour {
   follow() {
     const { tour } = this.app.store.get();
     if (tour < 0) return this.leave();
+    if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
     if (this.visit?.index === tour || !this.now({})) return;
     this.begin();
     this.restore();
@@ -199,28 +199,6 @@ export function mountTour(app) {
     else return;
     event.preventDefault();
   });
-  resume.set(app.store, tour);
   tour.follow();
   return tour.root;
-}
-
-/** @type {WeakMap<App["store"], Tour>} */
-const resume = new WeakMap();
-
-/**
- * The button that starts the tour, or resumes it where it was left.
- * @param {App} app
- * @returns {HTMLElement}
- */
-export function tourButton({ store, session }) {
-  const start = button("Tour", () => store.set({ tour: resume.get(store)?.resumeAt ?? 0 }), { class: "tour-button" });
-  const refresh = () => {
-    const at = resume.get(store)?.resumeAt ?? 0;
-    start.textContent = at ? `Resume the tour (${at + 1} of ${STEPS.length})` : "Take the tour";
-    start.hidden = !canTour(session) || store.get().tour >= 0;
-  };
-  store.subscribe(["tour"], refresh);
-  session.on("run", refresh);
-  refresh();
-  return start;
 }
