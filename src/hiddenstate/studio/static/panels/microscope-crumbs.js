@@ -1,0 +1,50 @@
+// Where the microscope is: model, layer and direction, unit, gate. Each is a button to there, and can be changed in place.
+
+import { element } from "studio/app/draw.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").View} View */
+
+/**
+ * @param {(patch: Partial<View>) => void} go
+ */
+export function crumbs(go) {
+  const places = {
+    model: crumb("model", go), layer: crumb("layer", go), unit: crumb("unit", go), gate: crumb("gate", go),
+  };
+  const unit = element("input", { type: "number", class: "number hs-unit", min: 0, step: 1, "aria-label": "Unit" });
+  unit.addEventListener("change", () => {
+    if (unit.checkValidity() && unit.value !== "") go({ unit: Number(unit.value) });
+  });
+  const track = element("select", { "aria-label": "Layer and direction", on: { change: () => go({ track: track.value }) } });
+  const root = element("nav", { class: "hs-crumbs", "aria-label": "Zoom" }, [
+    ...Object.values(places).flatMap((place, k) => (k ? [element("span", { class: "soft", text: "›", "aria-hidden": "true" }), place] : [place])),
+    element("span", { class: "hs-choose" }, [track, element("label", { class: "field", text: "unit" }, [unit])]),
+  ]);
+  /** @type {Model | null} */
+  let shown = null;
+  const update = (/** @type {Model} */ model, /** @type {TrackInfo} */ info, /** @type {View} */ view) => {
+    if (shown !== model) track.replaceChildren(...model.tracks.map(({ name }) => element("option", { value: name, text: name })));
+    shown = model;
+    track.value = info.name;
+    unit.max = String(info.units - 1);
+    if (document.activeElement !== unit || Number(unit.value) !== view.unit) unit.value = String(view.unit);
+    const words = { model: "model", layer: info.name, unit: `unit ${view.unit}`, gate: `gate ${view.gate}` };
+    for (const name of /** @type {View["zoom"][]} */ (Object.keys(places))) {
+      places[name].textContent = words[name];
+      if (name === view.zoom) places[name].setAttribute("aria-current", "location");
+      else places[name].removeAttribute("aria-current");
+    }
+  };
+  return { root, update };
+}
+
+/**
+ * @param {View["zoom"]} zoom
+ * @param {(patch: Partial<View>) => void} go
+ * @returns {HTMLButtonElement}
+ */
+function crumb(zoom, go) {
+  return element("button", { type: "button", class: "quiet hs-crumb", "data-zoom": zoom, on: { click: () => go({ zoom }) } });
+}

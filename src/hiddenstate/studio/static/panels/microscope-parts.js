@@ -1,0 +1,72 @@
+// Small parts of the microscope's pictures: boxes with a value that can be edited, marks of edits, things to press.
+
+import { svg } from "studio/app/draw.js";
+
+/** @typedef {import("studio/panels/microscope-layout.js").Box} Box */
+
+/**
+ * Make an SVG element a button: reachable by Tab, pressed by a click, Enter or Space.
+ * @template {SVGElement} T
+ * @param {T} root
+ * @param {string} label
+ * @param {() => void} press
+ * @returns {T}
+ */
+export function pressable(root, label, press) {
+  root.setAttribute("role", "button");
+  root.setAttribute("tabindex", "0");
+  root.setAttribute("aria-label", label);
+  root.classList.add("hs-press");
+  root.addEventListener("click", (event) => {
+    event.stopPropagation();
+    press();
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation();
+    press();
+  });
+  return root;
+}
+
+/**
+ * A line of text with a place to stand.
+ * @param {number} x
+ * @param {number} y
+ * @param {string} kind its class
+ * @param {"start" | "middle" | "end"} [anchor]
+ * @param {string} [words]
+ * @returns {SVGElement}
+ */
+export function text(x, y, kind, anchor = "start", words = "") {
+  return svg("text", { x, y, class: kind, "text-anchor": anchor, text: words });
+}
+
+/**
+ * @typedef {object} Value a number in the picture
+ * @property {SVGElement} root
+ * @property {(words: string, label: string, edited: boolean) => void} show
+ */
+
+/**
+ * A number, a button where it can be edited.
+ * @param {Box} box the room it takes
+ * @param {"start" | "middle" | "end"} anchor
+ * @param {((element: SVGElement) => void) | null} edit
+ * @returns {Value}
+ */
+export function value(box, anchor, edit) {
+  const inset = 6;
+  const x = anchor === "start" ? box.x + inset : anchor === "end" ? box.x + box.width - inset : box.x + box.width / 2;
+  const back = svg("rect", { ...box, rx: 5, class: "hs-value-back" });
+  const words = text(x, box.y + box.height / 2 + 5, "hs-number", anchor);
+  const root = svg("g", { class: "hs-value" }, [back, words]);
+  if (edit) pressable(root, "", () => edit(root));
+  const show = (/** @type {string} */ number, /** @type {string} */ label, /** @type {boolean} */ edited) => {
+    words.textContent = number;
+    root.classList.toggle("is-edited", edited);
+    if (edit) root.setAttribute("aria-label", `${label}. Press to edit`);
+  };
+  return { root, show };
+}

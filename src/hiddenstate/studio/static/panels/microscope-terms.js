@@ -1,0 +1,100 @@
+// The terms of the sum behind a gate, largest first, so that what is shown adds up to the whole.
+
+/** @typedef {import("studio/types.js").DotProduct} DotProduct */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+
+/**
+ * @typedef {object} Term
+ * @property {"input" | "hidden" | "rest" | "bias"} kind
+ * @property {string} name "W_if[12, 3]·x[3]", "b_if[12]", "and 154 others"
+ * @property {number} index of the input feature or hidden unit; -1 for a rest or a bias
+ * @property {number | null} weight
+ * @property {number | null} factor what the weight is multiplied by
+ * @property {number} value what it adds
+ */
+
+/**
+ * What the features of a layer's input are: "x[3]" in the lowest, "l0r.h[3]" above.
+ * @param {readonly TrackInfo[]} tracks
+ * @param {TrackInfo} track
+ * @param {number} index
+ * @returns {string}
+ */
+export function featureName(tracks, track, index) {
+  const below = featureSource(tracks, track, index);
+  return below ? `${below.track}.h[${below.unit}]` : `x[${index}]`;
+}
+
+/**
+ * Which unit of which track below an input feature is; null in the lowest layer.
+ * @param {readonly TrackInfo[]} tracks
+ * @param {TrackInfo} track
+ * @param {number} index
+ * @returns {{track: string, unit: number} | null}
+ */
+export function featureSource(tracks, track, index) {
+  const below = tracks.filter((one) => one.layer === track.layer - 1);
+  if (below.length === 0) return null;
+  const { outputs } = below[0];
+  return { track: below[Math.floor(index / outputs)].name, unit: index % outputs };
+}
+
+/**
+ * All terms of one side, largest first.
+ * @param {Float32Array} weights
+ * @param {Float32Array} factors
+ * @param {"input" | "hidden"} kind
+ * @param {(index: number) => string} name
+ * @returns {Term[]}
+ */
+function side(weights, factors, kind, name) {
+  const terms = Array.from(weights, (weight, index) => ({
+    kind, name: name(index), index, weight, factor: factors[index], value: weight * factors[index],
+  }));
+  return terms.sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+}
+
+/**
+ * The largest terms, and all others in one.
+ * @param {Term[]} terms
+ * @param {number} shown
+ * @returns {Term[]}
+ */
+function shortened(terms, shown) {
+  if (terms.length <= shown + 1) return terms;
+  const rest = terms.slice(shown);
+  const value = rest.reduce((sum, term) => sum + term.value, 0);
+  const name = `and ${rest.length} others of ${terms[0].kind === "input" ? "x" : "h_prev"}`;
+  return [...terms.slice(0, shown), { kind: "rest", name, index: -1, weight: null, factor: null, value }];
+}
+
+/**
+ * @param {Model} model
+ * @param {TrackInfo} track
+ * @param {number} unit
+ * @param {DotProduct} dot
+ * @param {number} [shown] terms of each side
+ * @returns {Term[]} which add up to dot.sum
+ */
+export function termsOf(model, track, unit, dot, shown = Infinity) {
+  const { gate } = dot;
+  const input = side(dot.inputWeights, dot.input, "input", (k) =>
+    `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`);
+  const hidden = side(dot.hiddenWeights, dot.hidden, "hidden", (k) => `W_h${gate}[${unit}, ${k}]·h_prev[${k}]`);
+  return [...shortened(input, shown), ...shortened(hidden, shown), ...biases(model, track, unit, dot)];
+}
+
+/**
+ * @param {Model} model
+ * @param {TrackInfo} track
+ * @param {number} unit
+ * @param {DotProduct} dot
+ * @returns {Term[]}
+ */
+function biases(model, track, unit, { gate, biasInput, biasHidden }) {
+  if (model.weights(track.name).bias_ih === null) return [];
+  const bias = (/** @type {string} */ side, /** @type {number} */ value) => (
+    { kind: /** @type {"bias"} */ ("bias"), name: `b_${side}${gate}[${unit}]`, index: -1, weight: null, factor: null, value });
+  return [bias("i", biasInput), bias("h", biasHidden)];
+}

@@ -1,0 +1,119 @@
+// What the cell's numbers mean, in words, and its equations with the numbers in them, as Python prints them.
+
+import { format, percent } from "studio/app/draw.js";
+
+/** @typedef {import("studio/panels/microscope-values.js").Moment} Moment */
+/** @typedef {import("studio/types.js").Run} Run */
+
+/**
+ * A number as a factor: in brackets where it is negative.
+ * @param {number} value
+ * @returns {string}
+ */
+export function factor(value) {
+  return value < 0 ? `(${format(value)})` : format(value);
+}
+
+/**
+ * What a gate's value does, in a few words.
+ * @param {string} gate
+ * @param {number} value
+ * @returns {string}
+ */
+export function doingOf(gate, value) {
+  if (!Number.isFinite(value)) return "no number";
+  if (gate === "f") return `keeps ${percent(value)} of c`;
+  if (gate === "i") return `writes ${percent(value)} of g`;
+  if (gate === "o") return `shows ${percent(value)} of tanh(c)`;
+  return value < 0 ? "would lower c" : "would raise c";
+}
+
+/**
+ * What happened to the cell state: "up by 0.2446".
+ * @param {Moment} moment
+ * @returns {string}
+ */
+export function changeOf({ values }) {
+  const change = values.c - values.c_prev;
+  if (!Number.isFinite(change)) return "no number";
+  return `${change < 0 ? "down" : "up"} by ${format(Math.abs(change))}`;
+}
+
+/**
+ * @typedef {object} Line one equation
+ * @property {string} name "kept"
+ * @property {string} formula "f·c_prev"; "" where the numbers say it all
+ * @property {string} numbers "0.0259·0.2446"
+ * @property {string} value "0.0063"
+ */
+
+/**
+ * The equations of c and h, with the kept and the written part on lines of their own.
+ * @param {Moment} moment
+ * @returns {Line[]}
+ */
+export function linesOf({ values, shown }) {
+  const { i, f, g, o, c_prev, kept, wrote, c } = values;
+  const sum = `${format(kept)} ${wrote < 0 ? "-" : "+"} ${format(Math.abs(wrote))}`;
+  return [
+    { name: "kept", formula: "f·c_prev", numbers: `${format(f)}·${factor(c_prev)}`, value: format(kept) },
+    { name: "written", formula: "i·g", numbers: `${format(i)}·${factor(g)}`, value: format(wrote) },
+    { name: "c", formula: "", numbers: sum, value: format(c) },
+    { name: shown, formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})`, value: format(values[shown]) },
+  ];
+}
+
+/**
+ * Where c_prev and h_prev come from: "from step 1, “in”".
+ * @param {Run} run
+ * @param {number | null} before
+ * @returns {string}
+ */
+export function sourceOf(run, before) {
+  return before === null ? "initial state" : `from “${shortened(run.tokens[before])}”`;
+}
+
+/**
+ * Where c and h go.
+ * @param {Run} run
+ * @param {number | null} after
+ * @returns {string}
+ */
+export function targetOf(run, after) {
+  return after === null ? "final state" : `to “${shortened(run.tokens[after])}”`;
+}
+
+/**
+ * Cut a word that is too long for a box, and show that it was.
+ * @param {string} word
+ * @param {number} [longest]
+ * @returns {string}
+ */
+export function shortened(word, longest = 9) {
+  const letters = [...word];
+  return letters.length <= longest ? word : `${letters.slice(0, longest - 1).join("")}…`;
+}
+
+/**
+ * Which way a direction reads, and so what its state before is.
+ * @param {boolean} reverse
+ * @param {string} unit "word"
+ * @returns {string}
+ */
+export function wayOf(reverse, unit) {
+  if (reverse) return `reads from the last ${unit} to the first: c_prev and h_prev come from the next ${unit}`;
+  return `reads from the first ${unit} to the last: c_prev and h_prev come from the ${unit} before`;
+}
+
+/**
+ * The whole moment as one sentence, for those who hear the page.
+ * @param {Moment} moment
+ * @param {Run} run
+ * @returns {string}
+ */
+export function spoken(moment, run) {
+  const { values, track, unit, t, shown } = moment;
+  const parts = ["i", "f", "g", "o"].map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
+  const states = `c ${format(values.c)}, ${changeOf(moment)}; ${shown} ${format(values[shown])}`;
+  return `${track.info.name}, step ${t} “${run.tokens[t]}”, unit ${unit}: ${parts.join("; ")}; ${states}`;
+}
