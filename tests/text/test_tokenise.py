@@ -1,4 +1,5 @@
 import difflib
+import json
 import time
 from pathlib import Path
 
@@ -34,6 +35,13 @@ from hiddenstate.text.tokenise import sentences, tokenise
 )
 def test_tokenise(text: str, words: str) -> None:
     assert tokenise(text) == words.split()
+
+
+@pytest.mark.parametrize("name", ["tokenise", "sentences"])
+def test_vectors_shared_with_the_browser(name: str) -> None:
+    vectors = json.loads((Path(__file__).parents[1] / "data" / "tokenise.json").read_bytes())[name]
+    split = tokenise if name == "tokenise" else sentences
+    assert [split(text) for text, _ in vectors] == [expected for _, expected in vectors]
 
 
 @given(st.text())

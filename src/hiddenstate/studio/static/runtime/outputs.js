@@ -90,7 +90,7 @@ export function adaptiveOutput(F, V, { cutoffs, factor }, weights, prefix) {
  * @returns {{cutoffs: number[], factor: number}}
  */
 export function clustersOf(config, V) {
-  const { cutoffs, cutoff_factor: factor } = config ?? {};
+  const { cutoffs = [], cutoff_factor: factor } = config ?? {};
   const rise = Array.isArray(cutoffs) && cutoffs.every((each, k) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0));
   if (!rise || cutoffs.some((each) => each >= V)) {
     throw damaged(`the model's config has cutoffs = ${JSON.stringify(cutoffs)}`, `rising numbers below ${V}`);

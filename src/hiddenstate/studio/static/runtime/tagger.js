@@ -10,7 +10,7 @@ import { highestOf, softmax } from "studio/runtime/softmax.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { embedded, Vocabulary } from "studio/runtime/vocabulary.js";
-import { count, strings } from "studio/runtime/weights.js";
+import { count, flag, strings } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -153,7 +153,7 @@ function columnsOf(config, vocabulary, weights) {
     if (!(temperature > 0 && temperature < Infinity)) {
       throw damaged(`the temperature of ${name} is ${temperature}`, "a finite number above 0");
     }
-    const chain = config.crf === true ? new Chain(tags.length, weights, `chains.${name}.`) : null;
+    const chain = flag(config, "crf") ? new Chain(tags.length, weights, `chains.${name}.`) : null;
     return { name, tags, temperature, chain };
   });
 }

@@ -73,12 +73,13 @@ export function count(config, name, least = 1) {
 }
 
 /**
+ * An option; false in a config from before there was such an option.
  * @param {any} config
  * @param {string} name
  * @returns {boolean}
  */
 export function flag(config, name) {
-  const value = config?.[name];
+  const value = config?.[name] ?? false;
   if (typeof value !== "boolean") {
     throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, "true or false");
   }

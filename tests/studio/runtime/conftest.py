@@ -1,0 +1,15 @@
+from collections.abc import Iterator
+
+import pytest
+
+from studio.chromium import CHROMIUM
+from studio.runtime.driver import Runtime, opened
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Iterator[Runtime]:
+    """Model code in a page of headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with opened() as runtime:
+        yield runtime

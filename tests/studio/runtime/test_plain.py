@@ -1,0 +1,127 @@
+from typing import Any
+
+import pytest
+import torch
+
+import hiddenstate as hs
+from studio.bundles import bundle_of, trace_bundle
+from studio.runtime.driver import Runtime, close, values_of
+
+LSTMS: dict[str, dict[str, Any]] = {
+    "one unit": {"input_size": 1, "hidden_size": 1},
+    "plain": {"input_size": 4, "hidden_size": 3},
+    "both ways": {"input_size": 5, "hidden_size": 3, "num_layers": 3, "bidirectional": True},
+    "projected": {"input_size": 3, "hidden_size": 5, "num_layers": 2, "proj_size": 2, "bidirectional": True},
+    "without bias": {"input_size": 2, "hidden_size": 7, "bias": False},
+    "batch first": {"input_size": 2, "hidden_size": 6, "batch_first": True},
+    "large": {"input_size": 17, "hidden_size": 65, "num_layers": 2},
+}
+
+
+def make(**settings: Any) -> hs.LSTM:
+    torch.manual_seed(3)
+    lstm = hs.LSTM(**settings)
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.mul_(3)
+    return lstm
+
+
+@pytest.mark.parametrize("settings", LSTMS.values(), ids=LSTMS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 9])
+def test_lstm(runtime: Runtime, settings: dict[str, Any], steps: int) -> None:
+    lstm, x = make(**settings), torch.randn(steps, settings["input_size"])
+    runtime.load(bundle_of(lstm))
+    run, trace = runtime.run(numbers=x), lstm.trace(x)
+    for place, values in values_of(run).items():
+        close(values, trace[place])
+    assert run["tokens"] == [str(t) for t in range(steps)]
+    assert (run["heads"], run["surprise"]) == ([], None)
+
+
+def test_given_numbers_and_state(runtime: Runtime) -> None:
+    lstm, x = make(**LSTMS["projected"]), torch.randn(6, 3)
+    h0, c0 = torch.randn(4, 2), torch.randn(4, 5)
+    runtime.load(bundle_of(lstm, {"input": x, "h0": h0, "c0": c0}))
+    trace = lstm.trace(x, (h0, c0))
+    given = runtime.ask("model.given")
+    for place, values in values_of(given).items():
+        close(values, trace[place])
+    for k, track in enumerate(given["tracks"]):
+        close(track["h0"], h0[k])
+        close(track["c0"], c0[k])
+
+
+@pytest.mark.parametrize("name", ["plain", "without bias", "large"])
+def test_stream(runtime: Runtime, name: str) -> None:
+    lstm, x = make(**LSTMS[name]), torch.randn(11, LSTMS[name]["input_size"])
+    runtime.load(bundle_of(lstm))
+    run, trace = runtime.stream(numbers=x), lstm.trace(x)
+    for place, values in values_of(run).items():
+        close(values, trace[place])
+    assert run["tokens"] == [str(t) for t in range(11)]
+
+
+def test_weights_and_dot_products(runtime: Runtime) -> None:
+    lstm, x = make(**LSTMS["projected"]), torch.randn(4, 3)
+    runtime.load(bundle_of(lstm, {"input": x}))
+    weights = runtime.ask("model.weights('l1r')")
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"):
+        close(weights[name], getattr(lstm, f"{name}_l1_reverse").flatten())
+    trace = lstm.trace(x, pre=True)
+    for track in ("l0", "l0r", "l1", "l1r"):
+        for gate, unit, t in (("i", 0, 0), ("f", 3, 3), ("g", 2, 1), ("o", 4, 2)):
+            found = runtime.ask(f"model.dotProduct(model.given, '{track}', '{gate}', {unit}, {t})")
+            assert found["sum"] == pytest.approx(trace[f"{track}.{gate}_pre"][t, unit].item(), abs=1e-5)
+            parts = found["inputWeights"] @ found["input"] + found["hiddenWeights"] @ found["hidden"]
+            assert found["sum"] == pytest.approx(float(parts) + found["biasInput"] + found["biasHidden"], abs=1e-5)
+
+
+def test_lstm_fails(runtime: Runtime) -> None:
+    runtime.load(bundle_of(make(**LSTMS["plain"])))
+    with runtime.refuses("a step of 2 numbers", "expected 4"):
+        runtime.run(numbers=torch.ones(3, 2))
+    with runtime.refuses("not finite"):
+        runtime.ask("model.runNumbers([new Float32Array([1, 2, NaN, 4])])")
+    with runtime.refuses("no step"):
+        runtime.run(numbers=torch.ones(0, 4))
+    with runtime.refuses("no vocabulary"):
+        runtime.run(["a"])
+    with runtime.refuses("no vocabulary"):
+        runtime.tokenise(["a"])
+    with runtime.refuses("no vocabulary"):
+        runtime.stream(["a"])
+    with runtime.refuses("a step of 3 numbers"):
+        runtime.stream(numbers=torch.ones(1, 3))
+    with runtime.refuses("layer and direction l7"):
+        runtime.ask("model.weights('l7')")
+
+
+@pytest.mark.parametrize("name", ["plain", "both ways", "projected"])
+def test_trace(runtime: Runtime, name: str) -> None:
+    lstm, x = make(**LSTMS[name]), torch.randn(5, LSTMS[name]["input_size"])
+    with lstm.edit(hs.zero("l0.f", t=2, scope="readout")):
+        trace = lstm.trace(x, tokens=list("abcde"))
+    runtime.load(trace_bundle(trace))
+    given = runtime.ask("model.given")
+    for place, values in values_of(given).items():
+        close(values, trace[place])
+    assert given["tokens"] == list("abcde")
+    close(given["tracks"][0]["carried"]["c"].view(5, -1), trace.carried["l0"][:, 0])
+    assert runtime.ask("[model.kind, model.hasWeights]") == ["trace", False]
+
+
+def test_trace_of_some_places(runtime: Runtime) -> None:
+    trace = make(**LSTMS["plain"]).trace(torch.randn(5, 4), keep=["l0.f"], steps=slice(1, 3))
+    runtime.load(trace_bundle(trace))
+    values = values_of(runtime.ask("model.given"))
+    close(values["l0.f"], trace["l0.f"])
+    assert values["l0.c"].isnan().all()
+    assert values["l0.c"].shape == (2, 3)
+
+
+def test_trace_fails(runtime: Runtime) -> None:
+    runtime.load(trace_bundle(make(**LSTMS["plain"]).trace(torch.randn(5, 4))))
+    for script in ("model.run(['a'])", "model.runNumbers([])", "model.stream()", "model.weights('l0')"):
+        with runtime.refuses("a trace, which has no weights", "Open the LSTM itself"):
+            runtime.ask(script)

@@ -1,0 +1,90 @@
+import json
+import random
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hiddenstate.text.conllu import read_conllu
+from hiddenstate.text.tokenise import PATTERN, sentences, tokenise
+from studio.bundles import bundle_of
+from studio.runtime.driver import Runtime
+from studio.runtime.test_tagger import make
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data" / "tokenise.json").read_bytes())
+# What is new in Unicode is not the same in every Python and every browser; what was there in 3.2 is.
+OLD = [chr(k) for k in range(0x110000) if unicodedata.ucd_3_2_0.category(chr(k)) not in ("Cn", "Cs", "Co")]
+NEW = [*"😀👩👧🇩🇪🏽", "\u200d", "\ufe0f", "\U0001d4b6", "\U0001d7d9", "\u0301", "\u0308"]
+SPACES = [char for char in OLD if char.isspace()]
+MARKS = list("''’`.,:;-_/@&!?()[]\"“”$€%+*<3=^|#~") + ["n't", "'s", "www.", "http://", ".com", "Dr.", "etc.", "no."]
+
+
+def asked(runtime: Runtime, name: str, texts: list[str]) -> list[Any]:
+    """Lone halves of surrogate pairs pass as escapes alone."""
+    script = """async ([pattern, name, texts]) => {
+      const { tokeniser } = await import("studio/runtime/tokenise.js");
+      const made = tokeniser(pattern);
+      return JSON.stringify(JSON.parse(texts).map((text) => made[name](text)));
+    }"""
+    return json.loads(runtime.page.run(script, [PATTERN, name, json.dumps(texts)]))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["tokenise", "sentences"])
+def test_vectors(runtime: Runtime, name: str) -> None:
+    texts, wanted = zip(*VECTORS[name], strict=True)
+    assert asked(runtime, name, list(texts)) == list(wanted)
+
+
+def test_same_words_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
+    lines = [line for s in read_conllu(corpora / "ud_english_ewt" / "en_ewt-ud-dev.conllu") for line in s.lines]
+    texts = [line[9:] for line in lines if line.startswith("# text = ")]
+    assert len(texts) > 1000
+    assert asked(runtime, "tokenise", texts) == [tokenise(text) for text in texts]
+    whole = [" ".join(texts[k : k + 5]) for k in range(0, len(texts), 5)]
+    assert asked(runtime, "sentences", whole) == [sentences(text) for text in whole]
+
+
+def drawn(seed: int, count: int, *alphabets: list[str]) -> list[str]:
+    draw = random.Random(seed)
+    return ["".join(draw.choice(draw.choice(alphabets)) for _ in range(draw.randint(1, 30))) for _ in range(count)]
+
+
+LETTERS = list("abcdnotsAIDNTS0123 ")
+
+
+@pytest.mark.parametrize("name", ["tokenise", "sentences", "split"])
+@pytest.mark.parametrize("alphabets", [(OLD,), (OLD, NEW, MARKS, LETTERS), (MARKS, LETTERS), (SPACES, LETTERS, NEW)])
+def test_same_on_random_texts(runtime: Runtime, name: str, alphabets: tuple[list[str], ...]) -> None:
+    texts = drawn(6, 4000, *alphabets)
+    wanted = {"tokenise": tokenise, "sentences": sentences, "split": str.split}[name]
+    assert asked(runtime, name, texts) == [wanted(text) for text in texts]
+
+
+def test_classes_of_all_characters(runtime: Runtime) -> None:
+    text = [f"{char}{char}a1" for char in OLD]
+    assert asked(runtime, "tokenise", text) == [tokenise(each) for each in text]
+
+
+def lowered(runtime: Runtime, words: list[str]) -> list[str]:
+    return runtime.page.run("(words) => words.map((word) => word.toLowerCase())", words)  # type: ignore[no-any-return]
+
+
+def test_same_lower_case(runtime: Runtime) -> None:
+    words = [*OLD, "İSTANBUL", "ΑΣ", "ΑΣ.", "Σ", "ΑΣΑ", "Α'Σ", "ΑΣ'", "ǅ", "ẞ"]
+    words += [a + "\u03a3" + b for a in ("", "Α", "1", "Α\u0301", "\u0301") for b in ("", "Α", ".", "\u0301Α", "'")]
+    assert lowered(runtime, words) == [word.lower() for word in words]
+
+
+def test_long_texts_take_linear_time(runtime: Runtime) -> None:
+    pieces = ["a-", "a.", "1-123-", ".", "a+", ":)", "x' ", "It is so. ", "^_", "!a", "w/", "@a"]
+    texts = [piece * 20_000 for piece in pieces]
+    assert asked(runtime, "tokenise", texts) == [tokenise(text) for text in texts]
+    assert asked(runtime, "sentences", texts) == [sentences(text) for text in texts]
+
+
+def test_a_damaged_pattern_fails(runtime: Runtime) -> None:
+    bundle = bundle_of(make())
+    for damage in (None, {}, {**PATTERN, "piece": {"word": "{nothing}"}}, {**PATTERN, "sentence_end": "("}):
+        with runtime.refuses("the tokeniser's pattern can't be used"):
+            runtime.load_raw(json.dumps({**bundle.head, "tokeniser": damage}).encode(), bundle.weights)
