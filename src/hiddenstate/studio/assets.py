@@ -9,7 +9,8 @@ STATIC = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # The only names there are, so that none can lead out of the folder.
 _NAME = re.compile(r"(?:[a-z0-9-]+/)*[a-z0-9-]+\.(?:js|css)")
-_ONLY_TYPES = "types.js"
+# Types alone, and what begins the page in a file or a notebook, which no module imports.
+_NO_MODULE = re.compile(r"types\.js|hosts/.*")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def names(suffix: str) -> list[str]:
 
 def is_asset(name: str) -> bool:
     """Whether a name is one that a file of the page may have."""
-    return _NAME.fullmatch(name) is not None and name != _ONLY_TYPES
+    return _NAME.fullmatch(name) is not None and _NO_MODULE.fullmatch(name) is None
 
 
 def read(name: str) -> Asset | None:

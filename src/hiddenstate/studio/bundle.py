@@ -3,6 +3,7 @@
 The head says what the model is, in the words of `hiddenstate.names`, so that the page has no gate order of its own.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,3 +76,14 @@ class Bundle:
     def head_bytes(self) -> bytes:
         """Return the head as JSON."""
         return json.dumps(self.head(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def ids_of(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+    """Give each bundle an id that can stand in an address: its name, and a number where that is not enough."""
+    found: dict[str, Bundle] = {}
+    for bundle in bundles:
+        plain = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in bundle.name).lower()
+        stem = plain.strip("-")[:60] or bundle.kind
+        taken = itertools.chain([stem], (f"{stem}-{count}" for count in itertools.count(2)))
+        found[next(key for key in taken if key not in found)] = bundle
+    return found

@@ -119,7 +119,8 @@
  * @typedef {object} Stream
  * @property {(x: Float32Array, token?: string) => void} step
  * @property {(token: string) => void} read
- * @property {() => void} reset
+ * @property {(given?: {t: number, h: Float32Array, c: Float32Array}) => void} reset to the beginning; or to step t, which
+ *   is read next, with the states [L, P] and [L, H] that it goes on from
  * @property {() => Run} run all that was read since the last reset (the last `keep` steps)
  * @property {number} keep may be set; what is older is forgotten
  */
@@ -168,6 +169,8 @@
  * @property {string} gate the one whose dot products are shown
  * @property {readonly Edit[]} edits
  * @property {number} tour the step of the tour, -1 outside
+ * @property {string} rows how the state table is sorted: a column's name, with "-" before it from the largest down
+ * @property {string} filter which of its rows are shown: "NOUN", "probability<0.6"
  * @property {"auto" | "light" | "dark"} theme
  */
 

@@ -52,9 +52,10 @@ export function streamOf(source, edits = []) {
     keep: KEEP,
     step,
     read: (token) => step(source.embed(token), token),
-    reset: () => {
+    reset: (given) => {
       ({ state, out } = source.begin());
-      [steps, t] = [[], 0];
+      if (given) state = stateOf(lstm, given);
+      [steps, t] = [[], given?.t ?? 0];
     },
     run: () => {
       const kept = steps.slice(-stream.keep);
@@ -65,6 +66,18 @@ export function streamOf(source, edits = []) {
     },
   };
   return stream;
+}
+
+/**
+ * @param {Lstm} lstm
+ * @param {{h: Float32Array, c: Float32Array}} given the states of all layers, one after the other
+ * @returns {State}
+ */
+function stateOf(lstm, { h, c }) {
+  return lstm.begin().map((zero, k) => ({
+    h: h.slice(k * zero.h.length, (k + 1) * zero.h.length),
+    c: c.slice(k * zero.c.length, (k + 1) * zero.c.length),
+  }));
 }
 
 /**
