@@ -43,7 +43,9 @@ export function mountCompare(app) {
     stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img" }),
     table: element("details", { class: "compare-more" }, [element("summary", { text: "As a table" })]),
   };
-  body.append(whatControls(app, app.host.boot().models), howControls(app), ...Object.values(parts));
+  const how = howControls(app);
+  how.append(parts.legend);
+  body.append(whatControls(app, app.host.boot().models), how, parts.note, parts.verdict, parts.readout, parts.stage, parts.table);
 
   const mark = () => {
     if (!shown) return;

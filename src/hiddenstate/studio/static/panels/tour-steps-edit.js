@@ -20,7 +20,7 @@ function consequence({ app, view }) {
 /** @type {Step} */
 export const EDIT = {
   title: "Change it, and see",
-  panels: () => ["heatmap", "edits"],
+  panels: () => ["edits"],
   sets: ({ model }) => ({ page: "read", edits: [], quantity: "f", track: model.tracks[0].name, ...(model.kind === "tagger" ? { text: SENTENCE } : {}) }),
   restores: ["text", "edits", "quantity", "track"],
   says: () => [
@@ -28,7 +28,7 @@ export const EDIT = {
   ],
   task: ({ memory }) => (memory.edited
     ? "Now take it back, with Undo in the panel of edits."
-    : "Edit something: click a value in the heat map or the cell and apply another, or press an experiment such as “Forget nothing”."),
+    : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and press Edit there."),
   watch: ({ app, memory, view }) => {
     memory.edited ||= view.edits.length > 0 && Boolean(app.session.run?.edits.length) && !document.querySelector(".edit-box:not([hidden])");
     memory.undone ||= memory.edited && view.edits.length === 0;

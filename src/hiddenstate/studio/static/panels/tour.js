@@ -49,7 +49,7 @@ class Tour {
 
   /** Do as the view says: begin, go on, or leave. */
   follow() {
-    const { tour } = this.app.store.get();
+    const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
     if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
     if (this.visit?.index === tour || !this.now({})) return;
