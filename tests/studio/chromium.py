@@ -14,7 +14,7 @@ import hiddenstate
 STATIC = Path(hiddenstate.__file__).parent / "studio" / "static"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ORIGIN = "http://studio.test"
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _MAP = json.dumps({"imports": {"studio/": "./static/"}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
 
@@ -52,7 +52,7 @@ class Modules:
 def modules() -> Iterator[Modules]:
     """Open such a page."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield Modules(browser.new_page())
         finally:
