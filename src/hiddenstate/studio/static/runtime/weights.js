@@ -4,6 +4,8 @@ import { damaged } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/runtime/safetensors.js").Tensor} Tensor */
 
+const MOST = 2 ** 24; // no size is larger
+
 /** Tensors that are taken one by one. */
 export class Weights {
   /** @param {Map<string, Tensor>} tensors */
@@ -66,8 +68,9 @@ export class Weights {
  */
 export function count(config, name, least = 1) {
   const value = config?.[name];
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, `a whole number of at least ${least}`);
+  if (!Number.isSafeInteger(value) || value < least || value > MOST) {
+    const expected = `a whole number of at least ${least} and at most ${MOST}`;
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, expected);
   }
   return value;
 }
