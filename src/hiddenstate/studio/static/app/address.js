@@ -33,6 +33,8 @@ const CODECS = {
   gate: pattern("gate", /^[a-z]$/),
   edits: { name: "edit", write: (edits) => edits.map(writeEdit).join(";"), read: readEdits },
   tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
+  filter: text("filter", 200),
   theme: oneOf("theme", ["auto", "light", "dark"]),
 };
 const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));

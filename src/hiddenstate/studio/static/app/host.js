@@ -27,14 +27,6 @@ export async function bundle(id) {
   return host === "server" ? fetched(id) : unpacked(id);
 }
 
-/**
- * Writes the view behind the page's address, where it has one of its own: a frame in a notebook has none.
- * @param {string} hash without "#"
- */
-export function keep(hash) {
-  if (location.protocol !== "about:") history.replaceState(history.state, "", `#${hash}`);
-}
-
 /** @type {(message: object) => void} how Python is spoken to, once it listens */
 let say = () => {};
 /** @type {Partial<View>} what Python knows of the view */

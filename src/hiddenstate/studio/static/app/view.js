@@ -13,7 +13,8 @@ export function firstView(boot) {
   return {
     page: "read", model: boot.models[0]?.id ?? "", text: "", otherModel: "", otherText: "",
     comparison: "sentences", align: "words", step: 0, track: "", quantity: "c", unit: 0, pinned: [], sort: "index",
-    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, theme: "auto", ...boot.view,
+    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, rows: "step", filter: "", theme: "auto",
+    ...boot.view,
   };
 }
 
