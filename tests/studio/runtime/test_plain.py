@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -60,6 +61,29 @@ def test_stream(runtime: Runtime, name: str) -> None:
     for place, values in values_of(run).items():
         close(values, trace[place])
     assert run["tokens"] == [str(t) for t in range(11)]
+
+
+def test_stream_that_begins_elsewhere(runtime: Runtime) -> None:
+    settings = {"input_size": 3, "hidden_size": 5, "num_layers": 2, "proj_size": 2}
+    lstm, x = make(**settings), torch.randn(4, 3)
+    runtime.load(bundle_of(lstm))
+    h, c = torch.randn(2, 2), torch.randn(2, 5)
+    trace = lstm.trace(x, (h, c))
+    numbers = json.dumps([row.flatten().tolist() for row in (h, c, *x)])
+    run = runtime.ask(f"""(() => {{
+      const [h, c, ...rows] = {numbers}.map((row) => Float32Array.from(row));
+      const stream = model.stream();
+      stream.step(rows[0]);
+      stream.reset({{ t: 70, h, c }});
+      rows.forEach((row) => stream.step(row));
+      return stream.run();
+    }})()""")
+    for place, values in values_of(run).items():
+        close(values, trace[place])
+    assert run["tokens"] == ["70", "71", "72", "73"]
+    close(run["tracks"][1]["h0"], h[1])
+    with runtime.refuses("a state of 1 and 2 numbers", "4 and 10"):
+        runtime.ask("model.stream().reset({t: 0, h: new Float32Array(1), c: new Float32Array(2)})")
 
 
 def test_weights_and_dot_products(runtime: Runtime) -> None:

@@ -74,10 +74,13 @@ export function streamOf(source, edits = []) {
  * @returns {State}
  */
 function stateOf(lstm, { h, c }) {
-  return lstm.begin().map((zero, k) => ({
-    h: h.slice(k * zero.h.length, (k + 1) * zero.h.length),
-    c: c.slice(k * zero.c.length, (k + 1) * zero.c.length),
-  }));
+  const zeros = lstm.begin();
+  const [P, H] = [zeros[0].h.length, zeros[0].c.length];
+  if (h.length !== zeros.length * P || c.length !== zeros.length * H) {
+    const expected = `${zeros.length * P} and ${zeros.length * H}`;
+    refuse(`a state of ${h.length} and ${c.length} numbers`, expected, "Begin with a state of this LSTM.");
+  }
+  return zeros.map((_, k) => ({ h: h.slice(k * P, (k + 1) * P), c: c.slice(k * H, (k + 1) * H) }));
 }
 
 /**
