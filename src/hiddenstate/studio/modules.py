@@ -12,7 +12,7 @@ from hiddenstate.cell import LSTMCell
 from hiddenstate.checks import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.indexing import resolve_one
-from hiddenstate.inputs import Inputs, take
+from hiddenstate.inputs import take
 from hiddenstate.lstm import LSTM
 from hiddenstate.names import suffix
 from hiddenstate.parameters import PARAMETER_STEMS, parameter_names
@@ -103,19 +103,12 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
     batch_first = getattr(layer, "batch_first", False)
     inputs = take(x, numbers.hx, None, None, sizes=sizes, batch_first=batch_first, like=like)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
-    steps = _steps(inputs, row)
+    steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
     if numbers.tokens is not None and len(numbers.tokens) != steps:
         raise ShapeError(f"got {len(numbers.tokens)} tokens for {steps} steps; give one for each")
     tensors = {"input": inputs.x[:steps, row], "h0": inputs.h0[:, row], "c0": inputs.c0[:, row]}
     tokens = None if numbers.tokens is None else [str(token) for token in numbers.tokens]
     return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
-
-
-def _steps(inputs: Inputs, row: int) -> int:
-    steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
-    if not steps:
-        raise ArgumentError("there is no step to read; give x at least one")
-    return steps
 
 
 def _numbers(x: Any, like: Tensor) -> Tensor:

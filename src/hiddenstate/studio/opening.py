@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from hiddenstate.checks import State
+from hiddenstate.conversion import Conversion
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.model_trace import ModelTrace
 from hiddenstate.models.folder import shipped
@@ -33,7 +34,7 @@ def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
         if isinstance(model, Mapping) and not isinstance(model, ModelTrace):
             found += [(str(name), each) for name, each in model.items()]
         else:
-            found.append(("", model))
+            found.append(("", model.model if isinstance(model, Conversion) else model))
     return found
 
 
