@@ -5,16 +5,20 @@ import { element } from "studio/app/draw.js";
 import { header, notice } from "studio/app/frame.js";
 import * as host from "studio/app/host.js";
 import { listenForKeys } from "studio/app/keys.js";
+import { followLive } from "studio/app/live.js";
 import { mountPages } from "studio/app/pages.js";
 import { Player } from "studio/app/player.js";
 import { createSession } from "studio/app/session.js";
 import { createStore } from "studio/app/store.js";
 import { applyTheme } from "studio/app/theme.js";
 import { firstView } from "studio/app/view.js";
+import { EXAMPLES } from "studio/panels/sentence-text.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/app/panel.js").App} App */
+
+const READS_TEXT = new Set(["tagger", "language-model"]);
 
 /**
  * @param {HTMLElement} root
@@ -31,10 +35,13 @@ export async function start(root) {
   store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
   root.classList.add("studio");
   root.replaceChildren(header(app, boot), ...mountPages(app));
-  if (broken.length > 0) root.prepend(notice(brokenNotice(broken)));
+  const say = (/** @type {string} */ text) => root.prepend(notice(text));
+  if (broken.length > 0) say(brokenNotice(broken));
   listenForKeys(document, app);
-  followAddress(store, first, root);
+  followAddress(store, first, say);
+  fillEmpty(app);
   await session.open();
+  followLive(app, boot.live, say);
 }
 
 /**
@@ -42,6 +49,7 @@ export async function start(root) {
  * @param {View} first
  */
 function keep(view, first) {
+  host.tell(view);
   const hash = toHash(view, first);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {
@@ -52,16 +60,28 @@ function keep(view, first) {
 }
 
 /**
+ * Who has said nothing of a text gets one to begin with.
+ * @param {App} app
+ */
+function fillEmpty({ store, session }) {
+  const done = session.on("model", () => {
+    done();
+    const { model } = session;
+    if (store.get().text === "" && model && READS_TEXT.has(model.kind)) session.text((EXAMPLES[model.unit] ?? EXAMPLES.word)[0]);
+  });
+}
+
+/**
  * Takes over what someone puts into the address while the page is open.
  * @param {App["store"]} store
  * @param {View} first
- * @param {HTMLElement} root
+ * @param {(text: string) => void} say
  */
-function followAddress(store, first, root) {
+function followAddress(store, first, say) {
   window.addEventListener("hashchange", () => {
     const { view, broken } = fromHash(location.hash);
     store.set({ ...first, ...view });
-    if (broken.length > 0) root.prepend(notice(brokenNotice(broken)));
+    if (broken.length > 0) say(brokenNotice(broken));
   });
 }
 

@@ -17,10 +17,18 @@ import { mountTransport } from "studio/panels/transport.js";
 
 /** @type {Record<View["page"], Mount[]>} */
 const PANELS = {
-  read: [mountSentence, mountTransport, mountHeatmap, mountMicroscope, mountLines, mountEdits, mountTable],
+  read: [mountDesk, mountLines, mountEdits, mountTable],
   compare: [mountCompare],
   structure: [],
 };
+
+/**
+ * What one looks at together: it fills the window, where that is large enough.
+ * @param {App} app
+ */
+function mountDesk(app) {
+  return element("div", { class: "desk" }, [mountSentence, mountTransport, mountHeatmap, mountMicroscope].map((mount) => mount(app)));
+}
 
 /**
  * @param {App} app

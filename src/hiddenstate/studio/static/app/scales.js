@@ -11,8 +11,8 @@ import { isDark } from "studio/app/theme.js";
 // Even in lightness and safe for the colour-blind: after cividis (Nuñez, Anderton and Renslow, 2018).
 /** @type {Rgb[]} */
 const SEQUENTIAL = [
-  [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
-  [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56],
+  [13, 35, 74], [28, 57, 104], [62, 78, 110], [90, 97, 112], [116, 117, 117],
+  [144, 140, 120], [173, 162, 117], [202, 184, 108], [228, 207, 96], [248, 229, 110],
 ];
 /** @type {{light: Rgb[], dark: Rgb[]}} */
 const DIVERGING = {
@@ -30,7 +30,7 @@ const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
 let cellRange = 1;
 
 /**
- * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 2, 5, 10, ...
+ * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 2, 3, 4, 6, 8, 10, ...
  * @param {readonly (Run | null)[]} runs
  */
 export function fitCell(runs) {
@@ -42,7 +42,7 @@ const KNOWN_MAX = new WeakMap();
 
 /**
  * @param {Run} run
- * @returns {number} its largest |c| rounded up to 1, 2, 5, 10, ...
+ * @returns {number} its largest |c| rounded up to 1, 2, 3, 4, 6, 8, 10, ...
  */
 export function cellMax(run) {
   let max = KNOWN_MAX.get(run);
@@ -57,11 +57,15 @@ function largest(run) {
   return max;
 }
 
-/** @param {number} value */
-function roundedUp(value) {
+/**
+ * To 1, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
+ * @param {number} value
+ * @returns {number}
+ */
+export function roundedUp(value) {
   if (!(value > 1)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10);
+  return power * ([1, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
 }
 
 /**

@@ -11,7 +11,7 @@ import { SLANT } from "studio/panels/heatmap-layout.js";
 /** @typedef {import("studio/panels/heatmap-layout.js").HeatLayout} HeatLayout */
 
 export const LONGEST_TOKEN = 12;
-const FONT = "11px system-ui, 'Liberation Sans', Arial, sans-serif";
+const SIZE = "11px";
 const SPACING = 13; // between tokens that stand aslant
 
 /**
@@ -68,7 +68,7 @@ function image(track, quantity, units, T) {
  * @param {readonly string[]} tokens
  */
 function drawTokens(context, layout, tokens) {
-  context.font = FONT;
+  context.font = `${SIZE} ${resolved("--sans")}`;
   context.fillStyle = resolved("--ink");
   const every = Math.max(1, Math.ceil((layout.slanted ? SPACING : 1) / layout.pitch));
   tokens.forEach((token, t) => {
@@ -87,7 +87,7 @@ function drawTokens(context, layout, tokens) {
  * @param {HeatLayout} layout
  */
 function drawUnits(context, layout) {
-  context.font = FONT;
+  context.font = `${SIZE} ${resolved("--sans")}`;
   context.textAlign = "right";
   context.fillStyle = resolved("--ink");
   layout.pinned.forEach((unit, k) => context.fillText(`${unit}`, layout.left - 8, layout.top + k * layout.pinHeight + 11.5));
@@ -104,6 +104,6 @@ function drawUnits(context, layout) {
  */
 export function longestToken(tokens) {
   const context = /** @type {CanvasRenderingContext2D} */ (element("canvas").getContext("2d"));
-  context.font = FONT;
+  context.font = `${SIZE} ${resolved("--sans")}`;
   return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
 }

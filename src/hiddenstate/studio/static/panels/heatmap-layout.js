@@ -21,7 +21,7 @@ const RIGHT = 10;
 const NARROWEST = 4;
 const WIDEST = 72;
 const PIN_ROW = 15;
-const PIN_GAP = 6;
+const PIN_GAP = 10;
 const BOTTOM = 2;
 export const SLANT = -58;
 

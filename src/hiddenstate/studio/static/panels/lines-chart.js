@@ -1,14 +1,15 @@
 // One unit's chart: two bands of three lines each, and the numbers at the cursor.
 
 import { label, set, svg } from "studio/app/draw.js";
-import { limitOf, quantityColour } from "studio/app/scales.js";
+import { quantityColour, roundedUp } from "studio/app/scales.js";
 import { shortToken } from "studio/app/tokens.js";
 import { valueAt, widthOf } from "studio/app/units.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
-/** @typedef {{model: Model, run: Run, track: Track, unit: number, width: number, tokens: boolean}} ChartOf */
+/** @typedef {{model: Model, run: Run, track: Track, unit: number, width: number, tokens: boolean, reach: number}} ChartOf
+ *   `reach`: how far c goes from zero */
 /** @typedef {{root: SVGSVGElement, show: (step: number) => void, height: number}} Chart */
 /** @typedef {{names: string[], low: number, high: number, top: number, height: number}} Band */
 
@@ -27,8 +28,8 @@ const TOKEN_SPACE = 14;
  * @returns {Chart}
  */
 export function createChart(given) {
-  const { model, run, track, unit, width, tokens } = given;
-  const all = bands(model, run);
+  const { model, run, track, unit, width, tokens, reach } = given;
+  const all = bands(model, reach);
   const last = /** @type {Band} */ (all.at(-1));
   const bottom = last.top + last.height;
   const height = bottom + (tokens ? TOKENS_HEIGHT : 10);
@@ -57,14 +58,25 @@ export function createChart(given) {
 }
 
 /**
- * @param {Model} model
+ * How far the charts of some units must reach from zero: one scale for all of them.
  * @param {Run} run
+ * @param {Track} track
+ * @param {readonly number[]} units
+ * @returns {number}
+ */
+export function reachOf(run, track, units) {
+  const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, "c", unit, t))));
+  return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
+}
+
+/**
+ * @param {Model} model
+ * @param {number} reach
  * @returns {Band[]}
  */
-function bands({ quantities }, run) {
+function bands({ quantities }, reach) {
   const gates = quantities.filter((name) => "ifo".includes(name));
   const memory = quantities.filter((name) => !gates.includes(name));
-  const reach = limitOf("c", run);
   return [
     { names: gates, low: 0, high: 1, top: TOP, height: GATES_HEIGHT },
     { names: memory, low: -reach, high: reach, top: TOP + GATES_HEIGHT + BETWEEN, height: MEMORY_HEIGHT },

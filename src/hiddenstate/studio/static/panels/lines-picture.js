@@ -2,7 +2,7 @@
 
 import { svg } from "studio/app/draw.js";
 import { shownUnits, trackOf } from "studio/app/units.js";
-import { createChart } from "studio/panels/lines-chart.js";
+import { createChart, reachOf } from "studio/panels/lines-chart.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
 
@@ -16,9 +16,10 @@ export function linesPicture({ session, store }, shown) {
   if (run === null || model === null) return svg("svg", { width: 10, height: 10 });
   const view = store.get();
   const [units, track, width] = [shownUnits(view), trackOf(run, view.track), Math.max(480, shown)];
+  const reach = reachOf(run, track, units);
   let height = 0;
   const charts = units.map((unit, k) => {
-    const chart = createChart({ model, run, track, unit, width, tokens: k === units.length - 1 });
+    const chart = createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 });
     chart.show(view.step);
     chart.root.setAttribute("y", String(height));
     height += chart.height;

@@ -4,7 +4,7 @@ import { element } from "studio/app/draw.js";
 import { onResize, whenSeen } from "studio/app/lazy.js";
 import { panel } from "studio/app/panel.js";
 import { shownUnits, trackOf, valueAt } from "studio/app/units.js";
-import { createChart, stepAt } from "studio/panels/lines-chart.js";
+import { createChart, reachOf, stepAt } from "studio/panels/lines-chart.js";
 import { linesPicture } from "studio/panels/lines-picture.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
@@ -36,7 +36,8 @@ export function mountLines(app) {
     const view = store.get();
     const track = trackOf(run, view.track);
     const units = shownUnits(view);
-    charts = units.map((unit, k) => createChart({ model, run, track, unit, width, tokens: k === units.length - 1 }));
+    const reach = reachOf(run, track, units);
+    charts = units.map((unit, k) => createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }));
     list.replaceChildren(...charts.map((chart) => chart.root));
     hint.hidden = view.pinned.length > 0;
     return move();

@@ -4,10 +4,10 @@ import { label, set, svg } from "studio/app/draw.js";
 
 /** @typedef {import("studio/panels/sentence-distribution.js").Chart} Chart */
 
-const WIDTH = 340;
-const HEIGHT = 96;
-const TOP = 14; // room for the numbers over the columns
-const NAMES = 40;
+const WIDTH = 330;
+const HEIGHT = 50;
+const TOP = 12; // room for the numbers over the columns
+const NAMES = 34;
 
 /**
  * @param {readonly string[]} labels

@@ -17,7 +17,7 @@ import { trackOf, widthOf } from "studio/app/units.js";
 /** @typedef {{root: SVGSVGElement, update: (bars: Bar[], chosen: number) => void}} Chart */
 
 const MOST_COLUMNS = 24;
-const ROWS = 7;
+const ROWS = 6;
 
 /**
  * @param {App} app

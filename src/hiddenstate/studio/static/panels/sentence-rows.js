@@ -9,7 +9,7 @@ import { spoken } from "studio/panels/sentence-columns.js";
 /** @typedef {import("studio/panels/sentence-distribution.js").Bar} Bar */
 
 const WIDTH = 340;
-const PITCH = 21;
+const PITCH = 16;
 const NAMES = 108;
 const NUMBERS = 54;
 const SPACE = WIDTH - NAMES - NUMBERS;
@@ -47,10 +47,10 @@ function said(bar) {
  * @param {boolean} signed
  */
 function line(k, signed) {
-  const base = k * PITCH + 14.5;
+  const base = k * PITCH + 12;
   const name = label(NAMES - 8, base, "row-name", "end");
   const number = label(WIDTH, base, "row-number", "end");
-  const bar = svg("rect", { y: k * PITCH + 4, height: PITCH - 8, class: "row-bar", rx: 1 });
+  const bar = svg("rect", { y: k * PITCH + 3, height: PITCH - 6, class: "row-bar", rx: 1 });
   /** @type {(() => void) | undefined} */
   let click;
   const root = svg("g", { on: { click: () => click?.() } }, [name, bar, number]);

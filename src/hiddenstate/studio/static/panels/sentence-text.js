@@ -31,9 +31,10 @@ export function createTextBox({ store, session }, model) {
     resting = undefined;
     store.set({ text: box.value });
   };
-  const box = element("textarea", {
-    id: "text", rows: 2, spellcheck: "false", autocomplete: "off", "aria-label": `Text to read, ${model.unit} by ${model.unit}`,
-    placeholder: "Type a sentence.", on: {
+  // Line ends mean something to a model of characters alone.
+  const box = element(model.unit === "character" ? "textarea" : "input", {
+    id: "text", type: "text", rows: 2, spellcheck: "false", autocomplete: "off", placeholder: "Type a sentence.",
+    "aria-label": `Text to read, ${model.unit} by ${model.unit}`, on: {
       input: () => {
         clearTimeout(resting);
         resting = setTimeout(read, Math.max(SHORTEST_REST, 1.5 * session.took));
@@ -56,7 +57,8 @@ function examples(model, choose) {
     if (text !== "") choose(text);
     select.value = "";
   });
+  root.classList.add("nameless");
   const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
-  fill([{ label: "", options: [{ value: "", text: "choose one" }, ...texts.map((text) => ({ value: text, text }))] }], "");
+  fill([{ label: "", options: [{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))] }], "");
   return root;
 }

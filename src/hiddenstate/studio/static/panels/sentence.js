@@ -50,11 +50,11 @@ export function mountSentence(app) {
   });
   const words = createWords(app);
   const distribution = createDistribution(app);
-  const input = element("div", { class: "sentence-input" });
   const heads = chooser("Predicts", (head) => store.set({ head }));
-  tools.append(heads.root);
+  const input = element("div", { class: "sentence-input" });
+  tools.append(input, heads.root);
   body.classList.add("sentence-body");
-  body.append(element("div", { class: "sentence-read" }, [input, problem(app), words.root]), distribution.root);
+  body.append(element("div", { class: "sentence-read" }, [problem(app), words.root]), distribution.root);
 
   session.on("model", () => equip(app, root, input));
   const fill = () => {
@@ -80,7 +80,8 @@ function equip(app, root, input) {
   /** @type {HTMLElement} */ (root.querySelector(".panel-title")).textContent = title;
   /** @type {HTMLElement} */ (root.querySelector(".panel-help")).textContent = help;
   root.dataset.kind = model.kind;
-  if (model.kind === "trace") input.replaceChildren();
+  const live = element("p", { class: "soft", text: "Live: the steps come from a stream in Python." });
+  if (app.session.live || model.kind === "trace") input.replaceChildren(...(app.session.live ? [live] : []));
   else input.replaceChildren(model.kind === "lstm" ? createNumbers(app, model) : createTextBox(app, model));
 }
 

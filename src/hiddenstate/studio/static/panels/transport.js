@@ -18,6 +18,7 @@ export function mountTransport(app) {
   const { root: paces, fill } = chooser("Pace", (pace) => {
     app.player.pace = PACES[pace];
   });
+  paces.classList.add("nameless");
   fill([{ label: "", options: Object.keys(PACES).map((name) => ({ value: name, text: name })) }], "steady");
   return element("section", { id: "transport", class: "transport", "aria-label": "Step through the run" }, [
     buttons(app), scrubber(app), paces, tracks(app),
