@@ -42,7 +42,7 @@ export function createCard(titles, ways) {
   const close = button("×", ways.leave, { class: "quiet round tour-close", "aria-label": "Leave the tour. It can be resumed.", title: "Leave the tour" });
   const root = element("aside", { class: "tour-card", "aria-labelledby": "tour-title" }, [
     element("header", {}, [parts.count, parts.pips, close]),
-    element("div", { class: "tour-scroll" }, [parts.title, parts.says, parts.task, parts.work, parts.status, parts.learnt]),
+    element("div", { class: "tour-scroll" }, [parts.title, parts.says, parts.task, parts.work, parts.learnt]),
     element("footer", {}, [back, panel, on]),
   ]);
   const shown = { index: 0, written: "" };
@@ -69,7 +69,7 @@ export function createCard(titles, ways) {
       shown.written = written;
       if (String(before?.says) !== String(texts.says)) parts.says.replaceChildren(...texts.says.filter(Boolean).map(paragraph));
       if (before?.task !== texts.task || Boolean(before?.learnt) !== Boolean(texts.learnt)) {
-        parts.task.replaceChildren(tick(texts.learnt !== ""), element("p", {}, rich(texts.task)));
+        parts.task.replaceChildren(tick(texts.learnt !== ""), element("div", {}, [element("p", {}, rich(texts.task)), parts.status]));
       }
       parts.status.textContent = texts.status;
       if (before?.learnt !== texts.learnt) parts.learnt.replaceChildren(...(texts.learnt ? [paragraph(`Done. ${texts.learnt}`)] : []));

@@ -50,7 +50,7 @@ const SHAPES = {
 /** @type {Step} */
 const HIDDEN = {
   title: "The hidden state",
-  panels: () => ["heatmap"],
+  panels: () => ["transport", "heatmap"],
   sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
   restores: [],
   says: (now) => {
