@@ -169,6 +169,7 @@
  * @property {string} gate the one whose dot products are shown
  * @property {readonly Edit[]} edits
  * @property {number} tour the step of the tour, -1 outside
+ * @property {string} sandbox the sizes in the structure page's sandbox; "" for those of the lesson
  * @property {string} rows how the state table is sorted: a column's name, with "-" before it from the largest down
  * @property {string} filter which of its rows are shown: "NOUN", "probability<0.6"
  * @property {"auto" | "light" | "dark"} theme

@@ -35,6 +35,7 @@ const CODECS = {
   tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
   rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
   filter: text("filter", 200),
+  sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
   theme: oneOf("theme", ["auto", "light", "dark"]),
 };
 const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));

@@ -16,7 +16,7 @@ export function firstView(boot) {
   return {
     page: "read", model: boot.models[0]?.id ?? "", text: "", otherModel: "", otherText: "",
     comparison: "sentences", align: "words", step: 0, track: "", quantity: "c", unit: -1, pinned: [], sort: "index",
-    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, rows: "step", filter: "", theme: "auto",
+    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, sandbox: "", rows: "step", filter: "", theme: "auto",
     ...boot.view,
   };
 }
