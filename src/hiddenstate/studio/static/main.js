@@ -28,7 +28,7 @@ export async function start(root) {
   const boot = host.boot();
   const first = firstView(boot);
   const { view, broken } = fromHash(location.hash);
-  const store = createStore({ ...first, ...view }, (now) => keep(now, first));
+  const store = createStore({ ...first, ...view }, (now) => keep(now, [first, firstView({ ...boot, view: {} })]));
   const session = createSession(store, host);
   const app = { store, session, player: new Player(store, session), host };
   applyTheme(store.get().theme);
@@ -46,11 +46,11 @@ export async function start(root) {
 
 /**
  * @param {View} view
- * @param {View} first
+ * @param {View[]} firsts
  */
-function keep(view, first) {
+function keep(view, firsts) {
   host.tell(view);
-  const hash = toHash(view, first);
+  const hash = toHash(view, firsts);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {
     history.replaceState(history.state, "", hash === "" ? location.pathname + location.search : `#${hash}`);

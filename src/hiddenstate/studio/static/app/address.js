@@ -42,23 +42,23 @@ const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));
 
 /**
  * @param {View} view
- * @param {View} first what is left out, since the page begins with it
+ * @param {View[]} firsts views that a page may begin with: what is as in all of them is left out
  * @returns {string} "text=She+said&step=4", without "#"
  */
-export function toHash(view, first) {
-  return KEYS.map((key) => pair(key, view, first)).filter((written) => written !== "").join("&");
+export function toHash(view, firsts) {
+  return KEYS.map((key) => pair(key, view, firsts)).filter((written) => written !== "").join("&");
 }
 
 /**
  * @template {keyof View} K
  * @param {K} key
  * @param {View} view
- * @param {View} first
+ * @param {View[]} firsts
  */
-function pair(key, view, first) {
+function pair(key, view, firsts) {
   const { name, write } = CODECS[key];
   const written = write(view[key]);
-  return written === write(first[key]) ? "" : `${name}=${escaped(written)}`;
+  return firsts.every((first) => written === write(first[key])) ? "" : `${name}=${escaped(written)}`;
 }
 
 /**

@@ -38,7 +38,7 @@ export function heatLayout({ width, height, steps, pinned, order, longest }) {
   const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
   const kept = pinned.filter((unit) => unit < order.length);
   const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);
-  const rowHeight = clamp((height - mapTop - BOTTOM) / Math.max(1, order.length), 1, 22);
+  const rowHeight = clamp((height - mapTop - BOTTOM) / Math.max(1, order.length), 1, 34);
   return {
     width: Math.max(width, LEFT + pitch * steps + overhang + RIGHT), height: mapTop + rowHeight * order.length + BOTTOM,
     left: LEFT, top, pitch, pinHeight: PIN_ROW, pinned: kept, mapTop, rowHeight, order, steps, slanted,

@@ -123,7 +123,11 @@ function listen(app, scene, map, readout, cursors) {
     cursors.hover(scene.layout, cell);
     readout.show(cell);
   };
-  map.addEventListener("pointermove", (event) => hover(under(event)));
+  map.addEventListener("pointermove", (event) => {
+    const cell = under(event);
+    hover(cell);
+    if (cell && event.buttons === 1 && event.pointerType === "mouse") store.set(cell);
+  });
   map.addEventListener("pointerleave", () => hover(null));
   map.addEventListener("click", (event) => {
     const cell = under(event);

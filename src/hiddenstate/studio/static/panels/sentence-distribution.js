@@ -36,10 +36,11 @@ export function createDistribution(app) {
     if (run === null) return;
     const view = store.get();
     const head = headOf(run, view.head);
-    const wanted = head && head.labels.length <= MOST_COLUMNS ? head.labels.join("\n") : `rows ${head === null}`;
+    const fixed = inColumns(run, head);
+    const wanted = fixed ? fixed.labels.join("\n") : `rows ${head === null}`;
     if (wanted !== form) {
       chart?.root.remove();
-      chart = head && head.labels.length <= MOST_COLUMNS ? columns(head.labels) : rows(ROWS, head === null);
+      chart = fixed ? columns(fixed.labels) : rows(ROWS, head === null);
       root.append(chart.root);
       form = wanted;
     }
@@ -49,6 +50,16 @@ export function createDistribution(app) {
   session.on("run", update);
   store.subscribe(["step", "head", "track"], update);
   return { root };
+}
+
+/**
+ * A tagger's labels, where they are few; what may come next is better read as a list.
+ * @param {Run} run
+ * @param {Head | null} head
+ * @returns {Head | null}
+ */
+function inColumns(run, head) {
+  return head && run.surprise === null && head.labels.length <= MOST_COLUMNS ? head : null;
 }
 
 /**
@@ -65,11 +76,12 @@ function draw(chart, { store }, run, head, { step, track }) {
     return chart.update(units.map(({ unit, value }) => ({ label: `unit ${unit}`, value, click: choose(unit) })), -1);
   }
   const K = head.labels.length;
-  if (K > MOST_COLUMNS) {
-    const best = likeliest(head, step, ROWS - 1);
+  if (!inColumns(run, head)) {
+    const best = likeliest(head, step, Math.min(K, ROWS - 1));
     const rest = 1 - best.reduce((sum, { probability }) => sum + probability, 0);
     const bars = best.map(({ label, probability }) => ({ label: shortToken(label, 16), value: probability }));
-    return chart.update([...bars, { label: `${K - best.length} others`, value: Math.max(0, rest) }], 0);
+    const others = { label: `${K - best.length} others`, value: Math.max(0, rest) };
+    return chart.update(K > best.length ? [...bars, others] : bars, 0);
   }
   const row = head.probabilities.subarray(step * K, (step + 1) * K);
   return chart.update(head.labels.map((label, k) => ({ label, value: row[k] })), head.chosen[step]);

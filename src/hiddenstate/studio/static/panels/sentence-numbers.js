@@ -43,6 +43,9 @@ export function createNumbers({ store, session }, model) {
     rows.hidden = kind !== "rows";
     steps.root.hidden = kind === "rows" || kind === "given";
     seed.root.hidden = kind !== "noise";
+    const [, length, start] = text.trim().split(/\s+/);
+    if (isSignal(kind)) fillIn(steps.input, length);
+    if (kind === "noise") fillIn(seed.input, start);
     if (kind === "rows" && document.activeElement !== rows) rows.value = text;
   };
   store.subscribe(["text"], show);
@@ -53,6 +56,19 @@ export function createNumbers({ store, session }, model) {
   ]);
 }
 
+/** @param {string} name */
+function isSignal(name) {
+  return SIGNALS.includes(/** @type {Signal} */ (name));
+}
+
+/**
+ * @param {HTMLInputElement} input
+ * @param {string | undefined} value
+ */
+function fillIn(input, value) {
+  if (value !== undefined && /^\d+$/.test(value) && document.activeElement !== input) input.value = value;
+}
+
 /**
  * @param {string} text
  * @param {Model} model
@@ -60,7 +76,7 @@ export function createNumbers({ store, session }, model) {
  */
 function kindOf(text, model) {
   const name = text.trim().split(/\s+/)[0];
-  if (SIGNALS.includes(/** @type {Signal} */ (name))) return name;
+  if (isSignal(name)) return name;
   if (text.trim() !== "") return "rows";
   return model.given ? "given" : "noise";
 }

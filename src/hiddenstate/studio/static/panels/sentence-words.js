@@ -21,6 +21,7 @@ export function createWords({ store, session, player }) {
   const choose = (/** @type {number} */ step) => (player.pause(), store.set({ step }));
   const draw = () => {
     const { run, plain } = session;
+    root.hidden = run !== null && numbered(run);
     root.classList.toggle("dense", (run?.steps ?? 0) > 60 || session.model?.unit === "character");
     buttons = run === null ? [] : run.tokens.map((_, t) => word(run, plain, store.get().head, t, choose));
     root.replaceChildren(...buttons.map((button) => element("li", {}, [button])));
@@ -38,6 +39,14 @@ export function createWords({ store, session, player }) {
   store.subscribe(["head"], draw);
   store.subscribe(["step"], ({ step }, { step: before }) => mark(step, before));
   return { root };
+}
+
+/**
+ * Whether its steps have numbers for names and are shown as a signal.
+ * @param {Run} run
+ */
+function numbered(run) {
+  return run.heads.length === 0 && run.tracks[0].input !== null && run.tokens.every((token) => /^\d+$/.test(token));
 }
 
 /**

@@ -7,6 +7,7 @@ import { panel } from "studio/app/panel.js";
 import { createDistribution } from "studio/panels/sentence-distribution.js";
 import { createNumbers } from "studio/panels/sentence-numbers.js";
 import { sentencePicture, sentenceRows } from "studio/panels/sentence-picture.js";
+import { createSignal } from "studio/panels/sentence-signal.js";
 import { createTextBox } from "studio/panels/sentence-text.js";
 import { createWords } from "studio/panels/sentence-words.js";
 
@@ -54,7 +55,7 @@ export function mountSentence(app) {
   const input = element("div", { class: "sentence-input" });
   tools.append(input, heads.root);
   body.classList.add("sentence-body");
-  body.append(element("div", { class: "sentence-read" }, [problem(app), words.root]), distribution.root);
+  body.append(element("div", { class: "sentence-read" }, [problem(app), createSignal(app).root, words.root]), distribution.root);
 
   session.on("model", () => equip(app, root, input));
   const fill = () => {

@@ -74,7 +74,7 @@ function tracks({ store, session }) {
     if (model === null) return;
     const { root, show: shown } = trackChoice(model, (track) => store.set({ track }));
     show = shown;
-    holder.replaceChildren(element("span", { class: "soft", text: "Layer" }), root);
+    holder.replaceChildren(root);
     holder.hidden = model.tracks.length < 2;
     show(store.get().track);
   });
@@ -92,7 +92,7 @@ const MOST_BUTTONS = 6;
 function trackChoice(model, choose) {
   const twoWays = model.tracks.some(({ reverse }) => reverse);
   const choices = model.tracks.map((info) => ({
-    value: info.name, text: `${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
+    value: info.name, text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
     title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
   }));
   if (choices.length <= MOST_BUTTONS) return segments("Layer and direction", choices, choose);
