@@ -93,6 +93,7 @@ function row(k, wide, width) {
     name.textContent = line.name;
     formula.textContent = `= ${line.formula && (wide || width >= ROOM) ? `${line.formula} = ` : ""}${line.numbers}`;
     value.textContent = `= ${line.value}`;
+    value.classList.toggle("is-edited", line.edited);
   };
   const draw = (/** @type {Spans} */ { filled, outlined }, /** @type {(value: number) => number} */ x) => {
     place(bar, filled, x);

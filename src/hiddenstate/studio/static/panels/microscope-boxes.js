@@ -78,6 +78,7 @@ function meterAt(box, gate) {
 export function stateBox(name, box, edit) {
   const { x, y, width } = box;
   const title = text(x + 8, y + 16, "hs-letter hs-small");
+  const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end");
   const number = value({ x: x + 3, y: y + 19, width: width - 6, height: 22 }, "middle", edit);
   const about = text(x + width / 2, y + 53, "hs-soft", "middle");
   const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${name[0]})` });
@@ -85,8 +86,9 @@ export function stateBox(name, box, edit) {
     const { values, computed, shown } = moment;
     const key = name === "h" ? shown : name;
     title.textContent = key;
+    if (name === "c") change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
     number.show(format(values[key]), `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`, key in computed);
     about.textContent = key in computed ? "edited" : words;
   };
-  return { root: svg("g", { class: "hs-state" }, [back, title, number.root, about]), write };
+  return { root: svg("g", { class: "hs-state" }, [back, title, change, number.root, about]), write };
 }

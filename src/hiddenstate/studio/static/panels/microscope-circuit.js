@@ -70,6 +70,7 @@ function statesOf({ boxes }, scene) {
   const before = stateBox("c_prev", boxes.c_prev, null);
   const c = stateBox("c", boxes.c, scene.editor("c"));
   const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
+  const last = model.tracks[model.tracks.length - 1].layer;
   const { x, y } = boxes.x;
   const input = text(x, y + 20, "hs-soft"), hidden = text(x, y + 37, "hs-soft");
   input.textContent = `x: ${track.inputSize}`;
@@ -78,7 +79,7 @@ function statesOf({ boxes }, scene) {
     const run = scene.run();
     before.write(moment, sourceOf(run, moment.before));
     c.write(moment, targetOf(run, moment.after));
-    h.write(moment, track.layer < model.tracks[model.tracks.length - 1].layer ? "to layer above" : "output");
+    h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
   };
   return { parts: [before.root, c.root, h.root, input, hidden], write };
 }

@@ -56,7 +56,7 @@ function summed(scene) {
     terms = termsAt(scene, SHOWN);
     const { sum } = dotAt(scene);
     terms.forEach((term, k) => rows[k].write(term));
-    total.write({ kind: "bias", name: `sum: ${gate} before its ${gate === "g" ? "tanh" : "sigmoid"}`, index: -1, weight: null, factor: null, value: sum });
+    total.write({ kind: "sum", name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`, index: -1, weight: null, factor: null, value: sum });
     squashed.write(sum);
     root.setAttribute("aria-label", `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`);
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);

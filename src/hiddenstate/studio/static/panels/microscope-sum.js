@@ -19,7 +19,7 @@ const WIDE = 520; // from which the two factors stand beside the name
  * @returns {Columns}
  */
 export function columnsFor(width) {
-  if (width < WIDE) return { name: 0, factors: null, value: 210, from: 220, to: width - 2 };
+  if (width < WIDE) return { name: 0, factors: null, value: 228, from: 236, to: width - 2 };
   return { name: 0, factors: 294, value: 360, from: 376, to: width - 2 };
 }
 
