@@ -2,6 +2,7 @@
 
 import { Cell } from "studio/runtime/cell.js";
 import { bind } from "studio/runtime/edits.js";
+import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -28,6 +29,8 @@ import { bind } from "studio/runtime/edits.js";
  */
 
 /** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
+
+const MOST = 2 ** 26; // recorded numbers of one run
 
 /** An LSTM with its weights. */
 export class Lstm {
@@ -69,6 +72,7 @@ export class Lstm {
    */
   run(x, T, edits = [], state = this.begin(), start = 0) {
     const directions = this.sizes.bidirectional ? 2 : 1;
+    checkLength(T, this.tracks);
     /** @type {Track[]} */
     const tracks = [];
     /** @type {State} */
@@ -83,6 +87,18 @@ export class Lstm {
       input = sideBySide(tracks.slice(first), T);
     }
     return { tracks, out: input, state: ends };
+  }
+}
+
+/**
+ * @param {number} T
+ * @param {TrackInfo[]} tracks
+ */
+function checkLength(T, tracks) {
+  const numbers = tracks.reduce((sum, { units }) => sum + 6 * units, 0);
+  if (T * numbers > MOST) {
+    const advice = "Shorten it: every gate and state of each is kept.";
+    throw new StudioError(`${T} steps`, `${Math.floor(MOST / numbers)} at most`, advice);
   }
 }
 

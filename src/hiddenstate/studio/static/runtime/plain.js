@@ -3,7 +3,7 @@
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { streamOf } from "studio/runtime/stream.js";
-import { count, flag } from "studio/runtime/weights.js";
+import { allFinite, count, flag } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -37,7 +37,7 @@ export function plain(head, weights) {
 
   const source = {
     ...{ lstm, check: (/** @type {Float32Array} */ x) => check(x, inputSize) },
-    begin: () => ({ state, out: new Float32Array() }),
+    begin: () => state,
     embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: hand it a row of numbers."),
     finish: finished,
   };
@@ -124,5 +124,5 @@ function finished(tokens, tracks) {
  */
 function check(row, size) {
   if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as the LSTM reads.");
-  if (!row.every(Number.isFinite)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
+  if (!allFinite(row)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
 }

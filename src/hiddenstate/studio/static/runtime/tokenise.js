@@ -40,7 +40,8 @@ export function tokeniser(pattern) {
  */
 function made(pattern) {
   const names = { ...pattern.classes.javascript, ...pattern.lists };
-  const compiled = (/** @type {string} */ source, /** @type {string} */ flags) => new RegExp(expanded(source, names), flags);
+  const compiled = (/** @type {string} */ source, /** @type {string} */ flags) =>
+    new RegExp(expanded(source, names), flags);
   const piece = compiled(joined(pattern.piece), "gu");
   const twoWords = compiled(`^(?:${joined(pattern.two_words)})$`, "u");
   const sentenceEnd = compiled(pattern.sentence_end, "gu");

@@ -22,7 +22,7 @@ export class Weights {
    */
   take(name, shape) {
     const data = this.values(name, shape);
-    if (!data.every(Number.isFinite)) {
+    if (!allFinite(data)) {
       throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
     }
     return data;
@@ -38,7 +38,8 @@ export class Weights {
     const tensor = this.tensors.get(name);
     if (tensor === undefined) throw damaged(`tensor ${name} is missing`, `one of shape [${shape.join(", ")}]`);
     if (tensor.shape.join() !== shape.join()) {
-      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, `[${shape.join(", ")}], as the config says`);
+      const expected = `[${shape.join(", ")}], as the config says`;
+      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, expected);
     }
     this.taken.add(name);
     return tensor.data;
@@ -58,6 +59,15 @@ export class Weights {
       if (!this.taken.has(name)) throw damaged(`tensor ${name} is there`, "those alone that the config asks for");
     }
   }
+}
+
+/**
+ * @param {Float32Array} data
+ * @returns {boolean}
+ */
+export function allFinite(data) {
+  for (let k = 0; k < data.length; k++) if (!Number.isFinite(data[k])) return false;
+  return true;
 }
 
 /**
