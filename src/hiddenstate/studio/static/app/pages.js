@@ -7,6 +7,7 @@ import { mountHeatmap } from "studio/panels/heatmap.js";
 import { mountLines } from "studio/panels/lines.js";
 import { mountMicroscope } from "studio/panels/microscope.js";
 import { mountSentence } from "studio/panels/sentence.js";
+import { mountStructure } from "studio/panels/structure.js";
 import { mountTable } from "studio/panels/table.js";
 import { mountTour } from "studio/panels/tour.js";
 import { mountTransport } from "studio/panels/transport.js";
@@ -19,7 +20,7 @@ import { mountTransport } from "studio/panels/transport.js";
 const PANELS = {
   read: [mountDesk, mountLines, mountEdits, mountTable],
   compare: [mountCompare],
-  structure: [],
+  structure: [mountStructure],
 };
 
 /**
