@@ -6,7 +6,6 @@ The same seed, data, machine and number of threads give the same model.
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +26,7 @@ from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import machine_of
-from hiddenstate.training.progress import Epoch, OnProgress, Score, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss, Task, split
 
@@ -49,21 +48,8 @@ RUN_FILE = RunFile(
 )
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a training run came to.
-
-    Attributes:
-        history: every epoch, in order.
-        best: the epoch whose model was kept.
-        dev: by column, how good the kept model is on the dev data: read back from its folder, and calibrated.
-        test: the same on the test data, None without any.
-    """
-
-    history: tuple[Epoch, ...]
-    best: Epoch
-    dev: Reports
-    test: Reports | None
+class Training(Result[Reports]):
+    """What training a tagger came to, a `Result`: ``dev`` and ``test`` are by column, with calibrated confidence."""
 
 
 def train_tagger(
