@@ -107,6 +107,8 @@ def test_out(model: Path, tmp_path: Path) -> None:
     wanted = said(ODD, "--model", model)
     assert said(ODD, "--model", model, "--out", tmp_path / "out.conllu") == ""
     assert (tmp_path / "out.conllu").read_bytes() == wanted.encode()
+    result = run(ODD, "--model", model, "--out", tmp_path / "none" / "out.conllu")
+    assert "there is no folder" in str(result.exception)
 
 
 def test_wide_words_stay_aligned(model: Path) -> None:
