@@ -249,9 +249,10 @@ def test_a_temperature_evens_out_and_changes_no_tag(crf: bool) -> None:
 @pytest.mark.parametrize(
     ("temperatures", "message"),
     [
-        ({"upos": 0.0}, "temperature of upos must be above 0 and finite, got 0.0"),
-        ({"upos": float("inf")}, "must be above 0 and finite, got inf"),
-        ({"upos": "hot"}, "must be above 0 and finite, got 'hot'"),
+        ({"upos": 0.0}, "temperature of upos must be between 1e-6 and 1e6, got 0.0"),
+        ({"upos": float("inf")}, "must be between 1e-6 and 1e6, got inf"),
+        ({"upos": 1e-320}, "must be between 1e-6 and 1e6, got 1e-320"),
+        ({"upos": "hot"}, "must be between 1e-6 and 1e6, got 'hot'"),
         ({}, "must be given for upos, got ''"),
         ({"upos": 1.0, "xpos": 1.0}, "must be given for upos, got 'upos xpos'"),
     ],
@@ -362,3 +363,18 @@ def test_shipped_model_reads_a_sentence() -> None:
     reading = load(shipped()).read(["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."])
     assert reading.tags == ("DET", "ADJ", "ADJ", "NOUN", "VERB", "ADP", "DET", "ADJ", "NOUN", "PUNCT")
     assert float(reading.probabilities.max(-1).values.min()) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"upos": "ABCD"}, "the tags of upos must be a list of texts, got 'ABCD'"),
+        ({"upos": [1, 2]}, "the tags of upos must be a list of texts"),
+        ({"upos": ["A", "B\tC"]}, r"tag 'B\\tC' of upos is blank or holds a tab"),
+        ({"upos": ["A", " "]}, "tag ' ' of upos is blank"),
+        (7, "not the description of a tagger"),
+    ],
+)
+def test_tags_that_conllu_cannot_hold_are_refused(tagger: Tagger, tags: Any, message: str) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        Tagger.from_data({}, {**tagger.to_data()[1], "tags": tags})
