@@ -21,15 +21,16 @@ export function createCursors(map, scroller) {
   /**
    * @param {HeatLayout | null} layout
    * @param {View} view
+   * @param {number} seen how wide the part of the map is that is in sight
    */
-  const show = (layout, { step, unit }) => {
+  const show = (layout, { step, unit }, seen) => {
     if (layout === null) return;
     const x = layout.left + step * layout.pitch;
     place(column, x, layout.top, layout.pitch, layout.height - layout.top - 2);
     const high = Math.max(LEAST, layout.rowHeight);
     place(row, layout.left, rowTop(layout, unit) + (layout.rowHeight - high) / 2, layout.pitch * layout.steps, high);
     /** @type {HTMLElement} */ (row.firstChild).textContent = String(unit);
-    if (scroller.scrollWidth > scroller.clientWidth) keepInSight(scroller, x, layout.pitch);
+    if (layout.width > seen + 1) keepInSight(scroller, x, layout.pitch);
   };
   /**
    * @param {HeatLayout | null} layout

@@ -68,7 +68,7 @@ export function mountHeatmap(app) {
     move();
   };
   const move = () => {
-    cursors.show(scene.layout, store.get());
+    cursors.show(scene.layout, store.get(), scene.size.width);
     readout.show(null);
   };
   session.on("run", draw);

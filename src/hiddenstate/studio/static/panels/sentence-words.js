@@ -1,8 +1,9 @@
 // The tokens that were read, one button each, with what the model says of them. Moving the cursor touches two of them.
 
 import { element, percent, set } from "studio/app/draw.js";
-import { shownToken } from "studio/app/tokens.js";
+import { onResize } from "studio/app/lazy.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
+import { shownToken } from "studio/app/tokens.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -19,12 +20,14 @@ export function createWords({ store, session, player }) {
   /** @type {HTMLButtonElement[]} */
   let buttons = [];
   const choose = (/** @type {number} */ step) => (player.pause(), store.set({ step }));
+  const sight = inSight(root, () => buttons);
   const draw = () => {
     const { run, plain } = session;
     root.hidden = run !== null && numbered(run);
     root.classList.toggle("dense", (run?.steps ?? 0) > 60 || session.model?.unit === "character");
     buttons = run === null ? [] : run.tokens.map((_, t) => word(run, plain, store.get().head, t, choose));
     root.replaceChildren(...buttons.map((button) => element("li", {}, [button])));
+    sight.measure();
     mark(store.get().step, -1);
   };
   const mark = (/** @type {number} */ step, /** @type {number} */ before) => {
@@ -33,11 +36,12 @@ export function createWords({ store, session, player }) {
     if (!buttons[step]) return;
     tell(buttons[step], true);
     if (held) buttons[step].focus({ preventScroll: true });
-    keepInSight(root, buttons[step]);
+    sight.show(step);
   };
   session.on("run", draw);
   store.subscribe(["head"], draw);
   store.subscribe(["step"], ({ step }, { step: before }) => mark(step, before));
+  onResize(root, sight.measure);
   return { root };
 }
 
@@ -59,15 +63,28 @@ function tell(button, current) {
 }
 
 /**
- * Scrolls the list, never the page, and only where the token would else be out of sight.
+ * Scrolls the list, never the page, and only where a token would else be out of sight. Where tokens stand is asked
+ * once for each run: to ask at each step would cost a layout of the page.
  * @param {HTMLElement} list
- * @param {HTMLElement} button
+ * @param {() => HTMLElement[]} items
  */
-function keepInSight(list, button) {
-  if (list.scrollHeight <= list.clientHeight) return;
-  const [top, bottom] = [button.offsetTop, button.offsetTop + button.offsetHeight];
-  if (top < list.scrollTop) list.scrollTop = top - 4;
-  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight + 4;
+function inSight(list, items) {
+  /** @type {{top: number, bottom: number}[]} */
+  let places = [];
+  let [height, scrolled] = [0, 0];
+  list.addEventListener("scroll", () => (scrolled = list.scrollTop), { passive: true });
+  const measure = () => {
+    height = list.clientHeight;
+    const fits = list.scrollHeight <= height;
+    places = fits ? [] : items().map(({ offsetTop, offsetHeight }) => ({ top: offsetTop, bottom: offsetTop + offsetHeight }));
+  };
+  const show = (/** @type {number} */ k) => {
+    const place = places[k];
+    if (place === undefined) return;
+    const wanted = place.top < scrolled ? place.top - 4 : Math.max(scrolled, place.bottom - height + 4);
+    if (wanted !== scrolled) list.scrollTop = scrolled = wanted;
+  };
+  return { measure, show };
 }
 
 /**
