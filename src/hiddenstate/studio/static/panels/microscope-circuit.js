@@ -32,9 +32,9 @@ export function circuit(scene) {
     open: () => scene.go({ zoom: "gate", gate }), edit: scene.editor(gate),
   }));
   const states = statesOf(layout, scene);
-  const between = betweenNodes(layout), notes = text(0, layout.height + sums.height + 30, "hs-note");
-  sums.root.setAttribute("transform", `translate(0 ${layout.height + 18})`);
-  const height = layout.height + sums.height + 36;
+  const between = betweenNodes(layout), notes = text(0, layout.height + sums.height + 26, "hs-note");
+  sums.root.setAttribute("transform", `translate(0 ${layout.height + 12})`);
+  const height = layout.height + sums.height + 30;
   const root = svg("svg", { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }, [
     ...wires.parts, ...nodesOf(layout), ...between.parts, ...gates.map((gate) => gate.root), ...states.parts,
     moving.root, sums.root, notes,
@@ -72,7 +72,7 @@ function statesOf({ boxes }, scene) {
   const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
   const last = model.tracks[model.tracks.length - 1].layer;
   const { x, y } = boxes.x;
-  const input = text(x, y + 20, "hs-soft"), hidden = text(x, y + 37, "hs-soft");
+  const input = text(x, y + 19, "hs-soft"), hidden = text(x, y + 33, "hs-soft");
   input.textContent = `x: ${track.inputSize}`;
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
