@@ -16,6 +16,10 @@ WIDE: ViewportSize = {"width": 1280, "height": 720}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
+_READY = """() => document.querySelector(".compare-drawing, #structure svg")
+  || document.querySelector(".heat-value")?.textContent.includes("=")"""
+
+
 class Shown:
     """A page of the studio."""
 
@@ -28,7 +32,7 @@ class Shown:
         """Open the page anew, at a view that its address says."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}#{urlencode(view)}")
-        self.page.locator("#edits .edits-side, #compare svg, #structure svg").first.wait_for(state="attached")
+        self.page.wait_for_function(_READY)
 
     def panel(self, name: str) -> Locator:
         """One of the panels."""
