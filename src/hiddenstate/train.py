@@ -6,6 +6,7 @@ The same seed, data, machine and number of threads give the same model.
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,16 +141,19 @@ def run_task(
     """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    if machine.leads:
-        mend_folder(out)
-        folder.check_target(out)
+    machine.once(partial(_make_way, out))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.settings.seed)
         task = make(wanted)
-    if machine.leads:
-        run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
+    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
     history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
     return machine.once(lambda: finish(task, out, history))
+
+
+def _make_way(out: Path) -> None:
+    """Put in order what an earlier run left at a model's place, and refuse what a new model would destroy."""
+    mend_folder(out)
+    folder.check_target(out)
 
 
 def default_run(out: Path) -> Path:

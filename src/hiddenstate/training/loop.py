@@ -174,8 +174,8 @@ class _Loop(Generic[Item]):
         with self.average.used():
             score = self.machine.once(self.task.evaluate)
             history.append(Epoch(last, score, self.is_better(score.value)))
-            if history[-1].is_best and self.machine.leads:
-                self.task.keep(self.out, history)
+            if history[-1].is_best:
+                self.machine.once(lambda: self.task.keep(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
