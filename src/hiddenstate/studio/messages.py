@@ -166,7 +166,7 @@ _TEXT, _COUNT = ("a text that is not too long", _text), ("a whole number", _coun
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
 VIEW: dict[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(("page", "model", "text", "otherModel", "otherText", "comparison", "align"), _TEXT),
-    **dict.fromkeys(("track", "quantity", "sort", "head", "zoom", "gate", "rows", "filter", "theme"), _TEXT),
+    **dict.fromkeys(("track", "quantity", "sort", "head", "zoom", "gate", "rows", "filter", "sandbox", "theme"), _TEXT),
     **dict.fromkeys(("step", "unit", "tour"), _COUNT),
     "pinned": ("a list of whole numbers", _counts),
     "edits": ("a list of edits", _edits),
