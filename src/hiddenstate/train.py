@@ -256,10 +256,11 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
-        found = {k for k, s in enumerate(sentences) if any(tag not in (None, "_") for tag in s.tags(column))}
-        if not found:
+        tags = [sentence.tags(column) for sentence in sentences]
+        # In FEATS _ is a tag, but where there is no other, nobody has given any.
+        if {tag for each in tags for tag in each} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
-        tagged |= found
+        tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
     return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -37,6 +37,12 @@ PrecisionOption = Annotated[
 ]
 AboutOption = Annotated[str | None, typer.Option(help="For the model card: what the data is.")]
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: terms of the weights.")]
+
+
+def settings_option(config: type[TrainConfig]) -> Any:
+    """Make the option for any of a config's settings."""
+    names = " ".join(config.names())
+    return typer.Option("--set", help=f"Any setting, again and again: {names}.", metavar="KEY=VALUE")
 
 
 def run_file(
