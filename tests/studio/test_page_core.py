@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
+from hiddenstate.studio import messages
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 
 pytestmark = NEEDS_CHROMIUM
 
 VIEW = """
-    const { firstView } = await import("studio/app/view.js");
-    const first = firstView({ models: [{ id: "m" }], view: {} });
+    const { plainView } = await import("studio/app/view.js");
+    const first = plainView({ models: [{ id: "m" }] });
 """
 STORE = 'const { createStore } = await import("studio/app/store.js");' + VIEW
 ADDRESS = 'const { fromHash, toHash } = await import("studio/app/address.js");' + VIEW
@@ -114,6 +115,26 @@ def test_address_is_short(page: Modules) -> None:
 def test_address_says_what_any_page_may_begin_with_otherwise(page: Modules) -> None:
     body = ADDRESS + "return toHash({ ...first, step: 0 }, [first, { ...first, step: 7 }]);"
     assert run(page, body) == "step=0"
+
+
+def test_what_a_page_begins_with(page: Modules) -> None:
+    body = """
+        const { firstView } = await import("studio/app/view.js");
+        const boot = { models: [{ id: "m" }], view: { text: "by Python", pinned: [4], step: 2 } };
+        return [{}, { step: 1 }, { text: "by hand" }].map((said) => firstView(boot, said));
+    """
+    views = run(page, body)
+    assert [(view["text"], view["pinned"], view["step"]) for view in views] == [
+        ("by Python", [4], 2),
+        ("by Python", [], 1),  # an address says all but what is read
+        ("by hand", [], 0),
+    ]
+
+
+def test_python_knows_the_same_view(page: Modules) -> None:
+    view = run(page, VIEW + "return first")
+    assert set(view) == set(messages.VIEW)
+    messages.check_view(view)
 
 
 BROKEN = [

@@ -11,7 +11,7 @@ import { Player } from "studio/app/player.js";
 import { createSession } from "studio/app/session.js";
 import { createStore } from "studio/app/store.js";
 import { applyTheme } from "studio/app/theme.js";
-import { firstView } from "studio/app/view.js";
+import { firstView, unsaid } from "studio/app/view.js";
 import { EXAMPLES } from "studio/panels/sentence-text.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
@@ -26,9 +26,8 @@ const READS_TEXT = new Set(["tagger", "language-model"]);
  */
 export async function start(root) {
   const boot = host.boot();
-  const first = firstView(boot);
   const { view, broken } = fromHash(location.hash);
-  const store = createStore({ ...first, ...view }, (now) => keep(now, [first, firstView({ ...boot, view: {} })]));
+  const store = createStore(firstView(boot, view), (now) => keep(now, unsaid(boot)));
   const session = createSession(store, host);
   const app = { store, session, player: new Player(store, session), host };
   applyTheme(store.get().theme);
@@ -38,7 +37,7 @@ export async function start(root) {
   const say = (/** @type {string} */ text) => root.prepend(notice(text));
   if (broken.length > 0) say(brokenNotice(broken));
   listenForKeys(document, app);
-  followAddress(store, first, say);
+  followAddress(store, boot, say);
   fillEmpty(app);
   await session.open();
   followLive(app, boot.live, say);
@@ -74,13 +73,13 @@ function fillEmpty({ store, session }) {
 /**
  * Takes over what someone puts into the address while the page is open.
  * @param {App["store"]} store
- * @param {View} first
+ * @param {Boot} boot
  * @param {(text: string) => void} say
  */
-function followAddress(store, first, say) {
+function followAddress(store, boot, say) {
   window.addEventListener("hashchange", () => {
     const { view, broken } = fromHash(location.hash);
-    store.set({ ...first, ...view });
+    store.set(firstView(boot, view));
     if (broken.length > 0) say(brokenNotice(broken));
   });
 }

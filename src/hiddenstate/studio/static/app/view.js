@@ -9,16 +9,42 @@ import { trackOf } from "studio/app/units.js";
 /** @typedef {import("studio/types.js").View} View */
 
 /**
+ * What a page begins with where nothing else is said.
  * @param {Boot} boot
  * @returns {View}
  */
-export function firstView(boot) {
+export function plainView({ models }) {
   return {
-    page: "read", model: boot.models[0]?.id ?? "", text: "", otherModel: "", otherText: "",
-    comparison: "sentences", align: "words", step: 0, track: "", quantity: "c", unit: -1, pinned: [], sort: "index",
-    head: "", zoom: "unit", gate: "f", edits: [], tour: -1, sandbox: "", rows: "step", filter: "", theme: "auto",
-    ...boot.view,
+    page: "read", model: models[0]?.id ?? "", text: "", otherModel: "", otherText: "", comparison: "sentences",
+    align: "words", step: 0, track: "", quantity: "c", unit: -1, pinned: [], sort: "index", head: "", zoom: "unit",
+    gate: "f", edits: [], tour: -1, sandbox: "", rows: "step", filter: "", theme: "auto",
   };
+}
+
+/**
+ * What a page begins with: what Python says, or what its address says, which then says all but what is read.
+ * @param {Boot} boot
+ * @param {Partial<View>} said by the address
+ * @returns {View}
+ */
+export function firstView(boot, said) {
+  const plain = plainView(boot);
+  if (Object.keys(said).length === 0) return { ...plain, ...boot.view };
+  return { ...plain, ...readOf(boot), ...said };
+}
+
+/**
+ * The views that an address need not speak of: that of nothing said, with what is read by itself and without.
+ * @param {Boot} boot
+ * @returns {View[]}
+ */
+export function unsaid(boot) {
+  return [plainView(boot), { ...plainView(boot), ...readOf(boot) }];
+}
+
+/** @param {Boot} boot */
+function readOf({ view: { text, model } }) {
+  return { ...(text === undefined ? {} : { text }), ...(model === undefined ? {} : { model }) };
 }
 
 /**
