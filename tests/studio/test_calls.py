@@ -21,21 +21,27 @@ class Model(nn.Module):
         self.cell(x[0])
         out, _ = self.lstm(x, hx=state)
         self.lstm(out.repeat(1, 1, 2)[:, :, :4])
-        return out
+        return torch.as_tensor(out)
+
+
+def lstm_of(model: nn.Module) -> nn.LSTM | hs.LSTM:
+    found = model.get_submodule("lstm")
+    assert isinstance(found, nn.LSTM | hs.LSTM)
+    return found
 
 
 def test_what_is_read_in_the_first_call() -> None:
     model, ids = hs.convert(Model(), inplace=True).model, torch.tensor([[1], [2], [3]])
-    read = numbers_read(model, "lstm", model.lstm, ids)
-    assert torch.equal(read.x, model.embedding(ids))  # without dropout
+    read = numbers_read(model, "lstm", lstm_of(model), ids)
+    assert torch.equal(read.x, model.get_submodule("embedding")(ids))  # without dropout
     assert read.hx is None
     assert model.training
-    assert not model.lstm._forward_pre_hooks
+    assert not lstm_of(model)._forward_pre_hooks
 
 
 def test_several_arguments() -> None:
     model, state = Model().eval(), (torch.ones(1, 1, 3), torch.zeros(1, 1, 3))
-    read = numbers_read(model, "lstm", model.lstm, (torch.tensor([[1], [2]]), state))
+    read = numbers_read(model, "lstm", lstm_of(model), (torch.tensor([[1], [2]]), state))
     assert read.hx is state
     assert not model.training
 
@@ -47,6 +53,6 @@ def test_fails() -> None:
     with pytest.raises(ArgumentError, match="'cell' is a cell"):
         numbers_read(model, "cell", model.cell, ids)
     with pytest.raises(IndexError):
-        numbers_read(model, "lstm", model.lstm, torch.tensor([[10]]))
+        numbers_read(model, "lstm", lstm_of(model), torch.tensor([[10]]))
     assert model.training
-    assert not model.lstm._forward_pre_hooks
+    assert not lstm_of(model)._forward_pre_hooks

@@ -33,7 +33,7 @@ def test_steps_are_told_with_the_state_after_them() -> None:
     assert isinstance(begin, Begin)
     assert begin.t == 0
     assert not begin.h.any()
-    out, (h, c) = lstm(x)
+    out, (_, c) = lstm(x)
     for t, step in enumerate(steps):
         assert isinstance(step, Step)
         assert (step.t, step.token) == (t, "abc"[t])
@@ -90,7 +90,8 @@ def test_whatever_else_changes_the_state_is_noticed(change: str, tmp_path: Path)
     if change == "reset":
         stream.reset()
     elif change == "state":
-        stream.state = tuple(torch.ones_like(part) for part in stream.state)
+        h, c = stream.state
+        stream.state = torch.ones_like(h), torch.ones_like(c)
     elif change == "load":
         stream.load(tmp_path / "state")
     elif change == "unwatched":

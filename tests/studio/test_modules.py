@@ -71,7 +71,10 @@ def test_numbers_of_another_kind_and_row() -> None:
     assert found["given.input"].tolist() == x[1].tolist()
     assert torch.equal(found["given.h0"], hx[0][:, 1])
     assert torch.equal(found["given.c0"], hx[1][:, 1])
-    assert tensors(of_lstm(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [[1, 2], [3, 4]]
+    assert tensors(of_lstm(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
 
 
 def test_numbers_of_a_packed_sequence() -> None:

@@ -55,7 +55,7 @@ class Site:
             Route("/models/{model}/weights.safetensors", self.weights),
         ]
         if self.pages is not None:
-            routes.append(WebSocketRoute("/live", self.pages))
+            routes.append(WebSocketRoute("/live", self.pages.stay))
         names = names_of(host, () if local else (socket.gethostname(),))
         return Guard(Starlette(routes=routes), self.token, names, any_address=not local)
 

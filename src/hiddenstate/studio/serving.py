@@ -32,9 +32,9 @@ class Running:
     """
 
     def __init__(self, site: Site, host: str = LOCAL, port: int = 0) -> None:
+        self._server = server_of(site, host)
         self._socket = listen(host, port)
         self.url = url_of(site, host, self._socket.getsockname()[1])
-        self._server = server_of(site, host)
         self._thread = threading.Thread(target=self._run, name="hiddenstate studio", daemon=True)
         self._thread.start()
 
@@ -71,6 +71,7 @@ def server_of(site: Site, host: str) -> Any:
         uvicorn.Config(
             site.app(host, local=is_local(host)),
             log_config=None,
+            loop="asyncio",  # the one that does not wait at its end for clients that read nothing
             log_level="warning",
             access_log=False,  # the token would be in it
             server_header=False,
@@ -88,10 +89,12 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ArgumentError: that can't be; the message says why.
     """
+    if not 0 <= port < 2**16:
+        raise ArgumentError(f"port must be in 0..65535, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         hint = ": choose another port, or 0 for any that is free" if port else ""
         raise ArgumentError(f"can't listen on {host} port {port} ({error}){hint}") from error
 

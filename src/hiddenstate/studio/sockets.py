@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hiddenstate.errors import MessageError
@@ -28,35 +29,24 @@ class Pages:
         self._heard = heard
         self._count = 0
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def stay(self, socket: WebSocket) -> None:
         """Stay in touch with one page until it goes."""
         if self._count >= MOST_PAGES:
             await socket.close(_TOO_MANY, "too many pages are open")
             return
         self._count += 1
-        try:
-            await socket.accept()
-            await self._stay(socket)
-        except (WebSocketDisconnect, OSError):
-            pass
-        finally:
-            self._count -= 1
-
-    async def _stay(self, socket: WebSocket) -> None:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         looker = Looker(lambda: _from_any_thread(loop, ready))
         self._audience.join(looker)
-        telling = asyncio.create_task(_tell(socket, looker, ready))
-        hearing = asyncio.create_task(self._hear(socket))
         try:
-            done, _ = await asyncio.wait((telling, hearing), return_when=asyncio.FIRST_COMPLETED)
+            await socket.accept()
+            async with anyio.create_task_group() as both:
+                both.start_soon(_tell, socket, looker, ready)
+                await self._hear(socket)
+                both.cancel_scope.cancel()
         finally:
             self._audience.leave(looker)
-            for task in (telling, hearing):
-                task.cancel()
-            await asyncio.gather(telling, hearing, return_exceptions=True)
-        for task in done:
-            task.result()
+            self._count -= 1
 
     async def _hear(self, socket: WebSocket) -> None:
         while True:
@@ -71,12 +61,14 @@ class Pages:
 
 
 async def _tell(socket: WebSocket, looker: Looker, ready: asyncio.Event) -> None:
-    while True:
-        await ready.wait()
-        ready.clear()
-        for message in looker.take():
-            await socket.send_bytes(frame(message))
-        await asyncio.sleep(PAUSE)
+    """Tell a page what there is to tell, until it has gone; then it is heard no more, which ends all."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the second where it is we who closed
+        while True:
+            await ready.wait()
+            ready.clear()
+            for message in looker.take():
+                await socket.send_bytes(frame(message))
+            await asyncio.sleep(PAUSE)
 
 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, ready: asyncio.Event) -> None:
