@@ -134,6 +134,14 @@ def test_files_of_a_folder(runtime: Runtime) -> None:
     assert runtime.tokenise(["Don't go."]) == [["Do", "n't", "go", "."]]
 
 
+def test_the_first_of_equals_is_chosen(runtime: Runtime) -> None:
+    tagger = make(columns=("upos", "xpos"))
+    torch.nn.init.zeros_(tagger.head.weight)
+    torch.nn.init.ones_(tagger.head.bias)
+    runtime.load(bundle_of(tagger))
+    check(runtime, tagger, SENTENCES)
+
+
 def test_what_a_tagger_says_of_itself(runtime: Runtime) -> None:
     runtime.load(bundle_of(make()))
     assert runtime.ask("[model.kind, model.unit, model.hasWeights, model.given]") == ["tagger", "word", True, None]

@@ -49,7 +49,7 @@ function bound(edit, tracks, names, T) {
   const [info, quantity] = placed(edit.place, tracks, names);
   const units = resolved(unit, quantity === "h" ? info.outputs : info.units, "unit");
   return {
-    ...{ track: info.name, quantity, kind, value: Math.fround(value), units },
+    ...{ track: info.name, quantity, kind, value, units },
     times: t === null ? null : new Set(T === null ? ahead(t) : resolved(t, T, "step")),
     readout: scope === "readout",
   };
