@@ -1,4 +1,5 @@
 import json
+import re
 import struct
 from typing import Any
 
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 
 from hiddenstate.errors import MessageError
-from hiddenstate.studio.messages import MOST_BYTES, Begin, Step, ViewMessage, decode, encode, frame, read
+from hiddenstate.studio.assets import STATIC
+from hiddenstate.studio.messages import MOST_BYTES, VIEW, Begin, Step, ViewMessage, decode, encode, frame, read
 
 
 def floats(*shape: int) -> Any:
@@ -105,3 +107,10 @@ def test_read_fails() -> None:
 def test_messages_are_frozen() -> None:
     with pytest.raises(AttributeError):
         ViewMessage({}).view = {}  # type: ignore[misc]
+
+
+def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
+    types = (STATIC / "types.js").read_text(encoding="utf-8")
+    block = re.search(r"@typedef \{object\} View\n(.*?)\*/", types, re.DOTALL)
+    assert block is not None
+    assert set(re.findall(r"@property \{.*?\} (\w+)", block[1])) == set(VIEW)

@@ -1,5 +1,6 @@
 """Running the studio's server: until Ctrl-C, or beside other work."""
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -52,7 +53,14 @@ class Running:
         self.stop()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        # asyncio's own loop: uvloop's would wait at its end for clients that read nothing.
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        await self._server.serve(sockets=[self._socket])
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # so that they are closed before the loop is
 
     def __enter__(self) -> "Running":
         return self
@@ -71,7 +79,6 @@ def server_of(site: Site, host: str) -> Any:
         uvicorn.Config(
             site.app(host, local=is_local(host)),
             log_config=None,
-            loop="asyncio",  # the one that does not wait at its end for clients that read nothing
             log_level="warning",
             access_log=False,  # the token would be in it
             server_header=False,

@@ -7,6 +7,7 @@ import { damaged, StudioError } from "studio/runtime/errors.js";
 /** @typedef {import("studio/types.js").LiveMessage} LiveMessage */
 /** @typedef {import("studio/types.js").View} View */
 
+const MOST_CHARACTERS = 20_000; // of a text that Python is told
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
 /** @returns {Boot} what the page begins with */
@@ -52,7 +53,10 @@ export function watch(live, onMessage) {
  * @param {View} view
  */
 export function tell(view) {
-  const changed = Object.entries(view).filter(([key, value]) => known[/** @type {keyof View} */ (key)] !== value);
+  const changed = Object.entries(view).filter(
+    ([key, value]) =>
+      known[/** @type {keyof View} */ (key)] !== value && !(typeof value === "string" && value.length > MOST_CHARACTERS),
+  );
   if (changed.length > 0) say({ type: "view", view: Object.fromEntries(changed) });
   known = view;
 }
@@ -64,7 +68,12 @@ function listenToServer(heard) {
   const socket = new WebSocket(place);
   socket.binaryType = "arraybuffer";
   socket.addEventListener("message", ({ data }) => heard(unframed(data)));
-  socket.addEventListener("open", () => (say = (message) => socket.send(JSON.stringify(message))));
+  socket.addEventListener("open", () => {
+    say = (message) => socket.send(JSON.stringify(message));
+    const view = known;
+    known = {};
+    tell(/** @type {View} */ (view));
+  });
   socket.addEventListener("close", () => {
     say = () => {};
     heard({ type: "end" });
