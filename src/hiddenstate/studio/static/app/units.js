@@ -46,7 +46,7 @@ export function trackTitle({ layer, reverse }, twoWays) {
 }
 
 /**
- * Units and steps of one quantity.
+ * A number of a run; NaN where there is none.
  * @param {Track} track
  * @param {string} quantity
  * @param {number} unit
@@ -54,8 +54,8 @@ export function trackTitle({ layer, reverse }, twoWays) {
  * @returns {number}
  */
 export function valueAt(track, quantity, unit, t) {
-  const values = track.values[quantity];
-  return values[t * widthOf(track, quantity) + unit] ?? NaN;
+  const width = widthOf(track, quantity);
+  return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
 }
 
 /**
