@@ -57,10 +57,10 @@ function line(k, signed) {
   const zero = NAMES + (signed ? SPACE / 2 : 0);
   const scale = signed ? SPACE / 2 : SPACE;
   const write = (/** @type {Bar} */ given, /** @type {boolean} */ chosen) => {
-    const long = Math.min(1, Math.abs(given.value)) * scale;
+    const long = Math.min(1, Math.abs(given.value || 0)) * scale; // what a trace did not keep is NaN
     click = given.click;
     name.textContent = shownToken(given.label);
-    number.textContent = given.value.toFixed(4);
+    number.textContent = Number.isNaN(given.value) ? "\u2013" : given.value.toFixed(4);
     set(bar, "x", given.value < 0 ? zero - long : zero);
     set(bar, "width", long);
     bar.style.fill = signed ? colour("h", given.value) : "";
