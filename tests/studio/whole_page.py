@@ -56,7 +56,7 @@ def shown(browser: Browser, studio: Studio, size: ViewportSize = WIDE) -> Iterat
     try:
         page = Shown(Watch(context.new_page()), running.url)
         yield page
-        assert page.errors == []
+        assert page.errors == [], page.errors
     finally:
         context.close()
         running.stop()

@@ -172,10 +172,27 @@ function ribbons({ strips, a, quantity }, layout) {
     return [svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
       svg("rect", { class: "band", x: layout.left, y, width: layout.total - layout.left, height: RIBBON - 6, rx: 3 }),
       ...strands(strip, where),
-      ...marksOf(strip).map(({ k: column, text, kind }) => svg("text", { class: `ribbon-mark ${kind}`, x: layout.centre(column), y: y + (kind === "widest" ? 11 : RIBBON - 9), text })),
+      ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
       label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
     ])];
   })];
+}
+
+/**
+ * The greatest distance stands between the strands where there is room; where they part and meet, at the column's edge.
+ * @param {{k: number, text: string, kind: string}} mark
+ * @param {Strip} strip
+ * @param {{y: number, height: number, scale: number}} where
+ * @param {Layout} layout
+ */
+function markText({ k, text, kind }, { distance, reverse }, { y, height, scale }, layout) {
+  if (kind === "widest") {
+    const roomy = distance[k] * scale > 18;
+    return svg("text", { class: "ribbon-mark", x: layout.centre(k), y: roomy ? y + height / 2 + 4 : y + 11, text });
+  }
+  const side = reverse ? 1 : -1;
+  const x = layout.centre(k) + side * (layout.column / 2 - 5);
+  return svg("text", { class: `ribbon-mark ${kind}`, x, y: y + height - 4, "text-anchor": reverse ? "end" : "start", text });
 }
 
 /**
