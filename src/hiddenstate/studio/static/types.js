@@ -104,8 +104,10 @@
  * @property {Record<Quantity, string>} meanings
  * @property {boolean} hasWeights false for a trace: no edits, no dot products
  * @property {string} card the model card (Markdown), "" without
- * @property {{label: string, shape: number[]}[]} parts what the model is made of, from input to output
- * @property {(text: string) => string[]} tokenise
+ * @property {{label: string, shape: number[]}[]} parts what the model is made of, from input to output, each with the
+ *   shape of its weight (of the one that reads the input, where it has several)
+ * @property {(text: string) => string[]} tokenise into what run takes: in the order in which the model reads, so from the
+ *   text's end where it reads backward
  * @property {(tokens: string[], edits?: readonly Edit[]) => Run} run throws StudioError on what it can't read
  * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "lstm": T rows of C numbers
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct

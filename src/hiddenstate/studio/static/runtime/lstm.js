@@ -54,11 +54,13 @@ export class Lstm {
   }
 
   /**
+   * Check a run before anything is computed: its length and its edits.
    * @param {readonly Edit[]} edits
    * @param {number | null} T null: a stream
    * @returns {BoundEdit[]}
    */
   bind(edits, T) {
+    if (T !== null) checkLength(T, this.tracks);
     return bind(edits, this.tracks, this.names, T);
   }
 
@@ -72,7 +74,6 @@ export class Lstm {
    */
   run(x, T, edits = [], state = this.begin(), start = 0) {
     const directions = this.sizes.bidirectional ? 2 : 1;
-    checkLength(T, this.tracks);
     /** @type {Track[]} */
     const tracks = [];
     /** @type {State} */

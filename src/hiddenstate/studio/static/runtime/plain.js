@@ -29,9 +29,10 @@ export function plain(head, weights) {
     if (numbers.length === 0) refuse("no step", "one at least", "Give it some numbers.");
     numbers.forEach((row) => check(row, inputSize));
     const T = numbers.length;
+    const bound = lstm.bind(edits, T);
     const x = new Float32Array(T * inputSize);
     numbers.forEach((row, t) => x.set(row, t * inputSize));
-    const { tracks } = lstm.run(x, T, lstm.bind(edits, T), state);
+    const { tracks } = lstm.run(x, T, bound, state);
     return Object.freeze({ ...finished(tokensOf(head, T), tracks), edits });
   };
 
