@@ -1,4 +1,3 @@
-import gzip
 import json
 import re
 from queue import Queue
@@ -8,7 +7,6 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.guard import names_of
@@ -37,12 +35,13 @@ def test_the_page() -> None:
     assert boot["view"] == {"text": EVIL}
     assert boot["host"] == "server"
     assert boot["live"] == "view"
-    assert found.tags.count("script") == 3  # names, data, the beginning: none out of the text
+    assert found.tags.count("script") == 3  # what it begins with, its modules, its beginning: none out of the text
     assert "alert(1)</script>" not in answer.text
 
 
 def test_headers() -> None:
-    for path, status in ((f"/{TOKEN}/", 200), (f"/{TOKEN}/static/main.js", 200), ("/", 403), (f"/{TOKEN}/x", 404)):
+    head = f"/{TOKEN}/models/ours/head.json"
+    for path, status in ((f"/{TOKEN}/", 200), (head, 200), ("/", 403), (f"/{TOKEN}/x", 404)):
         answer = client().get(path)
         assert answer.status_code == status
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -54,35 +53,25 @@ def test_headers() -> None:
 
 def test_policy() -> None:
     policy = client().get(f"/{TOKEN}/").headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self' 'sha256-")
+    assert policy.startswith("default-src 'none'; script-src 'nonce-")
     assert "connect-src 'self' ws://127.0.0.1:8765;" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert "*" not in policy
 
 
-def test_everything_that_the_page_names_is_there() -> None:
-    ours = client()
-    page = ours.get(f"/{TOKEN}/").text
-    named = re.findall(r'(?:href|src)="(static/[^"]+)"', page)
-    assert len(named) == len(assets.names(".js")) + len(assets.names(".css")) + 1
-    for name in named:
-        assert ours.get(f"/{TOKEN}/{name}").status_code == 200, name
+def test_the_page_asks_for_nothing_but_models() -> None:
+    page = client().get(f"/{TOKEN}/").text
+    assert re.findall(r"""(?:href|src)=["']?([^"'>]+)""", page)[0].startswith("data:image/svg+xml")
+    assert len(re.findall(r"(?:href|src)=", page)) == 1
 
 
-def test_a_module() -> None:
+def test_each_page_has_a_nonce_of_its_own() -> None:
     ours = client()
-    answer = ours.get(f"/{TOKEN}/static/app/host.js")
-    assert answer.content == (assets.STATIC / "app/host.js").read_bytes()
-    assert answer.headers["Content-Type"].startswith("text/javascript")
-    assert answer.headers["Content-Encoding"] == "gzip"
-    again = ours.get(f"/{TOKEN}/static/app/host.js", headers={"If-None-Match": answer.headers["ETag"]})
-    assert again.status_code == 304
-    assert again.content == b""
-    other = ours.get(f"/{TOKEN}/static/app/host.js", headers={"If-None-Match": '"other"', "Accept-Encoding": "br"})
-    assert other.status_code == 200
-    assert "Content-Encoding" not in other.headers
-    assert gzip.decompress(gzip.compress(other.content)) == answer.content
+    nonces = [re.findall(r'nonce="([^"]+)"', ours.get(f"/{TOKEN}/").text) for _ in range(2)]
+    assert nonces[0] != nonces[1]
+    assert len(nonces[0]) == 1
+    assert f"'nonce-{nonces[1][0]}'" not in ours.get(f"/{TOKEN}/").headers["Content-Security-Policy"]
 
 
 def test_a_model() -> None:
@@ -97,7 +86,7 @@ def test_a_model() -> None:
     assert ours.get(f"/{TOKEN}/models/other/weights.safetensors").status_code == 404
 
 
-PATHS = ("", "static/main.js", "models/ours/head.json", "models/ours/weights.safetensors", "none")
+PATHS = ("", "live", "models/ours/head.json", "models/ours/weights.safetensors", "none")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -176,7 +165,7 @@ def test_the_own_origin_may_ask() -> None:
 
 
 def test_what_a_browser_says_of_another_site() -> None:
-    ours, page = client(), f"/{TOKEN}/static/main.js"
+    ours, page = client(), f"/{TOKEN}/models/ours/head.json"
     assert ours.get(page, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
     assert ours.get(page, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
     assert ours.get(page, headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}).status_code == 200

@@ -1,10 +1,8 @@
 """The page's HTML: one template, filled for a server or for a file."""
 
-import base64
-import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiddenstate.studio import assets
@@ -15,7 +13,7 @@ TEMPLATE = "index.html"
 _HEAD, _BODY = "<!-- head -->", "<!-- body -->"
 
 
-def fill(head: list[str], body: list[str]) -> str:
+def fill(head: Sequence[str], body: Sequence[str]) -> str:
     """Put lines into the template's head, and at the end of its body."""
     template = assets.text(TEMPLATE)
     return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
@@ -37,11 +35,6 @@ def boot(host: str, bundles: Mapping[str, Bundle], view: Mapping[str, Any], live
     """Return what the page is told at the beginning: `Boot` in static/types.js."""
     models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live}
-
-
-def source_hash(script: str) -> str:
-    """Return what a content security policy calls an inline script by."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def policy(**sources: str) -> str:

@@ -1,6 +1,5 @@
-"""The studio's server: the page, its modules, and models by their ids. It computes nothing: the page runs them."""
+"""The studio's server: the page, and models by their ids. It computes nothing: the page runs them."""
 
-import gzip
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -13,13 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from hiddenstate.studio import assets, html
+from hiddenstate.studio import html
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.guard import Guard, names_of
+from hiddenstate.studio.page import new_nonce, page, policy, prepare
 from hiddenstate.studio.sockets import Pages
 
-IMPORT_MAP = '{"imports": {"studio/": "./static/"}}'
-_SMALL = 512  # bytes, which are not worth compressing
 _PIECE = 256 * 1024  # bytes that are sent before a slow client is waited for
 
 
@@ -48,9 +46,9 @@ class Site:
 
     def app(self, host: str, *, local: bool = True) -> Guard:
         """Return the application that serves it on an address, behind its guard."""
+        prepare()
         routes: list[BaseRoute] = [
             Route("/", self.page),
-            Route("/static/{name:path}", self.asset),
             Route("/models/{model}/head.json", self.head),
             Route("/models/{model}/weights.safetensors", self.weights),
         ]
@@ -61,36 +59,19 @@ class Site:
 
     async def page(self, request: Request) -> Response:
         """Answer with the page."""
-        head = [
-            *(f'<link rel="stylesheet" href="static/{name}">' for name in assets.names(".css")),
-            f'<script type="importmap">{IMPORT_MAP}</script>',
-            *(f'<link rel="modulepreload" href="static/{name}">' for name in assets.names(".js")),
-        ]
-        body = [
-            html.data("boot", html.boot("server", self.bundles, self.view, self.live)),
-            '<script type="module" src="static/main.js"></script>',
-        ]
-        allowed = html.policy(
-            script=f"'self' {html.source_hash(IMPORT_MAP)}",
-            style="'self'",
-            img="'self' blob: data:",
-            connect=f"'self' ws://{request.headers['host']}",
-        )
-        security = {"Content-Security-Policy": f"{allowed}; frame-ancestors 'none'"}
-        return _answer(request, html.fill(head, body).encode(), "text/html; charset=utf-8", headers=security)
-
-    async def asset(self, request: Request) -> Response:
-        """Answer with a module or a style."""
-        found = assets.read(request.path_params["name"])
-        return _none() if found is None else _answer(request, found.content, found.media_type, found.tag)
+        nonce = new_nonce()
+        text = page(html.boot("server", self.bundles, self.view, self.live), nonce, lean=False)
+        allowed = policy(nonce, connect=f"'self' ws://{request.headers['host']}")
+        headers = {"Content-Security-Policy": f"{allowed}; frame-ancestors 'none'"}
+        return Response(text, headers=headers, media_type="text/html")
 
     async def head(self, request: Request) -> Response:
         """Answer with what a model is."""
         found = self.heads.get(request.path_params["model"])
-        return _none() if found is None else _answer(request, found, "application/json")
+        return _none() if found is None else Response(found, media_type="application/json")
 
     async def weights(self, request: Request) -> Response:
-        """Answer with a model's weights, which hardly get smaller when they are compressed."""
+        """Answer with a model's weights."""
         found = self.bundles.get(request.path_params["model"])
         if found is None:
             return _none()
@@ -105,18 +86,3 @@ async def _pieces(content: bytes) -> AsyncIterator[memoryview]:
 
 def _none() -> Response:
     return PlainTextResponse("There is no such thing here.", 404)
-
-
-def _answer(
-    request: Request, content: bytes, media_type: str, tag: str = "", headers: Mapping[str, str] | None = None
-) -> Response:
-    """Answer compressed where the browser takes that, or without content where it has the very same already."""
-    given = {**(headers or {}), "Vary": "Accept-Encoding"}
-    if tag:
-        given["ETag"] = f'"{tag}"'
-        if given["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=given)
-    if len(content) > _SMALL and "gzip" in request.headers.get("accept-encoding", ""):
-        content = gzip.compress(content, 1)
-        given["Content-Encoding"] = "gzip"
-    return Response(content, headers=given, media_type=media_type)

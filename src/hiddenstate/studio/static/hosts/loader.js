@@ -1,5 +1,5 @@
-// Begins the page where it is one file: its modules lie packed in the page, and become addresses that it may load.
-// No module itself, since modules could not be found before.
+// Begins the page: its modules lie packed in it, and become addresses that it may load. No module itself, since modules
+// can't be found before.
 
 (async () => {
   const nonce = document.currentScript?.nonce ?? "";
@@ -22,7 +22,8 @@
     add("style", { textContent: styles });
     const imports = Object.fromEntries(
       Object.entries(modules).map(([name, text]) => {
-        return [`studio/${name}`, URL.createObjectURL(new Blob([text], { type: "text/javascript" }))];
+        const named = `${text}\n//# sourceURL=studio/${name}`; // what errors and debuggers call it
+        return [`studio/${name}`, URL.createObjectURL(new Blob([named], { type: "text/javascript" }))];
       }),
     );
     add("script", { type: "importmap", textContent: JSON.stringify({ imports }) });
