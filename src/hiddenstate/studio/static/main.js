@@ -66,7 +66,8 @@ function fillEmpty({ store, session }) {
   const done = session.on("model", () => {
     done();
     const { model } = session;
-    if (store.get().text === "" && model && READS_TEXT.has(model.kind)) session.text((EXAMPLES[model.unit] ?? EXAMPLES.word)[0]);
+    if (store.get().text === "" && model && READS_TEXT.has(model.kind))
+      session.text((EXAMPLES[model.unit] ?? EXAMPLES.word)[0]);
   });
 }
 
@@ -86,13 +87,17 @@ function followAddress(store, boot, say) {
 
 /** @param {string[]} broken */
 function brokenNotice(broken) {
-  const parts = broken.map((part) => `\u201c${part.length > 60 ? `${part.slice(0, 59)}\u2026` : part}\u201d`).slice(0, 3);
+  const parts = broken
+    .map((part) => `\u201c${part.length > 60 ? `${part.slice(0, 59)}\u2026` : part}\u201d`)
+    .slice(0, 3);
   return `The address says ${parts.join(", ")}, which could not be read; what the page begins with is shown instead.`;
 }
 
 const place = document.getElementById("studio");
 if (place) {
   start(place).catch((error) => {
-    place.replaceChildren(element("p", { class: "problem", role: "alert", text: `The studio could not begin: ${error.message}` }));
+    place.replaceChildren(
+      element("p", { class: "problem", role: "alert", text: `The studio could not begin: ${error.message}` }),
+    );
   });
 }

@@ -46,7 +46,9 @@ const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));
  * @returns {string} "text=She+said&step=4", without "#"
  */
 export function toHash(view, firsts) {
-  return KEYS.map((key) => pair(key, view, firsts)).filter((written) => written !== "").join("&");
+  return KEYS.map((key) => pair(key, view, firsts))
+    .filter((written) => written !== "")
+    .join("&");
 }
 
 /**
@@ -166,13 +168,18 @@ function readEdits(given) {
  */
 function readEdit(given) {
   const [place, kind, value, ...rest] = given.split(":");
-  const known = ["set", "scale", "add"].includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
+  const known =
+    ["set", "scale", "add"].includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
   const units = listed(rest, "u");
   const steps = listed(rest, "t");
   const readout = rest[0] === "readout" && rest.shift() !== undefined;
   if (!known || units === undefined || steps === undefined || rest.length > 0) return undefined;
   return {
-    place, kind: /** @type {Edit["kind"]} */ (kind), value: Number(value), unit: units, t: steps,
+    place,
+    kind: /** @type {Edit["kind"]} */ (kind),
+    value: Number(value),
+    unit: units,
+    t: steps,
     scope: readout ? "readout" : "write",
   };
 }

@@ -14,9 +14,15 @@ import { icon } from "studio/app/icons.js";
  * @returns {{root: HTMLElement, show: (value: T) => void}}
  */
 export function segments(label, choices, choose) {
-  const buttons = choices.map(({ value, text, title }) => element("button", {
-    type: "button", text, title: title ?? null, "data-value": value, on: { click: () => choose(value) },
-  }));
+  const buttons = choices.map(({ value, text, title }) =>
+    element("button", {
+      type: "button",
+      text,
+      title: title ?? null,
+      "data-value": value,
+      on: { click: () => choose(value) },
+    }),
+  );
   const root = element("div", { class: "segments", role: "group", "aria-label": label }, buttons);
   const show = (/** @type {T} */ value) => {
     for (const button of buttons) set(button, "aria-pressed", String(button.dataset.value === value));
@@ -32,8 +38,11 @@ export function segments(label, choices, choose) {
  * @returns {HTMLButtonElement}
  */
 export function iconButton(name, label, click, kind = "quiet") {
-  return element("button", { type: "button", class: `icon-button ${kind}`, "aria-label": label, title: label, on: { click } },
-    [icon(name)]);
+  return element(
+    "button",
+    { type: "button", class: `icon-button ${kind}`, "aria-label": label, title: label, on: { click } },
+    [icon(name)],
+  );
 }
 
 /**
@@ -52,7 +61,10 @@ export function chooser(label, choose) {
   return { root, select, fill };
 }
 
-/** @typedef {{label: string, options: {value: string, text: string}[]}} Group a group without a label has none on the page */
+/**
+ * A group without a label stands among the others.
+ * @typedef {{label: string, options: {value: string, text: string}[]}} Group
+ */
 
 /**
  * @param {Group} group

@@ -6,14 +6,34 @@ import { resolved } from "studio/app/theme.js";
 
 // What CSS may say of an SVG element and hand on to those in it; the rest of a computed style says nothing to one.
 const INHERITED = [
-  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap",
-  "stroke-linejoin", "font-family", "font-size", "font-weight", "font-style", "letter-spacing", "text-anchor",
-  "dominant-baseline", "visibility", "image-rendering", "paint-order",
+  "fill",
+  "fill-opacity",
+  "stroke",
+  "stroke-width",
+  "stroke-opacity",
+  "stroke-dasharray",
+  "stroke-linecap",
+  "stroke-linejoin",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "font-style",
+  "letter-spacing",
+  "text-anchor",
+  "dominant-baseline",
+  "visibility",
+  "image-rendering",
+  "paint-order",
 ];
 const OWN = Object.entries({ opacity: "1", transform: "none" }); // with the value that need not be said
 const SHARPNESS = 2;
 
-/** @typedef {{svg?: () => SVGSVGElement, png?: () => HTMLCanvasElement | SVGSVGElement, csv?: () => string[][]}} Exports */
+/**
+ * @typedef {object} Exports
+ * @property {() => SVGSVGElement} [svg]
+ * @property {() => HTMLCanvasElement | SVGSVGElement} [png]
+ * @property {() => string[][]} [csv]
+ */
 
 /**
  * @param {string} name of the file, without ending

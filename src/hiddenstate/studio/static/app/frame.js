@@ -28,10 +28,16 @@ export function header(app, boot) {
   const follow = () => pages.show(store.get().page);
   store.subscribe(["page"], follow);
   follow();
-  const tour = element("button", { type: "button", class: "tour-button", text: "Tour", title: "A guided tour in ten steps",
-    on: { click: () => store.set({ tour: 0, page: "read" }) } });
+  const tour = element("button", {
+    type: "button",
+    class: "tour-button",
+    text: "Tour",
+    title: "A guided tour in ten steps",
+    on: { click: () => store.set({ tour: 0, page: "read" }) },
+  });
   return element("header", { class: "top" }, [
-    element("h1", { class: "wordmark", text: "hiddenstate" }), models(app, boot),
+    element("h1", { class: "wordmark", text: "hiddenstate" }),
+    models(app, boot),
     element("nav", { class: "top-pages", "aria-label": "Pages" }, [pages.root, tour]),
     element("div", { class: "top-ends" }, [...undoButtons(app), themeButton(app)]),
   ]);
@@ -45,10 +51,15 @@ function models({ store, session }, boot) {
   const says = element("span", { class: "soft model-size" });
   session.on("model", () => (says.textContent = session.model ? sizes(session.model) : ""));
   if (boot.models.length < 2) {
-    return element("p", { class: "model-name" }, [element("b", { text: boot.models[0]?.name ?? "no model" }), " ", says]);
+    return element("p", { class: "model-name" }, [
+      element("b", { text: boot.models[0]?.name ?? "no model" }),
+      " ",
+      says,
+    ]);
   }
   const { root, select, fill } = chooser("Model", (model) => store.set({ model, edits: [] }));
-  const show = () => fill([{ label: "", options: boot.models.map(({ id, name }) => ({ value: id, text: name })) }], store.get().model);
+  const show = () =>
+    fill([{ label: "", options: boot.models.map(({ id, name }) => ({ value: id, text: name })) }], store.get().model);
   select.setAttribute("aria-label", "Model");
   store.subscribe(["model"], show);
   show();
@@ -100,7 +111,12 @@ function themeButton({ store }) {
  * @returns {HTMLElement}
  */
 export function notice(text) {
-  const close = element("button", { type: "button", class: "quiet", text: "Close", on: { click: () => line.remove() } });
+  const close = element("button", {
+    type: "button",
+    class: "quiet",
+    text: "Close",
+    on: { click: () => line.remove() },
+  });
   const line = element("div", { class: "notice", role: "status" }, [element("span", { text }), close]);
   return line;
 }

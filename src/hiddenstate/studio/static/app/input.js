@@ -38,7 +38,7 @@ function readNumbers(model, text, edits) {
   const given = model.given;
   if (text.trim() === "" && given !== null && edits.length === 0) return given;
   const columns = model.tracks[0].inputSize;
-  const rows = text.trim() === "" ? givenRows(given) ?? signal("noise", columns) : rowsOf(text, columns);
+  const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : rowsOf(text, columns);
   return model.runNumbers(rows, edits);
 }
 
@@ -66,7 +66,10 @@ export function rowsOf(text, columns) {
   if (SIGNALS.includes(/** @type {Signal} */ (name))) {
     return signal(/** @type {Signal} */ (name), columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
   }
-  const rows = text.trim().split(/\r?\n/).map((line, k) => numbers(line, k, columns));
+  const rows = text
+    .trim()
+    .split(/\r?\n/)
+    .map((line, k) => numbers(line, k, columns));
   if (rows.length > MOST_STEPS) {
     throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
   }
@@ -89,10 +92,16 @@ function counted(text, otherwise) {
  * @returns {Float32Array}
  */
 function numbers(line, k, columns) {
-  const values = line.trim().split(/\s*[,;\t]\s*|\s+/).map((field) => (field === "" ? NaN : Number(field)));
+  const values = line
+    .trim()
+    .split(/\s*[,;\t]\s*|\s+/)
+    .map((field) => (field === "" ? NaN : Number(field)));
   if (values.length !== columns || values.some((value) => !Number.isFinite(value))) {
-    throw new StudioError(`row ${k + 1} is "${line.slice(0, 40)}"`, `${columns} numbers`,
-      "Give one row of numbers a step, with commas between them.");
+    throw new StudioError(
+      `row ${k + 1} is "${line.slice(0, 40)}"`,
+      `${columns} numbers`,
+      "Give one row of numbers a step, with commas between them.",
+    );
   }
   return Float32Array.from(values);
 }

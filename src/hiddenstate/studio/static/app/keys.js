@@ -38,8 +38,13 @@ function actions({ store, session, player }) {
     store.set({ unit: (store.get().unit + by + units) % units });
   };
   return {
-    ArrowLeft: () => player.move(-1), ArrowRight: () => player.move(1), ArrowUp: () => unit(-1), ArrowDown: () => unit(1),
-    Home: () => player.move(-Infinity), End: () => player.move(Infinity), " ": () => player.toggle(),
+    ArrowLeft: () => player.move(-1),
+    ArrowRight: () => player.move(1),
+    ArrowUp: () => unit(-1),
+    ArrowDown: () => unit(1),
+    Home: () => player.move(-Infinity),
+    End: () => player.move(Infinity),
+    " ": () => player.toggle(),
     p: () => togglePin(store, store.get().unit),
   };
 }
@@ -50,14 +55,16 @@ function actions({ store, session, player }) {
  */
 function history(event, store) {
   const key = event.key.toLowerCase();
-  if (key === "z" && !event.shiftKey) return store.undo(), true;
-  if (key === "y" || (key === "z" && event.shiftKey)) return store.redo(), true;
+  if (key === "z" && !event.shiftKey) return (store.undo(), true);
+  if (key === "y" || (key === "z" && event.shiftKey)) return (store.redo(), true);
   return false;
 }
 
 /** @param {EventTarget | null} target */
 function types(target) {
-  return target instanceof HTMLElement && target.matches('textarea, select, input:not([type="range"]), [contenteditable]');
+  return (
+    target instanceof HTMLElement && target.matches('textarea, select, input:not([type="range"]), [contenteditable]')
+  );
 }
 
 /**

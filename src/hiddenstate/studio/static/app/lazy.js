@@ -12,10 +12,13 @@ export function whenSeen(root, draw) {
     stale = !seen;
     if (seen) draw();
   };
-  new IntersectionObserver(([...entries]) => {
-    seen = entries.at(-1)?.isIntersecting ?? false;
-    if (seen && stale) refresh();
-  }, { rootMargin: "200px" }).observe(root);
+  new IntersectionObserver(
+    ([...entries]) => {
+      seen = entries.at(-1)?.isIntersecting ?? false;
+      if (seen && stale) refresh();
+    },
+    { rootMargin: "200px" },
+  ).observe(root);
   return refresh;
 }
 

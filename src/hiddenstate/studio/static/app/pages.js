@@ -14,21 +14,35 @@ import { mountTransport } from "studio/panels/transport.js";
 
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/app/panel.js").App} App */
-/** @typedef {(app: App) => HTMLElement} Mount */
+/** @typedef {(app: App) => Node} Mount */
+
+// Windows in which the lines, too, are seen without scrolling.
+const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 900px)");
 
 /** @type {Record<View["page"], Mount[]>} */
 const PANELS = {
-  read: [mountDesk, mountLines, mountEdits, mountTable],
+  read: [mountDesk, mountEdits, mountTable],
   compare: [mountCompare],
   structure: [mountStructure],
 };
 
 /**
- * What one looks at together: it fills the window, where that is large enough.
+ * What one looks at together: it fills the window, where that is large enough. The lines follow it, or are part of it.
  * @param {App} app
  */
 function mountDesk(app) {
-  return element("div", { class: "desk" }, [mountSentence, mountTransport, mountHeatmap, mountMicroscope].map((mount) => mount(app)));
+  const desk = element(
+    "div",
+    { class: "desk" },
+    [mountSentence, mountTransport, mountHeatmap, mountMicroscope].map((mount) => mount(app)),
+  );
+  const lines = mountLines(app);
+  const parts = new DocumentFragment();
+  parts.append(desk, lines);
+  const place = () => (TALL.matches ? desk.append(lines) : desk.after(lines));
+  TALL.addEventListener("change", place);
+  place();
+  return parts;
 }
 
 /**

@@ -26,7 +26,11 @@ export function panel({ id, title, help, exports = {} }) {
   const heading = element("h2", { id: `${id}-title`, class: "panel-title", text: title });
   const kinds = KINDS.filter((kind) => exports[kind]);
   const ends = [button, kinds.length > 0 ? exportMenu(id, title, kinds, exports) : null];
-  const head = element("header", { class: "panel-head" }, [heading, tools, element("div", { class: "panel-ends" }, ends)]);
+  const head = element("header", { class: "panel-head" }, [
+    heading,
+    tools,
+    element("div", { class: "panel-ends" }, ends),
+  ]);
   const root = element("section", { id, class: "panel", "aria-labelledby": `${id}-title` }, [head, text, body]);
   return { root, body, tools };
 }
@@ -39,8 +43,13 @@ export function panel({ id, title, help, exports = {} }) {
 function helper(id, title, help) {
   const text = element("p", { id: `${id}-help`, class: "panel-help", text: help, hidden: true });
   const button = element("button", {
-    type: "button", class: "quiet round", text: "?", title: "What is this?", "aria-label": `What is seen in: ${title}`,
-    "aria-expanded": "false", "aria-controls": text.id,
+    type: "button",
+    class: "quiet round",
+    text: "?",
+    title: "What is this?",
+    "aria-label": `What is seen in: ${title}`,
+    "aria-expanded": "false",
+    "aria-controls": text.id,
   });
   button.addEventListener("click", () => {
     text.hidden = !text.hidden;
@@ -58,10 +67,16 @@ function helper(id, title, help) {
 function exportMenu(id, title, kinds, exports) {
   const menu = element("details", { class: "menu" });
   const close = () => menu.removeAttribute("open");
-  const items = kinds.map((kind) => element("button", {
-    type: "button", class: "menu-item", text: kind.toUpperCase(), "aria-label": `Save ${title} as ${kind.toUpperCase()}`,
-    "data-export": kind, on: { click: () => (close(), save(`hiddenstate-${id}`, kind, exports)) },
-  }));
+  const items = kinds.map((kind) =>
+    element("button", {
+      type: "button",
+      class: "menu-item",
+      text: kind.toUpperCase(),
+      "aria-label": `Save ${title} as ${kind.toUpperCase()}`,
+      "data-export": kind,
+      on: { click: () => (close(), save(`hiddenstate-${id}`, kind, exports)) },
+    }),
+  );
   menu.append(element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` }));
   menu.append(element("div", { class: "menu-items" }, items));
   menu.addEventListener("keydown", (event) => {

@@ -3,30 +3,12 @@
 // i, f and o lie in 0..1 (sequential), g and h in -1..1, and c in ±c_max (both diverging, with nothing at the middle).
 
 import { svg } from "studio/app/draw.js";
+import { LEVELS, RAMPS } from "studio/app/ramps.js";
 import { isDark } from "studio/app/theme.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
-/** @typedef {[number, number, number]} Rgb */
+/** @typedef {import("studio/app/ramps.js").Rgb} Rgb */
 
-/** @typedef {[number, Rgb][]} Stops colours, and where from 0 to 1 they stand */
-
-// Even in lightness and safe for the colour-blind: after cividis (Nuñez, Anderton and Renslow, 2018).
-const SEQUENTIAL = spread([
-  [13, 35, 74], [28, 57, 104], [62, 78, 110], [90, 97, 112], [116, 117, 117],
-  [144, 140, 120], [173, 162, 117], [202, 184, 108], [228, 207, 96], [248, 229, 110],
-]);
-// From nothing at the middle to both ends; quick at first, since most values of a cell are small beside its largest.
-const AWAY = [0, 0.1, 0.3, 0.6, 1];
-const LIGHT = both(
-  [[248, 247, 243], [199, 220, 236], [124, 174, 214], [45, 112, 173], [8, 62, 116]],
-  [[248, 247, 243], [247, 217, 182], [235, 163, 92], [206, 104, 22], [133, 57, 4]],
-);
-const DARK = both(
-  [[30, 32, 38], [34, 56, 80], [44, 96, 146], [78, 154, 214], [154, 208, 246]],
-  [[30, 32, 38], [78, 54, 34], [142, 84, 34], [222, 132, 48], [253, 205, 142]],
-);
-const LEVELS = 256;
-const TABLES = { sequential: table(SEQUENTIAL), light: table(LIGHT), dark: table(DARK) };
 const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
 
 let cellRange = 1;
@@ -95,8 +77,8 @@ export function limitOf(quantity, run) {
  * @returns {Uint8Array}
  */
 export function colours(quantity) {
-  if (SEQUENTIAL_QUANTITIES.has(quantity)) return TABLES.sequential;
-  return isDark() ? TABLES.dark : TABLES.light;
+  if (SEQUENTIAL_QUANTITIES.has(quantity)) return RAMPS.sequential;
+  return isDark() ? RAMPS.dark : RAMPS.light;
 }
 
 /**
@@ -131,17 +113,6 @@ export function colour(quantity, value) {
 }
 
 /**
- * Black or white, whichever is read better on that colour.
- * @param {string} quantity
- * @param {number} value
- * @returns {string}
- */
-export function inkOn(quantity, value) {
-  const [red, green, blue] = rgb(quantity, value);
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#16181d" : "#ffffff";
-}
-
-/**
  * The line colour of a gate or a state, one hue each.
  * @param {string} quantity
  * @returns {string} a CSS variable
@@ -163,13 +134,28 @@ export function legend(quantity, run = null) {
   const low = range(quantity)[0] === 0 ? 0 : -high;
   const { width, bar } = LEGEND;
   const steps = 64;
-  const cells = Array.from({ length: steps }, (_, k) => svg("rect", {
-    x: (k * width) / steps, y: 0, width: width / steps + 0.5, height: bar,
-    fill: colour(quantity, low + ((k + 0.5) / steps) * (high - low)),
-  }));
+  const cells = Array.from({ length: steps }, (_, k) =>
+    svg("rect", {
+      x: (k * width) / steps,
+      y: 0,
+      width: width / steps + 0.5,
+      height: bar,
+      fill: colour(quantity, low + ((k + 0.5) / steps) * (high - low)),
+    }),
+  );
   const label = `Colours of ${quantity} from ${low} to ${high}`;
-  return svg("svg", { class: "legend", width: width + 16, height: 24, viewBox: `-8 0 ${width + 16} 24`, role: "img",
-    "aria-label": label }, [...cells, ...ticks([low, (low + high) / 2, high], width)]);
+  return svg(
+    "svg",
+    {
+      class: "legend",
+      width: width + 16,
+      height: 24,
+      viewBox: `-8 0 ${width + 16} 24`,
+      role: "img",
+      "aria-label": label,
+    },
+    [...cells, ...ticks([low, (low + high) / 2, high], width)],
+  );
 }
 
 /**
@@ -177,45 +163,13 @@ export function legend(quantity, run = null) {
  * @param {number} width
  */
 function ticks(values, width) {
-  return values.map((value, k) => svg("text", {
-    x: (k * width) / (values.length - 1), y: 21, "text-anchor": ["start", "middle", "end"][k],
-    class: "legend-tick", text: String(value).replace("-", "\u2212"),
-  }));
-}
-
-/**
- * @param {Rgb[]} colours at equal distances
- * @returns {Stops}
- */
-function spread(colours) {
-  return colours.map((rgb, k) => [k / (colours.length - 1), rgb]);
-}
-
-/**
- * @param {Rgb[]} below from the middle to the low end
- * @param {Rgb[]} above from the middle to the high end
- * @returns {Stops}
- */
-function both(below, above) {
-  const at = (/** @type {1 | -1} */ sign) => (/** @type {Rgb} */ rgb, /** @type {number} */ k) =>
-    /** @type {[number, Rgb]} */ ([0.5 + (sign * AWAY[k]) / 2, rgb]);
-  return [...below.map(at(-1)).reverse(), ...above.map(at(1)).slice(1)];
-}
-
-/**
- * A table of 256 colours through given ones.
- * @param {Stops} stops
- * @returns {Uint8Array}
- */
-function table(stops) {
-  const made = new Uint8Array(LEVELS * 3);
-  for (let k = 0; k < LEVELS; k += 1) {
-    const at = k / (LEVELS - 1);
-    const next = Math.max(1, stops.findIndex(([place]) => place >= at));
-    const [[low, from], [high, to]] = [stops[next - 1], stops[next]];
-    for (let part = 0; part < 3; part += 1) {
-      made[k * 3 + part] = Math.round(from[part] + ((at - low) / (high - low)) * (to[part] - from[part]));
-    }
-  }
-  return made;
+  return values.map((value, k) =>
+    svg("text", {
+      x: (k * width) / (values.length - 1),
+      y: 21,
+      "text-anchor": ["start", "middle", "end"][k],
+      class: "legend-tick",
+      text: String(value).replace("-", "\u2212"),
+    }),
+  );
 }

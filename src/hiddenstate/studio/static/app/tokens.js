@@ -1,6 +1,12 @@
 // Tokens as they are shown: white space is made visible, and what is long is cut.
 
-const SIGNS = new Map([[" ", "\u2423"], ["\n", "\u23ce"], ["\t", "\u21e5"], ["\r", "\u240d"], ["", "\u2205"]]);
+const SIGNS = new Map([
+  [" ", "\u2423"],
+  ["\n", "\u23ce"],
+  ["\t", "\u21e5"],
+  ["\r", "\u240d"],
+  ["", "\u2205"],
+]);
 
 /**
  * @param {string} token

@@ -15,9 +15,28 @@ import { trackOf } from "studio/app/units.js";
  */
 export function plainView({ models }) {
   return {
-    page: "read", model: models[0]?.id ?? "", text: "", otherModel: "", otherText: "", comparison: "sentences",
-    align: "words", step: 0, track: "", quantity: "c", unit: -1, pinned: [], sort: "index", head: "", zoom: "unit",
-    gate: "f", edits: [], tour: -1, sandbox: "", rows: "step", filter: "", theme: "auto",
+    page: "read",
+    model: models[0]?.id ?? "",
+    text: "",
+    otherModel: "",
+    otherText: "",
+    comparison: "sentences",
+    align: "words",
+    step: 0,
+    track: "",
+    quantity: "c",
+    unit: -1,
+    pinned: [],
+    sort: "index",
+    head: "",
+    zoom: "unit",
+    gate: "f",
+    edits: [],
+    tour: -1,
+    sandbox: "",
+    rows: "step",
+    filter: "",
+    theme: "auto",
   };
 }
 

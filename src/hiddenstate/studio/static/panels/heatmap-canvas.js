@@ -27,9 +27,21 @@ export function drawHeat(context, layout, track, quantity, tokens) {
   const wide = layout.pitch * layout.steps;
   const { pinned, order } = layout;
   if (pinned.length > 0) {
-    context.drawImage(image(track, quantity, pinned, layout.steps), layout.left, layout.top, wide, pinned.length * layout.pinHeight);
+    context.drawImage(
+      image(track, quantity, pinned, layout.steps),
+      layout.left,
+      layout.top,
+      wide,
+      pinned.length * layout.pinHeight,
+    );
   }
-  context.drawImage(image(track, quantity, order, layout.steps), layout.left, layout.mapTop, wide, order.length * layout.rowHeight);
+  context.drawImage(
+    image(track, quantity, order, layout.steps),
+    layout.left,
+    layout.mapTop,
+    wide,
+    order.length * layout.rowHeight,
+  );
   drawTokens(context, layout, tokens);
   drawUnits(context, layout);
 }
@@ -90,7 +102,9 @@ function drawUnits(context, layout) {
   context.font = `${SIZE} ${resolved("--sans")}`;
   context.textAlign = "right";
   context.fillStyle = resolved("--ink");
-  layout.pinned.forEach((unit, k) => context.fillText(`${unit}`, layout.left - 8, layout.top + k * layout.pinHeight + 11.5));
+  layout.pinned.forEach((unit, k) =>
+    context.fillText(`${unit}`, layout.left - 8, layout.top + k * layout.pinHeight + 11.5),
+  );
   context.fillStyle = resolved("--ink-soft");
   if (layout.rowHeight < 11) return;
   layout.order.forEach((unit, k) => {

@@ -20,9 +20,14 @@ export function heatKeys({ store, player }, map, layout, edit) {
   };
   /** @type {Record<string, () => void>} */
   const keys = {
-    ArrowUp: () => row(-1), ArrowDown: () => row(1), PageUp: () => row(-10), PageDown: () => row(10),
-    ArrowLeft: () => player.move(-1), ArrowRight: () => player.move(1),
-    p: () => togglePin(store, store.get().unit), Enter: edit,
+    ArrowUp: () => row(-1),
+    ArrowDown: () => row(1),
+    PageUp: () => row(-10),
+    PageDown: () => row(10),
+    ArrowLeft: () => player.move(-1),
+    ArrowRight: () => player.move(1),
+    p: () => togglePin(store, store.get().unit),
+    Enter: edit,
   };
   map.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;

@@ -26,8 +26,17 @@ const BOTTOM = 2;
 export const SLANT = -58;
 
 /**
- * @param {{width: number, height: number, steps: number, pinned: readonly number[], order: number[], longest: number}} given
- *   `longest`: width in pixels of the longest token
+ * @typedef {object} HeatSizes
+ * @property {number} width that there is
+ * @property {number} height that there is
+ * @property {number} steps
+ * @property {readonly number[]} pinned
+ * @property {number[]} order
+ * @property {number} longest pixels that the longest token needs
+ */
+
+/**
+ * @param {HeatSizes} given
  * @returns {HeatLayout}
  */
 export function heatLayout({ width, height, steps, pinned, order, longest }) {
@@ -40,8 +49,18 @@ export function heatLayout({ width, height, steps, pinned, order, longest }) {
   const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);
   const rowHeight = clamp((height - mapTop - BOTTOM) / Math.max(1, order.length), 1, 34);
   return {
-    width: Math.max(width, LEFT + pitch * steps + overhang + RIGHT), height: mapTop + rowHeight * order.length + BOTTOM,
-    left: LEFT, top, pitch, pinHeight: PIN_ROW, pinned: kept, mapTop, rowHeight, order, steps, slanted,
+    width: Math.max(width, LEFT + pitch * steps + overhang + RIGHT),
+    height: mapTop + rowHeight * order.length + BOTTOM,
+    left: LEFT,
+    top,
+    pitch,
+    pinHeight: PIN_ROW,
+    pinned: kept,
+    mapTop,
+    rowHeight,
+    order,
+    steps,
+    slanted,
   };
 }
 

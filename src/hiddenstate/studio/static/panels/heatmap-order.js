@@ -53,7 +53,9 @@ function scores(run, track, quantity, sort, headName) {
 export function rowsOf(track, quantity, T) {
   const values = track.values[quantity];
   const width = widthOf(track, quantity);
-  return Array.from({ length: width }, (_, unit) => Float64Array.from({ length: T }, (__, t) => values[t * width + unit]));
+  return Array.from({ length: width }, (_, unit) =>
+    Float64Array.from({ length: T }, (__, t) => values[t * width + unit]),
+  );
 }
 
 /**

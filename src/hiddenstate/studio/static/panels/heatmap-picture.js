@@ -34,7 +34,8 @@ export function heatPicture({ session, store }, layout) {
     svg("text", { x: 8, y: 18, class: "picture-title", text: title }),
     svg("g", { transform: `translate(0 ${HEAD})` }, [
       ...cells(track, quantity, layout.pinned, layout, layout.top, layout.pinHeight),
-      ...cells(track, quantity, layout.order, layout, layout.mapTop, layout.rowHeight), ...names(layout, run.tokens),
+      ...cells(track, quantity, layout.order, layout, layout.mapTop, layout.rowHeight),
+      ...names(layout, run.tokens),
     ]),
     key,
   ]);
@@ -57,7 +58,10 @@ function cells(track, quantity, units, layout, top, high) {
     for (let t = 0; t < layout.steps; t += 1) {
       const key = level(valueAt(track, quantity, unit, t), ends);
       const [x, y] = [short(layout.left + t * layout.pitch), short(top + row * high)];
-      paths.set(key, `${paths.get(key) ?? ""}M${x} ${y}h${short(layout.pitch)}v${short(high)}h-${short(layout.pitch)}z`);
+      paths.set(
+        key,
+        `${paths.get(key) ?? ""}M${x} ${y}h${short(layout.pitch)}v${short(high)}h-${short(layout.pitch)}z`,
+      );
     }
   });
   const table = colours(quantity);
@@ -74,14 +78,27 @@ function short(value) {
  * @param {readonly string[]} tokens
  */
 function names(layout, tokens) {
-  const units = layout.pinned.map((unit, k) => svg("text", {
-    x: layout.left - 8, y: layout.top + k * layout.pinHeight + 11.5, class: "picture-label", "text-anchor": "end", text: unit,
-  }));
+  const units = layout.pinned.map((unit, k) =>
+    svg("text", {
+      x: layout.left - 8,
+      y: layout.top + k * layout.pinHeight + 11.5,
+      class: "picture-label",
+      "text-anchor": "end",
+      text: unit,
+    }),
+  );
   const words = tokens.map((token, t) => {
     const [x, y] = [layout.left + (t + 0.5) * layout.pitch, layout.top - 6];
     const turn = layout.slanted ? `rotate(${SLANT} ${x} ${y})` : null;
     const anchor = layout.slanted ? "start" : "middle";
-    return svg("text", { x, y, class: "picture-label", transform: turn, "text-anchor": anchor, text: shortToken(token, LONGEST_TOKEN) });
+    return svg("text", {
+      x,
+      y,
+      class: "picture-label",
+      transform: turn,
+      "text-anchor": anchor,
+      text: shortToken(token, LONGEST_TOKEN),
+    });
   });
   return [...units, ...words];
 }
@@ -98,7 +115,8 @@ export function heatRows({ session, store }) {
   const track = trackOf(run, name);
   const heading = [`${name}.${quantity} unit`, ...run.tokens.map((token, t) => `${t} ${token}`)];
   const rows = Array.from({ length: widthOf(track, quantity) }, (_, unit) => [
-    String(unit), ...run.tokens.map((__, t) => String(valueAt(track, quantity, unit, t))),
+    String(unit),
+    ...run.tokens.map((__, t) => String(valueAt(track, quantity, unit, t))),
   ]);
   return [heading, ...rows];
 }

@@ -19,10 +19,21 @@ export function createReadout({ store, session }, scene, map) {
     const { run, model } = session;
     const { step, unit, track, quantity } = store.get();
     if (run === null || !model?.hasWeights) return;
-    const detail = { place: `${track}.${quantity}`, unit, t: step, value: valueAt(trackOf(run, track), quantity, unit, step) };
+    const detail = {
+      place: `${track}.${quantity}`,
+      unit,
+      t: step,
+      value: valueAt(trackOf(run, track), quantity, unit, step),
+    };
     map.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
   };
-  const button = element("button", { type: "button", class: "quiet small", text: "Edit\u2026", title: "Change this value (Enter)", on: { click: edit } });
+  const button = element("button", {
+    type: "button",
+    class: "quiet small",
+    text: "Edit\u2026",
+    title: "Change this value (Enter)",
+    on: { click: edit },
+  });
   const root = element("p", { class: "heat-readout" }, [where, what, button, rank]);
   /** @param {{unit: number, step: number} | null} cell */
   const show = (cell) => {

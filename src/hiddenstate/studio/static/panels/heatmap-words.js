@@ -22,8 +22,10 @@ export function summary(run, { track: name, quantity }) {
     const t = Math.floor(k / width);
     return `${values[k].toFixed(2)} (unit ${k % width}, step ${t}, ${shownToken(run.tokens[t])})`;
   };
-  return `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. `
-    + `The units that change most are ${restless.join(", ")}.`;
+  return (
+    `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +
+    `The units that change most are ${restless.join(", ")}.`
+  );
 }
 
 /**
@@ -41,5 +43,7 @@ function extreme(values, sign) {
  * @param {number} most
  */
 function mostOf(values, most) {
-  return Array.from(values.keys()).sort((a, b) => values[b] - values[a]).slice(0, most);
+  return Array.from(values.keys())
+    .sort((a, b) => values[b] - values[a])
+    .slice(0, most);
 }

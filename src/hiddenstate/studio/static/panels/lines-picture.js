@@ -2,7 +2,8 @@
 
 import { svg } from "studio/app/draw.js";
 import { shownUnits, trackOf } from "studio/app/units.js";
-import { createChart, reachOf } from "studio/panels/lines-chart.js";
+import { createChart } from "studio/panels/lines-chart.js";
+import { reachOf } from "studio/panels/lines-layout.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
 

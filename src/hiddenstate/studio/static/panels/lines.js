@@ -4,15 +4,17 @@ import { element } from "studio/app/draw.js";
 import { onResize, whenSeen } from "studio/app/lazy.js";
 import { panel } from "studio/app/panel.js";
 import { shownUnits, trackOf, valueAt } from "studio/app/units.js";
-import { createChart, reachOf, stepAt } from "studio/panels/lines-chart.js";
+import { createChart } from "studio/panels/lines-chart.js";
+import { reachOf, stepAt } from "studio/panels/lines-layout.js";
 import { linesPicture } from "studio/panels/lines-picture.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
 /** @typedef {import("studio/panels/lines-chart.js").Chart} Chart */
 
-const HELP = "Each pinned unit over the sentence. Above, its three gates from 0 (shut) to 1 (open): i writes, f keeps, o "
-  + "shows. Below, the candidate g, the cell state c that remembers, and the hidden state h that the rest of the network "
-  + "sees. Drag across to scrub; the numbers on the right are those at the cursor.";
+const HELP =
+  "Each pinned unit over the sentence. Above, its three gates from 0 (shut) to 1 (open): i writes, f keeps, o " +
+  "shows. Below, the candidate g, the cell state c that remembers, and the hidden state h that the rest of the " +
+  "network sees. Drag across to scrub; the numbers on the right are those at the cursor.";
 
 /**
  * @param {App} app
@@ -21,7 +23,9 @@ const HELP = "Each pinned unit over the sentence. Above, its three gates from 0 
 export function mountLines(app) {
   const { store, session } = app;
   const { root, body } = panel({
-    id: "lines", title: "Units over time", help: HELP,
+    id: "lines",
+    title: "Units over time",
+    help: HELP,
     exports: { svg: () => linesPicture(app, width), png: () => linesPicture(app, width), csv: () => lineRows(app) },
   });
   const list = element("div", { class: "lines" });
@@ -37,7 +41,9 @@ export function mountLines(app) {
     const track = trackOf(run, view.track);
     const units = shownUnits(view);
     const reach = reachOf(run, track, units);
-    charts = units.map((unit, k) => createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }));
+    charts = units.map((unit, k) =>
+      createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }),
+    );
     list.replaceChildren(...charts.map((chart) => chart.root));
     hint.hidden = view.pinned.length > 0;
     return move();
@@ -87,8 +93,14 @@ function lineRows({ session, store }) {
   if (run === null || model === null) return [];
   const view = store.get();
   const track = trackOf(run, view.track);
-  const rows = shownUnits(view).flatMap((unit) => run.tokens.map((token, t) => [
-    view.track, String(unit), String(t), token, ...model.quantities.map((name) => String(valueAt(track, name, unit, t))),
-  ]));
+  const rows = shownUnits(view).flatMap((unit) =>
+    run.tokens.map((token, t) => [
+      view.track,
+      String(unit),
+      String(t),
+      token,
+      ...model.quantities.map((name) => String(valueAt(track, name, unit, t))),
+    ]),
+  );
   return [["track", "unit", "step", "token", ...model.quantities], ...rows];
 }

@@ -15,7 +15,9 @@ const NAMES = 34;
  */
 export function columns(labels) {
   const pitch = WIDTH / labels.length;
-  const bars = labels.map((_, k) => svg("rect", { x: k * pitch + pitch * 0.14, width: pitch * 0.72, class: "column", rx: 1 }));
+  const bars = labels.map((_, k) =>
+    svg("rect", { x: k * pitch + pitch * 0.14, width: pitch * 0.72, class: "column", rx: 1 }),
+  );
   const numbers = labels.map((_, k) => label((k + 0.5) * pitch, 0, "column-number", "middle"));
   const names = labels.map((text, k) => {
     const [x, y] = [(k + 0.5) * pitch + 3, TOP + HEIGHT + 8];
@@ -24,8 +26,11 @@ export function columns(labels) {
   const base = svg("line", { x1: 0, x2: WIDTH, y1: TOP + HEIGHT + 0.5, y2: TOP + HEIGHT + 0.5, class: "axis" });
   const full = svg("line", { x1: 0, x2: WIDTH, y1: TOP + 0.5, y2: TOP + 0.5, class: "axis faint" });
   const height = TOP + HEIGHT + NAMES;
-  const root = svg("svg", { class: "chart", width: WIDTH, height, viewBox: `-14 0 ${WIDTH + 18} ${height}`, role: "img" },
-    [full, base, ...bars, ...numbers, ...names]);
+  const root = svg(
+    "svg",
+    { class: "chart", width: WIDTH, height, viewBox: `-14 0 ${WIDTH + 18} ${height}`, role: "img" },
+    [full, base, ...bars, ...numbers, ...names],
+  );
   /** @type {Chart["update"]} */
   const update = (values, chosen) => {
     values.forEach(({ value }, k) => {
@@ -47,6 +52,9 @@ export function columns(labels) {
  * @returns {string}
  */
 export function spoken(values) {
-  const best = [...values].sort((a, b) => b.value - a.value).slice(0, 5).filter(({ value }) => value >= 0.005);
+  const best = [...values]
+    .sort((a, b) => b.value - a.value)
+    .slice(0, 5)
+    .filter(({ value }) => value >= 0.005);
   return `Likeliest: ${best.map(({ label: name, value }) => `${name} ${value.toFixed(2)}`).join(", ")}`;
 }

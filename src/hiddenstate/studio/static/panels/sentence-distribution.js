@@ -44,7 +44,9 @@ export function createDistribution(app) {
       root.append(chart.root);
       form = wanted;
     }
-    says.replaceChildren(...(head ? sentence(run, head, view.step) : [`Hidden state h of ${view.track} at step ${view.step}`]));
+    says.replaceChildren(
+      ...(head ? sentence(run, head, view.step) : [`Hidden state h of ${view.track} at step ${view.step}`]),
+    );
     draw(/** @type {Chart} */ (chart), app, run, head, view);
   };
   session.on("run", update);
@@ -73,7 +75,10 @@ function draw(chart, { store }, run, head, { step, track }) {
   if (head === null) {
     const units = strongest(trackOf(run, track), step, ROWS);
     const choose = (/** @type {number} */ unit) => () => store.set({ unit });
-    return chart.update(units.map(({ unit, value }) => ({ label: `unit ${unit}`, value, click: choose(unit) })), -1);
+    return chart.update(
+      units.map(({ unit, value }) => ({ label: `unit ${unit}`, value, click: choose(unit) })),
+      -1,
+    );
   }
   const K = head.labels.length;
   if (!inColumns(run, head)) {
@@ -84,7 +89,10 @@ function draw(chart, { store }, run, head, { step, track }) {
     return chart.update(K > best.length ? [...bars, others] : bars, 0);
   }
   const row = head.probabilities.subarray(step * K, (step + 1) * K);
-  return chart.update(head.labels.map((label, k) => ({ label, value: row[k] })), head.chosen[step]);
+  return chart.update(
+    head.labels.map((label, k) => ({ label, value: row[k] })),
+    head.chosen[step],
+  );
 }
 
 /**

@@ -20,11 +20,18 @@ export function createNumbers({ store, session }, model) {
   const steps = counter("Steps", 24, 1, 400);
   const seed = counter("Seed", 0, 0, 999999);
   const say = (/** @type {string} */ text) => store.set({ text });
-  const choices = [...(model.given ? [{ value: "given", text: "as given" }] : []),
-    ...SIGNALS.map((name) => ({ value: name, text: name })), { value: "rows", text: "own rows" }];
+  const choices = [
+    ...(model.given ? [{ value: "given", text: "as given" }] : []),
+    ...SIGNALS.map((name) => ({ value: name, text: name })),
+    { value: "rows", text: "own rows" },
+  ];
   const kinds = segments("Signal", choices, (kind) => say(described(kind)));
   const rows = element("textarea", {
-    id: "rows", rows: 3, spellcheck: "false", class: "number", "aria-label": `Rows of ${columns} numbers, one row a step`,
+    id: "rows",
+    rows: 3,
+    spellcheck: "false",
+    class: "number",
+    "aria-label": `Rows of ${columns} numbers, one row a step`,
     placeholder: `${columns} numbers a row, one row a step, with commas between them`,
   });
   const described = (/** @type {string} */ kind) => {
@@ -52,7 +59,8 @@ export function createNumbers({ store, session }, model) {
   session.on("run", show);
   show();
   return element("div", { class: "numbers-in" }, [
-    element("div", { class: "numbers-choice" }, [kinds.root, steps.root, seed.root]), rows,
+    element("div", { class: "numbers-choice" }, [kinds.root, steps.root, seed.root]),
+    rows,
   ]);
 }
 

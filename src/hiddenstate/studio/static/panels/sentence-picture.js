@@ -50,14 +50,27 @@ function laidOut(run) {
 function wordParts(run, headName, t, { x, width, line }) {
   const [middle, y] = [x + (width - 6) / 2, line * LINE];
   const head = headOf(run, headName);
-  const token = svg("text", { x: middle, y: y + 20, class: "picture-token", "text-anchor": "middle", text: shownToken(run.tokens[t]) });
+  const token = svg("text", {
+    x: middle,
+    y: y + 20,
+    class: "picture-token",
+    "text-anchor": "middle",
+    text: shownToken(run.tokens[t]),
+  });
   if (run.surprise === null && head === null) return [token];
   const { label, probability } = head && !run.surprise ? predictionAt(head, t) : { label: "", probability: 0 };
   const below = run.surprise ? run.surprise[t].toFixed(1) : label;
   const share = run.surprise ? Math.min(1, run.surprise[t] / 8) : probability;
   return [
-    token, svg("text", { x: middle, y: y + 34, class: "picture-tag", "text-anchor": "middle", text: below }),
-    svg("rect", { x, y: y + 38, width: (width - 6) * (Number.isFinite(share) ? share : 0), height: 3, class: "picture-bar" }),
+    token,
+    svg("text", { x: middle, y: y + 34, class: "picture-tag", "text-anchor": "middle", text: below }),
+    svg("rect", {
+      x,
+      y: y + 38,
+      width: (width - 6) * (Number.isFinite(share) ? share : 0),
+      height: 3,
+      class: "picture-bar",
+    }),
   ];
 }
 
@@ -71,12 +84,27 @@ export function sentenceRows({ session, store }) {
   if (run === null) return [];
   const head = headOf(run, store.get().head);
   const labels = head && head.labels.length <= 200 ? head.labels : [];
-  const heading = ["step", "token", "known", ...(head ? ["prediction", "probability"] : []), ...(run.surprise ? ["surprise"] : []), ...labels];
+  const heading = [
+    "step",
+    "token",
+    "known",
+    ...(head ? ["prediction", "probability"] : []),
+    ...(run.surprise ? ["surprise"] : []),
+    ...labels,
+  ];
   const rows = run.tokens.map((token, t) => {
     const said = head && predictionAt(head, t);
-    const shares = labels.map((_, k) => String(/** @type {NonNullable<typeof head>} */ (head).probabilities[t * labels.length + k]));
-    return [String(t), token, String(run.known[t] ?? true), ...(said ? [said.label, String(said.probability)] : []),
-      ...(run.surprise ? [String(run.surprise[t])] : []), ...shares];
+    const shares = labels.map((_, k) =>
+      String(/** @type {NonNullable<typeof head>} */ (head).probabilities[t * labels.length + k]),
+    );
+    return [
+      String(t),
+      token,
+      String(run.known[t] ?? true),
+      ...(said ? [said.label, String(said.probability)] : []),
+      ...(run.surprise ? [String(run.surprise[t])] : []),
+      ...shares,
+    ];
   });
   return [heading, ...rows];
 }

@@ -23,9 +23,17 @@ export function rows(count, signed) {
   const lines = Array.from({ length: count }, (_, k) => line(k, signed));
   const zero = NAMES + (signed ? SPACE / 2 : 0);
   const axis = svg("line", { x1: zero, x2: zero, y1: 0, y2: count * PITCH, class: "axis" });
-  const root = svg("svg", {
-    class: "chart", width: WIDTH, height: count * PITCH, viewBox: `0 0 ${WIDTH} ${count * PITCH}`, role: "img",
-  }, [axis, ...lines.map((one) => one.root)]);
+  const root = svg(
+    "svg",
+    {
+      class: "chart",
+      width: WIDTH,
+      height: count * PITCH,
+      viewBox: `0 0 ${WIDTH} ${count * PITCH}`,
+      role: "img",
+    },
+    [axis, ...lines.map((one) => one.root)],
+  );
   /** @type {Chart["update"]} */
   const update = (bars, chosen) => {
     lines.forEach(({ root: group, write }, k) => {

@@ -5,7 +5,7 @@ import { onResize } from "studio/app/lazy.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/app/panel.js").App} App */
-/** @typedef {{columns: Float32Array[], low: number, high: number, width: number}} Plot a column's numbers over time, each */
+/** @typedef {{columns: Float32Array[], low: number, high: number, width: number}} Plot `columns`: numbers over time */
 
 const HEIGHT = 96;
 const LEFT = 40;
@@ -61,7 +61,8 @@ function plotOf(run, width) {
   if (!run || !track?.input) return null;
   const { input, info } = track;
   const columns = Array.from({ length: Math.min(info.inputSize, MOST) }, (_, column) =>
-    Float32Array.from({ length: run.steps }, (__, t) => input[t * info.inputSize + column]));
+    Float32Array.from({ length: run.steps }, (__, t) => input[t * info.inputSize + column]),
+  );
   const high = columns.reduce((most, values) => values.reduce((max, value) => Math.max(max, value), most), 0);
   const low = columns.reduce((least, values) => values.reduce((min, value) => Math.min(min, value), least), 0);
   return { columns, low, high: high > low ? high : low + 1, width };
@@ -76,17 +77,34 @@ function drawn({ columns, low, high, width }) {
   const x = (/** @type {number} */ t) => LEFT + ((t + 0.5) * (width - LEFT - RIGHT)) / Math.max(1, T);
   const y = (/** @type {number} */ value) => PAD + (HEIGHT - 2 * PAD) * (1 - (value - low) / (high - low));
   const shade = (/** @type {number} */ k) => 1 - (0.75 * k) / Math.max(1, columns.length);
-  const lines = columns.map((values, k) => svg("polyline", {
-    class: "signal-line", "stroke-opacity": shade(k), points: Array.from(values, (value, t) => `${x(t).toFixed(1)},${y(value).toFixed(1)}`).join(" "),
-  }));
+  const lines = columns.map((values, k) =>
+    svg("polyline", {
+      class: "signal-line",
+      "stroke-opacity": shade(k),
+      points: Array.from(values, (value, t) => `${x(t).toFixed(1)},${y(value).toFixed(1)}`).join(" "),
+    }),
+  );
   const cursor = svg("line", { class: "cursor", y1: 0, y2: HEIGHT });
   const pitch = Math.min(14, (HEIGHT - 2) / Math.max(1, columns.length));
   const numbers = columns.map((_, k) => label(width, 10 + k * pitch, "signal-number", "end"));
   const names = columns.map((_, k) => label(width - RIGHT + 12, 10 + k * pitch, "signal-name", "start", `x${k}`));
-  const axis = [svg("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) }),
-    ...[low, high].map((value) => label(LEFT - 6, y(value) + 4, "tick", "end", value.toFixed(1).replace("-", "\u2212")))];
-  const picture = svg("svg", { class: "signal-picture", width, height: HEIGHT, role: "img", "aria-label": `Input: ${columns.length} columns of ${T} numbers` },
-    [...axis, ...lines, cursor, ...names, ...numbers]);
+  const axis = [
+    svg("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) }),
+    ...[low, high].map((value) =>
+      label(LEFT - 6, y(value) + 4, "tick", "end", value.toFixed(1).replace("-", "\u2212")),
+    ),
+  ];
+  const picture = svg(
+    "svg",
+    {
+      class: "signal-picture",
+      width,
+      height: HEIGHT,
+      role: "img",
+      "aria-label": `Input: ${columns.length} columns of ${T} numbers`,
+    },
+    [...axis, ...lines, cursor, ...names, ...numbers],
+  );
   const mark = (/** @type {number} */ step) => {
     set(cursor, "x1", x(step));
     set(cursor, "x2", x(step));

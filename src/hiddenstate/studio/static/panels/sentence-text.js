@@ -16,7 +16,10 @@ export const EXAMPLES = {
     "Giraffes in a field",
     "The blorfs were glimping happily near the quibbled zandle.",
   ],
-  character: ["To be, or not to be: that is the question.", "First Citizen:\nBefore we proceed any further, hear me speak."],
+  character: [
+    "To be, or not to be: that is the question.",
+    "First Citizen:\nBefore we proceed any further, hear me speak.",
+  ],
 };
 
 /**
@@ -33,8 +36,14 @@ export function createTextBox({ store, session }, model) {
   };
   // Line ends mean something to a model of characters alone.
   const box = element(model.unit === "character" ? "textarea" : "input", {
-    id: "text", type: "text", rows: 2, spellcheck: "false", autocomplete: "off", placeholder: "Type a sentence.",
-    "aria-label": `Text to read, ${model.unit} by ${model.unit}`, on: {
+    id: "text",
+    type: "text",
+    rows: 2,
+    spellcheck: "false",
+    autocomplete: "off",
+    placeholder: "Type a sentence.",
+    "aria-label": `Text to read, ${model.unit} by ${model.unit}`,
+    on: {
       input: () => {
         clearTimeout(resting);
         resting = setTimeout(read, Math.max(SHORTEST_REST, 1.5 * session.took));
@@ -45,7 +54,10 @@ export function createTextBox({ store, session }, model) {
   store.subscribe(["text"], ({ text }) => {
     if (resting === undefined && box.value !== text) box.value = text;
   });
-  return element("div", { class: "text-box" }, [box, examples(model, (text) => store.change({ text }, "another text"))]);
+  return element("div", { class: "text-box" }, [
+    box,
+    examples(model, (text) => store.change({ text }, "another text")),
+  ]);
 }
 
 /**
@@ -59,6 +71,9 @@ function examples(model, choose) {
   });
   root.classList.add("nameless");
   const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
-  fill([{ label: "", options: [{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))] }], "");
+  fill(
+    [{ label: "", options: [{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))] }],
+    "",
+  );
   return root;
 }

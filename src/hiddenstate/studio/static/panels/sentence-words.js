@@ -76,7 +76,9 @@ function inSight(list, items) {
   const measure = () => {
     height = list.clientHeight;
     const fits = list.scrollHeight <= height;
-    places = fits ? [] : items().map(({ offsetTop, offsetHeight }) => ({ top: offsetTop, bottom: offsetTop + offsetHeight }));
+    places = fits
+      ? []
+      : items().map(({ offsetTop, offsetHeight }) => ({ top: offsetTop, bottom: offsetTop + offsetHeight }));
   };
   const show = (/** @type {number} */ k) => {
     const place = places[k];
@@ -99,9 +101,16 @@ function word(run, plain, headName, t, choose) {
   const token = shownToken(run.tokens[t]);
   const parts = [element("span", { class: "word-token", text: token })];
   const known = run.known[t] ?? true;
-  const button = element("button", {
-    type: "button", class: known ? "word" : "word unknown", tabindex: -1, on: { click: () => choose(t) },
-  }, parts);
+  const button = element(
+    "button",
+    {
+      type: "button",
+      class: known ? "word" : "word unknown",
+      tabindex: -1,
+      on: { click: () => choose(t) },
+    },
+    parts,
+  );
   const about = [token, known ? "" : "not in the vocabulary"];
   if (run.surprise) about.push(surprised(button, run.surprise[t]));
   else if (run.heads.length > 0) about.push(tagged(button, run, plain, headName, t));
@@ -116,7 +125,9 @@ function word(run, plain, headName, t, choose) {
 function surprised(button, nats) {
   button.classList.add("surprising");
   button.style.setProperty("--surprise", String(Math.min(1, nats / MOST_NATS)));
-  button.append(element("span", { class: "word-tag number", text: Number.isFinite(nats) ? nats.toFixed(1) : "\u2013" }));
+  button.append(
+    element("span", { class: "word-tag number", text: Number.isFinite(nats) ? nats.toFixed(1) : "\u2013" }),
+  );
   return Number.isFinite(nats) ? `${nats.toFixed(2)} nats of surprise` : "nothing stands before it";
 }
 

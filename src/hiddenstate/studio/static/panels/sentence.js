@@ -18,24 +18,28 @@ import { createWords } from "studio/panels/sentence-words.js";
 const WORDING = {
   tagger: {
     title: "Sentence",
-    help: "Type, and the model reads along. Under each word stands the tag it gives, over a bar as long as its "
-      + "probability; a dotted word is not in its vocabulary and known by its letters alone. On the right: every tag's "
-      + "probability for the word at the cursor.",
+    help:
+      "Type, and the model reads along. Under each word stands the tag it gives, over a bar as long as its " +
+      "probability; a dotted word is not in its vocabulary and known by its letters alone. On the right: every tag's " +
+      "probability for the word at the cursor.",
   },
   "language-model": {
     title: "Text",
-    help: "Type, and the model reads along. Each token is the darker the more it surprised the model, which had read only "
-      + "what stands before it (in nats: 0 is certainty). On the right: what it expects after the token at the cursor.",
+    help:
+      "Type, and the model reads along. Each token is the darker the more it surprised the model, which had read " +
+      "only what stands before it (in nats: 0 is certainty). On the right: what it expects after that at the cursor.",
   },
   lstm: {
     title: "Input",
-    help: "This LSTM has no vocabulary: it reads numbers, a row of them each time step. Choose a signal or give rows of "
-      + "your own. On the right: the hidden state that it shows at the step of the cursor, strongest units first.",
+    help:
+      "This LSTM has no vocabulary: it reads numbers, a row of them each time step. Choose a signal or give rows of " +
+      "your own. On the right: the hidden state that it shows at the step of the cursor, strongest units first.",
   },
   trace: {
     title: "Recorded run",
-    help: "A trace is what was recorded of one run. It has no weights, so it can be looked through but not run anew. On the "
-      + "right: the hidden state at the step of the cursor, strongest units first.",
+    help:
+      "A trace is what was recorded of one run. It has no weights, so it can be looked through but not run anew. On " +
+      "the right: the hidden state at the step of the cursor, strongest units first.",
   },
 };
 
@@ -46,7 +50,9 @@ const WORDING = {
 export function mountSentence(app) {
   const { store, session } = app;
   const { root, body, tools } = panel({
-    id: "sentence", title: WORDING.tagger.title, help: WORDING.tagger.help,
+    id: "sentence",
+    title: WORDING.tagger.title,
+    help: WORDING.tagger.help,
     exports: { svg: () => sentencePicture(app), png: () => sentencePicture(app), csv: () => sentenceRows(app) },
   });
   const words = createWords(app);
@@ -55,7 +61,10 @@ export function mountSentence(app) {
   const input = element("div", { class: "sentence-input" });
   tools.append(input, heads.root);
   body.classList.add("sentence-body");
-  body.append(element("div", { class: "sentence-read" }, [problem(app), createSignal(app).root, words.root]), distribution.root);
+  body.append(
+    element("div", { class: "sentence-read" }, [problem(app), createSignal(app).root, words.root]),
+    distribution.root,
+  );
 
   session.on("model", () => equip(app, root, input));
   const fill = () => {

@@ -26,8 +26,10 @@ import { shownUnits, trackOf, valueAt } from "studio/app/units.js";
 export function columnsOf({ run, model }, view) {
   if (run === null || model === null) return [];
   return [
-    column("step", "number", (t) => t, 0), column("token", "text", (t) => run.tokens[t]),
-    ...predictions(run, view), ...unitColumns(run, model.quantities, view),
+    column("step", "number", (t) => t, 0),
+    column("token", "text", (t) => run.tokens[t]),
+    ...predictions(run, view),
+    ...unitColumns(run, model.quantities, view),
   ];
 }
 
@@ -51,10 +53,12 @@ function predictions(run, view) {
   const head = headOf(run, view.head);
   const { surprise } = run;
   return [
-    ...(head ? [
-      column("prediction", "text", (t) => predictionAt(head, t).label),
-      column("probability", "number", (t) => predictionAt(head, t).probability),
-    ] : []),
+    ...(head
+      ? [
+          column("prediction", "text", (t) => predictionAt(head, t).label),
+          column("probability", "number", (t) => predictionAt(head, t).probability),
+        ]
+      : []),
     ...(surprise ? [column("surprise", "number", (t) => surprise[t])] : []),
   ];
 }
@@ -67,9 +71,13 @@ function predictions(run, view) {
  */
 function unitColumns(run, quantities, view) {
   const track = trackOf(run, view.track);
-  return shownUnits(view).flatMap((unit) => quantities.map((name) => ({
-    ...column(`${name}${unit}`, "number", (t) => valueAt(track, name, unit, t)), title: name, group: `${unit} `,
-  })));
+  return shownUnits(view).flatMap((unit) =>
+    quantities.map((name) => ({
+      ...column(`${name}${unit}`, "number", (t) => valueAt(track, name, unit, t)),
+      title: name,
+      group: `${unit} `,
+    })),
+  );
 }
 
 /**
@@ -80,7 +88,10 @@ function unitColumns(run, quantities, view) {
  */
 export function rowsOf(columns, { run }, { rows: sort, filter }) {
   const fits = fitting(columns, filter);
-  const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({ step: t, values: columns.map(({ value }) => value(t)) }));
+  const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({
+    step: t,
+    values: columns.map(({ value }) => value(t)),
+  }));
   const kept = all.filter(fits);
   const down = sort.startsWith("-");
   const at = columns.findIndex(({ key }) => key === sort.replace("-", ""));
@@ -103,7 +114,11 @@ function compared(a, b) {
  * @returns {(row: Row) => boolean}
  */
 function fitting(columns, filter) {
-  const tests = filter.trim().split(/\s+/).filter((term) => term !== "").map((term) => termTest(columns, term));
+  const tests = filter
+    .trim()
+    .split(/\s+/)
+    .filter((term) => term !== "")
+    .map((term) => termTest(columns, term));
   return (row) => tests.every((test) => test(row));
 }
 
@@ -115,7 +130,8 @@ function fitting(columns, filter) {
 function termTest(columns, term) {
   const [, key, sign, number] = /^([a-z]+\d*)([<>])(-?\d*\.?\d+)$/.exec(term) ?? [];
   const at = columns.findIndex((one) => one.key === key && one.type === "number");
-  if (at >= 0) return ({ values }) => (sign === "<" ? Number(values[at]) < Number(number) : Number(values[at]) > Number(number));
+  if (at >= 0)
+    return ({ values }) => (sign === "<" ? Number(values[at]) < Number(number) : Number(values[at]) > Number(number));
   const texts = columns.flatMap(({ type }, k) => (type === "text" ? [k] : []));
   const wanted = term.toLowerCase();
   return ({ values }) => texts.some((k) => String(values[k]).toLowerCase().includes(wanted));

@@ -21,7 +21,10 @@ export function mountTransport(app) {
   paces.classList.add("nameless");
   fill([{ label: "", options: Object.keys(PACES).map((name) => ({ value: name, text: name })) }], "steady");
   return element("section", { id: "transport", class: "transport", "aria-label": "Step through the run" }, [
-    buttons(app), scrubber(app), paces, tracks(app),
+    buttons(app),
+    scrubber(app),
+    paces,
+    tracks(app),
   ]);
 }
 
@@ -35,14 +38,23 @@ function buttons({ player }) {
   });
   play.title = "Play (space)";
   return element("div", { class: "transport-buttons" }, [
-    iconButton("previous", "One step back", () => player.move(-1)), play,
+    iconButton("previous", "One step back", () => player.move(-1)),
+    play,
     iconButton("next", "One step on", () => player.move(1)),
   ]);
 }
 
 /** @param {App} app */
 function scrubber({ store, session, player }) {
-  const slider = element("input", { type: "range", id: "scrub", min: 0, max: 0, step: 1, value: 0, "aria-label": "Step" });
+  const slider = element("input", {
+    type: "range",
+    id: "scrub",
+    min: 0,
+    max: 0,
+    step: 1,
+    value: 0,
+    "aria-label": "Step",
+  });
   const says = element("output", { class: "transport-says number", for: "scrub" });
   slider.addEventListener("input", () => {
     player.pause();
@@ -92,7 +104,8 @@ const MOST_BUTTONS = 6;
 function trackChoice(model, choose) {
   const twoWays = model.tracks.some(({ reverse }) => reverse);
   const choices = model.tracks.map((info) => ({
-    value: info.name, text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
+    value: info.name,
+    text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
     title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
   }));
   if (choices.length <= MOST_BUTTONS) return segments("Layer and direction", choices, choose);

@@ -1,0 +1,49 @@
+// The still parts of the charts of units: scales on the left, tokens below.
+
+import { label, svg } from "studio/app/draw.js";
+import { shortToken } from "studio/app/tokens.js";
+import { LEFT, RIGHT, xOf, yOf } from "studio/panels/lines-layout.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/panels/lines-layout.js").Band} Band */
+
+const TOKEN_SPACE = 14;
+
+/**
+ * @param {Band} band
+ * @param {number} width
+ */
+export function frame(band, width) {
+  const marks = band.low === 0 ? [0, 1] : [band.low, 0, band.high];
+  return marks.flatMap((value) => {
+    const y = Math.round(yOf(value, band)) + 0.5;
+    return [
+      svg("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: value === 0 ? "axis" : "axis faint" }),
+      label(LEFT - 6, y + 3.5, "tick", "end", String(value).replace("-", "\u2212")),
+    ];
+  });
+}
+
+/**
+ * @param {Run} run
+ * @param {number} width
+ * @param {number} bottom
+ */
+export function words(run, width, bottom) {
+  const pitch = (width - LEFT - RIGHT) / Math.max(1, run.steps);
+  const every = Math.max(1, Math.ceil(TOKEN_SPACE / pitch));
+  return run.tokens.flatMap((token, t) => {
+    if (t % every !== 0) return [];
+    const [x, y] = [xOf(t, width, run.steps) + 3, bottom + 14];
+    return [
+      svg("text", {
+        x,
+        y,
+        class: "tick word-tick",
+        "text-anchor": "end",
+        transform: `rotate(-40 ${x} ${y})`,
+        text: shortToken(token, 11),
+      }),
+    ];
+  });
+}
