@@ -14,7 +14,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
-const MOST = 2 ** 26; // predicted numbers of one run
+const MOST = 2 ** 25; // predicted numbers of one run
 
 /** A language model that reads texts, each after a line end. */
 class Reader {

@@ -30,7 +30,7 @@ import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
 
-const MOST = 2 ** 26; // recorded numbers of one run
+const MOST = 2 ** 25; // recorded numbers of one run
 
 /** An LSTM with its weights. */
 export class Lstm {
