@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs notebook clean
+.PHONY: demo test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs screenshots notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -76,6 +76,10 @@ bench-quick: $(VENV)/installed-bench
 ## docs: the documentation as HTML, in docs/_build
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+## screenshots: write the studio's pictures anew, docs/images/studio-*.png (needs Chromium)
+screenshots: $(VENV)/installed-test
+	$(BIN)/python docs/screenshots.py
 
 ## notebook: write the example notebook anew from the example script
 notebook: $(VENV)/installed-test
