@@ -12,13 +12,12 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 
-import machine
 import torch
-from contestants import Contestant, itself
-from measure import Pace, medians
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import machine
+from contestants import Contestant, itself
 from hiddenstate.lstm import LSTM
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import load
@@ -29,6 +28,7 @@ from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.batches import Encoded, plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.tokens import learn
+from measure import Pace, medians
 
 # The plain tagger that most people write first: words, spelling, two layers each way.
 CONFIG = TaggerConfig(

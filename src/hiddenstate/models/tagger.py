@@ -196,7 +196,7 @@ class Tagger(nn.Module):
             sentences: the words of each; a sentence may be empty.
             batch_words: the most words computed together; more is faster and takes more memory.
             n_best: how many ways to tag the whole sentence to give, in each column.
-            precision: ``fp32``, or ``bf16`` for products in bfloat16, which is faster on CPUs that have them; where about
+            precision: ``fp32``, or ``bf16`` for products in bfloat16, which is faster on CPUs that have them; about
                 one tag in ten thousand differs.
 
         Returns:
