@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo test lint format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs notebook clean
+.PHONY: demo test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -24,6 +24,12 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory lint-js; \
+	else echo "There is no npm here, so the types of the studio's modules were not checked: make lint-js checks them."; fi
+
+## lint-js: the types of the studio's modules, which stand in their comments (needs npm, which gets TypeScript)
+lint-js:
+	npm exec --yes --package typescript@5 -- tsc -p src/hiddenstate/studio/static/jsconfig.json
 
 ## format: mend what the linter can
 format: $(VENV)/installed-lint

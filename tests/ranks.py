@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from hiddenstate.errors import HiddenStateError
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import machine_of
@@ -44,6 +45,10 @@ def tell_threads() -> None:
     print(f"rank {os.environ['RANK']} leaves {sum('gloo' in name for name in names)} threads")
 
 
+def fail() -> None:
+    raise OSError("the disk is full")
+
+
 def main(folder: Path) -> None:
     atexit.register(tell_threads)  # the last to be called
     torch.set_num_threads(1)
@@ -52,6 +57,10 @@ def main(folder: Path) -> None:
     train(folder / "whole", Line(config, batch=8))
     train(folder / "broken", Line(config, batch=8), stops=True)
     train(folder / "broken", Line(config, batch=8), resume=True)
+    try:
+        machine_of(config).once(fail)
+    except (OSError, HiddenStateError) as error:
+        print(f"rank {os.environ['RANK']}: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

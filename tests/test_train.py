@@ -257,3 +257,15 @@ def test_a_long_sentence_other_scripts_and_emoji(tmp_path: Path) -> None:
         (tagging,) = load(tmp_path / f"model-{crf}").tag([forms * 1250])
         assert len(tagging.tags) == 10_000
         assert torch.isfinite(tagging.probabilities).all()
+
+
+def test_sentences_whose_words_have_no_features_count(tmp_path: Path) -> None:
+    bare = "".join(f"{k}\t{word}\t_\t_\t_\t_\t_\t_\t_\t_\n" for k, word in enumerate(("no", "way", "!"), 1))
+    rich = "1\tdogs\t_\t_\t_\tNumber=Plur\t_\t_\t_\t_\n"
+    path = tmp_path / "feats.conllu"
+    path.write_text(f"{bare}\n{rich}\n")
+    config = replace(SHORT, columns=("feats",))
+    assert train_tagger(path, path, tmp_path / "model", config).dev["feats"].accuracy.words == 4
+    path.write_text(f"{bare}\n")
+    with pytest.raises(FileFormatError, match="no word has a tag in column FEATS"):
+        train_tagger(path, path, tmp_path / "other", config)

@@ -215,6 +215,7 @@ def test_said() -> None:
     from hiddenstate.models.surprise import Tally
 
     assert said(Tally(10, 20.0, 0, 0.0, 10), "char") == "2.0000 nats, 2.8854 bits a character"
+    assert said(Tally(9, 9.0, 3, 4.0, 9), "char") == "1.0000 nats, 1.4427 bits a character, 33.33 % unknown"
     assert said(Tally(10, 10 * math.log(8), 1, 0.0), "word") == "perplexity 8.00, 10.0 % unknown"
 
 
@@ -229,3 +230,13 @@ def test_the_example_configs_can_be_read(path: Path) -> None:
 
 def test_there_are_example_configs() -> None:
     assert len(CONFIGS) == 2
+
+
+@pytest.mark.parametrize(
+    "settings", [{"vocabulary_size": 1}, {"level": "word", "minimum": 10**6}, {"minimum": 10**6}], ids=str
+)
+def test_a_vocabulary_of_nothing_but_unknown_fails(
+    tmp_path: Path, files: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ArgumentError, match=r"train\.txt: all (characters|words) would be <unk>; lower minimum"):
+        train_language_model(files["train"], files["dev"], tmp_path / "model", small(**settings))

@@ -26,6 +26,7 @@ from hiddenstate.scan import backend
 from hiddenstate.sizes import Sizes
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
+from hiddenstate.studio.view import Studio, studio
 from hiddenstate.trace import Trace
 
 __version__ = _version("hiddenstate")
@@ -42,6 +43,7 @@ __all__ = [
     "Sizes",
     "Stream",
     "Structure",
+    "Studio",
     "Trace",
     "__version__",
     "add",
@@ -64,6 +66,7 @@ __all__ = [
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
+    "studio",
     "trace",
     "zero",
 ]

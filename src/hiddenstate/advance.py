@@ -53,6 +53,11 @@ class Packed:
         """The parameters that were packed."""
         return {name: value for name, value, *_ in self._seen}
 
+    def weights(self) -> dict[str, Tensor]:
+        """All weights by name, computed ones too."""
+        found = [value for track in self._weights() for value in track if value is not None]
+        return dict(zip(self._names, found, strict=True))
+
     def forget(self) -> None:
         """Pack anew at the next step."""
         self._seen = []
@@ -139,6 +144,10 @@ class Advance:
         step.native.guard_parameters(self._packed.parameters, self._packed.named())
         step.native.guard_empty(*self._hindrances())
         return step
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name, as they are now."""
+        return self._packed.weights()
 
     def forget(self) -> None:
         """Look at the weights anew at the next step."""

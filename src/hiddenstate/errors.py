@@ -62,6 +62,10 @@ class FileFormatError(HiddenStateError, ValueError):
     """A file is not what it should be: damaged, of another kind, or of a later version."""
 
 
+class MessageError(HiddenStateError, ValueError):
+    """A message between the studio's page and Python is not what it should be."""
+
+
 class DownloadError(HiddenStateError, OSError):
     """A file could not be fetched."""
 

@@ -20,31 +20,44 @@ from hiddenstate.errors import FileFormatError
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Give a new file beside ``path`` to write into; it is renamed to it after the block, or gone if the block fails.
 
+    A link stays, and what it leads to is replaced. A device or a pipe is written into.
+
     Raises:
         FileNotFoundError: there is no such folder.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+    target = None if _is_special(path) else path.resolve()
+    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
     os.close(handle)
     beside = Path(name)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())
-        sync(beside)
-        beside.replace(path)
-        sync(path.parent)
+        if target is None:
+            _pour(beside, path)
+        else:
+            beside.chmod(0o666 & ~_umask())
+            sync(beside)
+            beside.replace(target)
+            sync(target.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata."""
+    """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     # safetensors refuses views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as beside:
-        save_file(copies, beside, metadata={**metadata, "format": kind})
+        try:
+            save_file(copies, beside, metadata={**metadata, "format": kind})
+        except SafetensorError as error:  # which is no OSError, also where the disk is full
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -148,6 +161,16 @@ def check_is_file(path: str | Path) -> None:
         raise IsADirectoryError(f"{path} is a folder, expected a file")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a device or a pipe, such as ``/dev/stdout``: a file must not take its place."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _pour(source: Path, target: Path) -> None:
+    with source.open("rb") as given, target.open("wb") as taken:
+        shutil.copyfileobj(given, taken)
 
 
 def _umask() -> int:

@@ -74,6 +74,20 @@ class Stream:
         return self._batch
 
     @property
+    def sizes(self) -> Sizes:
+        """The sizes of the LSTM that runs."""
+        return self._sizes
+
+    @property
+    def layout(self) -> Layout:
+        """The order of the axes of a chunk: ``"TN"``, or ``"NT"`` when the LSTM is ``batch_first``."""
+        return self._layout
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the LSTM that runs, under torch's names."""
+        return self._advance.weights()
+
+    @property
     def t(self) -> int:
         """Time steps taken since the stream began or was last reset as a whole."""
         return self._t

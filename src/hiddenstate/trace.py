@@ -185,6 +185,12 @@ class Trace:
 
         return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
 
+    def _repr_html_(self) -> str | None:
+        """The first row in the studio, in a notebook; None, and so its text alone, where that can't show it."""
+        from hiddenstate.studio.notebook import trace_html
+
+        return trace_html(self)
+
     def save(self, path: str | Path) -> None:
         """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
         from hiddenstate.trace_file import save_trace

@@ -6,7 +6,7 @@ The same seed, data, machine and number of threads give the same model.
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import machine_of
-from hiddenstate.training.progress import Epoch, OnProgress, Score, Step, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss, Task, split
 
@@ -49,21 +49,8 @@ RUN_FILE = RunFile(
 )
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a training run came to.
-
-    Attributes:
-        history: every epoch, in order.
-        best: the epoch whose model was kept.
-        dev: by column, how good the kept model is on the dev data: read back from its folder, and calibrated.
-        test: the same on the test data, None without any.
-    """
-
-    history: tuple[Epoch, ...]
-    best: Epoch
-    dev: Reports
-    test: Reports | None
+class Training(Result[Reports]):
+    """What training a tagger came to, a `Result`: ``dev`` and ``test`` are by column, with calibrated confidence."""
 
 
 def train_tagger(
@@ -154,16 +141,19 @@ def run_task(
     """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    if machine.leads:
-        mend_folder(out)
-        folder.check_target(out)
+    machine.once(partial(_make_way, out))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.settings.seed)
         task = make(wanted)
-    if machine.leads:
-        run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
+    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
     history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
     return machine.once(lambda: finish(task, out, history))
+
+
+def _make_way(out: Path) -> None:
+    """Put in order what an earlier run left at a model's place, and refuse what a new model would destroy."""
+    mend_folder(out)
+    folder.check_target(out)
 
 
 def default_run(out: Path) -> Path:
@@ -266,10 +256,11 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
-        found = {k for k, s in enumerate(sentences) if any(tag not in (None, "_") for tag in s.tags(column))}
-        if not found:
+        tags = [sentence.tags(column) for sentence in sentences]
+        # In FEATS _ is a tag, but where there is no other, nobody has given any.
+        if {tag for each in tags for tag in each} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
-        tagged |= found
+        tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
     return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 

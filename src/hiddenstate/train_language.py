@@ -6,7 +6,6 @@ Truncated back-propagation: the gradient goes back to the beginning of a batch, 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +21,10 @@ from hiddenstate.models.language_card import write_language_card
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
 from hiddenstate.models.surprise import Tally, measure
 from hiddenstate.text.continuous import Rows, Span, spans
-from hiddenstate.text.tokens import LEVELS, Ids, Tokens, learn
+from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
 from hiddenstate.train import origin_of, run_task
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Score, best_of
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.task import Loss
 
@@ -44,21 +43,8 @@ RUN_FILES = {
 }
 
 
-@dataclass(frozen=True)
-class LanguageTraining:
-    """What a training run came to.
-
-    Attributes:
-        history: every epoch, in order.
-        best: the epoch whose model was kept.
-        dev: surprise of the dev text to the kept model, read back from its folder.
-        test: the same of the test text, None without any.
-    """
-
-    history: tuple[Epoch, ...]
-    best: Epoch
-    dev: Tally
-    test: Tally | None
+class LanguageTraining(Result[Tally]):
+    """What training a language model came to, a `Result`: ``dev`` and ``test`` are the surprise of these texts."""
 
 
 def train_language_model(
@@ -147,6 +133,11 @@ class LanguageTask:
         self.config, self.wanted = wanted.settings, wanted
         self.unit = "characters" if self.config.level == "char" else "words"
         tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
+        if len(tokens) == 1:
+            raise ArgumentError(
+                f"{wanted.files['train']}: all {self.unit} would be {UNKNOWN_TOKEN}; lower minimum, or raise "
+                "vocabulary_size (0: any number)"
+            )
         self.ids = {name: self._read(tokens, name) for name in ("dev", "test") if wanted.files[name]}
         self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
         self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
@@ -211,7 +202,8 @@ class LanguageTask:
 def said(done: Tally, level: str) -> str:
     """Say how well a text was predicted, in the measure that is usual for characters, or for words."""
     if level == "char":
-        return f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
+        text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
+        return f"{text}, {100 * done.unknown_share:.2f} % unknown" if done.unknown else text
     return f"perplexity {done.perplexity:.2f}, {100 * done.unknown_share:.1f} % unknown"
 
 

@@ -104,6 +104,8 @@ def test_plot(model: Path, tmp_path: Path) -> None:
     assert result.exception is None
     assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
     assert "wrote" in result.stderr
+    result = run(DEV, "--model", model, "--plot", tmp_path / "b.svg", "--json", "-")
+    assert (json.loads(result.stdout)["upos"]["words"], (tmp_path / "b.svg").is_file()) == (365, True)
 
 
 def test_the_shipped_tagger_without_a_model() -> None:

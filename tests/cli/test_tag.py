@@ -107,6 +107,8 @@ def test_out(model: Path, tmp_path: Path) -> None:
     wanted = said(ODD, "--model", model)
     assert said(ODD, "--model", model, "--out", tmp_path / "out.conllu") == ""
     assert (tmp_path / "out.conllu").read_bytes() == wanted.encode()
+    result = run(ODD, "--model", model, "--out", tmp_path / "none" / "out.conllu")
+    assert "there is no folder" in str(result.exception)
 
 
 def test_wide_words_stay_aligned(model: Path) -> None:
@@ -206,6 +208,13 @@ def test_n_best(columns: Path) -> None:
         "# text", *(f"# {column}_best_{k}" for column in ("upos", "xpos") for k in (1, 2, 3))
     ]  # fmt: skip
     assert sentence.lines[1].split()[4:] == list(sentence.upos)
+
+
+def test_precision(model: Path) -> None:
+    asked = ("-", "--model", model, "--format", "jsonl")
+    exact, coarse = (json.loads(said(*asked, *more, given="Anna sees .")) for more in ((), ("--precision", "bf16")))
+    assert exact["words"] == coarse["words"]
+    assert exact["probabilities"] != coarse["probabilities"]
 
 
 def test_a_long_sentence(model: Path) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli.train import app
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.models.folder import CARD, load
+from hiddenstate.training.checkpoint import RunFolder
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = ("--train", str(DATA / "tiny-train.conllu"), "--dev", str(DATA / "tiny-dev.conllu"))
@@ -57,6 +58,7 @@ def test_the_command_on_the_card_gives_the_model_again(tmp_path: Path, monkeypat
     [
         (("--set", "wings=2"), "unknown setting 'wings'"),
         (("--set", "dropout"), "--set takes KEY=VALUE"),
+        (("--seed", str(2**32)), "seed must be below 4294967296, got 4294967296"),
         (("--set", "dropout=a lot"), "dropout must be of type float, got 'a lot'"),
         (("--hidden-size", "0"), "hidden_size must be at least 1"),
     ],
@@ -85,6 +87,9 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hiddenstate.cli.train.run_tagger", interrupt)
+    result = run(*FILES, "--out", str(tmp_path / "model"))
+    assert (result.exit_code, result.stderr) == (130, "stopped before training began\n")
+    RunFolder(tmp_path / "model.run").begin("")
     result = run(*FILES, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
     assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
@@ -153,6 +158,9 @@ def test_resume(tmp_path: Path) -> None:
     assert result.stdout.startswith("kept epoch ")
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "somewhere"]
+    result = run("--resume", str(tmp_path / "somewhere"), "--run", str(tmp_path / "elsewhere"))
+    assert isinstance(result.exception, ArgumentError)
+    assert str(result.exception) == "--resume names the run's folder already; drop --run"
 
 
 @pytest.mark.parametrize(

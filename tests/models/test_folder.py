@@ -174,6 +174,11 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
         ({"config": {"wings": 2}}, "model: unknown field 'wings'"),
         ({"config": {"hidden_size": 5}}, r"weight '.*' has shape \[\d+, \d+\], expected \[\d+, \d+\]"),
         ({"config": {"hidden_size": 4, "num_layers": 3}}, "does not fit"),
+        # More than any memory: it must be refused before it is asked for.
+        ({"config": {"hidden_size": 10**8}}, r"weight '.*' has shape \[\d+, \d+\], expected \[400000000, \d+\]"),
+        ({"config": {"hidden_size": 10**9}}, "model: .*overflow"),
+        ({"config": {"word_size": 10**30}}, "model: "),
+        ({"config": {"word_size": 10**15}}, r"weight 'word_embedding.weight' has shape"),
     ],
 )
 def test_load_fails_on_another_config(model: Path, change: dict[str, Any], message: str) -> None:
@@ -193,6 +198,7 @@ def test_load_fails_on_another_config(model: Path, change: dict[str, Any], messa
         (CONFIG, b"\xff", r"config.json is damaged: not JSON"),
         (VOCABULARY, b"{}", r"model: not the description of a tagger"),
         (VOCABULARY, b"nonsense", r"vocabulary.json is damaged"),
+        (CONFIG, b"[" * 200_000, r"config.json is damaged: not JSON \(maximum recursion"),
         (WEIGHTS, b"nonsense", r"weights.safetensors is damaged"),
         (WEIGHTS, b"", r"weights.safetensors is damaged"),
     ],
@@ -214,6 +220,9 @@ def test_load_fails_on_cut_or_other_weights(model: Path, tmp_path: Path) -> None
         load(model)
     safetensors.torch.save_file({**weights, "head.bias": weights["head.bias"] * float("nan")}, model / WEIGHTS)
     with pytest.raises(FileFormatError, match="'head.bias' holds numbers that are not finite"):
+        load(model)
+    safetensors.torch.save_file({**weights, "head.bias": weights["head.bias"].int()}, model / WEIGHTS)
+    with pytest.raises(FileFormatError, match="'head.bias' is of type torch.int32, expected a floating-point type"):
         load(model)
     del weights["head.bias"]
     safetensors.torch.save_file(weights, model / WEIGHTS)

@@ -33,7 +33,9 @@ def said_after(model: LanguageModel, ids: list[int]) -> torch.Tensor:
 @kinds
 def test_greedy_is_the_likeliest_each_time(kind: str) -> None:
     model = make(**KINDS[kind])
-    for sampling in ({"top_k": 1}, {"temperature": 0.0}, {"top_k": 1, "temperature": 3.0}):
+    # Scores over the smallest number are infinite.
+    likeliest: list[dict[str, Any]] = [{"temperature": temperature} for temperature in (0.0, 1e-7, 1e-40, 5e-324)]
+    for sampling in [*likeliest, {"top_k": 1}, {"top_k": 1, "temperature": 3.0}]:
         got = written(model, length=12, unknown=True, **sampling)
         ids = model.tokens.encode("the").tolist()
         for chosen in got:

@@ -136,3 +136,14 @@ def test_fails(tmp_path: Path) -> None:
     for wrong in ((0.0, 0.1, 1), (0.1, 1.0, 1), (0.1, -0.1, 1), (0.1, 0.1, 0)):
         with pytest.raises(ArgumentError, match="dynamic evaluation needs"):
             Dynamic(*wrong)
+
+
+def test_dynamic_evaluation_that_diverges_says_so() -> None:
+    with pytest.raises(ArgumentError, match="dynamic evaluation diverged: .* lower its learning rate"):
+        scored(make(), TEXT, dynamic=Dynamic(learning_rate=1e38))
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
+def test_dynamic_fails(rate: float) -> None:
+    with pytest.raises(ArgumentError, match="needs a finite learning rate above 0"):
+        Dynamic(learning_rate=rate)

@@ -190,6 +190,20 @@ def test_the_loss_is_the_sum_over_columns_and_forgets_words_without_a_tag(crf: b
         torch.testing.assert_close(one, want)
 
 
+def test_bfloat16_is_a_coarser_form_of_the_same(tagger: Tagger) -> None:
+    sentences = [["The", "old", "dog", "sees", "qqq", "!"], [], ["Yes"]]
+    exact, coarse = (tagger.tag(sentences, precision=precision) for precision in ("fp32", "bf16"))
+    for a, b in zip(exact, coarse, strict=True):
+        assert b.probabilities.dtype == torch.float32
+        torch.testing.assert_close(a.probabilities, b.probabilities, rtol=0, atol=1e-2)
+    assert not torch.equal(exact[0].probabilities, coarse[0].probabilities)
+
+
+def test_bfloat16_fails(tagger: Tagger) -> None:
+    with pytest.raises(ArgumentError, match="precision must be fp32 or bf16, got 'half'"):
+        tagger.tag([["a"]], precision="half")
+
+
 @pytest.mark.parametrize("crf", [False, True])
 @pytest.mark.parametrize("batch_words", [1, 10_000])
 def test_n_best(crf: bool, batch_words: int) -> None:
@@ -249,9 +263,10 @@ def test_a_temperature_evens_out_and_changes_no_tag(crf: bool) -> None:
 @pytest.mark.parametrize(
     ("temperatures", "message"),
     [
-        ({"upos": 0.0}, "temperature of upos must be above 0 and finite, got 0.0"),
-        ({"upos": float("inf")}, "must be above 0 and finite, got inf"),
-        ({"upos": "hot"}, "must be above 0 and finite, got 'hot'"),
+        ({"upos": 0.0}, "temperature of upos must be between 1e-6 and 1e6, got 0.0"),
+        ({"upos": float("inf")}, "must be between 1e-6 and 1e6, got inf"),
+        ({"upos": 1e-320}, "must be between 1e-6 and 1e6, got 1e-320"),
+        ({"upos": "hot"}, "must be between 1e-6 and 1e6, got 'hot'"),
         ({}, "must be given for upos, got ''"),
         ({"upos": 1.0, "xpos": 1.0}, "must be given for upos, got 'upos xpos'"),
     ],
@@ -362,3 +377,18 @@ def test_shipped_model_reads_a_sentence() -> None:
     reading = load(shipped()).read(["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."])
     assert reading.tags == ("DET", "ADJ", "ADJ", "NOUN", "VERB", "ADP", "DET", "ADJ", "NOUN", "PUNCT")
     assert float(reading.probabilities.max(-1).values.min()) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"upos": "ABCD"}, "the tags of upos must be a list of texts, got 'ABCD'"),
+        ({"upos": [1, 2]}, "the tags of upos must be a list of texts"),
+        ({"upos": ["A", "B\tC"]}, r"tag 'B\\tC' of upos is blank or holds a tab"),
+        ({"upos": ["A", " "]}, "tag ' ' of upos is blank"),
+        (7, "not the description of a tagger"),
+    ],
+)
+def test_tags_that_conllu_cannot_hold_are_refused(tagger: Tagger, tags: Any, message: str) -> None:
+    with pytest.raises(FileFormatError, match=message):
+        Tagger.from_data({}, {**tagger.to_data()[1], "tags": tags})

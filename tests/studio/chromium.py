@@ -3,18 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 import hiddenstate
 
 STATIC = Path(hiddenstate.__file__).parent / "studio" / "static"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ORIGIN = "http://studio.test"
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _MAP = json.dumps({"imports": {"studio/": "./static/"}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
 
@@ -48,12 +48,48 @@ class Modules:
             route.fulfill(status=404)
 
 
+class _Shared:
+    """One browser for all that is open at a time: Playwright can't be begun twice in a thread."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.stack = ExitStack()
+        self.browser: Browser | None = None
+
+    def enter(self) -> Browser:
+        if self.browser is None:
+            playwright = self.stack.enter_context(sync_playwright())
+            self.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            self.stack.callback(self.browser.close)
+        self.users += 1
+        return self.browser
+
+    def leave(self) -> None:
+        self.users -= 1
+        if self.users == 0:
+            self.browser = None
+            self.stack.close()
+
+
+_SHARED = _Shared()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Open a browser, or join those who have it open."""
+    shared = _SHARED.enter()
+    try:
+        yield shared
+    finally:
+        _SHARED.leave()
+
+
 @contextmanager
 def modules() -> Iterator[Modules]:
     """Open such a page."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+    with browser() as opened:
+        page = opened.new_page()
         try:
-            yield Modules(browser.new_page())
+            yield Modules(page)
         finally:
-            browser.close()
+            page.close()

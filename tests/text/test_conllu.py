@@ -46,7 +46,16 @@ def test_comments_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"{WORD}\n\n", WORD, f"\ufeff{WORD}\n", f"{WORD}\r\n\r\n", f"\n\n{WORD}\n \n\t\n", f"# x\r\n{WORD}"]
+    "text",
+    [
+        f"{WORD}\n\n",
+        WORD,
+        f"\ufeff{WORD}\n",
+        f"{WORD}\r\n\r\n",
+        f"\n\n{WORD}\n \n\t\n",
+        f"# x\r\n{WORD}",
+        f"# x\r{WORD}\r\r",
+    ],
 )
 def test_marks_and_line_ends(text: str) -> None:
     for source in (io.StringIO(text), io.BytesIO(text.encode())):

@@ -75,10 +75,27 @@ def test_read_fails(run: RunFolder, tmp_path: Path) -> None:
         run.read(1, "data")
     with pytest.raises(ArgumentError, match="data of the run in .* has changed"):
         run.read(2, "other data")
-    for state in ("{}", "nonsense", '{"position": {"wings": 2}}'):
+    for state in ("{}", "nonsense", '{"position": {"wings": 2}}', '{"position": []}', '{"position": 7}'):
         write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", {"a": torch.ones(1)}, {"state": state})
         with pytest.raises(FileFormatError, match="is damaged"):
             run.read(2, "data")
     write_tensors(run.path / CHECKPOINT, "hiddenstate.stream/1", {"a": torch.ones(1)}, {})
     with pytest.raises(FileFormatError, match=r"expected 'hiddenstate\.checkpoint/1'"):
         run.read(2, "data")
+
+
+def test_what_was_killed_as_it_began_can_begin_again(run: RunFolder) -> None:
+    (run.path / SETTINGS).rename(run.path / f".{SETTINGS}.1234.part")
+    run.begin("y = 2\n")
+    assert run.check().read_text() == "y = 2\n"
+
+
+def test_metrics_are_on_disk_before_the_checkpoint_that_counts_them(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("hiddenstate.training.checkpoint.sync", lambda path: done.append(path.name))
+    monkeypatch.setattr("hiddenstate.training.checkpoint.write_tensors", lambda path, *_: done.append(path.name))
+    run.log("step", {})
+    run.write(checkpoint(), finished=False)
+    assert done == [METRICS, CHECKPOINT]

@@ -245,3 +245,18 @@ def test_resume_fails(tmp_path: Path) -> None:
     (tmp_path / "run" / CHECKPOINT).write_bytes(whole[:-9])
     with pytest.raises(FileFormatError, match="is damaged"):
         run(tmp_path, Line(), resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"average": 0.9}, {"optimizer": "sgd"}, {"units": 9}],
+    ids=["a mean of the weights", "another optimizer", "another size"],
+)
+def test_resuming_with_settings_that_do_not_fit_fails(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(), on_progress=stop_after(3))
+    units = change.pop("units", 8)
+    other = Line(replace(CONFIG, **change))
+    other.model[0], other.model[2] = torch.nn.Linear(3, units), torch.nn.Linear(units, 1)
+    with pytest.raises(ArgumentError, match=r"does not fit the settings; put back what was changed in run\.toml"):
+        run(tmp_path, other, resume=True)

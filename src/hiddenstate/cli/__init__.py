@@ -9,6 +9,7 @@ import typer
 from hiddenstate.cli import corpus, train
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
+from hiddenstate.cli.page import page
 from hiddenstate.cli.read import read
 from hiddenstate.cli.score import score
 from hiddenstate.cli.structure import structure
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app, name="corpus")
 app.command()(generate)
+app.command()(page)
 app.command()(read)
 app.command()(score)
 app.command()(structure)

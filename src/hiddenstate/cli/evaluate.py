@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hiddenstate.errors import FileFormatError
+from hiddenstate.files import written_beside
 from hiddenstate.models.accuracy import Report, evaluate, words_of
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
@@ -58,11 +59,12 @@ def evaluate_command(
         raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
     if str(as_json) == "-":
         typer.echo(_json(tagger, reports), nl=False)
-        return
-    for column, report in reports.items():
-        _show(column, report, tagger.temperatures[column], tags, confusions)
-    if as_json is not None:
-        as_json.write_text(_json(tagger, reports), encoding="utf-8")
+    else:
+        for column, report in reports.items():
+            _show(column, report, tagger.temperatures[column], tags, confusions)
+        if as_json is not None:
+            with written_beside(as_json) as beside:
+                beside.write_text(_json(tagger, reports), encoding="utf-8", newline="\n")
     if plot is not None:
         _draw(reports, plot)
 

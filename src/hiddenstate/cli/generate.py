@@ -1,5 +1,6 @@
 """``hiddenstate generate``: let a language model write."""
 
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p, seed, unknown)
     loaded = load_language_model(model or shipped("shakespeare"))
     # Of standard input the last line's end is the shell's, not the text's.
-    given = read_text(sys.stdin.buffer).removesuffix("\n") if prompt == "-" else prompt
+    given = read_text(sys.stdin.buffer).removesuffix("\n") if prompt == "-" else read_text(io.StringIO(prompt))
     _warn_of_unknown(loaded, given)
     if loaded.config.level == "word":
         given = given.rstrip(" ")  # each word comes with the blank before it

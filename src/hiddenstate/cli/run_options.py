@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -12,7 +12,7 @@ from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.corpora import names_corpus, path_of
 from hiddenstate.train import default_run
-from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.checkpoint import SETTINGS, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -37,6 +37,12 @@ PrecisionOption = Annotated[
 ]
 AboutOption = Annotated[str | None, typer.Option(help="For the model card: what the data is.")]
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: terms of the weights.")]
+
+
+def settings_option(config: type[TrainConfig]) -> Any:
+    """Make the option for any of a config's settings."""
+    names = " ".join(config.names())
+    return typer.Option("--set", help=f"Any setting, again and again: {names}.", metavar="KEY=VALUE")
 
 
 def run_file(
@@ -115,6 +121,8 @@ def train_and_tell(
     ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` and ``unit`` say what is drawn
     and counted.
     """
+    if resume is not None and run is not None:
+        raise ArgumentError("--resume names the run's folder already; drop --run")
     place = resume or run or default_run(Path(wanted.files["out"]))
     draw = drawer(plot, place, score)
     with Display(wanted.settings.epochs, unit) as display:
@@ -132,7 +140,9 @@ def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:
     try:
         return train()
     except KeyboardInterrupt:
-        if is_leader():
+        if is_leader() and not (run / SETTINGS).is_file():
+            typer.echo("stopped before training began", err=True)
+        elif is_leader():
             again = shlex.join(["hiddenstate", "train", kind, "--resume", shown(run)])
             typer.echo(f"stopped; go on with: {again}", err=True)
         raise typer.Exit(130) from None

@@ -94,8 +94,8 @@ def score(
 def write(parts: Iterator[Scored], format_: Format, stream: TextIO) -> Tally:
     """Write tokens as they are scored, then the sums: of CSV, which has no place for them, to standard error."""
     total, line = Tally(), _LINES[format_]
-    stream.write(_HEADS[format_])
     for part in parts:
+        stream.write("" if total.tokens else _HEADS[format_])  # not before anything could be read
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.models.folder import shipped
+from hiddenstate.studio.view import studio as open_studio
 
 
 def studio(
@@ -24,9 +24,5 @@ def studio(
 
     Example: hiddenstate studio --text "Giraffes in a field"
     """
-    from hiddenstate.studio.models import of_folder
-    from hiddenstate.studio.server import Site, ids_of
-    from hiddenstate.studio.serving import serve
-
-    bundles = ids_of([of_folder(folder) for folder in models or [shipped()]])
-    serve(Site(bundles, {"text": text} if text else {}), host, port, browser=browser)
+    opened = open_studio(*(models or ()), text=text)
+    opened.serve(host, port, browser=browser)

@@ -11,6 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from hiddenstate.cli.precision import Precision
+from hiddenstate.files import written_beside
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagging import Guess, Tagging, Tags
 from hiddenstate.text.conllu import (
@@ -99,7 +100,8 @@ def tag(
     if out is None:
         typer.echo(written, nl=False)
     else:
-        out.write_text(written, encoding="utf-8", newline="\n")
+        with written_beside(out) as beside:
+            beside.write_text(written, encoding="utf-8", newline="\n")
 
 
 def _read(text: str, name: str, kind: Input | None) -> tuple[list[Sentence], bool]:

@@ -16,6 +16,7 @@ from hiddenstate.cli.run_options import (
     RunOption,
     chosen,
     run_file,
+    settings_option,
     shown,
     train_and_tell,
 )
@@ -25,7 +26,6 @@ from hiddenstate.train import RUN_FILE, Training, run_tagger
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DEFAULT = TaggerConfig()
-SETTINGS = " ".join(TaggerConfig.names())
 
 
 @app.callback()
@@ -79,9 +79,7 @@ def tagger(
         int | None, typer.Option(help="Most words in a batch.", show_default=str(DEFAULT.batch_words))
     ] = None,
     precision: PrecisionOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help=f"Any setting, again and again: {SETTINGS}.", metavar="KEY=VALUE")
-    ] = None,
+    settings: Annotated[list[str] | None, settings_option(TaggerConfig)] = None,
     about_data: AboutOption = None,
     licence: LicenceOption = None,
 ) -> None:

@@ -17,6 +17,7 @@ from hiddenstate.cli.run_options import (
     RunOption,
     chosen,
     run_file,
+    settings_option,
     shown,
     train_and_tell,
 )
@@ -26,7 +27,6 @@ from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.settings import read_toml
 
 CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
-SETTINGS = " ".join(LanguageConfig.names())
 
 
 class Level(str, Enum):
@@ -75,9 +75,7 @@ def lm(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Time steps of a batch.", show_default=_default("steps"))] = None,
     precision: PrecisionOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help=f"Any setting, again and again: {SETTINGS}.", metavar="KEY=VALUE")
-    ] = None,
+    settings: Annotated[list[str] | None, settings_option(LanguageConfig)] = None,
     about_data: AboutOption = None,
     licence: LicenceOption = None,
 ) -> None:

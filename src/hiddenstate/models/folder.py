@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.files import folder_beside, left_beside, put_folder, sync, write_bytes
@@ -158,15 +159,27 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     head = _head(path, str(folder))
     if head.get("kind") != kind.kind:
         raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
-    vocabulary = _object(path / VOCABULARY)
+    described = head.get("config"), _object(path / VOCABULARY)
     try:
-        with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
-            model = kind.from_data(head.get("config"), vocabulary)
-    except FileFormatError as error:
-        raise FileFormatError(f"{folder}: {error}") from error
-    model.load_state_dict(_weights(path / WEIGHTS, model.state_dict()))
+        # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
+        with torch.device("meta"), _Undrawn():
+            outline = kind.from_data(*described)
+    except (FileFormatError, RuntimeError, TypeError) as error:  # the last two from torch: sizes beyond all numbers
+        raise FileFormatError(f"{folder}: {str(error).splitlines()[0]}") from error
+    weights = _weights(path / WEIGHTS, outline.state_dict())
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
+        model = kind.from_data(*described)
+    model.load_state_dict(weights)
     model.eval()
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Inside, nothing is drawn from a normal distribution: without memory, that alone takes torch a second at first."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        return given["tensor"] if func is nn.init.normal_ else func(*args, **given)
 
 
 def _head(path: Path, shown: str) -> dict[str, Any]:
@@ -189,7 +202,7 @@ def _head(path: Path, shown: str) -> dict[str, Any]:
 def _object(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is damaged: not JSON ({error}); get the model again") from error
     if not isinstance(data, dict):
         raise FileFormatError(f"{path} is damaged: expected an object, got {type(data).__name__}")
@@ -211,6 +224,11 @@ def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
             got, wanted = list(stored[name].shape), list(value.shape)
             raise FileFormatError(
                 f"{path} does not fit {CONFIG} and {VOCABULARY}: weight {name!r} has shape {got}, expected {wanted}"
+            )
+        if not stored[name].is_floating_point():
+            raise FileFormatError(
+                f"{path} is damaged: weight {name!r} is of type {stored[name].dtype}, expected a floating-point type; "
+                "get the model again"
             )
         if not torch.isfinite(stored[name]).all():
             raise FileFormatError(

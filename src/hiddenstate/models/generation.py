@@ -26,6 +26,8 @@ Array = NDArray[np.float32]
 Chosen = Any  # np.int64, or an array of them
 PRECISIONS = ("fp32", "bf16")
 
+# Below it, a difference that float32 can just tell is greater than the noise, and scores over it soon are infinite.
+_COLDEST = 1e-6
 _NOISE_BLOCK = 2**16  # numbers drawn at a time
 
 
@@ -34,7 +36,8 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: scores are divided by it: below 1 likely tokens become likelier; 0 always takes the likeliest.
+        temperature: scores are divided by it: below 1 likely tokens become likelier; 0 (and all below 1e-6) always
+            takes the likeliest.
         top_k: choose among the k likeliest tokens only; 0 for all. 1 always takes the likeliest.
         top_p: choose among the likeliest tokens that together have at least this probability (nucleus sampling).
         seed: same seed, same text.
@@ -63,7 +66,7 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         """Whether nothing is left to chance."""
-        return self.temperature == 0 or self.top_k == 1
+        return self.temperature < _COLDEST or self.top_k == 1
 
 
 DEFAULT_SAMPLING = Sampling()

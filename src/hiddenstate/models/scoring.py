@@ -4,6 +4,7 @@ With dynamic evaluation (Krause et al. 2018) a copy of the model also learns fro
 scored first and learnt from then, so every score is a prediction.
 """
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -44,10 +45,10 @@ class Dynamic:
     steps: int = 20
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or not 0 <= self.decay < 1 or self.steps < 1:
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.decay < 1 or self.steps < 1:
             raise ArgumentError(
-                "dynamic evaluation needs a learning rate above 0, a decay of at least 0 and below 1 and segments of "
-                f"at least 1 step, got {self}"
+                "dynamic evaluation needs a finite learning rate above 0, a decay of at least 0 and below 1, and "
+                f"segments of at least 1 step, got {self}"
             )
 
 
@@ -83,7 +84,7 @@ def score(
         The next tokens, scored.
 
     Raises:
-        ArgumentError: the model reads backwards.
+        ArgumentError: the model reads backwards, or diverges as it learns.
         FileFormatError: the text is not UTF-8.
         OSError: the text cannot be read.
     """
@@ -176,6 +177,8 @@ class _Learner(_Scorer):
     def read(self, inputs: Tensor, targets: Tensor) -> Tensor:
         nats, (h, c) = self.model.surprise(inputs, targets, self.state)
         self.state = h.detach(), c.detach()
+        if not torch.isfinite(nats).all():
+            raise ArgumentError("dynamic evaluation diverged: what it learnt is no number; lower its learning rate")
         gradients = torch.autograd.grad(nats.mean(), self.weights, allow_unused=True, materialize_grads=True)
         self.learn(gradients)
         return nats.detach()

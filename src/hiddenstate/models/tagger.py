@@ -84,7 +84,7 @@ class Tagger(nn.Module):
         self.char_dropout = nn.Dropout(config.char_dropout)
         # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
-        counts = torch.tensor([0.0, 0.0, *words.counts])
+        counts = torch.tensor([0.0, 0.0, *words.counts], device="cpu")  # also where the weights have no memory
         odds = config.word_dropout / (config.word_dropout + counts) if config.word_dropout else 0 * counts
         self.register_buffer("dropout_odds", odds, persistent=False)
 
@@ -268,9 +268,9 @@ class Tagger(nn.Module):
             parts = [Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars")]
             context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
             settings = TaggerConfig.from_data(config, "a tagger's config")
-            tagger = cls(settings, parts[0], parts[1], vocabulary["tags"], context)
+            tagger = cls(settings, parts[0], parts[1], _checked_tags(vocabulary["tags"]), context)
             tagger.calibrate(vocabulary["temperatures"])
-        except (KeyError, TypeError, ArgumentError) as error:
+        except (AttributeError, KeyError, TypeError, ArgumentError) as error:
             raise FileFormatError(f"not the description of a tagger: {error}") from error
         return tagger
 
@@ -278,14 +278,15 @@ class Tagger(nn.Module):
         """Set by how much the probabilities of each column are evened out: above 1 more, below 1 less.
 
         Raises:
-            ArgumentError: a column is missing, or there is none such, or a temperature is not above 0.
+            ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
         """
         if set(temperatures) != set(self.encoder.tags):
             got = " ".join(temperatures)
             raise ArgumentError(f"temperatures must be given for {' '.join(self.encoder.tags)}, got {got!r}")
         for column, value in temperatures.items():
-            if not isinstance(value, float | int) or not 0 < value < float("inf"):
-                raise ArgumentError(f"the temperature of {column} must be above 0 and finite, got {value!r}")
+            # Far below, scores over the temperature are infinite, and their differences no numbers.
+            if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
+                raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
         self.temperatures = {column: float(temperatures[column]) for column in self.encoder.tags}
 
     def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
@@ -323,6 +324,17 @@ class Tagger(nn.Module):
             yield
         finally:
             self.train(training)
+
+
+def _checked_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Refuse what can't stand in a column of CoNLL-U."""
+    for column, names in tags.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")
+        for name in names:
+            if not name.strip() or any(mark in name for mark in "\t\n\r"):
+                raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")
+    return tags
 
 
 def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:

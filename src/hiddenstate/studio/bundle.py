@@ -3,9 +3,11 @@
 The head says what the model is, in the words of `hiddenstate.names`, so that the page has no gate order of its own.
 """
 
+import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hiddenstate.names import GATES, MEANINGS, STATES
@@ -44,10 +46,10 @@ class Bundle:
 
     kind: str
     name: str
-    config: Mapping[str, Any]
-    weights: bytes
-    vocabulary: Mapping[str, Any] | None = None
-    card: str = ""
+    config: Mapping[str, Any] = field(repr=False)
+    weights: bytes = field(repr=False)
+    vocabulary: Mapping[str, Any] | None = field(default=None, repr=False)
+    card: str = field(default="", repr=False)
     given: Given | None = None
 
     def named(self, name: str) -> "Bundle":
@@ -75,3 +77,13 @@ class Bundle:
     def head_bytes(self) -> bytes:
         """Return the head as JSON."""
         return json.dumps(self.head(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def ids_of(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+    """Give each bundle an id that can stand in an address: its name, and a number where that is not enough."""
+    found: dict[str, Bundle] = {}
+    for bundle in bundles:
+        stem = re.sub(r"[^a-z0-9]+", "-", bundle.name.lower()).strip("-")[:60] or bundle.kind
+        taken = itertools.chain([stem], (f"{stem}-{count}" for count in itertools.count(2)))
+        found[next(key for key in taken if key not in found)] = bundle
+    return found

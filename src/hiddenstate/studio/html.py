@@ -1,19 +1,19 @@
 """The page's HTML: one template, filled for a server or for a file."""
 
-import base64
-import hashlib
 import html
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiddenstate.studio import assets
+from hiddenstate.studio.bundle import Bundle
 
 TEMPLATE = "index.html"
 # Marks in the template, each on a line of its own.
 _HEAD, _BODY = "<!-- head -->", "<!-- body -->"
 
 
-def fill(head: list[str], body: list[str]) -> str:
+def fill(head: Sequence[str], body: Sequence[str]) -> str:
     """Put lines into the template's head, and at the end of its body."""
     template = assets.text(TEMPLATE)
     return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
@@ -22,14 +22,19 @@ def fill(head: list[str], body: list[str]) -> str:
 def data(identifier: str, value: Any) -> str:
     """Return an element that holds data for a script: nothing in it can end the element, or begin another."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    safe = safe.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f'<script type="application/json" id="{html.escape(identifier)}">{safe}</script>'
+    return packed(identifier, text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def source_hash(script: str) -> str:
-    """Return what a content security policy calls an inline script by."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+def packed(identifier: str, text: str) -> str:
+    """Return an element that holds text for a script, in which there is no ``<``."""
+    assert "<" not in text
+    return f'<script type="application/json" id="{html.escape(identifier)}">{text}</script>'
+
+
+def boot(host: str, bundles: Mapping[str, Bundle], view: Mapping[str, Any], live: str = "") -> dict[str, Any]:
+    """Return what the page is told at the beginning: `Boot` in static/types.js."""
+    models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
+    return {"host": host, "models": models, "view": view, "live": live}
 
 
 def policy(**sources: str) -> str:

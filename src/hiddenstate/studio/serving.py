@@ -1,29 +1,144 @@
-"""Running the studio's server, until Ctrl-C or beside other work."""
+"""Running the studio's server: until Ctrl-C, or beside other work."""
 
+import asyncio
+import contextlib
+import ipaddress
 import socket
+import threading
 import webbrowser
+from types import TracebackType
+from typing import Any
 
-import uvicorn
-
+from hiddenstate.checks import optional_package
+from hiddenstate.errors import ArgumentError
+from hiddenstate.studio.messages import MOST_BYTES
 from hiddenstate.studio.server import Site
 
 LOCAL = "127.0.0.1"
+_MOST_REQUESTS = 512  # at once; further ones are told to come again
+_PATIENCE = 3  # seconds for what is still going on when the server ends
+
+
+class Running:
+    """A server at work in a thread of its own: ``url`` is its address; `stop` ends it, and so does leaving a block.
+
+    Args:
+        site: what it shows.
+        host: address to listen on.
+        port: port to listen on, 0 for any that is free.
+
+    Raises:
+        ArgumentError: no such address can be listened on.
+        MissingDependencyError: starlette or uvicorn is not installed.
+    """
+
+    def __init__(self, site: Site, host: str = LOCAL, port: int = 0) -> None:
+        self._server = server_of(site, host)
+        self._socket = listen(host, port)
+        self.url = url_of(site, host, self._socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._run, name="hiddenstate studio", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the server, and wait until it has ended."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def wait(self) -> None:
+        """Wait until it ends, or Ctrl-C, which ends it."""
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._thread.is_alive():
+                self._thread.join(0.5)
+        self.stop()
+
+    def _run(self) -> None:
+        # asyncio's own loop: uvloop's would wait at its end for clients that read nothing.
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        await self._server.serve(sockets=[self._socket])
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # so that they are closed before the loop is
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"Running({self.url})"
+
+
+def server_of(site: Site, host: str) -> Any:
+    """Make a server of uvicorn's."""
+    uvicorn = optional_package("uvicorn", "studio", "the studio's server")
+    return uvicorn.Server(
+        uvicorn.Config(
+            site.app(host, local=is_local(host)),
+            log_config=None,
+            log_level="warning",
+            access_log=False,  # the token would be in it
+            server_header=False,
+            limit_concurrency=_MOST_REQUESTS,
+            timeout_graceful_shutdown=_PATIENCE,
+            ws_max_size=MOST_BYTES,
+            ws_per_message_deflate=False,
+        )
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 takes any that is free."""
+    """Return a socket that listens.
+
+    Raises:
+        ArgumentError: that can't be; the message says why.
+    """
+    if not 0 <= port < 2**16:
+        raise ArgumentError(f"port must be in 0..65535, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.create_server((host, port), family=family)
-    made.setblocking(False)
-    return made
+    try:
+        return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
+    except OSError as error:
+        hint = ": choose another port, or 0 for any that is free" if port else ""
+        raise ArgumentError(f"can't listen on {host} port {port} ({error}){hint}") from error
+
+
+def url_of(site: Site, host: str, port: int) -> str:
+    """Return the address of the page, as a browser on this machine takes it."""
+    name = LOCAL if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/{site.token}/"
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_browser(url: str) -> None:
+    """Open a browser where there is one; the address was printed for all other cases."""
+    with contextlib.suppress(webbrowser.Error):
+        webbrowser.open(url)
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
-    """Serve until Ctrl-C."""
-    with listen(host, port) as listening:
-        url = f"http://{host}:{listening.getsockname()[1]}/{site.token}/"
-        print(f"Open {url} (Ctrl-C ends it)", flush=True)
+    """Serve until Ctrl-C; say where, and who can reach it."""
+    with Running(site, host, port) as running:
+        print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         if browser:
-            webbrowser.open(url)
-        config = uvicorn.Config(site.app(), log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listening])
+            open_browser(running.url)
+        running.wait()
+
+
+def _reach(host: str) -> str:
+    if is_local(host):
+        return "Only this machine can reach it"
+    return (
+        f"It listens on {host}: WHOEVER REACHES THIS MACHINE and knows the whole address sees the models, and what "
+        "goes over the network is not encrypted"
+    )

@@ -53,7 +53,7 @@ class Sentence:
 def read_conllu(source: Source) -> list[Sentence]:
     """Read a CoNLL-U file, or an open stream, whole.
 
-    A byte-order mark, Windows line ends, and a missing blank line at the end are accepted. Only the columns ID,
+    A byte-order mark, line ends of any kind, and a missing blank line at the end are accepted. Only the columns ID,
     FORM, UPOS and XPOS are interpreted; the others are kept and never checked.
 
     Args:

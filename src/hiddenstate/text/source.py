@@ -16,7 +16,9 @@ CHUNK = 2**20  # bytes
 
 
 def read_text(source: Source) -> str:
-    """Return all text of a UTF-8 file, or of an open stream of text or bytes, without a byte-order mark.
+    r"""Return all text of a UTF-8 file, or of an open stream of text or bytes.
+
+    A byte-order mark is left out, and every line end (``\r\n`` and ``\r`` too) is ``\n``.
 
     Raises:
         FileFormatError: it is not UTF-8.
@@ -27,7 +29,7 @@ def read_text(source: Source) -> str:
         text = data if isinstance(data, str) else str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise _not_utf8(source, error, error.start) from error
-    return text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:

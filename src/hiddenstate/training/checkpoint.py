@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import read_tensors, replace_bytes, write_tensors
+from hiddenstate.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.training.progress import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
@@ -92,7 +92,9 @@ class RunFolder:
             return
         if not self.path.is_dir():
             raise ArgumentError(f"{self.path} is a file; a run needs a folder for its checkpoints")
-        if any(self.path.iterdir()) and not (self.path / SETTINGS).is_file():
+        # One that was killed as it began has left no more than half a file.
+        held = any(path.suffix != ".part" for path in self.path.iterdir())
+        if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
         if (self.path / CHECKPOINT).is_file() and not self._state().get("finished"):
             raise ArgumentError(
@@ -112,6 +114,8 @@ class RunFolder:
     def write(self, checkpoint: Checkpoint, *, finished: bool) -> None:
         """Replace the checkpoint."""
         metrics = self.path / METRICS
+        if metrics.exists():
+            sync(metrics)  # of which the checkpoint says how long it is
         state = {
             "position": asdict(checkpoint.position),
             "ranks": checkpoint.ranks,
@@ -134,7 +138,7 @@ class RunFolder:
         state = self._state()
         try:
             found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: {error!r}") from error
         self._check(found, ranks, fingerprint)
         return found

@@ -49,7 +49,7 @@ class TrainConfig(Settings):
     weight_decay: float = number(0.0, least=0)
     clip_norm: float = number(5.0, least=0)
     average: float = number(0.0, least=0, below=1)
-    seed: int = number(1, least=0)
+    seed: int = number(1, least=0, below=2**32)
     precision: str = choice("fp32", "bf16")
     device: str = choice("cpu", "auto")
     log_steps: int = number(50, least=1)

@@ -18,13 +18,19 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.average import Average
-from hiddenstate.training.checkpoint import Checkpoint, Position, RunFolder
+from hiddenstate.training.checkpoint import SETTINGS, Checkpoint, Position, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, OnProgress, Step, best_of
 from hiddenstate.training.schedule import learning_rate
 from hiddenstate.training.stop import Stop, stopping
 from hiddenstate.training.task import Item, Task
+
+# What each optimizer remembers of a parameter.
+_REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
+    AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    SGD: ("momentum_buffer",),
+}
 
 
 def fit(
@@ -55,8 +61,8 @@ def fit(
 
     Raises:
         KeyboardInterrupt: the run was ended.
-        ArgumentError: the loss stopped being a number, or the checkpoint is of other data or another number of
-            processes.
+        ArgumentError: the loss stopped being a number, or the checkpoint is of other data, of settings that it does
+            not fit, or of another number of processes.
         FileFormatError: the checkpoint is damaged.
         OSError: a file cannot be written.
     """
@@ -168,8 +174,8 @@ class _Loop(Generic[Item]):
         with self.average.used():
             score = self.machine.once(self.task.evaluate)
             history.append(Epoch(last, score, self.is_better(score.value)))
-            if history[-1].is_best and self.machine.leads:
-                self.task.keep(self.out, history)
+            if history[-1].is_best:
+                self.machine.once(lambda: self.task.keep(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
@@ -231,15 +237,25 @@ class _Loop(Generic[Item]):
         """Go back to the last checkpoint, if there is one."""
         found = self.run.read(self.machine.ranks, self.task.fingerprint)
         if found is not None:
-            self.task.model.load_state_dict(found.part("model"))
-            _load_tensors(self.optimizer, found.part("optimizer"))
-            self.average.load(found.part("average"))
-            self.task.carry(found.part(f"carried{self.machine.rank}"))
-            self.position = found.position
+            self.take(found)
         if len(set(self.machine.gather(self.position.step))) > 1:
             raise ArgumentError(
                 f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
             )
+
+    def take(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        try:
+            self.task.model.load_state_dict(found.part("model"))
+            _load_tensors(self.optimizer, found.part("optimizer"))
+            self.average.load(found.part("average"))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ArgumentError(
+                f"the checkpoint in {self.run.path} does not fit the settings; put back what was changed in {SETTINGS} "
+                "since the run began, but for the epochs and the patience"
+            ) from error
+        self.task.carry(found.part(f"carried{self.machine.rank}"))
+        self.position = found.position
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
@@ -262,6 +278,8 @@ def _load_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
+        if name not in _REMEMBERED[type(optimizer)]:
+            raise KeyError(name)
         state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

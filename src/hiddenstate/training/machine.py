@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.errors import MissingDependencyError
+from hiddenstate.errors import HiddenStateError, MissingDependencyError
 from hiddenstate.training.config import TrainConfig
 
 V = TypeVar("V")
@@ -55,7 +55,11 @@ class Machine:
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do work in the process that leads, and return what it gave in all of them."""
+        """Do work in the process that leads, and return what it gave in all of them.
+
+        Raises:
+            Exception: what the work raised; in the other processes a HiddenStateError that says so.
+        """
         return work()
 
 
@@ -98,7 +102,17 @@ class _Several(Machine):
         return gathered
 
     def once(self, work: Callable[[], V]) -> V:
-        (result,) = self._broadcast([work() if self.leads else None])
+        result, failure = None, None
+        try:
+            result = work() if self.leads else None
+        except Exception as error:
+            failure = error
+        # Whoever waited for a process that has gone would end with an error of gloo's.
+        result, text = self._broadcast([result, None if failure is None else f"{failure}"])
+        if failure is not None:
+            raise failure
+        if text is not None:
+            raise HiddenStateError(f"the first process failed: {text}")
         given: V = result
         return given
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+M = TypeVar("M")  # what was measured
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class Epoch:
     last: Step
     score: Score
     is_best: bool
+
+
+@dataclass(frozen=True)
+class Result(Generic[M]):
+    """What a training run came to.
+
+    Attributes:
+        history: every epoch, in order.
+        best: the epoch whose model was kept.
+        dev: how good the kept model, read back from its folder, is on the dev data.
+        test: the same on the test data, None without any.
+    """
+
+    history: tuple[Epoch, ...]
+    best: Epoch
+    dev: M
+    test: M | None
 
 
 OnProgress = Callable[[Step | Epoch], None]

@@ -97,6 +97,25 @@ def test_stream_keeps_the_last_steps(runtime: Runtime) -> None:
     close(last["tracks"][1]["c0"], place[-8])
 
 
+def test_stream_that_begins_elsewhere(runtime: Runtime) -> None:
+    model = make()
+    runtime.load(bundle_of(model))
+    tokens = list("the cat sat")
+    whole = runtime.run(tokens)
+    rest = runtime.ask(f"""(() => {{
+      const [begun, rest] = [model.stream(), model.stream()];
+      {tokens}.slice(0, 4).forEach(begun.read);
+      const last = (track, name) => [...track.values[name].slice(-7)];
+      const all = (name) => Float32Array.from(begun.run().tracks.flatMap((track) => last(track, name)));
+      rest.reset({{ t: 4, h: all("h"), c: all("c") }});
+      {tokens}.slice(4).forEach(rest.read);
+      return rest.run();
+    }})()""")
+    assert rest["tokens"] == tokens[4:]
+    close(rest["surprise"], whole["surprise"][4:])
+    close(values_of(rest)["l1.h"], values_of(whole)["l1.h"][4:])
+
+
 def assert_same(a: Any, b: Any) -> None:
     if isinstance(a, torch.Tensor):
         close(a.float(), b, atol=1e-6)

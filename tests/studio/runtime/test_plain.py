@@ -1,10 +1,11 @@
+import json
 from typing import Any
 
 import pytest
 import torch
 
 import hiddenstate as hs
-from studio.bundles import bundle_of, trace_bundle
+from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, close, values_of
 
 LSTMS: dict[str, dict[str, Any]] = {
@@ -62,6 +63,29 @@ def test_stream(runtime: Runtime, name: str) -> None:
     assert run["tokens"] == [str(t) for t in range(11)]
 
 
+def test_stream_that_begins_elsewhere(runtime: Runtime) -> None:
+    settings = {"input_size": 3, "hidden_size": 5, "num_layers": 2, "proj_size": 2}
+    lstm, x = make(**settings), torch.randn(4, 3)
+    runtime.load(bundle_of(lstm))
+    h, c = torch.randn(2, 2), torch.randn(2, 5)
+    trace = lstm.trace(x, (h, c))
+    numbers = json.dumps([row.flatten().tolist() for row in (h, c, *x)])
+    run = runtime.ask(f"""(() => {{
+      const [h, c, ...rows] = {numbers}.map((row) => Float32Array.from(row));
+      const stream = model.stream();
+      stream.step(rows[0]);
+      stream.reset({{ t: 70, h, c }});
+      rows.forEach((row) => stream.step(row));
+      return stream.run();
+    }})()""")
+    for place, values in values_of(run).items():
+        close(values, trace[place])
+    assert run["tokens"] == ["70", "71", "72", "73"]
+    close(run["tracks"][1]["h0"], h[1])
+    with runtime.refuses("a state of 1 and 2 numbers", "4 and 10"):
+        runtime.ask("model.stream().reset({t: 0, h: new Float32Array(1), c: new Float32Array(2)})")
+
+
 def test_weights_and_dot_products(runtime: Runtime) -> None:
     lstm, x = make(**LSTMS["projected"]), torch.randn(4, 3)
     runtime.load(bundle_of(lstm, {"input": x}))
@@ -102,7 +126,7 @@ def test_trace(runtime: Runtime, name: str) -> None:
     lstm, x = make(**LSTMS[name]), torch.randn(5, LSTMS[name]["input_size"])
     with lstm.edit(hs.zero("l0.f", t=2, scope="readout")):
         trace = lstm.trace(x, tokens=list("abcde"))
-    runtime.load(trace_bundle(trace))
+    runtime.load(bundle_of(trace))
     given = runtime.ask("model.given")
     for place, values in values_of(given).items():
         close(values, trace[place])
@@ -112,16 +136,16 @@ def test_trace(runtime: Runtime, name: str) -> None:
 
 
 def test_trace_of_some_places(runtime: Runtime) -> None:
-    trace = make(**LSTMS["plain"]).trace(torch.randn(5, 4), keep=["l0.f"], steps=slice(1, 3))
-    runtime.load(trace_bundle(trace))
+    trace = make(**LSTMS["plain"]).trace(torch.randn(5, 4), keep=["l0.f"])
+    runtime.load(bundle_of(trace))
     values = values_of(runtime.ask("model.given"))
     close(values["l0.f"], trace["l0.f"])
     assert values["l0.c"].isnan().all()
-    assert values["l0.c"].shape == (2, 3)
+    assert values["l0.c"].shape == (5, 3)
 
 
 def test_trace_fails(runtime: Runtime) -> None:
-    runtime.load(trace_bundle(make(**LSTMS["plain"]).trace(torch.randn(5, 4))))
+    runtime.load(bundle_of(make(**LSTMS["plain"]).trace(torch.randn(5, 4))))
     for script in ("model.run(['a'])", "model.runNumbers([])", "model.stream()", "model.weights('l0')"):
         with runtime.refuses("a trace, which has no weights", "Open the LSTM itself"):
             runtime.ask(script)

@@ -1,4 +1,3 @@
-import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Reading, Tagger
+from hiddenstate.studio import models
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make as make_language_model
@@ -86,8 +86,8 @@ def test_gates_and_states(runtime: Runtime) -> None:
 
 
 def test_context(runtime: Runtime) -> None:
-    models = (make_language_model(0, num_layers=1), make_language_model(1, backward=True))
-    tagger = make(ContextualVectors(*models))
+    pair = (make_language_model(0, num_layers=1), make_language_model(1, backward=True))
+    tagger = make(ContextualVectors(*pair))
     runtime.load(bundle_of(tagger))
     # Python keeps vectors in context as halves: what lies on the border of two is rounded up here and down there.
     check(runtime, tagger, SENTENCES, atol=1e-3)
@@ -126,15 +126,20 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
     """The shipped one is of format version 1, in half precision."""
-    whole = bundle_of(load(shipped())).head
-    config = json.loads((shipped() / "config.json").read_bytes())["config"]
-    vocabulary = json.loads((shipped() / "vocabulary.json").read_bytes())
-    head = {**whole, "config": config, "vocabulary": vocabulary}
-    runtime.load(Bundle(head, (shipped() / "weights.safetensors").read_bytes()))
+    found = models.of_folder(shipped())
+    runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
     reading = load(shipped()).read(words)
     assert head_of(runtime.run(words)["heads"][0]).chosen == reading.tags
     assert runtime.tokenise(["Don't go."]) == [["Do", "n't", "go", "."]]
+
+
+def test_the_first_of_equals_is_chosen(runtime: Runtime) -> None:
+    tagger = make(columns=("upos", "xpos"))
+    torch.nn.init.zeros_(tagger.head.weight)
+    torch.nn.init.ones_(tagger.head.bias)
+    runtime.load(bundle_of(tagger))
+    check(runtime, tagger, SENTENCES)
 
 
 def test_what_a_tagger_says_of_itself(runtime: Runtime) -> None:
@@ -155,6 +160,8 @@ def test_tagger_fails(runtime: Runtime) -> None:
         runtime.run([])
     with runtime.refuses("a word without characters"):
         runtime.run(["a", ""])
+    with runtime.refuses("1000000 steps", "Shorten it"):
+        runtime.ask("model.run(Array(1e6).fill('a'))")
     with runtime.refuses("numbers"):
         runtime.run(numbers=torch.ones(1, 1))
     with runtime.refuses("reads both ways"):

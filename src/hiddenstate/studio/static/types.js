@@ -104,8 +104,10 @@
  * @property {Record<Quantity, string>} meanings
  * @property {boolean} hasWeights false for a trace: no edits, no dot products
  * @property {string} card the model card (Markdown), "" without
- * @property {{label: string, shape: number[]}[]} parts what the model is made of, from input to output
- * @property {(text: string) => string[]} tokenise
+ * @property {{label: string, shape: number[]}[]} parts what the model is made of, from input to output, each with the
+ *   shape of its weight (of the one that reads the input, where it has several)
+ * @property {(text: string) => string[]} tokenise into what run takes: in the order in which the model reads, so from the
+ *   text's end where it reads backward
  * @property {(tokens: string[], edits?: readonly Edit[]) => Run} run throws StudioError on what it can't read
  * @property {(rows: Float32Array[], edits?: readonly Edit[]) => Run} runNumbers kind "lstm": T rows of C numbers
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
@@ -119,7 +121,8 @@
  * @typedef {object} Stream
  * @property {(x: Float32Array, token?: string) => void} step
  * @property {(token: string) => void} read
- * @property {() => void} reset
+ * @property {(given?: {t: number, h: Float32Array, c: Float32Array}) => void} reset to the beginning; or to step t, which
+ *   is read next, with the states [L, P] and [L, H] that it goes on from
  * @property {() => Run} run all that was read since the last reset (the last `keep` steps)
  * @property {number} keep may be set; what is older is forgotten
  */
@@ -168,6 +171,9 @@
  * @property {string} gate the one whose dot products are shown
  * @property {readonly Edit[]} edits
  * @property {number} tour the step of the tour, -1 outside
+ * @property {string} sandbox the sizes in the structure page's sandbox; "" for those of the lesson
+ * @property {string} rows how the state table is sorted: a column's name, with "-" before it from the largest down
+ * @property {string} filter which of its rows are shown: "NOUN", "probability<0.6"
  * @property {"auto" | "light" | "dark"} theme
  */
 

@@ -33,29 +33,32 @@ const CODECS = {
   gate: pattern("gate", /^[a-z]$/),
   edits: { name: "edit", write: (edits) => edits.map(writeEdit).join(";"), read: readEdits },
   tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
+  filter: text("filter", 200),
+  sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
   theme: oneOf("theme", ["auto", "light", "dark"]),
 };
 const KEYS = /** @type {(keyof View)[]} */ (Object.keys(CODECS));
 
 /**
  * @param {View} view
- * @param {View} first what is left out, since the page begins with it
+ * @param {View[]} firsts views that a page may begin with: what is as in all of them is left out
  * @returns {string} "text=She+said&step=4", without "#"
  */
-export function toHash(view, first) {
-  return KEYS.map((key) => pair(key, view, first)).filter((written) => written !== "").join("&");
+export function toHash(view, firsts) {
+  return KEYS.map((key) => pair(key, view, firsts)).filter((written) => written !== "").join("&");
 }
 
 /**
  * @template {keyof View} K
  * @param {K} key
  * @param {View} view
- * @param {View} first
+ * @param {View[]} firsts
  */
-function pair(key, view, first) {
+function pair(key, view, firsts) {
   const { name, write } = CODECS[key];
   const written = write(view[key]);
-  return written === write(first[key]) ? "" : `${name}=${escaped(written)}`;
+  return firsts.every((first) => written === write(first[key])) ? "" : `${name}=${escaped(written)}`;
 }
 
 /**

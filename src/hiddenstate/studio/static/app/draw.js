@@ -114,3 +114,15 @@ export function percent(share) {
   if (share < 1 && share >= 0.995) return ">99 %";
   return `${Math.round(share * 100)} %`;
 }
+
+/**
+ * A piece of text in a chart.
+ * @param {number} x
+ * @param {number} y
+ * @param {string} kind
+ * @param {"start" | "middle" | "end"} anchor
+ * @param {string} [text]
+ */
+export function label(x, y, kind, anchor, text = "") {
+  return svg("text", { x, y, class: kind, "text-anchor": anchor, text });
+}

@@ -4,12 +4,13 @@ import { svg } from "studio/app/draw.js";
 import { download } from "studio/app/host.js";
 import { resolved } from "studio/app/theme.js";
 
-// What CSS may say of an SVG element; the rest of a computed style says nothing to one.
-const STYLES = [
+// What CSS may say of an SVG element and hand on to those in it; the rest of a computed style says nothing to one.
+const INHERITED = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap",
-  "stroke-linejoin", "opacity", "font-family", "font-size", "font-weight", "font-style", "letter-spacing",
-  "text-anchor", "dominant-baseline", "visibility", "display", "transform", "image-rendering", "paint-order",
+  "stroke-linejoin", "font-family", "font-size", "font-weight", "font-style", "letter-spacing", "text-anchor",
+  "dominant-baseline", "visibility", "image-rendering", "paint-order",
 ];
+const OWN = Object.entries({ opacity: "1", transform: "none" }); // with the value that need not be said
 const SHARPNESS = 2;
 
 /** @typedef {{svg?: () => SVGSVGElement, png?: () => HTMLCanvasElement | SVGSVGElement, csv?: () => string[][]}} Exports */
@@ -100,15 +101,22 @@ function sizeOf(picture) {
 /**
  * @param {Element} from
  * @param {Element} to its copy
+ * @param {CSSStyleDeclaration | null} [above] the style of what it is in, which is not said again
  */
-function resolveStyles(from, to) {
+function resolveStyles(from, to, above = null) {
   const style = getComputedStyle(from);
-  for (const name of STYLES) {
+  for (const name of INHERITED) {
     const value = style.getPropertyValue(name);
-    if (value !== "" && !(name === "transform" && value === "none")) to.setAttribute(name, value);
+    if (above === null || value !== above.getPropertyValue(name)) to.setAttribute(name, value);
+    else to.removeAttribute(name);
   }
+  for (const [name, plain] of OWN) {
+    const value = style.getPropertyValue(name);
+    if (value !== plain && !from.hasAttribute(name)) to.setAttribute(name, value);
+  }
+  if (style.display === "none") to.setAttribute("display", "none");
   for (const name of ["class", "style", "tabindex"]) to.removeAttribute(name);
-  [...from.children].forEach((child, k) => resolveStyles(child, to.children[k]));
+  [...from.children].forEach((child, k) => resolveStyles(child, to.children[k], style));
 }
 
 /**

@@ -4,7 +4,10 @@ import { damaged, StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
+/** @typedef {import("studio/types.js").LiveMessage} LiveMessage */
+/** @typedef {import("studio/types.js").View} View */
 
+const MOST_CHARACTERS = 20_000; // of a text that Python is told
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
 /** @returns {Boot} what the page begins with */
@@ -23,6 +26,93 @@ export async function bundle(id) {
     throw new StudioError(`a model called ${JSON.stringify(id)}`, `one of ${known}`, "Choose one of them.");
   }
   return host === "server" ? fetched(id) : unpacked(id);
+}
+
+/** @type {(message: object) => void} how Python is spoken to, once it listens */
+let say = () => {};
+/** @type {Partial<View>} what Python knows of the view */
+let known = {};
+
+/**
+ * Listens to Python: the steps of a stream, and what it wants to be looked at.
+ * @param {Boot["live"]} live
+ * @param {(message: LiveMessage) => void} onMessage
+ */
+export function watch(live, onMessage) {
+  if (live === "") return;
+  const heard = (/** @type {LiveMessage} */ message) => {
+    if (message.type === "view") known = { ...known, ...message.view };
+    onMessage(message);
+  };
+  if (boot().host === "notebook") listenToFrame(heard);
+  else listenToServer(heard);
+}
+
+/**
+ * Tells Python what is looked at, where it wants to know; of the view what it does not know yet.
+ * @param {View} view
+ */
+export function tell(view) {
+  const changed = Object.entries(view).filter(
+    ([key, value]) =>
+      known[/** @type {keyof View} */ (key)] !== value && !(typeof value === "string" && value.length > MOST_CHARACTERS),
+  );
+  if (changed.length > 0) say({ type: "view", view: Object.fromEntries(changed) });
+  known = view;
+}
+
+/** @param {(message: LiveMessage) => void} heard */
+function listenToServer(heard) {
+  const place = new URL("live", location.href);
+  place.protocol = "ws:";
+  const socket = new WebSocket(place);
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("message", ({ data }) => heard(unframed(data)));
+  socket.addEventListener("open", () => {
+    say = (message) => socket.send(JSON.stringify(message));
+    const view = known;
+    known = {};
+    tell(/** @type {View} */ (view));
+  });
+  socket.addEventListener("close", () => {
+    say = () => {};
+    heard({ type: "end" });
+  });
+}
+
+/** @param {(message: LiveMessage) => void} heard */
+function listenToFrame(heard) {
+  window.addEventListener("message", ({ source, data }) => {
+    if (source === window.parent && data?.header) heard(withNumbers(data.header, data.numbers));
+  });
+  say = (message) => window.parent.postMessage(message, "*");
+  say({ type: "hello" });
+}
+
+/**
+ * A message as hiddenstate.studio.messages frames it: the length of the header, the header, the numbers.
+ * @param {ArrayBuffer} frame
+ * @returns {LiveMessage}
+ */
+function unframed(frame) {
+  const length = new DataView(frame).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(frame, 4, length)));
+  return withNumbers(header, frame.slice(4 + length));
+}
+
+/**
+ * @param {any} header
+ * @param {ArrayBuffer} numbers those that the header names, one after the other
+ * @returns {LiveMessage}
+ */
+function withNumbers({ arrays, ...message }, numbers) {
+  let at = 0;
+  for (const [name, shape] of Object.entries(arrays ?? {})) {
+    const count = shape.reduce((/** @type {number} */ product, /** @type {number} */ size) => product * size, 1);
+    message[name] = new Float32Array(numbers, at, count);
+    at += 4 * count;
+  }
+  return message;
 }
 
 /**

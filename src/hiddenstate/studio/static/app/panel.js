@@ -4,8 +4,14 @@ import { element, set } from "studio/app/draw.js";
 import { save } from "studio/app/export.js";
 
 /** @typedef {import("studio/app/export.js").Exports} Exports */
-/** @typedef {{store: import("studio/app/store.js").Store, session: import("studio/app/session.js").Session,
- *   host: typeof import("studio/app/host.js")}} App what each panel is given */
+/**
+ * What each panel is given.
+ * @typedef {object} App
+ * @property {import("studio/app/store.js").Store} store
+ * @property {import("studio/app/session.js").Session} session
+ * @property {import("studio/app/player.js").Player} player
+ * @property {typeof import("studio/app/host.js")} host
+ */
 
 const KINDS = /** @type {(keyof Exports)[]} */ (["svg", "png", "csv"]);
 

@@ -8,29 +8,31 @@ import { isDark } from "studio/app/theme.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {[number, number, number]} Rgb */
 
+/** @typedef {[number, Rgb][]} Stops colours, and where from 0 to 1 they stand */
+
 // Even in lightness and safe for the colour-blind: after cividis (Nuñez, Anderton and Renslow, 2018).
-/** @type {Rgb[]} */
-const SEQUENTIAL = [
-  [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
-  [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56],
-];
-/** @type {{light: Rgb[], dark: Rgb[]}} */
-const DIVERGING = {
-  light: [[8, 62, 116], [45, 112, 173], [139, 184, 219], [248, 247, 243], [240, 178, 112], [206, 104, 22], [133, 57, 4]],
-  dark: [[154, 208, 246], [78, 154, 214], [38, 84, 128], [30, 32, 38], [134, 74, 24], [222, 132, 48], [253, 205, 142]],
-};
+const SEQUENTIAL = spread([
+  [13, 35, 74], [28, 57, 104], [62, 78, 110], [90, 97, 112], [116, 117, 117],
+  [144, 140, 120], [173, 162, 117], [202, 184, 108], [228, 207, 96], [248, 229, 110],
+]);
+// From nothing at the middle to both ends; quick at first, since most values of a cell are small beside its largest.
+const AWAY = [0, 0.1, 0.3, 0.6, 1];
+const LIGHT = both(
+  [[248, 247, 243], [199, 220, 236], [124, 174, 214], [45, 112, 173], [8, 62, 116]],
+  [[248, 247, 243], [247, 217, 182], [235, 163, 92], [206, 104, 22], [133, 57, 4]],
+);
+const DARK = both(
+  [[30, 32, 38], [34, 56, 80], [44, 96, 146], [78, 154, 214], [154, 208, 246]],
+  [[30, 32, 38], [78, 54, 34], [142, 84, 34], [222, 132, 48], [253, 205, 142]],
+);
 const LEVELS = 256;
-const TABLES = {
-  sequential: table(SEQUENTIAL),
-  light: table(DIVERGING.light),
-  dark: table(DIVERGING.dark),
-};
+const TABLES = { sequential: table(SEQUENTIAL), light: table(LIGHT), dark: table(DARK) };
 const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
 
 let cellRange = 1;
 
 /**
- * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 2, 5, 10, ...
+ * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 2, 3, 4, 6, 8, 10, ...
  * @param {readonly (Run | null)[]} runs
  */
 export function fitCell(runs) {
@@ -42,7 +44,7 @@ const KNOWN_MAX = new WeakMap();
 
 /**
  * @param {Run} run
- * @returns {number} its largest |c| rounded up to 1, 2, 5, 10, ...
+ * @returns {number} its largest |c| rounded up to 1, 2, 3, 4, 6, 8, 10, ...
  */
 export function cellMax(run) {
   let max = KNOWN_MAX.get(run);
@@ -57,11 +59,15 @@ function largest(run) {
   return max;
 }
 
-/** @param {number} value */
-function roundedUp(value) {
+/**
+ * To 1, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
+ * @param {number} value
+ * @returns {number}
+ */
+export function roundedUp(value) {
   if (!(value > 1)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10);
+  return power * ([1, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
 }
 
 /**
@@ -178,17 +184,37 @@ function ticks(values, width) {
 }
 
 /**
+ * @param {Rgb[]} colours at equal distances
+ * @returns {Stops}
+ */
+function spread(colours) {
+  return colours.map((rgb, k) => [k / (colours.length - 1), rgb]);
+}
+
+/**
+ * @param {Rgb[]} below from the middle to the low end
+ * @param {Rgb[]} above from the middle to the high end
+ * @returns {Stops}
+ */
+function both(below, above) {
+  const at = (/** @type {1 | -1} */ sign) => (/** @type {Rgb} */ rgb, /** @type {number} */ k) =>
+    /** @type {[number, Rgb]} */ ([0.5 + (sign * AWAY[k]) / 2, rgb]);
+  return [...below.map(at(-1)).reverse(), ...above.map(at(1)).slice(1)];
+}
+
+/**
  * A table of 256 colours through given ones.
- * @param {Rgb[]} stops
+ * @param {Stops} stops
  * @returns {Uint8Array}
  */
 function table(stops) {
   const made = new Uint8Array(LEVELS * 3);
   for (let k = 0; k < LEVELS; k += 1) {
-    const at = (k / (LEVELS - 1)) * (stops.length - 1);
-    const from = Math.min(Math.floor(at), stops.length - 2);
+    const at = k / (LEVELS - 1);
+    const next = Math.max(1, stops.findIndex(([place]) => place >= at));
+    const [[low, from], [high, to]] = [stops[next - 1], stops[next]];
     for (let part = 0; part < 3; part += 1) {
-      made[k * 3 + part] = Math.round(stops[from][part] + (at - from) * (stops[from + 1][part] - stops[from][part]));
+      made[k * 3 + part] = Math.round(from[part] + ((at - low) / (high - low)) * (to[part] - from[part]));
     }
   }
   return made;

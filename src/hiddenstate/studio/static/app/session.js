@@ -31,6 +31,8 @@ export class Session {
     this.other = null;
     /** @type {Error | null} why the last run could not be made; the runs are those before it */
     this.error = null;
+    /** Whether the run is that of a stream in Python, and not of what is typed here. */
+    this.live = false;
     /** How long the last run took, in milliseconds. */
     this.took = 0;
     /** @type {Map<string, Promise<Model>>} */
@@ -75,9 +77,14 @@ export class Session {
   /**
    * A run that came from elsewhere: a stream that is watched.
    * @param {Run} run
+   * @param {boolean} follow whether the cursor goes to its last step
    */
-  show(run) {
+  show(run, follow) {
+    const first = !this.live;
+    this.live = true;
     this.run = this.plain = run;
+    if (first) this.#tell("model");
+    if (follow) this.store.set({ step: run.steps - 1 });
     this.#settle();
   }
 
@@ -92,7 +99,7 @@ export class Session {
 
   /** @param {Run | null} plain the run without edits, where it is known */
   #compute(plain = null) {
-    if (this.model === null) return;
+    if (this.model === null || this.live) return;
     const { text, edits } = this.store.get();
     const began = performance.now();
     this.plain = plain ?? readInput(this.model, text);

@@ -28,6 +28,8 @@ export class Store {
     this.done = [];
     /** @type {Change[]} */
     this.undone = [];
+    /** @type {Set<() => void>} */
+    this.historians = new Set();
     this.save = throttled(() => save(this.view), 150);
   }
 
@@ -82,6 +84,7 @@ export class Store {
     if (this.done.length > MOST_CHANGES) this.done.shift();
     this.undone = [];
     this.set(patch);
+    this.#remember();
   }
 
   undo() {
@@ -102,6 +105,20 @@ export class Store {
     if (change === undefined) return;
     to.push(change);
     this.set(change[side]);
+    this.#remember();
+  }
+
+  /**
+   * @param {() => void} fn called when there is something else to undo or redo
+   * @returns {() => void} unsubscribes
+   */
+  onHistory(fn) {
+    this.historians.add(fn);
+    return () => this.historians.delete(fn);
+  }
+
+  #remember() {
+    for (const fn of this.historians) fn();
   }
 
   get canUndo() {

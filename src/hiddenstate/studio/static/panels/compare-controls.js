@@ -1,7 +1,8 @@
 // What is compared with what: kind, texts, models, pairs to try; and which track, quantity and alignment are shown.
 
 import { element } from "studio/app/draw.js";
-import { button, choice } from "studio/panels/edits-controls.js";
+import { trackTitle } from "studio/app/units.js";
+import { choice } from "studio/panels/edits-controls.js";
 import { PAIRS } from "studio/panels/compare-presets.js";
 
 /** @typedef {import("studio/types.js").View} View */
@@ -70,7 +71,7 @@ export function whatControls(app, models) {
   store.subscribe(["comparison"], follow);
   app.session.on("model", follow);
   follow();
-  return element("div", { class: "compare-what" }, [bar, ...sides, pairs]);
+  return element("div", { class: "compare-what" }, [element("div", { class: "compare-row" }, [bar, pairs]), ...sides]);
 }
 
 /**
@@ -93,16 +94,20 @@ function kindBar({ store }, several) {
 /** @param {App} app */
 function pairBar({ store }) {
   const about = element("p", { class: "compare-about" });
-  const say = () => (about.textContent = PAIRS.find(({ text, other }) => text === store.get().text && other === store.get().otherText)?.about ?? "");
-  const chips = PAIRS.map(({ text, other, about: title }) => button(`${text} / ${other}`, () => {
-    store.change({ text, otherText: other }, "compare a pair of sentences");
-  }, { title }));
+  const options = PAIRS.map(({ text, other }, k) => element("option", { value: String(k), text: `${text}  |  ${other}` }));
+  const select = element("select", {}, [element("option", { value: "", text: "a pair to try" }), ...options]);
+  const say = () => {
+    const k = PAIRS.findIndex(({ text, other }) => text === store.get().text && other === store.get().otherText);
+    select.value = k < 0 ? "" : String(k);
+    about.textContent = PAIRS[k]?.about ?? "";
+  };
+  select.addEventListener("change", () => {
+    const pair = PAIRS[Number(select.value)];
+    if (select.value !== "") store.change({ text: pair.text, otherText: pair.other }, "compare a pair of sentences");
+  });
   store.subscribe(["text", "otherText"], say);
   say();
-  return element("div", { class: "compare-pairs" }, [
-    element("details", { class: "compare-more" }, [element("summary", { text: "Pairs to try" }), element("div", { class: "chips" }, chips)]),
-    about,
-  ]);
+  return element("div", { class: "compare-pairs" }, [element("label", { class: "pick" }, [element("span", { text: "pairs" }), select]), about]);
 }
 
 /**
@@ -111,12 +116,12 @@ function pairBar({ store }) {
  */
 export function howControls(app) {
   const { store, session } = app;
-  const root = element("div", { class: "compare-how" });
+  const controls = element("div", { class: "compare-picks" });
   const fill = () => {
     const { model } = session;
     if (!model) return;
-    root.replaceChildren(
-      pick("layer", model.tracks.map(({ name }) => name), store.get().track, (track) => store.set({ track })),
+    controls.replaceChildren(
+      pick("layer", model.tracks.map(({ name }) => name), store.get().track, (track) => store.set({ track }), titlesOf(model)),
       pick("values", [...model.quantities], store.get().quantity, (quantity) => store.set({ quantity }), model.meanings),
       choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align })),
     );
@@ -124,7 +129,16 @@ export function howControls(app) {
   session.on("model", fill);
   store.subscribe(["track", "quantity", "align"], fill);
   fill();
-  return root;
+  return element("div", { class: "compare-how" }, [controls]);
+}
+
+/**
+ * @param {import("studio/types.js").Model} model
+ * @returns {Record<string, string>}
+ */
+function titlesOf({ tracks }) {
+  const twoWays = tracks.some(({ reverse }) => reverse);
+  return Object.fromEntries(tracks.map((info) => [info.name, trackTitle(info, twoWays)]));
 }
 
 /**
@@ -135,7 +149,7 @@ export function howControls(app) {
  * @param {Record<string, string>} [meanings]
  */
 function pick(label, values, chosen, onChoose, meanings = {}) {
-  const options = values.map((value) => element("option", { value, text: meanings[value] ? `${value}, ${meanings[value]}` : value }));
+  const options = values.map((value) => element("option", { value, text: meanings[value] ? `${value}: ${meanings[value]}` : value }));
   const select = element("select", {}, options);
   select.value = chosen;
   select.addEventListener("change", () => onChoose(select.value));

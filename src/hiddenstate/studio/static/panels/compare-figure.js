@@ -39,15 +39,15 @@ const RIBBON_HEAD = 22;
 export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }) {
   const longest = Math.max(...[pair.a, pair.b].flatMap(({ run }) => run.tokens.map((token, t) => longestAt(token, headOf(run, head), t))));
   const least = Math.max(18, Math.min(110, longest * 7 + 12));
-  const column = Math.max(least, Math.min(150, Math.floor((width - GUTTER) / columns.length)));
+  const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
   const map = (/** @type {Track | undefined} */ track) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
   const wordsA = 0;
-  const mapA = wordsA + WORDS;
-  const wordsB = mapA + map(a) + GAP;
-  const mapB = wordsB + WORDS;
+  const wordsB = wordsA + WORDS;
+  const ribbons = wordsB + WORDS;
+  const mapA = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0) + GAP;
+  const mapB = mapA + map(a) + GAP;
   const difference = mapB + map(b) + GAP;
-  const ribbons = difference + (comparable ? map(a) + GAP : 0);
-  const height = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0);
+  const height = difference + (comparable ? map(a) : 0);
   return { column, wordsA, mapA, wordsB, mapB, difference, ribbons, height, mapHeightA: map(a), mapHeightB: map(b), left: GUTTER, total: GUTTER + column * columns.length, centre: (/** @type {number} */ k) => GUTTER + (k + 0.5) * column };
 }
 
@@ -108,8 +108,8 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
 function drawing(scene, layout) {
   const { pair, strips, comparable, quantity } = scene;
   const labels = [
-    label(pair.a.name, layout.wordsA + 15, "side a"), label(quantity, layout.mapA + 11),
-    label(pair.b.name, layout.wordsB + 15, "side b"), label(quantity, layout.mapB + 11),
+    label(pair.a.name, layout.wordsA + 15, "side a"), label(`${quantity} of A`, layout.mapA + 11),
+    label(pair.b.name, layout.wordsB + 15, "side b"), label(`${quantity} of B`, layout.mapB + 11),
     ...(comparable ? [label("B − A", layout.difference + 11)] : []),
   ];
   return [...labels, ...wordRow(scene, layout, "a"), ...wordRow(scene, layout, "b"), ...(strips.length ? ribbons(scene, layout) : [])];
@@ -172,21 +172,38 @@ function ribbons({ strips, a, quantity }, layout) {
     return [svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
       svg("rect", { class: "band", x: layout.left, y, width: layout.total - layout.left, height: RIBBON - 6, rx: 3 }),
       ...strands(strip, where),
-      ...marksOf(strip).map(({ k: column, text, kind }) => svg("text", { class: `ribbon-mark ${kind}`, x: layout.centre(column), y: y + (kind === "widest" ? 11 : RIBBON - 10), text })),
+      ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
       label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
     ])];
   })];
 }
 
 /**
- * The greatest distance, rounded up to 1, 2, 5, 10, ...
+ * The greatest distance stands between the strands where there is room; where they part and meet, at the column's edge.
+ * @param {{k: number, text: string, kind: string}} mark
+ * @param {Strip} strip
+ * @param {{y: number, height: number, scale: number}} where
+ * @param {Layout} layout
+ */
+function markText({ k, text, kind }, { distance, reverse }, { y, height, scale }, layout) {
+  if (kind === "widest") {
+    const roomy = distance[k] * scale > 18;
+    return svg("text", { class: "ribbon-mark", x: layout.centre(k), y: roomy ? y + height / 2 + 4 : y + 11, text });
+  }
+  const side = reverse ? 1 : -1;
+  const x = layout.centre(k) + side * (layout.column / 2 - 5);
+  return svg("text", { class: `ribbon-mark ${kind}`, x, y: y + height - 4, "text-anchor": reverse ? "end" : "start", text });
+}
+
+/**
+ * The greatest distance, rounded up.
  * @param {Strip[]} strips
  * @returns {number}
  */
 function boundOf(strips) {
   const most = Math.max(0.1, ...strips.flatMap(({ distance }) => Array.from(distance).filter((size) => !Number.isNaN(size))));
   const power = 10 ** Math.floor(Math.log10(most));
-  const step = [1, 2, 5, 10].find((one) => one * power >= most * 0.999) ?? 10;
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= most * 0.999) ?? 10;
   return Number((step * power).toPrecision(2));
 }
 

@@ -17,7 +17,8 @@ const TOGETHER = 1.25; // half the gap of strands that are equal, so that both a
 /** @typedef {{x: number, gap: number}} Point */
 
 /**
- * Where the strands pass, broken where a column is not in both runs. A whole sequence begins with the same state.
+ * Where the strands pass, broken where a column is not in both runs. Both begin with the same state, at one edge, and end
+ * at the other with what their last step left.
  * @param {Strip} strip
  * @param {(k: number) => number} centre of a column
  * @param {number} column its width
@@ -31,11 +32,11 @@ function pieces({ distance, reverse }, centre, column, scale) {
     if (Number.isNaN(size)) found.push([]);
     else found[found.length - 1].push({ x: centre(k), gap: TOGETHER + (size * scale) / 2 });
   });
-  const end = reverse ? distance.length - 1 : 0;
-  if (Number.isNaN(distance[end])) return found.filter((piece) => piece.length);
-  const start = { x: centre(end) + ((reverse ? 1 : -1) * column) / 2, gap: TOGETHER };
-  if (reverse) found[found.length - 1].push(start);
-  else found[0].unshift(start);
+  const [first, last] = [found[0], found[found.length - 1]];
+  const left = { x: centre(0) - column / 2, gap: reverse ? first[0]?.gap : TOGETHER };
+  const right = { x: centre(distance.length - 1) + column / 2, gap: reverse ? TOGETHER : last[last.length - 1]?.gap };
+  if (first.length) first.unshift(left);
+  if (last.length) last.push(right);
   return found.filter((piece) => piece.length);
 }
 
@@ -83,7 +84,7 @@ export function marksOf({ distance, parting, reverse }) {
   const { first, widest, meets } = parting;
   if (first < 0) return [];
   const marks = [{ k: widest, text: distance[widest].toFixed(2), kind: "widest" }];
-  if (first !== widest) marks.push({ k: first, text: reverse ? "part ◂" : "▸ part", kind: "first" });
+  marks.push({ k: first, text: reverse ? "part ◂" : "▸ part", kind: "first" });
   if (meets >= 0 && meets !== widest) marks.push({ k: meets, text: "meet", kind: "meets" });
   return marks;
 }

@@ -14,6 +14,7 @@ import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare-wor
 /** @typedef {import("studio/app/panel.js").App} App */
 /** @typedef {import("studio/panels/compare-figure.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare-pair.js").Pair} Pair */
+/** @typedef {{scene: Scene, figure: ReturnType<typeof createFigure>}} Shown */
 
 const HELP = "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the third shows "
   + "the difference. A ribbon has two strands, one for each run: they lie together while both states are the same, and are as far "
@@ -25,8 +26,9 @@ const HELP = "Two runs, column by column. The heat maps have one scale, so that 
  */
 export function mountCompare(app) {
   const { store } = app;
-  /** @type {{scene: Scene, figure: ReturnType<typeof createFigure>} | null} */
+  /** @type {Shown | null} */
   let shown = null;
+  let only = -1; // a column of B alone that was pointed at: the step, which is A's, can't say so
   const { root, body } = panel({
     id: "compare", title: "Compare", help: HELP,
     exports: {
@@ -43,12 +45,14 @@ export function mountCompare(app) {
     stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img" }),
     table: element("details", { class: "compare-more" }, [element("summary", { text: "As a table" })]),
   };
-  body.append(whatControls(app, app.host.boot().models), howControls(app), ...Object.values(parts));
+  const how = howControls(app);
+  how.append(parts.legend);
+  body.append(whatControls(app, app.host.boot().models), how, parts.note, parts.verdict, parts.readout, parts.stage, parts.table);
 
   const mark = () => {
     if (!shown) return;
     const { step, unit } = store.get();
-    const k = columnOf(shown.scene, step, root.dataset.only);
+    const k = only < 0 ? Math.max(0, shown.scene.columns.findIndex(({ a }) => a === step)) : only;
     shown.figure.mark(k, unit);
     parts.readout.textContent = readoutOf(shown.scene, k, unit);
   };
@@ -58,13 +62,17 @@ export function mountCompare(app) {
     parts.note.textContent = pair ? emptyBecause(app, pair) : "";
     if (!pair) return;
     const scene = sceneOf(app, pair, parts.stage.clientWidth);
-    shown = { scene, figure: createFigure(scene) };
+    [shown, only] = [{ scene, figure: createFigure(scene) }, -1];
     show(scene, shown.figure.root, parts);
     mark();
   };
+  store.subscribe(["step"], () => (only = -1));
   follow(app, parts.stage, draw, mark);
   parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
-  pointing(parts.stage, app, root, () => shown);
+  pointing(parts.stage, app, () => shown, (k) => {
+    only = k;
+    mark();
+  });
   return root;
 }
 
@@ -136,24 +144,13 @@ function fillTable(details, scene) {
 }
 
 /**
- * The column of a step of A, or one that B alone has.
- * @param {Scene} scene
- * @param {number} step
- * @param {string} [only] a column that was pointed at
- */
-function columnOf({ columns }, step, only = "") {
-  if (only !== "" && columns[Number(only)]?.a === -1) return Number(only);
-  return Math.max(0, columns.findIndex((column) => column.a === step));
-}
-
-/**
  * A click chooses step, unit and, on a ribbon, the track; with the button down the cursor follows the pointer.
  * @param {HTMLElement} stage
  * @param {App} app
- * @param {HTMLElement} root
- * @param {() => {scene: Scene, figure: ReturnType<typeof createFigure>} | null} current
+ * @param {() => Shown | null} current
+ * @param {(k: number) => void} choose a column that B alone has
  */
-function pointing(stage, { store }, root, current) {
+function pointing(stage, { store }, current, choose) {
   const point = (/** @type {PointerEvent} */ event) => {
     const shown = current();
     const box = shown?.figure.root.getBoundingClientRect();
@@ -162,10 +159,10 @@ function pointing(stage, { store }, root, current) {
     const k = Math.floor((event.clientX - box.left - layout.left) / layout.column);
     const column = shown.scene.columns[k];
     if (!column) return;
-    root.dataset.only = column.a < 0 ? String(k) : "";
     const unit = unitAt(shown.scene, layout, event.clientY - box.top);
-    store.set({ ...(column.a < 0 ? { step: store.get().step } : { step: column.a }), ...(unit < 0 ? {} : { unit }) });
-    if (column.a < 0) shown.figure.mark(k, store.get().unit);
+    if (unit >= 0) store.set({ unit });
+    if (column.a >= 0) store.set({ step: column.a });
+    choose(column.a >= 0 ? -1 : k);
   };
   stage.addEventListener("pointerdown", (event) => {
     point(event);

@@ -24,8 +24,10 @@ export function presetBar({ store }) {
   store.subscribe(["track"], name);
   name();
   const buttons = PRESETS.map((preset) => button(preset.label, () => {
-    const added = editsOf(preset, store.get().track);
-    store.change({ edits: [...store.get().edits, ...added] }, `${preset.label} of ${store.get().track}`);
+    const { track: chosen, edits } = store.get();
+    const added = editsOf(preset, chosen);
+    const others = edits.filter((edit) => !added.some(({ place }) => place === edit.place && !edit.unit && !edit.t));
+    store.change({ edits: [...others, ...added] }, `${preset.label} of ${chosen}`);
   }, { title: preset.says }));
   return element("section", { class: "edit-presets" }, [
     element("h3", {}, ["On whole gates of ", track]),
@@ -98,7 +100,7 @@ export function searchBox(app) {
     words.replaceChildren(...(run?.tokens ?? []).map((token, t) => (
       element("option", { value: String(t), text: head ? `${token}: ${head.labels[head.chosen[t]]}` : token })
     )));
-    words.value = run && Number(chosen) < run.steps ? chosen : "0";
+    words.value = run && chosen !== "" && Number(chosen) < run.steps ? chosen : String(store.get().step);
   };
   const box = element("section", { class: "edit-search" }, [
     element("h3", { text: "Find an edit that changes" }),
@@ -132,7 +134,7 @@ function said(tried, of, found, done) {
  */
 function findLine({ edit, before, after }, { store }, model, run) {
   const sentence = sentenceOf(edit, model, run.tokens);
-  const use = button("Try", () => store.change({ edits: [...run.edits, edit] }, sentence), { "aria-label": `Try: ${sentence}` });
+  const use = button("Try", () => store.change({ edits: [...store.get().edits, edit] }, sentence), { "aria-label": `Try: ${sentence}` });
   return element("li", {}, [
     element("span", { text: sentence }),
     element("span", { class: "turn", text: `${before.label} ${before.probability.toFixed(2)} → ${after.label} ${after.probability.toFixed(2)}` }),

@@ -31,8 +31,7 @@ function predicted(choice, changed) {
  * @returns {HTMLElement}
  */
 function sized(size, scale, mark) {
-  const bar = element("span", { class: "bar" });
-  bar.style.setProperty("--share", String(Math.min(1, size / scale)));
+  const bar = element("span", { class: "bar", style: { "--share": Math.min(1, size / scale) } });
   const cell = element("td", { class: mark ? "size first" : "size" }, [
     bar,
     element("span", { class: size ? "share" : "share none", text: size ? short(size) : "0" }),
@@ -104,7 +103,7 @@ export function differenceTable(difference, onStep) {
     return element("th", { scope: "col", class: changed ? "changed" : "" }, [step]);
   });
   const label = `max |Δh|, bars to ${scale}`;
-  return element("table", { class: "difference" }, [
+  return element("table", { class: "difference", style: { "--columns": heads.length } }, [
     element("caption", { text: "Before and after the edits, step by step" }),
     element("thead", {}, [element("tr", {}, [element("td", {}), ...heads])]),
     element("tbody", {}, predictionRows(difference)),

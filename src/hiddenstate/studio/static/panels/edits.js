@@ -13,8 +13,8 @@ import { differenceRows, differenceTable, verdictOf } from "studio/panels/edits-
 /** @typedef {import("studio/panels/edits-draft.js").Spot} Spot */
 /** @typedef {import("studio/panels/edits-difference.js").Difference} Difference */
 
-const HELP = "Change a value inside the run and see what comes of it. Click any value of the heat map or the cell to "
-  + "open an editor there. An edit is exactly what hs.set, hs.scale and hs.add do in Python: what comes later in the "
+const HELP = "Change a value inside the run and see what comes of it. Choose a value in the heat map and press Enter, or click "
+  + "one in the cell, and an editor opens there. An edit is exactly what hs.set, hs.scale and hs.add do in Python: what comes later in the "
   + "equations is computed from the changed value, and the rest of the page shows the run with the edits.";
 
 /**
@@ -105,7 +105,7 @@ function drawList({ store, session }, list, change) {
 /** @param {boolean} hasWeights */
 function invitation(hasWeights) {
   return hasWeights
-    ? "Nothing is edited yet. Click a value in the heat map or the cell and change it, or try one of these."
+    ? "Nothing is edited yet. Choose a value in the heat map and press Edit there, click one in the cell, or try one of these."
     : "This is a recorded trace. Without weights it can't be run again, so nothing can be changed in it.";
 }
 
@@ -157,12 +157,15 @@ function listenForClicks({ session }, open) {
 }
 
 /**
- * What the editor must not cover: the point that was clicked, or the element of a key press.
+ * What the editor must not cover: the point that was clicked, or all of the element that a key or a button was for.
  * @param {Element} target
  * @param {PointerEvent | null} pointer
  * @returns {DOMRect}
  */
 function rectangleOf(target, pointer) {
-  const recent = pointer && performance.now() - pointer.timeStamp < 400;
-  return recent ? new DOMRect(pointer.clientX - 8, pointer.clientY - 8, 16, 16) : target.getBoundingClientRect();
+  const box = target.getBoundingClientRect();
+  if (!pointer || performance.now() - pointer.timeStamp > 400) return box;
+  const { clientX: x, clientY: y } = pointer;
+  const inside = x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
+  return inside ? new DOMRect(x - 8, y - 8, 16, 16) : box;
 }

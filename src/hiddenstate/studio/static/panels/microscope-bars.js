@@ -8,7 +8,7 @@ import { linesOf } from "studio/panels/microscope-words.js";
 /** @typedef {import("studio/panels/microscope-tween.js").Numbers} Numbers */
 /** @typedef {import("studio/panels/microscope-values.js").Moment} Moment */
 
-const ROW = 25;
+const ROW = 21;
 const BAR = 11;
 const WIDE = 560; // from which bars stand beside the equations
 const TEXT = 372; // room for an equation
@@ -32,7 +32,7 @@ export function bars(width) {
   const wide = width >= WIDE;
   const scale = { from: wide ? TEXT : 2, to: width - 2 };
   const rows = [0, 1, 2, 3].map((k) => row(k, wide, width));
-  const bottom = 4 * (wide ? ROW : NARROW_ROW) + 6;
+  const bottom = 4 * (wide ? ROW : NARROW_ROW) + 2;
   const { root: axis, draw: drawAxis } = axisAt(scale, bottom);
   const write = (/** @type {Moment} */ moment) =>
     linesOf(moment).forEach((line, k) => rows[k].write(line));
@@ -42,7 +42,7 @@ export function bars(width) {
     drawAxis(largest);
   };
   const root = svg("g", { class: "hs-bars" }, [axis, ...rows.map((one) => one.root)]);
-  return { root, height: bottom + 20, write, draw };
+  return { root, height: bottom + 16, write, draw };
 }
 
 /**
@@ -82,7 +82,7 @@ function xOf(value, largest, { from, to }) {
  * @param {number} width
  */
 function row(k, wide, width) {
-  const y = wide ? k * ROW + 4 : k * NARROW_ROW + 22;
+  const y = wide ? k * ROW + 3 : k * NARROW_ROW + 22;
   const baseline = wide ? y + 10 : k * NARROW_ROW + 13;
   const outline = svg("rect", { class: "hs-whole", y, height: BAR, rx: 2 });
   const bar = svg("rect", { class: "hs-part", y: y + 1, height: BAR - 2, rx: 1.5 });
@@ -93,6 +93,7 @@ function row(k, wide, width) {
     name.textContent = line.name;
     formula.textContent = `= ${line.formula && (wide || width >= ROOM) ? `${line.formula} = ` : ""}${line.numbers}`;
     value.textContent = `= ${line.value}`;
+    value.classList.toggle("is-edited", line.edited);
   };
   const draw = (/** @type {Spans} */ { filled, outlined }, /** @type {(value: number) => number} */ x) => {
     place(bar, filled, x);

@@ -26,12 +26,12 @@ import { changeOf, doingOf } from "studio/panels/microscope-words.js";
  */
 export function gateBox(gate, meaning, box, { open, edit }) {
   const { x, y, width } = box;
-  const number = value({ x: x + width - 76, y: y + 6, width: 70, height: 24 }, "end", edit);
-  const meter = meterAt({ x: x + 10, y: y + 37, width: width - 20, height: 6 }, gate);
-  const doing = text(x + 10, y + 73, "hs-soft");
-  const sum = text(x + 10, y + 87, "hs-soft hs-mono");
+  const number = value({ x: x + width - 76, y: y + 4, width: 70, height: 23 }, "end", edit);
+  const meter = meterAt({ x: x + 10, y: y + 32, width: width - 20, height: 6 }, gate);
+  const doing = text(x + 10, y + 65, "hs-soft");
+  const sum = text(x + 10, y + 78, "hs-soft hs-mono");
   const back = svg("rect", { ...box, rx: 8, class: "hs-gate-back", stroke: `var(--q-${gate})` });
-  const names = [text(x + 10, y + 25, "hs-letter", "start", gate), text(x + 10, y + 59, "hs-meaning", "start", meaning)];
+  const names = [text(x + 10, y + 22, "hs-letter", "start", gate), text(x + 10, y + 52, "hs-meaning", "start", meaning)];
   const body = svg("g", {}, [back, ...names, meter.root, doing, sum]);
   pressable(body, `${meaning}: open what is behind it`, open);
   const write = (/** @type {Moment} */ { values, sums, computed }) => {
@@ -78,15 +78,17 @@ function meterAt(box, gate) {
 export function stateBox(name, box, edit) {
   const { x, y, width } = box;
   const title = text(x + 8, y + 16, "hs-letter hs-small");
-  const number = value({ x: x + 3, y: y + 19, width: width - 6, height: 22 }, "middle", edit);
-  const about = text(x + width / 2, y + 53, "hs-soft", "middle");
+  const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end");
+  const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);
+  const about = text(x + width / 2, y + 50, "hs-soft", "middle");
   const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${name[0]})` });
   const write = (/** @type {Moment} */ moment, /** @type {string} */ words) => {
     const { values, computed, shown } = moment;
     const key = name === "h" ? shown : name;
     title.textContent = key;
+    if (name === "c") change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
     number.show(format(values[key]), `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`, key in computed);
     about.textContent = key in computed ? "edited" : words;
   };
-  return { root: svg("g", { class: "hs-state" }, [back, title, number.root, about]), write };
+  return { root: svg("g", { class: `hs-state hs-state-${name}` }, [back, title, change, number.root, about]), write };
 }

@@ -32,9 +32,9 @@ export function circuit(scene) {
     open: () => scene.go({ zoom: "gate", gate }), edit: scene.editor(gate),
   }));
   const states = statesOf(layout, scene);
-  const between = betweenNodes(layout), notes = text(0, layout.height + sums.height + 30, "hs-note");
-  sums.root.setAttribute("transform", `translate(0 ${layout.height + 18})`);
-  const height = layout.height + sums.height + 36;
+  const between = betweenNodes(layout), notes = text(0, layout.height + sums.height + 26, "hs-note");
+  sums.root.setAttribute("transform", `translate(0 ${layout.height + 12})`);
+  const height = layout.height + sums.height + 30;
   const root = svg("svg", { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }, [
     ...wires.parts, ...nodesOf(layout), ...between.parts, ...gates.map((gate) => gate.root), ...states.parts,
     moving.root, sums.root, notes,
@@ -70,15 +70,16 @@ function statesOf({ boxes }, scene) {
   const before = stateBox("c_prev", boxes.c_prev, null);
   const c = stateBox("c", boxes.c, scene.editor("c"));
   const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
+  const last = model.tracks[model.tracks.length - 1].layer;
   const { x, y } = boxes.x;
-  const input = text(x, y + 20, "hs-soft"), hidden = text(x, y + 37, "hs-soft");
+  const input = text(x, y + 19, "hs-soft"), hidden = text(x, y + 33, "hs-soft");
   input.textContent = `x: ${track.inputSize}`;
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
     const run = scene.run();
     before.write(moment, sourceOf(run, moment.before));
     c.write(moment, targetOf(run, moment.after));
-    h.write(moment, track.layer < model.tracks[model.tracks.length - 1].layer ? "to layer above" : "output");
+    h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
   };
   return { parts: [before.root, c.root, h.root, input, hidden], write };
 }

@@ -2,7 +2,6 @@
 
 import { element } from "studio/app/draw.js";
 
-/** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").View} View */
 
@@ -17,17 +16,11 @@ export function crumbs(go) {
   unit.addEventListener("change", () => {
     if (unit.checkValidity() && unit.value !== "") go({ unit: Number(unit.value) });
   });
-  const track = element("select", { "aria-label": "Layer and direction", on: { change: () => go({ track: track.value }) } });
   const root = element("nav", { class: "hs-crumbs", "aria-label": "Zoom" }, [
     ...Object.values(places).flatMap((place, k) => (k ? [element("span", { class: "soft", text: "›", "aria-hidden": "true" }), place] : [place])),
-    element("span", { class: "hs-choose" }, [track, element("label", { class: "field", text: "unit" }, [unit])]),
+    element("label", { class: "field hs-choose", text: "unit" }, [unit]),
   ]);
-  /** @type {Model | null} */
-  let shown = null;
-  const update = (/** @type {Model} */ model, /** @type {TrackInfo} */ info, /** @type {View} */ view) => {
-    if (shown !== model) track.replaceChildren(...model.tracks.map(({ name }) => element("option", { value: name, text: name })));
-    shown = model;
-    track.value = info.name;
+  const update = (/** @type {TrackInfo} */ info, /** @type {View} */ view) => {
     unit.max = String(info.units - 1);
     if (document.activeElement !== unit || Number(unit.value) !== view.unit) unit.value = String(view.unit);
     const words = { model: "model", layer: info.name, unit: `unit ${view.unit}`, gate: `gate ${view.gate}` };

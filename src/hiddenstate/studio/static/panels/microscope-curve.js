@@ -4,7 +4,7 @@ import { format, svg } from "studio/app/draw.js";
 import { text } from "studio/panels/microscope-parts.js";
 import { squash, squashName } from "studio/panels/microscope-values.js";
 
-const SIZE = { width: 230, height: 104 };
+const SIZE = { width: 230, height: 86 };
 const POINTS = 80;
 const LEAST = 6; // the curve is drawn from -6 to 6 at least
 

@@ -14,10 +14,10 @@ import { doingOf } from "studio/panels/microscope-words.js";
 /** @typedef {import("studio/panels/microscope.js").Scene} Scene */
 /** @typedef {import("studio/panels/microscope-terms.js").Term} Term */
 
-const SHOWN = 6; // terms of each side
-const TOP = 24;
+const SHOWN = 5; // terms of each side
+const TOP = 20;
 const SWIFT = 240;
-const CURVE = { x: 26, height: 132 };
+const CURVE = { x: 26, height: 106 };
 const BESIDE = 280; // x of what stands beside the curve
 
 /**
@@ -44,7 +44,7 @@ function summed(scene) {
   const total = sumRow(count, columns, null);
   const bottom = TOP + (count + 1) * ROW;
   const zero = svg("line", { y1: -4, y2: (count + 1) * ROW + 2, class: "hs-axis" });
-  const squashed = squashing(scene, gate, bottom + 26);
+  const squashed = squashing(scene, gate, bottom + 16);
   const all = [...rows, total];
   const body = svg("g", { transform: `translate(0 ${TOP})` }, [zero, ...all.map(({ root }) => root)]);
   const root = svg("svg", { class: "hs-sum", width, height: squashed.bottom, role: "group" }, [
@@ -56,7 +56,7 @@ function summed(scene) {
     terms = termsAt(scene, SHOWN);
     const { sum } = dotAt(scene);
     terms.forEach((term, k) => rows[k].write(term));
-    total.write({ kind: "bias", name: `sum: ${gate} before its ${gate === "g" ? "tanh" : "sigmoid"}`, index: -1, weight: null, factor: null, value: sum });
+    total.write({ kind: "sum", name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`, index: -1, weight: null, factor: null, value: sum });
     squashed.write(sum);
     root.setAttribute("aria-label", `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`);
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
@@ -99,9 +99,9 @@ function sourceOpener({ model, track, run, view, go }) {
  * @returns {SVGElement[]}
  */
 function headings({ factors, value, from }) {
-  const titles = [text(0, 13, "hs-head", "start", "what is weighed"), text(value, 13, "hs-head", "end", "adds")];
-  if (factors) titles.push(text(factors, 13, "hs-head", "end", "weight·value"));
-  return [...titles, text(from, 13, "hs-head", "start", "from 0 to the sum")];
+  const titles = [text(0, 12, "hs-head", "start", "what is weighed"), text(value, 12, "hs-head", "end", "adds")];
+  if (factors) titles.push(text(factors, 12, "hs-head", "end", "weight·value"));
+  return [...titles, text(from, 12, "hs-head", "start", "from 0 to the sum")];
 }
 
 /**

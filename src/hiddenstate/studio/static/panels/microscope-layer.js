@@ -84,9 +84,9 @@ function unitsAt(track, t) {
  */
 function mixed(from, to, part) {
   if (part >= 1) return to;
-  const mix = (/** @type {"before" | "kept" | "wrote" | "c" | "h"} */ name) =>
+  const mix = (/** @type {keyof Units} */ name) =>
     to[name].map((end, k) => from[name][k] + (end - from[name][k]) * part);
-  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), c: to.c, h: to.h };
+  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), c: mix("c"), h: to.h };
 }
 
 /**

@@ -20,14 +20,14 @@ import { portrait } from "studio/panels/microscope-portrait.js";
 
 const NARROW = 540;
 const GAP = 12;
-const GATE_HEIGHT = 92;
-const STATE = { width: 84, height: 60 };
-const LINE = 32; // y of the cell state
-const MIDDLE = 134; // y of what is written and shown
-const GATES = 240;
+const GATE_HEIGHT = 84;
+const STATE = { width: 84, height: 56 };
+const LINE = 29; // y of the cell state
+const MIDDLE = 113; // y of what is written and shown
+const GATES = 190;
 const BOTTOM = GATES + GATE_HEIGHT / 2;
-const X_BUS = BOTTOM + 18;
-const H_BUS = X_BUS + 17;
+const X_BUS = BOTTOM + 12;
+const H_BUS = X_BUS + 14;
 const STUBS = [8, 32]; // where x and h_prev branch off, to the right of a gate's middle
 const BUS_START = 68; // behind the names of x and h_prev
 
@@ -62,9 +62,9 @@ function landscape(width) {
   const wires = { f: f + side - 16, i: i + side - 26, g: g - side + 26, o: o - side + 20 };
   const nodes = nodesAt(wires);
   const gates = Object.entries({ f, i, g, o }).map(([letter, x]) => [letter, around({ x, y: GATES }, gate)]);
-  const boxes = { ...Object.fromEntries(gates), ...states(width), x: { x: 0, y: X_BUS - 16, width: BUS_START - 6, height: 50 } };
+  const boxes = { ...Object.fromEntries(gates), ...states(width), x: { x: 0, y: X_BUS - 15, width: BUS_START - 6, height: 40 } };
   return {
-    width, height: H_BUS + 14, boxes, nodes, labels: labelsAt(nodes),
+    width, height: H_BUS + 8, boxes, nodes, labels: labelsAt(nodes),
     wires: wiresBetween(wires, nodes, boxes), buses: busesTo({ f, i, g, o }),
   };
 }

@@ -51,8 +51,8 @@ function drawn(box, scene) {
 function frame({ x, y, width, height, label, shape }, kind) {
   const back = svg("rect", { x, y, width, height, rx: 8, class: `hs-box hs-box-${kind}` });
   const below = kind === "part"; // too narrow for a name and a shape side by side
-  const size = below ? text(x + 10, y + 34, "hs-soft hs-mono", "start", shape) : text(x + width - 10, y + 18, "hs-soft hs-mono", "end", shape);
-  return [back, text(x + 10, y + 18, "hs-box-name", "start", label), size];
+  const size = below ? text(x + 10, y + 32, "hs-soft hs-mono", "start", shape) : text(x + width - 10, y + 17, "hs-soft hs-mono", "end", shape);
+  return [back, text(x + 10, y + 17, "hs-box-name", "start", label), size];
 }
 
 /** @param {Stacked} box */
@@ -79,7 +79,7 @@ function tokenBox(box, { run }) {
  */
 function trackBox(box, { run, go }) {
   const info = /** @type {import("studio/types.js").TrackInfo} */ (box.track);
-  const area = { x: box.x + 10, width: box.width - 20, zero: box.y + (box.height + 24) / 2, reach: (box.height - 32) / 2 };
+  const area = { x: box.x + 10, width: box.width - 20, zero: box.y + (box.height + 22) / 2, reach: (box.height - 30) / 2 };
   const up = svg("path", { fill: "var(--plus)" }), down = svg("path", { fill: "var(--minus)" });
   const axis = svg("line", { x1: area.x, x2: area.x + area.width, y1: area.zero, y2: area.zero, class: "hs-axis" });
   const root = svg("g", {}, [...frame(box, "track"), axis, up, down]);
@@ -112,7 +112,7 @@ function barsOf(values, sign, { x, width, zero, reach }) {
  * @param {Scene} scene
  */
 function headBox(box, { run }) {
-  const rows = [0, 1, 2].map((k) => choiceRow(box, box.y + 28 + k * 20));
+  const rows = [0, 1, 2].map((k) => choiceRow(box, box.y + 25 + k * 19));
   const title = frame(box, "head");
   const update = (/** @type {View} */ view) => {
     const head = run().heads.find(({ name }) => name === view.head) ?? run().heads[0];

@@ -4,15 +4,16 @@
 /** @typedef {import("studio/panels/microscope-layout.js").Point} Point */
 /** @typedef {import("studio/panels/microscope-layout.js").Wire} Wire */
 
-const STATE = { width: 92, height: 60 };
+const STATE = { width: 92, height: 56 };
 const LINE = STATE.width / 2; // x of the cell state
 const TURN = 128; // x where i, g and o meet it
-const GATE = { left: 156, height: 94 };
+const GATE = { left: 156, height: 84 };
 const BUS = 12; // from the right edge: h_prev; x stands beside it
 /** y of each gate's middle */
-const GATES = { f: 128, i: 234, g: 340, o: 446 };
+const GATES = { f: 120, i: 216, g: 312, o: 408 };
 const WRITE = (GATES.i + GATES.g) / 2;
-const SHOW = 534;
+const SHOW = 490;
+const C_TOP = 352;
 
 /**
  * @param {number} width
@@ -30,7 +31,7 @@ export function portrait(width) {
   return {
     width, height: SHOW + 34, nodes, wires: wires(nodes), buses: buses(width, right),
     boxes: {
-      ...Object.fromEntries(gates), c_prev: { x: 0, y: 0, ...STATE }, c: { x: 0, y: 380, ...STATE },
+      ...Object.fromEntries(gates), c_prev: { x: 0, y: 0, ...STATE }, c: { x: 0, y: C_TOP, ...STATE },
       h: { x: GATE.left, y: SHOW - STATE.height / 2, width: 112, height: STATE.height },
       x: { x: GATE.left, y: 0, width: width - GATE.left, height: 50 },
     },
@@ -55,8 +56,8 @@ function wires({ keep, write, add, tanh, show }) {
     { name: "i", points: [{ x, y: GATES.i }, { x: TURN, y: GATES.i }, write] },
     { name: "g", points: [{ x, y: GATES.g }, { x: TURN, y: GATES.g }, write] },
     { name: "wrote", points: [write, add] },
-    { name: "c", points: [add, { x: LINE, y: 380 }] },
-    { name: "c", points: [{ x: LINE, y: 380 + STATE.height }, tanh] },
+    { name: "c", points: [add, { x: LINE, y: C_TOP }] },
+    { name: "c", points: [{ x: LINE, y: C_TOP + STATE.height }, tanh] },
     { name: "tanh", points: [tanh, show] },
     { name: "o", points: [{ x, y: GATES.o }, { x: TURN, y: GATES.o }, show] },
     { name: "h", points: [show, { x, y: SHOW }] },

@@ -19,8 +19,8 @@
 /** @typedef {{path: string, label: string, x: number, y: number}} Link what one row hands to the next */
 /** @typedef {Pick<Stacked, "kind" | "label" | "shape" | "track">} Part */
 
-const HEIGHT = { token: 26, part: 42, track: 74, head: 92 };
-const GAP = 34; // between rows
+const HEIGHT = { token: 24, part: 40, track: 62, head: 86 };
+const GAP = 26; // between rows
 const BESIDE = 10;
 
 /**
@@ -132,7 +132,7 @@ function comb(lower, upper, label) {
   const up = tops.map((box) => `M${middle(box)} ${box.y}V${bar}`);
   const on = bottoms.map((box) => `M${middle(box)} ${bar}V${box.y + box.height + 2}m-4 6l4 -6l4 6`);
   const path = `${up.join("")}M${Math.min(...xs)} ${bar}H${Math.max(...xs)}${on.join("")}`;
-  return { path, label, x: middle(bottoms[bottoms.length - 1]) + 10, y: bar + 13 };
+  return { path, label, x: middle(bottoms[bottoms.length - 1]) + 10, y: bar + 11 };
 }
 
 /**

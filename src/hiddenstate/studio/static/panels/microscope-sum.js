@@ -8,8 +8,8 @@ import { factor } from "studio/panels/microscope-words.js";
 /** @typedef {import("studio/panels/microscope-terms.js").Term} Term */
 /** @typedef {import("studio/panels/microscope-tween.js").Numbers} Numbers */
 
-export const ROW = 19;
-const BAR = 11;
+export const ROW = 17;
+const BAR = 10;
 const WIDE = 520; // from which the two factors stand beside the name
 
 /** @typedef {{name: number, factors: number | null, value: number, from: number, to: number}} Columns in pixels */
@@ -19,7 +19,7 @@ const WIDE = 520; // from which the two factors stand beside the name
  * @returns {Columns}
  */
 export function columnsFor(width) {
-  if (width < WIDE) return { name: 0, factors: null, value: 210, from: 220, to: width - 2 };
+  if (width < WIDE) return { name: 0, factors: null, value: 228, from: 236, to: width - 2 };
   return { name: 0, factors: 294, value: 360, from: 376, to: width - 2 };
 }
 
@@ -38,11 +38,11 @@ export function columnsFor(width) {
  */
 export function sumRow(k, columns, follow) {
   const y = k * ROW;
-  const name = text(columns.name, y + 13, "hs-term");
-  const factors = text(columns.factors ?? 0, y + 13, "hs-term hs-soft", "end");
-  const value = text(columns.value, y + 13, "hs-term", "end");
+  const name = text(columns.name, y + 12, "hs-term");
+  const factors = text(columns.factors ?? 0, y + 12, "hs-term hs-soft", "end");
+  const value = text(columns.value, y + 12, "hs-term", "end");
   const bar = svg("rect", { y: y + (ROW - BAR) / 2, height: BAR, rx: 1.5 });
-  const thread = svg("line", { y1: y + ROW - 4, y2: y + ROW + 4, class: "hs-thread" });
+  const thread = svg("line", { y1: y + ROW - 3.5, y2: y + ROW + 3.5, class: "hs-thread" });
   const back = svg("rect", { x: -4, y, width: columns.to + 6, height: ROW, rx: 3, class: "hs-row-back" });
   const root = svg("g", { class: "hs-row" }, [back, thread, bar, name, value, ...(columns.factors ? [factors] : [])]);
   if (follow) pressable(root, "", () => follow(k));

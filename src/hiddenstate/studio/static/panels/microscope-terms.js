@@ -6,7 +6,7 @@
 
 /**
  * @typedef {object} Term
- * @property {"input" | "hidden" | "rest" | "bias"} kind
+ * @property {"input" | "hidden" | "rest" | "bias" | "sum"} kind
  * @property {string} name "W_if[12, 3]·x[3]", "b_if[12]", "and 154 others"
  * @property {number} index of the input feature or hidden unit; -1 for a rest or a bias
  * @property {number | null} weight

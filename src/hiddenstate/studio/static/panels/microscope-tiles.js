@@ -124,7 +124,7 @@ function numbersOf(units, tiling) {
  * @param {Tiling} tiling
  * @param {number} largest
  */
-function fill(paths, { before, kept, wrote }, tiling, largest) {
+function fill(paths, { before, kept, wrote, c }, tiling, largest) {
   const { zero: middle, reach } = middleOf(tiling), bar = (tiling.width - 8) / 2;
   /** @type {Record<string, string[]>} */
   const parts = { before: [], plus: [], minus: [], end: [], beyond: [] };
@@ -135,9 +135,8 @@ function fill(paths, { before, kept, wrote }, tiling, largest) {
     parts.before.push(block(x, zero, 0, up(before[k]), bar - 0.5));
     parts[kept[k] < 0 ? "minus" : "plus"].push(block(x, zero, 0, keeps, bar - 0.5));
     parts[wrote[k] < 0 ? "minus" : "plus"].push(block(x + bar + 0.5, zero, keeps, ends, bar - 0.5));
-    parts.end.push(`M${round(x + bar)} ${round(zero - ends)}h${round(bar)}`);
-    const c = kept[k] + wrote[k];
-    if (Math.abs(c) > largest) parts.beyond.push(arrow(x + bar, zero - Math.sign(c) * (reach + 2), Math.sign(c)));
+    parts.end.push(`M${round(x + bar)} ${round(zero - up(c[k]))}h${round(bar)}`);
+    if (Math.abs(c[k]) > largest) parts.beyond.push(arrow(x + bar, zero - Math.sign(c[k]) * (reach + 2), Math.sign(c[k])));
   }
   for (const name of LAYERS) paths[name].setAttribute("d", parts[name].join(""));
 }

@@ -80,7 +80,7 @@ export function reachOf(track, unit) {
     if (Math.abs(value) > known[k % known.length]) known[k % known.length] = Math.abs(value);
   });
   reaches.set(track, known);
-  return roundedUp(known[unit]);
+  return roundedUp(Math.max(1, known[unit]));
 }
 
 /**
@@ -94,14 +94,15 @@ export function mostReach(track) {
 }
 
 /**
- * The next round number, 1 at least.
+ * The next round number.
  * @param {number} value
  * @returns {number}
  */
 export function roundedUp(value) {
-  if (!(value > 1)) return 1;
+  if (!(value > 0 && value < Infinity)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 1.5, 2, 3, 4, 5, 6, 8].find((step) => step * power >= value) ?? 10);
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8].find((one) => one * power >= value) ?? 10;
+  return Number((step * power).toPrecision(2));
 }
 
 /**

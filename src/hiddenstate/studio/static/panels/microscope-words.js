@@ -44,7 +44,8 @@ export function changeOf({ values }) {
  * @property {string} name "kept"
  * @property {string} formula "f·c_prev"; "" where the numbers say it all
  * @property {string} numbers "0.0259·0.2446"
- * @property {string} value "0.0063"
+ * @property {string} value "0.0063": what the equation gives
+ * @property {boolean} edited whether the run holds something else
  */
 
 /**
@@ -52,14 +53,15 @@ export function changeOf({ values }) {
  * @param {Moment} moment
  * @returns {Line[]}
  */
-export function linesOf({ values, shown }) {
+export function linesOf({ values, shown, computed }) {
   const { i, f, g, o, c_prev, kept, wrote, c } = values;
+  const gives = (/** @type {string} */ name) => ({ value: format(computed[name] ?? values[name]), edited: name in computed });
   const sum = `${format(kept)} ${wrote < 0 ? "-" : "+"} ${format(Math.abs(wrote))}`;
   return [
-    { name: "kept", formula: "f·c_prev", numbers: `${format(f)}·${factor(c_prev)}`, value: format(kept) },
-    { name: "written", formula: "i·g", numbers: `${format(i)}·${factor(g)}`, value: format(wrote) },
-    { name: "c", formula: "", numbers: sum, value: format(c) },
-    { name: shown, formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})`, value: format(values[shown]) },
+    { name: "kept", formula: "f·c_prev", numbers: `${format(f)}·${factor(c_prev)}`, value: format(kept), edited: false },
+    { name: "written", formula: "i·g", numbers: `${format(i)}·${factor(g)}`, value: format(wrote), edited: false },
+    { name: "c", formula: "", numbers: sum, ...gives("c") },
+    { name: shown, formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})`, ...gives(shown) },
   ];
 }
 

@@ -59,7 +59,7 @@ const HELP = "One step of the model under a microscope. Model, layer, unit and g
 export function mountMicroscope({ store, session }) {
   const stage = element("div", { class: "hs-stage", tabindex: -1 });
   const about = element("p", { class: "hs-about soft" });
-  const { root, body } = panel({ id: "microscope", title: "Cell microscope", help: HELP, exports: {
+  const { root, body, tools } = panel({ id: "microscope", title: "Cell microscope", help: HELP, exports: {
     svg: () => shown().picture(), png: () => shown().picture(), csv: () => shown().table(),
   } });
   /** @type {{scene: Scene, level: Level, key: string} | null} */
@@ -78,7 +78,7 @@ export function mountMicroscope({ store, session }) {
     const view = store.get();
     if (!now || !pair || stage.clientWidth === 0 || view.step >= pair.run.steps) return;
     now.level.update(view, pace);
-    way.update(now.scene.model, now.scene.track, view);
+    way.update(now.scene.track, view);
     about.textContent = aboutOf(now.scene, view);
   };
   const draw = () => {
@@ -102,7 +102,8 @@ export function mountMicroscope({ store, session }) {
   };
 
   body.classList.add("hs-microscope");
-  body.append(way.root, about, stage);
+  tools.append(way.root);
+  body.append(about, stage);
   session.on("run", take);
   store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
   store.subscribe(["step"], stepper(update));

@@ -33,7 +33,7 @@ export function createCard(titles, ways) {
     says: element("div", { class: "tour-says" }),
     task: element("div", { class: "tour-task" }),
     work: element("div", { class: "tour-work" }),
-    status: element("p", { class: "tour-status" }),
+    status: element("p", { class: "tour-status" }), // stands in the task
     learnt: element("div", { class: "tour-learnt", role: "status" }),
   };
   const back = button("Back", () => ways.go(shown.index - 1));
@@ -42,10 +42,24 @@ export function createCard(titles, ways) {
   const close = button("×", ways.leave, { class: "quiet round tour-close", "aria-label": "Leave the tour. It can be resumed.", title: "Leave the tour" });
   const root = element("aside", { class: "tour-card", "aria-labelledby": "tour-title" }, [
     element("header", {}, [parts.count, parts.pips, close]),
-    element("div", { class: "tour-scroll" }, [parts.title, parts.says, parts.task, parts.work, parts.status, parts.learnt]),
+    element("div", { class: "tour-scroll" }, [parts.title, parts.says, parts.task, parts.work, parts.learnt]),
     element("footer", {}, [back, panel, on]),
   ]);
   const shown = { index: 0, written: "" };
+  /** A card that asks nothing. @param {string} count @param {string} title @param {HTMLElement[]} says */
+  const last = (count, title, says) => {
+    Object.assign(shown, { index: titles.length, written: "" });
+    parts.count.textContent = count;
+    parts.title.textContent = title;
+    parts.says.replaceChildren(...says);
+    for (const part of [parts.task, parts.learnt]) part.replaceChildren();
+    root.classList.remove("done");
+    panel.hidden = true;
+    back.disabled = false;
+    on.textContent = "Close";
+    set(on, "class", "");
+    parts.title.focus({ preventScroll: true });
+  };
 
   return {
     root,
@@ -69,7 +83,7 @@ export function createCard(titles, ways) {
       shown.written = written;
       if (String(before?.says) !== String(texts.says)) parts.says.replaceChildren(...texts.says.filter(Boolean).map(paragraph));
       if (before?.task !== texts.task || Boolean(before?.learnt) !== Boolean(texts.learnt)) {
-        parts.task.replaceChildren(tick(texts.learnt !== ""), element("p", {}, rich(texts.task)));
+        parts.task.replaceChildren(tick(texts.learnt !== ""), element("div", {}, [element("p", {}, rich(texts.task)), parts.status]));
       }
       parts.status.textContent = texts.status;
       if (before?.learnt !== texts.learnt) parts.learnt.replaceChildren(...(texts.learnt ? [paragraph(`Done. ${texts.learnt}`)] : []));
@@ -81,29 +95,24 @@ export function createCard(titles, ways) {
     },
     /** @param {{go: (page: "read" | "compare" | "structure") => void, equations: string[]}} end */
     finish({ go, equations }) {
-      Object.assign(shown, { index: titles.length, written: "" });
-      parts.count.textContent = "The tour is done";
       parts.pips.replaceChildren(...pips(titles, titles.length, new Set(titles.keys()), ways));
-      parts.title.textContent = "That is all there is in an LSTM";
-      parts.says.replaceChildren(
+      last("The tour is done", "That is all there is in an LSTM", [
         paragraph("Six equations, the same at every step. You have seen what each does, in real numbers:"),
         element("pre", { class: "tour-equations" }, [element("code", { text: equations.join("\n") })]),
         paragraph("What now? Type sentences of your own, change what you like, and set two runs side by side."),
-      );
+      ]);
       parts.work.replaceChildren(element("div", { class: "tour-ends" }, [
         button("Go on reading", () => go("read"), { class: "primary" }),
         button("Compare two runs", () => go("compare")),
         button("Look at the weights", () => go("structure")),
       ]));
-      parts.task.replaceChildren();
-      parts.status.textContent = "";
-      parts.learnt.replaceChildren();
-      root.classList.remove("done");
-      panel.hidden = true;
-      back.disabled = false;
-      on.textContent = "Close";
-      set(on, "class", "");
-      parts.title.focus({ preventScroll: true });
+    },
+    /** @param {string} why there is no tour */
+    refuse(why) {
+      parts.pips.replaceChildren();
+      last("Tour", "Not with this trace", [paragraph(why)]);
+      parts.work.replaceChildren();
+      back.disabled = true;
     },
   };
 }

@@ -85,7 +85,8 @@ function beside(card, x, top) {
  */
 export function bringIntoView(panels, floor) {
   if (!panels.length) return;
-  const edges = panels.map((panel) => panel.getBoundingClientRect());
+  const moving = panels.filter((panel) => !sticks(panel));
+  const edges = (moving.length ? moving : panels).map((panel) => panel.getBoundingClientRect());
   const [top, bottom] = [Math.min(...edges.map((box) => box.top)), Math.max(...edges.map((box) => box.bottom))];
   const ceiling = ceilingOf();
   if (top >= ceiling && bottom <= floor) return;
@@ -94,9 +95,14 @@ export function bringIntoView(panels, floor) {
   window.scrollBy({ top: top - aim, behavior: isCalm() ? "auto" : "smooth" });
 }
 
-/** Where a header that stays at the top ends. */
+/** @param {HTMLElement} part */
+function sticks(part) {
+  return getComputedStyle(part).position === "sticky";
+}
+
+/** Where the lowest of those parts ends that stay at the top of the window when the page is scrolled. */
 function ceilingOf() {
-  const header = document.querySelector("#studio header");
-  const sticky = header && ["sticky", "fixed"].includes(getComputedStyle(header).position);
-  return sticky ? header.getBoundingClientRect().bottom : 0;
+  const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#studio > header, #transport")]);
+  const stuck = parts.filter(sticks).map((part) => (parseFloat(getComputedStyle(part).top) || 0) + part.offsetHeight);
+  return Math.max(0, ...stuck);
 }

@@ -14,6 +14,12 @@ const NEAR = 0.006; // what rounding to two digits may cost
 const factor = (value) => (value < 0 ? `(${format(value)})` : format(value));
 
 /** @param {Now} now */
+function projected(now) {
+  const { H, P } = sizesOf(now);
+  return P !== H;
+}
+
+/** @param {Now} now */
 function asked({ run, memory }) {
   return momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
 }
@@ -74,8 +80,9 @@ const READ_OUT = {
     return { page: "read", quantity: "o" };
   },
   restores: ["quantity"],
-  says: () => [
-    "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output gate lets some of it out: `h = o·tanh(c)`.",
+  says: (now) => [
+    "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output gate lets some of it out: `h = o·tanh(c)`."
+      + (projected(now) ? " (This network has a projection as well: what it hands on is `W_hr·h`, a shorter vector.)" : ""),
     "Where o is nearly shut a unit keeps a secret: much in c, next to nothing in h. The next step's gates and the layer above see only h.",
   ],
   task: ({ memory }) => `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ${memory.bounds.o}. The heat map shows o; c is among its choices.`,
@@ -101,14 +108,14 @@ const READ_OUT = {
 /** @type {Step} */
 const STACKED = {
   title: "Four gates in one matrix",
-  panels: () => ["structure"],
-  sets: () => ({ page: "structure" }),
-  restores: ["page"],
+  panels: () => ["weights"],
+  sets: ({ model }) => ({ page: "structure", track: model.tracks[0].name }),
+  restores: ["page", "track"],
   says: (now) => {
     const { C, H, P } = sizesOf(now);
     return [
-      `A gate is a weighted sum of the input and the last hidden state, squashed. One gate's weights for the input are \`[H, C] = [${H}, ${C}]\`. torch stacks those of all four into one matrix, `
-        + `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C}]\`.`,
+      `A gate is a weighted sum of the input and the last hidden state, squashed. One gate's weights for the input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four into one matrix, `
+        + `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
       `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the biases. Who mixes up the order gets an LSTM that runs, and is wrong.`,
     ];
   },

@@ -20,15 +20,17 @@ function consequence({ app, view }) {
 /** @type {Step} */
 export const EDIT = {
   title: "Change it, and see",
-  panels: () => ["heatmap", "edits"],
+  panels: () => ["edits"],
   sets: ({ model }) => ({ page: "read", edits: [], quantity: "f", track: model.tracks[0].name, ...(model.kind === "tagger" ? { text: SENTENCE } : {}) }),
   restores: ["text", "edits", "quantity", "track"],
   says: () => [
     "You have seen what the gates do. Do they matter? The way to know is to change one and run the network again: that is an *edit*. What comes before it stays, and what comes after is computed anew.",
   ],
-  task: ({ memory }) => (memory.edited
+  task: ({ memory, model }) => (memory.edited
     ? "Now take it back, with Undo in the panel of edits."
-    : "Edit something: click a value in the heat map or the cell and apply another, or press an experiment such as “Forget nothing”."),
+    : !model.hasWeights
+      ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. Skip this step, or open a model."
+      : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and press Edit there."),
   watch: ({ app, memory, view }) => {
     memory.edited ||= view.edits.length > 0 && Boolean(app.session.run?.edits.length) && !document.querySelector(".edit-box:not([hidden])");
     memory.undone ||= memory.edited && view.edits.length === 0;

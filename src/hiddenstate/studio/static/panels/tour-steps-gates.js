@@ -28,11 +28,12 @@ const SHAPES = {
   says: (now) => {
     const { C, P, D } = sizesOf(now);
     const T = now.run.steps;
-    const made = hasText(now) ? `Each ${now.model.unit} is first turned into a vector of ${C} numbers` : `At each step it is given ${C} numbers`;
+    const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
+    const made = hasText(now) ? `Each ${now.model.unit} is first turned into a vector of ${size}` : `At each step it is given ${size}`;
     const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
     return [
       `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. After each it gives out a vector of its own: ${width}.`,
-      `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C}]\`, and \`out [T, ${D === 2 ? "2·" : ""}H] = [${T}, ${D * P}]\` comes out. `
+      `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ${D === 2 ? "2·" : ""}H] = [${T}, ${D * P}]\` comes out. `
         + "In torch there is one more axis, N, for a batch of sequences: `[T, N, C]`. Here N is 1.",
     ];
   },
@@ -43,14 +44,14 @@ const SHAPES = {
   done: (now) => (hasText(now) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
   learnt: (now) => {
     const { C, P, D } = sizesOf(now);
-    return `T is the sequence's: ${now.run.steps} now. C = ${C} and ${D === 2 ? "2·" : ""}H = ${D * P} are the network's, and are the same for every sequence.`;
+    return `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}H = ${D * P} are the network's, and are the same for every sequence.`;
   },
 };
 
 /** @type {Step} */
 const HIDDEN = {
   title: "The hidden state",
-  panels: () => ["heatmap"],
+  panels: () => ["transport", "heatmap"],
   sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
   restores: [],
   says: (now) => {

@@ -79,7 +79,7 @@ const reverseOf = ({ model }) => model.tracks.find(({ reverse }) => reverse);
 /** @type {Step} */
 const BOTH_WAYS = {
   title: "Layers and directions",
-  panels: (now) => (reverseOf(now) ? ["heatmap"] : []),
+  panels: (now) => (reverseOf(now) ? ["transport", "heatmap"] : []),
   sets: ({ model, run }) => ({ page: "read", quantity: "h", track: model.tracks[0].name, step: Math.min(1, run.steps - 1) }),
   restores: ["track"],
   says: (now) => {
@@ -91,7 +91,7 @@ const BOTH_WAYS = {
     return [layers + directions, "So what a reverse unit holds at a step, it knows of what comes *after*."];
   },
   task: (now) => (reverseOf(now)
-    ? "Show a reverse direction in the heat map (l0r). Go to the step that it reads first, then to the one at which it has read everything."
+    ? "Choose a reverse direction, one whose arrow points to the left, at *Layer* above the heat map. Go to the step that it reads first, then to the one at which it has read everything."
     : "If this network had two directions, how many numbers would `out` have at each step?"),
   work: (now, again) => (reverseOf(now) ? document.createElement("div") : question("numbers: ", (answer) => {
     const { P } = sizesOf(now);

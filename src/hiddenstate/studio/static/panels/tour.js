@@ -49,11 +49,13 @@ class Tour {
 
   /** Do as the view says: begin, go on, or leave. */
   follow() {
-    const { tour } = this.app.store.get();
+    const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
     if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
-    if (this.visit?.index === tour || !this.now({})) return;
+    const { model, plain } = this.app.session;
+    if (this.visit?.index === tour || !model || !plain) return;
     this.begin();
+    if (!canTour(this.app.session)) return this.refuse();
     this.restore();
     if (tour < STEPS.length) this.enter(tour);
     else this.end();
@@ -95,6 +97,13 @@ class Tour {
     const now = /** @type {Now} */ (this.now(visit.memory));
     this.card.show(index, this.finished, step.work?.(now, () => this.update()) ?? null, step.panels(now).length > 0);
     this.update();
+  }
+
+  /** A run that lacks what the tour talks about has none. */
+  refuse() {
+    this.visit = null;
+    this.card.refuse("The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. Open one that has, or a model.");
+    this.aim(false);
   }
 
   end() {
@@ -175,7 +184,8 @@ class Tour {
  * @param {App["session"]} session
  */
 function canTour({ plain, model }) {
-  return Boolean(plain?.steps && model?.quantities.every((name) => plain.tracks.every(({ values }) => values[name])));
+  const needed = [...(model?.gates ?? []), "c", "h"];
+  return Boolean(plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))));
 }
 
 /**

@@ -48,8 +48,8 @@ export class Cell {
       const here = mine.filter((edit) => edit.times === null || edit.times.has(start + t));
       before = this.step(xg, t, before, here, values, carried);
     }
-    const seen = carried && { c: carried.c, h: carried.h };
-    return { track: { info, values, input: x, h0: state.h, c0: state.c, carried: seen }, state: before };
+    const handedOn = carried && { c: carried.c, h: carried.h };
+    return { track: { info, values, input: x, h0: state.h, c0: state.c, carried: handedOn }, state: before };
   }
 
   /**

@@ -64,5 +64,7 @@ export function refuse(got, expected, advice) {
  * @returns {{label: string, shape: number[]}[]}
  */
 export function lstmParts(lstm, label = "LSTM") {
-  return lstm.tracks.map(({ name, units, inputSize }) => ({ label: `${label} ${name}`, shape: [4 * units, inputSize] }));
+  return lstm.tracks.map(({ name, units, inputSize }) => {
+    return { label: `${label} ${name}`, shape: [4 * units, inputSize] };
+  });
 }

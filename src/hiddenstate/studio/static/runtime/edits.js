@@ -40,17 +40,17 @@ export function bind(edits, tracks, names, T) {
  * @returns {BoundEdit}
  */
 function bound(edit, tracks, names, T) {
-  const { kind, value, scope } = edit;
+  const { kind, value, scope, unit = null, t = null } = edit;
   oneOf(kind, KINDS, "kind");
   oneOf(scope, SCOPES, "scope");
   if (typeof value !== "number" || !Number.isFinite(value)) {
     throw new StudioError(`an edit of ${edit.place} has the value ${value}`, "a number", "Type a finite number.");
   }
   const [info, quantity] = placed(edit.place, tracks, names);
-  const units = resolved(edit.unit, quantity === "h" ? info.outputs : info.units, "unit");
+  const units = resolved(unit, quantity === "h" ? info.outputs : info.units, "unit");
   return {
-    ...{ track: info.name, quantity, kind, value: Math.fround(value), units },
-    times: edit.t === null ? null : new Set(T === null ? ahead(edit.t) : resolved(edit.t, T, "step")),
+    ...{ track: info.name, quantity, kind, value, units },
+    times: t === null ? null : new Set(T === null ? ahead(t) : resolved(t, T, "step")),
     readout: scope === "readout",
   };
 }
@@ -94,7 +94,8 @@ function resolved(chosen, size, what) {
   if (chosen === null) return Array.from({ length: size }, (_, k) => k);
   for (const k of chosen) {
     if (!Number.isInteger(k) || k < -size || k >= size) {
-      throw new StudioError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, "Choose one that there is, or drop the edit.");
+      const advice = "Choose one that there is, or drop the edit.";
+      throw new StudioError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, advice);
     }
   }
   return distinct(chosen.map((k) => (k < 0 ? k + size : k)), what);

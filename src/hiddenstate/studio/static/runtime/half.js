@@ -4,16 +4,19 @@ const number = new Float32Array(1);
 const bits = new Uint32Array(number.buffer);
 
 /**
- * @param {number} half bits of a half
- * @returns {number}
+ * Read halves: their bits are moved to where a float32 has them.
+ * @param {DataView} view
+ * @param {Float32Array} data written
  */
-export function fromHalf(half) {
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  const sign = half >> 15 ? -1 : 1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+export function readHalves(view, data) {
+  const moved = new Uint32Array(data.buffer);
+  for (let k = 0; k < data.length; k++) {
+    const half = view.getUint16(2 * k, true);
+    const size = half & 0x7fff;
+    const sign = (half & 0x8000) << 16;
+    if (size < 0x400) data[k] = (sign < 0 ? -size : size) * 2 ** -24;
+    else moved[k] = sign | ((size << 13) + (size < 0x7c00 ? 112 << 23 : 224 << 23));
+  }
 }
 
 /**

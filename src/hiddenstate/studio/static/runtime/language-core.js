@@ -10,7 +10,7 @@ import { count, flag, strings } from "studio/runtime/weights.js";
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 const UNKNOWN = "<unk>"; // id 0
-const LINE_ENDS = { char: "\n", word: "<eos>" };
+export const LINE_ENDS = { char: "\n", word: "<eos>" };
 
 /** A language model, without its dropout. */
 export class LanguageCore {

@@ -1,7 +1,7 @@
 // The language model: what comes next, from all that came before, and how unexpected it was.
 
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
-import { LanguageCore } from "studio/runtime/language-core.js";
+import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
 import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
 import { streamOf } from "studio/runtime/stream.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
@@ -21,9 +21,7 @@ class Reader {
   /** @param {LanguageCore} core */
   constructor(core) {
     this.core = core;
-    const { state, out } = core.lstm.run(core.embed([core.start]), 1);
-    this.state = state;
-    this.out = out;
+    this.state = core.lstm.run(core.embed([core.start]), 1).state;
   }
 
   /**
@@ -39,7 +37,7 @@ class Reader {
     const bound = core.lstm.bind(edits, T);
     const ids = tokens.map((token) => core.id(token));
     const { tracks, out } = core.lstm.run(core.embed(ids), T, bound, this.state);
-    return Object.freeze({ ...this.finish(tokens, tracks, out, this.out), edits });
+    return Object.freeze({ ...this.finish(tokens, tracks, out, this.state[this.state.length - 1].h), edits });
   }
 
   /**
@@ -74,7 +72,7 @@ export function language(head, weights) {
   const reader = new Reader(core);
   const source = {
     lstm: core.lstm,
-    begin: () => ({ state: reader.state, out: reader.out }),
+    begin: () => reader.state,
     embed: (/** @type {string} */ token) => core.embed([core.id(token)]),
     check: () => {},
     finish: reader.finish.bind(reader),
@@ -101,7 +99,8 @@ export function language(head, weights) {
  */
 function tokensOf(core, head) {
   const { split } = tokeniser(head.tokeniser);
-  const pieces = core.level === "char" ? codePoints : (/** @type {string} */ text) => split(text.replaceAll("\n", " <eos> "));
+  const words = (/** @type {string} */ text) => split(text.replaceAll("\n", ` ${LINE_ENDS.word} `));
+  const pieces = core.level === "char" ? codePoints : words;
   return core.backward ? (text) => pieces(text).reverse() : pieces;
 }
 

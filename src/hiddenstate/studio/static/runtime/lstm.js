@@ -2,6 +2,7 @@
 
 import { Cell } from "studio/runtime/cell.js";
 import { bind } from "studio/runtime/edits.js";
+import { StudioError } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -29,6 +30,8 @@ import { bind } from "studio/runtime/edits.js";
 
 /** @typedef {{h: Float32Array, c: Float32Array}[]} State of every layer and direction */
 
+const MOST = 2 ** 26; // recorded numbers of one run
+
 /** An LSTM with its weights. */
 export class Lstm {
   /**
@@ -51,11 +54,13 @@ export class Lstm {
   }
 
   /**
+   * Check a run before anything is computed: its length and its edits.
    * @param {readonly Edit[]} edits
    * @param {number | null} T null: a stream
    * @returns {BoundEdit[]}
    */
   bind(edits, T) {
+    if (T !== null) checkLength(T, this.tracks);
     return bind(edits, this.tracks, this.names, T);
   }
 
@@ -83,6 +88,18 @@ export class Lstm {
       input = sideBySide(tracks.slice(first), T);
     }
     return { tracks, out: input, state: ends };
+  }
+}
+
+/**
+ * @param {number} T
+ * @param {TrackInfo[]} tracks
+ */
+function checkLength(T, tracks) {
+  const numbers = tracks.reduce((sum, { units }) => sum + 6 * units, 0);
+  if (T * numbers > MOST) {
+    const advice = "Shorten it: every gate and state of each is kept.";
+    throw new StudioError(`${T} steps`, `${Math.floor(MOST / numbers)} at most`, advice);
   }
 }
 

@@ -6,7 +6,7 @@ import { language } from "studio/runtime/language.js";
 import { plain } from "studio/runtime/plain.js";
 import { read } from "studio/runtime/safetensors.js";
 import { tagger } from "studio/runtime/tagger.js";
-import { strings, Weights } from "studio/runtime/weights.js";
+import { Weights } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Model} Model */
@@ -24,10 +24,14 @@ const KINDS = { tagger, "language-model": language, lstm: plain, trace };
  */
 export function loadModel(head, weights) {
   check(head);
-  const given = new Weights(read(weights));
-  const model = KINDS[head.kind](head, given);
-  given.finish();
-  return model;
+  try {
+    const given = new Weights(read(weights));
+    const model = KINDS[head.kind](head, given);
+    given.finish();
+    return model;
+  } catch (error) {
+    throw error instanceof StudioError ? error : damaged(`a model that can't be made (${error})`, "a whole one");
+  }
 }
 
 /** @param {BundleHead} head */
@@ -43,7 +47,18 @@ function check(head) {
   if (!Object.hasOwn(KINDS, head.kind)) {
     throw damaged(`a model of kind ${JSON.stringify(head.kind)}`, `one of ${Object.keys(KINDS).join(" ")}`);
   }
-  for (const letter of "ifgo") {
-    if (!strings(head.gates, "gates").includes(letter)) throw damaged(`gates ${head.gates}`, "i f g o, in some order");
+  sameLetters(head.gates, "fgio", "gates");
+  sameLetters(head.states, "ch", "states");
+}
+
+/**
+ * Their order is the bundle's; which there are is the equations'.
+ * @param {unknown} letters
+ * @param {string} sorted
+ * @param {string} what
+ */
+function sameLetters(letters, sorted, what) {
+  if (!Array.isArray(letters) || [...letters].sort().join("") !== sorted) {
+    throw damaged(`the ${what} ${JSON.stringify(letters)}`, `${[...sorted].join(" ")}, in some order`);
   }
 }

@@ -91,8 +91,9 @@ export function adaptiveOutput(F, V, { cutoffs, factor }, weights, prefix) {
  */
 export function clustersOf(config, V) {
   const { cutoffs = [], cutoff_factor: factor } = config ?? {};
-  const rise = Array.isArray(cutoffs) && cutoffs.every((each, k) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0));
-  if (!rise || cutoffs.some((each) => each >= V)) {
+  const fits = (/** @type {any} */ each, /** @type {number} */ k) =>
+    Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0) && each < V;
+  if (!Array.isArray(cutoffs) || !cutoffs.every(fits)) {
     throw damaged(`the model's config has cutoffs = ${JSON.stringify(cutoffs)}`, `rising numbers below ${V}`);
   }
   if (cutoffs.length > 0 && !(factor >= 1)) {

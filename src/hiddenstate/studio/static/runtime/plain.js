@@ -3,7 +3,7 @@
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { streamOf } from "studio/runtime/stream.js";
-import { count, flag } from "studio/runtime/weights.js";
+import { allFinite, count, flag } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -29,15 +29,16 @@ export function plain(head, weights) {
     if (numbers.length === 0) refuse("no step", "one at least", "Give it some numbers.");
     numbers.forEach((row) => check(row, inputSize));
     const T = numbers.length;
+    const bound = lstm.bind(edits, T);
     const x = new Float32Array(T * inputSize);
     numbers.forEach((row, t) => x.set(row, t * inputSize));
-    const { tracks } = lstm.run(x, T, lstm.bind(edits, T), state);
+    const { tracks } = lstm.run(x, T, bound, state);
     return Object.freeze({ ...finished(tokensOf(head, T), tracks), edits });
   };
 
   const source = {
     ...{ lstm, check: (/** @type {Float32Array} */ x) => check(x, inputSize) },
-    begin: () => ({ state, out: new Float32Array() }),
+    begin: () => state,
     embed: () => refuse("a word", "numbers", "This LSTM has no vocabulary: hand it a row of numbers."),
     finish: finished,
   };
@@ -124,5 +125,5 @@ function finished(tokens, tracks) {
  */
 function check(row, size) {
   if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as the LSTM reads.");
-  if (!row.every(Number.isFinite)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
+  if (!allFinite(row)) refuse("a number that is not finite", "finite numbers", "Mend the input.");
 }

@@ -1,7 +1,7 @@
 // The file format of weights: the length of a header, the header (JSON), the numbers. Every claim of it is checked.
 
 import { damaged } from "studio/runtime/errors.js";
-import { fromHalf } from "studio/runtime/half.js";
+import { readHalves } from "studio/runtime/half.js";
 
 /**
  * @typedef {object} Tensor
@@ -11,10 +11,10 @@ import { fromHalf } from "studio/runtime/half.js";
 
 /** @type {Record<string, {bytes: number, read: (view: DataView, data: Float32Array) => void}>} */
 const TYPES = {
-  F16: { bytes: 2, read: (view, data) => fill(data, (k) => fromHalf(view.getUint16(2 * k, true))) },
+  F16: { bytes: 2, read: readHalves },
   BF16: { bytes: 2, read: readBrainFloats },
-  F32: { bytes: 4, read: (view, data) => fill(data, (k) => view.getFloat32(4 * k, true)) },
-  F64: { bytes: 8, read: (view, data) => fill(data, (k) => view.getFloat64(8 * k, true)) },
+  F32: { bytes: 4, read: readFloats },
+  F64: { bytes: 8, read: readDoubles },
 };
 
 /**
@@ -98,11 +98,19 @@ function isCounts(value) {
 }
 
 /**
+ * @param {DataView} view
  * @param {Float32Array} data
- * @param {(k: number) => number} value
  */
-function fill(data, value) {
-  for (let k = 0; k < data.length; k++) data[k] = value(k);
+function readFloats(view, data) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getFloat32(4 * k, true);
+}
+
+/**
+ * @param {DataView} view
+ * @param {Float32Array} data
+ */
+function readDoubles(view, data) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getFloat64(8 * k, true);
 }
 
 /**

@@ -15,7 +15,7 @@ import { refuse } from "studio/runtime/common.js";
  * What a model has to know to stream.
  * @typedef {object} Source
  * @property {Lstm} lstm
- * @property {() => {state: State, out: Float32Array}} begin before the first step
+ * @property {() => State} begin before the first step
  * @property {(token: string) => Float32Array} embed [C]
  * @property {(x: Float32Array) => void} check
  * @property {(tokens: string[], tracks: Track[], out: Float32Array, before: Float32Array) => Omit<Run, "edits">} finish
@@ -30,9 +30,12 @@ const KEEP = 1000;
  */
 export function streamOf(source, edits = []) {
   const { lstm } = source;
-  if (lstm.sizes.bidirectional) refuse("a stream of an LSTM that reads both ways", "one that reads one way", "Run it whole.");
+  if (lstm.sizes.bidirectional) {
+    refuse("a stream of an LSTM that reads both ways", "one that reads one way", "Run it whole.");
+  }
   const bound = lstm.bind(edits, null);
-  let { state, out } = source.begin();
+  let state = source.begin();
+  let out = outputOf(state);
   /** @type {Step[]} */
   let steps = [];
   let t = 0;
@@ -52,9 +55,10 @@ export function streamOf(source, edits = []) {
     keep: KEEP,
     step,
     read: (token) => step(source.embed(token), token),
-    reset: () => {
-      ({ state, out } = source.begin());
-      [steps, t] = [[], 0];
+    reset: (given) => {
+      state = given === undefined ? source.begin() : stateOf(lstm, given);
+      out = outputOf(state);
+      [steps, t] = [[], given?.t ?? 0];
     },
     run: () => {
       const kept = steps.slice(-stream.keep);
@@ -65,6 +69,29 @@ export function streamOf(source, edits = []) {
     },
   };
   return stream;
+}
+
+/**
+ * @param {State} state
+ * @returns {Float32Array} what was predicted from: the last layer's hidden state
+ */
+function outputOf(state) {
+  return state[state.length - 1].h;
+}
+
+/**
+ * @param {Lstm} lstm
+ * @param {{h: Float32Array, c: Float32Array}} given the states of all layers, one after the other
+ * @returns {State}
+ */
+function stateOf(lstm, { h, c }) {
+  const zeros = lstm.begin();
+  const [P, H] = [zeros[0].h.length, zeros[0].c.length];
+  if (h.length !== zeros.length * P || c.length !== zeros.length * H) {
+    const expected = `${zeros.length * P} and ${zeros.length * H}`;
+    refuse(`a state of ${h.length} and ${c.length} numbers`, expected, "Begin with a state of this LSTM.");
+  }
+  return zeros.map((_, k) => ({ h: h.slice(k * P, (k + 1) * P), c: c.slice(k * H, (k + 1) * H) }));
 }
 
 /**

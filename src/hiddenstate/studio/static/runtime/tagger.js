@@ -1,16 +1,14 @@
 // The tagger: words and their spelling, through an LSTM that reads both ways, to tags.
 
-import { Chain } from "studio/runtime/chain.js";
+import { columnsOf, found } from "studio/runtime/columns.js";
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
-import { damaged } from "studio/runtime/errors.js";
 import { affine } from "studio/runtime/linear.js";
 import { Lstm } from "studio/runtime/lstm.js";
-import { highestOf, softmax } from "studio/runtime/softmax.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { embedded, Vocabulary } from "studio/runtime/vocabulary.js";
-import { count, flag, strings } from "studio/runtime/weights.js";
+import { count } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -18,8 +16,6 @@ import { count, flag, strings } from "studio/runtime/weights.js";
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
-
-const SMALLEST = 2 ** -126; // the smallest float32 at full precision, as in Python
 
 /** A tagger's parts, and how they work together. */
 class Tagger {
@@ -128,46 +124,8 @@ export function tagger(head, weights) {
 function upgraded({ config, vocabulary }) {
   if (!Array.isArray(vocabulary?.tags)) return { config, vocabulary: vocabulary ?? {} };
   const column = config?.column ?? "upos";
-  const tags = { [column]: vocabulary.tags };
-  return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, tags, temperatures: { [column]: 1 } } };
-}
-
-/**
- * @typedef {object} Column
- * @property {string} name
- * @property {string[]} tags K of them
- * @property {number} temperature
- * @property {Chain | null} chain
- */
-
-/**
- * @param {any} config
- * @param {any} vocabulary
- * @param {Weights} weights
- * @returns {Column[]}
- */
-function columnsOf(config, vocabulary, weights) {
-  return strings(config?.columns, "columns").map((name) => {
-    const tags = strings(vocabulary.tags?.[name], `tags of ${name}`);
-    const temperature = vocabulary.temperatures?.[name];
-    if (!(temperature > 0 && temperature < Infinity)) {
-      throw damaged(`the temperature of ${name} is ${temperature}`, "a finite number above 0");
-    }
-    const chain = flag(config, "crf") ? new Chain(tags.length, weights, `chains.${name}.`) : null;
-    return { name, tags, temperature, chain };
-  });
-}
-
-/**
- * @param {Column} column
- * @param {Float32Array} logits [T, K]
- * @returns {{probabilities: Float32Array, chosen: Int32Array}}
- */
-function found({ tags, temperature, chain }, logits) {
-  const K = tags.length;
-  if (chain === null) return { probabilities: softmax(logits, K, temperature), chosen: highestOf(logits, K) };
-  const logarithms = chain.marginals(logits).map((share) => Math.log(Math.max(share, SMALLEST)));
-  return { probabilities: softmax(logarithms, K, temperature), chosen: chain.best(logits) };
+  const added = { tags: { [column]: vocabulary.tags }, temperatures: { [column]: 1 } };
+  return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, ...added } };
 }
 
 /**

@@ -40,7 +40,8 @@ export function tokeniser(pattern) {
  */
 function made(pattern) {
   const names = { ...pattern.classes.javascript, ...pattern.lists };
-  const compiled = (/** @type {string} */ source, /** @type {string} */ flags) => new RegExp(expanded(source, names), flags);
+  const compiled = (/** @type {string} */ source, /** @type {string} */ flags) =>
+    new RegExp(expanded(source, names), flags);
   const piece = compiled(joined(pattern.piece), "gu");
   const twoWords = compiled(`^(?:${joined(pattern.two_words)})$`, "u");
   const sentenceEnd = compiled(pattern.sentence_end, "gu");
@@ -48,7 +49,7 @@ function made(pattern) {
   const blank = compiled("[{space}]+", "gu");
   const edges = compiled("^[{space}]+|[{space}]+$", "gu");
   const lineEnd = compiled(pattern.line_end, "gu");
-  const longest = pattern.longest_abbreviation;
+  const longest = 2 * pattern.longest_abbreviation; // a character is up to two units
 
   /** @type {(word: string) => string[]} */
   const words = (word) => {
@@ -60,7 +61,7 @@ function made(pattern) {
 
   /** @type {(line: string, end: number) => boolean} */
   const endsSentence = (line, end) => {
-    abbreviated.lastIndex = back(line, end, longest);
+    abbreviated.lastIndex = Math.max(0, end - longest);
     return abbreviated.exec(line.slice(0, end)) === null;
   };
 
@@ -111,16 +112,4 @@ function eitherCase(body) {
   return body.replace(/\[[^\]]*\]|[a-z]/gi, (part) =>
     part.length > 1 ? part : `[${part.toUpperCase()}${part.toLowerCase()}]`,
   );
-}
-
-/**
- * @param {string} text
- * @param {number} end
- * @param {number} count
- * @returns {number} where the characters (not UTF-16 units) before `end` begin, so many of them
- */
-function back(text, end, count) {
-  let at = end;
-  for (let k = 0; k < count && at > 0; k++) at -= (text.codePointAt(at - 2) ?? 0) > 0xffff ? 2 : 1;
-  return at;
 }

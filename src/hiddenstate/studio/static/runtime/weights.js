@@ -4,6 +4,8 @@ import { damaged } from "studio/runtime/errors.js";
 
 /** @typedef {import("studio/runtime/safetensors.js").Tensor} Tensor */
 
+const MOST = 2 ** 24; // no size is larger
+
 /** Tensors that are taken one by one. */
 export class Weights {
   /** @param {Map<string, Tensor>} tensors */
@@ -20,7 +22,7 @@ export class Weights {
    */
   take(name, shape) {
     const data = this.values(name, shape);
-    if (!data.every(Number.isFinite)) {
+    if (!allFinite(data)) {
       throw damaged(`weight ${name} holds numbers that are not finite`, "finite numbers");
     }
     return data;
@@ -36,7 +38,8 @@ export class Weights {
     const tensor = this.tensors.get(name);
     if (tensor === undefined) throw damaged(`tensor ${name} is missing`, `one of shape [${shape.join(", ")}]`);
     if (tensor.shape.join() !== shape.join()) {
-      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, `[${shape.join(", ")}], as the config says`);
+      const expected = `[${shape.join(", ")}], as the config says`;
+      throw damaged(`tensor ${name} has shape [${tensor.shape.join(", ")}]`, expected);
     }
     this.taken.add(name);
     return tensor.data;
@@ -59,6 +62,15 @@ export class Weights {
 }
 
 /**
+ * @param {Float32Array} data
+ * @returns {boolean}
+ */
+export function allFinite(data) {
+  for (let k = 0; k < data.length; k++) if (!Number.isFinite(data[k])) return false;
+  return true;
+}
+
+/**
  * @param {any} config
  * @param {string} name
  * @param {number} [least]
@@ -66,8 +78,9 @@ export class Weights {
  */
 export function count(config, name, least = 1) {
   const value = config?.[name];
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, `a whole number of at least ${least}`);
+  if (!Number.isSafeInteger(value) || value < least || value > MOST) {
+    const expected = `a whole number of at least ${least} and at most ${MOST}`;
+    throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, expected);
   }
   return value;
 }

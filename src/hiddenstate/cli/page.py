@@ -1,0 +1,27 @@
+"""``hiddenstate page``: the studio as one file that needs no network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli.run_options import shown
+from hiddenstate.studio.view import studio
+
+
+def page(
+    text: Annotated[str, typer.Argument(help="What is read at the beginning.", show_default=False)] = "",
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Model folder, once or more; the shipped English tagger without.", metavar="DIR", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.", metavar="FILE")] = Path("view.html"),
+) -> None:
+    """Write the studio as one HTML file: it runs the model itself, from a disk or any web server, without a network.
+
+    Example: hiddenstate page "Giraffes in a field" -o view.html
+    """
+    studio(*(model or ()), text=text).save(out)
+    typer.echo(f"wrote {shown(out)} ({out.stat().st_size / 1e6:.1f} MB)", err=True)

@@ -1,0 +1,72 @@
+"""Who looks: pages that are open somewhere, each with a queue of its own that keeps the latest messages."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from hiddenstate.studio.messages import Begin, Message, Step
+
+KEPT = 512  # messages that wait for one who looks
+
+
+class Looker:
+    """One who looks: the messages that wait for them.
+
+    Args:
+        wake: called, from whatever thread, when there is something to take: once until it is taken.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._waiting: deque[Message] = deque()
+        self.begun = False
+
+    def put(self, message: Message) -> None:
+        """Add a message; where too many wait, the older half goes."""
+        with self._lock:
+            asleep = not self._waiting
+            self._waiting.append(message)
+            if len(self._waiting) > KEPT:
+                self._waiting = _later_half(self._waiting)
+        if asleep:
+            self._wake()
+
+    def take(self) -> list[Message]:
+        """Return what waits, in its order."""
+        with self._lock:
+            taken, self._waiting = self._waiting, deque()
+        return list(taken)
+
+
+class Audience:
+    """All who look. Without any, telling costs nothing worth measuring."""
+
+    def __init__(self) -> None:
+        self.lookers: tuple[Looker, ...] = ()
+        self._lock = threading.Lock()
+
+    def join(self, looker: Looker) -> None:
+        """Tell this one, too, from now on."""
+        with self._lock:
+            self.lookers = (*self.lookers, looker)
+
+    def leave(self, looker: Looker) -> None:
+        """Tell this one nothing more."""
+        with self._lock:
+            self.lookers = tuple(each for each in self.lookers if each is not looker)
+
+    def tell(self, message: Message) -> None:
+        """Tell everyone."""
+        for looker in self.lookers:
+            looker.put(message)
+
+
+def _later_half(waiting: deque[Message]) -> deque[Message]:
+    """Drop the older half of the messages, and say from which state the stream's steps go on after it."""
+    every = list(waiting)
+    dropped, kept = every[: len(every) // 2], every[len(every) // 2 :]
+    last = next((message for message in reversed(dropped) if not hasattr(message, "view")), None)
+    if isinstance(last, Step):
+        last = Begin(last.t + 1, last.h, last.c)
+    return deque(kept if last is None else [last, *kept])

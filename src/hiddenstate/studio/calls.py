@@ -1,0 +1,43 @@
+"""What an LSTM inside a model reads when the model is called."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.studio.modules import Layer, Numbers
+
+
+def numbers_read(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
+    """Call the model, and return what the LSTM at a path was given in its first call.
+
+    Args:
+        model: any module.
+        path: where the LSTM is.
+        layer: the LSTM.
+        x: what the model is called with; a tuple holds several arguments.
+
+    Raises:
+        ArgumentError: the LSTM was not called, or is a cell, which reads one step a call.
+    """
+    if not hasattr(layer, "num_layers"):
+        raise ArgumentError(f"{path!r} is a cell, which reads one step a call: trace the model and show the trace")
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    handle = layer.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append((args, kwargs)), prepend=True, with_kwargs=True
+    )
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(*(x if isinstance(x, tuple) else (x,)))
+    finally:
+        handle.remove()
+        model.train(training)
+    if not seen:
+        raise ArgumentError(
+            f"the LSTM at {path!r} was not called by the model, so it read nothing; choose another path"
+        )
+    args, kwargs = seen[0]
+    given = dict(zip(("input", "hx"), args, strict=False)) | kwargs
+    return Numbers(given["input"], given.get("hx"))

@@ -1,0 +1,127 @@
+"""Streams that are watched while they run.
+
+Who looks is told of each step. The stream never waits for anyone, and where nobody looks it does nothing but run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiddenstate.checks import State
+from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.stream import Array, Stream
+from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.messages import Begin, Floats, Step
+
+
+class Watched:
+    """A `hiddenstate.Stream` that can be looked at while it runs: use it in the stream's place.
+
+    >>> import hiddenstate as hs, torch
+    >>> stream = Watched(hs.LSTM(4, 3).stream())
+    >>> stream.step(torch.zeros(4), token="a").shape
+    torch.Size([3])
+
+    Args:
+        stream: what runs.
+        row: which of the stream's rows is shown.
+
+    Raises:
+        ArgumentError: the stream has no such row.
+    """
+
+    def __init__(self, stream: Stream, row: int = 0) -> None:
+        if not 0 <= row < stream.batch:
+            raise ArgumentError(f"row {row} is out of range: this stream has {stream.batch}, from 0")
+        self.stream = stream
+        self.row = row
+        self.audience = Audience()
+        self._told = -1  # the step that those who look expect next
+
+    def step(self, x: Array, token: str | None = None, *, out: Array | None = None) -> Array:
+        """Read one time step, as `hiddenstate.Stream.step` does; ``token`` is the word that is shown for it."""
+        lookers = self.audience.lookers
+        if not lookers:
+            return self.stream.step(x, out=out)
+        self._begin(lookers)
+        done = self.stream.step(x, out=out)
+        self._tell(lookers, x, token)
+        return done
+
+    def feed(self, chunk: Array, tokens: Sequence[str] | None = None) -> Array:
+        """Read several time steps, as `hiddenstate.Stream.feed` does; ``tokens`` are the words that are shown for them.
+
+        Raises:
+            ShapeError: there is not a token for each step.
+        """
+        axis = 1 if self.stream.layout == "NT" else 0
+        if tokens is not None and chunk.ndim == 3 and len(tokens) != chunk.shape[axis]:
+            raise ShapeError(f"got {len(tokens)} tokens for {chunk.shape[axis]} steps; give one for each")
+        if not self.audience.lookers or chunk.ndim != 3 or not chunk.shape[axis]:
+            return self.stream.feed(chunk)
+        words = [None] * chunk.shape[axis] if tokens is None else tokens
+        each = [self.step(chunk[:, t] if axis else chunk[t], word) for t, word in enumerate(words)]
+        if isinstance(chunk, np.ndarray):
+            return np.stack(each, axis)
+        return torch.stack(each, axis)
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Zero the state, as `hiddenstate.Stream.reset` does."""
+        self.stream.reset(mask)
+        self._told = -1
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a saved state, as `hiddenstate.Stream.load` does."""
+        self.stream.load(path)
+        self._told = -1
+
+    @property
+    def state(self) -> State:
+        """The stream's state; assign another to go on from there."""
+        return self.stream.state
+
+    @state.setter
+    def state(self, value: State) -> None:
+        self.stream.state = value
+        self._told = -1
+
+    def _begin(self, lookers: tuple[Looker, ...]) -> None:
+        """Say from which state the next step goes on, to those who can't know it."""
+        known = self._told == self.stream.t
+        unaware = [looker for looker in lookers if not (known and looker.begun)]
+        if unaware:
+            h, c = self._states()
+            for looker in unaware:
+                looker.put(Begin(self.stream.t, h, c))
+                looker.begun = True
+
+    def _tell(self, lookers: tuple[Looker, ...], x: Array, token: str | None) -> None:
+        h, c = self._states()
+        message = Step(self.stream.t - 1, token, _floats(x if x.ndim == 1 else x[self.row]), h, c)
+        for looker in lookers:
+            looker.put(message)
+        self._told = self.stream.t
+
+    def _states(self) -> tuple[Floats, Floats]:
+        h, c = self.stream.state
+        return _floats(h[:, self.row]), _floats(c[:, self.row])
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        if name == "stream":  # a copy that is not made yet
+            raise AttributeError(name)
+        return getattr(self.stream, name)
+
+    def __repr__(self) -> str:
+        return f"Watched({self.stream!r})"
+
+
+def _floats(values: Array) -> Floats:
+    """Copy numbers, of which the stream may write over its own."""
+    if isinstance(values, np.ndarray):
+        return values.astype(np.float32)
+    return values.detach().to("cpu", torch.float32, copy=True).numpy()

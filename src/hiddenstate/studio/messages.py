@@ -1,0 +1,182 @@
+"""What the page and Python say to one another while the page is open: the one contract, for servers and notebooks.
+
+A message is a header and, behind it, numbers. In a frame it is the header's length (four bytes, the lowest first),
+the header as JSON, and the numbers as float32 (bytes lowest first); ``arrays`` in the header names them in their order,
+with their shapes. What comes from a page is text alone: JSON without numbers behind it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hiddenstate.errors import MessageError
+
+MOST_BYTES = 256 * 1024  # of a message from a page
+_MOST_CHARACTERS = 20_000  # of a text
+_MOST_ITEMS = 1000
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Begin:
+    """A stream goes on from here: step ``t`` will be read next.
+
+    Attributes:
+        t: the number of that step.
+        h: hidden state ``[L, P]`` before it.
+        c: cell state ``[L, H]`` before it.
+    """
+
+    t: int
+    h: Floats
+    c: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A stream has read a step.
+
+    Attributes:
+        t: its number.
+        token: its word, or None.
+        x: what was read ``[C]``.
+        h: hidden state ``[L, P]`` after it.
+        c: cell state ``[L, H]`` after it.
+    """
+
+    t: int
+    token: str | None
+    x: Floats
+    h: Floats
+    c: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ViewMessage:
+    """What is looked at has changed, in the page or in Python.
+
+    Attributes:
+        view: the parts of the page's state that changed.
+
+    Raises:
+        MessageError: a part is none of the page's, or of a wrong type.
+    """
+
+    view: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_view(self.view)
+
+
+Message = Begin | Step | ViewMessage
+_TYPES: dict[type[Message], str] = {Begin: "begin", Step: "step", ViewMessage: "view"}
+
+
+def encode(message: Message) -> tuple[dict[str, Any], bytes]:
+    """Return a message's header and its numbers."""
+    parts = vars(message)
+    numbers = {name: value for name, value in parts.items() if isinstance(value, np.ndarray)}
+    header = {"type": _TYPES[type(message)], **{name: parts[name] for name in parts if name not in numbers}}
+    if numbers:
+        header["arrays"] = {name: value.shape for name, value in numbers.items()}
+    return header, b"".join(value.astype("<f4").tobytes() for value in numbers.values())
+
+
+def frame(message: Message) -> bytes:
+    """Return a message as the bytes of a frame."""
+    header, numbers = encode(message)
+    text = json.dumps(header, ensure_ascii=False).encode()
+    return len(text).to_bytes(4, "little") + text + numbers
+
+
+def decode(text: str | bytes) -> ViewMessage:
+    """Read what a page sent.
+
+    Raises:
+        MessageError: it is too long, no JSON, or no message that a page may send.
+    """
+    if not isinstance(text, str):
+        raise MessageError(f"a page sends text, got {len(text)} bytes of something else")
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise MessageError(f"a message may have {MOST_BYTES} bytes, got {len(text.encode(errors='replace'))}")
+    try:
+        data = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"a message must be JSON: {error}") from error
+    return read(data)
+
+
+def read(data: object) -> ViewMessage:
+    """Take what a page sent, once it was read from JSON.
+
+    Raises:
+        MessageError: it is no message that a page may send.
+    """
+    if not isinstance(data, dict) or set(data) != {"type", "view"} or data["type"] != _TYPES[ViewMessage]:
+        raise MessageError(f'expected {{"type": "view", "view": ...}}, got {_short(data)}')
+    return ViewMessage(data["view"])
+
+
+def check_view(view: object) -> None:
+    """Refuse what can be no part of the page's state.
+
+    Raises:
+        MessageError: what is wrong.
+    """
+    if not isinstance(view, Mapping):
+        raise MessageError(f"a view must be an object of names and values, got {type(view).__name__}")
+    for name, value in view.items():
+        if name not in VIEW:
+            raise MessageError(f"the view has no {_short(name)}: it has {', '.join(VIEW)}")
+        what, fits = VIEW[name]
+        if not fits(value):
+            raise MessageError(f"{name} of the view must be {what}, got {_short(value)}")
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 2**31
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MOST_CHARACTERS
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_ITEMS and all(map(_count, value))
+
+
+def _edit(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {"place", "kind", "value", "unit", "t", "scope"}:
+        return False
+    texts = all(_text(value[name]) for name in ("place", "kind", "scope"))
+    number = isinstance(value["value"], int | float) and not isinstance(value["value"], bool)
+    return texts and number and all(value[name] is None or _counts(value[name]) for name in ("unit", "t"))
+
+
+def _edits(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_ITEMS and all(map(_edit, value))
+
+
+_TEXT, _COUNT = ("a text that is not too long", _text), ("a whole number", _count)
+# The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
+VIEW: dict[str, tuple[str, Callable[[object], bool]]] = {
+    **dict.fromkeys(("page", "model", "text", "otherModel", "otherText", "comparison", "align"), _TEXT),
+    **dict.fromkeys(("track", "quantity", "sort", "head", "zoom", "gate", "rows", "filter", "sandbox", "theme"), _TEXT),
+    **dict.fromkeys(("step", "unit", "tour"), _COUNT),
+    "pinned": ("a list of whole numbers", _counts),
+    "edits": ("a list of edits", _edits),
+}
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

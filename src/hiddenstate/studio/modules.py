@@ -1,0 +1,116 @@
+"""Bundles of LSTMs: ours, torch's, cells, and the one at a path inside any module; with numbers for it to read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.cell import LSTMCell
+from hiddenstate.checks import State
+from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.indexing import resolve_one
+from hiddenstate.inputs import take
+from hiddenstate.lstm import LSTM
+from hiddenstate.names import suffix
+from hiddenstate.parameters import PARAMETER_STEMS, parameter_names
+from hiddenstate.sizes import Sizes
+from hiddenstate.studio.bundle import Bundle, Given
+
+Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
+KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What an LSTM is to read on the page.
+
+    Attributes:
+        x: as the LSTM takes it; ``[T, C]`` too.
+        hx: the state that it begins with, zeros without.
+        tokens: a word for each step.
+        row: which row of a batch.
+    """
+
+    x: Any
+    hx: State | None = None
+    tokens: Sequence[str] | None = None
+    row: int = 0
+
+
+def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
+    """Return the LSTM at a path of a model, or the only one there is; and its path.
+
+    Raises:
+        NameUnknownError: there is none at this path.
+        ArgumentError: there is none at all, or there are several and no path was given.
+    """
+    found = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
+    listed, kind = ", ".join(map(repr, found)), type(model).__name__
+    if not found:
+        raise ArgumentError(f"this {kind} holds no LSTM, and the studio shows LSTMs; give a model with one")
+    if path is None:
+        if len(found) > 1:
+            raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+        return next(iter(found.items()))
+    if path not in found:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
+    return path, found[path]
+
+
+def of_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
+    """Bundle an LSTM, or a cell as one layer, with its weights in their own precision.
+
+    Raises:
+        RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit it.
+        IndexRangeError: there is no such row.
+    """
+    sizes, tensors = _sizes(layer), weights_of(layer)
+    given = None
+    if numbers is not None:
+        more, given = _given(layer, sizes, next(iter(tensors.values())), numbers)
+        tensors |= more
+    return bundle_of(sizes, tensors, name, given)
+
+
+def bundle_of(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
+    """Bundle an LSTM of these sizes with tensors under the names of its state dict."""
+    stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+    called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
+    return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
+
+
+def weights_of(layer: Layer) -> dict[str, Tensor]:
+    """Return the weights under the names of an LSTM's state dict; what a parametrization computes is one."""
+    if isinstance(layer, LSTM | nn.LSTM):
+        every = [name for track in parameter_names(_sizes(layer)) for name in track if name is not None]
+        return {name: getattr(layer, name) for name in every}
+    ends = suffix(0, reverse=False)
+    return {f"{stem}{ends}": value for stem in PARAMETER_STEMS if (value := getattr(layer, stem, None)) is not None}
+
+
+def _sizes(layer: Layer) -> Sizes:
+    if isinstance(layer, LSTM | nn.LSTM):
+        given = {field.name: getattr(layer, field.name) for field in fields(Sizes)}
+        return Sizes(**given | {"bias": bool(given["bias"])})  # which older versions of torch keep as a number
+    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias))
+
+
+def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
+    x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
+    batch_first = getattr(layer, "batch_first", False)
+    inputs = take(x, numbers.hx, None, None, sizes=sizes, batch_first=batch_first, like=like)
+    row = resolve_one(numbers.row, inputs.x.shape[1], "row")
+    steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
+    if numbers.tokens is not None and len(numbers.tokens) != steps:
+        raise ShapeError(f"got {len(numbers.tokens)} tokens for {steps} steps; give one for each")
+    tensors = {"input": inputs.x[:steps, row], "h0": inputs.h0[:, row], "c0": inputs.c0[:, row]}
+    tokens = None if numbers.tokens is None else [str(token) for token in numbers.tokens]
+    return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
+
+
+def _numbers(x: Any, like: Tensor) -> Tensor:
+    """Bring an array or nested lists into the type of the weights."""
+    return torch.as_tensor(x).detach().to(like.device, like.dtype)

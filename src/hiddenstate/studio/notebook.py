@@ -1,0 +1,121 @@
+"""The page in a notebook: as a widget that stays in touch with Python, or as a frame that holds a page alone."""
+
+import html as escaping
+import importlib.util
+import sys
+import threading
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from hiddenstate.checks import optional_package
+from hiddenstate.errors import HiddenStateError
+from hiddenstate.studio import assets
+from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.messages import encode, read
+from hiddenstate.studio.page import offline_page
+from hiddenstate.studio.traces import of_trace
+from hiddenstate.trace import Trace
+
+if TYPE_CHECKING:
+    from hiddenstate.studio.view import Studio
+
+HEIGHT = 860  # pixels
+MOST_TRACE_BYTES = 16 * 2**20  # of a trace that shows itself, as the notebook keeps all of it
+_PAUSE = 1 / 30
+_WIDGET = "hosts/widget.js"
+
+
+def mimebundle(studio: "Studio") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a notebook shows of it: a widget where anywidget is installed, else a frame."""
+    plain = {"text/plain": repr(studio)}
+    if not _in_kernel():
+        return plain, {}
+    if importlib.util.find_spec("anywidget") is None:
+        return {**plain, "text/html": framed(studio.html())}, {}
+    shown = studio.widget()._repr_mimebundle_()
+    data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+    return {**data, **plain}, metadata
+
+
+def trace_html(trace: Trace) -> str | None:
+    """Return a frame that shows a trace; None where it is too large to be kept in a notebook, or can't be shown."""
+    if trace.nbytes > MOST_TRACE_BYTES:
+        return None
+    try:
+        return framed(offline_page({"trace": of_trace(trace)}, {}))
+    except HiddenStateError:
+        return None
+
+
+def widget_of(studio: "Studio") -> Any:
+    """Make a widget of a studio's page.
+
+    Raises:
+        MissingDependencyError: anywidget is not installed.
+    """
+    widget = _widget_class()(height=HEIGHT)
+    teller = _Teller(studio.audience, widget)
+    page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live).encode()
+
+    def heard(_: Any, content: Any, __: Any) -> None:
+        if content == {"type": "page"}:
+            widget.send({"type": "page"}, [page])
+        elif content == {"type": "hello"}:
+            teller.begin()
+        else:
+            studio.hear(read(content))
+
+    widget.on_msg(heard)
+    return widget
+
+
+@cache
+def _widget_class() -> Any:
+    anywidget = optional_package("anywidget", "notebook", "the studio in a notebook")
+    traitlets = optional_package("traitlets", "notebook", "the studio in a notebook")
+    members = {"_esm": assets.text(_WIDGET), "height": traitlets.Int(HEIGHT).tag(sync=True)}
+    return type("StudioWidget", (anywidget.AnyWidget,), members)
+
+
+class _Teller:
+    """Tells a widget what happens, in a thread of its own: the notebook's is at work while a stream runs."""
+
+    def __init__(self, audience: Audience, widget: Any) -> None:
+        self._audience = audience
+        self._widget = widget
+        self._ready = threading.Event()
+        self._looker: Looker | None = None
+
+    def begin(self) -> None:
+        """Tell from now on; a page that is opened anew is told from where things stand."""
+        if self._looker is not None:
+            self._looker.begun = False
+            return
+        self._looker = Looker(self._ready.set)
+        self._audience.join(self._looker)
+        threading.Thread(target=self._tell, args=(self._looker,), name="hiddenstate widget", daemon=True).start()
+
+    def _tell(self, looker: Looker) -> None:
+        while self._widget.comm is not None:
+            if self._ready.wait(1):
+                self._ready.clear()
+                for message in looker.take():
+                    header, numbers = encode(message)
+                    self._widget.send(header, [numbers])
+                time.sleep(_PAUSE)
+        self._audience.leave(looker)
+
+
+def framed(page: str) -> str:
+    """Put a page into a frame: its scripts run, and can't reach the page around it."""
+    return (
+        f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '
+        f'style="border: 0" srcdoc="{escaping.escape(page)}"></iframe>'
+    )
+
+
+def _in_kernel() -> bool:
+    """Whether what is shown goes to a notebook, and not to a terminal."""
+    python = sys.modules.get("IPython")
+    return python is not None and getattr(python.get_ipython(), "kernel", None) is not None

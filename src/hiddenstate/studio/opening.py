@@ -1,0 +1,97 @@
+"""Whatever the studio can open, as bundles."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from hiddenstate.checks import State
+from hiddenstate.conversion import Conversion
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.model_trace import ModelTrace
+from hiddenstate.models.folder import shipped
+from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.stream import Stream
+from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.calls import numbers_read
+from hiddenstate.studio.live import Watched
+from hiddenstate.studio.models import of_folder, of_model
+from hiddenstate.studio.modules import KINDS, Numbers, bundle_of, lstm_in, of_lstm
+from hiddenstate.studio.traces import of_trace
+from hiddenstate.trace import Trace
+
+_SHOWN = (
+    "a model's folder, a Tagger, a LanguageModel, an LSTM or a module with one, a Trace, a trace of a model, a Stream"
+)
+
+
+def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Return what is to be opened with its name, "" where nobody said one: mappings of names are taken apart."""
+    found: list[tuple[str, Any]] = []
+    for model in models or (shipped(),):
+        if isinstance(model, Mapping) and not isinstance(model, ModelTrace):
+            found += [(str(name), each) for name, each in model.items()]
+        else:
+            found.append(("", model.model if isinstance(model, Conversion) else model))
+    return found
+
+
+def opened(
+    model: Any,
+    name: str = "",
+    *,
+    x: Any = None,
+    hx: State | None = None,
+    tokens: Sequence[str] | None = None,
+    row: int = 0,
+    path: str | None = None,
+) -> Bundle:
+    """Bundle one thing; the options are those of `hiddenstate.studio`.
+
+    Raises:
+        ArgumentTypeError: the studio shows no such thing.
+        ArgumentError: an option is not for this thing.
+        HiddenStateError: what else may be wrong with it.
+    """
+    numbers = None if x is None else Numbers(x, hx, tokens, row)
+    if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
+        return _of_module(model, name, path, numbers)
+    if x is not None:
+        raise ArgumentError(f"x= is for an LSTM that reads numbers, and this is a {type(model).__name__}; drop it")
+    if isinstance(model, Trace):
+        return of_trace(model, name, row)
+    if isinstance(model, ModelTrace):
+        chosen = _path(model, path)
+        return of_trace(model.joined(chosen), name or chosen, row)
+    bundle = _whole(model)
+    return bundle.named(name) if name else bundle
+
+
+def _whole(model: Any) -> Bundle:
+    if isinstance(model, Bundle):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return of_folder(model)
+    if isinstance(model, Tagger | LanguageModel):
+        return of_model(model)
+    if isinstance(model, Stream | Watched):
+        return bundle_of(model.sizes, model.weights())
+    raise ArgumentTypeError(f"the studio shows {_SHOWN}; got {type(model).__name__}")
+
+
+def _of_module(model: nn.Module, name: str, path: str | None, numbers: Numbers | None) -> Bundle:
+    found, layer = lstm_in(model, path)
+    if numbers is not None and not isinstance(model, KINDS):
+        read = numbers_read(model, found, layer, numbers.x)
+        numbers = Numbers(read.x, read.hx, numbers.tokens, numbers.row)
+    return of_lstm(layer, name or found, numbers)
+
+
+def _path(run: ModelTrace, path: str | None) -> str:
+    if path is not None:
+        return path
+    if len(run) != 1:
+        raise ArgumentError(f"this run holds {len(run)} traces; choose one with path=: {', '.join(map(repr, run))}")
+    return next(iter(run))

@@ -1,0 +1,121 @@
+"""The page: modules, styles and what they begin with in one text; and with models in it, as one file.
+
+Modules, styles and models are deflated, and written as base64. A short script unpacks the modules, makes each an
+address of the browser's own (``blob:``), and tells the browser by an import map which name leads to which. So a server
+is asked once for all of them, and a file needs no network, and may not use one.
+"""
+
+import base64
+import html as escaping
+import json
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hiddenstate.files import written_beside
+from hiddenstate.studio import assets, html
+from hiddenstate.studio.bundle import Bundle
+
+_LOADER = "hosts/loader.js"
+
+
+def new_nonce() -> str:
+    """Return what marks the scripts and styles of one page as its own."""
+    return secrets.token_urlsafe(16)
+
+
+def policy(nonce: str, **sources: str) -> str:
+    """Return the content security policy of a page: its own scripts and styles run, and what else is allowed."""
+    own = {"script": f"'nonce-{nonce}' blob:", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
+    return html.policy(**own, **sources)
+
+
+def prepare() -> None:
+    """Pack the modules now, so that the first who asks a server for the page need not wait for it."""
+    _packed_modules(assets.state(), lean=False)
+
+
+def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = (), lean: bool) -> str:
+    """Return the page.
+
+    Args:
+        boot: what it begins with.
+        nonce: that of its policy.
+        head: further lines of its head.
+        data: further elements of its body.
+        lean: leave out the modules' comments.
+    """
+    return html.fill(
+        head,
+        [
+            html.data("boot", boot),
+            html.packed("modules", _packed_modules(assets.state(), lean=lean)),
+            *data,
+            f'<script nonce="{nonce}">{assets.text(_LOADER)}</script>',
+        ],
+    )
+
+
+def offline_page(bundles: Mapping[str, Bundle], view: Mapping[str, Any], *, host: str = "file", live: str = "") -> str:
+    """Return the page with these models in it.
+
+    Args:
+        bundles: the models by id; the first is the one that is shown.
+        view: what the page begins with.
+        host: what the page is told that it runs in: ``file`` or ``notebook``.
+        live: what Python does while the page is open.
+    """
+    nonce = new_nonce()
+    head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
+    data = [html.data(f"bundle-{key}", _parts(bundle)) for key, bundle in bundles.items()]
+    return page(html.boot(host, bundles, view, live), nonce, head=head, data=data, lean=True)
+
+
+def write_page(path: str | Path, text: str) -> None:
+    """Write a page beside its place, and rename it.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def packed(content: bytes) -> str:
+    """Deflate bytes, and write them in signs that stand in any text."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return base64.b64encode(deflate.compress(content) + deflate.flush()).decode()
+
+
+def _parts(bundle: Bundle) -> dict[str, str]:
+    return {"head": packed(bundle.head_bytes()), "weights": packed(bundle.weights)}
+
+
+@lru_cache(maxsize=2)
+def _packed_modules(_: object, *, lean: bool) -> str:
+    """Return the modules by name, and the styles, as JSON; they are read anew when one has changed."""
+    modules = {name: assets.text(name) for name in assets.names(".js")}
+    if lean:
+        modules = {name: without_comments(source) for name, source in modules.items()}
+    styles = "\n".join(assets.text(name) for name in assets.names(".css"))
+    return packed(json.dumps({"modules": modules, "styles": styles}, ensure_ascii=False).encode())
+
+
+def without_comments(source: str) -> str:
+    """Leave out the comments of a module that have lines of their own, which are for its readers."""
+    return "\n".join(_code(source.split("\n")))
+
+
+def _code(lines: list[str]) -> Iterator[str]:
+    inside = False
+    for line in lines:
+        text = line.strip()
+        if inside:
+            inside = not text.endswith("*/")
+        elif text.startswith("/**") and "*/" not in text:
+            inside = True
+        elif not text.startswith("//") and not (text.startswith("/**") and text.endswith("*/")):
+            yield line

@@ -1,0 +1,98 @@
+// The page's beginning: reads the address, makes the state, mounts the panels, opens the model.
+
+import { fromHash, toHash } from "studio/app/address.js";
+import { element } from "studio/app/draw.js";
+import { header, notice } from "studio/app/frame.js";
+import * as host from "studio/app/host.js";
+import { listenForKeys } from "studio/app/keys.js";
+import { followLive } from "studio/app/live.js";
+import { mountPages } from "studio/app/pages.js";
+import { Player } from "studio/app/player.js";
+import { createSession } from "studio/app/session.js";
+import { createStore } from "studio/app/store.js";
+import { applyTheme } from "studio/app/theme.js";
+import { firstView, unsaid } from "studio/app/view.js";
+import { EXAMPLES } from "studio/panels/sentence-text.js";
+
+/** @typedef {import("studio/types.js").Boot} Boot */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/app/panel.js").App} App */
+
+const READS_TEXT = new Set(["tagger", "language-model"]);
+
+/**
+ * @param {HTMLElement} root
+ * @returns {Promise<void>}
+ */
+export async function start(root) {
+  const boot = host.boot();
+  const { view, broken } = fromHash(location.hash);
+  const store = createStore(firstView(boot, view), (now) => keep(now, unsaid(boot)));
+  const session = createSession(store, host);
+  const app = { store, session, player: new Player(store, session), host };
+  applyTheme(store.get().theme);
+  store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
+  root.classList.add("studio");
+  root.replaceChildren(header(app, boot), ...mountPages(app));
+  const say = (/** @type {string} */ text) => root.prepend(notice(text));
+  if (broken.length > 0) say(brokenNotice(broken));
+  listenForKeys(document, app);
+  followAddress(store, boot, say);
+  fillEmpty(app);
+  await session.open();
+  followLive(app, boot.live, say);
+}
+
+/**
+ * @param {View} view
+ * @param {View[]} firsts
+ */
+function keep(view, firsts) {
+  host.tell(view);
+  const hash = toHash(view, firsts);
+  if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
+  try {
+    history.replaceState(history.state, "", hash === "" ? location.pathname + location.search : `#${hash}`);
+  } catch {
+    // A page without an address of its own, in a notebook: there is none to keep the view in.
+  }
+}
+
+/**
+ * Who has said nothing of a text gets one to begin with.
+ * @param {App} app
+ */
+function fillEmpty({ store, session }) {
+  const done = session.on("model", () => {
+    done();
+    const { model } = session;
+    if (store.get().text === "" && model && READS_TEXT.has(model.kind)) session.text((EXAMPLES[model.unit] ?? EXAMPLES.word)[0]);
+  });
+}
+
+/**
+ * Takes over what someone puts into the address while the page is open.
+ * @param {App["store"]} store
+ * @param {Boot} boot
+ * @param {(text: string) => void} say
+ */
+function followAddress(store, boot, say) {
+  window.addEventListener("hashchange", () => {
+    const { view, broken } = fromHash(location.hash);
+    store.set(firstView(boot, view));
+    if (broken.length > 0) say(brokenNotice(broken));
+  });
+}
+
+/** @param {string[]} broken */
+function brokenNotice(broken) {
+  const parts = broken.map((part) => `\u201c${part.length > 60 ? `${part.slice(0, 59)}\u2026` : part}\u201d`).slice(0, 3);
+  return `The address says ${parts.join(", ")}, which could not be read; what the page begins with is shown instead.`;
+}
+
+const place = document.getElementById("studio");
+if (place) {
+  start(place).catch((error) => {
+    place.replaceChildren(element("p", { class: "problem", role: "alert", text: `The studio could not begin: ${error.message}` }));
+  });
+}

@@ -1,0 +1,81 @@
+// Where what stands in the heat map: tokens over the columns, pinned units on top, all units below.
+
+/**
+ * @typedef {object} HeatLayout
+ * @property {number} width
+ * @property {number} height
+ * @property {number} left where the first column begins
+ * @property {number} top where the first row, pinned or not, begins
+ * @property {number} pitch of a column
+ * @property {number} pinHeight of a pinned row
+ * @property {number[]} pinned
+ * @property {number} mapTop where the map of all units begins
+ * @property {number} rowHeight of a row there
+ * @property {number[]} order units of these rows
+ * @property {number} steps
+ * @property {boolean} slanted whether the tokens stand aslant
+ */
+
+const LEFT = 46;
+const RIGHT = 10;
+const NARROWEST = 4;
+const WIDEST = 72;
+const PIN_ROW = 15;
+const PIN_GAP = 10;
+const BOTTOM = 2;
+export const SLANT = -58;
+
+/**
+ * @param {{width: number, height: number, steps: number, pinned: readonly number[], order: number[], longest: number}} given
+ *   `longest`: width in pixels of the longest token
+ * @returns {HeatLayout}
+ */
+export function heatLayout({ width, height, steps, pinned, order, longest }) {
+  const wide = (width - LEFT - RIGHT) / Math.max(1, steps);
+  const slanted = longest + 6 > Math.min(wide, WIDEST);
+  const overhang = slanted ? longest * 0.53 : 0;
+  const pitch = clamp((width - LEFT - RIGHT - overhang) / Math.max(1, steps), NARROWEST, WIDEST);
+  const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
+  const kept = pinned.filter((unit) => unit < order.length);
+  const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);
+  const rowHeight = clamp((height - mapTop - BOTTOM) / Math.max(1, order.length), 1, 34);
+  return {
+    width: Math.max(width, LEFT + pitch * steps + overhang + RIGHT), height: mapTop + rowHeight * order.length + BOTTOM,
+    left: LEFT, top, pitch, pinHeight: PIN_ROW, pinned: kept, mapTop, rowHeight, order, steps, slanted,
+  };
+}
+
+/**
+ * The unit and step at a point; null outside.
+ * @param {HeatLayout} layout
+ * @param {number} x
+ * @param {number} y
+ * @returns {{unit: number, step: number} | null}
+ */
+export function cellAt(layout, x, y) {
+  const step = Math.floor((x - layout.left) / layout.pitch);
+  if (step < 0 || step >= layout.steps) return null;
+  const pin = Math.floor((y - layout.top) / layout.pinHeight);
+  if (y >= layout.top && pin < layout.pinned.length) return { unit: layout.pinned[pin], step };
+  const row = Math.floor((y - layout.mapTop) / layout.rowHeight);
+  return y >= layout.mapTop && row < layout.order.length ? { unit: layout.order[row], step } : null;
+}
+
+/**
+ * Where a unit's row stands in the map of all units.
+ * @param {HeatLayout} layout
+ * @param {number} unit
+ * @returns {number} its top
+ */
+export function rowTop(layout, unit) {
+  return layout.mapTop + Math.max(0, layout.order.indexOf(unit)) * layout.rowHeight;
+}
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}

@@ -1,0 +1,193 @@
+// Units by steps, coloured by one gate or state: the whole of a layer's memory at a glance.
+
+import { chooser, iconButton, segments } from "studio/app/controls.js";
+import { element, resize, set } from "studio/app/draw.js";
+import { onResize } from "studio/app/lazy.js";
+import { panel } from "studio/app/panel.js";
+import { legend } from "studio/app/scales.js";
+import { onTheme } from "studio/app/theme.js";
+import { togglePin, trackOf } from "studio/app/units.js";
+import { drawHeat, longestToken } from "studio/panels/heatmap-canvas.js";
+import { createCursors } from "studio/panels/heatmap-cursors.js";
+import { heatKeys } from "studio/panels/heatmap-keys.js";
+import { cellAt, heatLayout } from "studio/panels/heatmap-layout.js";
+import { ordered } from "studio/panels/heatmap-order.js";
+import { heatPicture, heatRows } from "studio/panels/heatmap-picture.js";
+import { createReadout } from "studio/panels/heatmap-readout.js";
+import { summary } from "studio/panels/heatmap-words.js";
+
+/** @typedef {import("studio/app/panel.js").App} App */
+/** @typedef {import("studio/panels/heatmap-layout.js").HeatLayout} HeatLayout */
+
+const HELP = "Each row is a hidden unit, each column a time step; the colour is the value there, on a scale that never "
+  + "changes with the sentence (only that of c grows, when it must). Click a cell to look at it in the microscope, "
+  + "double-click or press P to pin its unit, press Enter to edit it.";
+
+/** What is drawn now, for all parts of the panel. */
+class Scene {
+  constructor() {
+    /** @type {HeatLayout | null} */
+    this.layout = null;
+    /** @type {(unit: number) => string} */
+    this.about = () => "";
+    this.size = { width: 0, height: 0 };
+  }
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountHeatmap(app) {
+  const { store, session } = app;
+  const scene = new Scene();
+  const { root, body, tools } = panel({
+    id: "heatmap", title: "Heat map", help: HELP, exports: {
+      svg: () => heatPicture(app, scene.layout), png: () => heatPicture(app, scene.layout), csv: () => heatRows(app),
+    },
+  });
+  const canvas = element("canvas", { class: "heat-canvas", "aria-hidden": "true" });
+  const words = element("p", { class: "unseen", id: "heatmap-words" });
+  const map = element("div", { class: "heat-map", tabindex: 0, role: "group", "aria-roledescription": "heat map",
+    "aria-label": "Units by steps. Arrow keys move, P pins, Enter edits.", "aria-describedby": words.id }, [canvas]);
+  const place = element("div", { class: "heat-place" }, [map]);
+  const cursors = createCursors(map, place);
+  const readout = createReadout(app, scene, map);
+  const scale = element("div", { class: "heat-legend" });
+  body.classList.add("heat-body");
+  body.append(place, words, element("div", { class: "heat-foot" }, [readout.root, scale]));
+  tools.append(...tooling(app));
+
+  const arrange = () => layOut(app, scene, canvas, map);
+  const draw = () => {
+    if (!arrange()) return;
+    const { run } = session;
+    const { quantity } = store.get();
+    scale.replaceChildren(legend(quantity, run));
+    words.textContent = run ? summary(run, store.get()) : "";
+    move();
+  };
+  const move = () => {
+    cursors.show(scene.layout, store.get(), scene.size.width);
+    readout.show(null);
+  };
+  session.on("run", draw);
+  session.on("other", draw);
+  store.subscribe(["track", "quantity", "sort", "pinned", "head"], draw);
+  store.subscribe(["step", "unit"], move);
+  onTheme(draw);
+  onResize(place, (width, height) => {
+    scene.size = { width, height };
+    draw();
+  });
+  listen(app, scene, map, readout, cursors);
+  return root;
+}
+
+/**
+ * @param {App} app
+ * @param {Scene} scene
+ * @param {HTMLCanvasElement} canvas
+ * @param {HTMLElement} map
+ * @returns {boolean} whether there is anything to see
+ */
+function layOut({ store, session }, scene, canvas, map) {
+  const { run } = session;
+  const { track: name, quantity, sort, head, pinned } = store.get();
+  map.hidden = run === null;
+  if (run === null || scene.size.width === 0) return false;
+  const track = trackOf(run, name);
+  const { order, about } = ordered(run, track, quantity, sort, head);
+  const layout = heatLayout({ ...scene.size, steps: run.steps, pinned, order, longest: longestToken(run.tokens) });
+  Object.assign(scene, { layout, about });
+  drawHeat(resize(canvas, layout.width, layout.height), layout, track, quantity, run.tokens);
+  map.style.width = `${layout.width}px`;
+  map.style.height = `${layout.height}px`;
+  return true;
+}
+
+/**
+ * @param {App} app
+ * @param {Scene} scene
+ * @param {HTMLElement} map
+ * @param {ReturnType<typeof createReadout>} readout
+ * @param {ReturnType<typeof createCursors>} cursors
+ */
+function listen(app, scene, map, readout, cursors) {
+  const { store, player } = app;
+  const under = (/** @type {MouseEvent} */ event) => {
+    const box = map.getBoundingClientRect();
+    return scene.layout && cellAt(scene.layout, event.clientX - box.left, event.clientY - box.top);
+  };
+  const hover = (/** @type {ReturnType<typeof cellAt>} */ cell) => {
+    cursors.hover(scene.layout, cell);
+    readout.show(cell);
+  };
+  map.addEventListener("pointermove", (event) => {
+    const cell = under(event);
+    hover(cell);
+    if (cell && event.buttons === 1 && event.pointerType === "mouse") store.set(cell);
+  });
+  map.addEventListener("pointerleave", () => hover(null));
+  map.addEventListener("click", (event) => {
+    const cell = under(event);
+    if (cell) player.pause();
+    if (cell) store.set(cell);
+  });
+  map.addEventListener("dblclick", (event) => {
+    const cell = under(event);
+    if (cell) togglePin(store, cell.unit);
+  });
+  heatKeys(app, map, () => scene.layout, readout.edit);
+}
+
+/** @param {App} app */
+function tooling({ store, session }) {
+  const quantities = element("div");
+  const sorts = chooser("Sort by", (sort) => store.set({ sort }));
+  /** @type {(quantity: string) => void} */
+  let show = () => {};
+  session.on("model", () => {
+    const { model } = session;
+    if (model === null) return;
+    const choices = model.quantities.map((value) => ({ value, text: value, title: `${value}: ${model.meanings[value]}` }));
+    const made = segments("Which value is shown", choices, (quantity) => store.set({ quantity }));
+    show = made.show;
+    quantities.replaceChildren(made.root);
+    show(store.get().quantity);
+  });
+  store.subscribe(["quantity"], ({ quantity }) => show(quantity));
+  const fill = () => sorts.fill(sortChoices(session.run, store.get()), store.get().sort);
+  session.on("run", fill);
+  store.subscribe(["head", "sort"], fill);
+  return [quantities, sorts.root, pinButton(store)];
+}
+
+/** @param {App["store"]} store */
+function pinButton(store) {
+  const button = iconButton("pin", "Pin this unit (P)", () => togglePin(store, store.get().unit));
+  const show = () => {
+    const { pinned, unit } = store.get();
+    const is = pinned.includes(unit);
+    set(button, "aria-pressed", String(is));
+    button.title = `${is ? "Unpin" : "Pin"} unit ${unit} (P)`;
+    set(button, "aria-label", button.title);
+  };
+  store.subscribe(["pinned", "unit"], show);
+  show();
+  return button;
+}
+
+/**
+ * @param {App["session"]["run"]} run
+ * @param {import("studio/types.js").View} view
+ */
+function sortChoices(run, { head: name, sort }) {
+  const head = run?.heads.find((one) => one.name === name) ?? run?.heads[0];
+  const tags = head && head.labels.length < 200 ? [...new Set(Array.from(head.chosen, (k) => head.labels[k]))].sort() : [];
+  if (sort.startsWith("tag:") && !tags.includes(sort.slice(4))) tags.push(sort.slice(4));
+  const plain = [{ value: "index", text: "index" }, { value: "change", text: "change" }, { value: "cluster", text: "likeness" }];
+  const groups = [{ label: "", options: plain }];
+  if (tags.length > 0) groups.push({ label: "correlation with", options: tags.map((tag) => ({ value: `tag:${tag}`, text: tag })) });
+  return groups;
+}

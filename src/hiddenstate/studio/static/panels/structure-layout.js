@@ -1,0 +1,125 @@
+// Where the matrices of one layer and direction stand beside one another: to one scale, a gate's rows in one line.
+
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").TrackWeights} TrackWeights */
+
+/**
+ * @typedef {object} Matrix
+ * @property {string} parameter "weight_ih_l0"
+ * @property {string} short "W_i", to which a gate's letter is added; "W_hr" for a projection
+ * @property {Float32Array} values [rows, columns]
+ * @property {number} rows
+ * @property {number} columns
+ * @property {number} bands gates that it stacks; 1 for a projection
+ * @property {boolean} vector a bias: one column, which its name has no index for
+ */
+
+/**
+ * @typedef {object} Placed a matrix in its place, in pixels
+ * @property {Matrix} matrix
+ * @property {number} x
+ * @property {number} y
+ * @property {number} width
+ * @property {number} height
+ * @property {number} cellWidth of one weight; less than what is drawn where several share a pixel
+ * @property {number} cellHeight
+ */
+
+const LARGEST = 40; // pixels of a weight
+const TALLEST = 512; // of a matrix, where it can
+const TITLE = 40;
+const NAMES = 46; // room for the names of bands before each matrix
+const BETWEEN = 18;
+const VECTOR = 10; // pixels that a bias is wide at least
+
+/**
+ * @param {TrackInfo} track
+ * @param {TrackWeights} weights
+ * @returns {Matrix[]}
+ */
+export function matricesOf(track, weights) {
+  const { units, inputSize, outputs, layer, reverse } = track, suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
+  const made = [
+    matrix("weight_ih", "W_i", weights.weight_ih, 4 * units, inputSize), matrix("weight_hh", "W_h", weights.weight_hh, 4 * units, outputs),
+    weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, 4 * units, 1),
+    weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, 4 * units, 1),
+    weights.weight_hr && { ...matrix("weight_hr", "W_hr", weights.weight_hr, outputs, units), bands: 1 },
+  ];
+  return made.filter((one) => one !== null).map((one) => ({ ...one, parameter: one.parameter + suffix }));
+}
+
+/**
+ * @param {string} parameter
+ * @param {string} short
+ * @param {Float32Array} values
+ * @param {number} rows
+ * @param {number} columns
+ * @returns {Matrix}
+ */
+function matrix(parameter, short, values, rows, columns) {
+  return { parameter, short, values, rows, columns, bands: 4, vector: parameter.startsWith("bias") };
+}
+
+/**
+ * @typedef {object} Figure
+ * @property {Placed[]} placed
+ * @property {number} width
+ * @property {number} height
+ * @property {number} pixel of the page that one weight takes
+ * @property {number} block weights along each side of what is drawn as one point
+ */
+
+/**
+ * Place the matrices side by side, as large as fits; where even a pixel a weight is too large, several share one.
+ * @param {readonly Matrix[]} matrices
+ * @param {number} width
+ * @returns {Figure}
+ */
+export function figureOf(matrices, width) {
+  const fixed = matrices.reduce((sum, { vector }) => sum + NAMES + BETWEEN + (vector ? VECTOR : 0), 0);
+  const columns = matrices.reduce((sum, one) => sum + (one.vector ? 0 : one.columns), 0);
+  const rows = Math.max(...matrices.map((one) => one.rows));
+  const fits = Math.min((width - fixed) / columns, TALLEST / rows, LARGEST);
+  const pixel = fits >= 1 ? Math.floor(fits) : 1 / Math.max(1, Math.ceil(1 / Math.max(fits, 1 / 64)));
+  let x = 0;
+  const placed = matrices.map((matrix) => {
+    const cellWidth = matrix.vector ? Math.max(VECTOR, pixel) : pixel;
+    const one = { matrix, x: x + NAMES, y: TITLE, width: matrix.columns * cellWidth, height: matrix.rows * pixel, cellWidth, cellHeight: pixel };
+    x += NAMES + one.width + BETWEEN;
+    return one;
+  });
+  return { placed, width: Math.max(x, 200), height: TITLE + rows * pixel + 26, pixel, block: Math.round(Math.max(1, 1 / pixel)) };
+}
+
+/** @typedef {{placed: Placed, row: number, column: number}} Spot one weight */
+
+/**
+ * The weight at a point of the figure.
+ * @param {Figure} figure
+ * @param {number} x
+ * @param {number} y
+ * @returns {Spot | null}
+ */
+export function spotAt({ placed }, x, y) {
+  for (const one of placed) {
+    const column = Math.floor((x - one.x) / one.cellWidth), row = Math.floor((y - one.y) / one.cellHeight);
+    if (column >= 0 && column < one.matrix.columns && row >= 0 && row < one.matrix.rows) return { placed: one, row, column };
+  }
+  return null;
+}
+
+/**
+ * The weight by its gate's name, and where it stands in torch's parameter.
+ * @param {Matrix} matrix
+ * @param {readonly string[]} gates
+ * @param {number} row
+ * @param {number} column
+ * @returns {{name: string, parameter: string, gate: string | null, unit: number, value: number}}
+ */
+export function weightAt({ short, parameter, values, rows, columns, bands, vector }, gates, row, column) {
+  const H = rows / bands, gate = bands === 1 ? null : gates[Math.floor(row / H)], unit = row % H;
+  const second = vector ? "" : `, ${column}`;
+  return {
+    name: `${short}${gate ?? ""}[${unit}${second}]`, parameter: `${parameter}[${row}${second}]`, gate, unit, value: values[row * columns + column],
+  };
+}

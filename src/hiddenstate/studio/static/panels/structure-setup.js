@@ -1,0 +1,29 @@
+// All that the sandbox is set to, and its short form in the page's address: "4,3,1,0,1,0,5,1,0".
+
+/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+/** @typedef {Sizes & {T: number, N: number, batchFirst: boolean}} Setup */
+
+/** @type {Setup} */
+export const LESSON = {
+  inputSize: 4, hiddenSize: 3, numLayers: 1, bidirectional: false, bias: true, projSize: 0, T: 5, N: 1, batchFirst: false,
+};
+
+/**
+ * @param {string} text "" for the lesson's
+ * @returns {Setup}
+ */
+export function readSetup(text) {
+  if (text === "") return LESSON;
+  const [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst] = text.split(",").map(Number);
+  return {
+    inputSize, hiddenSize, numLayers, bidirectional: bidirectional > 0, bias: bias > 0, projSize, T, N, batchFirst: batchFirst > 0,
+  };
+}
+
+/**
+ * @param {Setup} setup
+ * @returns {string}
+ */
+export function writeSetup({ inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst }) {
+  return [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst].map(Number).join();
+}

@@ -1,0 +1,154 @@
+// The sizes of an LSTM, from which every name, shape and count follows; the same as hs.structure_of gives in Python.
+
+import { tracksOf } from "studio/runtime/lstm.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+
+/**
+ * @typedef {object} Weight one gate's part of a stacked parameter, or a projection
+ * @property {string} address "l0.W_if"
+ * @property {string} name "W_if"
+ * @property {string | null} gate
+ * @property {string} parameter "weight_ih_l0"
+ * @property {[number, number]} rows of the parameter
+ * @property {number[]} shape
+ * @property {number} count
+ */
+
+/** @typedef {{name: string, shape: number[], count: number}} Parameter */
+
+const times = (/** @type {number[]} */ shape) => shape.reduce((product, size) => product * size, 1);
+
+/**
+ * @param {Model} model
+ * @returns {Sizes} of the LSTM that is looked into
+ */
+export function sizesOf({ tracks, hasWeights, weights }) {
+  const [{ inputSize, units, outputs, name }] = tracks;
+  return {
+    inputSize, hiddenSize: units, numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
+    bidirectional: tracks.some(({ reverse }) => reverse), projSize: outputs === units ? 0 : outputs,
+    bias: !hasWeights || weights(name).bias_ih !== null,
+  };
+}
+
+/**
+ * P: units of the hidden state.
+ * @param {Sizes} sizes
+ */
+export const outputSize = ({ projSize, hiddenSize }) => projSize || hiddenSize;
+
+/**
+ * D: 2 with a reverse direction.
+ * @param {Sizes} sizes
+ */
+export const directions = ({ bidirectional }) => (bidirectional ? 2 : 1);
+
+/**
+ * The end of torch's names: "_l1_reverse".
+ * @param {TrackInfo} track
+ */
+const suffix = ({ layer, reverse }) => `_l${layer}${reverse ? "_reverse" : ""}`;
+
+/**
+ * torch's parameters of one layer and direction, in torch's order.
+ * @param {Sizes} sizes
+ * @param {TrackInfo} track
+ * @returns {Parameter[]}
+ */
+export function parametersOf(sizes, track) {
+  const rows = 4 * track.units;
+  /** @type {[string, number[]][]} */
+  const shapes = [["weight_ih", [rows, track.inputSize]], ["weight_hh", [rows, track.outputs]]];
+  if (sizes.bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
+  if (sizes.projSize) shapes.push(["weight_hr", [track.outputs, track.units]]);
+  return shapes.map(([stem, shape]) => ({ name: stem + suffix(track), shape, count: times(shape) }));
+}
+
+/**
+ * Numbers in the whole LSTM.
+ * @param {Sizes} sizes
+ * @returns {number}
+ */
+export function countOf(sizes) {
+  const all = tracksOf(sizes).flatMap((track) => parametersOf(sizes, track));
+  return all.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** @type {Record<string, string>} */
+const SHORT = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
+
+/**
+ * The same by gate: W_ii, W_if, ... and with a projection W_hr.
+ * @param {Sizes} sizes
+ * @param {TrackInfo} track
+ * @param {readonly string[]} gates in the order in which they are stacked
+ * @returns {Weight[]}
+ */
+export function weightsOf(sizes, track, gates) {
+  return parametersOf(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
+    const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
+    /** @type {(name: string, gate: string | null, first: number, count: number) => Weight} */
+    const weight = (name, gate, first, count) => ({
+      address: `${track.name}.${name}`, name, gate, parameter, rows: [first, first + count],
+      shape: [count, ...columns], count: times([count, ...columns]),
+    });
+    if (!short) return [weight("W_hr", null, 0, rows)];
+    const H = rows / gates.length;
+    return gates.map((gate, k) => weight(short + gate, gate, k * H, H));
+  });
+}
+
+/** @typedef {{name: string, letters: string[], shape: number[], meaning: string}} Flow what goes in or comes out */
+
+/**
+ * The shapes of what goes in and comes out.
+ * @param {Sizes} sizes
+ * @param {{T: number, N: number, batchFirst: boolean}} call
+ * @returns {Flow[]}
+ */
+export function flowsOf(sizes, { T, N, batchFirst }) {
+  const [D, P] = [directions(sizes), outputSize(sizes)], states = sizes.numLayers * D;
+  const p = sizes.projSize ? "P" : "H";
+  const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"], lead = batchFirst ? [N, T] : [T, N];
+  const state = (/** @type {string} */ name, /** @type {string} */ letter, /** @type {number} */ width, /** @type {string} */ meaning) =>
+    ({ name, letters: ["L·D", "N", letter], shape: [states, N, width], meaning });
+  return [
+    { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "the sequences" },
+    state("h0", p, P, "hidden state before the first step"),
+    state("c0", "H", sizes.hiddenSize, "cell state before the first step"),
+    { name: "out", letters: [first, second, `D·${p}`], shape: [...lead, D * P], meaning: "hidden state of the last layer at every step" },
+    state("h_n", p, P, "hidden state after the last step, of every layer and direction"),
+    state("c_n", "H", sizes.hiddenSize, "cell state after the last step, of every layer and direction"),
+  ];
+}
+
+/**
+ * How it is made in Python.
+ * @param {Sizes} sizes
+ * @param {boolean} batchFirst
+ * @returns {string}
+ */
+export function codeOf({ inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }, batchFirst) {
+  const options = [
+    numLayers > 1 && `num_layers=${numLayers}`, !bias && "bias=False", batchFirst && "batch_first=True",
+    bidirectional && "bidirectional=True", projSize > 0 && `proj_size=${projSize}`,
+  ].filter(Boolean);
+  return `hs.LSTM(${[inputSize, hiddenSize, ...options].join(", ")})`;
+}
+
+/**
+ * Why there is no such LSTM, in Python's words; "" where there is.
+ * @param {Sizes} sizes
+ * @returns {string}
+ */
+export function refusal({ inputSize, hiddenSize, numLayers, projSize }) {
+  const sizes = { input_size: inputSize, hidden_size: hiddenSize, num_layers: numLayers };
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!(Number.isInteger(size) && size > 0)) return `${name} must be a whole number greater than zero, got ${size}`;
+  }
+  if (!(Number.isInteger(projSize) && projSize >= 0)) return `proj_size must be a whole number, or zero for no projection, got ${projSize}`;
+  return projSize < hiddenSize ? "" : `proj_size has to be smaller than hidden_size, got ${projSize} and ${hiddenSize}`;
+}

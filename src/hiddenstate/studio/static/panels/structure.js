@@ -1,0 +1,16 @@
+// The structure page: the weights by gate, the network unrolled over the words, and a sandbox for sizes.
+
+import { element } from "studio/app/draw.js";
+import { sandboxPanel } from "studio/panels/structure-sandbox.js";
+import { unrolledPanel } from "studio/panels/structure-unrolled.js";
+import { weightsPanel } from "studio/panels/structure-weights.js";
+
+/** @typedef {import("studio/app/panel.js").App} App */
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountStructure(app) {
+  return element("div", { class: "structure", id: "structure" }, [unrolledPanel(app), weightsPanel(app), sandboxPanel(app)]);
+}

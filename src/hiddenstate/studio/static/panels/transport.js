@@ -1,0 +1,103 @@
+// Through the sentence: play, step and scrub; and which layer and direction all panels look at.
+
+import { chooser, iconButton, segments } from "studio/app/controls.js";
+import { element, set } from "studio/app/draw.js";
+import { icon } from "studio/app/icons.js";
+import { PACES } from "studio/app/player.js";
+import { shortToken } from "studio/app/tokens.js";
+import { trackTitle } from "studio/app/units.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/app/panel.js").App} App */
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountTransport(app) {
+  const { root: paces, fill } = chooser("Pace", (pace) => {
+    app.player.pace = PACES[pace];
+  });
+  paces.classList.add("nameless");
+  fill([{ label: "", options: Object.keys(PACES).map((name) => ({ value: name, text: name })) }], "steady");
+  return element("section", { id: "transport", class: "transport", "aria-label": "Step through the run" }, [
+    buttons(app), scrubber(app), paces, tracks(app),
+  ]);
+}
+
+/** @param {App} app */
+function buttons({ player }) {
+  const play = iconButton("play", "Play", () => player.toggle(), "play");
+  player.on(() => {
+    play.replaceChildren(icon(player.playing ? "pause" : "play"));
+    set(play, "aria-label", player.playing ? "Pause" : "Play");
+    play.title = player.playing ? "Pause (space)" : "Play (space)";
+  });
+  play.title = "Play (space)";
+  return element("div", { class: "transport-buttons" }, [
+    iconButton("previous", "One step back", () => player.move(-1)), play,
+    iconButton("next", "One step on", () => player.move(1)),
+  ]);
+}
+
+/** @param {App} app */
+function scrubber({ store, session, player }) {
+  const slider = element("input", { type: "range", id: "scrub", min: 0, max: 0, step: 1, value: 0, "aria-label": "Step" });
+  const says = element("output", { class: "transport-says number", for: "scrub" });
+  slider.addEventListener("input", () => {
+    player.pause();
+    store.set({ step: Number(slider.value) });
+  });
+  const show = () => {
+    const { run } = session;
+    const { step } = store.get();
+    const token = run ? shortToken(run.tokens[step] ?? "", 14) : "";
+    slider.value = String(step);
+    says.textContent = run ? `${step} / ${run.steps - 1}` : "";
+    set(slider, "aria-valuetext", run ? `Step ${step} of ${run.steps - 1}: ${token}` : "nothing is read yet");
+  };
+  session.on("run", () => {
+    slider.max = String(Math.max(0, (session.run?.steps ?? 1) - 1));
+    show();
+  });
+  store.subscribe(["step"], show);
+  return element("div", { class: "transport-scrub" }, [slider, says]);
+}
+
+/** @param {App} app */
+function tracks({ store, session }) {
+  const holder = element("div", { class: "transport-tracks" });
+  /** @type {((track: string) => void) | null} */
+  let show = null;
+  session.on("model", () => {
+    const { model } = session;
+    if (model === null) return;
+    const { root, show: shown } = trackChoice(model, (track) => store.set({ track }));
+    show = shown;
+    holder.replaceChildren(root);
+    holder.hidden = model.tracks.length < 2;
+    show(store.get().track);
+  });
+  store.subscribe(["track"], ({ track }) => show?.(track));
+  return holder;
+}
+
+const MOST_BUTTONS = 6;
+
+/**
+ * @param {Model} model
+ * @param {(track: string) => void} choose
+ * @returns {{root: HTMLElement, show: (track: string) => void}}
+ */
+function trackChoice(model, choose) {
+  const twoWays = model.tracks.some(({ reverse }) => reverse);
+  const choices = model.tracks.map((info) => ({
+    value: info.name, text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
+    title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
+  }));
+  if (choices.length <= MOST_BUTTONS) return segments("Layer and direction", choices, choose);
+  const { select, fill } = chooser("Layer and direction", choose);
+  select.setAttribute("aria-label", "Layer and direction");
+  fill([{ label: "", options: choices.map(({ value, title }) => ({ value, text: title })) }], choices[0].value);
+  return { root: select, show: (track) => (select.value = track) };
+}

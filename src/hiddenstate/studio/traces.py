@@ -1,0 +1,61 @@
+"""Bundles of traces: what an LSTM did in one call, without its weights."""
+
+import safetensors.torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.indexing import resolve_one
+from hiddenstate.names import PRE_ACTIVATIONS
+from hiddenstate.studio.bundle import Bundle, Given
+from hiddenstate.trace import Trace
+
+
+def of_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
+    """Bundle one row of a trace.
+
+    Raises:
+        ArgumentError: it holds some of the steps only, or resets, or nothing.
+        IndexRangeError: there is no such row.
+    """
+    row = resolve_one(row, trace.batch, "row")
+    steps = trace.row_length(row)
+    _refuse(trace, steps)
+    tensors = {f"given.{place}": trace.values[place][:steps, row] for place in trace.names if not _before(place)}
+    tensors |= {f"given.carried.{track}": value[:steps, row] for track, value in trace.carried.items()}
+    tensors |= {f"given.{state}0": value[:, row] for state, value in zip("hc", trace.initial, strict=True)}
+    words = trace.words(row)
+    given = Given(steps, None if words is None else [str(word) for word in words[:steps]])
+    return Bundle("trace", name or "trace", _config(trace), safetensors.torch.save(_plain(tensors)), given=given)
+
+
+def _refuse(trace: Trace, steps: int) -> None:
+    if trace.steps != tuple(range(trace.length)):
+        raise ArgumentError(
+            f"the studio shows whole runs, and of {trace.length} steps {len(trace.steps)} were recorded: trace again "
+            "without steps="
+        )
+    if trace.reset is not None and bool(trace.reset.any()):
+        raise ArgumentError("the studio shows one sequence, and this trace has resets: trace the sequences one by one")
+    if not steps:
+        raise ArgumentError("there is no step to show in this row of the trace; choose another with row=")
+
+
+def _before(place: str) -> bool:
+    """Whether a place is a gate before its sigmoid or tanh, which the page computes where it has weights."""
+    return place.split(".")[1] in PRE_ACTIVATIONS
+
+
+def _config(trace: Trace) -> dict[str, int | bool]:
+    h0, c0 = trace.initial
+    return {
+        "input_size": 0,  # not known
+        "hidden_size": c0.shape[2],
+        "num_layers": trace.num_layers,
+        "bias": True,
+        "bidirectional": trace.bidirectional,
+        "proj_size": h0.shape[2] if trace.projected else 0,
+    }
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}

@@ -1,0 +1,39 @@
+"""Whole pages in headless Chromium, and all that goes wrong in them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from studio.chromium import CHROMIUM, browser
+
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+__all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
+
+PATIENCE = 20_000 * (1 + bool(os.environ.get("CI")))  # milliseconds: machines are shared and slow at times
+
+
+class Watch:
+    """A page of which every error is kept: of scripts, of the console, and of what could not be loaded."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: self.errors.append(f"{error}"))
+        page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("requestfailed", lambda request: self.errors.append(f"{request.url[:80]}: {request.failure}"))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+
+@contextmanager
+def watched(opened: Browser, *, offline: bool = False) -> Iterator[Watch]:
+    """Open a page, without a network if asked so."""
+    context: BrowserContext = opened.new_context(offline=offline, viewport={"width": 1280, "height": 720})
+    try:
+        yield Watch(context.new_page())
+    finally:
+        context.close()

@@ -1,0 +1,34 @@
+import json
+
+from hiddenstate.names import GATES, MEANINGS, STATES
+from hiddenstate.studio.bundle import Bundle, Given, ids_of
+
+
+def test_head() -> None:
+    bundle = Bundle("lstm", "ours", {"input_size": 4}, b"weights", given=Given(2, ["a", "é"]))
+    head = json.loads(bundle.head_bytes())
+    assert head["gates"] == list(GATES)
+    assert head["states"] == list(STATES)
+    assert head["meanings"] == MEANINGS
+    assert (head["kind"], head["name"], head["config"]) == ("lstm", "ours", {"input_size": 4})
+    assert head["given"] == {"steps": 2, "tokens": ["a", "é"]}
+    assert head["vocabulary"] is None
+    assert head["tokeniser"] is None  # what has no words needs none
+
+
+def test_head_of_a_model_with_words() -> None:
+    head = Bundle("tagger", "t", {}, b"", vocabulary={"words": {}}, card="# Card").head()
+    assert head["tokeniser"]["piece"]
+    assert head["card"] == "# Card"
+    assert head["given"] is None
+
+
+def test_repr_shows_no_weights() -> None:
+    assert repr(Bundle("lstm", "ours", {}, b"weights")) == "Bundle(kind='lstm', name='ours', given=None)"
+
+
+def test_ids() -> None:
+    names = ["Tagger EN", "tagger-en", "tagger.en", "<script>", "戦", "", "x" * 100, "../../etc"]
+    found = ids_of([Bundle("lstm", name, {}, b"") for name in names])
+    assert list(found) == ["tagger-en", "tagger-en-2", "tagger-en-3", "script", "lstm", "lstm-2", "x" * 60, "etc"]
+    assert [bundle.name for bundle in found.values()] == names

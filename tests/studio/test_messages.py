@@ -1,0 +1,116 @@
+import json
+import re
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hiddenstate.errors import MessageError
+from hiddenstate.studio.assets import STATIC
+from hiddenstate.studio.messages import MOST_BYTES, VIEW, Begin, Step, ViewMessage, decode, encode, frame, read
+
+
+def floats(*shape: int) -> Any:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def test_frame() -> None:
+    data = frame(Step(7, "wörd", floats(2), floats(1, 3), floats(1, 2)))
+    (length,) = struct.unpack("<I", data[:4])
+    header = json.loads(data[4 : 4 + length])
+    assert header == {"type": "step", "t": 7, "token": "wörd", "arrays": {"x": [2], "h": [1, 3], "c": [1, 2]}}
+    assert struct.unpack("<7f", data[4 + length :]) == (0, 1, 0, 1, 2, 0, 1)
+
+
+def test_encode() -> None:
+    header, numbers = encode(Begin(0, floats(1, 2), floats(1, 2)))
+    assert header == {"type": "begin", "t": 0, "arrays": {"h": (1, 2), "c": (1, 2)}}
+    assert len(numbers) == 16
+    assert encode(ViewMessage({"step": 1})) == ({"type": "view", "view": {"step": 1}}, b"")
+
+
+EDIT = {"place": "l1.f", "kind": "set", "value": 0.5, "unit": [1], "t": None, "scope": "write"}
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {},
+        {"step": 3, "unit": 0, "tour": -1},
+        {"pinned": [1, 2], "text": "</script>", "edits": [EDIT]},
+        {"page": "read", "sort": "tag:NOUN"},
+    ],
+)
+def test_decode(view: dict[str, Any]) -> None:
+    assert decode(json.dumps({"type": "view", "view": view})).view == view
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        [],
+        None,
+        "text",
+        {"unknown": 1},
+        {"__proto__": 1},
+        {"step": "3"},
+        {"step": True},
+        {"step": 1.5},
+        {"step": -2},
+        {"step": 2**31},
+        {"text": 3},
+        {"text": "x" * 20_001},
+        {"pinned": 3},
+        {"pinned": [1.5]},
+        {"pinned": list(range(1001))},
+        {"edits": [{}]},
+        {"edits": [{**EDIT, "value": "0"}]},
+        {"edits": [{**EDIT, "value": True}]},
+        {"edits": [{**EDIT, "unit": [None]}]},
+        {"edits": [{**EDIT, "more": 1}]},
+        {"edits": [3]},
+    ],
+)
+def test_view_fails(view: Any) -> None:
+    with pytest.raises(MessageError) as caught:
+        decode(json.dumps({"type": "view", "view": view}))
+    assert len(str(caught.value)) < 500  # what was sent is not said back at length
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "[]",
+        "null",
+        '{"type": "view"}',
+        '{"type": "step", "view": {}}',
+        '{"type": "view", "view": {}, "more": 1}',
+        '{"type": "view", "view": {"edits": [{"value": NaN}]}}',
+        "[" * 100_000,
+        '{"type": "view", "view": {"text": "' + "x" * MOST_BYTES + '"}}',
+        b'{"type": "view", "view": {}}',
+    ],
+)
+def test_decode_fails(text: str | bytes) -> None:
+    with pytest.raises(MessageError):
+        decode(text)
+
+
+def test_read_fails() -> None:
+    with pytest.raises(MessageError, match="expected"):
+        read({"type": object(), "view": {}})
+
+
+def test_messages_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        ViewMessage({}).view = {}  # type: ignore[misc]
+
+
+def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
+    types = (STATIC / "types.js").read_text(encoding="utf-8")
+    block = re.search(r"@typedef \{object\} View\n(.*?)\*/", types, re.DOTALL)
+    assert block is not None
+    assert set(re.findall(r"@property \{.*?\} (\w+)", block[1])) == set(VIEW)

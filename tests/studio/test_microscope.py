@@ -1,0 +1,425 @@
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, expect
+
+import hiddenstate as hs
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.tagger import Tagger
+from studio.browsing import NEEDS_CHROMIUM
+from studio.whole_page import PHONE, WIDE, Shown, shown
+
+pytestmark = NEEDS_CHROMIUM
+
+WORDS = ["Giraffes", "in", "a", "field", "look", "down", "at", "the", "small", "people", "."]
+LAST = len(WORDS) - 1
+DIGITS = 6e-5  # half of the last of the four digits that are shown, and the browser's own rounding
+PLACES = [("l1", 127, 2), ("l0", 0, 0), ("l0r", 63, LAST), ("l1r", 27, 4), ("l1r", 90, 0)]
+TRACKS = {"l0": (0, False), "l0r": (0, True), "l1": (1, False), "l1r": (1, True)}
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    return load(shipped())
+
+
+@pytest.fixture(scope="module")
+def trace(tagger: Tagger) -> hs.Trace:
+    with torch.no_grad(), tagger._evaluating():
+        batch = tagger.encode([WORDS]).batch([0])
+        return tagger.lstm.trace(tagger.embed(batch), pre=True, tokens=WORDS)
+
+
+@pytest.fixture(scope="module")
+def served(chromium: Browser) -> Iterator[Shown]:
+    with shown(chromium, hs.studio(text=" ".join(WORDS))) as page:
+        yield page
+
+
+@pytest.fixture
+def studio(served: Shown) -> Shown:
+    served.page.set_viewport_size(WIDE)
+    served.page.emulate_media(reduced_motion="no-preference")
+    return served
+
+
+@pytest.fixture
+def numbers(chromium: Browser) -> Iterator[Shown]:
+    torch.manual_seed(2)
+    lstm, x = hs.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2), torch.randn(5, 4)
+    with shown(chromium, hs.studio(lstm, x=x)) as page:
+        yield page
+
+
+def look(studio: Shown, **view: Any) -> None:
+    """Open the page at a view, and wait for what the microscope shows."""
+    studio.look(**view)
+    studio.panel("microscope").locator(".hs-stage svg").first.wait_for()
+
+
+def moment(trace: hs.Trace, track: str, unit: int, t: int) -> hs.Moment:
+    layer, reverse = TRACKS[track]
+    return trace.at(t, unit, layer=layer, reverse=reverse)
+
+
+def in_boxes(studio: Shown) -> dict[str, float]:
+    """Every value that stands in a box of the circuit."""
+    circuit = studio.panel("microscope").locator(".hs-circuit")
+    kinds = {gate: f"gate-{gate}" for gate in "ifgo"} | {state: f"state-{state}" for state in ("c_prev", "c", "h")}
+    return {name: float(circuit.locator(f".hs-{kind} .hs-number").text_content() or "") for name, kind in kinds.items()}
+
+
+def results(studio: Shown) -> list[float]:
+    """What the equations give, line by line: kept, written, c, h."""
+    return [
+        float(text.removeprefix("= ")) for text in studio.panel("microscope").locator(".hs-result").all_text_contents()
+    ]
+
+
+def terms(studio: Shown) -> list[tuple[str, float]]:
+    """Rows of the sum behind a gate, the sum itself last."""
+    rows = studio.panel("microscope").locator(".hs-row").all()
+    texts = [row.locator("text").all_text_contents() for row in rows]
+    return [(name, float(value)) for name, value, *_ in texts]
+
+
+@pytest.mark.parametrize(("track", "unit", "t"), PLACES)
+def test_circuit_is_the_moment(studio: Shown, trace: hs.Trace, track: str, unit: int, t: int) -> None:
+    look(studio, track=track, unit=unit, step=t)
+    expected = moment(trace, track, unit, t)
+    assert in_boxes(studio) == pytest.approx(
+        {name: expected[name] for name in ("i", "f", "g", "o", "c_prev", "c", "h")}, abs=DIGITS
+    )
+    for gate in "ifgo":
+        shown_sum = studio.panel("microscope").locator(f".hs-gate-{gate} .hs-mono").text_content() or ""
+        assert float(re.sub(r"[^-.\d]", "", shown_sum)) == pytest.approx(expected[f"{gate}_pre"], abs=DIGITS)
+
+
+@pytest.mark.parametrize(("track", "unit", "t"), PLACES)
+def test_kept_and_written_add_up(studio: Shown, trace: hs.Trace, track: str, unit: int, t: int) -> None:
+    look(studio, track=track, unit=unit, step=t)
+    kept, written, c, h = results(studio)
+    values = in_boxes(studio)
+    assert kept + written == pytest.approx(c, abs=1.6e-4)  # three numbers of four digits
+    assert (c, h) == (values["c"], values["h"])
+    expected = moment(trace, track, unit, t)
+    assert (kept, written) == pytest.approx(
+        (expected["f"] * expected["c_prev"], expected["i"] * expected["g"]), abs=DIGITS
+    )
+
+
+def test_bars_add_up(studio: Shown) -> None:
+    """The written part's bar begins where the kept part's ends, and ends where that of c does."""
+    look(studio, track="l1", unit=127, step=2)
+    bars = (
+        studio.panel("microscope")
+        .locator(".hs-part")
+        .evaluate_all("(all) => all.map((bar) => [bar.x.baseVal.value, bar.x.baseVal.value + bar.width.baseVal.value])")
+    )
+    (kept_end, zero), (end, begin), (c_end, c_zero) = bars[:3]  # all are negative here
+    assert begin == pytest.approx(kept_end, abs=0.1)
+    assert end == pytest.approx(c_end, abs=0.1)
+    assert zero == pytest.approx(c_zero, abs=0.1)
+
+
+def test_flow_is_as_wide_as_the_value(studio: Shown) -> None:
+    look(studio, track="l1", unit=127, step=2)
+    flows = (
+        studio.panel("microscope")
+        .locator(".hs-flow")
+        .evaluate_all("(all) => all.map((one) => Number(one.getAttribute('stroke-width')))")
+    )
+    names = ["c_prev", "f", "kept", "i", "g", "wrote", "c", "c", "tanh", "o", "h"]
+    width = dict(zip(names, flows, strict=True))
+    values = in_boxes(studio)
+    assert width["f"] == pytest.approx(14 * values["f"], abs=0.01)
+    assert width["kept"] / width["c_prev"] == pytest.approx(values["f"], abs=0.001)
+    assert width["wrote"] / width["g"] == pytest.approx(values["i"], abs=0.001)
+    assert width["c"] == pytest.approx(width["kept"] + width["wrote"], abs=0.01)
+
+
+def test_reverse_reads_from_the_end(studio: Shown) -> None:
+    look(studio, track="l1r", unit=27, step=4)
+    panel = studio.panel("microscope")
+    expect(panel).to_contain_text(
+        "l1r reads from the last word to the first: c_prev and h_prev come from the next word"
+    )
+    expect(panel.locator(".hs-state-c_prev")).to_contain_text(f"from “{WORDS[5]}”")
+    expect(panel.locator(".hs-state-c:not(.hs-state-c_prev)").last).to_contain_text(f"to “{WORDS[3]}”")
+    boxes = {name: panel.locator(f".hs-state-{name}").bounding_box() for name in ("c_prev", "c")}
+    assert boxes["c_prev"] is not None
+    assert boxes["c"] is not None
+    assert boxes["c_prev"]["x"] > boxes["c"]["x"]  # it comes from the right
+    before = in_boxes(studio)["c_prev"]
+    look(studio, track="l1r", unit=27, step=5)
+    assert in_boxes(studio)["c"] == before
+
+
+def test_the_first_step_begins_from_the_initial_state(studio: Shown) -> None:
+    look(studio, track="l0r", unit=3, step=LAST)
+    expect(studio.panel("microscope").locator(".hs-state-c_prev")).to_contain_text("initial state")
+    assert in_boxes(studio)["c_prev"] == 0
+    look(studio, track="l0r", unit=3, step=0)
+    expect(studio.panel("microscope").locator(".hs-state-c")).to_contain_text("final state")
+
+
+@pytest.mark.parametrize(
+    ("track", "unit", "t", "gate"), [("l1", 127, 2, "f"), ("l0r", 5, 3, "g"), ("l1r", 90, LAST, "o")]
+)
+def test_terms_add_up(studio: Shown, tagger: Tagger, trace: hs.Trace, track: str, unit: int, t: int, gate: str) -> None:
+    look(studio, track=track, unit=unit, step=t, zoom="gate", gate=gate)
+    *parts, (_, total) = terms(studio)
+    pre = moment(trace, track, unit, t)[f"{gate}_pre"]
+    assert total == pytest.approx(pre, abs=DIGITS)
+    assert sum(value for _, value in parts) == pytest.approx(total, abs=len(parts) * 5e-5)
+    rest = [name for name, _ in parts if "others" in name]
+    assert rest == [
+        f"and {tagger.lstm.weight(f'{track}.W_i{gate}').shape[1] - 5} others of x",
+        "and 123 others of h_prev",
+    ]
+    expect(studio.panel("microscope").locator(".hs-equation")).to_contain_text(
+        f"= {moment(trace, track, unit, t)[gate]:.3f}"[:-1]
+    )
+
+
+def test_all_terms_are_in_the_file(studio: Shown, tagger: Tagger, trace: hs.Trace) -> None:
+    look(studio, track="l1", unit=127, step=2, zoom="gate", gate="i")
+    rows = studio.saved("microscope")
+    weight = tagger.lstm.weight("l1.W_ii")[127].tolist()
+    assert sum(float(row["adds"]) for row in rows) == pytest.approx(moment(trace, "l1", 127, 2)["i_pre"], abs=1e-5)
+    found = {int(k): float(row["weight"]) for row in rows for k in re.findall(r"^W_ii\[127, (\d+)\]", row["term"])}
+    assert [found[k] for k in range(256)] == pytest.approx(weight)
+
+
+def test_terms_lead_to_where_they_come_from(studio: Shown) -> None:
+    look(studio, track="l1", unit=127, step=2, zoom="gate", gate="f")
+    name, value = terms(studio)[0]
+    found = re.search(r"·(l0r?)\.h\[(\d+)\]", name)
+    assert found
+    track, unit = found.groups()
+    panel = studio.panel("microscope")
+    shown_factor = panel.locator(".hs-row").first.locator("text").nth(2).text_content() or ""
+    panel.locator(".hs-row").first.click()
+    expect(panel.locator(".hs-crumb[aria-current]")).to_have_text(f"unit {unit}")
+    expect(panel.locator(".hs-crumb[data-zoom=layer]")).to_have_text(track)
+    assert float(shown_factor.split("·")[1].strip("()")) == in_boxes(studio)["h"]
+    assert value != 0
+
+
+def test_zoom_by_mouse(studio: Shown) -> None:
+    look(studio, zoom="model", step=3)
+    panel = studio.panel("microscope")
+    expect(panel.locator(".hs-model")).to_contain_text("character embedding")
+    panel.get_by_role("button", name="l0r, 128 units: open").click()
+    expect(panel.locator(".hs-crumb[aria-current]")).to_have_text("l0r")
+    box = panel.locator(".hs-tiles").bounding_box()
+    assert box
+    panel.locator(".hs-tiles").click(
+        position={"x": box["width"] / 16 * 2.5, "y": box["height"] / 8 * 1.5}
+    )  # 16 to a row
+    expect(panel.locator(".hs-crumb[aria-current]")).to_have_text("unit 18")
+    panel.get_by_role("button", name="output gate: open what is behind it").click()
+    expect(panel.locator(".hs-crumb[aria-current]")).to_have_text("gate o")
+    panel.locator(".hs-crumb[data-zoom=layer]").click()
+    expect(panel.locator(".hs-tiles")).to_be_visible()
+
+
+def test_zoom_by_keyboard(studio: Shown) -> None:
+    look(studio, zoom="model", step=3)
+    page, panel = studio.page, studio.panel("microscope")
+    here = panel.locator(".hs-crumb[aria-current]")
+    panel.get_by_role("button", name="l1, 128 units: open").press("Enter")
+    expect(here).to_have_text("l1")
+    panel.locator(".hs-tiles").press("ArrowRight")
+    panel.locator(".hs-tiles").press("ArrowDown")
+    said = panel.locator(".hs-readout").inner_text()
+    unit = re.match(r"unit (\d+)", said)
+    assert unit
+    panel.locator(".hs-tiles").press("Enter")
+    expect(here).to_have_text(f"unit {unit[1]}")
+    panel.get_by_role("button", name="forget gate: open what is behind it").press(" ")
+    expect(here).to_have_text("gate f")
+    page.keyboard.press("Escape")
+    expect(here).to_have_text(f"unit {unit[1]}")
+    page.keyboard.press("Backspace")
+    expect(here).to_have_text("l1")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")  # there is nothing above the model
+    expect(here).to_have_text("model")
+
+
+def test_the_unit_is_typed(studio: Shown, trace: hs.Trace) -> None:
+    look(studio, track="l1", unit=1, step=2)
+    field = studio.panel("microscope").get_by_label("Unit", exact=True)
+    field.fill("99")
+    field.press("Enter")
+    expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
+    assert in_boxes(studio)["c"] == pytest.approx(moment(trace, "l1", 99, 2)["c"], abs=DIGITS)
+    field.fill("128")  # there is none
+    field.press("Enter")
+    expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
+
+
+def test_steps_by_arrow_keys(studio: Shown, trace: hs.Trace) -> None:
+    look(studio, track="l1", unit=127, step=2)
+    studio.page.keyboard.press("ArrowRight")
+    expect(studio.panel("microscope").locator(".hs-about")).to_contain_text(f"step 3 “{WORDS[3]}”")
+    assert in_boxes(studio)["c"] == pytest.approx(moment(trace, "l1", 127, 3)["c"], abs=DIGITS)
+    tokens = studio.panel("microscope").locator(".hs-token:not([display=none])")
+    expect(tokens.first).to_be_visible()  # numbers travel along the wires,
+    expect(tokens).to_have_count(0)  # and are gone when they have arrived
+
+
+def test_no_motion_where_it_is_unwelcome(studio: Shown) -> None:
+    studio.page.emulate_media(reduced_motion="reduce")
+    look(studio, track="l1", unit=127, step=2)
+    studio.page.evaluate("""() => {
+      window.seen = 0;
+      const root = document.querySelector("#microscope .hs-tokens");
+      const watched = { attributes: true, subtree: true, attributeFilter: ["transform"] };
+      new MutationObserver(() => (window.seen += 1)).observe(root, watched);
+    }""")
+    studio.page.keyboard.press("ArrowRight")
+    expect(studio.panel("microscope").locator(".hs-about")).to_contain_text("step 3")
+    studio.page.wait_for_timeout(300)
+    assert studio.page.evaluate("window.seen") == 0
+
+
+def test_a_value_asks_to_be_edited(studio: Shown, trace: hs.Trace) -> None:
+    look(studio, track="l1r", unit=27, step=4)
+    studio.page.evaluate("document.addEventListener('hs-edit', (event) => (window.asked = event.detail))")
+    studio.panel("microscope").locator(".hs-gate-f .hs-value").click()
+    asked: dict[str, Any] = studio.page.evaluate("window.asked")
+    assert asked.pop("value") == pytest.approx(moment(trace, "l1r", 27, 4)["f"], abs=1e-5)
+    assert asked == {"place": "l1r.f", "unit": 27, "t": 4}
+    expect(studio.page.get_by_role("dialog", name="Change a value")).to_be_visible()
+
+
+def test_edited_values_are_marked(studio: Shown, trace: hs.Trace) -> None:
+    look(studio, track="l1", unit=127, step=2, edit="l1.f:set:1:u127:t2;l1.h:set:0.5:u127:t2")
+    panel = studio.panel("microscope")
+    before = moment(trace, "l1", 127, 2)
+    expect(panel.locator(".hs-note")).to_contain_text(f"f edited: the equation gives {before['f']:.4f}")
+    c = before["c_prev"] + before["i"] * before["g"]
+    h = before["o"] * torch.tensor(c).tanh().item()
+    expect(panel.locator(".hs-note")).to_contain_text(f"h edited: the equation gives {h:.4f}")
+    assert [one.locator("xpath=..").get_attribute("class") for one in panel.locator(".is-edited.hs-value").all()] != []
+    assert panel.locator(".hs-value.is-edited").count() == 2
+    assert in_boxes(studio)["h"] == 0.5
+    assert in_boxes(studio)["c"] == pytest.approx(c, abs=DIGITS)
+
+
+def test_nothing_is_marked_without_an_edit(studio: Shown) -> None:
+    for track, unit, t in PLACES:
+        look(studio, track=track, unit=unit, step=t)
+        assert studio.panel("microscope").locator(".is-edited").count() == 0
+        expect(studio.panel("microscope").locator(".hs-note")).to_have_text("")
+
+
+def test_layer_shows_every_unit(studio: Shown, trace: hs.Trace) -> None:
+    look(studio, track="l0", unit=77, step=4, zoom="layer")
+    panel = studio.panel("microscope")
+    said = panel.locator(".hs-readout").inner_text()
+    found = [float(number) for number in re.findall(r"-?\d\.\d{4}", said)]
+    expected = moment(trace, "l0", 77, 4)
+    kept, written = expected["f"] * expected["c_prev"], expected["i"] * expected["g"]
+    assert found == pytest.approx([expected["c_prev"], kept, written, expected["c"], expected["h"]], abs=DIGITS)
+    change = trace["l0.c"][4, 0] - trace["l0.c"][3, 0]
+    order = change.abs().argsort(descending=True)[:5].tolist()
+    named = panel.locator(".hs-changed button").all_text_contents()
+    assert named == [f"{unit} {'↓' if change[unit] < 0 else '↑'}" for unit in order]
+    panel.locator(".hs-changed button").nth(2).click()
+    expect(panel.locator(".hs-crumb[aria-current]")).to_have_text(f"unit {order[2]}")
+
+
+def test_model_shows_what_it_says(studio: Shown, tagger: Tagger) -> None:
+    look(studio, zoom="model", step=3)
+    reading = tagger.read(WORDS)
+    panel = studio.panel("microscope")
+    expect(panel.locator(".hs-choice").first).to_have_text(reading.tags[3])
+    for label in ("word embedding", "character LSTM l0r", "8867×64", "256 → 128", "1×160", "17×256"):
+        expect(panel.locator(".hs-model")).to_contain_text(label)
+
+
+def test_a_projection_mixes_units(numbers: Shown) -> None:
+    """With a projection a unit shows m, its own output, which can't be edited and leads nowhere."""
+    torch.manual_seed(2)
+    lstm, x = hs.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2), torch.randn(5, 4)
+    expected = lstm.trace(x).at(2, 1, layer=1, reverse=True)
+    look(numbers, track="l1r", unit=1, step=2)
+    assert in_boxes(numbers)["h"] == pytest.approx(expected["m"], abs=DIGITS)
+    expect(numbers.panel("microscope").locator(".hs-state-h")).to_contain_text("h = W_hr·m")
+    assert numbers.panel("microscope").locator(".hs-state-h .hs-press").count() == 0
+    look(numbers, track="l1r", unit=1, step=2, zoom="gate", gate="g")
+    assert [name for name, _ in terms(numbers)][:1][0].startswith("W_ig[1, ")
+
+
+def test_a_recorded_run_has_no_sums(chromium: Browser) -> None:
+    torch.manual_seed(3)
+    trace = hs.LSTM(4, 6, num_layers=2).trace(torch.randn(4, 1, 4), tokens=[["one", "two", "three", "four"]])
+    with shown(chromium, hs.studio(trace)) as page:
+        look(page, track="l1", unit=2, step=1)
+        expected = trace.at(1, 2, layer=1)
+        assert in_boxes(page)["c"] == pytest.approx(expected["c"], abs=DIGITS)
+        assert page.panel("microscope").locator(".hs-value.hs-press").count() == 0
+        look(page, track="l1", unit=2, step=1, zoom="gate", gate="f")
+        expect(page.panel("microscope").locator(".hs-why")).to_contain_text("not the weights that made it")
+        expect(page.panel("microscope").locator(".hs-equation")).to_contain_text(
+            f"f = {expected['f']:.4f}, so the sum was"
+        )
+
+
+TEXT_OUT = """() => [...document.querySelectorAll("#microscope .hs-gate, #microscope .hs-state")].flatMap((group) => {
+  const box = group.querySelector("rect").getBBox();
+  const out = (at) => at.x < box.x || at.x + at.width > box.x + box.width + 0.5
+    || at.y < box.y - 1 || at.y + at.height > box.y + box.height + 1;
+  const texts = [...group.querySelectorAll("text")].filter((text) => text.textContent);
+  return texts.filter((text) => out(text.getBBox())).map((text) => text.textContent);
+})"""
+OVERLAPS = """() => {
+  const texts = [...document.querySelectorAll("#microscope .hs-circuit text")];
+  const all = texts.filter((text) => text.textContent && !text.closest(".hs-tokens"));
+  const boxes = all.map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const across = (p, q) => p.left < q.right - 1 && q.left < p.right - 1;
+  const meet = (p, q) => across(p, q) && p.top + 3 < q.bottom - 3 && q.top + 3 < p.bottom - 3;
+  return boxes.flatMap(([a, p], k) => boxes.slice(k + 1).filter(([, q]) => meet(p, q)).map(([b]) => `${a} | ${b}`));
+}"""
+
+
+@pytest.mark.parametrize(("track", "unit", "t"), PLACES[:2] + PLACES[3:4])
+def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int) -> None:
+    look(studio, track=track, unit=unit, step=t)
+    for width in (1280, 1120, 800, 700, 390, 360):
+        studio.page.set_viewport_size({"width": width, "height": 720})
+        stage = studio.panel("microscope").locator(".hs-stage")
+        drawn = "(stage) => stage.firstElementChild.width.baseVal.value === Math.floor(stage.clientWidth)"
+        studio.page.wait_for_function(drawn, arg=stage.element_handle())
+        assert studio.page.evaluate(TEXT_OUT) == [], width
+        assert studio.page.evaluate(OVERLAPS) == [], width
+
+
+def test_phone(studio: Shown) -> None:
+    studio.page.set_viewport_size(PHONE)
+    for zoom in ("model", "layer", "unit", "gate"):
+        look(studio, track="l1", unit=127, step=2, zoom=zoom)
+        wide = studio.page.evaluate("document.documentElement.scrollWidth")
+        assert wide == PHONE["width"]
+        box = studio.panel("microscope").locator(".hs-stage svg").first.bounding_box()
+        assert box is not None
+        assert box["width"] <= PHONE["width"]
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_saved_as_a_picture(studio: Shown, kind: str) -> None:
+    panel = studio.panel("microscope")
+    for zoom in ("model", "layer", "unit", "gate"):
+        look(studio, track="l1", unit=127, step=2, zoom=zoom)
+        panel.locator("summary", has_text="Save").click()
+        with studio.page.expect_download() as download:
+            panel.locator(f"[data-export={kind}]").click()
+        content = download.value.path().read_bytes()
+        assert content.startswith(b"<svg" if kind == "svg" else b"\x89PNG")
+        assert b"var(--" not in content

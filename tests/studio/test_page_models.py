@@ -1,0 +1,178 @@
+"""The page with whatever it can open: several taggers, language models, LSTMs that read numbers, traces, streams."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+
+import hiddenstate as hs
+from hiddenstate.models.scoring import score
+from language_models import make as make_language_model
+from studio.browsing import NEEDS_CHROMIUM
+from studio.runtime.test_tagger import make as make_tagger
+from studio.whole_page import Shown, shown
+
+pytestmark = NEEDS_CHROMIUM
+
+NOTHING = "\u2013"
+WITHIN = 2e-4  # of what is shown with four digits
+
+
+def make_lstm() -> hs.LSTM:
+    torch.manual_seed(3)
+    return hs.LSTM(3, 9, 2)
+
+
+@pytest.fixture(scope="module")
+def trace() -> hs.Trace:
+    torch.manual_seed(4)
+    return hs.LSTM(2, 5, bidirectional=True).trace(torch.randn(7, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def studio(chromium: Browser, trace: hs.Trace) -> Iterator[Shown]:
+    models = {
+        "columns": make_tagger(columns=("upos", "xpos")),
+        "characters": make_language_model(),
+        "words": make_language_model(level="word"),
+        "numbers": make_lstm(),
+        "projected": hs.LSTM(2, 8, proj_size=3),
+        "trace": trace,
+    }
+    with shown(chromium, hs.studio(models)) as page:
+        yield page
+
+
+def numbers(page: Page, selector: str) -> list[float]:
+    return [float(text) for text in page.locator(selector).all_text_contents() if text not in ("", NOTHING)]
+
+
+def test_columns(studio: Shown) -> None:
+    studio.look(model="columns", text="the cat", step=1)
+    page = studio.page
+    expect(page.locator(".column-name")).to_have_text(["ADJ", "NOUN", "VERB"])
+    page.locator("#sentence label", has_text="Predicts").locator("select").select_option("xpos")
+    expect(page.locator(".column-name")).to_have_text(["NN", "NNS", "VB", "VBZ", "_"])
+    tags = make_tagger(columns=("upos", "xpos")).read(["the", "cat"]).columns["xpos"].tags
+    expect(page.locator(".word-tag")).to_have_text(list(tags))
+
+
+def test_choosing_a_model(studio: Shown) -> None:
+    studio.look(model="columns", text="the cat")
+    page = studio.page
+    page.get_by_label("Model", exact=True).select_option("words")
+    expect(page.locator("#sentence h2")).to_have_text("Text")
+    expect(page.locator(".model-size")).to_have_text("2 layers × 7 units")
+    expect(page.locator(".word-token")).to_have_text(["the", "cat"])
+
+
+def test_choosing_a_model_fails(studio: Shown) -> None:
+    studio.page.goto("about:blank")
+    studio.page.goto(f"{studio.url}#model=nobody")
+    expect(studio.page.locator("#sentence .problem")).to_contain_text(
+        'a model called "nobody": expected one of columns'
+    )
+
+
+@pytest.mark.parametrize(("model", "text"), [("words", "the cat sat on the zebra"), ("characters", "the cat\nsat")])
+def test_language_models(studio: Shown, model: str, text: str) -> None:
+    studio.look(model=model, text=text, step=2)
+    page = studio.page
+    lm = make_language_model(level="word" if model == "words" else "char")
+    nats = [float(value) for part in score(lm, io.StringIO(text)) for value in part.nats]
+    # a file of words ends with the end of a line, a text that someone types does not
+    assert numbers(page, ".word-tag") == pytest.approx(nats[: -1 if model == "words" else None], abs=0.051)
+    expect(page.locator(".says")).to_contain_text("it expects")
+    shares = numbers(page, ".row-number")
+    assert sum(shares) == pytest.approx(1, abs=2e-3)
+    assert shares[:-1] == sorted(shares[:-1], reverse=True)
+
+
+def test_unknown_words_of_a_language_model(studio: Shown) -> None:
+    studio.look(model="words", text="the zebra sat")
+    expect(studio.page.locator(".word.unknown .word-token")).to_have_text(["zebra"])
+
+
+def output(lstm: hs.LSTM, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        out: torch.Tensor = lstm(x[:, None])[0]
+    return out[:, 0]
+
+
+def test_numbers(studio: Shown) -> None:
+    studio.look(model="numbers", text="step 12", step=3)
+    page = studio.page
+    x = torch.zeros(12, 3)
+    x[3:] = 1
+    h = output(make_lstm(), x)[3]
+    order = h.abs().argsort(descending=True)[:6].tolist()
+    expect(page.locator(".row-name")).to_have_text([f"unit {unit}" for unit in order])
+    assert numbers(page, ".row-number") == pytest.approx(h[order].tolist(), abs=WITHIN)
+    assert numbers(page, ".signal-number") == [1, 1, 1]
+    page.get_by_role("button", name="noise").click()
+    expect(page.get_by_label("Seed")).to_be_visible()
+    before = numbers(page, ".signal-number")
+    page.get_by_label("Seed").fill("7")
+    expect(page.locator(".signal-number").first).not_to_have_text(f"{before[0]:.4f}")
+    page.get_by_role("button", name="own rows").click()
+    page.locator("#rows").fill("0.5, -1, 2\n1;0;0")
+    expect(page.locator(".transport-says")).to_have_text("1 / 1")
+    h = output(make_lstm(), torch.tensor([[0.5, -1, 2], [1, 0, 0]]))[1]
+    assert numbers(page, ".row-number")[0] == pytest.approx(float(h[h.abs().argmax()]), abs=WITHIN)
+
+
+def test_numbers_fail(studio: Shown) -> None:
+    studio.look(model="numbers", text="1,2,3")
+    page = studio.page
+    page.locator("#rows").fill("1, 2, 3\n4, 5")
+    expect(page.locator("#sentence .problem")).to_have_text(
+        'row 2 is "4, 5": expected 3 numbers. Give one row of numbers a step, with commas between them.'
+    )
+
+
+def test_projection(studio: Shown) -> None:
+    studio.look(model="projected", text="sine 6", show="h", pin="1,7")
+    page = studio.page
+    expect(page.locator("#heatmap-words")).to_contain_text("h of l0: 3 units by 6 steps")
+    page.locator("#lines").scroll_into_view_if_needed()
+    expect(page.locator(".lines-unit")).to_have_text(["unit 1", "unit 7"])
+    expect(page.locator(".lines-number").last).to_have_text(NOTHING)  # there is no h of unit 7
+
+
+def test_trace(studio: Shown, trace: hs.Trace) -> None:
+    studio.look(model="trace", step=6, unit=4, track="l0r", show="c")
+    page = studio.page
+    expect(page.locator("#sentence h2")).to_have_text("Recorded run")
+    expect(page.locator(".heat-value")).to_have_text(f"c = {trace['l0r.c'][6, 0, 4].item():.4f}")
+    expect(page.get_by_role("button", name="Edit…")).to_be_hidden()  # without weights there is nothing to edit
+
+
+def say(stream: Any, count: int) -> None:
+    for _ in range(count):
+        stream.step(torch.randn(3))
+
+
+def test_live(chromium: Browser) -> None:
+    torch.manual_seed(5)
+    watched = hs.studio(make_lstm().stream())
+    with shown(chromium, watched) as studio:
+        page = studio.page
+        page.goto(studio.url)
+        expect(page.locator(".heat-value")).to_contain_text("=")
+        stream: Any = watched.stream
+        while not watched.audience.lookers:  # the page comes into touch once its model is there
+            page.wait_for_timeout(50)
+        say(stream, 5)
+        expect(page.locator("#sentence")).to_contain_text("Live: the steps come from a stream in Python.")
+        expect(page.locator(".transport-says")).to_have_text("4 / 4")
+        strongest = float(stream.stream.state[0][-1].abs().max())
+        assert abs(numbers(page, ".row-number")[0]) == pytest.approx(strongest, abs=WITHIN)
+        page.keyboard.press("Home")  # who looks back stays there
+        say(stream, 3)
+        expect(page.locator(".transport-says")).to_have_text("0 / 7")
+        page.keyboard.press("End")
+        say(stream, 300)
+        expect(page.locator(".transport-says")).to_have_text("239 / 239")

@@ -1,0 +1,381 @@
+"""The page on which one reads: typing, moving through the steps, choosing units, undoing, saving, the address."""
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import hiddenstate as hs
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.tagger import Tagger
+from studio.browsing import NEEDS_CHROMIUM
+from studio.whole_page import PHONE, Shown, shown
+
+pytestmark = NEEDS_CHROMIUM
+
+SENTENCE = "The old man sold us the house."
+WORDS = ["The", "old", "man", "sold", "us", "the", "house", "."]
+WITHIN = 1e-5
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    return load(shipped())
+
+
+@pytest.fixture(scope="module")
+def studio(chromium: Browser) -> Iterator[Shown]:
+    with shown(chromium, hs.studio()) as page:
+        yield page
+
+
+@pytest.fixture
+def page(studio: Shown) -> Page:
+    studio.look(text=SENTENCE, step=2, unit=5)
+    return studio.page
+
+
+def tags(page: Page) -> list[tuple[str, str]]:
+    words = page.locator(".word").all()
+    return [(word.locator(".word-token").inner_text(), word.locator(".word-tag").inner_text()) for word in words]
+
+
+def view(page: Page) -> dict[str, str]:
+    """What the address says, once it has been written."""
+    page.wait_for_timeout(250)
+    pairs: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+    return pairs
+
+
+def saved(page: Page, panel: str, kind: str) -> bytes:
+    page.locator(f"#{panel} summary", has_text="Save").click()
+    with page.expect_download() as download:
+        page.locator(f"#{panel} [data-export={kind}]").click()
+    assert download.value.suggested_filename == f"hiddenstate-{panel}.{kind}"
+    return Path(download.value.path()).read_bytes()
+
+
+def rows(page: Page, panel: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(saved(page, panel, "csv").decode(), newline="")))
+
+
+def test_typing(page: Page, tagger: Tagger) -> None:
+    page.locator("#text").fill("")
+    page.locator("#text").press_sequentially("She said the blorfs .", delay=5)
+    expect(page.locator(".word")).to_have_count(5)
+    words = ["She", "said", "the", "blorfs", "."]
+    assert tags(page) == list(zip(words, tagger.read(words).columns["upos"].tags, strict=True))
+    expect(page.locator(".word.unknown .word-token")).to_have_text(["blorfs"])
+    assert view(page)["text"] == "She said the blorfs ."
+    page.locator("#text").fill("")
+    page.wait_for_timeout(300)  # nothing to read, which is no error
+    expect(page.locator(".problem").first).to_be_hidden()
+
+
+def test_text_is_text(page: Page) -> None:
+    page.locator("#text").fill("<img src=x onerror=alert(1)> & <script>alert(2)</script>")
+    expect(page.locator(".word-token").first).to_have_text("<")
+    assert page.evaluate("document.querySelectorAll('img, #sentence script').length") == 0
+
+
+def test_too_long_a_text_fails(page: Page) -> None:
+    page.locator("#text").fill("a " * 2001)
+    expect(page.locator("#sentence .problem")).to_contain_text("2001 words: expected at most 2000")
+    expect(page.locator(".word")).to_have_count(8)  # what was read last is still there
+    page.locator("#text").fill("A dog")
+    expect(page.locator("#sentence .problem")).to_be_hidden()
+
+
+def test_distribution(page: Page, tagger: Tagger) -> None:
+    reading = tagger.read(WORDS).columns["upos"]
+    expect(page.locator(".says")).to_contain_text(f"{reading.probabilities[2].max():.4f}")
+    expect(page.locator(".column-name")).to_have_text(list(reading.names))
+    heights = [float(bar.get_attribute("height") or "nan") for bar in page.locator(".column").all()]
+    assert sum(heights) == pytest.approx(50, abs=0.01)  # of a column of probability 1
+    assert heights.index(max(heights)) == int(reading.probabilities[2].argmax())
+
+
+def test_scrubbing_moves_the_cursor_and_rebuilds_nothing(page: Page) -> None:
+    page.locator("#lines").scroll_into_view_if_needed()
+    page.locator("#table").scroll_into_view_if_needed()
+    expect(page.locator("#table tbody tr")).to_have_count(8)
+    page.evaluate("""() => {
+        window.built = 0;
+        new MutationObserver((changes) => changes.forEach(({ addedNodes, target }) => {
+          const nodes = [...addedNodes].filter((node) => node.nodeType !== Node.TEXT_NODE);
+          if (nodes.length > 0 && target.className !== "says") window.built += 1;
+        })).observe(document.querySelector("#studio"), { childList: true, subtree: true });
+    }""")
+    slider = page.locator("#scrub")
+    for step in (3, 6, 4):
+        slider.evaluate("(slider, step) => { slider.value = step; slider.dispatchEvent(new Event('input')) }", step)
+        expect(page.locator(".word[aria-current]")).to_contain_text(WORDS[step])
+        expect(page.locator("#table tr[aria-current]")).to_have_attribute("data-step", str(step))
+        expect(page.locator(".heat-readout")).to_contain_text(f"unit 5, step {step} {WORDS[step]}")
+        expect(slider).to_have_attribute("aria-valuetext", f"Step {step} of 7: {WORDS[step]}")
+    assert page.evaluate("window.built") == 0
+    assert view(page)["step"] == "4"
+
+
+def heat_point(page: Page, step: int, unit: int, steps: int = 8, units: int = 128) -> tuple[float, float]:
+    """Where a cell of the unpinned, unsorted heat map is on the screen."""
+    column, row = page.locator(".heat-column").bounding_box(), page.locator(".heat-row").bounding_box()
+    assert column is not None
+    assert row is not None
+    at = int(page.locator(".heat-row .heat-unit").inner_text())
+    now = int(view(page).get("step", 0))
+    height = column["height"] / units
+    return column["x"] + column["width"] * (step - now + 0.5), row["y"] + row["height"] / 2 + height * (unit - at)
+
+
+def test_heat_map_by_pointer(page: Page) -> None:
+    x, y = heat_point(page, step=6, unit=90)
+    page.mouse.move(x, y)
+    expect(page.locator(".heat-readout")).to_contain_text("unit 90, step 6 house")
+    assert view(page)["unit"] == "5"  # to look is not to choose
+    page.mouse.click(x, y)
+    assert {name: view(page)[name] for name in ("unit", "step")} == {"unit": "90", "step": "6"}
+    page.mouse.dblclick(x, y)
+    assert view(page)["pin"] == "90"
+    expect(page.locator(".lines-unit")).to_have_text(["unit 90"])
+
+
+def test_heat_map_shows_the_trace(page: Page, studio: Shown, tagger: Tagger) -> None:
+    traced = tagger.read(WORDS).trace
+    page.locator("#heatmap [data-value=f]").click()
+    page.locator("#transport [data-value=l0r]").click()
+    table = rows(page, "heatmap")
+    assert table[0] == ["l0r.f unit", *(f"{t} {word}" for t, word in enumerate(WORDS))]
+    values = traced["l0r.f"].reshape(len(WORDS), -1)
+    for unit, row in enumerate(table[1:]):
+        assert [float(value) for value in row[1:]] == pytest.approx(values[:, unit].tolist(), abs=WITHIN)
+    words = page.locator("#heatmap-words").inner_text()
+    assert words.startswith("f of l0r: 128 units by 8 steps. Lowest ")
+
+
+def test_sorting(page: Page, tagger: Tagger) -> None:
+    page.locator("#heatmap [data-value=h]").click()
+    page.locator("#heatmap select").select_option("tag:NOUN")
+    h = tagger.read(WORDS).trace["l1.h"].reshape(8, -1).double()
+    noun = h.new_tensor([tag == "NOUN" for tag in tagger.read(WORDS).columns["upos"].tags])
+    r = (h - h.mean(0)).T @ (noun - noun.mean()) / (len(h) * h.std(0, correction=0) * noun.std(correction=0))
+    page.locator(".heat-map").focus()
+    for _ in range(13):
+        page.keyboard.press("PageUp")
+    best = int(r.argmax())
+    assert view(page)["unit"] == str(best)  # the first row
+    expect(page.locator(".heat-readout")).to_contain_text(f"r with NOUN {r[best]:.2f}")
+    assert view(page)["sort"] == "tag:NOUN"
+    for sort in ("change", "cluster", "index"):
+        page.locator("#heatmap select").select_option(sort)
+        page.keyboard.press("Home")
+
+
+def test_pinning_and_undo(page: Page) -> None:
+    page.locator("#heatmap [aria-label='Pin unit 5 (P)']").click()
+    expect(page.locator("#heatmap [aria-label='Unpin unit 5 (P)']")).to_have_attribute("aria-pressed", "true")
+    page.locator(".heat-map").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("p")
+    assert view(page)["pin"] == "5,6"
+    page.keyboard.press("Control+z")
+    assert view(page)["pin"] == "5"
+    page.keyboard.press("Control+Shift+z")
+    assert view(page)["pin"] == "5,6"
+    page.get_by_role("button", name="Undo").first.click()
+    page.get_by_role("button", name="Undo").first.click()
+    assert "pin" not in view(page)
+    expect(page.get_by_role("button", name="Undo").first).to_be_disabled()
+
+
+def test_keys_alone(page: Page) -> None:
+    def press(*keys: str) -> dict[str, str]:
+        for key in keys:
+            page.keyboard.press(key)
+        return view(page)
+
+    page.locator("body").press("ArrowRight")
+    assert press("ArrowRight")["step"] == "4"
+    assert press("ArrowLeft", "ArrowUp")["unit"] == "4"
+    assert "step" not in press("Home")
+    assert press("End")["step"] == "7"
+    seen: list[str] = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.getAttribute('class') || ''"))
+        ring = page.evaluate("""() => document.activeElement.matches("body, svg *")
+          || getComputedStyle(document.activeElement).outlineStyle !== "none" """)
+        assert ring, seen[-1]
+    for wanted in ("text", "scrub", "heat-map", "icon-button play", "word"):
+        assert any(name.startswith(wanted) for name in seen), wanted
+    page.locator("#text").focus()
+    assert press("ArrowLeft", "Home", "p", "Backspace")["step"] == "7"  # who types moves nothing
+
+
+def test_playing(page: Page) -> None:
+    page.locator("#transport select").select_option("fast")
+    page.locator("body").press("End")
+    page.keyboard.press(" ")  # from the end: begins anew
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator(".word[aria-current]")).to_contain_text("old")
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()  # it has come to the end
+    assert view(page)["step"] == "7"
+
+
+def test_lines(page: Page, tagger: Tagger) -> None:
+    page.locator("#lines").scroll_into_view_if_needed()
+    expect(page.locator(".lines-unit")).to_have_text(["unit 5"])
+    numbers = page.locator(".lines-number").all_text_contents()
+    at = tagger.read(WORDS).trace.at(t=2, unit=5, layer=1)
+    letters = page.locator(".lines-letter").all_text_contents()
+    assert dict(zip(letters, map(float, numbers), strict=True)) == pytest.approx(
+        {name: at[name] for name in "ifogch"}, abs=1e-4
+    )
+    box = page.locator(".lines-chart").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 40)
+    assert view(page)["step"] in ("3", "4")
+
+
+def test_table(page: Page) -> None:
+    page.locator("#table").scroll_into_view_if_needed()
+    steps = page.locator("#table .table-step")
+    page.get_by_role("button", name="probability").click()
+    assert steps.all_inner_texts() != [str(t) for t in range(8)]
+    page.get_by_role("button", name="probability").click()
+    shares = [float(text) for text in page.locator("#table tbody tr > :nth-child(4)").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    page.locator("#table .filter").fill("noun")
+    expect(steps).to_have_count(2)
+    expect(page.locator("#table [role=status]")).to_have_text("2 of 8 rows")
+    page.locator("#table tbody tr", has_text="house").click()
+    saying = view(page)
+    assert (saying["step"], saying["rows"], saying["filter"]) == ("6", "-probability", "noun")
+    table = rows(page, "table")
+    assert table[0][:5] == ["step", "token", "prediction", "probability", "5 i"]
+    assert {row[1] for row in table[1:]} == {"man", "house"}
+
+
+def test_pictures(page: Page) -> None:
+    page.locator("body").press("p")
+    for panel in ("sentence", "heatmap", "lines"):
+        text = saved(page, panel, "svg").decode()
+        ET.fromstring(text)  # well-formed
+        assert "var(" not in text
+        assert "class=" not in text
+        assert "house" in text
+        png = saved(page, panel, "png")
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+        assert width > 800
+        assert height > 80
+
+
+def test_address_round_trip(studio: Shown, page: Page) -> None:
+    page.locator("#heatmap [data-value=o]").click()
+    page.locator("#heatmap select").select_option("change")
+    page.locator("body").press("p")
+    page.locator("body").press("ArrowDown")
+    before, url = view(page), page.url
+    assert set(before) >= {"text", "step", "unit", "pin", "show", "sort"}
+    page.goto("about:blank")
+    page.goto(url)
+    expect(page.locator(".heat-readout")).to_contain_text("unit 6, step 2 man")
+    expect(page.locator("#heatmap [data-value=o]")).to_have_attribute("aria-pressed", "true")
+    assert view(page) == before
+    page.evaluate("location.hash = 'text=A+dog+barks&step=1'")
+    expect(page.locator(".word[aria-current]")).to_contain_text("dog")
+
+
+def test_address_fails(studio: Shown) -> None:
+    studio.look(step="many", unit=999999, track="l7", head="nope", sort="tag:NONE", text="A dog", pin="3,4000")
+    page = studio.page
+    expect(page.locator(".notice")).to_contain_text("“step=many”, which could not be read")
+    expect(page.locator(".word")).to_have_count(2)
+    assert view(page)["track"] == "l1"
+    assert view(page)["pin"] == "3"
+    assert int(view(page)["unit"]) < 128
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+CONTRAST = """([theme, pairs]) => {
+  document.documentElement.dataset.theme = theme;
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  const light = (name) => {
+    probe.style.color = `var(${name})`;
+    const parts = getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = pairs.map(([ink, paper]) => [light(ink), light(paper)].sort((a, b) => b - a));
+  probe.remove();
+  return found.map(([high, low]) => (high + 0.05) / (low + 0.05));
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast(page: Page, theme: str) -> None:
+    inks = ["--ink", "--ink-soft", "--accent", *(f"--q-{name}" for name in "ifgoch")]
+    pairs = [(ink, paper) for ink in inks for paper in ("--surface", "--raised", "--bg")]
+    pairs += [("--on-accent", "--accent"), ("--danger", "--danger-soft"), ("--ink", "--accent-soft")]
+    for pair, contrast in zip(pairs, page.evaluate(CONTRAST, [theme, pairs]), strict=True):
+        assert contrast >= 4.5, pair
+
+
+def test_theme(page: Page) -> None:
+    shot = "document.querySelector('.heat-canvas').toDataURL()"
+    before = page.evaluate(shot)
+    button = page.locator("[aria-label='Theme: auto']")
+    button.click()  # light
+    page.locator("[aria-label='Theme: light']").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate(shot) != before
+    assert view(page)["theme"] == "dark"
+
+
+def outside(page: Page) -> list[str]:
+    script = """() => [...document.querySelectorAll("#studio *")].filter((node) => {
+        const box = node.getBoundingClientRect();
+        const scrolls = node.closest(".offstage, .table-scroll, .scroll, .hs-stage, .heat-place");
+        return box.width > 0 && box.right > innerWidth + 1 && !scrolls;
+      }).map((node) => node.tagName + "." + node.getAttribute("class"))"""
+    found: list[str] = page.evaluate(script)
+    return found
+
+
+def test_all_at_once_at_1280_by_720(page: Page) -> None:
+    boxes: dict[str, Any] = {
+        name: page.locator(f"#{name}").bounding_box() for name in ("sentence", "heatmap", "microscope")
+    }
+    for name, box in boxes.items():
+        assert box["y"] >= 0, name
+        assert box["y"] + box["height"] <= 720, name
+        assert box["x"] + box["width"] <= 1280, name
+    assert boxes["heatmap"]["height"] > 380
+    assert outside(page) == []
+
+
+def test_phone(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(text=SENTENCE), PHONE) as studio:
+        studio.look(text=SENTENCE, unit=5)
+        page = studio.page
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert outside(page) == []
+        page.locator(".word", has_text="house").click()
+        expect(page.locator(".heat-readout")).to_contain_text("step 6 house")
+        page.locator("#heatmap .heat-map").scroll_into_view_if_needed()
+        x, y = heat_point(page, step=1, unit=60)
+        page.mouse.click(x, y)
+        assert view(page)["unit"] == "60"

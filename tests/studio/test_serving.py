@@ -1,0 +1,328 @@
+"""The server at work on the loopback interface: many clients, slow ones, ones that vanish."""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, MissingDependencyError
+from hiddenstate.studio import serving
+from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.server import Site
+from hiddenstate.studio.serving import Running, is_local, serve, url_of
+from hiddenstate.studio.sockets import MOST_PAGES
+from hiddenstate.studio.view import Studio
+
+SECONDS = 20  # the most that anything here may take
+LARGE = 8 * 2**20  # more than the buffers of a connection hold
+
+
+def live() -> Studio:
+    return hs.studio(hs.LSTM(4, 3).stream())
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    site = Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)})
+    with Running(site) as made:
+        yield made
+
+
+def get(url: str, path: str = "", **headers: str) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
+    try:
+        connection.request("GET", parts.path + path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def raw(url: str, path: str) -> socket.socket:
+    """A connection that has asked for something and reads nothing yet."""
+    parts = urlsplit(url)
+    made = socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+    made.sendall(f"GET {parts.path}{path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+    return made
+
+
+def test_it_serves_and_ends(running: Running) -> None:
+    assert running.url.startswith("http://127.0.0.1:")
+    assert get(running.url)[0] == 200
+    assert get(running.url, "models/large/weights.safetensors") == (200, b"\x01" * LARGE)
+    assert running.url in repr(running)
+    running.stop()
+    with pytest.raises(OSError, match="refused"):
+        get(running.url)
+
+
+def test_it_listens_to_this_machine_alone(running: Running) -> None:
+    assert running._socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_what_the_guard_refuses_is_refused_by_the_server_too(running: Running) -> None:
+    parts = urlsplit(running.url)
+    assert get(f"http://{parts.netloc}/")[0] == 403
+    assert get(f"http://{parts.netloc}/wrong/")[0] == 403
+    assert get(running.url, Host="evil.example")[0] == 421
+    assert get(running.url, Origin="http://evil.example")[0] == 403
+    assert get(running.url, "static/../../../../../etc/passwd")[0] in (403, 404)
+    assert get(running.url, "static/%2e%2e/%2e%2e/etc/passwd")[0] == 404
+
+
+def test_malformed_requests_do_no_harm(running: Running) -> None:
+    parts = urlsplit(running.url)
+    for sent in (b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"A" * 200_000):
+        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as made:
+            with contextlib.suppress(OSError):  # it may have closed before it was all sent
+                made.sendall(sent)
+                made.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):
+                assert not made.recv(100).startswith(b"HTTP/1.1 200")
+    assert get(running.url)[0] == 200
+
+
+def test_slow_and_vanished_clients_block_nobody(running: Running) -> None:
+    path = "models/large/weights.safetensors"
+    slow = [raw(running.url, path) for _ in range(20)]
+    gone = [raw(running.url, path) for _ in range(20)]
+    half = socket.create_connection((urlsplit(running.url).hostname, urlsplit(running.url).port), timeout=SECONDS)
+    half.sendall(b"GET /unfinished")
+    for each in gone:
+        each.close()
+    began = time.monotonic()
+    assert get(running.url)[0] == 200
+    assert get(running.url, path)[1] == b"\x01" * LARGE
+    assert time.monotonic() - began < SECONDS
+    received = slow[0].recv(100)
+    assert received.startswith(b"HTTP/1.1 200")
+    for each in (*slow, half):
+        each.close()
+    assert get(running.url)[0] == 200
+
+
+def test_it_ends_though_clients_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_PATIENCE", 1)
+    running = Running(Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)}))
+    slow = raw(running.url, "models/large/weights.safetensors")
+    slow.recv(10)
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < SECONDS
+    slow.close()
+
+
+def test_two_hundred_at_once() -> None:
+    """As many pages that stay in touch, each with requests of its own; all are told of every step."""
+    studio = live()
+    with studio.start() as running:
+        asyncio.run(asyncio.wait_for(_two_hundred(studio, running.url), SECONDS))
+        assert get(running.url)[0] == 200
+    assert studio.audience.lookers == ()
+
+
+async def _two_hundred(studio: Studio, url: str) -> None:
+    sockets = await asyncio.gather(*(connect(f"ws{url[4:]}live", origin=None) for _ in range(200)))
+    answers = await asyncio.gather(*(asyncio.to_thread(get, url, "models/lstm-4-3/head.json") for _ in range(200)))
+    assert {status for status, _ in answers} == {200}
+    assert len(studio.audience.lookers) == 200
+    assert studio.stream is not None
+    studio.stream.step(torch.zeros(4), "a")
+    for each in sockets:
+        assert b'"begin"' in await each.recv()
+        assert b'"step"' in await each.recv()
+    await asyncio.gather(*(each.close() for each in sockets))
+
+
+def test_one_too_many() -> None:
+    studio = live()
+    with studio.start() as running:
+        asyncio.run(asyncio.wait_for(_too_many(f"ws{running.url[4:]}live"), SECONDS))
+
+
+async def _too_many(url: str) -> None:
+    sockets = await asyncio.gather(*(connect(url) for _ in range(MOST_PAGES)))
+    with pytest.raises((InvalidStatus, ConnectionClosed)):
+        async with connect(url) as further:
+            await further.recv()
+    await sockets[0].close()
+    async with asyncio.timeout(5) if sys.version_info >= (3, 11) else contextlib.nullcontext():
+        while True:  # there is room again as soon as one has gone
+            with contextlib.suppress(InvalidStatus):
+                async with connect(url):
+                    break
+    await asyncio.gather(*(each.close() for each in sockets))
+
+
+def test_a_page_that_reads_nothing_does_not_slow_the_stream() -> None:
+    studio = live()
+    assert studio.stream is not None
+    with studio.start() as running:
+        deaf = handshake(running.url)
+        for _ in range(200):
+            if studio.audience.lookers:
+                break
+            time.sleep(0.01)
+        began = time.monotonic()
+        for _ in range(20_000):
+            studio.stream.step(torch.zeros(4))
+        took = time.monotonic() - began
+        assert took < SECONDS
+        assert len(studio.audience.lookers[0]._waiting) <= 513
+        assert get(running.url)[0] == 200
+        deaf.close()
+
+
+def handshake(url: str) -> socket.socket:
+    """A page that stays in touch and never reads."""
+    parts = urlsplit(url)
+    made = socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+    made.sendall(
+        f"GET {parts.path}live HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    return made
+
+
+def test_pages_that_vanish_are_forgotten() -> None:
+    studio = live()
+    assert studio.stream is not None
+    with studio.start() as running:
+        for made in [handshake(running.url) for _ in range(10)]:
+            made.close()
+        with contextlib.suppress(ConnectionError):
+            handshake(running.url).close()
+        wait_until(lambda: not studio.audience.lookers)
+        studio.stream.step(torch.zeros(4))
+        assert get(running.url)[0] == 200
+
+
+def wait_until(true: Any) -> None:
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_oversized_and_malformed_messages_end_only_their_own_page() -> None:
+    studio = live()
+    with studio.start() as running:
+        url = f"ws{running.url[4:]}live"
+        for sent in ("x" * 300_000, "{", '{"type": "view", "view": {"unit": "<script>"}}', b"\x00" * 300_000, b"\xff"):
+            assert asyncio.run(asyncio.wait_for(_closed(url, sent), SECONDS)) in (1003, 1009)
+        assert asyncio.run(asyncio.wait_for(_closed(url, '{"type": "view", "view": {"unit": 2}}', after=True), SECONDS))
+    assert studio.view == {"unit": 2}
+
+
+async def _closed(url: str, sent: str | bytes, *, after: bool = False) -> int:
+    async with connect(url, max_size=None) as made:
+        await made.send(sent)
+        if after:
+            await made.close()
+        with contextlib.suppress(ConnectionClosed):
+            await made.recv()
+        return made.close_code or 0
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}])
+def test_a_socket_of_another_site_is_refused(headers: dict[str, str]) -> None:
+    with live().start() as running:
+        with pytest.raises(InvalidStatus) as caught:
+            asyncio.run(_open(f"ws{running.url[4:]}live", headers))
+        assert caught.value.response.status_code == 403
+
+
+async def _open(url: str, headers: dict[str, str]) -> None:
+    host = headers.pop("Host", None)
+    parts = urlsplit(url)
+    target = url if host is None else url.replace(parts.netloc, f"{host}:{parts.port}")
+    async with connect(target, host="127.0.0.1", port=parts.port, additional_headers=headers):
+        pass
+
+
+def test_show_reaches_the_pages_that_are_open() -> None:
+    studio = live()
+    with studio.start() as running:
+        assert asyncio.run(asyncio.wait_for(_shown(studio, f"ws{running.url[4:]}live"), SECONDS))
+
+
+async def _shown(studio: Studio, url: str) -> bool:
+    async with connect(url) as made:
+        studio.show(unit=2)
+        return b'{"type": "view", "view": {"unit": 2}}' in await made.recv()
+
+
+def test_addresses() -> None:
+    site = Site({}, token="t")
+    assert url_of(site, "127.0.0.1", 1) == "http://127.0.0.1:1/t/"
+    assert url_of(site, "0.0.0.0", 1) == "http://127.0.0.1:1/t/"
+    assert url_of(site, "::1", 1) == "http://[::1]:1/t/"
+    assert url_of(site, "box.local", 1) == "http://box.local:1/t/"
+    assert [is_local(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
+    assert [is_local(host) for host in ("0.0.0.0", "::", "192.168.0.7", "box.local")] == [False] * 4
+
+
+def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = urlsplit(running.url).port
+    with pytest.raises(ArgumentError, match=f"can't listen on 127.0.0.1 port {port} .*choose another port"):
+        live().start(port=port or 0)
+    with pytest.raises(ArgumentError, match="can't listen on 203.0.113.1 port 0"):
+        live().start("203.0.113.1")
+    with pytest.raises(ArgumentError, match="port must be in 0..65535, got 70000"):
+        live().start(port=70_000)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[studio\]'"):
+        live().start()
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[studio\]'"):
+        live().start()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_serve_says_who_can_reach_it(
+    host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(serving, "open_browser", opened.append)
+    monkeypatch.setattr(Running, "wait", lambda self: None)
+    serve(Site({}, token="t"), host)
+    said = capsys.readouterr().out
+    assert opened[0] in said
+    assert "Ctrl-C ends it" in said
+    assert ("Only this machine can reach it" in said) is (host == "127.0.0.1")
+    assert ("WHOEVER REACHES THIS MACHINE" in said) is (host == "0.0.0.0")
+
+
+def test_ctrl_c_ends_it_quietly() -> None:
+    command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as made:
+        assert made.stdout is not None
+        ending = threading.Timer(6 * SECONDS, made.kill)
+        ending.start()
+        line = made.stdout.readline()
+        url = line.removeprefix("The studio is at ").strip()
+        assert get(url)[0] == 200
+        socket_of_a_page = handshake(url)
+        made.send_signal(signal.SIGINT)
+        _, errors = made.communicate()
+        socket_of_a_page.close()
+        ending.cancel()
+    assert made.returncode == 0
+    assert errors == ""

@@ -1,0 +1,321 @@
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, expect
+
+import hiddenstate as hs
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.names import GATES
+from studio.browsing import NEEDS_CHROMIUM
+from studio.chromium import Modules, modules
+from studio.whole_page import PHONE, WIDE, Shown, shown
+
+pytestmark = NEEDS_CHROMIUM
+
+WORDS = ["Giraffes", "in", "a", "field"]
+SIZES = [
+    {"inputSize": C, "hiddenSize": H, "numLayers": L, "bidirectional": D, "bias": bias, "projSize": P}
+    for (C, H, P), L, D, bias in product(
+        [(1, 1, 0), (4, 3, 0), (5, 7, 2), (17, 4, 3)], [1, 2, 3], [False, True], [True, False]
+    )
+]
+CALLS = [{"T": T, "N": N, "batchFirst": first} for T, N, first in [(1, 1, False), (5, 2, True), (6, 3, False)]]
+ARGUMENTS = {
+    "inputSize": "input_size",
+    "hiddenSize": "hidden_size",
+    "numLayers": "num_layers",
+    "bidirectional": "bidirectional",
+    "bias": "bias",
+    "projSize": "proj_size",
+}
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    return load(shipped())
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Modules]:
+    with modules() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def served(chromium: Browser) -> Iterator[Shown]:
+    with shown(chromium, hs.studio(text=" ".join(WORDS))) as page:
+        yield page
+
+
+@pytest.fixture
+def studio(served: Shown) -> Shown:
+    served.page.set_viewport_size(WIDE)
+    return served
+
+
+def look(studio: Shown, **view: Any) -> None:
+    studio.look(page="structure", **view)
+    studio.panel("unrolled").locator("svg.st-unrolled").wait_for()
+
+
+def arguments(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {ARGUMENTS[name]: value for name, value in sizes.items()}
+
+
+def each(sizes: dict[str, Any]) -> str:
+    return "-".join(str(int(value)) for value in sizes.values())
+
+
+def run(script: Modules, module: str, expression: str, given: object) -> Any:
+    """Evaluate an expression of ``m``, a module of the structure page, and of ``given``."""
+    return script.run(
+        f'async (given) => {{ const m = await import("studio/panels/{module}.js"); return {expression}; }}', given
+    )
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=each)
+def test_weights_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
+    """Every gate's weight: its name, its place in torch's parameters, its shape and count."""
+    expression = """(await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
+        .flatMap((track) => m.weightsOf(given.sizes, track, given.gates))"""
+    found = run(script, "structure-sizes", expression, {"sizes": sizes, "gates": GATES})
+    structure = hs.structure_of(hs.Sizes(**arguments(sizes)))
+    names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
+    assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
+    assert run(script, "structure-sizes", "m.countOf(given)", sizes) == structure.count
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=each)
+def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> None:
+    for call in CALLS:
+        code, flows, parameters = run(
+            script,
+            "structure-sizes",
+            """[m.codeOf(given, given.batchFirst), m.flowsOf(given, given),
+                (await import("studio/runtime/lstm.js")).tracksOf(given)
+                  .flatMap((track) => m.parametersOf(given, track))]""",
+            {**sizes, **call},
+        )
+        lstm = eval(code, {"hs": hs})
+        x = torch.randn({flow["name"]: flow["shape"] for flow in flows}["input"])
+        out, (h_n, c_n) = lstm(x)
+        shapes = {"input": x, "h0": h_n, "c0": c_n, "out": out, "h_n": h_n, "c_n": c_n}
+        assert {flow["name"]: flow["shape"] for flow in flows} == {
+            name: [*value.shape] for name, value in shapes.items()
+        }
+        assert {one["name"]: one["shape"] for one in parameters} == {
+            name: [*value.shape] for name, value in lstm.named_parameters()
+        }
+        assert [one["name"] for one in parameters] == [name for name, _ in lstm.named_parameters()]
+        assert lstm.structure().sizes == hs.Sizes(**arguments(sizes))
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=each)
+def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
+    """Each line of Python that the sandbox says holds does, on random numbers."""
+    for call in CALLS:
+        facts = run(script, "structure-equations", "m.factsOf(given, given)", {**sizes, **call})
+        lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
+        lead = (call["N"], call["T"]) if call["batchFirst"] else (call["T"], call["N"])
+        out, (h_n, _) = lstm(torch.randn(*lead, sizes["inputSize"]))
+        held = [fact["holds"] for fact in facts if fact["holds"]]
+        assert held
+        for line in held:
+            left, relation, right = re.split(r" (==|!=) ", line)
+            values = [eval(side, {"out": out, "h_n": h_n}) for side in (left, right)]
+            assert torch.equal(*values) == (relation == "=="), line
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=each)
+def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
+    """The same equations, and under every name the shape that the tensor has."""
+    given = {"sizes": sizes, "gates": GATES}
+    expected = hs.equations.equations_of(hs.Sizes(**arguments(sizes)))
+    for layer in range(sizes["numLayers"]):
+        lines = run(script, "structure-equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
+        texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
+        assert texts == [line.replace(" ", "") for line in expected]
+        lstm = hs.LSTM(**arguments(sizes))
+        for piece in (piece for line in lines for piece in line if re.match("[Wb]_", piece["text"])):
+            weight = lstm.weight(f"l{layer}.{piece['text']}")
+            assert piece["shape"] == "×".join(map(str, weight.shape))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"projSize": 3}, "proj_size has to be smaller"),
+        ({"hiddenSize": 0}, "hidden_size"),
+        ({"numLayers": 1.5}, "num_layers"),
+    ],
+)
+def test_sizes_that_no_lstm_has_are_refused(script: Modules, change: dict[str, Any], says: str) -> None:
+    sizes = SIZES[13] | {"inputSize": 4, "hiddenSize": 3, "projSize": 0}
+    assert run(script, "structure-sizes", "m.refusal(given)", sizes) == ""
+    assert says in run(script, "structure-sizes", "m.refusal(given)", sizes | change)
+
+
+def test_several_weights_a_pixel(script: Modules) -> None:
+    """A pixel of several weights shows the one farthest from 0, and never weights of two gates."""
+    H, C = 5, 7
+    weight = torch.randn(4 * H, C)
+    given = {"values": weight.flatten().tolist(), "rows": 4 * H, "columns": C, "bands": 4}
+    expression = "m.farthest({ ...given, values: Float32Array.from(given.values) }, 2, 3)"
+    found = run(
+        script,
+        "structure-matrix",
+        f"(({{ values, rows, columns }}) => ({{ values: [...values], rows, columns }}))({expression})",
+        given,
+    )
+    assert (found["rows"], found["columns"]) == (12, 3)
+    for k, value in enumerate(found["values"]):
+        gate, row, column = k // 9, k // 3 % 3, k % 3
+        block = weight[gate * H : (gate + 1) * H][2 * row : 2 * row + 2, 3 * column : 3 * column + 3].flatten()
+        assert value == pytest.approx(block[block.abs().argmax()].item(), abs=1e-7)
+
+
+def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
+    look(studio, track="l0r")
+    panel = studio.panel("weights")
+    pointer, said = panel.locator(".st-holder"), panel.locator(".st-said")
+    expect(said).to_contain_text(f"W_if[0, 0] = {tagger.lstm.weight('l0r.W_if')[0, 0]:.4f}")
+    pointer.press("ArrowDown")
+    pointer.press("ArrowRight")
+    pointer.press("ArrowRight")
+    expect(said).to_contain_text(f"W_if[1, 2] = {tagger.lstm.weight('l0r.W_if')[1, 2]:.4f}")
+    expect(said).to_contain_text("weight_ih_l0_reverse[129, 2]")
+    for _ in range(3):
+        pointer.press("ArrowLeft")  # the first matrix has no column before its first
+    expect(said).to_contain_text("W_if[1, 0]")
+
+
+def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
+    """A weight is one pixel in the tagger's matrices: the names begin 46 pixels in, the rows 40 pixels down."""
+    look(studio, track="l1")
+    panel = studio.panel("weights")
+    panel.locator(".st-holder").hover(position={"x": 46 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
+    panel.locator(".st-holder").click(position={"x": 46 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
+    expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
+
+
+def test_colours_are_those_of_the_weights(studio: Shown, tagger: Tagger) -> None:
+    """In the drawn matrix, positive weights are redder than blue ones, and each weight has its own pixel."""
+    look(studio, track="l1")
+    drawn = (
+        studio.panel("weights")
+        .locator("canvas.st-matrices")
+        .evaluate(
+            """(canvas) => {
+          const { data } = canvas.getContext("2d").getImageData(46, 40, 256, 512);
+          return Array.from({ length: 256 * 512 }, (_, k) => data[4 * k] - data[4 * k + 2]);
+        }"""
+        )
+    )
+    warmth = torch.tensor(drawn).view(512, 256)
+    weight = torch.cat([tagger.lstm.weight(f"l1.W_i{gate}") for gate in GATES]).detach()
+    strong, band = weight.abs() > 0.1, torch.arange(512) % 128 > 0  # the first row of a gate has a line through it
+    assert ((warmth > 3) == (weight > 0))[strong & band[:, None]].all()
+
+
+def test_table_is_that_of_python(studio: Shown, tagger: Tagger) -> None:
+    look(studio, track="l1r")
+    rows = studio.saved("weights")
+    expected = {weight.name: weight for weight in tagger.lstm.structure().of(1, reverse=True)}
+    assert {row["name"] for row in rows} == set(expected)
+    for row in rows:
+        weight = expected[row["name"]]
+        assert row["shape"] == "×".join(map(str, weight.shape))
+        assert row["count"] == f"{weight.count:,}"
+        assert (row["parameter"], row["rows"]) == (weight.parameter, f"{weight.start}:{weight.stop}")
+    printed = [line for line in str(tagger.lstm.structure()).splitlines() if "weight_ih_l1_reverse" in line]
+    assert all(
+        row["equation"].strip() in " ".join(printed) for row in rows if row["parameter"] == "weight_ih_l1_reverse"
+    )
+
+
+def test_unrolled_over_the_words(studio: Shown) -> None:
+    look(studio, step=2, track="l1")
+    panel = studio.panel("unrolled")
+    expect(panel.locator(".st-box")).to_have_count(4 * len(WORDS))
+    assert panel.locator(".st-word").all_text_contents() == WORDS
+    for words in ("input[3] 1×160", "c_n[3]", "h0[2]", "1×256", "out[0]"):
+        expect(panel.locator("svg.st-unrolled")).to_contain_text(words)
+    expect(panel).to_contain_text("out[t] is l1.h beside l1r.h: out[-1] begins with h_n[2], out[0] ends with h_n[3].")
+    expect(panel.locator(".is-chosen")).to_have_attribute("aria-label", "l1 at step 2 “a”: open in the microscope")
+    studio.page.keyboard.press("ArrowRight")
+    expect(panel.locator(".is-chosen")).to_have_attribute("aria-label", "l1 at step 3 “field”: open in the microscope")
+    panel.get_by_role("button", name="l0r at step 1 “in”: open in the microscope").press("Enter")
+    expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("l0r")
+    expect(studio.panel("microscope").locator(".hs-about")).to_contain_text("step 1 “in”")
+
+
+def test_sandbox_follows_the_hand(studio: Shown) -> None:
+    look(studio)
+    panel = studio.panel("sandbox")
+    code = panel.locator(".st-code")
+    expect(code).to_have_text("lstm = hs.LSTM(4, 3)\nout, (h_n, c_n) = lstm(torch.randn(5, 1, 4))")
+    panel.locator("[name=numLayers]").fill("2")
+    panel.get_by_label("hidden size, slider").fill("5")
+    panel.get_by_label("both directions").check()
+    panel.locator("[name=N]").fill("7")
+    expect(code).to_contain_text("hs.LSTM(4, 5, num_layers=2, bidirectional=True)")
+    expect(panel.locator(".st-part").first).to_contain_text("(5, 7, 10)")
+    count = sum(value.numel() for value in hs.LSTM(4, 5, num_layers=2, bidirectional=True).parameters())
+    expect(panel.locator(".st-parameters h3")).to_have_text(f"{count:,} parameters")
+    expect(studio.page).to_have_url(re.compile("lstm=4,5,2,1,1,0,5,7,0"))
+    look(studio, lstm="4,5,2,1,1,0,5,7,0")
+    expect(code).to_contain_text("hs.LSTM(4, 5, num_layers=2, bidirectional=True)")
+    panel.get_by_role("button", name="the sizes of this model").click()
+    expect(code).to_contain_text("hs.LSTM(160, 128, num_layers=2, bidirectional=True)")
+
+
+def test_sandbox_says_what_can_not_be(studio: Shown) -> None:
+    look(studio, lstm="4,3,1,0,1,2,5,1,0")
+    panel = studio.panel("sandbox")
+    panel.locator("[name=projSize]").fill("3")
+    expect(panel.get_by_role("alert")).to_have_text("proj_size has to be smaller than hidden_size, got 3 and 3")
+    expect(panel.locator(".st-code")).to_contain_text("proj_size=2")  # what there was, dimmed
+    panel.locator("[name=projSize]").fill("1")
+    expect(panel.get_by_role("alert")).to_have_text("")
+    expect(panel.locator(".st-code")).to_contain_text("proj_size=1")
+
+
+def test_an_address_that_is_no_lstm(studio: Shown) -> None:
+    look(studio, lstm="4,0,1,0,1,0,5,1,0")
+    expect(studio.panel("sandbox").get_by_role("alert")).to_contain_text(
+        "hidden_size must be a whole number greater than zero"
+    )
+
+
+def test_a_recorded_run_has_no_weights(chromium: Browser) -> None:
+    trace = hs.LSTM(4, 6).trace(torch.randn(4, 1, 4))
+    with shown(chromium, hs.studio(trace)) as page:
+        look(page)
+        expect(page.panel("weights")).to_contain_text("A recorded run has no weights")
+        expect(page.panel("weights").locator("canvas.st-matrices")).to_be_hidden()
+
+
+def test_phone(studio: Shown) -> None:
+    studio.page.set_viewport_size(PHONE)
+    look(studio, track="l1")
+    assert studio.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("unrolled", "svg"), ("unrolled", "png"), ("weights", "png"), ("sandbox", "svg")]
+)
+def test_saved_as_a_picture(studio: Shown, name: str, kind: str) -> None:
+    look(studio)
+    panel = studio.panel(name)
+    panel.locator("summary", has_text="Save").click()
+    with studio.page.expect_download() as download:
+        panel.locator(f"[data-export={kind}]").click()
+    content = download.value.path().read_bytes()
+    assert content.startswith(b"<svg" if kind == "svg" else b"\x89PNG")

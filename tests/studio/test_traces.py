@@ -1,0 +1,49 @@
+import pytest
+import safetensors.torch
+import torch
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, IndexRangeError
+from hiddenstate.studio.traces import of_trace
+
+
+def test_a_row() -> None:
+    lstm = hs.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2)
+    trace = lstm.trace(torch.randn(5, 2, 4), lengths=[5, 3], pre=True, tokens=[list("abcde"), list("fgh")])
+    bundle = of_trace(trace, row=1)
+    found = safetensors.torch.load(bundle.weights)
+    places = {f"given.{track}.{quantity}" for track in ("l0", "l0r", "l1", "l1r") for quantity in "ifgoch"}
+    assert set(found) == places | {"given.h0", "given.c0"}
+    assert torch.equal(found["given.l1r.c"], trace.values["l1r.c"][:3, 1])
+    assert found["given.l0.h"].shape == (3, 2)
+    assert found["given.h0"].shape == (4, 2)
+    assert bundle.given is not None
+    assert (bundle.given.steps, bundle.given.tokens) == (3, ["f", "g", "h"])
+    sizes = {"input_size": 0, "hidden_size": 3, "num_layers": 2, "bias": True, "bidirectional": True, "proj_size": 2}
+    assert bundle.config == sizes
+
+
+def test_what_was_carried_and_what_was_kept() -> None:
+    lstm = hs.LSTM(4, 3)
+    with lstm.edit(hs.zero("l0.c", t=1, scope="readout")):
+        trace = lstm.trace(torch.randn(5, 4), keep=["l0.c", "l0.f"])
+    bundle = of_trace(trace, "mine")
+    found = safetensors.torch.load(bundle.weights)
+    assert set(found) == {"given.l0.c", "given.l0.f", "given.h0", "given.c0", "given.carried.l0"}
+    assert torch.equal(found["given.carried.l0"], trace.carried["l0"][:, 0])
+    assert bundle.name == "mine"
+
+
+def test_fails() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    with pytest.raises(ArgumentError, match="of 5 steps 1 were recorded: trace again without steps="):
+        of_trace(lstm.trace(x, steps=[2]))
+    reset = torch.zeros(5, 2, dtype=torch.bool)
+    of_trace(lstm.trace(x, reset=reset))
+    reset[2, 1] = True
+    with pytest.raises(ArgumentError, match="this trace has resets"):
+        of_trace(lstm.trace(x, reset=reset))
+    with pytest.raises(ArgumentError, match="no step to show in this row"):
+        of_trace(lstm.trace(x, lengths=[5, 0]), row=1)
+    with pytest.raises(IndexRangeError):
+        of_trace(lstm.trace(x), row=2)

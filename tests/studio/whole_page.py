@@ -1,0 +1,62 @@
+"""The studio's page as a person has it: served, opened, looked at; whatever it complains of is a failure."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+from playwright.sync_api import Browser, Locator, ViewportSize
+
+from hiddenstate.studio.view import Studio
+from studio.browsing import Watch
+
+WIDE: ViewportSize = {"width": 1280, "height": 720}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+_READY = """() => document.querySelector(".compare-drawing, #structure svg")
+  || document.querySelector(".heat-value")?.textContent.includes("=")"""
+
+
+class Shown:
+    """A page of the studio."""
+
+    def __init__(self, watch: Watch, url: str) -> None:
+        self.page = watch.page
+        self.errors = watch.errors
+        self.url = url
+
+    def look(self, **view: Any) -> None:
+        """Open the page anew, at a view that its address says."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.url}#{urlencode(view)}")
+        self.page.wait_for_function(_READY)
+
+    def panel(self, name: str) -> Locator:
+        """One of the panels."""
+        return self.page.locator(f"#{name}")
+
+    def saved(self, name: str) -> list[dict[str, str]]:
+        """The rows of a panel's CSV."""
+        panel = self.panel(name)
+        panel.locator("summary", has_text="Save").click()
+        with self.page.expect_download() as download:
+            panel.locator("[data-export=csv]").click()
+        text = download.value.path().read_text(encoding="utf-8")
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@contextmanager
+def shown(browser: Browser, studio: Studio, size: ViewportSize = WIDE) -> Iterator[Shown]:
+    """Serve a studio, and open its page."""
+    running = studio.start()
+    context = browser.new_context(viewport=size, accept_downloads=True)
+    try:
+        page = Shown(Watch(context.new_page()), running.url)
+        yield page
+        assert page.errors == [], page.errors
+    finally:
+        context.close()
+        running.stop()
