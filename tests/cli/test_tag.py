@@ -210,6 +210,13 @@ def test_n_best(columns: Path) -> None:
     assert sentence.lines[1].split()[4:] == list(sentence.upos)
 
 
+def test_precision(model: Path) -> None:
+    asked = ("-", "--model", model, "--format", "jsonl")
+    exact, coarse = (json.loads(said(*asked, *more, given="Anna sees .")) for more in ((), ("--precision", "bf16")))
+    assert exact["words"] == coarse["words"]
+    assert exact["probabilities"] != coarse["probabilities"]
+
+
 def test_a_long_sentence(model: Path) -> None:
     lines = said("-", "--model", model, "--input", "tokens", given="dog 🐕 " * 5000).splitlines()
     assert len(lines) == 10_000

@@ -190,6 +190,20 @@ def test_the_loss_is_the_sum_over_columns_and_forgets_words_without_a_tag(crf: b
         torch.testing.assert_close(one, want)
 
 
+def test_bfloat16_is_a_coarser_form_of_the_same(tagger: Tagger) -> None:
+    sentences = [["The", "old", "dog", "sees", "qqq", "!"], [], ["Yes"]]
+    exact, coarse = (tagger.tag(sentences, precision=precision) for precision in ("fp32", "bf16"))
+    for a, b in zip(exact, coarse, strict=True):
+        assert b.probabilities.dtype == torch.float32
+        torch.testing.assert_close(a.probabilities, b.probabilities, rtol=0, atol=1e-2)
+    assert not torch.equal(exact[0].probabilities, coarse[0].probabilities)
+
+
+def test_bfloat16_fails(tagger: Tagger) -> None:
+    with pytest.raises(ArgumentError, match="precision must be fp32 or bf16, got 'half'"):
+        tagger.tag([["a"]], precision="half")
+
+
 @pytest.mark.parametrize("crf", [False, True])
 @pytest.mark.parametrize("batch_words", [1, 10_000])
 def test_n_best(crf: bool, batch_words: int) -> None:

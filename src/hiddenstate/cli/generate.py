@@ -4,13 +4,13 @@ import io
 import sys
 import time
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hiddenstate.models.folder import load_language_model
+from hiddenstate.cli.precision import Precision
+from hiddenstate.models.folder import load_language_model, shipped
 from hiddenstate.models.generation import Sampling
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.text.source import read_text
@@ -20,15 +20,11 @@ from hiddenstate.text.tokens import UNKNOWN_ID, UNKNOWN_TOKEN
 PAUSE = 0.02
 
 
-class Precision(str, Enum):
-    """Of the LSTM's weights."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
 def generate(
-    model: Annotated[Path, typer.Option(help="Folder of a language model.", metavar="DIR")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a language model; the shipped one, of Shakespeare, without.", metavar="DIR"),
+    ] = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from; - reads standard input.", metavar="TEXT|-")] = "",
     length: Annotated[int, typer.Option(min=0, help="Characters, or words, to write.")] = 500,
     temperature: Annotated[
@@ -43,10 +39,10 @@ def generate(
 ) -> None:
     """Let a language model write: the prompt and what follows, as it is made. Several texts come when all are done.
 
-    Example: hiddenstate generate --model shakespeare --prompt "ROMEO:" --temperature 0.8
+    Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
     """
     sampling = Sampling(temperature, top_k, top_p, seed, unknown)
-    loaded = load_language_model(model)
+    loaded = load_language_model(model or shipped("shakespeare"))
     # Of standard input the last line's end is the shell's, not the text's.
     given = read_text(sys.stdin.buffer).removesuffix("\n") if prompt == "-" else read_text(io.StringIO(prompt))
     _warn_of_unknown(loaded, given)

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.files import written_beside
-from hiddenstate.models.folder import load_language_model
+from hiddenstate.models.folder import load_language_model, shipped
 from hiddenstate.models.scoring import Dynamic, Scored
 from hiddenstate.models.scoring import score as scored_by
 from hiddenstate.models.surprise import Tally
@@ -44,7 +44,10 @@ def score(
             help="Text, or a part of a corpus, such as wikitext-2:test; - reads standard input.", metavar="FILE|-"
         ),
     ],
-    model: Annotated[Path, typer.Option(help="Folder of a language model.", metavar="DIR")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a language model; the shipped one, of Shakespeare, without.", metavar="DIR"),
+    ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="A line a character or word; summary: the sums only.")
     ] = Format.table,
@@ -76,7 +79,7 @@ def score(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and not dynamic:
         raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
-    loaded = load_language_model(model)
+    loaded = load_language_model(model or shipped("shakespeare"))
     source: Source = sys.stdin.buffer if file == "-" else path_of(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
     if out is None:

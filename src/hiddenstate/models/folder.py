@@ -30,6 +30,7 @@ CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "weights.safetensors",
     "MODEL_CARD.md",
 )
+SHIPPED = ("tagger-en", "shakespeare")
 _DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 M = TypeVar("M", bound="FolderModel")
@@ -57,9 +58,18 @@ class FolderModel(Protocol):
         """Switch dropout off."""
 
 
-def shipped() -> Path:
-    """Return the folder of the model that comes with the package: a tagger of English parts of speech."""
-    return Path(__file__).parent / "shipped" / "tagger-en"
+def shipped(name: str = "tagger-en") -> Path:
+    """Return the folder of a model that comes with the package.
+
+    Args:
+        name: ``tagger-en``, a tagger of English parts of speech, or ``shakespeare``, a language model of characters.
+
+    Raises:
+        ArgumentError: there is no such model.
+    """
+    if name not in SHIPPED:
+        raise ArgumentError(f"no model {name!r} comes with hiddenstate; those that do are {', '.join(SHIPPED)}")
+    return Path(__file__).parent / "shipped" / name
 
 
 def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:

@@ -182,26 +182,39 @@ class Tagger(nn.Module):
         return chain
 
     @torch.no_grad()
-    def tag(self, sentences: Iterable[Sequence[str]], batch_words: int = 4000, *, n_best: int = 0) -> list[Tagging]:
+    def tag(
+        self,
+        sentences: Iterable[Sequence[str]],
+        batch_words: int = 4000,
+        *,
+        n_best: int = 0,
+        precision: str = "fp32",
+    ) -> list[Tagging]:
         """Tag sentences, many at a time.
 
         Args:
             sentences: the words of each; a sentence may be empty.
             batch_words: the most words computed together; more is faster and takes more memory.
             n_best: how many ways to tag the whole sentence to give, in each column.
+            precision: ``fp32``, or ``bf16`` for products in bfloat16, which is faster on CPUs that have them; about
+                one tag in ten thousand differs.
 
         Returns:
             One `Tagging` a sentence, in the order of the input.
 
         Raises:
-            ArgumentError: a word is the empty string, ``batch_words`` is below 1, or ``n_best`` is negative.
+            ArgumentError: a word is the empty string, ``batch_words`` is below 1, ``n_best`` is negative, or the
+                precision is another.
         """
+        if precision not in ("fp32", "bf16"):
+            raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
         if n_best < 0:
             raise ArgumentError(f"n_best must be at least 0, got {n_best}")
         rows = [tuple(words) for words in sentences]
         taggings = [self._tagging((), {}, 0)] * len(rows)
-        with self._evaluating():
-            encoded, device = self.encode(rows), self.head.weight.device
+        device = self.head.weight.device
+        with self._evaluating(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            encoded = self.encode(rows)
             spelling = self._spelling(encoded, device)
             for positions in plan_batches([len(words) for words in rows], batch_words):
                 batch = encoded.batch(positions, spell_all=True).to(device)

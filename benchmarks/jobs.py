@@ -1,0 +1,152 @@
+"""Speed of the two jobs, tagging and writing, with the same models in torch's layers beside ours.
+
+    python benchmarks/jobs.py --train TRAIN.conllu --text TEST.conllu [--seconds S] [--units 512]
+
+Training: forward, backward and AdamW over the same batches; torch's layers read them packed, as is usual there. Figures
+are medians of turns, as in run.py.
+"""
+
+import argparse
+import copy
+import io
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import machine
+from contestants import Contestant, itself
+from hiddenstate.lstm import LSTM
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.folder import load
+from hiddenstate.models.generation import Sampling
+from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.batches import Encoded, plan_batches
+from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.text.tokens import learn
+from measure import Pace, medians
+
+# The plain tagger that most people write first: words, spelling, two layers each way.
+CONFIG = TaggerConfig(
+    columns=("upos", "xpos"), word_size=100, char_hidden_size=100, hidden_size=256, batch_words=600, char_dropout=0.0
+)
+WRITTEN = 500
+CHARACTERS = b"abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ,.;:!?'-\n&3$"
+LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
+
+
+class Packed(nn.Module):
+    """torch's layer over ragged rows, called as ours is."""
+
+    def __init__(self, lstm: LSTM) -> None:
+        super().__init__()
+        self.theirs = lstm.to_torch()
+
+    def forward(self, x: Tensor, *, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+        out, state = self.theirs(packed)
+        return pad_packed_sequence(out, total_length=len(x))[0], state
+
+
+def in_torch(tagger: Tagger) -> Tagger:
+    """The same tagger, whose layers are torch's."""
+    theirs = copy.deepcopy(tagger)
+    theirs.char_lstm, theirs.lstm = Packed(tagger.char_lstm), Packed(tagger.lstm)  # type: ignore[assignment]
+    return theirs
+
+
+class Training:
+    """Steps of training on one batch after another; each run is one step."""
+
+    def __init__(self, tagger: Tagger, encoded: Encoded, batches: Sequence[list[int]], *, bfloat16: bool) -> None:
+        self.tagger, self.encoded, self.bfloat16 = tagger.train(), encoded, bfloat16
+        self.batches: Iterator[list[int]] = cycle(batches)
+        self.optimizer = torch.optim.AdamW(tagger.parameters(), 1e-3, fused=True)
+
+    def __call__(self) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            loss = self.tagger.loss(self.encoded.batch(next(self.batches)))
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss.detach()
+
+
+def training(sentences: Sequence[Sentence], seconds: float) -> None:
+    """Words a second learnt from, the same architecture in four ways."""
+    torch.manual_seed(1)
+    tagger = Tagger.build(CONFIG, sentences)
+    tags = {column: [sentence.tags(column) for sentence in sentences] for column in CONFIG.columns}
+    encoded = tagger.encode([sentence.forms for sentence in sentences], tags)
+    lengths = [len(sentence) for sentence in sentences]
+    batches = plan_batches(lengths, CONFIG.batch_words, torch.Generator().manual_seed(1))[:24]
+    words = sum(lengths[k] for batch in batches for k in batch)
+    ways = {
+        "hiddenstate": (tagger, False),
+        "torch, packed": (in_torch(tagger), False),
+        "hiddenstate, bfloat16": (copy.deepcopy(tagger), True),
+        "torch, packed, bfloat16": (in_torch(tagger), True),
+    }
+    steps = {name: Training(model, encoded, batches, bfloat16=bf16) for name, (model, bf16) in ways.items()}
+    # One run of a contestant is all of the batches, so that each has the same to do.
+    runs = [_contestant(name, lambda step=step: [step() for _ in batches]) for name, step in steps.items()]
+    _tell("training the tagger, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)
+
+
+def tagging(tagger: Tagger, texts: Sequence[Sequence[str]], seconds: float) -> None:
+    """Words a second tagged, and milliseconds of one sentence of 20 words."""
+    models = {"hiddenstate": tagger, "torch, packed": in_torch(tagger)}
+    runs = [_contestant(name, lambda model=model: model.tag(texts)) for name, model in models.items()]
+    runs.append(_contestant("hiddenstate, bfloat16", lambda: tagger.tag(texts, precision="bf16")))
+    words = sum(map(len, texts))
+    _tell("tagging, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)
+    one = [next(text for text in texts if len(text) == 20)]
+    runs = [_contestant(name, lambda model=model: model.tag(one)) for name, model in models.items()]
+    _tell("one sentence of 20 words, ms", [1000 * each for each in medians(runs, seconds, SHORT)], runs)
+
+
+def writing(units: int, seconds: float) -> None:
+    """Characters a second that a model of one layer writes, one stream."""
+    tokens, _ = learn(io.BytesIO(CHARACTERS), "char")
+    model = LanguageModel.build(LanguageConfig(hidden_size=units), tokens).eval()
+    runs = [
+        _contestant(name, lambda name=name: list(model.generate("", WRITTEN, Sampling(seed=1), precision=name)))
+        for name in ("fp32", "bf16")
+    ]
+    _tell(f"writing, {units} units, characters/s", [WRITTEN / each for each in medians(runs, seconds, LONG)], runs)
+
+
+def _contestant(name: str, run: Callable[[], object]) -> Contestant:
+    return Contestant(name, run, itself)
+
+
+def _tell(title: str, figures: Sequence[float], runs: Sequence[Contestant]) -> None:
+    print(f"\n{title}")
+    for contestant, figure in zip(runs, figures, strict=True):
+        print(f"  {contestant.name:<28}{figure:>12,.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", required=True, metavar="FILE", help="CoNLL-U to train on")
+    parser.add_argument("--text", required=True, metavar="FILE", help="CoNLL-U to tag")
+    parser.add_argument("--model", metavar="DIR", help="a tagger; without, one of the training's size, not trained")
+    parser.add_argument("--units", type=int, default=512, help="of the model that writes")
+    parser.add_argument("--seconds", type=float, default=20.0, help="measuring time of each table")
+    options = parser.parse_args()
+    print("\n".join(machine.described()))
+    watch, sentences = machine.Watch(), read_conllu(options.train)
+    training(sentences, options.seconds)
+    tagger = load(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
+    tagging(tagger, [sentence.forms for sentence in read_conllu(options.text)], options.seconds)
+    writing(options.units, options.seconds)
+    if warning := watch.warning():
+        print(f"\nMeanwhile {warning}")
+
+
+if __name__ == "__main__":
+    main()
