@@ -112,6 +112,8 @@ def test_numbers(studio: Shown) -> None:
     expect(page.locator(".row-name")).to_have_text([f"unit {unit}" for unit in order])
     assert numbers(page, ".row-number") == pytest.approx(h[order].tolist(), abs=WITHIN)
     assert numbers(page, ".signal-number") == [1, 1, 1]
+    table = studio.saved("sentence")
+    assert [row["x1"] for row in table] == ["0"] * 3 + ["1"] * 9
     page.get_by_role("button", name="noise").click()
     expect(page.get_by_label("Seed")).to_be_visible()
     before = numbers(page, ".signal-number")
@@ -140,6 +142,19 @@ def test_projection(studio: Shown) -> None:
     page.locator("#lines").scroll_into_view_if_needed()
     expect(page.locator(".lines-unit")).to_have_text(["unit 1", "unit 7"])
     expect(page.locator(".lines-number").last).to_have_text(NOTHING)  # there is no h of unit 7
+
+
+def test_many_units_and_steps_scroll(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(hs.LSTM(1, 700))) as studio:
+        studio.look(text="noise 300", step=299, unit=650)
+        box = studio.page.locator(".heat-place").bounding_box()
+        cell = studio.page.locator(".heat-row").bounding_box()
+        column = studio.page.locator(".heat-column").bounding_box()
+        assert box is not None
+        assert cell is not None
+        assert column is not None
+        assert box["y"] < cell["y"] < box["y"] + box["height"]
+        assert box["x"] < column["x"] < box["x"] + box["width"]
 
 
 def test_trace(studio: Shown, trace: hs.Trace) -> None:

@@ -295,6 +295,8 @@ def test_address_round_trip(studio: Shown, page: Page) -> None:
     assert view(page) == before
     page.evaluate("location.hash = 'text=A+dog+barks&step=1'")
     expect(page.locator(".word[aria-current]")).to_contain_text("dog")
+    page.evaluate("location.hash = 'text=A+dog+barks&step=7'")  # beyond the end: its last step
+    expect(page.locator(".word[aria-current]")).to_contain_text("barks")
 
 
 def test_address_fails(studio: Shown) -> None:

@@ -37,7 +37,7 @@ export async function start(root) {
   const say = (/** @type {string} */ text) => root.prepend(notice(text));
   if (broken.length > 0) say(brokenNotice(broken));
   listenForKeys(document, app);
-  followAddress(store, boot, say);
+  followAddress(session, boot, say);
   fillEmpty(app);
   await session.open();
   followLive(app, boot.live, say);
@@ -73,14 +73,14 @@ function fillEmpty({ store, session }) {
 
 /**
  * Takes over what someone puts into the address while the page is open.
- * @param {App["store"]} store
+ * @param {App["session"]} session
  * @param {Boot} boot
  * @param {(text: string) => void} say
  */
-function followAddress(store, boot, say) {
+function followAddress(session, boot, say) {
   window.addEventListener("hashchange", () => {
     const { view, broken } = fromHash(location.hash);
-    store.set(firstView(boot, view));
+    session.look(firstView(boot, view));
     if (broken.length > 0) say(brokenNotice(broken));
   });
 }

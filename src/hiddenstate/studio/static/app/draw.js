@@ -1,5 +1,6 @@
 // Elements, SVG and canvases in one line each. Text goes in as text, never as HTML.
 
+const MOST_PIXELS = 16000; // of a canvas in either direction; browsers draw nothing on larger ones
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {string | number | boolean | null | undefined} Attribute */
@@ -85,7 +86,7 @@ export function canvas(width, height, attributes = {}) {
  * @returns {CanvasRenderingContext2D}
  */
 export function resize(made, width, height) {
-  const fine = window.devicePixelRatio || 1;
+  const fine = Math.min(window.devicePixelRatio || 1, MOST_PIXELS / Math.max(width, height, 1));
   made.width = Math.max(1, Math.round(width * fine));
   made.height = Math.max(1, Math.round(height * fine));
   made.style.width = `${width}px`;

@@ -27,7 +27,7 @@ export function followLive({ store, session, host }, live, say) {
     session.show(stream.run(), follows);
   };
   host.watch(live, (message) => {
-    if (message.type === "view") store.set(message.view);
+    if (message.type === "view") session.look(message.view);
     if (message.type === "end") say("Python has stopped the studio. What is on this page still works.");
     if (message.type === "begin") stream = begun(session, message);
     if (message.type === "step" && stream !== null) {

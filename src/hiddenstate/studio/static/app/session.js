@@ -75,6 +75,17 @@ export class Session {
   }
 
   /**
+   * Takes over a view that someone else made, as far as it fits what is read.
+   * @param {Partial<View>} patch
+   */
+  look(patch) {
+    const view = { ...this.store.get(), ...patch };
+    const stays = view.model === this.store.get().model && (this.live || view.text === this.store.get().text);
+    const { model, run } = this;
+    this.store.set(stays && model !== null && run !== null ? { ...patch, ...fitted(view, model, run) } : patch);
+  }
+
+  /**
    * A run that came from elsewhere: a stream that is watched.
    * @param {Run} run
    * @param {boolean} follow whether the cursor goes to its last step

@@ -8,6 +8,7 @@ import { rowTop } from "studio/panels/heatmap-layout.js";
 /** @typedef {import("studio/panels/heatmap-layout.js").HeatLayout} HeatLayout */
 
 const LEAST = 3; // pixels that a marked row is high at least
+const CLEAR = 60; // pixels between a cursor and the edge of what is in sight
 
 /**
  * @param {HTMLElement} map
@@ -15,22 +16,25 @@ const LEAST = 3; // pixels that a marked row is high at least
  */
 export function createCursors(map, scroller) {
   const column = element("div", { class: "heat-column" });
-  const row = element("div", { class: "heat-row" }, [element("span", { class: "heat-unit number" })]);
+  const name = element("span", { class: "heat-unit number" });
+  const row = element("div", { class: "heat-row" }, [name]);
   const under = element("div", { class: "heat-hover", hidden: true });
   map.append(column, row, under);
   /**
    * @param {HeatLayout | null} layout
    * @param {View} view
-   * @param {number} seen how wide the part of the map is that is in sight
+   * @param {{width: number, height: number}} seen the part of the map that is in sight
    */
   const show = (layout, { step, unit }, seen) => {
     if (layout === null) return;
     const x = layout.left + step * layout.pitch;
     place(column, x, layout.top, layout.pitch, layout.height - layout.top - 2);
     const high = Math.max(LEAST, layout.rowHeight);
-    place(row, layout.left, rowTop(layout, unit) + (layout.rowHeight - high) / 2, layout.pitch * layout.steps, high);
-    /** @type {HTMLElement} */ (row.firstChild).textContent = String(unit);
-    if (layout.width > seen + 1) keepInSight(scroller, x, layout.pitch);
+    const y = rowTop(layout, unit) + (layout.rowHeight - high) / 2;
+    place(row, layout.left, y, layout.pitch * layout.steps, high);
+    if (name.textContent !== String(unit)) name.textContent = String(unit);
+    if (layout.width > seen.width + 1) scrollInto(scroller, "scrollLeft", x, layout.pitch, seen.width);
+    if (layout.height > seen.height + 1) scrollInto(scroller, "scrollTop", y, high, seen.height);
   };
   /**
    * @param {HeatLayout | null} layout
@@ -60,12 +64,15 @@ function place(node, x, y, width, height) {
 }
 
 /**
+ * Scrolls so far that a cursor stands clear of the edges.
  * @param {HTMLElement} scroller
- * @param {number} x
- * @param {number} width
+ * @param {"scrollLeft" | "scrollTop"} way
+ * @param {number} from where the cursor begins
+ * @param {number} size of the cursor
+ * @param {number} seen how much is in sight
  */
-function keepInSight(scroller, x, width) {
-  const { scrollLeft, clientWidth } = scroller;
-  if (x < scrollLeft + 60) scroller.scrollLeft = x - 60;
-  else if (x + width > scrollLeft + clientWidth - 20) scroller.scrollLeft = x + width - clientWidth + 60;
+function scrollInto(scroller, way, from, size, seen) {
+  const now = scroller[way];
+  if (from < now + CLEAR) scroller[way] = from - CLEAR;
+  else if (from + size > now + seen - CLEAR) scroller[way] = from + size - seen + CLEAR;
 }

@@ -84,7 +84,7 @@ export function mountHeatmap(app) {
     move();
   };
   const move = () => {
-    cursors.show(scene.layout, store.get(), scene.size.width);
+    cursors.show(scene.layout, store.get(), scene.size);
     readout.show(null);
   };
   session.on("run", draw);

@@ -2,13 +2,18 @@
 
 import { element, svg } from "studio/app/draw.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
+import { resolved } from "studio/app/theme.js";
 import { shownToken } from "studio/app/tokens.js";
+import { readsNumbers, signalPicture } from "studio/panels/sentence-signal.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/app/panel.js").App} App */
 
 const WIDTH = 960;
 const LINE = 46;
+const MOST_LABELS = 200; // that have a column each in the table
+
+/** @typedef {{name: string, value: (t: number) => string | number | boolean}} Column */
 
 /**
  * Words over their tags and the bars of their probabilities, in lines as a page has them.
@@ -17,6 +22,8 @@ const LINE = 46;
  */
 export function sentencePicture({ session, store }) {
   const { run } = session;
+  const signal = run && readsNumbers(run) ? signalPicture(run, WIDTH, store.get().step) : null;
+  if (signal) return signal;
   const placed = run === null ? [] : laidOut(run);
   const height = ((placed.at(-1)?.line ?? 0) + 1) * LINE + 8;
   const parts = run === null ? [] : placed.flatMap((place, t) => wordParts(run, store.get().head, t, place));
@@ -29,7 +36,7 @@ export function sentencePicture({ session, store }) {
  */
 function laidOut(run) {
   const context = element("canvas").getContext("2d");
-  if (context) context.font = "16px Georgia, serif";
+  if (context) context.font = `16px ${resolved("--font")}`;
   let [x, line] = [8, 0];
   return run.tokens.map((token) => {
     const width = Math.max(34, (context?.measureText(shownToken(token)).width ?? 40) + 14);
@@ -82,29 +89,50 @@ function wordParts(run, headName, t, { x, width, line }) {
 export function sentenceRows({ session, store }) {
   const { run } = session;
   if (run === null) return [];
-  const head = headOf(run, store.get().head);
-  const labels = head && head.labels.length <= 200 ? head.labels : [];
-  const heading = [
-    "step",
-    "token",
-    "known",
-    ...(head ? ["prediction", "probability"] : []),
-    ...(run.surprise ? ["surprise"] : []),
-    ...labels,
+  const columns = [
+    ...tokenColumns(run),
+    ...(readsNumbers(run) ? inputColumns(run) : headColumns(run, store.get().head)),
   ];
-  const rows = run.tokens.map((token, t) => {
-    const said = head && predictionAt(head, t);
-    const shares = labels.map((_, k) =>
-      String(/** @type {NonNullable<typeof head>} */ (head).probabilities[t * labels.length + k]),
-    );
-    return [
-      String(t),
-      token,
-      String(run.known[t] ?? true),
-      ...(said ? [said.label, String(said.probability)] : []),
-      ...(run.surprise ? [String(run.surprise[t])] : []),
-      ...shares,
-    ];
-  });
-  return [heading, ...rows];
+  return [columns.map(({ name }) => name), ...run.tokens.map((_, t) => columns.map(({ value }) => String(value(t))))];
+}
+
+/**
+ * @param {Run} run
+ * @returns {Column[]}
+ */
+function tokenColumns({ tokens, known, surprise }) {
+  return [
+    { name: "step", value: (t) => t },
+    { name: "token", value: (t) => tokens[t] },
+    { name: "known", value: (t) => known[t] ?? true },
+    ...(surprise ? [{ name: "surprise", value: (/** @type {number} */ t) => surprise[t] }] : []),
+  ];
+}
+
+/**
+ * @param {Run} run
+ * @param {string} name
+ * @returns {Column[]}
+ */
+function headColumns(run, name) {
+  const head = headOf(run, name);
+  if (head === null) return [];
+  const K = head.labels.length;
+  const shares = K > MOST_LABELS ? [] : head.labels;
+  return [
+    { name: "prediction", value: (t) => predictionAt(head, t).label },
+    { name: "probability", value: (t) => predictionAt(head, t).probability },
+    ...shares.map((label, k) => ({ name: label, value: (/** @type {number} */ t) => head.probabilities[t * K + k] })),
+  ];
+}
+
+/**
+ * @param {Run} run
+ * @returns {Column[]}
+ */
+function inputColumns({ tracks: [{ info, input }] }) {
+  return Array.from({ length: info.inputSize }, (_, k) => ({
+    name: `x${k}`,
+    value: (/** @type {number} */ t) => input?.[t * info.inputSize + k] ?? NaN,
+  }));
 }

@@ -32,7 +32,7 @@ export function createSignal({ store, session, player }) {
     return show(store.get().step);
   };
   session.on("run", () => {
-    root.hidden = session.model?.kind !== "lstm" && !session.live;
+    root.hidden = session.run === null || !readsNumbers(session.run);
     draw();
   });
   store.subscribe(["step"], ({ step }) => show?.(step));
@@ -66,6 +66,20 @@ function plotOf(run, width) {
   const high = columns.reduce((most, values) => values.reduce((max, value) => Math.max(max, value), most), 0);
   const low = columns.reduce((least, values) => values.reduce((min, value) => Math.min(min, value), least), 0);
   return { columns, low, high: high > low ? high : low + 1, width };
+}
+
+/**
+ * @param {Run} run
+ * @param {number} width
+ * @param {number} step
+ * @returns {SVGSVGElement | null} null where no numbers are known
+ */
+export function signalPicture(run, width, step) {
+  const plot = plotOf(run, width);
+  if (plot === null) return null;
+  const { picture, mark } = drawn(plot);
+  mark(step);
+  return picture;
 }
 
 /**
@@ -111,4 +125,12 @@ function drawn({ columns, low, high, width }) {
     columns.forEach((values, k) => (numbers[k].textContent = (values[step] ?? NaN).toFixed(4)));
   };
   return { picture, mark };
+}
+
+/**
+ * Whether its steps have numbers for names and are shown as a signal.
+ * @param {Run} run
+ */
+export function readsNumbers(run) {
+  return run.heads.length === 0 && run.tracks[0].input !== null && run.tokens.every((token) => /^\d+$/.test(token));
 }

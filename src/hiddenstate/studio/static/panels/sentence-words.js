@@ -4,6 +4,7 @@ import { element, percent, set } from "studio/app/draw.js";
 import { onResize } from "studio/app/lazy.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
 import { shownToken } from "studio/app/tokens.js";
+import { readsNumbers } from "studio/panels/sentence-signal.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -23,7 +24,7 @@ export function createWords({ store, session, player }) {
   const sight = inSight(root, () => buttons);
   const draw = () => {
     const { run, plain } = session;
-    root.hidden = run !== null && numbered(run);
+    root.hidden = run !== null && readsNumbers(run);
     root.classList.toggle("dense", (run?.steps ?? 0) > 60 || session.model?.unit === "character");
     buttons = run === null ? [] : run.tokens.map((_, t) => word(run, plain, store.get().head, t, choose));
     root.replaceChildren(...buttons.map((button) => element("li", {}, [button])));
@@ -43,14 +44,6 @@ export function createWords({ store, session, player }) {
   store.subscribe(["step"], ({ step }, { step: before }) => mark(step, before));
   onResize(root, sight.measure);
   return { root };
-}
-
-/**
- * Whether its steps have numbers for names and are shown as a signal.
- * @param {Run} run
- */
-function numbered(run) {
-  return run.heads.length === 0 && run.tracks[0].input !== null && run.tokens.every((token) => /^\d+$/.test(token));
 }
 
 /**
