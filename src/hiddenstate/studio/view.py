@@ -113,7 +113,7 @@ class Studio:
             self._widget = widget_of(self)
         return self._widget
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         from hiddenstate.studio.notebook import mimebundle
 
         return mimebundle(self)

@@ -1,0 +1,110 @@
+import base64
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hiddenstate as hs
+from hiddenstate.models.folder import save, shipped
+from hiddenstate.studio import assets
+from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.page import offline_page, packed, without_comments, write_page
+from language_models import make
+from studio.test_html import EVIL, Elements
+
+ALLOWED = 400_000  # bytes of the page beside its model
+SPREAD = 1.4  # what a model takes as text, where it was bytes
+
+
+def unpacked(text: str) -> Any:
+    return zlib.decompress(base64.b64decode(text), -zlib.MAX_WBITS)
+
+
+def test_everything_is_in_it() -> None:
+    bundle = Bundle("lstm", EVIL, {"input_size": 4}, b"\x00\x01" * 100, card=EVIL)
+    found = Elements(offline_page({"ours": bundle}, {"text": EVIL}))
+    boot = json.loads(found.data["boot"])
+    assert (boot["host"], boot["view"], boot["live"]) == ("file", {"text": EVIL}, "")
+    parts = json.loads(found.data["bundle-ours"])
+    assert json.loads(unpacked(parts["head"]))["card"] == EVIL
+    assert unpacked(parts["weights"]) == bundle.weights
+    modules = json.loads(unpacked(found.data["modules"]))
+    assert set(modules["modules"]) == set(assets.names(".js"))
+    assert modules["styles"].startswith(assets.text("app.css"))
+    assert found.tags.count("script") == 4
+
+
+def test_the_policy_allows_no_network() -> None:
+    page = offline_page({}, {})
+    policy = page.split('http-equiv="Content-Security-Policy" content="', 1)[1].split('"', 1)[0].replace("&#x27;", "'")
+    assert policy.startswith("default-src 'none'; ")
+    assert "connect-src" not in policy  # so it is the default's: none
+    assert "http" not in policy
+    assert "unsafe" not in policy
+    assert page.index("Content-Security-Policy") < page.index("<script")
+
+
+@pytest.mark.parametrize("name", ["tagger", "language model"])
+def test_its_size(name: str, tmp_path: Path) -> None:
+    folder = shipped()
+    if name != "tagger":
+        folder = tmp_path / "model"
+        save(make(hidden_size=400, weights_dtype="float16"), folder)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    page = hs.studio(folder).html().encode()
+    assert len(page) <= SPREAD * size + ALLOWED
+
+
+def test_packed() -> None:
+    content = bytes(range(256)) * 10
+    assert unpacked(packed(content)) == content
+    assert "<" not in packed(content)
+
+
+def test_without_comments() -> None:
+    source = """// About.
+/**
+ * @param {string} a // of it
+ */
+export function f(a) {
+  // why
+  const b = /** @type {any} */ (a); // kept
+  /** @type {number} */
+  const c = "/** not one */";
+  return "https://x" + b + c;
+}
+"""
+    assert (
+        without_comments(source)
+        == """export function f(a) {
+  const b = /** @type {any} */ (a); // kept
+  const c = "/** not one */";
+  return "https://x" + b + c;
+}
+"""
+    )
+
+
+def test_no_module_has_code_where_comments_end() -> None:
+    """Which would be left out with them; and no text has lines that look like comments."""
+    for name in assets.names(".js"):
+        for line in assets.text(name).split("\n"):
+            text = line.strip()
+            assert not text.startswith("*/") or text == "*/", f"{name}: {line}"
+            assert not (text.startswith("/**") and "*/" in text and text.endswith("*/") and text.count("*/") > 1), name
+        assert assets.text(name).count("`") % 2 == 0, name
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "view.html"
+    target.write_text("before")
+    with pytest.raises(UnicodeEncodeError):
+        write_page(target, "\udc00")
+    assert target.read_text() == "before"
+    write_page(target, "é\n")
+    assert target.read_bytes() == "é\n".encode()
+    assert list(tmp_path.iterdir()) == [target]
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        write_page(tmp_path / "none" / "view.html", "")

@@ -1,0 +1,72 @@
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentTypeError, MessageError
+from hiddenstate.studio import server
+from hiddenstate.studio.audience import Looker
+from hiddenstate.studio.live import Watched
+from hiddenstate.studio.messages import ViewMessage
+
+
+def test_the_function_has_the_packages_name_and_the_package_can_still_be_imported() -> None:
+    assert callable(hs.studio)
+    assert importlib.import_module("hiddenstate.studio.server") is server
+    assert hs.studio is importlib.import_module("hiddenstate").studio
+
+
+def test_several_models() -> None:
+    opened = hs.studio({"before": hs.LSTM(4, 3)}, nn.LSTM(4, 3), text="a b", view={"unit": 2})
+    assert list(opened.bundles) == ["before", "lstm-4-3"]
+    assert opened.view == {"text": "a b", "unit": 2}
+    assert opened.live == "view"
+    assert repr(opened).startswith("Studio(before (lstm), LSTM(4, 3) (lstm)): ")
+
+
+def test_the_shipped_tagger() -> None:
+    assert list(hs.studio().bundles) == ["tagger-en"]
+
+
+def test_a_stream() -> None:
+    stream = hs.LSTM(4, 3).stream()
+    opened = hs.studio(stream)
+    assert opened.live == "stream"
+    assert opened.stream is not None
+    assert opened.stream.stream is stream
+    assert opened.audience is opened.stream.audience
+    again = Watched(stream)
+    assert hs.studio(again).stream is again
+    assert hs.studio(hs.LSTM(4, 3), stream).stream is None  # the first model is the one that runs
+
+
+def test_show_and_hear() -> None:
+    opened, looker = hs.studio(hs.LSTM(4, 3)), Looker(lambda: None)
+    opened.audience.join(looker)
+    opened.show(step=2, quantity="f")
+    (message,) = looker.take()
+    assert isinstance(message, ViewMessage)
+    assert message.view == {"step": 2, "quantity": "f"}
+    opened.hear(ViewMessage({"step": 3}))
+    assert opened.view == {"step": 3, "quantity": "f"}
+    assert looker.take() == []  # the page knows what it said
+
+
+def test_fails() -> None:
+    opened = hs.studio(hs.LSTM(4, 3))
+    with pytest.raises(MessageError, match="the view has no 'steps'"):
+        opened.show(steps=2)
+    with pytest.raises(MessageError):
+        hs.studio(hs.LSTM(4, 3), view={"unit": "x"})
+    with pytest.raises(ArgumentTypeError):
+        hs.studio(None)
+    assert opened.view == {}
+
+
+def test_save(tmp_path: Path) -> None:
+    opened = hs.studio(hs.LSTM(4, 3), x=torch.zeros(2, 4))
+    opened.save(tmp_path / "view.html")
+    assert (tmp_path / "view.html").read_text(encoding="utf-8").startswith("<!doctype html>")
