@@ -42,7 +42,7 @@ function lengthsOf(a, b) {
 function common(a, b) {
   const table = lengthsOf(a, b);
   const found = [];
-  for (let s = 0, t = 0; s < a.length && t < b.length; ) {
+  for (let s = 0, t = 0; s < a.length && t < b.length;) {
     if (a[s] === b[t]) found.push({ a: s++, b: t++ });
     else if (table[s + 1][t] >= table[s][t + 1]) s++;
     else t++;

@@ -18,9 +18,15 @@ const WAYS = { position: "position", words: "equal words" };
  * @param {string} name
  */
 function textBox({ store }, key, name) {
-  const input = element("input", { type: "text", "aria-label": `Sentence ${name}`, spellcheck: "false", autocomplete: "off" });
+  const input = element("input", {
+    type: "text",
+    "aria-label": `Sentence ${name}`,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   const follow = () => {
-    if (document.activeElement !== input) input.value = store.get()[key] || (key === "otherText" ? store.get().text : "");
+    if (document.activeElement !== input)
+      input.value = store.get()[key] || (key === "otherText" ? store.get().text : "");
   };
   input.addEventListener("input", () => store.set({ [key]: input.value }));
   store.subscribe(["text", "otherText", "comparison"], follow);
@@ -55,9 +61,13 @@ export function whatControls(app, models) {
   const several = models.length > 1;
   const texts = [textBox(app, "text", "A"), textBox(app, "otherText", "B")];
   const chosen = several ? [modelBox(app, "model", "A", models), modelBox(app, "otherModel", "B", models)] : [];
-  const sides = ["A", "B"].map((name, k) => element("div", { class: "compare-side" }, [
-    element("span", { class: `side ${name.toLowerCase()}`, text: name }), chosen[k], texts[k],
-  ]));
+  const sides = ["A", "B"].map((name, k) =>
+    element("div", { class: "compare-side" }, [
+      element("span", { class: `side ${name.toLowerCase()}`, text: name }),
+      chosen[k],
+      texts[k],
+    ]),
+  );
   const pairs = pairBar(app);
   const bar = element("div", { class: "compare-kind" });
   const follow = () => {
@@ -65,7 +75,9 @@ export function whatControls(app, models) {
     chosen.forEach((select) => (select.hidden = comparison !== "models"));
     texts[1].hidden = comparison !== "sentences";
     sides[1].hidden = comparison === "edits";
-    pairs.hidden = comparison !== "sentences" || app.session.model?.kind !== "tagger" && app.session.model?.kind !== "language-model";
+    pairs.hidden =
+      comparison !== "sentences" ||
+      (app.session.model?.kind !== "tagger" && app.session.model?.kind !== "language-model");
     bar.replaceChildren(kindBar(app, several));
   };
   store.subscribe(["comparison"], follow);
@@ -94,7 +106,9 @@ function kindBar({ store }, several) {
 /** @param {App} app */
 function pairBar({ store }) {
   const about = element("p", { class: "compare-about" });
-  const options = PAIRS.map(({ text, other }, k) => element("option", { value: String(k), text: `${text}  |  ${other}` }));
+  const options = PAIRS.map(({ text, other }, k) =>
+    element("option", { value: String(k), text: `${text}  |  ${other}` }),
+  );
   const select = element("select", {}, [element("option", { value: "", text: "a pair to try" }), ...options]);
   const say = () => {
     const k = PAIRS.findIndex(({ text, other }) => text === store.get().text && other === store.get().otherText);
@@ -107,7 +121,10 @@ function pairBar({ store }) {
   });
   store.subscribe(["text", "otherText"], say);
   say();
-  return element("div", { class: "compare-pairs" }, [element("label", { class: "pick" }, [element("span", { text: "pairs" }), select]), about]);
+  return element("div", { class: "compare-pairs" }, [
+    element("label", { class: "pick" }, [element("span", { text: "pairs" }), select]),
+    about,
+  ]);
 }
 
 /**
@@ -121,8 +138,20 @@ export function howControls(app) {
     const { model } = session;
     if (!model) return;
     controls.replaceChildren(
-      pick("layer", model.tracks.map(({ name }) => name), store.get().track, (track) => store.set({ track }), titlesOf(model)),
-      pick("values", [...model.quantities], store.get().quantity, (quantity) => store.set({ quantity }), model.meanings),
+      pick(
+        "layer",
+        model.tracks.map(({ name }) => name),
+        store.get().track,
+        (track) => store.set({ track }),
+        titlesOf(model),
+      ),
+      pick(
+        "values",
+        [...model.quantities],
+        store.get().quantity,
+        (quantity) => store.set({ quantity }),
+        model.meanings,
+      ),
       choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align })),
     );
   };
@@ -149,7 +178,9 @@ function titlesOf({ tracks }) {
  * @param {Record<string, string>} [meanings]
  */
 function pick(label, values, chosen, onChoose, meanings = {}) {
-  const options = values.map((value) => element("option", { value, text: meanings[value] ? `${value}: ${meanings[value]}` : value }));
+  const options = values.map((value) =>
+    element("option", { value, text: meanings[value] ? `${value}: ${meanings[value]}` : value }),
+  );
   const select = element("select", {}, options);
   select.value = chosen;
   select.addEventListener("change", () => onChoose(select.value));

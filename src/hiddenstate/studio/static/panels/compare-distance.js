@@ -58,7 +58,12 @@ export function partingOf(distance, reverse) {
   if (reverse) columns.reverse();
   const first = columns.find((k) => distance[k] > SAME) ?? -1;
   const widest = columns.reduce((best, k) => (best < 0 || distance[k] > distance[best] ? k : best), -1);
-  return { first, widest, meets: first < 0 ? -1 : meeting(columns, distance, distance[widest] * MET), last: columns.at(-1) ?? -1 };
+  return {
+    first,
+    widest,
+    meets: first < 0 ? -1 : meeting(columns, distance, distance[widest] * MET),
+    last: columns.at(-1) ?? -1,
+  };
 }
 
 /**

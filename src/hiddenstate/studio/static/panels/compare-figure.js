@@ -37,7 +37,9 @@ const RIBBON_HEAD = 22;
  * @param {Scene} scene
  */
 export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }) {
-  const longest = Math.max(...[pair.a, pair.b].flatMap(({ run }) => run.tokens.map((token, t) => longestAt(token, headOf(run, head), t))));
+  const longest = Math.max(
+    ...[pair.a, pair.b].flatMap(({ run }) => run.tokens.map((token, t) => longestAt(token, headOf(run, head), t))),
+  );
   const least = Math.max(18, Math.min(110, longest * 7 + 12));
   const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
   const map = (/** @type {Track | undefined} */ track) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
@@ -48,7 +50,21 @@ export function layoutOf({ pair, columns, a, b, comparable, strips, width, head 
   const mapB = mapA + map(a) + GAP;
   const difference = mapB + map(b) + GAP;
   const height = difference + (comparable ? map(a) : 0);
-  return { column, wordsA, mapA, wordsB, mapB, difference, ribbons, height, mapHeightA: map(a), mapHeightB: map(b), left: GUTTER, total: GUTTER + column * columns.length, centre: (/** @type {number} */ k) => GUTTER + (k + 0.5) * column };
+  return {
+    column,
+    wordsA,
+    mapA,
+    wordsB,
+    mapB,
+    difference,
+    ribbons,
+    height,
+    mapHeightA: map(a),
+    mapHeightB: map(b),
+    left: GUTTER,
+    total: GUTTER + column * columns.length,
+    centre: (/** @type {number} */ k) => GUTTER + (k + 0.5) * column,
+  };
 }
 
 /**
@@ -67,13 +83,27 @@ export function createFigure(scene) {
   const layout = layoutOf(scene);
   const maps = paintMaps(scene, layout);
   const cursor = svg("rect", { class: "cursor", y: 0, width: layout.column, height: layout.height, rx: 3 });
-  const units = [layout.mapA, layout.mapB, layout.difference].map(() => svg("rect", { class: "unit", x: layout.left, width: layout.total - layout.left }));
-  const drawn = svg("svg", {
-    class: "compare-drawing", width: layout.total, height: layout.height, viewBox: `0 0 ${layout.total} ${layout.height}`,
-  }, [...drawing(scene, layout), ...units, cursor]);
-  const root = element("div", { class: "compare-figure", style: { width: `${layout.total}px`, height: `${layout.height}px` } }, [maps, drawn]);
+  const units = [layout.mapA, layout.mapB, layout.difference].map(() =>
+    svg("rect", { class: "unit", x: layout.left, width: layout.total - layout.left }),
+  );
+  const drawn = svg(
+    "svg",
+    {
+      class: "compare-drawing",
+      width: layout.total,
+      height: layout.height,
+      viewBox: `0 0 ${layout.total} ${layout.height}`,
+    },
+    [...drawing(scene, layout), ...units, cursor],
+  );
+  const root = element(
+    "div",
+    { class: "compare-figure", style: { width: `${layout.total}px`, height: `${layout.height}px` } },
+    [maps, drawn],
+  );
   return {
-    root, layout,
+    root,
+    layout,
     /** @param {number} k @param {number} unit */
     mark(k, unit) {
       cursor.setAttribute("x", String(layout.left + k * layout.column));
@@ -95,7 +125,8 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
   const [one, two] = [a && pictureOf(a, quantity, columns, "a"), b && pictureOf(b, quantity, columns, "b")];
   if (one) paint(made.context, one, { ...box, y: layout.mapA, height: layout.mapHeightA });
   if (two) paint(made.context, two, { ...box, y: layout.mapB, height: layout.mapHeightB });
-  if (one && two && comparable) paint(made.context, differencePicture(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
+  if (one && two && comparable)
+    paint(made.context, differencePicture(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
   return made.canvas;
 }
 
@@ -108,11 +139,18 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
 function drawing(scene, layout) {
   const { pair, strips, comparable, quantity } = scene;
   const labels = [
-    label(pair.a.name, layout.wordsA + 15, "side a"), label(`${quantity} of A`, layout.mapA + 11),
-    label(pair.b.name, layout.wordsB + 15, "side b"), label(`${quantity} of B`, layout.mapB + 11),
+    label(pair.a.name, layout.wordsA + 15, "side a"),
+    label(`${quantity} of A`, layout.mapA + 11),
+    label(pair.b.name, layout.wordsB + 15, "side b"),
+    label(`${quantity} of B`, layout.mapB + 11),
     ...(comparable ? [label("B − A", layout.difference + 11)] : []),
   ];
-  return [...labels, ...wordRow(scene, layout, "a"), ...wordRow(scene, layout, "b"), ...(strips.length ? ribbons(scene, layout) : [])];
+  return [
+    ...labels,
+    ...wordRow(scene, layout, "a"),
+    ...wordRow(scene, layout, "b"),
+    ...(strips.length ? ribbons(scene, layout) : []),
+  ];
 }
 
 /**
@@ -122,7 +160,9 @@ function drawing(scene, layout) {
  */
 function label(text, y, kind = "") {
   const short = text.length > 8 ? `${text.slice(0, 7)}…` : text;
-  return svg("text", { class: `row-label ${kind}`, x: GUTTER - 10, y, "text-anchor": "end", text: short }, [svg("title", { text })]);
+  return svg("text", { class: `row-label ${kind}`, x: GUTTER - 10, y, "text-anchor": "end", text: short }, [
+    svg("title", { text }),
+  ]);
 }
 
 /**
@@ -139,11 +179,23 @@ function wordRow({ pair, columns, head }, layout, side) {
     const t = column[side];
     const other = column[side === "a" ? "b" : "a"];
     if (t < 0) return [svg("text", { class: "word none", x: layout.centre(k), y: top + 15, text: "–" })];
-    const word = svg("text", { class: "word", x: layout.centre(k), y: top + 15, text: fitted(run.tokens[t], layout.column) }, [svg("title", { text: run.tokens[t] })]);
+    const word = svg(
+      "text",
+      { class: "word", x: layout.centre(k), y: top + 15, text: fitted(run.tokens[t], layout.column) },
+      [svg("title", { text: run.tokens[t] })],
+    );
     if (!mine) return [word];
     const { label: tag, probability } = chosenAt(mine, t);
     const changed = theirs !== null && other >= 0 && chosenAt(theirs, other).label !== tag;
-    return [word, svg("text", { class: changed ? "tag changed" : "tag", x: layout.centre(k), y: top + 31, text: fitted(`${tag} ${probability.toFixed(2)}`, layout.column) })];
+    return [
+      word,
+      svg("text", {
+        class: changed ? "tag changed" : "tag",
+        x: layout.centre(k),
+        y: top + 31,
+        text: fitted(`${tag} ${probability.toFixed(2)}`, layout.column),
+      }),
+    ];
   });
 }
 
@@ -164,18 +216,41 @@ function fitted(text, width) {
 function ribbons({ strips, a, quantity }, layout) {
   const bound = boundOf(strips);
   const state = quantity === "c" ? "c" : "h";
-  const title = svg("text", { class: "ribbon-title", x: layout.left, y: layout.ribbons + 13, text: `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${bound}` });
-  return [title, ...strips.flatMap((strip, k) => {
-    const y = layout.ribbons + RIBBON_HEAD + k * RIBBON;
-    const where = { y, height: RIBBON - 6, centre: layout.centre, column: layout.column, scale: (RIBBON - 10) / bound };
-    const chosen = strip.name === a?.info.name;
-    return [svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
-      svg("rect", { class: "band", x: layout.left, y, width: layout.total - layout.left, height: RIBBON - 6, rx: 3 }),
-      ...strands(strip, where),
-      ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
-      label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
-    ])];
-  })];
+  const title = svg("text", {
+    class: "ribbon-title",
+    x: layout.left,
+    y: layout.ribbons + 13,
+    text: `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${bound}`,
+  });
+  return [
+    title,
+    ...strips.flatMap((strip, k) => {
+      const y = layout.ribbons + RIBBON_HEAD + k * RIBBON;
+      const where = {
+        y,
+        height: RIBBON - 6,
+        centre: layout.centre,
+        column: layout.column,
+        scale: (RIBBON - 10) / bound,
+      };
+      const chosen = strip.name === a?.info.name;
+      return [
+        svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
+          svg("rect", {
+            class: "band",
+            x: layout.left,
+            y,
+            width: layout.total - layout.left,
+            height: RIBBON - 6,
+            rx: 3,
+          }),
+          ...strands(strip, where),
+          ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
+          label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
+        ]),
+      ];
+    }),
+  ];
 }
 
 /**
@@ -192,7 +267,13 @@ function markText({ k, text, kind }, { distance, reverse }, { y, height, scale }
   }
   const side = reverse ? 1 : -1;
   const x = layout.centre(k) + side * (layout.column / 2 - 5);
-  return svg("text", { class: `ribbon-mark ${kind}`, x, y: y + height - 4, "text-anchor": reverse ? "end" : "start", text });
+  return svg("text", {
+    class: `ribbon-mark ${kind}`,
+    x,
+    y: y + height - 4,
+    "text-anchor": reverse ? "end" : "start",
+    text,
+  });
 }
 
 /**
@@ -201,7 +282,10 @@ function markText({ k, text, kind }, { distance, reverse }, { y, height, scale }
  * @returns {number}
  */
 function boundOf(strips) {
-  const most = Math.max(0.1, ...strips.flatMap(({ distance }) => Array.from(distance).filter((size) => !Number.isNaN(size))));
+  const most = Math.max(
+    0.1,
+    ...strips.flatMap(({ distance }) => Array.from(distance).filter((size) => !Number.isNaN(size))),
+  );
   const power = 10 ** Math.floor(Math.log10(most));
   const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= most * 0.999) ?? 10;
   return Number((step * power).toPrecision(2));
@@ -214,7 +298,11 @@ function boundOf(strips) {
  * @param {number} unit
  */
 function markUnit(lines, { a, b, comparable }, layout, unit) {
-  const maps = [[a, layout.mapA, layout.mapHeightA], [b, layout.mapB, layout.mapHeightB], [comparable ? a : undefined, layout.difference, layout.mapHeightA]];
+  const maps = [
+    [a, layout.mapA, layout.mapHeightA],
+    [b, layout.mapB, layout.mapHeightB],
+    [comparable ? a : undefined, layout.difference, layout.mapHeightA],
+  ];
   maps.forEach(([track, top, height], k) => {
     const units = /** @type {Track | undefined} */ (track)?.info.units ?? 0;
     const row = Number(height) / Math.max(1, units);

@@ -9,7 +9,12 @@ import { widthOf } from "studio/panels/edits-fit.js";
 
 /**
  * What a map shows: a value for each unit of each column; NaN where there is none.
- * @typedef {{units: number, columns: number, ends: [number, number], table: Uint8Array, at: (unit: number, column: number) => number}} Picture
+ * @typedef {object} Picture
+ * @property {number} units
+ * @property {number} columns
+ * @property {[number, number]} ends of the scale
+ * @property {Uint8Array} table of its colours
+ * @property {(unit: number, column: number) => number} at
  */
 
 /**
@@ -24,7 +29,10 @@ export function pictureOf(track, quantity, columns, side) {
   const units = widthOf(track.info, quantity);
   const values = track.values[quantity];
   return {
-    units, columns: columns.length, ends: range(quantity), table: colours(quantity),
+    units,
+    columns: columns.length,
+    ends: range(quantity),
+    table: colours(quantity),
     at: (unit, k) => (columns[k][side] < 0 ? NaN : values[columns[k][side] * units + unit]),
   };
 }

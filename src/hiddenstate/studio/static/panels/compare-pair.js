@@ -34,9 +34,12 @@ export function pairOf({ store, session }) {
 export function emptyBecause({ store, session }, { a, b }) {
   const { comparison, edits, otherText, otherModel, text } = store.get();
   if (comparison === "edits" && !session.run?.edits.length) {
-    return edits.length ? "All edits rest here, so both runs are the same." : "Nothing is edited yet, so both runs are the same. Edit something on the first page.";
+    return edits.length
+      ? "All edits rest here, so both runs are the same."
+      : "Nothing is edited yet, so both runs are the same. Edit something on the first page.";
   }
-  if (comparison === "sentences" && (otherText === "" || otherText === text)) return "Both sentences are the same. Change one of them, or choose a pair.";
+  if (comparison === "sentences" && (otherText === "" || otherText === text))
+    return "Both sentences are the same. Change one of them, or choose a pair.";
   if (comparison === "models" && otherModel === "") return "Both models are the same. Choose another for B.";
   return a.run === b.run ? "Both runs are the same." : "";
 }

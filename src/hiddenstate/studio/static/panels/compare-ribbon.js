@@ -68,8 +68,12 @@ export function strands(strip, { y, height, centre, column, scale }) {
   const all = pieces(strip, centre, column, scale);
   const bridges = all.slice(1).map((piece, k) => [all[k][all[k].length - 1], piece[0]]);
   return [
-    ...all.map((piece) => svg("path", { class: "between", d: `M${curve(piece, up)} L${curve([...piece].reverse(), down)} Z` })),
-    ...bridges.flatMap((bridge) => [up, down].map((side) => svg("path", { class: "bridge", d: `M${curve(bridge, side)}` }))),
+    ...all.map((piece) =>
+      svg("path", { class: "between", d: `M${curve(piece, up)} L${curve([...piece].reverse(), down)} Z` }),
+    ),
+    ...bridges.flatMap((bridge) =>
+      [up, down].map((side) => svg("path", { class: "bridge", d: `M${curve(bridge, side)}` })),
+    ),
     ...all.map((piece) => svg("path", { class: "strand a", d: `M${curve(piece, up)}` })),
     ...all.map((piece) => svg("path", { class: "strand b", d: `M${curve(piece, down)}` })),
   ];

@@ -27,12 +27,20 @@ function wordsAt({ pair, columns }, k) {
 export function verdictOf(scene) {
   const { strips, a, quantity } = scene;
   const strip = strips.find(({ name }) => name === a?.info.name);
-  if (!strip) return "The two have layers of other sizes, so their states have no distance. Their predictions can be compared word by word.";
+  if (!strip)
+    return (
+      "The two have layers of other sizes, so their states have no distance. Their predictions can be " +
+      "compared word by word."
+    );
   const { parting, distance, name, reverse } = strip;
   if (parting.first < 0) return `In ${name} the two are the same at every step.`;
   const state = quantity === "c" ? "c" : "h";
-  const parts = `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they part at ${wordsAt(scene, parting.first)}`;
-  const far = `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ${distance[parting.widest].toFixed(2)})`;
+  const parts =
+    `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they part at ` +
+    `${wordsAt(scene, parting.first)}`;
+  const far =
+    `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ` +
+    `${distance[parting.widest].toFixed(2)})`;
   return `${parts}, ${far}, and ${ending(scene, strip)}.`;
 }
 
@@ -43,7 +51,8 @@ export function verdictOf(scene) {
  */
 function ending(scene, { parting, distance }) {
   const share = (/** @type {number} */ k) => `${Math.round((100 * distance[k]) / distance[parting.widest])} %`;
-  if (parting.meets >= 0) return `meet again from ${wordsAt(scene, parting.meets)} on: there they stay below ${MET * 100} % of that`;
+  if (parting.meets >= 0)
+    return `meet again from ${wordsAt(scene, parting.meets)} on: there they stay below ${MET * 100} % of that`;
   return `do not meet again: after the last step that both have, ${share(parting.last)} of that is left`;
 }
 
@@ -59,7 +68,10 @@ export function readoutOf(scene, k, unit) {
   if (!columns[k]) return "";
   const said = [sideAt(scene, "a", k, unit), sideAt(scene, "b", k, unit)].join("   ");
   const strip = strips.find(({ name }) => name === a?.info.name);
-  const size = strip && !Number.isNaN(strip.distance[k]) ? `   ‖Δ${quantity === "c" ? "c" : "h"}‖ = ${strip.distance[k].toFixed(4)}` : "";
+  const size =
+    strip && !Number.isNaN(strip.distance[k])
+      ? `   ‖Δ${quantity === "c" ? "c" : "h"}‖ = ${strip.distance[k].toFixed(4)}`
+      : "";
   return said + size;
 }
 
@@ -78,7 +90,10 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
   const value = track?.values[quantity][t * (track.values[quantity].length / run.steps) + unit];
   const mine = headOf(run, head);
   const tag = mine ? ` ${chosenAt(mine, t).label} ${chosenAt(mine, t).probability.toFixed(4)}` : "";
-  return `${name}: “${run.tokens[t]}”${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`;
+  return (
+    `${name}: ` +
+    `“${run.tokens[t]}”${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
+  );
 }
 
 /**
@@ -90,9 +105,15 @@ export function rowsOf(scene) {
   const { pair, columns, strips, head, quantity } = scene;
   const state = quantity === "c" ? "c" : "h";
   const names = ["", " of B"];
-  const top = names.flatMap((of) => [`step${of || " of A"}`, `token${of || " of A"}`, `prediction${of || " of A"}`, `probability${of || " of A"}`]);
+  const top = names.flatMap((of) => [
+    `step${of || " of A"}`,
+    `token${of || " of A"}`,
+    `prediction${of || " of A"}`,
+    `probability${of || " of A"}`,
+  ]);
   const lines = columns.map((column, k) => [
-    ...cells(pair.a, head, column.a), ...cells(pair.b, head, column.b),
+    ...cells(pair.a, head, column.a),
+    ...cells(pair.b, head, column.b),
     ...strips.map(({ distance }) => (Number.isNaN(distance[k]) ? "" : String(distance[k]))),
   ]);
   return [[...top, ...strips.map(({ name }) => `‖Δ${state}‖ ${name}`)], ...lines];
@@ -120,7 +141,23 @@ export function tableOf(scene) {
   const [head, ...lines] = rowsOf(scene);
   const short = (/** @type {string} */ text) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
   return element("table", { class: "compare-table" }, [
-    element("thead", {}, [element("tr", {}, head.map((text) => element("th", { scope: "col", text })))]),
-    element("tbody", {}, lines.map((line) => element("tr", {}, line.map((text) => element("td", { text: short(text) }))))),
+    element("thead", {}, [
+      element(
+        "tr",
+        {},
+        head.map((text) => element("th", { scope: "col", text })),
+      ),
+    ]),
+    element(
+      "tbody",
+      {},
+      lines.map((line) =>
+        element(
+          "tr",
+          {},
+          line.map((text) => element("td", { text: short(text) })),
+        ),
+      ),
+    ),
   ]);
 }

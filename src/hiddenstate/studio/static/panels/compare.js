@@ -16,9 +16,13 @@ import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare-wor
 /** @typedef {import("studio/panels/compare-pair.js").Pair} Pair */
 /** @typedef {{scene: Scene, figure: ReturnType<typeof createFigure>}} Shown */
 
-const HELP = "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the third shows "
-  + "the difference. A ribbon has two strands, one for each run: they lie together while both states are the same, and are as far "
-  + "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence alone is hatched.";
+const HELP =
+  "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the " +
+  "third shows " +
+  "the difference. A ribbon has two strands, one for each run: they lie together while both states are the " +
+  "same, and are as far " +
+  "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence " +
+  "alone is hatched.";
 
 /**
  * @param {App} app
@@ -30,7 +34,9 @@ export function mountCompare(app) {
   let shown = null;
   let only = -1; // a column of B alone that was pointed at: the step, which is A's, can't say so
   const { root, body } = panel({
-    id: "compare", title: "Compare", help: HELP,
+    id: "compare",
+    title: "Compare",
+    help: HELP,
     exports: {
       svg: () => /** @type {any} */ (shown).figure.picture(),
       png: () => /** @type {any} */ (shown).figure.picture(),
@@ -47,12 +53,26 @@ export function mountCompare(app) {
   };
   const how = howControls(app);
   how.append(parts.legend);
-  body.append(whatControls(app, app.host.boot().models), how, parts.note, parts.verdict, parts.readout, parts.stage, parts.table);
+  body.append(
+    whatControls(app, app.host.boot().models),
+    how,
+    parts.note,
+    parts.verdict,
+    parts.readout,
+    parts.stage,
+    parts.table,
+  );
 
   const mark = () => {
     if (!shown) return;
     const { step, unit } = store.get();
-    const k = only < 0 ? Math.max(0, shown.scene.columns.findIndex(({ a }) => a === step)) : only;
+    const k =
+      only < 0
+        ? Math.max(
+            0,
+            shown.scene.columns.findIndex(({ a }) => a === step),
+          )
+        : only;
     shown.figure.mark(k, unit);
     parts.readout.textContent = readoutOf(shown.scene, k, unit);
   };
@@ -69,10 +89,15 @@ export function mountCompare(app) {
   store.subscribe(["step"], () => (only = -1));
   follow(app, parts.stage, draw, mark);
   parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
-  pointing(parts.stage, app, () => shown, (k) => {
-    only = k;
-    mark();
-  });
+  pointing(
+    parts.stage,
+    app,
+    () => shown,
+    (k) => {
+      only = k;
+      mark();
+    },
+  );
   return root;
 }
 
@@ -104,15 +129,22 @@ function follow({ store, session }, stage, draw, mark) {
  */
 function sceneOf({ store }, pair, width) {
   const { align: way, quantity, track, head } = store.get();
-  const columns = align(pair.a.run === pair.b.run || store.get().comparison === "edits" ? "position" : way, pair.a.run.tokens, pair.b.run.tokens);
-  const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) => pair[side].run.tracks.find(({ info }) => info.name === name);
+  const columns = align(
+    pair.a.run === pair.b.run || store.get().comparison === "edits" ? "position" : way,
+    pair.a.run.tokens,
+    pair.b.run.tokens,
+  );
+  const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) =>
+    pair[side].run.tracks.find(({ info }) => info.name === name);
   const [a, b] = [find("a", track), find("b", track)];
   const state = quantity === "c" ? "c" : "h";
   const strips = pair.a.run.tracks.flatMap((one) => {
     const two = find("b", one.info.name);
     if (!two || !comparable(one, two)) return [];
     const distance = distances(one, two, state, columns);
-    return [{ name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) }];
+    return [
+      { name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) },
+    ];
   });
   return { pair, columns, a, b, comparable: comparable(a, b), strips, quantity, head, width };
 }
@@ -169,7 +201,10 @@ function pointing(stage, { store }, current, choose) {
     const band = event.target instanceof Element ? event.target.closest("[data-track]") : null;
     if (band instanceof SVGElement && band.dataset.track) store.set({ track: band.dataset.track });
   });
-  stage.addEventListener("pointermove", (event) => event.buttons === 1 && event.pointerType === "mouse" && point(event));
+  stage.addEventListener(
+    "pointermove",
+    (event) => event.buttons === 1 && event.pointerType === "mouse" && point(event),
+  );
 }
 
 /**
@@ -179,7 +214,11 @@ function pointing(stage, { store }, current, choose) {
  * @param {number} y
  */
 function unitAt({ a, b }, layout, y) {
-  const maps = [{ track: a, top: layout.mapA, height: layout.mapHeightA }, { track: b, top: layout.mapB, height: layout.mapHeightB }, { track: a, top: layout.difference, height: layout.mapHeightA }];
+  const maps = [
+    { track: a, top: layout.mapA, height: layout.mapHeightA },
+    { track: b, top: layout.mapB, height: layout.mapHeightB },
+    { track: a, top: layout.difference, height: layout.mapHeightA },
+  ];
   const hit = maps.find(({ top, height }) => y >= top && y < top + height);
   return hit?.track ? Math.floor(((y - hit.top) / hit.height) * hit.track.info.units) : -1;
 }

@@ -44,14 +44,18 @@ export function choice(label, options, chosen, onChoose) {
  * @returns {HTMLElement}
  */
 export function field({ label, low, high, value }, onChange) {
-  const slider = input({ type: "range", min: String(low), max: String(high), step: "0.01", "aria-label": `${label}, slider` }, value);
+  const slider = input(
+    { type: "range", min: String(low), max: String(high), step: "0.01", "aria-label": `${label}, slider` },
+    value,
+  );
   const number = input({ type: "number", step: "any", "aria-label": label }, value);
   /** @param {HTMLInputElement} from @param {HTMLInputElement} to */
-  const follow = (from, to) => from.addEventListener("input", () => {
-    if (!Number.isFinite(from.valueAsNumber)) return;
-    to.value = from.value;
-    onChange(from.valueAsNumber);
-  });
+  const follow = (from, to) =>
+    from.addEventListener("input", () => {
+      if (!Number.isFinite(from.valueAsNumber)) return;
+      to.value = from.value;
+      onChange(from.valueAsNumber);
+    });
   follow(slider, number);
   follow(number, slider);
   return element("div", { class: "edit-value" }, [number, slider]);

@@ -133,10 +133,11 @@ function same(a, b) {
 function heading({ spot }, model, run, cancel) {
   const word = run.tokens[spot.t] ?? "";
   return element("header", {}, [
-    element("h3", {}, [
-      element("code", { text: spot.place }), ` ${placeOf(spot.place, model)}`,
-    ]),
-    element("p", { class: "edit-where", text: `unit ${spot.unit}, step ${spot.t} “${word}”: now ${format(spot.value)}` }),
+    element("h3", {}, [element("code", { text: spot.place }), ` ${placeOf(spot.place, model)}`]),
+    element("p", {
+      class: "edit-where",
+      text: `unit ${spot.unit}, step ${spot.t} “${word}”: now ${format(spot.value)}`,
+    }),
     button("×", cancel, { class: "edit-close", "aria-label": "Close without changing anything" }),
   ]);
 }
@@ -172,10 +173,17 @@ function extent({ draft, spot }, model, change) {
   const units = draft.unit ?? [spot.unit];
   const steps = draft.t ?? [spot.t];
   const explained = element("p", { class: "edit-scope", text: SCOPES[draft.scope] });
-  const several = { unit: units.length > 1 ? "these units" : `unit ${units[0]}`, t: steps.length > 1 ? "these steps" : `step ${steps[0]}` };
+  const several = {
+    unit: units.length > 1 ? "these units" : `unit ${units[0]}`,
+    t: steps.length > 1 ? "these steps" : `step ${steps[0]}`,
+  };
   return element("div", { class: "edit-extent" }, [
-    choice("Units", { one: several.unit, all: "all units" }, draft.unit ? "one" : "all", (which) => change({ unit: which === "one" ? units : null })),
-    choice("Steps", { one: several.t, all: `all ${model.unit}s` }, draft.t ? "one" : "all", (which) => change({ t: which === "one" ? steps : null })),
+    choice("Units", { one: several.unit, all: "all units" }, draft.unit ? "one" : "all", (which) =>
+      change({ unit: which === "one" ? units : null }),
+    ),
+    choice("Steps", { one: several.t, all: `all ${model.unit}s` }, draft.t ? "one" : "all", (which) =>
+      change({ t: which === "one" ? steps : null }),
+    ),
     choice("Scope", { write: "write", readout: "readout" }, draft.scope, (scope) => {
       explained.textContent = SCOPES[scope];
       change({ scope });
@@ -198,7 +206,9 @@ function outcomeOf({ session, store }, { spot, base, index }) {
   const others = index < base.length ? base.length > 1 : base.length > 0;
   const words = differenceOf(plain, run, store.get().head).words.filter((word) => word.changed);
   const listed = words.slice(0, 3).map(({ token, before, after }) => `“${token}” ${before?.label} → ${after?.label}`);
-  const said = listed.length ? `${listed.join(", ")}${words.length > 3 ? ` and ${words.length - 3} more` : ""}` : silent(plain);
+  const said = listed.length
+    ? `${listed.join(", ")}${words.length > 3 ? ` and ${words.length - 3} more` : ""}`
+    : silent(plain);
   return `${quantity} is ${format(now)} here. ${others ? "With the other edits: " : ""}${said}.`;
 }
 

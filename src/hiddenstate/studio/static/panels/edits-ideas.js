@@ -23,12 +23,20 @@ export function presetBar({ store }) {
   const name = () => (track.textContent = store.get().track);
   store.subscribe(["track"], name);
   name();
-  const buttons = PRESETS.map((preset) => button(preset.label, () => {
-    const { track: chosen, edits } = store.get();
-    const added = editsOf(preset, chosen);
-    const others = edits.filter((edit) => !added.some(({ place }) => place === edit.place && !edit.unit && !edit.t));
-    store.change({ edits: [...others, ...added] }, `${preset.label} of ${chosen}`);
-  }, { title: preset.says }));
+  const buttons = PRESETS.map((preset) =>
+    button(
+      preset.label,
+      () => {
+        const { track: chosen, edits } = store.get();
+        const added = editsOf(preset, chosen);
+        const others = edits.filter(
+          (edit) => !added.some(({ place }) => place === edit.place && !edit.unit && !edit.t),
+        );
+        store.change({ edits: [...others, ...added] }, `${preset.label} of ${chosen}`);
+      },
+      { title: preset.says },
+    ),
+  );
   return element("section", { class: "edit-presets" }, [
     element("h3", {}, ["On whole gates of ", track]),
     element("div", { class: "chips" }, buttons),
@@ -42,16 +50,19 @@ export function presetBar({ store }) {
  * @returns {HTMLElement[]}
  */
 export function ideaCards({ store }, model) {
-  const fitting = IDEAS.filter(({ track }) => model.kind === "tagger" && model.tracks.some(({ name }) => name === track));
+  const fitting = IDEAS.filter(
+    ({ track }) => model.kind === "tagger" && model.tracks.some(({ name }) => name === track),
+  );
   return fitting.map(({ text, preset, track, asks }) => {
     const chosen = PRESETS.find(({ id }) => id === preset);
-    const card = button("", () => {
-      store.change({ text, track, edits: chosen ? editsOf(chosen, track) : [] }, `the experiment “${text}”`);
-    }, { class: "idea" });
-    card.append(
-      element("strong", { text }),
-      element("span", { text: `${chosen?.label ?? ""} in ${track}. ${asks}` }),
+    const card = button(
+      "",
+      () => {
+        store.change({ text, track, edits: chosen ? editsOf(chosen, track) : [] }, `the experiment “${text}”`);
+      },
+      { class: "idea" },
     );
+    card.append(element("strong", { text }), element("span", { text: `${chosen?.label ?? ""} in ${track}. ${asks}` }));
     return card;
   });
 }
@@ -63,7 +74,9 @@ export function ideaCards({ store }, model) {
  */
 export function searchBox(app) {
   const { store, session } = app;
-  const words = /** @type {HTMLSelectElement} */ (element("select", { "aria-label": "Word whose prediction is to change" }));
+  const words = /** @type {HTMLSelectElement} */ (
+    element("select", { "aria-label": "Word whose prediction is to change" })
+  );
   const finds = element("ol", { class: "edit-finds" });
   const progress = element("p", { class: "edit-progress", role: "status" });
   /** @type {(() => void) | null} */
@@ -82,14 +95,18 @@ export function searchBox(app) {
     const found = [];
     finds.replaceChildren();
     go.textContent = "Stop";
-    stop = search({ model, run, head: store.get().head, t: Number(words.value) }, (tried, of, done) => {
-      progress.textContent = said(tried, of, found.length, done);
-      if (done) halt();
-    }, (find) => {
-      found.push(find);
-      found.sort((a, b) => sweepOf(a.edit) - sweepOf(b.edit) || b.after.probability - a.after.probability);
-      finds.replaceChildren(...found.map((one) => findLine(one, app, model, run)));
-    });
+    stop = search(
+      { model, run, head: store.get().head, t: Number(words.value) },
+      (tried, of, done) => {
+        progress.textContent = said(tried, of, found.length, done);
+        if (done) halt();
+      },
+      (find) => {
+        found.push(find);
+        found.sort((a, b) => sweepOf(a.edit) - sweepOf(b.edit) || b.after.probability - a.after.probability);
+        finds.replaceChildren(...found.map((one) => findLine(one, app, model, run)));
+      },
+    );
   };
   const refill = () => {
     halt();
@@ -97,9 +114,11 @@ export function searchBox(app) {
     const chosen = words.value;
     const head = run && headOf(run, store.get().head);
     box.hidden = !head || !session.model?.hasWeights;
-    words.replaceChildren(...(run?.tokens ?? []).map((token, t) => (
-      element("option", { value: String(t), text: head ? `${token}: ${head.labels[head.chosen[t]]}` : token })
-    )));
+    words.replaceChildren(
+      ...(run?.tokens ?? []).map((token, t) =>
+        element("option", { value: String(t), text: head ? `${token}: ${head.labels[head.chosen[t]]}` : token }),
+      ),
+    );
     words.value = run && chosen !== "" && Number(chosen) < run.steps ? chosen : String(store.get().step);
   };
   const box = element("section", { class: "edit-search" }, [
@@ -134,10 +153,15 @@ function said(tried, of, found, done) {
  */
 function findLine({ edit, before, after }, { store }, model, run) {
   const sentence = sentenceOf(edit, model, run.tokens);
-  const use = button("Try", () => store.change({ edits: [...store.get().edits, edit] }, sentence), { "aria-label": `Try: ${sentence}` });
+  const use = button("Try", () => store.change({ edits: [...store.get().edits, edit] }, sentence), {
+    "aria-label": `Try: ${sentence}`,
+  });
   return element("li", {}, [
     element("span", { text: sentence }),
-    element("span", { class: "turn", text: `${before.label} ${before.probability.toFixed(2)} → ${after.label} ${after.probability.toFixed(2)}` }),
+    element("span", {
+      class: "turn",
+      text: `${before.label} ${before.probability.toFixed(2)} → ${after.label} ${after.probability.toFixed(2)}`,
+    }),
     use,
   ]);
 }

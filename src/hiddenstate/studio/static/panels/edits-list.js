@@ -23,7 +23,11 @@ import { doingOf, pythonOf, sentenceOf, whereOf } from "studio/panels/edits-word
  * @returns {HTMLElement}
  */
 export function editList(edits, model, run, doings) {
-  return element("ol", { class: "edit-list", "aria-label": "Edits in force" }, edits.map((edit, index) => line(edit, index, model, run, doings)));
+  return element(
+    "ol",
+    { class: "edit-list", "aria-label": "Edits in force" },
+    edits.map((edit, index) => line(edit, index, model, run, doings)),
+  );
 }
 
 /**
@@ -40,13 +44,21 @@ function line(edit, index, model, run, doings) {
     element("div", { class: "edit-what" }, [
       element("code", { text: edit.place }),
       ` ${doingOf(edit)}`,
-      element("span", { class: "edit-where", text: `${whereOf(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}` }),
+      element("span", {
+        class: "edit-where",
+        text: `${whereOf(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`,
+      }),
       ...(rests ? [element("span", { class: "edit-rests", text: `Resting: ${rests}.` })] : []),
     ]),
   ]);
-  const change = button("Change", () => doings.change(index, item.getBoundingClientRect()), { "aria-label": `Change: ${sentence}` });
+  const change = button("Change", () => doings.change(index, item.getBoundingClientRect()), {
+    "aria-label": `Change: ${sentence}`,
+  });
   change.disabled = rests !== "";
-  item.append(change, button("×", () => doings.remove(index), { class: "edit-close", "aria-label": `Remove: ${sentence}` }));
+  item.append(
+    change,
+    button("×", () => doings.remove(index), { class: "edit-close", "aria-label": `Remove: ${sentence}` }),
+  );
   return item;
 }
 

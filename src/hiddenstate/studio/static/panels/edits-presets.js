@@ -12,16 +12,41 @@
 
 /** @type {readonly Preset[]} */
 export const PRESETS = [
-  { id: "forget", label: "Close the forget gates", sets: [["f", 0]],
-    says: "f = 0: nothing in the cell is kept from one step to the next. What the last step left in h still comes through." },
-  { id: "keep", label: "Forget nothing", sets: [["f", 1]],
-    says: "f = 1: the cell keeps all it ever held, and what is written adds up." },
-  { id: "freeze", label: "Freeze the cell", sets: [["f", 1], ["i", 0]],
-    says: "f = 1 and i = 0: the cell keeps what it has and takes in nothing new." },
-  { id: "open", label: "Open the output gates", sets: [["o", 1]],
-    says: "o = 1: the whole cell is shown at every step, h = tanh(c)." },
-  { id: "silence", label: "Silence the output", sets: [["h", 0]],
-    says: "h = 0: the cell goes on, but nobody hears of it: not the next step, not the layer above." },
+  {
+    id: "forget",
+    label: "Close the forget gates",
+    sets: [["f", 0]],
+    says:
+      "f = 0: nothing in the cell is kept from one step to the next. What the last step left in h still " +
+      "comes through.",
+  },
+  {
+    id: "keep",
+    label: "Forget nothing",
+    sets: [["f", 1]],
+    says: "f = 1: the cell keeps all it ever held, and what is written adds up.",
+  },
+  {
+    id: "freeze",
+    label: "Freeze the cell",
+    sets: [
+      ["f", 1],
+      ["i", 0],
+    ],
+    says: "f = 1 and i = 0: the cell keeps what it has and takes in nothing new.",
+  },
+  {
+    id: "open",
+    label: "Open the output gates",
+    sets: [["o", 1]],
+    says: "o = 1: the whole cell is shown at every step, h = tanh(c).",
+  },
+  {
+    id: "silence",
+    label: "Silence the output",
+    sets: [["h", 0]],
+    says: "h = 0: the cell goes on, but nobody hears of it: not the next step, not the layer above.",
+  },
 ];
 
 /**
@@ -31,9 +56,14 @@ export const PRESETS = [
  * @returns {Edit[]}
  */
 export function editsOf(preset, track) {
-  return preset.sets.map(([quantity, value]) => (
-    { place: `${track}.${quantity}`, kind: "set", value, unit: null, t: null, scope: "write" }
-  ));
+  return preset.sets.map(([quantity, value]) => ({
+    place: `${track}.${quantity}`,
+    kind: "set",
+    value,
+    unit: null,
+    t: null,
+    scope: "write",
+  }));
 }
 
 /**
@@ -41,8 +71,28 @@ export function editsOf(preset, track) {
  * @type {readonly {text: string, preset: string, track: string, asks: string}[]}
  */
 export const IDEAS = [
-  { text: "I like to fish and hunt .", preset: "keep", track: "l0", asks: "Are “fish” and “hunt” nouns or verbs to a network that can't forget?" },
-  { text: "They fish .", preset: "silence", track: "l0", asks: "What is “fish” to a network that can't hear “They” before it?" },
-  { text: "Time flies like an arrow .", preset: "open", track: "l1", asks: "Does “flies” stay a verb when the top layer shows all that it holds?" },
-  { text: "The complex houses married soldiers .", preset: "silence", track: "l0r", asks: "Who needs to know what comes next: “complex” or “houses”?" },
+  {
+    text: "I like to fish and hunt .",
+    preset: "keep",
+    track: "l0",
+    asks: "Are “fish” and “hunt” nouns or verbs to a network that can't forget?",
+  },
+  {
+    text: "They fish .",
+    preset: "silence",
+    track: "l0",
+    asks: "What is “fish” to a network that can't hear “They” before it?",
+  },
+  {
+    text: "Time flies like an arrow .",
+    preset: "open",
+    track: "l1",
+    asks: "Does “flies” stay a verb when the top layer shows all that it holds?",
+  },
+  {
+    text: "The complex houses married soldiers .",
+    preset: "silence",
+    track: "l0r",
+    asks: "Who needs to know what comes next: “complex” or “houses”?",
+  },
 ];

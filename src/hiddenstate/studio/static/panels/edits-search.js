@@ -64,9 +64,9 @@ function units(track, steps) {
  * @returns {Candidate[]}
  */
 function wholeSteps(track, steps) {
-  return ["f", "i", "o", "c", "h"].flatMap((quantity) => Array.from({ length: steps }, (_, t) => (
-    { edit: zeroed(`${track.info.name}.${quantity}`, null, t), weight: 0 }
-  )));
+  return ["f", "i", "o", "c", "h"].flatMap((quantity) =>
+    Array.from({ length: steps }, (_, t) => ({ edit: zeroed(`${track.info.name}.${quantity}`, null, t), weight: 0 })),
+  );
 }
 
 /**
@@ -75,9 +75,9 @@ function wholeSteps(track, steps) {
  * @returns {Candidate[]}
  */
 function gates(track) {
-  return ["f", "i", "o"].flatMap((gate) => [0, 1].map((value) => (
-    { edit: { ...zeroed(`${track.info.name}.${gate}`, null, null), value }, weight: 0 }
-  )));
+  return ["f", "i", "o"].flatMap((gate) =>
+    [0, 1].map((value) => ({ edit: { ...zeroed(`${track.info.name}.${gate}`, null, null), value }, weight: 0 })),
+  );
 }
 
 /**
@@ -86,9 +86,9 @@ function gates(track) {
  * @returns {Edit[]}
  */
 export function candidatesOf(run) {
-  const kinds = [moments, units, wholeSteps, gates].map((kind) => (
-    run.tracks.flatMap((track) => kind(track, run.steps)).sort((a, b) => b.weight - a.weight)
-  ));
+  const kinds = [moments, units, wholeSteps, gates].map((kind) =>
+    run.tracks.flatMap((track) => kind(track, run.steps)).sort((a, b) => b.weight - a.weight),
+  );
   const longest = Math.max(...kinds.map((kind) => kind.length));
   return Array.from({ length: longest }, (_, k) => kinds.flatMap((kind) => (kind[k] ? [kind[k].edit] : []))).flat();
 }

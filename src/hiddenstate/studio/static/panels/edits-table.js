@@ -62,7 +62,11 @@ function row(name, title, cells, kind = "") {
 function trackRow({ info, size, first }, scale) {
   const title = `Largest difference of h of any unit of ${info.name}, with and without the edits`;
   const mark = info.reverse ? "◂ first" : "first ▸";
-  return row(info.name, title, Array.from(size, (one, t) => sized(one, scale, t === first ? mark : "")));
+  return row(
+    info.name,
+    title,
+    Array.from(size, (one, t) => sized(one, scale, t === first ? mark : "")),
+  );
 }
 
 /**
@@ -74,9 +78,23 @@ function predictionRows({ words }) {
   const moved = words.map((word) => word.moved);
   const first = firstOf(moved, false);
   return [
-    row("before", "What was predicted without the edits", words.map((word) => predicted(word.before, false)), "before"),
-    row("after", "What is predicted with them", words.map((word) => predicted(word.after, word.changed)), "after"),
-    row("moved", "Share of probability that went to other labels", moved.map((one, t) => sized(one, 1, t === first ? "first" : ""))),
+    row(
+      "before",
+      "What was predicted without the edits",
+      words.map((word) => predicted(word.before, false)),
+      "before",
+    ),
+    row(
+      "after",
+      "What is predicted with them",
+      words.map((word) => predicted(word.after, word.changed)),
+      "after",
+    ),
+    row(
+      "moved",
+      "Share of probability that went to other labels",
+      moved.map((one, t) => sized(one, 1, t === first ? "first" : "")),
+    ),
   ];
 }
 
@@ -108,7 +126,9 @@ export function differenceTable(difference, onStep) {
     element("thead", {}, [element("tr", {}, [element("td", {}), ...heads])]),
     element("tbody", {}, predictionRows(difference)),
     element("tbody", { class: "tracks" }, [
-      element("tr", { class: "divide" }, [element("th", { scope: "rowgroup", colspan: String(heads.length + 1), text: label })]),
+      element("tr", { class: "divide" }, [
+        element("th", { scope: "rowgroup", colspan: String(heads.length + 1), text: label }),
+      ]),
       ...difference.tracks.map((track) => trackRow(track, scale)),
     ]),
   ]);
@@ -120,11 +140,24 @@ export function differenceTable(difference, onStep) {
  * @returns {string[][]}
  */
 export function differenceRows({ words, tracks }) {
-  const head = ["step", "token", "before", "probability before", "after", "probability after", "moved", ...tracks.map(({ info }) => `max |Δh| ${info.name}`)];
+  const head = [
+    "step",
+    "token",
+    "before",
+    "probability before",
+    "after",
+    "probability after",
+    "moved",
+    ...tracks.map(({ info }) => `max |Δh| ${info.name}`),
+  ];
   const lines = words.map(({ t, token, before, after, moved }) => [
-    String(t), token,
-    before?.label ?? "", before ? String(before.probability) : "",
-    after?.label ?? "", after ? String(after.probability) : "", String(moved),
+    String(t),
+    token,
+    before?.label ?? "",
+    before ? String(before.probability) : "",
+    after?.label ?? "",
+    after ? String(after.probability) : "",
+    String(moved),
     ...tracks.map(({ size }) => String(size[t])),
   ]);
   return [head, ...lines];
@@ -142,7 +175,8 @@ export function verdictOf({ words, tracks, first, changed }) {
   if (!parted.length) return "These edits change nothing here: every value is as it was.";
   const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");
   const count = `${changed} of ${words.length} predictions ${changed === 1 ? "is another" : "are others"}`;
-  const outside = words[0].before ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. ` : "";
+  const outside = words[0].before
+    ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. `
+    : "";
   return `${outside}Where each layer first differs, in the order in which it reads: ${inside}.`;
 }
-

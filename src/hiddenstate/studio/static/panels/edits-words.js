@@ -112,7 +112,10 @@ function callOf(model, tokens) {
   const words = `[${tokens.map((token) => JSON.stringify(token)).join(", ")}]`;
   if (model.kind === "tagger") return { lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
   if (model.kind === "language-model") {
-    return { lstm: "model.lstm", call: `said, state = model(torch.from_numpy(model.tokens.ids(${words})).long()[:, None])` };
+    return {
+      lstm: "model.lstm",
+      call: `said, state = model(torch.from_numpy(model.tokens.ids(${words})).long()[:, None])`,
+    };
   }
   return { lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
 }

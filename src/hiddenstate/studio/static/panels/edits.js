@@ -13,9 +13,11 @@ import { differenceRows, differenceTable, verdictOf } from "studio/panels/edits-
 /** @typedef {import("studio/panels/edits-draft.js").Spot} Spot */
 /** @typedef {import("studio/panels/edits-difference.js").Difference} Difference */
 
-const HELP = "Change a value inside the run and see what comes of it. Choose a value in the heat map and press Enter, or click "
-  + "one in the cell, and an editor opens there. An edit is exactly what hs.set, hs.scale and hs.add do in Python: what comes later in the "
-  + "equations is computed from the changed value, and the rest of the page shows the run with the edits.";
+const HELP =
+  "Change a value inside the run and see what comes of it. Choose a value in the heat map and press Enter, or click " +
+  "one in the cell, and an editor opens there. An edit is exactly what hs.set, hs.scale and hs.add do in " +
+  "Python: what comes later in the " +
+  "equations is computed from the changed value, and the rest of the page shows the run with the edits.";
 
 /**
  * @param {App} app
@@ -24,17 +26,17 @@ const HELP = "Change a value inside the run and see what comes of it. Choose a v
 export function mountEdits(app) {
   const { store, session } = app;
   const { root, body, tools } = panel({
-    id: "edits", title: "Edits: what if?", help: HELP, exports: { csv: () => differenceRows(difference(app)) },
+    id: "edits",
+    title: "Edits: what if?",
+    help: HELP,
+    exports: { csv: () => differenceRows(difference(app)) },
   });
   const editor = createEditor(app);
   const list = element("div", { class: "edits-list" });
   const result = element("div", { class: "edits-result" });
   const presets = presetBar(app);
   body.classList.add("edits-body");
-  body.append(
-    element("div", { class: "edits-side" }, [list, presets, searchBox(app)]),
-    result,
-  );
+  body.append(element("div", { class: "edits-side" }, [list, presets, searchBox(app)]), result);
   tools.append(...historyButtons(app));
   document.body.append(editor.root);
 
@@ -97,15 +99,18 @@ function drawList({ store, session }, list, change) {
   const remove = (/** @type {number} */ index) => {
     store.change({ edits: edits.filter((_, k) => k !== index) }, "remove an edit");
   };
-  list.replaceChildren(...(edits.length
-    ? [editList(edits, model, run, { change, remove }), pythonLines(edits, model, run)]
-    : [element("p", { class: "edits-none", text: invitation(model.hasWeights) })]));
+  list.replaceChildren(
+    ...(edits.length
+      ? [editList(edits, model, run, { change, remove }), pythonLines(edits, model, run)]
+      : [element("p", { class: "edits-none", text: invitation(model.hasWeights) })]),
+  );
 }
 
 /** @param {boolean} hasWeights */
 function invitation(hasWeights) {
   return hasWeights
-    ? "Nothing is edited yet. Choose a value in the heat map and press Edit there, click one in the cell, or try one of these."
+    ? "Nothing is edited yet. Choose a value in the heat map and press Edit there, click one in the cell, or " +
+        "try one of these."
     : "This is a recorded trace. Without weights it can't be run again, so nothing can be changed in it.";
 }
 
@@ -123,9 +128,11 @@ function drawResult(app, result) {
   }
   const found = difference(app);
   const scrolled = result.querySelector(".scroll")?.scrollLeft ?? 0;
-  const scroll = element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Before and after, step by step" }, [
-    differenceTable(found, (step) => app.store.set({ step })),
-  ]);
+  const scroll = element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": "Before and after, step by step" },
+    [differenceTable(found, (step) => app.store.set({ step }))],
+  );
   result.className = "edits-result";
   result.replaceChildren(element("p", { class: "verdict", "aria-live": "polite", text: verdictOf(found) }), scroll);
   scroll.scrollLeft = scrolled;

@@ -39,7 +39,11 @@ export function createCard(titles, ways) {
   const back = button("Back", () => ways.go(shown.index - 1));
   const on = button("Skip", () => ways.go(shown.index + 1));
   const panel = button("Show me where", ways.showPanel, { class: "quiet" });
-  const close = button("×", ways.leave, { class: "quiet round tour-close", "aria-label": "Leave the tour. It can be resumed.", title: "Leave the tour" });
+  const close = button("×", ways.leave, {
+    class: "quiet round tour-close",
+    "aria-label": "Leave the tour. It can be resumed.",
+    title: "Leave the tour",
+  });
   const root = element("aside", { class: "tour-card", "aria-labelledby": "tour-title" }, [
     element("header", {}, [parts.count, parts.pips, close]),
     element("div", { class: "tour-scroll" }, [parts.title, parts.says, parts.task, parts.work, parts.learnt]),
@@ -63,7 +67,12 @@ export function createCard(titles, ways) {
 
   return {
     root,
-    /** @param {number} index @param {Set<number>} finished @param {HTMLElement | null} work @param {boolean} hasPanel */
+    /**
+     * @param {number} index
+     * @param {Set<number>} finished
+     * @param {HTMLElement | null} work
+     * @param {boolean} hasPanel
+     */
     show(index, finished, work, hasPanel) {
       Object.assign(shown, { index, written: "" });
       parts.count.textContent = `Tour, step ${index + 1} of ${titles.length}`;
@@ -81,12 +90,17 @@ export function createCard(titles, ways) {
       if (written === shown.written) return false;
       const before = shown.written ? /** @type {Texts} */ (JSON.parse(shown.written)) : null;
       shown.written = written;
-      if (String(before?.says) !== String(texts.says)) parts.says.replaceChildren(...texts.says.filter(Boolean).map(paragraph));
+      if (String(before?.says) !== String(texts.says))
+        parts.says.replaceChildren(...texts.says.filter(Boolean).map(paragraph));
       if (before?.task !== texts.task || Boolean(before?.learnt) !== Boolean(texts.learnt)) {
-        parts.task.replaceChildren(tick(texts.learnt !== ""), element("div", {}, [element("p", {}, rich(texts.task)), parts.status]));
+        parts.task.replaceChildren(
+          tick(texts.learnt !== ""),
+          element("div", {}, [element("p", {}, rich(texts.task)), parts.status]),
+        );
       }
       parts.status.textContent = texts.status;
-      if (before?.learnt !== texts.learnt) parts.learnt.replaceChildren(...(texts.learnt ? [paragraph(`Done. ${texts.learnt}`)] : []));
+      if (before?.learnt !== texts.learnt)
+        parts.learnt.replaceChildren(...(texts.learnt ? [paragraph(`Done. ${texts.learnt}`)] : []));
       const done = texts.learnt !== "";
       root.classList.toggle("done", done);
       on.textContent = !done ? "Skip" : shown.index === titles.length - 1 ? "Finish" : "Next";
@@ -101,11 +115,13 @@ export function createCard(titles, ways) {
         element("pre", { class: "tour-equations" }, [element("code", { text: equations.join("\n") })]),
         paragraph("What now? Type sentences of your own, change what you like, and set two runs side by side."),
       ]);
-      parts.work.replaceChildren(element("div", { class: "tour-ends" }, [
-        button("Go on reading", () => go("read"), { class: "primary" }),
-        button("Compare two runs", () => go("compare")),
-        button("Look at the weights", () => go("structure")),
-      ]));
+      parts.work.replaceChildren(
+        element("div", { class: "tour-ends" }, [
+          button("Go on reading", () => go("read"), { class: "primary" }),
+          button("Compare two runs", () => go("compare")),
+          button("Look at the weights", () => go("structure")),
+        ]),
+      );
     },
     /** @param {string} why there is no tour */
     refuse(why) {
@@ -126,7 +142,11 @@ export function createCard(titles, ways) {
 function pips(titles, index, finished, ways) {
   return titles.map((title, k) => {
     const said = `Step ${k + 1}: ${title}${finished.has(k) ? ", done" : ""}`;
-    const pip = button("", () => ways.go(k), { title: said, "aria-label": said, class: finished.has(k) ? "pip finished" : "pip" });
+    const pip = button("", () => ways.go(k), {
+      title: said,
+      "aria-label": said,
+      class: finished.has(k) ? "pip finished" : "pip",
+    });
     if (k === index) pip.setAttribute("aria-current", "step");
     return element("li", {}, [pip]);
   });

@@ -29,7 +29,13 @@ function table(carry) {
   });
   const heads = ["step", "h, one at a time", "h, all at once", ""];
   return element("table", { class: "tour-table" }, [
-    element("thead", {}, [element("tr", {}, heads.map((text) => element("th", { scope: "col", text })))]),
+    element("thead", {}, [
+      element(
+        "tr",
+        {},
+        heads.map((text) => element("th", { scope: "col", text })),
+      ),
+    ]),
     element("tbody", {}, lines),
   ]);
 }
@@ -42,10 +48,15 @@ function table(carry) {
 export function loop(onChoose) {
   const code = element("code", { text: LOOPS.restart });
   const numbers = element("div", { class: "tour-numbers", role: "status" }, [table(false)]);
-  const bar = choice("Each step is given", { restart: "(h0, c0)", carry: "hidden, as it came back" }, "restart", (which) => {
-    code.textContent = LOOPS[which];
-    numbers.replaceChildren(table(which === "carry"));
-    onChoose(which === "carry");
-  });
+  const bar = choice(
+    "Each step is given",
+    { restart: "(h0, c0)", carry: "hidden, as it came back" },
+    "restart",
+    (which) => {
+      code.textContent = LOOPS[which];
+      numbers.replaceChildren(table(which === "carry"));
+      onChoose(which === "carry");
+    },
+  );
   return element("div", { class: "tour-loop" }, [bar, element("pre", { tabindex: "0" }, [code]), numbers]);
 }

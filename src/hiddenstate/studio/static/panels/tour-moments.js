@@ -89,8 +89,14 @@ export function isSilent({ c, o }, bounds) {
  */
 export function silentBounds(track, steps) {
   const found = silent(track, steps);
-  const offers = [{ c: 0.5, o: 0.1 }, { c: 0.5, o: 0.25 }, { c: 0.2, o: 0.4 }];
-  return offers.find((bounds) => isSilent(found, bounds)) ?? { c: Math.abs(found.c) * 0.9, o: Math.min(1, found.o * 1.1) };
+  const offers = [
+    { c: 0.5, o: 0.1 },
+    { c: 0.5, o: 0.25 },
+    { c: 0.2, o: 0.4 },
+  ];
+  return (
+    offers.find((bounds) => isSilent(found, bounds)) ?? { c: Math.abs(found.c) * 0.9, o: Math.min(1, found.o * 1.1) }
+  );
 }
 
 /**

@@ -28,8 +28,10 @@ export function createSpotlight() {
 /** @param {Box} box */
 function rounded({ left, top, right, bottom }) {
   const r = Math.max(0, Math.min(8, (right - left) / 2, (bottom - top) / 2));
-  return `M${left + r} ${top}H${right - r}a${r} ${r} 0 0 1 ${r} ${r}V${bottom - r}a${r} ${r} 0 0 1 ${-r} ${r}`
-    + `H${left + r}a${r} ${r} 0 0 1 ${-r} ${-r}V${top + r}a${r} ${r} 0 0 1 ${r} ${-r}Z`;
+  return (
+    `M${left + r} ${top}H${right - r}a${r} ${r} 0 0 1 ${r} ${r}V${bottom - r}a${r} ${r} 0 0 1 ${-r} ${r}` +
+    `H${left + r}a${r} ${r} 0 0 1 ${-r} ${-r}V${top + r}a${r} ${r} 0 0 1 ${r} ${-r}Z`
+  );
 }
 
 /**
@@ -39,10 +41,15 @@ function rounded({ left, top, right, bottom }) {
  * @returns {Box[]}
  */
 export function boxesOf(panels, floor) {
-  return panels.map((panel) => panel.getBoundingClientRect()).map((box) => ({
-    left: Math.max(2, box.left - MARGIN), right: Math.min(window.innerWidth - 2, box.right + MARGIN),
-    top: Math.max(2, box.top - MARGIN), bottom: Math.min(floor - 2, box.bottom + MARGIN),
-  })).filter((box) => box.bottom > box.top && box.right > box.left);
+  return panels
+    .map((panel) => panel.getBoundingClientRect())
+    .map((box) => ({
+      left: Math.max(2, box.left - MARGIN),
+      right: Math.min(window.innerWidth - 2, box.right + MARGIN),
+      top: Math.max(2, box.top - MARGIN),
+      bottom: Math.min(floor - 2, box.bottom + MARGIN),
+    }))
+    .filter((box) => box.bottom > box.top && box.right > box.left);
 }
 
 /**
@@ -58,12 +65,18 @@ export function placeCard(card, panels) {
   card.className = "tour-card";
   const need = card.offsetWidth + 2 * GAP;
   const narrow = window.innerWidth < NARROW;
-  const side = panels.length === 0 ? "centre" : window.innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
+  const side =
+    panels.length === 0 ? "centre" : window.innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
   card.classList.add(narrow ? "sheet" : side);
   const sheet = card.classList.contains("sheet");
   document.body.style.setProperty("--tour-sheet", sheet ? `${card.offsetHeight}px` : "0px");
   if (sheet || side === "centre") card.removeAttribute("style");
-  else beside(card, side === "right" ? right + GAP : left - GAP - card.offsetWidth, Math.min(...edges.map((box) => box.top)));
+  else
+    beside(
+      card,
+      side === "right" ? right + GAP : left - GAP - card.offsetWidth,
+      Math.min(...edges.map((box) => box.top)),
+    );
   return sheet ? window.innerHeight - card.offsetHeight : window.innerHeight;
 }
 

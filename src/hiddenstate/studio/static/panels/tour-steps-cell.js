@@ -55,18 +55,23 @@ const BY_HAND = {
   says: (now) => {
     const { unit, t, f, before, i, g } = asked(now);
     return [
-      "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the candidate, as far as i writes it: `c = f·c + i·g`.",
-      `Here is unit ${unit} of ${now.memory.track} at step ${t} “${now.run.tokens[t]}”. Its cell was \`${format(before)}\`. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
+      "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the " +
+        "candidate, as far as i writes it: `c = f·c + i·g`.",
+      `Here is unit ${unit} of ${now.memory.track} at step ${t} “${now.run.tokens[t]}”. Its cell was ` +
+        `\`${format(before)}\`. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
     ];
   },
   task: () => "What is the new c? Work it out, with pencil or calculator; two digits behind the point are enough.",
-  work: (now, again) => question("c = ", (answer) => {
-    const said = checked(now, answer);
-    again();
-    return said;
-  }),
+  work: (now, again) =>
+    question("c = ", (answer) => {
+      const said = checked(now, answer);
+      again();
+      return said;
+    }),
   done: ({ memory }) => Boolean(memory.right),
-  learnt: () => "There it is in the cell: kept and written, side by side. No matrix stands between the old cell and the new one; that is why a cell can hold on to something for long.",
+  learnt: () =>
+    "There it is in the cell: kept and written, side by side. No matrix stands between the old cell and the " +
+    "new one; that is why a cell can hold on to something for long.",
 };
 
 /** @type {Step} */
@@ -81,11 +86,17 @@ const READ_OUT = {
   },
   restores: ["quantity"],
   says: (now) => [
-    "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output gate lets some of it out: `h = o·tanh(c)`."
-      + (projected(now) ? " (This network has a projection as well: what it hands on is `W_hr·h`, a shorter vector.)" : ""),
-    "Where o is nearly shut a unit keeps a secret: much in c, next to nothing in h. The next step's gates and the layer above see only h.",
+    "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output " +
+      "gate lets some of it out: `h = o·tanh(c)`." +
+      (projected(now)
+        ? " (This network has a projection as well: what it hands on is `W_hr·h`, a shorter vector.)"
+        : ""),
+    "Where o is nearly shut a unit keeps a secret: much in c, next to nothing in h. The next step's gates and " +
+      "the layer above see only h.",
   ],
-  task: ({ memory }) => `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ${memory.bounds.o}. The heat map shows o; c is among its choices.`,
+  task: ({ memory }) =>
+    `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ` +
+    `${memory.bounds.o}. The heat map shows o; c is among its choices.`,
   work: (now) => {
     const hint = element("p", { class: "tour-said", "aria-live": "polite" });
     const ask = element("button", { type: "button", text: "Give me a hint" });
@@ -102,7 +113,9 @@ const READ_OUT = {
   },
   status: (now) => `here c is ${format(here(now).c)} and o is ${format(here(now).o)}`,
   done: ({ memory }) => Boolean(memory.found),
-  learnt: () => "The cell is the long-term memory, and the hidden state is what is told of it: the short-term memory, and the output.",
+  learnt: () =>
+    "The cell is the long-term memory, and the hidden state is what is told of it: the short-term memory, and " +
+    "the output.",
 };
 
 /** @type {Step} */
@@ -114,26 +127,34 @@ const STACKED = {
   says: (now) => {
     const { C, H, P } = sizesOf(now);
     return [
-      `A gate is a weighted sum of the input and the last hidden state, squashed. One gate's weights for the input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four into one matrix, `
-        + `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
-      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the biases. Who mixes up the order gets an LSTM that runs, and is wrong.`,
+      `A gate is a weighted sum of the input and the last hidden state, squashed. One gate's weights for the ` +
+        `input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four into one matrix, ` +
+        `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
+      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the ` +
+        `biases. Who mixes up the order gets an LSTM that runs, and is wrong.`,
     ];
   },
   task: () => "Rows count from 0, and the input gate's come first. At which row do the others begin?",
   work: (now, again) => {
     const { H } = sizesOf(now);
     /** @param {string} gate @param {string} name @param {number} row */
-    const ask = (gate, name, row) => question(`the ${name}'s first row: `, (answer) => {
-      now.memory[gate] = answer === row;
-      again();
-      return answer === row ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.` : `Not ${answer}. Each gate has H = ${H} rows, and the order is i, f, g, o.`;
-    });
+    const ask = (gate, name, row) =>
+      question(`the ${name}'s first row: `, (answer) => {
+        now.memory[gate] = answer === row;
+        again();
+        return answer === row
+          ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.`
+          : `Not ${answer}. Each gate has H = ${H} rows, and the order is i, f, g, o.`;
+      });
     return element("div", {}, [ask("f", "forget gate", H), ask("o", "output gate", 3 * H)]);
   },
   done: ({ memory }) => Boolean(memory.f && memory.o),
   learnt: (now) => {
     const { H } = sizesOf(now);
-    return `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: \`lstm.weight("l0.W_if")\`.`;
+    return (
+      `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: ` +
+      `\`lstm.weight("l0.W_if")\`.`
+    );
   },
 };
 

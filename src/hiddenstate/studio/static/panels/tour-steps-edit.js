@@ -14,28 +14,45 @@ function consequence({ app, view }) {
   const { changed, first } = differenceOf(plain, run, view.head);
   if (first < 0) return "edited; but nothing comes of it";
   const many = changed === 1 ? "one prediction is another" : `${changed} predictions are others`;
-  return plain.heads.length ? `edited: ${many}; the first that moves is at step ${first}` : `edited: the output differs from step ${first} on`;
+  return plain.heads.length
+    ? `edited: ${many}; the first that moves is at step ${first}`
+    : `edited: the output differs from step ${first} on`;
 }
 
 /** @type {Step} */
 export const EDIT = {
   title: "Change it, and see",
   panels: () => ["edits"],
-  sets: ({ model }) => ({ page: "read", edits: [], quantity: "f", track: model.tracks[0].name, ...(model.kind === "tagger" ? { text: SENTENCE } : {}) }),
+  sets: ({ model }) => ({
+    page: "read",
+    edits: [],
+    quantity: "f",
+    track: model.tracks[0].name,
+    ...(model.kind === "tagger" ? { text: SENTENCE } : {}),
+  }),
   restores: ["text", "edits", "quantity", "track"],
   says: () => [
-    "You have seen what the gates do. Do they matter? The way to know is to change one and run the network again: that is an *edit*. What comes before it stays, and what comes after is computed anew.",
+    "You have seen what the gates do. Do they matter? The way to know is to change one and run the network " +
+      "again: that is an *edit*. What comes before it stays, and what comes after is computed anew.",
   ],
-  task: ({ memory, model }) => (memory.edited
-    ? "Now take it back, with Undo in the panel of edits."
-    : !model.hasWeights
-      ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. Skip this step, or open a model."
-      : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and press Edit there."),
+  task: ({ memory, model }) =>
+    memory.edited
+      ? "Now take it back, with Undo in the panel of edits."
+      : !model.hasWeights
+        ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. " +
+          "Skip this step, or open a model."
+        : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and " +
+          "press Edit there.",
   watch: ({ app, memory, view }) => {
-    memory.edited ||= view.edits.length > 0 && Boolean(app.session.run?.edits.length) && !document.querySelector(".edit-box:not([hidden])");
+    memory.edited ||=
+      view.edits.length > 0 &&
+      Boolean(app.session.run?.edits.length) &&
+      !document.querySelector(".edit-box:not([hidden])");
     memory.undone ||= memory.edited && view.edits.length === 0;
   },
   status: (now) => consequence(now),
   done: ({ memory }) => Boolean(memory.undone),
-  learnt: () => "The run is as it was, to the last digit. In Python the block around the run does the same: `with lstm.edit(...)`, and outside nothing is left of it.",
+  learnt: () =>
+    "The run is as it was, to the last digit. In Python the block around the run does the same: `with " +
+    "lstm.edit(...)`, and outside nothing is left of it.",
 };

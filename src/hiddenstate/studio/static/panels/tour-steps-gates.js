@@ -29,22 +29,30 @@ const SHAPES = {
     const { C, P, D } = sizesOf(now);
     const T = now.run.steps;
     const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
-    const made = hasText(now) ? `Each ${now.model.unit} is first turned into a vector of ${size}` : `At each step it is given ${size}`;
+    const made = hasText(now)
+      ? `Each ${now.model.unit} is first turned into a vector of ${size}`
+      : `At each step it is given ${size}`;
     const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
     return [
-      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. After each it gives out a vector of its own: ${width}.`,
-      `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ${D === 2 ? "2·" : ""}H] = [${T}, ${D * P}]\` comes out. `
-        + "In torch there is one more axis, N, for a batch of sequences: `[T, N, C]`. Here N is 1.",
+      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. After each it ` +
+        `gives out a vector of its own: ${width}.`,
+      `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ` +
+        `${D === 2 ? "2·" : ""}H] = [${T}, ${D * P}]\` comes out. ` +
+        "In torch there is one more axis, N, for a batch of sequences: `[T, N, C]`. Here N is 1.",
     ];
   },
-  task: (now) => (hasText(now)
-    ? "Make the sentence longer or shorter, and watch which of these numbers change."
-    : "Go to the last step, with the right arrow key or the slider."),
+  task: (now) =>
+    hasText(now)
+      ? "Make the sentence longer or shorter, and watch which of these numbers change."
+      : "Go to the last step, with the right arrow key or the slider.",
   watch: (now) => (now.memory.steps ??= now.run.steps),
   done: (now) => (hasText(now) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
   learnt: (now) => {
     const { C, P, D } = sizesOf(now);
-    return `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}H = ${D * P} are the network's, and are the same for every sequence.`;
+    return (
+      `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}H = ` +
+      `${D * P} are the network's, and are the same for every sequence.`
+    );
   },
 };
 
@@ -57,23 +65,34 @@ const HIDDEN = {
   says: (now) => {
     const { P } = sizesOf(now);
     return [
-      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: ${P} numbers between −1 and 1, one for each *unit*.`,
-      "In the heat map a row is a unit and a column is a step. A column of h is the hidden state after that step: what the layer says of all it has read so far, "
-        + "and what it reads again, together with the next input.",
+      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: ${P} ` +
+        `numbers between −1 and 1, one for each *unit*.`,
+      "In the heat map a row is a unit and a column is a step. A column of h is the hidden state after that " +
+        "step: what the layer says of all it has read so far, " +
+        "and what it reads again, together with the next input.",
     ];
   },
-  task: (now) => `Read along: go from the first ${now.model.unit} to the last, with the right arrow key or the slider, and watch the column.`,
+  task: (now) =>
+    `Read along: go from the first ${now.model.unit} to the last, with the right arrow key or the slider, and ` +
+    `watch the column.`,
   watch: ({ memory, view }) => {
     memory.seen ??= new Set();
     memory.seen.add(view.step);
   },
   status: ({ memory, run }) => `${memory.seen?.size ?? 0} of ${run.steps} steps seen`,
   done: ({ memory, run, view }) => view.step === run.steps - 1 && memory.seen?.size >= Math.min(run.steps, 4),
-  learnt: () => "Each column was made from the one before it and one new input. Nothing else of the past comes through.",
+  learnt: () =>
+    "Each column was made from the one before it and one new input. Nothing else of the past comes through.",
 };
 
 /** @param {Now} now */
-const here = ({ run, view }) => momentAt(trackOf(run, view.track), run.steps, Math.min(view.unit, trackOf(run, view.track).info.units - 1), Math.min(view.step, run.steps - 1));
+const here = ({ run, view }) =>
+  momentAt(
+    trackOf(run, view.track),
+    run.steps,
+    Math.min(view.unit, trackOf(run, view.track).info.units - 1),
+    Math.min(view.step, run.steps - 1),
+  );
 
 /** @type {Step} */
 const GATES_DO = {
@@ -82,14 +101,20 @@ const GATES_DO = {
   sets: () => ({ page: "read", quantity: "f" }),
   restores: ["quantity"],
   says: () => [
-    "Behind each h there is a *cell* c, the long-term memory. Three gates rule it, each a number from 0 (shut) to 1 (open): "
-      + "`f`, the forget gate, says how much of the cell is *kept*; `i`, the input gate, how much of the candidate `g` is *written* into it; "
-      + "`o`, the output gate, how much of it is *read* out.",
-    "g is often called a gate as well, but lets nothing through: it is what there is to write, from −1 to 1. The heat map now shows f.",
+    "Behind each h there is a *cell* c, the long-term memory. Three gates rule it, each a number from 0 (shut) " +
+      "to 1 (open): " +
+      "`f`, the forget gate, says how much of the cell is *kept*; `i`, the input gate, how much of the " +
+      "candidate `g` is *written* into it; " +
+      "`o`, the output gate, how much of it is *read* out.",
+    "g is often called a gate as well, but lets nothing through: it is what there is to write, from −1 to 1. " +
+      "The heat map now shows f.",
   ],
   task: ({ run, view }) => {
     const { high, low } = forgetBounds(trackOf(run, view.track));
-    return `Click a place in the heat map where f is at least ${high} (it keeps), then one where it is at most ${low} (it forgets).`;
+    return (
+      `Click a place in the heat map where f is at least ${high} (it keeps), then one where it is at most ` +
+      `${low} (it forgets).`
+    );
   },
   watch: (now) => {
     const { memory, view, run } = now;
@@ -100,7 +125,9 @@ const GATES_DO = {
     memory.kept ||= here(now).f >= high;
     memory.forgot ||= here(now).f <= low;
   },
-  status: (now) => `f is ${format(here(now).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ${now.memory.forgot ? "found" : "not yet"}`,
+  status: (now) =>
+    `f is ${format(here(now).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ` +
+    `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
   learnt: () => "Every unit decides this anew at every step, from the input and the last hidden state.",
 };

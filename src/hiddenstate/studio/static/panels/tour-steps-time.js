@@ -18,17 +18,22 @@ const CARRY = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: () => [
-    "A sequence can go in all at once, or one element at a time. It is the same computation, *if the state is carried*: each step must be given the state that came back from the last.",
-    "This loop is found in many a notebook, and it restarts every step from the same `(h0, c0)`. Every line is right for a sequence of one element; none knows of the others. "
-      + "(The LSTM is a small one, `torch.manual_seed(2); torch.nn.LSTM(4, 3)`, so that you can print the same numbers.)",
+    "A sequence can go in all at once, or one element at a time. It is the same computation, *if the state is " +
+      "carried*: each step must be given the state that came back from the last.",
+    "This loop is found in many a notebook, and it restarts every step from the same `(h0, c0)`. Every line is " +
+      "right for a sequence of one element; none knows of the others. " +
+      "(The LSTM is a small one, `torch.manual_seed(2); torch.nn.LSTM(4, 3)`, so that you can print the same numbers.)",
   ],
   task: () => "Mend the loop: choose what each step should be given, and compare the columns.",
-  work: ({ memory }, again) => loop((carried) => {
-    memory.carried ||= carried;
-    again();
-  }),
+  work: ({ memory }, again) =>
+    loop((carried) => {
+      memory.carried ||= carried;
+      again();
+    }),
   done: ({ memory }) => Boolean(memory.carried),
-  learnt: () => "Now both columns agree, to the last digit. A stream carries the state for you: `s = lstm.stream(); h = s.step(x)`.",
+  learnt: () =>
+    "Now both columns agree, to the last digit. A stream carries the state for you: `s = lstm.stream(); h = " +
+    "s.step(x)`.",
 };
 
 /**
@@ -36,7 +41,8 @@ const CARRY = {
  * @param {Track} track
  * @param {number} t
  */
-const some = ({ info, values }, t) => Array.from(values.h.subarray(t * info.outputs, t * info.outputs + Math.min(3, info.outputs)), format).join(" ");
+const some = ({ info, values }, t) =>
+  Array.from(values.h.subarray(t * info.outputs, t * info.outputs + Math.min(3, info.outputs)), format).join(" ");
 
 /**
  * What holds in the run that is on the page.
@@ -48,9 +54,14 @@ function inThisRun({ run }) {
   const forward = run.tracks.findLast(({ info }) => !info.reverse);
   const end = run.steps - 1;
   if (!last || !forward) return "";
-  const first = `On your page: \`out[-1]\` of ${forward.info.name} begins \`${some(forward, end)}\`, and that is its row of \`h_n\`.`;
+  const first =
+    `On your page: \`out[-1]\` of ${forward.info.name} begins \`${some(forward, end)}\`, and that ` +
+    `is its row of \`h_n\`.`;
   if (!last.info.reverse) return first;
-  return `${first} ${last.info.name} ends at step 0: its row of \`h_n\` begins \`${some(last, 0)}\`, but its part of \`out[-1]\` \`${some(last, end)}\`.`;
+  return (
+    `${first} ${last.info.name} ends at step 0: its row of \`h_n\` begins \`${some(last, 0)}\`, but its ` +
+    `part of \`out[-1]\` \`${some(last, end)}\`.`
+  );
 }
 
 /** @type {Step} */
@@ -60,17 +71,21 @@ const LAST = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: (now) => [
-    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state after *every* step, and every layer's states after its *last* one.",
+    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state after *every* step, and every layer's " +
+      "states after its *last* one.",
     inThisRun(now),
   ],
   task: () => "Which of these hold?",
-  work: ({ memory }, again) => quiz((rights) => {
-    memory.right = rights.filter(Boolean).length;
-    again();
-  }),
+  work: ({ memory }, again) =>
+    quiz((rights) => {
+      memory.right = rights.filter(Boolean).length;
+      again();
+    }),
   status: ({ memory }) => `${memory.right ?? 0} of ${STATEMENTS.length} right`,
   done: ({ memory }) => memory.right === STATEMENTS.length,
-  learnt: () => "The output is the hidden state of the last layer, step by step. All else follows from asking which layer, and where it ends.",
+  learnt: () =>
+    "The output is the hidden state of the last layer, step by step. All else follows from asking which layer, " +
+    "and where it ends.",
 };
 
 /** @param {Now} now */
@@ -80,35 +95,57 @@ const reverseOf = ({ model }) => model.tracks.find(({ reverse }) => reverse);
 const BOTH_WAYS = {
   title: "Layers and directions",
   panels: (now) => (reverseOf(now) ? ["transport", "heatmap"] : []),
-  sets: ({ model, run }) => ({ page: "read", quantity: "h", track: model.tracks[0].name, step: Math.min(1, run.steps - 1) }),
+  sets: ({ model, run }) => ({
+    page: "read",
+    quantity: "h",
+    track: model.tracks[0].name,
+    step: Math.min(1, run.steps - 1),
+  }),
   restores: ["track"],
   says: (now) => {
     const { L, D, P } = sizesOf(now);
-    const layers = L > 1 ? `This network has ${L} layers: each reads the hidden states of the one below, \`weight_ih_l1\` is \`[4H, ${D * P}]\` wide. ` : "This network has one layer; with more, each reads the hidden states of the one below. ";
-    const directions = D > 1
-      ? "Each layer has two directions, with weights of their own: l0 reads from the first step to the last, l0r from the last to the first. Their h stand side by side."
-      : "It has one direction. Others have two, with weights of their own: the reverse reads from the last step to the first. Their h stand side by side.";
+    const layers =
+      L > 1
+        ? `This network has ${L} layers: each reads the hidden states of the one below, \`weight_ih_l1\` is ` +
+          `\`[4H, ${D * P}]\` wide. `
+        : "This network has one layer; with more, each reads the hidden states of the one below. ";
+    const directions =
+      D > 1
+        ? "Each layer has two directions, with weights of their own: l0 reads from the first step to the last, " +
+          "l0r from the last to the first. Their h stand side by side."
+        : "It has one direction. Others have two, with weights of their own: the reverse reads from the last " +
+          "step to the first. Their h stand side by side.";
     return [layers + directions, "So what a reverse unit holds at a step, it knows of what comes *after*."];
   },
-  task: (now) => (reverseOf(now)
-    ? "Choose a reverse direction, one whose arrow points to the left, at *Layer* above the heat map. Go to the step that it reads first, then to the one at which it has read everything."
-    : "If this network had two directions, how many numbers would `out` have at each step?"),
-  work: (now, again) => (reverseOf(now) ? document.createElement("div") : question("numbers: ", (answer) => {
-    const { P } = sizesOf(now);
-    now.memory.ended = answer === 2 * P;
-    again();
-    return now.memory.ended ? "Right." : "Both directions' hidden states stand side by side.";
-  })),
+  task: (now) =>
+    reverseOf(now)
+      ? "Choose a reverse direction, one whose arrow points to the left, at *Layer* above the heat map. Go to " +
+        "the step that it reads first, then to the one at which it has read everything."
+      : "If this network had two directions, how many numbers would `out` have at each step?",
+  work: (now, again) =>
+    reverseOf(now)
+      ? document.createElement("div")
+      : question("numbers: ", (answer) => {
+          const { P } = sizesOf(now);
+          now.memory.ended = answer === 2 * P;
+          again();
+          return now.memory.ended ? "Right." : "Both directions' hidden states stand side by side.";
+        }),
   watch: ({ model, view, run, memory }) => {
     if (!model.tracks.find(({ name }) => name === view.track)?.reverse) return;
     memory.began ||= view.step === run.steps - 1;
     memory.ended ||= memory.began && view.step === 0;
   },
-  status: (now) => (reverseOf(now) ? `reads first: ${now.memory.began ? "found" : "not yet"} · has read everything: ${now.memory.ended ? "found" : "not yet"}` : ""),
+  status: (now) =>
+    reverseOf(now)
+      ? `reads first: ${now.memory.began ? "found" : "not yet"} · has read everything: ` +
+        `${now.memory.ended ? "found" : "not yet"}`
+      : "",
   done: ({ memory }) => Boolean(memory.ended),
-  learnt: (now) => (reverseOf(now)
-    ? "It begins at the last step and ends at the first: there its hidden state is its row of `h_n`."
-    : "`out` would be `[T, 2·H]`, forward first."),
+  learnt: (now) =>
+    reverseOf(now)
+      ? "It begins at the last step and ends at the first: there its hidden state is its row of `h_n`."
+      : "`out` would be `[T, 2·H]`, forward first.",
 };
 
 /** @type {readonly Step[]} */

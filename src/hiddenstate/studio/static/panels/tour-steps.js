@@ -28,7 +28,7 @@ import { EDIT } from "studio/panels/tour-steps-edit.js";
  * @property {(keyof View)[]} restores what it puts back when it is left
  * @property {(now: Now) => string[]} says paragraphs
  * @property {(now: Now) => string} task
- * @property {(now: Now, again: () => void) => HTMLElement} [work] what is done in the card itself; `again` asks whether it is done
+ * @property {(now: Now, again: () => void) => HTMLElement} [work] done in the card; `again` asks whether it is done
  * @property {(now: Now) => string} [status] how far one is
  * @property {(now: Now) => void} [watch] notes what happened
  * @property {(now: Now) => boolean} done

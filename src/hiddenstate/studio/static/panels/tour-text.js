@@ -7,11 +7,15 @@ import { element } from "studio/app/draw.js";
  * @returns {(HTMLElement | string)[]}
  */
 export function rich(text) {
-  return text.split(/(`[^`]+`|\*[^*\s][^*]*\*)/).filter(Boolean).map((part) => {
-    if (part.length > 2 && part.startsWith("`")) return element("code", { text: part.slice(1, -1) });
-    if (part.length > 2 && part.startsWith("*") && part.endsWith("*")) return element("em", { text: part.slice(1, -1) });
-    return part;
-  });
+  return text
+    .split(/(`[^`]+`|\*[^*\s][^*]*\*)/)
+    .filter(Boolean)
+    .map((part) => {
+      if (part.length > 2 && part.startsWith("`")) return element("code", { text: part.slice(1, -1) });
+      if (part.length > 2 && part.startsWith("*") && part.endsWith("*"))
+        return element("em", { text: part.slice(1, -1) });
+      return part;
+    });
 }
 
 /**
@@ -29,7 +33,9 @@ export function paragraph(text) {
  * @returns {HTMLElement}
  */
 export function question(label, onAnswer) {
-  const input = /** @type {HTMLInputElement} */ (element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: "9" }));
+  const input = /** @type {HTMLInputElement} */ (
+    element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: "9" })
+  );
   const said = element("p", { class: "tour-said", "aria-live": "polite" });
   const form = element("form", { class: "tour-question" }, [
     element("label", {}, [...rich(label), input]),

@@ -10,14 +10,37 @@ import { STEPS } from "studio/panels/tour-steps.js";
 /** @typedef {import("studio/panels/tour-steps.js").Now} Now */
 /** @typedef {import("studio/panels/tour-steps.js").Step} Step */
 
-const WATCHED = /** @type {const} */ (["step", "unit", "track", "quantity", "edits", "page", "text", "head", "gate", "zoom"]);
+const WATCHED = /** @type {const} */ ([
+  "step",
+  "unit",
+  "track",
+  "quantity",
+  "edits",
+  "page",
+  "text",
+  "head",
+  "gate",
+  "zoom",
+]);
 const EQUATIONS = [
-  "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)", "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
-  "g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)", "o = σ(W_io·x + b_io + W_ho·h + b_ho)",
-  "c = f·c + i·g", "h = o·tanh(c)",
+  "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)",
+  "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
+  "g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)",
+  "o = σ(W_io·x + b_io + W_ho·h + b_ho)",
+  "c = f·c + i·g",
+  "h = o·tanh(c)",
 ];
 
-/** @typedef {{index: number, step: Step, memory: Record<string, any>, kept: Partial<View>, done: boolean, panels: string}} Visit */
+/**
+ * A step that is visited.
+ * @typedef {object} Visit
+ * @property {number} index
+ * @property {Step} step
+ * @property {Record<string, any>} memory
+ * @property {Partial<View>} kept what it puts back
+ * @property {boolean} done
+ * @property {string} panels those that are lit, by their ids
+ */
 
 /** The tour as it goes: which step is visited, what is done, and what was on the page before. */
 class Tour {
@@ -25,11 +48,14 @@ class Tour {
   constructor(app) {
     this.app = app;
     this.light = createSpotlight();
-    this.card = createCard(STEPS.map(({ title }) => title), {
-      go: (tour) => this.go(tour),
-      leave: () => app.store.set({ tour: -1 }),
-      showPanel: () => this.showPanel(),
-    });
+    this.card = createCard(
+      STEPS.map(({ title }) => title),
+      {
+        go: (tour) => this.go(tour),
+        leave: () => app.store.set({ tour: -1 }),
+        showPanel: () => this.showPanel(),
+      },
+    );
     this.root = element("div", { id: "tour", class: "tour", hidden: true }, [this.light.root, this.card.root]);
     /** @type {Visit | null} */
     this.visit = null;
@@ -102,7 +128,10 @@ class Tour {
   /** A run that lacks what the tour talks about has none. */
   refuse() {
     this.visit = null;
-    this.card.refuse("The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. Open one that has, or a model.");
+    this.card.refuse(
+      "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
+        "Open one that has, or a model.",
+    );
     this.aim(false);
   }
 
@@ -137,7 +166,12 @@ class Tour {
       this.finished.add(visit.index);
     }
     const learnt = visit.done ? step.learnt(now) : "";
-    const written = this.card.write({ says: step.says(now), task: step.task(now), status: step.status?.(now) ?? "", learnt });
+    const written = this.card.write({
+      says: step.says(now),
+      task: step.task(now),
+      status: step.status?.(now) ?? "",
+      learnt,
+    });
     const panels = step.panels(now).join(" ");
     if (panels !== visit.panels) this.aim(true);
     else if (written) this.aim(false);
@@ -148,7 +182,10 @@ class Tour {
   panels() {
     const now = this.visit && this.visit.index < STEPS.length ? this.now(this.visit.memory) : null;
     const ids = now ? /** @type {Visit} */ (this.visit).step.panels(now) : [];
-    return ids.map((id) => document.getElementById(id)).filter((panel) => panel !== null).filter((panel) => panel.offsetParent !== null);
+    return ids
+      .map((id) => document.getElementById(id))
+      .filter((panel) => panel !== null)
+      .filter((panel) => panel.offsetParent !== null);
   }
 
   /** Light the panels and put the card beside them, at the next frame. @param {boolean} scroll */
@@ -185,7 +222,9 @@ class Tour {
  */
 function canTour({ plain, model }) {
   const needed = [...(model?.gates ?? []), "c", "h"];
-  return Boolean(plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))));
+  return Boolean(
+    plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))),
+  );
 }
 
 /**
@@ -199,7 +238,8 @@ export function mountTour(app) {
   store.subscribe([...WATCHED], () => tour.update());
   session.on("model", () => (tour.visit = null));
   session.on("run", () => (tour.visit ? tour.update() : tour.follow()));
-  for (const event of ["scroll", "resize"]) window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
+  for (const event of ["scroll", "resize"])
+    window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
   new ResizeObserver(() => tour.visit && tour.aim(false)).observe(document.body);
   document.addEventListener("keydown", (event) => {
     if (!tour.visit) return;
