@@ -15,7 +15,6 @@ const TEXT = 372; // room for an equation
 const NARROW_ROW = 40;
 const ROOM = 345; // from which a narrow panel has room for the formula
 
-
 /**
  * @typedef {object} Bars
  * @property {SVGElement} root
@@ -34,8 +33,7 @@ export function bars(width) {
   const rows = [0, 1, 2, 3].map((k) => row(k, wide, width));
   const bottom = 4 * (wide ? ROW : NARROW_ROW) + 2;
   const { root: axis, draw: drawAxis } = axisAt(scale, bottom);
-  const write = (/** @type {Moment} */ moment) =>
-    linesOf(moment).forEach((line, k) => rows[k].write(line));
+  const write = (/** @type {Moment} */ moment) => linesOf(moment).forEach((line, k) => rows[k].write(line));
   const draw = (/** @type {Numbers} */ numbers, /** @type {number} */ largest) => {
     const x = (/** @type {number} */ value) => xOf(value, largest, scale);
     spansOf(numbers).forEach((spans, k) => rows[k].draw(spans, x));
@@ -125,7 +123,8 @@ function axisAt({ from, to }, bottom) {
   const lines = [from, middle, to].map((x) => svg("line", { x1: x, x2: x, y1: 0, y2: bottom, class: "hs-axis" }));
   const anchors = ["start", "middle", "end"];
   const texts = [from, middle, to].map((x, k) =>
-    svg("text", { x, y: bottom + 13, "text-anchor": anchors[k], class: "hs-tick" }));
+    svg("text", { x, y: bottom + 13, "text-anchor": anchors[k], class: "hs-tick" }),
+  );
   const draw = (/** @type {number} */ largest) =>
     [-largest, 0, largest].forEach((value, k) => (texts[k].textContent = value === 0 ? "0" : tick(value)));
   return { root: svg("g", {}, [...lines, ...texts]), draw };

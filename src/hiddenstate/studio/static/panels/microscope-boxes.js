@@ -31,7 +31,10 @@ export function gateBox(gate, meaning, box, { open, edit }) {
   const doing = text(x + 10, y + 65, "hs-soft");
   const sum = text(x + 10, y + 78, "hs-soft hs-mono");
   const back = svg("rect", { ...box, rx: 8, class: "hs-gate-back", stroke: `var(--q-${gate})` });
-  const names = [text(x + 10, y + 22, "hs-letter", "start", gate), text(x + 10, y + 52, "hs-meaning", "start", meaning)];
+  const names = [
+    text(x + 10, y + 22, "hs-letter", "start", gate),
+    text(x + 10, y + 52, "hs-meaning", "start", meaning),
+  ];
   const body = svg("g", {}, [back, ...names, meter.root, doing, sum]);
   pressable(body, `${meaning}: open what is behind it`, open);
   const write = (/** @type {Moment} */ { values, sums, computed }) => {
@@ -86,8 +89,13 @@ export function stateBox(name, box, edit) {
     const { values, computed, shown } = moment;
     const key = name === "h" ? shown : name;
     title.textContent = key;
-    if (name === "c") change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
-    number.show(format(values[key]), `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`, key in computed);
+    if (name === "c")
+      change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
+    number.show(
+      format(values[key]),
+      `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`,
+      key in computed,
+    );
     about.textContent = key in computed ? "edited" : words;
   };
   return { root: svg("g", { class: `hs-state hs-state-${name}` }, [back, title, change, number.root, about]), write };

@@ -27,18 +27,34 @@ const SWIFT = 240; // milliseconds in which bars and wires follow
 export function circuit(scene) {
   const { model, track, width } = scene;
   const layout = layoutFor(width, track.reverse);
-  const wires = pipes(layout), moving = tokens(layout), sums = bars(width);
-  const gates = model.gates.map((gate) => gateBox(gate, model.meanings[gate], layout.boxes[gate], {
-    open: () => scene.go({ zoom: "gate", gate }), edit: scene.editor(gate),
-  }));
+  const wires = pipes(layout),
+    moving = tokens(layout),
+    sums = bars(width);
+  const gates = model.gates.map((gate) =>
+    gateBox(gate, model.meanings[gate], layout.boxes[gate], {
+      open: () => scene.go({ zoom: "gate", gate }),
+      edit: scene.editor(gate),
+    }),
+  );
   const states = statesOf(layout, scene);
-  const between = betweenNodes(layout), notes = text(0, layout.height + sums.height + 26, "hs-note");
+  const between = betweenNodes(layout),
+    notes = text(0, layout.height + sums.height + 26, "hs-note");
   sums.root.setAttribute("transform", `translate(0 ${layout.height + 12})`);
   const height = layout.height + sums.height + 30;
-  const root = svg("svg", { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }, [
-    ...wires.parts, ...nodesOf(layout), ...between.parts, ...gates.map((gate) => gate.root), ...states.parts,
-    moving.root, sums.root, notes,
-  ]);
+  const root = svg(
+    "svg",
+    { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" },
+    [
+      ...wires.parts,
+      ...nodesOf(layout),
+      ...between.parts,
+      ...gates.map((gate) => gate.root),
+      ...states.parts,
+      moving.root,
+      sums.root,
+      notes,
+    ],
+  );
   const tween = createTween((numbers) => {
     wires.fill(numbers, numbers.largest);
     for (const gate of gates) gate.draw(numbers);
@@ -54,8 +70,11 @@ export function circuit(scene) {
     sums.write(moment);
     notes.textContent = noteOf(moment);
     root.setAttribute("aria-label", spoken(moment, run));
-    tween.go({ ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, view.unit) }, pace === "jump" ? 0 : SWIFT);
-    if (pace === "play") moving.run(moment.values);
+    tween.go(
+      { ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, view.unit) },
+      pace === "jump" ? 0 : SWIFT,
+    );
+    if (pace === "play") moving.run(moment.values, scene.pause());
     else moving.stop();
   };
   return { root, update, leave: () => (tween.stop(), moving.stop()), picture: () => root, table: () => tableOf(scene) };
@@ -72,7 +91,8 @@ function statesOf({ boxes }, scene) {
   const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
   const last = model.tracks[model.tracks.length - 1].layer;
   const { x, y } = boxes.x;
-  const input = text(x, y + 19, "hs-soft"), hidden = text(x, y + 33, "hs-soft");
+  const input = text(x, y + 19, "hs-soft"),
+    hidden = text(x, y + 33, "hs-soft");
   input.textContent = `x: ${track.inputSize}`;
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
@@ -107,7 +127,11 @@ const BETWEEN = { kept: "kept", wrote: "written", tanh: "tanh(c)" };
 function betweenNodes({ labels }) {
   const made = Object.entries(BETWEEN).map(([key, words]) => {
     const { at, anchor } = labels[key];
-    return { key, name: text(at.x, at.y - 3, "hs-soft", anchor, words), number: text(at.x, at.y + 12, "hs-between", anchor) };
+    return {
+      key,
+      name: text(at.x, at.y - 3, "hs-soft", anchor, words),
+      number: text(at.x, at.y + 12, "hs-between", anchor),
+    };
   });
   const write = (/** @type {Moment} */ { values }) => {
     for (const { key, number } of made) number.textContent = format(values[key]);
@@ -132,7 +156,8 @@ function noteOf({ computed }) {
  * @returns {string[][]}
  */
 function tableOf(scene) {
-  const run = scene.run(), view = scene.view();
+  const run = scene.run(),
+    view = scene.view();
   const moments = run.tokens.map((_, t) => momentOf(scene.model, run, view.track, view.unit, t));
   const names = Object.keys(moments[0].values);
   return [

@@ -1,4 +1,4 @@
-// Where the microscope is: model, layer and direction, unit, gate. Each is a button to there, and can be changed in place.
+// Where the microscope is: model, layer and direction, unit, gate. Each is a button to there.
 
 import { element } from "studio/app/draw.js";
 
@@ -10,14 +10,19 @@ import { element } from "studio/app/draw.js";
  */
 export function crumbs(go) {
   const places = {
-    model: crumb("model", go), layer: crumb("layer", go), unit: crumb("unit", go), gate: crumb("gate", go),
+    model: crumb("model", go),
+    layer: crumb("layer", go),
+    unit: crumb("unit", go),
+    gate: crumb("gate", go),
   };
   const unit = element("input", { type: "number", class: "number hs-unit", min: 0, step: 1, "aria-label": "Unit" });
   unit.addEventListener("change", () => {
     if (unit.checkValidity() && unit.value !== "") go({ unit: Number(unit.value) });
   });
   const root = element("nav", { class: "hs-crumbs", "aria-label": "Zoom" }, [
-    ...Object.values(places).flatMap((place, k) => (k ? [element("span", { class: "soft", text: "›", "aria-hidden": "true" }), place] : [place])),
+    ...Object.values(places).flatMap((place, k) =>
+      k ? [element("span", { class: "soft", text: "›", "aria-hidden": "true" }), place] : [place],
+    ),
     element("label", { class: "field hs-choose", text: "unit" }, [unit]),
   ]);
   const update = (/** @type {TrackInfo} */ info, /** @type {View} */ view) => {
@@ -39,5 +44,10 @@ export function crumbs(go) {
  * @returns {HTMLButtonElement}
  */
 function crumb(zoom, go) {
-  return element("button", { type: "button", class: "quiet hs-crumb", "data-zoom": zoom, on: { click: () => go({ zoom }) } });
+  return element("button", {
+    type: "button",
+    class: "quiet hs-crumb",
+    "data-zoom": zoom,
+    on: { click: () => go({ zoom }) },
+  });
 }

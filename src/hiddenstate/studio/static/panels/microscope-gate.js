@@ -48,7 +48,9 @@ function summed(scene) {
   const all = [...rows, total];
   const body = svg("g", { transform: `translate(0 ${TOP})` }, [zero, ...all.map(({ root }) => root)]);
   const root = svg("svg", { class: "hs-sum", width, height: squashed.bottom, role: "group" }, [
-    ...headings(columns), body, squashed.root,
+    ...headings(columns),
+    body,
+    squashed.root,
   ]);
   const tween = createTween((numbers) => drawSum(all, zero, columns, numbers));
   /** @type {Level["update"]} */
@@ -56,9 +58,19 @@ function summed(scene) {
     terms = termsAt(scene, SHOWN);
     const { sum } = dotAt(scene);
     terms.forEach((term, k) => rows[k].write(term));
-    total.write({ kind: "sum", name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`, index: -1, weight: null, factor: null, value: sum });
+    total.write({
+      kind: "sum",
+      name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`,
+      index: -1,
+      weight: null,
+      factor: null,
+      value: sum,
+    });
     squashed.write(sum);
-    root.setAttribute("aria-label", `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`);
+    root.setAttribute(
+      "aria-label",
+      `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`,
+    );
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
   };
   return { root, update, leave: tween.stop, picture: () => root, table: () => tableOf(termsAt(scene, Infinity)) };
@@ -115,16 +127,19 @@ function squashing(scene, gate, y) {
   const { root: picture, draw } = curve(gate);
   const beside = width >= BESIDE + 200;
   const [x, top] = beside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
-  const line = text(x, top, "hs-equation"), doing = text(x, top + 20, "hs-soft"), note = text(x, top + 40, "hs-note");
+  const line = text(x, top, "hs-equation"),
+    doing = text(x, top + 20, "hs-soft"),
+    note = text(x, top + 40, "hs-note");
   picture.setAttribute("transform", `translate(${CURVE.x} ${y})`);
   const write = (/** @type {number} */ sum) => {
-    const held = valueAt(scene, gate), gives = squash(gate, sum);
+    const held = valueAt(scene, gate),
+      gives = squash(gate, sum);
     draw(sum);
     line.textContent = squashLine(gate, sum);
     doing.textContent = `${model.meanings[gate]}: ${doingOf(gate, gives)}`;
     note.textContent = Math.abs(held - gives) > 5e-5 ? `edited: the run holds ${format(held)}` : "";
   };
-  return { root: svg("g", {}, [picture, line, doing, note]), bottom: (beside ? y + CURVE.height : top + 48), write };
+  return { root: svg("g", {}, [picture, line, doing, note]), bottom: beside ? y + CURVE.height : top + 48, write };
 }
 
 /**
@@ -151,22 +166,40 @@ function traced(scene) {
   const drawing = svg("svg", { class: "hs-sum", width, height: CURVE.height + 36, role: "group" }, [picture, line]);
   const why = element("p", { class: "hs-why", text: WHY });
   const update = () => {
-    const value = valueAt(scene, gate), sum = unsquash(gate, value);
+    const value = valueAt(scene, gate),
+      sum = unsquash(gate, value);
     draw(sum);
-    line.textContent = Number.isFinite(sum) ? `${gate} = ${format(value)}, so the sum was ${format(sum)}` : `${gate} = ${format(value)}`;
+    line.textContent = Number.isFinite(sum)
+      ? `${gate} = ${format(value)}, so the sum was ${format(sum)}`
+      : `${gate} = ${format(value)}`;
   };
-  const table = () => [["gate", "value"], [gate, String(valueAt(scene, gate))]];
-  return { root: element("div", {}, [why, drawing]), update, leave: () => {}, picture: () => /** @type {SVGSVGElement} */ (drawing), table };
+  const table = () => [
+    ["gate", "value"],
+    [gate, String(valueAt(scene, gate))],
+  ];
+  return {
+    root: element("div", {}, [why, drawing]),
+    update,
+    leave: () => {},
+    picture: () => /** @type {SVGSVGElement} */ (drawing),
+    table,
+  };
 }
 
-const WHY = "This is a recorded run: it holds what each gate was, not the weights that made it. So the sum behind a gate "
-  + "can't be taken apart here. Open the model itself in the studio to see every product.";
+const WHY =
+  "This is a recorded run: it holds what each gate was, not the weights that made it. So the sum behind a gate " +
+  "can't be taken apart here. Open the model itself in the studio to see every product.";
 
 /**
  * @param {readonly Term[]} terms
  * @returns {string[][]}
  */
 function tableOf(terms) {
-  const rows = terms.map(({ name, weight, factor, value }) => [name, String(weight ?? ""), String(factor ?? ""), String(value)]);
+  const rows = terms.map(({ name, weight, factor, value }) => [
+    name,
+    String(weight ?? ""),
+    String(factor ?? ""),
+    String(value),
+  ]);
   return [["term", "weight", "value", "adds"], ...rows];
 }

@@ -38,7 +38,10 @@ export function layerLevel(scene) {
   const look = (/** @type {number} */ unit) => {
     tiles.point(unit);
     said.textContent = reading(now, unit);
-    tiles.root.setAttribute("aria-label", `${track.units} units of ${track.name}. ${said.textContent}. Arrows: another unit; Enter: open it`);
+    tiles.root.setAttribute(
+      "aria-label",
+      `${track.units} units of ${track.name}. ${said.textContent}. Arrows: another unit; Enter: open it`,
+    );
   };
   listen(scene, tiles, look, open);
   const tween = createTween(({ part, largest }) => tiles.draw(from ? mixed(from, now, part) : now, largest));
@@ -67,9 +70,11 @@ export function layerLevel(scene) {
 function unitsAt(track, t) {
   const { units } = track.info;
   const at = (/** @type {string} */ quantity) => track.values[quantity].subarray(t * units, (t + 1) * units);
-  const before = stateBefore(track, "c", t), [i, f, g, c, o] = ["i", "f", "g", "c", "o"].map(at);
+  const before = stateBefore(track, "c", t),
+    [i, f, g, c, o] = ["i", "f", "g", "c", "o"].map(at);
   return {
-    before, c,
+    before,
+    c,
     kept: before.map((value, k) => value * f[k]),
     wrote: i.map((value, k) => value * g[k]),
     h: projected(track) ? o.map((value, k) => value * Math.tanh(c[k])) : at("h"),
@@ -140,10 +145,15 @@ function listen(scene, { root, tiling }, look, open) {
 function changedMost({ before, c }, open) {
   const change = Array.from(c, (value, k) => ({ unit: k, by: value - before[k] })).filter(({ by }) => by !== 0);
   change.sort((a, b) => Math.abs(b.by) - Math.abs(a.by));
-  const buttons = change.slice(0, MOST).map(({ unit, by }) => element("button", {
-    type: "button", class: "quiet number", text: `${unit} ${by < 0 ? "↓" : "↑"}`, title: `unit ${unit}: c ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`,
-    on: { click: () => open(unit) },
-  }));
+  const buttons = change.slice(0, MOST).map(({ unit, by }) =>
+    element("button", {
+      type: "button",
+      class: "quiet number",
+      text: `${unit} ${by < 0 ? "↓" : "↑"}`,
+      title: `unit ${unit}: c ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`,
+      on: { click: () => open(unit) },
+    }),
+  );
   return [element("span", { class: "soft", text: "changed most in c" }), ...buttons];
 }
 
@@ -152,10 +162,20 @@ function changedMost({ before, c }, open) {
  * @param {HTMLElement} scale
  */
 function key(scale) {
-  const parts = [["before", "c_prev"], ["left", "kept"], ["right", "written"], ["end", "c"], ["beyond", "goes beyond"]];
-  return element("p", { class: "hs-key soft" }, [...parts.flatMap(([kind, words]) => [
-    element("span", { class: `hs-key-${kind}`, "aria-hidden": "true" }), element("span", { text: words }),
-  ]), scale]);
+  const parts = [
+    ["before", "c_prev"],
+    ["left", "kept"],
+    ["right", "written"],
+    ["end", "c"],
+    ["beyond", "goes beyond"],
+  ];
+  return element("p", { class: "hs-key soft" }, [
+    ...parts.flatMap(([kind, words]) => [
+      element("span", { class: `hs-key-${kind}`, "aria-hidden": "true" }),
+      element("span", { text: words }),
+    ]),
+    scale,
+  ]);
 }
 
 /**

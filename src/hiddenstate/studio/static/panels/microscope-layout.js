@@ -62,10 +62,19 @@ function landscape(width) {
   const wires = { f: f + side - 16, i: i + side - 26, g: g - side + 26, o: o - side + 20 };
   const nodes = nodesAt(wires);
   const gates = Object.entries({ f, i, g, o }).map(([letter, x]) => [letter, around({ x, y: GATES }, gate)]);
-  const boxes = { ...Object.fromEntries(gates), ...states(width), x: { x: 0, y: X_BUS - 15, width: BUS_START - 6, height: 40 } };
+  const boxes = {
+    ...Object.fromEntries(gates),
+    ...states(width),
+    x: { x: 0, y: X_BUS - 15, width: BUS_START - 6, height: 40 },
+  };
   return {
-    width, height: H_BUS + 8, boxes, nodes, labels: labelsAt(nodes),
-    wires: wiresBetween(wires, nodes, boxes), buses: busesTo({ f, i, g, o }),
+    width,
+    height: H_BUS + 8,
+    boxes,
+    nodes,
+    labels: labelsAt(nodes),
+    wires: wiresBetween(wires, nodes, boxes),
+    buses: busesTo({ f, i, g, o }),
   };
 }
 
@@ -89,8 +98,11 @@ function states(width) {
 function nodesAt({ f, i, g, o }) {
   const written = (i + g) / 2;
   return {
-    keep: { x: f, y: LINE }, write: { x: written, y: MIDDLE }, add: { x: written, y: LINE },
-    tanh: { x: (g + o) / 2 + 2, y: MIDDLE }, show: { x: o, y: MIDDLE },
+    keep: { x: f, y: LINE },
+    write: { x: written, y: MIDDLE },
+    add: { x: written, y: LINE },
+    tanh: { x: (g + o) / 2 + 2, y: MIDDLE },
+    show: { x: o, y: MIDDLE },
   };
 }
 
@@ -124,9 +136,22 @@ function wiresBetween({ f, i, g, o }, { keep, write, add, tanh, show }, boxes) {
  */
 function busesTo({ f, i, g, o }) {
   const [x, h] = STUBS;
-  const lines = [[X_BUS, x], [H_BUS, h]].map(([y, stub]) => [{ x: BUS_START, y }, { x: o + stub, y }]);
+  const lines = [
+    [X_BUS, x],
+    [H_BUS, h],
+  ].map(([y, stub]) => [
+    { x: BUS_START, y },
+    { x: o + stub, y },
+  ]);
   const branches = [f, i, g, o].flatMap((middle) => [
-    [{ x: middle + x, y: X_BUS }, { x: middle + x, y: BOTTOM }], [{ x: middle + h, y: H_BUS }, { x: middle + h, y: BOTTOM }],
+    [
+      { x: middle + x, y: X_BUS },
+      { x: middle + x, y: BOTTOM },
+    ],
+    [
+      { x: middle + h, y: H_BUS },
+      { x: middle + h, y: BOTTOM },
+    ],
   ]);
   return [...lines, ...branches];
 }

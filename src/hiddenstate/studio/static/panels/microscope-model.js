@@ -20,10 +20,15 @@ export function modelLevel(scene) {
   const { model, width } = scene;
   const { boxes, links, height } = boxesOf(model, scene.run(), width);
   const made = boxes.map((box) => drawn(box, scene));
-  const lines = links.flatMap(({ path, label, x, y }) => [svg("path", { class: "hs-link", d: path }), text(x, y, "hs-soft hs-mono", "start", label)]);
-  const root = svg("svg", { class: "hs-model", width, height, role: "group", "aria-label": `What ${model.name} is made of` }, [
-    ...lines, ...made.map(({ root }) => root),
+  const lines = links.flatMap(({ path, label, x, y }) => [
+    svg("path", { class: "hs-link", d: path }),
+    text(x, y, "hs-soft hs-mono", "start", label),
   ]);
+  const root = svg(
+    "svg",
+    { class: "hs-model", width, height, role: "group", "aria-label": `What ${model.name} is made of` },
+    [...lines, ...made.map(({ root }) => root)],
+  );
   const update = (/** @type {View} */ view) => {
     for (const one of made) one.update(view);
   };
@@ -51,7 +56,9 @@ function drawn(box, scene) {
 function frame({ x, y, width, height, label, shape }, kind) {
   const back = svg("rect", { x, y, width, height, rx: 8, class: `hs-box hs-box-${kind}` });
   const below = kind === "part"; // too narrow for a name and a shape side by side
-  const size = below ? text(x + 10, y + 32, "hs-soft hs-mono", "start", shape) : text(x + width - 10, y + 17, "hs-soft hs-mono", "end", shape);
+  const size = below
+    ? text(x + 10, y + 32, "hs-soft hs-mono", "start", shape)
+    : text(x + width - 10, y + 17, "hs-soft hs-mono", "end", shape);
   return [back, text(x + 10, y + 17, "hs-box-name", "start", label), size];
 }
 
@@ -79,8 +86,14 @@ function tokenBox(box, { run }) {
  */
 function trackBox(box, { run, go }) {
   const info = /** @type {import("studio/types.js").TrackInfo} */ (box.track);
-  const area = { x: box.x + 10, width: box.width - 20, zero: box.y + (box.height + 22) / 2, reach: (box.height - 30) / 2 };
-  const up = svg("path", { fill: "var(--plus)" }), down = svg("path", { fill: "var(--minus)" });
+  const area = {
+    x: box.x + 10,
+    width: box.width - 20,
+    zero: box.y + (box.height + 22) / 2,
+    reach: (box.height - 30) / 2,
+  };
+  const up = svg("path", { fill: "var(--plus)" }),
+    down = svg("path", { fill: "var(--minus)" });
   const axis = svg("line", { x1: area.x, x2: area.x + area.width, y1: area.zero, y2: area.zero, class: "hs-axis" });
   const root = svg("g", {}, [...frame(box, "track"), axis, up, down]);
   pressable(root, `${info.name}, ${info.units} units: open`, () => go({ zoom: "layer", track: info.name }));
@@ -101,9 +114,11 @@ function trackBox(box, { run, go }) {
  * @returns {string}
  */
 function barsOf(values, sign, { x, width, zero, reach }) {
-  const wide = width / values.length, bar = Math.max(0.5, Math.min(wide * 0.8, 12)).toFixed(2);
-  return Array.from(values, (value, k) => (value * sign > 0
-    ? `M${(x + k * wide).toFixed(2)} ${zero}h${bar}v${(-value * reach).toFixed(2)}h-${bar}z` : "")).join("");
+  const wide = width / values.length,
+    bar = Math.max(0.5, Math.min(wide * 0.8, 12)).toFixed(2);
+  return Array.from(values, (value, k) =>
+    value * sign > 0 ? `M${(x + k * wide).toFixed(2)} ${zero}h${bar}v${(-value * reach).toFixed(2)}h-${bar}z` : "",
+  ).join("");
 }
 
 /**
@@ -127,9 +142,11 @@ function headBox(box, { run }) {
  * @param {number} y
  */
 function choiceRow({ x, width }, y) {
-  const from = x + 96, room = width - 96 - 62;
+  const from = x + 96,
+    room = width - 96 - 62;
   const bar = svg("rect", { x: from, y: y + 2, height: 11, rx: 2, width: 0, fill: "var(--accent)" });
-  const name = text(x + 10, y + 12, "hs-choice"), part = text(x + width - 10, y + 12, "hs-soft hs-mono", "end");
+  const name = text(x + 10, y + 12, "hs-choice"),
+    part = text(x + width - 10, y + 12, "hs-soft hs-mono", "end");
   const show = (/** @type {string} */ label, /** @type {number} */ share) => {
     name.textContent = shortened(label, 11);
     part.textContent = percent(share);

@@ -70,7 +70,8 @@ export function pathOf(points) {
   const parts = rest.map((here, k) => {
     const next = rest[k + 1];
     if (!next) return `L${here.x} ${here.y}`;
-    const from = towards(here, k === 0 ? first : rest[k - 1], CORNER), to = towards(here, next, CORNER);
+    const from = towards(here, k === 0 ? first : rest[k - 1], CORNER),
+      to = towards(here, next, CORNER);
     return `L${from.x} ${from.y}Q${here.x} ${here.y} ${to.x} ${to.y}`;
   });
   return `M${first.x} ${first.y}${parts.join("")}`;

@@ -21,17 +21,30 @@ const C_TOP = 352;
  */
 export function portrait(width) {
   const right = width - BUS - 34;
-  const gate = (/** @type {number} */ y) => (
-    { x: GATE.left, y: y - GATE.height / 2, width: right - GATE.left, height: GATE.height });
+  const gate = (/** @type {number} */ y) => ({
+    x: GATE.left,
+    y: y - GATE.height / 2,
+    width: right - GATE.left,
+    height: GATE.height,
+  });
   const nodes = {
-    keep: { x: LINE, y: GATES.f }, write: { x: TURN, y: WRITE }, add: { x: LINE, y: WRITE },
-    tanh: { x: LINE, y: SHOW }, show: { x: TURN, y: SHOW },
+    keep: { x: LINE, y: GATES.f },
+    write: { x: TURN, y: WRITE },
+    add: { x: LINE, y: WRITE },
+    tanh: { x: LINE, y: SHOW },
+    show: { x: TURN, y: SHOW },
   };
   const gates = Object.entries(GATES).map(([letter, y]) => [letter, gate(y)]);
   return {
-    width, height: SHOW + 34, nodes, wires: wires(nodes), buses: buses(width, right),
+    width,
+    height: SHOW + 34,
+    nodes,
+    wires: wires(nodes),
+    buses: buses(width, right),
     boxes: {
-      ...Object.fromEntries(gates), c_prev: { x: 0, y: 0, ...STATE }, c: { x: 0, y: C_TOP, ...STATE },
+      ...Object.fromEntries(gates),
+      c_prev: { x: 0, y: 0, ...STATE },
+      c: { x: 0, y: C_TOP, ...STATE },
       h: { x: GATE.left, y: SHOW - STATE.height / 2, width: 112, height: STATE.height },
       x: { x: GATE.left, y: 0, width: width - GATE.left, height: 50 },
     },
@@ -72,7 +85,24 @@ function wires({ keep, write, add, tanh, show }) {
 function buses(width, right) {
   const [h, x] = [width - BUS, width - BUS - 16];
   const branches = Object.values(GATES).flatMap((y) => [
-    [{ x, y: y - 13 }, { x: right, y: y - 13 }], [{ x: h, y: y + 13 }, { x: right, y: y + 13 }],
+    [
+      { x, y: y - 13 },
+      { x: right, y: y - 13 },
+    ],
+    [
+      { x: h, y: y + 13 },
+      { x: right, y: y + 13 },
+    ],
   ]);
-  return [[{ x, y: 52 }, { x, y: GATES.o - 13 }], [{ x: h, y: 52 }, { x: h, y: GATES.o + 13 }], ...branches];
+  return [
+    [
+      { x, y: 52 },
+      { x, y: GATES.o - 13 },
+    ],
+    [
+      { x: h, y: 52 },
+      { x: h, y: GATES.o + 13 },
+    ],
+    ...branches,
+  ];
 }

@@ -88,8 +88,11 @@ function trackPart(track) {
  */
 function grouped(inputs) {
   const words = [...new Set(inputs.map(({ label }) => label.split(" ")[0]))];
-  return words.map((word) => inputs.filter(({ label }) => label.split(" ")[0] === word)
-    .map(({ label, shape }) => part("part", label, shape.join("×"))));
+  return words.map((word) =>
+    inputs
+      .filter(({ label }) => label.split(" ")[0] === word)
+      .map(({ label, shape }) => part("part", label, shape.join("×"))),
+  );
 }
 
 /** @param {Part[]} column */
@@ -125,9 +128,11 @@ function placedIn(row, top, height, width) {
  * @returns {Link}
  */
 function comb(lower, upper, label) {
-  const tops = lower.map((column) => column[column.length - 1]), bottoms = upper.map((column) => column[0]);
+  const tops = lower.map((column) => column[column.length - 1]),
+    bottoms = upper.map((column) => column[0]);
   const middle = (/** @type {Stacked} */ { x, width }) => x + width / 2;
-  const floor = Math.max(...bottoms.map(({ y, height }) => y + height)), bar = floor + GAP / 2;
+  const floor = Math.max(...bottoms.map(({ y, height }) => y + height)),
+    bar = floor + GAP / 2;
   const xs = [...tops, ...bottoms].map(middle);
   const up = tops.map((box) => `M${middle(box)} ${box.y}V${bar}`);
   const on = bottoms.map((box) => `M${middle(box)} ${bar}V${box.y + box.height + 2}m-4 6l4 -6l4 6`);

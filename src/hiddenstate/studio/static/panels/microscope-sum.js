@@ -51,7 +51,8 @@ export function sumRow(k, columns, follow) {
     value.textContent = format(term.value);
     factors.textContent = term.weight === null ? "" : `${format(term.weight)}·${factor(Number(term.factor))}`;
     root.setAttribute("class", `hs-row hs-row-${term.kind}${follow ? " hs-press" : ""}`);
-    if (follow) root.setAttribute("aria-label", `${term.name} adds ${format(term.value)}. Press to go where it comes from`);
+    if (follow)
+      root.setAttribute("aria-label", `${term.name} adds ${format(term.value)}. Press to go where it comes from`);
   };
   const draw = (/** @type {number} */ from, /** @type {number} */ to, /** @type {(value: number) => number} */ x) => {
     const [a, b] = [x(from), x(to)];

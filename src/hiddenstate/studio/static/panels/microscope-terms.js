@@ -50,7 +50,12 @@ export function featureSource(tracks, track, index) {
  */
 function side(weights, factors, kind, name) {
   const terms = Array.from(weights, (weight, index) => ({
-    kind, name: name(index), index, weight, factor: factors[index], value: weight * factors[index],
+    kind,
+    name: name(index),
+    index,
+    weight,
+    factor: factors[index],
+    value: weight * factors[index],
   }));
   return terms.sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
 }
@@ -79,8 +84,12 @@ function shortened(terms, shown) {
  */
 export function termsOf(model, track, unit, dot, shown = Infinity) {
   const { gate } = dot;
-  const input = side(dot.inputWeights, dot.input, "input", (k) =>
-    `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`);
+  const input = side(
+    dot.inputWeights,
+    dot.input,
+    "input",
+    (k) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`,
+  );
   const hidden = side(dot.hiddenWeights, dot.hidden, "hidden", (k) => `W_h${gate}[${unit}, ${k}]·h_prev[${k}]`);
   return [...shortened(input, shown), ...shortened(hidden, shown), ...biases(model, track, unit, dot)];
 }
@@ -94,7 +103,13 @@ export function termsOf(model, track, unit, dot, shown = Infinity) {
  */
 function biases(model, track, unit, { gate, biasInput, biasHidden }) {
   if (model.weights(track.name).bias_ih === null) return [];
-  const bias = (/** @type {string} */ side, /** @type {number} */ value) => (
-    { kind: /** @type {"bias"} */ ("bias"), name: `b_${side}${gate}[${unit}]`, index: -1, weight: null, factor: null, value });
+  const bias = (/** @type {string} */ side, /** @type {number} */ value) => ({
+    kind: /** @type {"bias"} */ ("bias"),
+    name: `b_${side}${gate}[${unit}]`,
+    index: -1,
+    weight: null,
+    factor: null,
+    value,
+  });
   return [bias("i", biasInput), bias("h", biasHidden)];
 }

@@ -60,8 +60,12 @@ export function tilesFor(units, width) {
   const pins = svg("path", { class: "hs-tile-pins" });
   const height = Math.ceil(units / tiling.columns) * tiling.height;
   const root = svg("svg", { class: "hs-tiles", width, height: height + 2, tabindex: 0, role: "group" }, [
-    svg("path", { class: "hs-tile-frame", d: framesOf(units, tiling) }), ...numbersOf(units, tiling),
-    ...LAYERS.map((name) => paths[name]), pins, pointed, chosen,
+    svg("path", { class: "hs-tile-frame", d: framesOf(units, tiling) }),
+    ...numbersOf(units, tiling),
+    ...LAYERS.map((name) => paths[name]),
+    pins,
+    pointed,
+    chosen,
   ]);
   const move = (/** @type {SVGElement} */ rect, /** @type {number} */ unit) =>
     rect.setAttribute("transform", `translate(${xOf(unit, tiling)} ${yOf(unit, tiling)})`);
@@ -72,7 +76,10 @@ export function tilesFor(units, width) {
     point: (/** @type {number} */ unit) => move(pointed, unit),
     select: (/** @type {number} */ unit, /** @type {readonly number[]} */ pinned) => {
       move(chosen, unit);
-      pins.setAttribute("d", pinned.map((one) => `M${xOf(one, tiling) + tiling.width - 7} ${yOf(one, tiling) + 2}h5v5z`).join(""));
+      pins.setAttribute(
+        "d",
+        pinned.map((one) => `M${xOf(one, tiling) + tiling.width - 7} ${yOf(one, tiling) + 2}h5v5z`).join(""),
+      );
     },
   };
 }
@@ -80,7 +87,8 @@ export function tilesFor(units, width) {
 const LAYERS = ["before", "plus", "minus", "end", "beyond"];
 
 const xOf = (/** @type {number} */ unit, /** @type {Tiling} */ { columns, width }) => (unit % columns) * width;
-const yOf = (/** @type {number} */ unit, /** @type {Tiling} */ { columns, height }) => Math.floor(unit / columns) * height;
+const yOf = (/** @type {number} */ unit, /** @type {Tiling} */ { columns, height }) =>
+  Math.floor(unit / columns) * height;
 
 /**
  * The unit at a point of the picture, -1 where there is none.
@@ -91,7 +99,8 @@ const yOf = (/** @type {number} */ unit, /** @type {Tiling} */ { columns, height
  * @returns {number}
  */
 export function unitAt(x, y, units, { columns, width, height }) {
-  const column = Math.floor(x / width), unit = Math.floor(y / height) * columns + column;
+  const column = Math.floor(x / width),
+    unit = Math.floor(y / height) * columns + column;
   return column >= 0 && column < columns && unit >= 0 && unit < units ? unit : -1;
 }
 
@@ -101,9 +110,11 @@ export function unitAt(x, y, units, { columns, width, height }) {
  * @returns {string}
  */
 function framesOf(units, tiling) {
-  const { width, height } = tiling, { zero } = middleOf(tiling);
+  const { width, height } = tiling,
+    { zero } = middleOf(tiling);
   return Array.from({ length: units }, (_, k) => {
-    const x = xOf(k, tiling), y = yOf(k, tiling);
+    const x = xOf(k, tiling),
+      y = yOf(k, tiling);
     return `M${x + 1.5} ${y + 1.5}h${width - 3}v${height - 3}h${3 - width}zM${x + 3} ${y + zero}h${width - 6}`;
   }).join("");
 }
@@ -115,7 +126,9 @@ function framesOf(units, tiling) {
  */
 function numbersOf(units, tiling) {
   if (!named(tiling)) return [];
-  return Array.from({ length: units }, (_, k) => text(xOf(k, tiling) + 4, yOf(k, tiling) + 10.5, "hs-tile-number", "start", String(k)));
+  return Array.from({ length: units }, (_, k) =>
+    text(xOf(k, tiling) + 4, yOf(k, tiling) + 10.5, "hs-tile-number", "start", String(k)),
+  );
 }
 
 /**
@@ -125,18 +138,22 @@ function numbersOf(units, tiling) {
  * @param {number} largest
  */
 function fill(paths, { before, kept, wrote, c }, tiling, largest) {
-  const { zero: middle, reach } = middleOf(tiling), bar = (tiling.width - 8) / 2;
+  const { zero: middle, reach } = middleOf(tiling),
+    bar = (tiling.width - 8) / 2;
   /** @type {Record<string, string[]>} */
   const parts = { before: [], plus: [], minus: [], end: [], beyond: [] };
   const up = (/** @type {number} */ value) => Math.max(-1, Math.min(1, value / largest || 0)) * reach;
   for (let k = 0; k < before.length; k++) {
-    const x = xOf(k, tiling) + 4, zero = yOf(k, tiling) + middle;
-    const keeps = up(kept[k]), ends = up(kept[k] + wrote[k]);
+    const x = xOf(k, tiling) + 4,
+      zero = yOf(k, tiling) + middle;
+    const keeps = up(kept[k]),
+      ends = up(kept[k] + wrote[k]);
     parts.before.push(block(x, zero, 0, up(before[k]), bar - 0.5));
     parts[kept[k] < 0 ? "minus" : "plus"].push(block(x, zero, 0, keeps, bar - 0.5));
     parts[wrote[k] < 0 ? "minus" : "plus"].push(block(x + bar + 0.5, zero, keeps, ends, bar - 0.5));
     parts.end.push(`M${round(x + bar)} ${round(zero - up(c[k]))}h${round(bar)}`);
-    if (Math.abs(c[k]) > largest) parts.beyond.push(arrow(x + bar, zero - Math.sign(c[k]) * (reach + 2), Math.sign(c[k])));
+    if (Math.abs(c[k]) > largest)
+      parts.beyond.push(arrow(x + bar, zero - Math.sign(c[k]) * (reach + 2), Math.sign(c[k])));
   }
   for (const name of LAYERS) paths[name].setAttribute("d", parts[name].join(""));
 }

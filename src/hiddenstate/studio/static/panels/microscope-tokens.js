@@ -10,31 +10,45 @@ import { along, flowColour } from "studio/panels/microscope-pipes.js";
 /** When each value is on its way, as parts of the whole: what is kept and written first, what is shown last. */
 /** @type {Record<string, [number, number]>} */
 const TIMES = {
-  c_prev: [0, 0.3], f: [0, 0.3], i: [0.05, 0.35], g: [0.05, 0.35], kept: [0.3, 0.58], wrote: [0.35, 0.58],
-  c: [0.58, 0.78], tanh: [0.78, 0.88], o: [0.55, 0.88], h: [0.88, 1], m: [0.88, 1],
+  c_prev: [0, 0.3],
+  f: [0, 0.3],
+  i: [0.05, 0.35],
+  g: [0.05, 0.35],
+  kept: [0.3, 0.58],
+  wrote: [0.35, 0.58],
+  c: [0.58, 0.78],
+  tanh: [0.78, 0.88],
+  o: [0.55, 0.88],
+  h: [0.88, 1],
+  m: [0.88, 1],
 };
 const SIZE = { width: 38, height: 17 };
-export const JOURNEY = 800; // milliseconds
+const JOURNEY = 800; // milliseconds, where there is time
 
 /**
  * @param {Layout} layout
- * @returns {{root: SVGElement, run: (values: Record<string, number>) => void, stop: () => void}}
+ * @returns {{root: SVGElement, run: (values: Record<string, number>, time: number) => void, stop: () => void}}
  */
 export function tokens(layout) {
   const travellers = layout.wires.map(traveller);
-  const root = svg("g", { class: "hs-tokens", "aria-hidden": "true" }, travellers.map(({ root }) => root));
+  const root = svg(
+    "g",
+    { class: "hs-tokens", "aria-hidden": "true" },
+    travellers.map(({ root }) => root),
+  );
   let frame = 0;
   const stop = () => {
     cancelAnimationFrame(frame);
     for (const one of travellers) one.at(-1);
   };
-  const run = (/** @type {Record<string, number>} */ values) => {
+  const run = (/** @type {Record<string, number>} */ values, /** @type {number} */ time) => {
+    const journey = Math.min(JOURNEY, 0.9 * time);
     stop();
     if (isCalm()) return;
     for (const one of travellers) one.carry(values);
     const start = performance.now();
-    const tick = (/** @type {number} */ time) => {
-      const part = (time - start) / JOURNEY;
+    const tick = (/** @type {number} */ now) => {
+      const part = (now - start) / journey;
       for (const one of travellers) one.at(part);
       if (part < 1) frame = requestAnimationFrame(tick);
       else stop();

@@ -23,7 +23,8 @@ export function createTween(render) {
   const go = (/** @type {Numbers} */ next, /** @type {number} */ milliseconds) => {
     stop();
     if (milliseconds <= 0 || isCalm()) return show(next);
-    const from = now, start = performance.now();
+    const from = now,
+      start = performance.now();
     const tick = (/** @type {number} */ time) => {
       const part = Math.min(1, Math.max(0, (time - start) / milliseconds));
       show(between(from, next, part));
@@ -43,8 +44,10 @@ export function createTween(render) {
  */
 export function between(from, to, part) {
   const eased = part * part * (3 - 2 * part);
-  return Object.fromEntries(Object.entries(to).map(([name, end]) => {
-    const value = from[name] + (end - from[name]) * eased;
-    return [name, part < 1 && Number.isFinite(value) ? value : end];
-  }));
+  return Object.fromEntries(
+    Object.entries(to).map(([name, end]) => {
+      const value = from[name] + (end - from[name]) * eased;
+      return [name, part < 1 && Number.isFinite(value) ? value : end];
+    }),
+  );
 }

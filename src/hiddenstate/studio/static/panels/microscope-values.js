@@ -76,9 +76,10 @@ const reaches = new WeakMap();
  */
 export function reachOf(track, unit) {
   const known = reaches.get(track) ?? track.c0.map(Math.abs);
-  if (!reaches.has(track)) track.values.c.forEach((value, k) => {
-    if (Math.abs(value) > known[k % known.length]) known[k % known.length] = Math.abs(value);
-  });
+  if (!reaches.has(track))
+    track.values.c.forEach((value, k) => {
+      if (Math.abs(value) > known[k % known.length]) known[k % known.length] = Math.abs(value);
+    });
   reaches.set(track, known);
   return roundedUp(Math.max(1, known[unit]));
 }

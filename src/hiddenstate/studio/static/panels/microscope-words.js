@@ -55,10 +55,19 @@ export function changeOf({ values }) {
  */
 export function linesOf({ values, shown, computed }) {
   const { i, f, g, o, c_prev, kept, wrote, c } = values;
-  const gives = (/** @type {string} */ name) => ({ value: format(computed[name] ?? values[name]), edited: name in computed });
+  const gives = (/** @type {string} */ name) => ({
+    value: format(computed[name] ?? values[name]),
+    edited: name in computed,
+  });
   const sum = `${format(kept)} ${wrote < 0 ? "-" : "+"} ${format(Math.abs(wrote))}`;
   return [
-    { name: "kept", formula: "f·c_prev", numbers: `${format(f)}·${factor(c_prev)}`, value: format(kept), edited: false },
+    {
+      name: "kept",
+      formula: "f·c_prev",
+      numbers: `${format(f)}·${factor(c_prev)}`,
+      value: format(kept),
+      edited: false,
+    },
     { name: "written", formula: "i·g", numbers: `${format(i)}·${factor(g)}`, value: format(wrote), edited: false },
     { name: "c", formula: "", numbers: sum, ...gives("c") },
     { name: shown, formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})`, ...gives(shown) },

@@ -29,6 +29,7 @@ import { shortened, wayOf } from "studio/panels/microscope-words.js";
  * @property {() => Run} run
  * @property {() => View} view
  * @property {(patch: Partial<View>) => void} go
+ * @property {() => number} pause milliseconds until the next step at the soonest
  * @property {(quantity: string) => ((from: Element) => void) | null} editor null where nothing can be edited
  */
 
@@ -47,21 +48,30 @@ const ORDER = /** @type {View["zoom"][]} */ (Object.keys(LEVELS));
 const SINGLE_STEP = 280; // milliseconds since the last step from which a step is watched, not scrubbed over
 const QUICK_STEP = 90;
 
-const HELP = "One step of the model under a microscope. Model, layer, unit and gate are four zooms: click a part to go "
-  + "into it, Esc to go back. In the cell, a pipe is as wide as the largest value could be and what flows in it as wide as "
-  + "the value is; orange is positive, blue negative. An outlined bar is the whole, its filled part what a gate lets "
-  + "through: kept and written add up to the new cell state c. Click a number to change it.";
+const HELP =
+  "One step of the model under a microscope. Model, layer, unit and gate are four zooms: click a part to go " +
+  "into it, Esc to go back. In the cell, a pipe is as wide as the largest value could be and what flows in " +
+  "it as wide as the value is; orange is positive, blue negative. An outlined bar is the whole, its filled " +
+  "part what a gate lets through: kept and written add up to the new cell state c. Click a number to change " +
+  "it.";
 
 /**
  * @param {App} app
  * @returns {HTMLElement}
  */
-export function mountMicroscope({ store, session }) {
+export function mountMicroscope({ store, session, player }) {
   const stage = element("div", { class: "hs-stage", tabindex: -1 });
   const about = element("p", { class: "hs-about soft" });
-  const { root, body, tools } = panel({ id: "microscope", title: "Cell microscope", help: HELP, exports: {
-    svg: () => shown().picture(), png: () => shown().picture(), csv: () => shown().table(),
-  } });
+  const { root, body, tools } = panel({
+    id: "microscope",
+    title: "Cell microscope",
+    help: HELP,
+    exports: {
+      svg: () => shown().picture(),
+      png: () => shown().picture(),
+      csv: () => shown().table(),
+    },
+  });
   /** @type {{scene: Scene, level: Level, key: string} | null} */
   let now = null;
   const shown = () => /** @type {{level: Level}} */ (now).level;
@@ -82,12 +92,22 @@ export function mountMicroscope({ store, session }) {
     about.textContent = aboutOf(now.scene, view);
   };
   const draw = () => {
-    const view = store.get(), width = Math.floor(stage.clientWidth);
+    const view = store.get(),
+      width = Math.floor(stage.clientWidth);
     const track = pair?.model.tracks.find(({ name }) => name === view.track);
     if (!pair || !track || width === 0) return;
     const key = [width, track.name, view.zoom === "gate" ? view.gate : "", view.zoom].join();
     if (now && now.scene.model === pair.model && now.key === key) return update("move");
-    const scene = sceneOf({ model: pair.model, track, width, run: () => /** @type {{run: Run}} */ (pair).run, view: store.get.bind(store), go });
+    const run = () => /** @type {{run: Run}} */ (pair).run;
+    const scene = sceneOf({
+      model: pair.model,
+      track,
+      width,
+      run,
+      view: () => store.get(),
+      go,
+      pause: () => (player.playing ? player.pace : Infinity),
+    });
     const before = now;
     now = { scene, level: LEVELS[view.zoom](scene), key };
     stage.replaceChildren(now.level.root);
@@ -166,7 +186,9 @@ function sceneOf(parts) {
  */
 function aboutOf({ model, track, run }, { step, zoom }) {
   const here = `step ${step} “${shortened(run().tokens[step], 24)}”`;
-  return zoom === "model" ? `${here}: what goes up through the model` : `${here}. ${track.name} ${wayOf(track.reverse, model.unit)}.`;
+  return zoom === "model"
+    ? `${here}: what goes up through the model`
+    : `${here}. ${track.name} ${wayOf(track.reverse, model.unit)}.`;
 }
 
 /**
@@ -176,5 +198,11 @@ function aboutOf({ model, track, run }, { step, zoom }) {
  */
 function zoomed(root, deeper) {
   if (deeper === 0 || isCalm()) return;
-  root.animate([{ opacity: 0, transform: `scale(${deeper > 0 ? 0.94 : 1.06})` }, { opacity: 1, transform: "none" }], { duration: 180, easing: "ease-out" });
+  root.animate(
+    [
+      { opacity: 0, transform: `scale(${deeper > 0 ? 0.94 : 1.06})` },
+      { opacity: 1, transform: "none" },
+    ],
+    { duration: 180, easing: "ease-out" },
+  );
 }

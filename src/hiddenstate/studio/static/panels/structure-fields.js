@@ -4,7 +4,15 @@ import { element } from "studio/app/draw.js";
 
 /** @typedef {import("studio/panels/structure-setup.js").Setup} Setup */
 
-/** @typedef {{key: "inputSize" | "hiddenSize" | "numLayers" | "projSize" | "T" | "N", label: string, letter: string, low: number, slider: number, high: number}} NumberField */
+/**
+ * @typedef {object} NumberField
+ * @property {"inputSize" | "hiddenSize" | "numLayers" | "projSize" | "T" | "N"} key
+ * @property {string} label
+ * @property {string} letter
+ * @property {number} low
+ * @property {number} slider where the slider ends
+ * @property {number} high
+ */
 
 /** @type {NumberField[]} */
 const NUMBERS = [
@@ -16,7 +24,11 @@ const NUMBERS = [
   { key: "N", label: "batch rows", letter: "N", low: 1, slider: 32, high: 100000 },
 ];
 /** @type {[("bidirectional" | "bias" | "batchFirst"), string][]} */
-const TICKS = [["bidirectional", "both directions"], ["bias", "bias"], ["batchFirst", "batch_first"]];
+const TICKS = [
+  ["bidirectional", "both directions"],
+  ["bias", "bias"],
+  ["batchFirst", "batch_first"],
+];
 
 /**
  * @param {(patch: Partial<Setup>) => void} change
@@ -25,7 +37,14 @@ const TICKS = [["bidirectional", "both directions"], ["bias", "bias"], ["batchFi
 export function fields(change) {
   const numbers = NUMBERS.map((field) => numberField(field, (value) => change({ [field.key]: value })));
   const ticks = TICKS.map(([key, label]) => tick(label, (value) => change({ [key]: value })));
-  const root = element("div", { class: "st-fields" }, [...numbers.map(({ root }) => root), element("div", { class: "st-ticks" }, ticks.map(({ root }) => root))]);
+  const root = element("div", { class: "st-fields" }, [
+    ...numbers.map(({ root }) => root),
+    element(
+      "div",
+      { class: "st-ticks" },
+      ticks.map(({ root }) => root),
+    ),
+  ]);
   const show = (/** @type {Setup} */ setup) => {
     NUMBERS.forEach(({ key }, k) => numbers[k].show(setup[key]));
     TICKS.forEach(([key], k) => (ticks[k].input.checked = setup[key]));

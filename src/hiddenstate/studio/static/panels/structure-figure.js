@@ -17,7 +17,8 @@ const ROOM = 600; // pixels that the matrices have at least, even where one must
 const BESIDE = 330; // pixels beside the matrices from which the lens stands there
 const BIG = 34; // pixels of a weight from which its number stands in it, and no lens is needed
 
-/** @typedef {{figure: Figure, scale: Scale, gates: readonly string[], spot: Spot, glass: ReturnType<typeof lens>}} Shown */
+/** @typedef {ReturnType<typeof lens>} Lens */
+/** @typedef {{figure: Figure, scale: Scale, gates: readonly string[], spot: Spot, glass: Lens}} Shown */
 
 /**
  * @param {(gate: string, unit: number) => void} open what a click does
@@ -25,7 +26,11 @@ const BIG = 34; // pixels of a weight from which its number stands in it, and no
 export function matrixFigure(open) {
   const { canvas: drawing } = canvas(ROOM, 100, { class: "st-matrices", role: "img" });
   const mark = element("div", { class: "st-mark" });
-  const holder = element("div", { class: "st-holder", tabindex: 0, role: "group", "aria-label": "Weights; arrows move, Enter opens" }, [drawing, mark]);
+  const holder = element(
+    "div",
+    { class: "st-holder", tabindex: 0, role: "group", "aria-label": "Weights; arrows move, Enter opens" },
+    [drawing, mark],
+  );
   const said = element("p", { class: "st-said number", "aria-live": "polite" });
   const side = element("div", { class: "st-side" });
   const root = element("div", { class: "st-weights" }, [element("div", { class: "st-scroll" }, [holder]), side]);
@@ -36,17 +41,27 @@ export function matrixFigure(open) {
     if (!now) return;
     now.spot = spot;
     const { name, parameter, value } = weightAt(spot.placed.matrix, now.gates, spot.row, spot.column);
-    said.replaceChildren(element("b", { text: `${name} = ${format(value)}` }), element("span", { class: "soft", text: parameter }));
+    said.replaceChildren(
+      element("b", { text: `${name} = ${format(value)}` }),
+      element("span", { class: "soft", text: parameter }),
+    );
     now.glass.draw(spot, now.scale.limit);
     markAt(mark, spot);
   };
-  const show = (/** @type {Model} */ model, /** @type {TrackInfo} */ track, /** @type {(matrix: Matrix) => string} */ below) => {
+  const show = (
+    /** @type {Model} */ model,
+    /** @type {TrackInfo} */ track,
+    /** @type {(matrix: Matrix) => string} */ below,
+  ) => {
     const width = root.clientWidth;
     const matrices = matricesOf(track, model.weights(track.name));
-    const figure = figureOf(matrices, Math.max(ROOM, width)), scale = scaleOf(matrices.map(({ values }) => values));
+    const figure = figureOf(matrices, Math.max(ROOM, width)),
+      scale = scaleOf(matrices.map(({ values }) => values));
     drawFigure(resize(drawing, figure.width, figure.height), figure, model.gates, scale.limit, below);
-    drawing.setAttribute("aria-label", `Weights of ${track.name}: ${matrices.map(({ parameter, rows, columns }) => `${parameter} ${rows} by ${columns}`).join(", ")}`);
-    const glass = lens(model.gates), beside = width - figure.width - 28, wide = beside >= BESIDE;
+    drawing.setAttribute("aria-label", wordsOf(track, matrices));
+    const glass = lens(model.gates),
+      beside = width - figure.width - 28,
+      wide = beside >= BESIDE;
     root.classList.toggle("is-wide", wide);
     glass.fit(wide ? beside : width, wide);
     side.replaceChildren(said, ...(figure.pixel < BIG ? [glass.root] : []));
@@ -64,6 +79,16 @@ export function matrixFigure(open) {
 }
 
 /**
+ * @param {TrackInfo} track
+ * @param {Matrix[]} matrices
+ * @returns {string}
+ */
+function wordsOf({ name }, matrices) {
+  const shapes = matrices.map(({ parameter, rows, columns }) => `${parameter} ${rows} by ${columns}`);
+  return `Weights of ${name}: ${shapes.join(", ")}`;
+}
+
+/**
  * @param {HTMLElement} holder
  * @param {() => Shown | null} shown
  * @param {(spot: Spot) => void} look
@@ -71,7 +96,8 @@ export function matrixFigure(open) {
  */
 function listen(holder, shown, look, open) {
   const under = (/** @type {MouseEvent} */ event) => {
-    const box = holder.getBoundingClientRect(), now = shown();
+    const box = holder.getBoundingClientRect(),
+      now = shown();
     return now && spotAt(now.figure, event.clientX - box.left, event.clientY - box.top);
   };
   holder.addEventListener("pointermove", (event) => {
@@ -107,7 +133,8 @@ export function moved({ placed }, spot, key) {
   const way = WAYS[key];
   if (!way) return null;
   const { rows, columns } = spot.placed.matrix;
-  const row = Math.max(0, Math.min(rows - 1, spot.row + way[0])), column = spot.column + way[1];
+  const row = Math.max(0, Math.min(rows - 1, spot.row + way[0])),
+    column = spot.column + way[1];
   const next = placed[placed.indexOf(spot.placed) + (column < 0 ? -1 : column >= columns ? 1 : 0)];
   if (!next) return spot;
   const entered = column < 0 ? next.matrix.columns - 1 : column >= columns ? 0 : column;
@@ -122,7 +149,10 @@ function markAt(mark, { placed, row, column }) {
   const { x, y, cellWidth, cellHeight } = placed;
   const [width, height] = [Math.max(cellWidth, 7), Math.max(cellHeight, 7)];
   const place = {
-    left: x + (column + 0.5) * cellWidth - width / 2, top: y + (row + 0.5) * cellHeight - height / 2, width, height,
+    left: x + (column + 0.5) * cellWidth - width / 2,
+    top: y + (row + 0.5) * cellHeight - height / 2,
+    width,
+    height,
   };
   for (const [name, value] of Object.entries(place)) mark.style.setProperty(name, `${value}px`);
 }

@@ -38,9 +38,11 @@ const VECTOR = 10; // pixels that a bias is wide at least
  * @returns {Matrix[]}
  */
 export function matricesOf(track, weights) {
-  const { units, inputSize, outputs, layer, reverse } = track, suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
+  const { units, inputSize, outputs, layer, reverse } = track,
+    suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
   const made = [
-    matrix("weight_ih", "W_i", weights.weight_ih, 4 * units, inputSize), matrix("weight_hh", "W_h", weights.weight_hh, 4 * units, outputs),
+    matrix("weight_ih", "W_i", weights.weight_ih, 4 * units, inputSize),
+    matrix("weight_hh", "W_h", weights.weight_hh, 4 * units, outputs),
     weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, 4 * units, 1),
     weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, 4 * units, 1),
     weights.weight_hr && { ...matrix("weight_hr", "W_hr", weights.weight_hr, outputs, units), bands: 1 },
@@ -84,11 +86,25 @@ export function figureOf(matrices, width) {
   let x = 0;
   const placed = matrices.map((matrix) => {
     const cellWidth = matrix.vector ? Math.max(VECTOR, pixel) : pixel;
-    const one = { matrix, x: x + NAMES, y: TITLE, width: matrix.columns * cellWidth, height: matrix.rows * pixel, cellWidth, cellHeight: pixel };
+    const one = {
+      matrix,
+      x: x + NAMES,
+      y: TITLE,
+      width: matrix.columns * cellWidth,
+      height: matrix.rows * pixel,
+      cellWidth,
+      cellHeight: pixel,
+    };
     x += NAMES + one.width + BETWEEN;
     return one;
   });
-  return { placed, width: Math.max(x, 200), height: TITLE + rows * pixel + 26, pixel, block: Math.round(Math.max(1, 1 / pixel)) };
+  return {
+    placed,
+    width: Math.max(x, 200),
+    height: TITLE + rows * pixel + 26,
+    pixel,
+    block: Math.round(Math.max(1, 1 / pixel)),
+  };
 }
 
 /** @typedef {{placed: Placed, row: number, column: number}} Spot one weight */
@@ -102,8 +118,10 @@ export function figureOf(matrices, width) {
  */
 export function spotAt({ placed }, x, y) {
   for (const one of placed) {
-    const column = Math.floor((x - one.x) / one.cellWidth), row = Math.floor((y - one.y) / one.cellHeight);
-    if (column >= 0 && column < one.matrix.columns && row >= 0 && row < one.matrix.rows) return { placed: one, row, column };
+    const column = Math.floor((x - one.x) / one.cellWidth),
+      row = Math.floor((y - one.y) / one.cellHeight);
+    if (column >= 0 && column < one.matrix.columns && row >= 0 && row < one.matrix.rows)
+      return { placed: one, row, column };
   }
   return null;
 }
@@ -117,9 +135,15 @@ export function spotAt({ placed }, x, y) {
  * @returns {{name: string, parameter: string, gate: string | null, unit: number, value: number}}
  */
 export function weightAt({ short, parameter, values, rows, columns, bands, vector }, gates, row, column) {
-  const H = rows / bands, gate = bands === 1 ? null : gates[Math.floor(row / H)], unit = row % H;
+  const H = rows / bands,
+    gate = bands === 1 ? null : gates[Math.floor(row / H)],
+    unit = row % H;
   const second = vector ? "" : `, ${column}`;
   return {
-    name: `${short}${gate ?? ""}[${unit}${second}]`, parameter: `${parameter}[${row}${second}]`, gate, unit, value: values[row * columns + column],
+    name: `${short}${gate ?? ""}[${unit}${second}]`,
+    parameter: `${parameter}[${row}${second}]`,
+    gate,
+    unit,
+    value: values[row * columns + column],
   };
 }

@@ -17,7 +17,9 @@ const NAMES = 76;
  */
 export function lens(gates) {
   const { canvas: root, context } = canvas(NAMES + CELL.width * 5, CELL.height, { class: "st-lens", role: "img" });
-  let columns = 5, rows = ROWS.below, pen = context;
+  let columns = 5,
+    rows = ROWS.below,
+    pen = context;
   const fit = (/** @type {number} */ width, /** @type {boolean} */ beside) => {
     rows = beside ? ROWS.beside : ROWS.below;
     columns = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
@@ -39,8 +41,10 @@ export function lens(gates) {
  * @param {readonly string[]} gates
  */
 function drawCells(pen, { placed: { matrix }, row, column }, most, limit, gates) {
-  const wide = Math.min(most.wide, matrix.columns), tall = Math.min(most.tall, matrix.rows);
-  const left = begin(column, wide, matrix.columns), top = begin(row, tall, matrix.rows);
+  const wide = Math.min(most.wide, matrix.columns),
+    tall = Math.min(most.tall, matrix.rows);
+  const left = begin(column, wide, matrix.columns),
+    top = begin(row, tall, matrix.rows);
   pen.textBaseline = "middle";
   for (let r = 0; r < tall; r++) {
     nameRow(pen, matrix, gates, top + r, (r + 1.5) * CELL.height);
@@ -52,7 +56,12 @@ function drawCells(pen, { placed: { matrix }, row, column }, most, limit, gates)
   nameColumns(pen, matrix, left, wide);
   pen.strokeStyle = resolved("--cursor");
   pen.lineWidth = 2;
-  pen.strokeRect(NAMES + (column - left) * CELL.width + 1, (row - top + 1) * CELL.height + 1, CELL.width - 2, CELL.height - 2);
+  pen.strokeRect(
+    NAMES + (column - left) * CELL.width + 1,
+    (row - top + 1) * CELL.height + 1,
+    CELL.width - 2,
+    CELL.height - 2,
+  );
 }
 
 /**

@@ -35,7 +35,8 @@ export function drawFigure(context, figure, gates, limit, below) {
  * @param {number} limit
  */
 function drawPoints(context, { matrix, x, y, width, height }, block, limit) {
-  const across = matrix.vector ? 1 : block, points = farthest(matrix, block, across);
+  const across = matrix.vector ? 1 : block,
+    points = farthest(matrix, block, across);
   const image = new ImageData(points.columns, points.rows);
   points.values.forEach((value, k) => {
     image.data.set([...rgbOf(value, limit), 255], 4 * k);
@@ -59,12 +60,15 @@ function drawPoints(context, { matrix, x, y, width, height }, block, limit) {
  */
 export function farthest({ values, rows, columns, bands }, down, across) {
   if (down === 1 && across === 1) return { values, rows, columns };
-  const H = rows / bands, tall = Math.ceil(H / down), wide = Math.ceil(columns / across);
+  const H = rows / bands,
+    tall = Math.ceil(H / down),
+    wide = Math.ceil(columns / across);
   const out = new Float32Array(bands * tall * wide);
   for (let row = 0; row < rows; row++) {
     const to = (Math.floor(row / H) * tall + Math.floor((row % H) / down)) * wide;
     for (let column = 0; column < columns; column++) {
-      const at = to + Math.floor(column / across), value = values[row * columns + column];
+      const at = to + Math.floor(column / across),
+        value = values[row * columns + column];
       if (Math.abs(value) > Math.abs(out[at])) out[at] = value;
     }
   }
@@ -80,7 +84,8 @@ function drawNumbers(context, { matrix, x, y, cellWidth, cellHeight }, limit) {
   context.font = `10px ${resolved("--mono")}`;
   [context.textAlign, context.textBaseline] = ["center", "middle"];
   matrix.values.forEach((value, k) => {
-    const row = Math.floor(k / matrix.columns), column = k % matrix.columns;
+    const row = Math.floor(k / matrix.columns),
+      column = k % matrix.columns;
     context.fillStyle = inkOver(value, limit);
     context.fillText(value.toFixed(2), x + (column + 0.5) * cellWidth, y + (row + 0.5) * cellHeight);
   });

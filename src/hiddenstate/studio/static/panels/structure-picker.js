@@ -32,12 +32,19 @@ export function trackPicker(choose) {
 function fill(root, names, choose) {
   const label = "Layer and direction";
   if (names.length <= FEW) {
-    const made = segments(label, names.map((value) => ({ value, text: value })), choose);
+    const made = segments(
+      label,
+      names.map((value) => ({ value, text: value })),
+      choose,
+    );
     root.replaceChildren(made.root);
     return made.show;
   }
-  const select = element("select", { "aria-label": label, on: { change: () => choose(select.value) } },
-    names.map((name) => element("option", { value: name, text: name })));
+  const select = element(
+    "select",
+    { "aria-label": label, on: { change: () => choose(select.value) } },
+    names.map((name) => element("option", { value: name, text: name })),
+  );
   root.replaceChildren(select);
   return (name) => (select.value = name);
 }

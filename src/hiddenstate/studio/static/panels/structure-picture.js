@@ -2,14 +2,14 @@
 
 import { svg } from "studio/app/draw.js";
 import { pressable, text } from "studio/panels/microscope-parts.js";
-import { BOX, LANE, STEP_OUT } from "studio/panels/structure-plan.js";
+import { line } from "studio/panels/structure-lines.js";
+import { BOX } from "studio/panels/structure-plan.js";
+import { carried } from "studio/panels/structure-rows.js";
 import { directions, outputSize } from "studio/panels/structure-sizes.js";
 
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/panels/structure-plan.js").Plan} Plan */
-/** @typedef {"c" | "h" | "x"} Ink */
-
-const HEAD = 6; // of an arrow
+/** @typedef {import("studio/panels/structure-lines.js").Ink} Ink */
 
 /**
  * @param {Plan} plan
@@ -18,12 +18,32 @@ const HEAD = 6; // of an arrow
  */
 export function unrolledPicture(plan, open) {
   const { width, height, words, first, tracks } = plan;
-  const column = svg("rect", { class: "st-column", y: 4, width: plan.column - 8, height: height - 8, rx: 8, x: 4 - plan.column / 2, display: "none" });
+  const column = svg("rect", {
+    class: "st-column",
+    y: 4,
+    width: plan.column - 8,
+    height: height - 8,
+    rx: 8,
+    x: 4 - plan.column / 2,
+    display: "none",
+  });
   const boxes = tracks.flatMap((track) => words.map((word, k) => boxAt(plan, k, track, word, open)));
-  const root = svg("svg", { class: "st-unrolled", width, height, role: "group", "aria-label": `The network unrolled over ${words.length} steps` }, [
-    column, ...tracks.flatMap((track) => carried(plan, track)), ...words.flatMap((_, k) => climbed(plan, k)),
-    ...boxes.map(({ root }) => root),
-  ]);
+  const root = svg(
+    "svg",
+    {
+      class: "st-unrolled",
+      width,
+      height,
+      role: "group",
+      "aria-label": `The network unrolled over ${words.length} steps`,
+    },
+    [
+      ...tracks.flatMap((track) => carried(plan, track)),
+      ...words.flatMap((_, k) => climbed(plan, k)),
+      ...boxes.map(({ root }) => root),
+      column,
+    ],
+  );
   const point = (/** @type {number} */ step, /** @type {string} */ track) => {
     const inside = step >= first && step < first + words.length;
     column.setAttribute("display", inside ? "inline" : "none");
@@ -41,67 +61,19 @@ export function unrolledPicture(plan, open) {
  * @param {((step: number, track: TrackInfo) => void) | null} open
  */
 function boxAt(plan, k, track, word, open) {
-  const { x, y } = plan.box(k, track), step = plan.first + k;
-  const back = svg("rect", { x: x - BOX.width / 2, y: y - BOX.height / 2, ...BOX, rx: 9, class: track.reverse ? "st-box st-reverse" : "st-box" });
-  const words = [text(x, y - 5, "st-kind", "middle", "LSTM"), text(x, y + 13, "st-name", "middle", track.name)];
+  const { x, y } = plan.box(k, track),
+    step = plan.first + k;
+  const back = svg("rect", {
+    x: x - BOX.width / 2,
+    y: y - BOX.height / 2,
+    ...BOX,
+    rx: 9,
+    class: track.reverse ? "st-box st-reverse" : "st-box",
+  });
+  const words = [text(x, y - 4, "st-kind", "middle", "LSTM"), text(x, y + 12, "st-name", "middle", track.name)];
   const root = svg("g", {}, [back, ...words]);
   if (open) pressable(root, `${track.name} at step ${step} “${word}”: open in the microscope`, () => open(step, track));
   return { root, step, track: track.name };
-}
-
-/**
- * One row: c and h from its initial state, from box to box, to its final state.
- * @param {Plan} plan
- * @param {TrackInfo} track
- * @returns {SVGElement[]}
- */
-function carried(plan, track) {
-  const way = track.reverse ? -1 : 1, half = BOX.width / 2;
-  const middles = plan.words.map((_, k) => plan.box(k, track));
-  if (track.reverse) middles.reverse();
-  const [{ y }] = middles, first = middles[0].x - way * (half + STEP_OUT), last = middles[middles.length - 1].x + way * (half + STEP_OUT);
-  const tails = [first, ...middles.map(({ x }) => x + way * half)], heads = [...middles.map(({ x }) => x - way * half), last];
-  const spans = tails.flatMap((tail, k) => {
-    // Right behind every box the other direction's line crosses: the label keeps clear of it.
-    const clear = k ? way * Math.max(0, 2 * plan.shift - half) : 0;
-    return states(plan, track, tail, heads[k], (tail + clear + heads[k]) / 2, y);
-  });
-  return [...spans, ...ends(plan, track, first, last, y)];
-}
-
-/**
- * @param {Plan} plan
- * @param {TrackInfo} track
- * @param {number} tail
- * @param {number} head
- * @param {number} label x of the shapes
- * @param {number} y
- * @returns {SVGElement[]}
- */
-function states({ rows }, { units, outputs }, tail, head, label, y) {
-  return [
-    line(tail, y - LANE, head, y - LANE, "c", true), text(label, y - LANE - 5, "st-shape st-ink-c", "middle", `c ${rows}×${units}`),
-    line(tail, y + LANE, head, y + LANE, "h", true), text(label, y + LANE + 14, "st-shape st-ink-h", "middle", `h ${rows}×${outputs}`),
-  ];
-}
-
-/**
- * The names of the initial and the final state; dots where the row goes on beyond what is drawn.
- * @param {Plan} plan
- * @param {TrackInfo} track
- * @param {number} first
- * @param {number} last
- * @param {number} y
- * @returns {SVGElement[]}
- */
-function ends(plan, track, first, last, y) {
-  const index = plan.tracks.indexOf(track), [left, right] = track.reverse ? ["_n", "0"] : ["0", "_n"];
-  const [from, to] = [Math.min(first, last) - 6, Math.max(first, last) + 6];
-  const named = (/** @type {string} */ name, /** @type {string} */ end, /** @type {boolean} */ there) => (there ? `${name}${end}[${index}]` : "…");
-  return (/** @type {["c" | "h", number][]} */ ([["c", y - LANE + 4], ["h", y + LANE + 4]])).flatMap(([name, at]) => [
-    text(from, at, `st-state st-ink-${name}`, "end", named(name, left, plan.first === 0)),
-    text(to, at, `st-state st-ink-${name}`, "start", named(name, right, plan.first + plan.words.length === plan.steps)),
-  ]);
 }
 
 /**
@@ -111,7 +83,10 @@ function ends(plan, track, first, last, y) {
  * @returns {SVGElement[]}
  */
 function climbed(plan, k) {
-  const { sizes, words, first, height, rows: N } = plan, x = plan.stepX(k), D = directions(sizes), P = outputSize(sizes);
+  const { sizes, words, first, height, rows: N } = plan,
+    x = plan.stepX(k),
+    D = directions(sizes),
+    P = outputSize(sizes);
   const parts = [text(x, height - 18, "st-word", "middle", words[k])];
   let from = height - 36;
   /** @type {Ink} */
@@ -122,7 +97,11 @@ function climbed(plan, k) {
     [from, ink] = [plan.join(layer), "h"];
   }
   const out = plan.layers === sizes.numLayers ? `out[${first + k}]` : `to l${sizes.numLayers}`;
-  return [...parts, ...rise(x, from, from - 42, `${N}×${D * P}`, "h", true), text(x, from - 52, "st-out", "middle", out)];
+  return [
+    ...parts,
+    ...rise(x, from, from - 42, `${N}×${D * P}`, "h", true),
+    text(x, from - 52, "st-out", "middle", out),
+  ];
 }
 
 /**
@@ -146,14 +125,27 @@ function rise(x, from, to, label, ink, head) {
  * @returns {SVGElement[]}
  */
 function fork(plan, k, layer, ink) {
-  const x = plan.stepX(k), split = plan.split(layer), join = plan.join(layer), half = BOX.height / 2;
+  const x = plan.stepX(k),
+    split = plan.split(layer),
+    join = plan.join(layer),
+    half = BOX.height / 2;
   const pair = plan.tracks.filter((track) => track.layer === layer);
   return pair.flatMap((track) => {
-    const { x: at, y } = plan.box(k, track), side = track.reverse ? 6 : -6;
+    const { x: at, y } = plan.box(k, track),
+      side = track.reverse ? 6 : -6;
     return [
-      bridged(line(at, split, at, y + half, ink, true), track.reverse), bridged(line(at, y - half, at, join, "h", false), !track.reverse),
+      bridged(line(at, split, at, y + half, ink, true), track.reverse),
+      bridged(line(at, y - half, at, join, "h", false), !track.reverse),
       [line(x, split, at, split, ink, false), line(at, join, x, join, "h", false)],
-      [text(at + side, join + 18, "st-shape st-ink-h", track.reverse ? "start" : "end", `${plan.rows}×${track.outputs}`)],
+      [
+        text(
+          at + side,
+          join + 18,
+          "st-shape st-ink-h",
+          track.reverse ? "start" : "end",
+          `${plan.rows}×${track.outputs}`,
+        ),
+      ],
     ].flat();
   });
 }
@@ -169,19 +161,4 @@ function bridged(over, crosses) {
   const gap = /** @type {SVGElement} */ (over.cloneNode());
   gap.setAttribute("class", "st-gap");
   return [gap, over];
-}
-
-/**
- * @param {number} x0
- * @param {number} y0
- * @param {number} x1
- * @param {number} y1
- * @param {Ink} ink
- * @param {boolean} head whether it ends in an arrow
- * @returns {SVGElement}
- */
-function line(x0, y0, x1, y1, ink, head) {
-  const [dx, dy] = [Math.sign(x1 - x0) * HEAD, Math.sign(y1 - y0) * HEAD];
-  const arrow = head ? `M${x1} ${y1}L${x1 - dx - dy * 0.6} ${y1 - dy - dx * 0.6}M${x1} ${y1}L${x1 - dx + dy * 0.6} ${y1 - dy + dx * 0.6}` : "";
-  return svg("path", { class: `st-line st-line-${ink}`, d: `M${x0} ${y0}L${x1} ${y1}${arrow}` });
 }

@@ -6,17 +6,17 @@ import { tracksOf } from "studio/runtime/lstm.js";
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
 
-export const BOX = { width: 78, height: 54 };
+export const BOX = { width: 78, height: 46 };
 const GAP = 78; // between two boxes of a row: room for the label of an arrow
 const MARGIN = 156; // beside the outer boxes: an arrow and the name of a state
 const SHIFT = 30; // of the two directions, to the left and right of their step's middle
-const ROW = 92; // from the forward row of a layer to its reverse row
-const RISE = 60; // between layers
-const FORK = 32; // above a layer of two directions, and half of it below
-const HEAD = 84; // above the topmost box
-const FOOT = 92; // below the lowest
+const ROW = 80; // from the forward row of a layer to its reverse row
+const RISE = 44; // between layers
+const FORK = 28; // above a layer of two directions, and half of it below
+const HEAD = 74; // above the topmost box
+const FOOT = 80; // below the lowest
 const LETTER = 8.4; // pixels of a letter of a word
-export const LANE = 14; // of c above, and of h below, the middle of a row
+export const LANE = 13; // of c above, and of h below, the middle of a row
 export const STEP_OUT = 86; // length of the first and the last arrow of a row
 
 /**
@@ -55,8 +55,10 @@ export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length
     x: stepX(k) + (reverse ? shift : -shift),
     y: height - FOOT - (shift ? FORK / 2 : 0) - BOX.height / 2 - layer * level - (reverse ? ROW : 0),
   });
-  const split = (/** @type {number} */ layer) => box(0, { layer, reverse: false }).y + BOX.height / 2 + (shift ? FORK / 2 : 0);
-  const join = (/** @type {number} */ layer) => box(0, { layer, reverse: shift > 0 }).y - BOX.height / 2 - (shift ? FORK : 0);
+  const split = (/** @type {number} */ layer) =>
+    box(0, { layer, reverse: false }).y + BOX.height / 2 + (shift ? FORK / 2 : 0);
+  const join = (/** @type {number} */ layer) =>
+    box(0, { layer, reverse: shift > 0 }).y - BOX.height / 2 - (shift ? FORK : 0);
   const width = 2 * (MARGIN + BOX.width / 2 + shift) + column * (words.length - 1);
   return {
     ...{ sizes, tracks: tracksOf(sizes), words, first, rows, steps, layers },
@@ -71,7 +73,9 @@ export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length
  */
 export function aboutOut(sizes) {
   const last = sizes.numLayers * directions(sizes) - 1;
-  const top = tracksOf(sizes).filter(({ layer }) => layer === sizes.numLayers - 1).map(({ name }) => `${name}.h`);
+  const top = tracksOf(sizes)
+    .filter(({ layer }) => layer === sizes.numLayers - 1)
+    .map(({ name }) => `${name}.h`);
   if (!sizes.bidirectional) return `out[t] is ${top[0]}, so out[-1] is h_n[${last}].`;
   return `out[t] is ${top[0]} beside ${top[1]}: out[-1] begins with h_n[${last - 1}], out[0] ends with h_n[${last}].`;
 }

@@ -23,8 +23,10 @@ export function linesOf(setup) {
  */
 export function shapeRows(setup) {
   const flows = flowsOf(setup, setup);
-  return [["tensor", "axes", "shape", "meaning"], ...flows.map(({ name, letters, shape, meaning }) =>
-    [name, letters.join(", "), `(${shape.join(", ")})`, meaning])];
+  return [
+    ["tensor", "axes", "shape", "meaning"],
+    ...flows.map(({ name, letters, shape, meaning }) => [name, letters.join(", "), `(${shape.join(", ")})`, meaning]),
+  ];
 }
 
 /**
@@ -32,8 +34,9 @@ export function shapeRows(setup) {
  * @returns {string[][]}
  */
 export function parameterRows(setup) {
-  const rows = tracksOf(setup).flatMap((track) => parametersOf(setup, track).map(({ name, shape, count }) =>
-    [name, shape.join("×"), count.toLocaleString("en")]));
+  const rows = tracksOf(setup).flatMap((track) =>
+    parametersOf(setup, track).map(({ name, shape, count }) => [name, shape.join("×"), count.toLocaleString("en")]),
+  );
   return [["parameter", "shape", "count"], ...rows, ["in all", "", countOf(setup).toLocaleString("en")]];
 }
 
@@ -66,8 +69,18 @@ function part(title, children, kind = "") {
  * @param {number} [layer]
  */
 function equations(setup, gates, layer = 0) {
-  const lines = equationsOf(setup, gates, layer).map((pieces) => element("p", { class: "st-line-of" }, pieces.map(({ text, shape }) =>
-    element("span", { class: shape ? "st-piece" : "st-sign" }, [element("b", { text }), element("small", { text: shape || "\u00a0" })]))));
+  const lines = equationsOf(setup, gates, layer).map((pieces) =>
+    element(
+      "p",
+      { class: "st-line-of" },
+      pieces.map(({ text, shape }) =>
+        element("span", { class: shape ? "st-piece" : "st-sign" }, [
+          element("b", { text }),
+          element("small", { text: shape || "\u00a0" }),
+        ]),
+      ),
+    ),
+  );
   return element("div", { class: "st-equations" }, lines);
 }
 
@@ -79,13 +92,20 @@ function equations(setup, gates, layer = 0) {
  */
 function above(setup, gates) {
   if (setup.numLayers === 1) return [];
-  const [first] = equationsOf(setup, gates, 1), name = first[2].text.slice(0, -1), x = first[4].shape;
-  const text = `In the layers above, x is the hidden state below, ${x} numbers, so each ${name} is ${first[2].shape}.`;
+  const [first] = equationsOf(setup, gates, 1),
+    names = gates.map((gate) => `W_i${gate}`).join(", ");
+  const x = `In the layers above, x is the hidden state below, ${first[4].shape} numbers`;
+  const text = `${x}: there ${names} are ${first[2].shape}.`;
   return [element("p", { class: "soft", text })];
 }
 
 /** @param {Setup} setup */
 function facts(setup) {
-  return element("ul", { class: "st-facts" }, factsOf(setup, setup).map(({ holds, why }) =>
-    element("li", {}, [holds ? element("code", { text: holds }) : null, element("span", { text: why })])));
+  return element(
+    "ul",
+    { class: "st-facts" },
+    factsOf(setup, setup).map(({ holds, why }) =>
+      element("li", {}, [holds ? element("code", { text: holds }) : null, element("span", { text: why })]),
+    ),
+  );
 }

@@ -12,9 +12,10 @@ import { refusal, sizesOf } from "studio/panels/structure-sizes.js";
 /** @typedef {import("studio/app/panel.js").App} App */
 /** @typedef {import("studio/panels/structure-setup.js").Setup} Setup */
 
-const HELP = "An LSTM that need not exist: choose its sizes, and see what goes in, what comes out, which parameters it has and "
-  + "what its equations multiply. The letters are those of the whole page: T time steps, N rows of the batch, C input features, "
-  + "H units, P units of h, L layers, D directions.";
+const HELP =
+  "An LSTM that need not exist: choose its sizes, and see what goes in, what comes out, which parameters it " +
+  "has and what its equations multiply. The letters are those of the whole page: T time steps, N rows of " +
+  "the batch, C input features, H units, P units of h, L layers, D directions.";
 const DRAWN_STEPS = 4;
 const DRAWN_LAYERS = 4;
 
@@ -26,17 +27,30 @@ export function sandboxPanel({ store, session }) {
   const code = element("pre", { class: "st-code number" });
   const refused = element("p", { class: "st-refused", role: "alert" });
   const out = element("div", { class: "st-results" });
-  const drawing = element("div", { class: "st-scroll st-drawing", tabindex: 0, role: "region", "aria-label": "The LSTM unrolled" });
+  const drawing = element("div", {
+    class: "st-scroll st-drawing",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "The LSTM unrolled",
+  });
   const drawn = element("p", { class: "soft st-notes" });
   const setup = () => readSetup(store.get().sandbox);
   const change = (/** @type {Partial<Setup>} */ patch) => store.set({ sandbox: writeSetup({ ...setup(), ...patch }) });
   const controls = fields(change);
   const picture = () => /** @type {SVGSVGElement} */ (drawing.firstElementChild);
-  const { root, body } = panel({ id: "sandbox", title: "Sandbox: sizes and shapes", help: HELP, exports: {
-    svg: picture, png: picture, csv: () => [...shapeRows(setup()), [], ...parameterRows(setup())],
-  } });
+  const { root, body } = panel({
+    id: "sandbox",
+    title: "Sandbox: sizes and shapes",
+    help: HELP,
+    exports: {
+      svg: picture,
+      png: picture,
+      csv: () => [...shapeRows(setup()), [], ...parameterRows(setup())],
+    },
+  });
   const show = () => {
-    const now = setup(), why = refusal(now);
+    const now = setup(),
+      why = refusal(now);
     controls.show(now);
     refused.textContent = why;
     root.classList.toggle("is-refused", why !== "");
@@ -46,12 +60,20 @@ export function sandboxPanel({ store, session }) {
     drawing.replaceChildren(pictureOf(now));
     drawn.textContent = drawnOf(now);
   };
-  const ours = element("button", { type: "button", text: "the sizes of this model", on: {
-    click: () => session.model && change(sizesOf(session.model)),
-  } });
+  const ours = element("button", {
+    type: "button",
+    text: "the sizes of this model",
+    on: {
+      click: () => session.model && change(sizesOf(session.model)),
+    },
+  });
   const lesson = element("button", { type: "button", text: "the lesson's: 4, 3", on: { click: () => change(LESSON) } });
   const left = [element("div", { class: "st-presets" }, [lesson, ours]), controls.root, refused, copied(code)];
-  body.append(element("div", { class: "st-sandbox" }, [element("div", { class: "st-left" }, left), out]), drawing, drawn);
+  body.append(
+    element("div", { class: "st-sandbox" }, [element("div", { class: "st-left" }, left), out]),
+    drawing,
+    drawn,
+  );
   session.on("model", show);
   store.subscribe(["sandbox"], show);
   show();
@@ -66,7 +88,10 @@ export function sandboxPanel({ store, session }) {
 function copied(code) {
   const said = element("span", { class: "soft", role: "status" });
   const copy = async () => {
-    const done = await navigator.clipboard.writeText(code.textContent ?? "").then(() => true, () => false);
+    const done = await navigator.clipboard.writeText(code.textContent ?? "").then(
+      () => true,
+      () => false,
+    );
     if (!done) getSelection()?.selectAllChildren(code);
     said.textContent = done ? "copied" : "selected: copy it with Ctrl+C";
   };
@@ -90,7 +115,10 @@ function pictureOf(setup) {
  * @returns {string}
  */
 function drawnOf({ T, numLayers }) {
-  const left = [T > DRAWN_STEPS && `${DRAWN_STEPS} of ${T} steps`, numLayers > DRAWN_LAYERS && `${DRAWN_LAYERS} of ${numLayers} layers`];
+  const left = [
+    T > DRAWN_STEPS && `${DRAWN_STEPS} of ${T} steps`,
+    numLayers > DRAWN_LAYERS && `${DRAWN_LAYERS} of ${numLayers} layers`,
+  ];
   const said = left.filter(Boolean).join(" and ");
   return said && `${said} are drawn.`;
 }

@@ -36,7 +36,8 @@ function firstAbove(sorted, limit) {
  * @returns {[number, number, number]}
  */
 export function rgbOf(value, limit) {
-  const all = colours("g"), at = 3 * level(value, [-limit, limit]);
+  const all = colours("g"),
+    at = 3 * level(value, [-limit, limit]);
   return [all[at], all[at + 1], all[at + 2]];
 }
 

@@ -5,7 +5,15 @@
 
 /** @type {Setup} */
 export const LESSON = {
-  inputSize: 4, hiddenSize: 3, numLayers: 1, bidirectional: false, bias: true, projSize: 0, T: 5, N: 1, batchFirst: false,
+  inputSize: 4,
+  hiddenSize: 3,
+  numLayers: 1,
+  bidirectional: false,
+  bias: true,
+  projSize: 0,
+  T: 5,
+  N: 1,
+  batchFirst: false,
 };
 
 /**
@@ -14,9 +22,19 @@ export const LESSON = {
  */
 export function readSetup(text) {
   if (text === "") return LESSON;
-  const [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst] = text.split(",").map(Number);
+  const [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst] = text
+    .split(",")
+    .map(Number);
   return {
-    inputSize, hiddenSize, numLayers, bidirectional: bidirectional > 0, bias: bias > 0, projSize, T, N, batchFirst: batchFirst > 0,
+    inputSize,
+    hiddenSize,
+    numLayers,
+    bidirectional: bidirectional > 0,
+    bias: bias > 0,
+    projSize,
+    T,
+    N,
+    batchFirst: batchFirst > 0,
   };
 }
 

@@ -28,8 +28,11 @@ const times = (/** @type {number[]} */ shape) => shape.reduce((product, size) =>
 export function sizesOf({ tracks, hasWeights, weights }) {
   const [{ inputSize, units, outputs, name }] = tracks;
   return {
-    inputSize, hiddenSize: units, numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
-    bidirectional: tracks.some(({ reverse }) => reverse), projSize: outputs === units ? 0 : outputs,
+    inputSize,
+    hiddenSize: units,
+    numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
+    bidirectional: tracks.some(({ reverse }) => reverse),
+    projSize: outputs === units ? 0 : outputs,
     bias: !hasWeights || weights(name).bias_ih !== null,
   };
 }
@@ -61,7 +64,10 @@ const suffix = ({ layer, reverse }) => `_l${layer}${reverse ? "_reverse" : ""}`;
 export function parametersOf(sizes, track) {
   const rows = 4 * track.units;
   /** @type {[string, number[]][]} */
-  const shapes = [["weight_ih", [rows, track.inputSize]], ["weight_hh", [rows, track.outputs]]];
+  const shapes = [
+    ["weight_ih", [rows, track.inputSize]],
+    ["weight_hh", [rows, track.outputs]],
+  ];
   if (sizes.bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
   if (sizes.projSize) shapes.push(["weight_hr", [track.outputs, track.units]]);
   return shapes.map(([stem, shape]) => ({ name: stem + suffix(track), shape, count: times(shape) }));
@@ -92,8 +98,13 @@ export function weightsOf(sizes, track, gates) {
     const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
     /** @type {(name: string, gate: string | null, first: number, count: number) => Weight} */
     const weight = (name, gate, first, count) => ({
-      address: `${track.name}.${name}`, name, gate, parameter, rows: [first, first + count],
-      shape: [count, ...columns], count: times([count, ...columns]),
+      address: `${track.name}.${name}`,
+      name,
+      gate,
+      parameter,
+      rows: [first, first + count],
+      shape: [count, ...columns],
+      count: times([count, ...columns]),
     });
     if (!short) return [weight("W_hr", null, 0, rows)];
     const H = rows / gates.length;
@@ -110,16 +121,27 @@ export function weightsOf(sizes, track, gates) {
  * @returns {Flow[]}
  */
 export function flowsOf(sizes, { T, N, batchFirst }) {
-  const [D, P] = [directions(sizes), outputSize(sizes)], states = sizes.numLayers * D;
+  const [D, P] = [directions(sizes), outputSize(sizes)],
+    states = sizes.numLayers * D;
   const p = sizes.projSize ? "P" : "H";
-  const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"], lead = batchFirst ? [N, T] : [T, N];
-  const state = (/** @type {string} */ name, /** @type {string} */ letter, /** @type {number} */ width, /** @type {string} */ meaning) =>
-    ({ name, letters: ["L·D", "N", letter], shape: [states, N, width], meaning });
+  const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"],
+    lead = batchFirst ? [N, T] : [T, N];
+  const state = (
+    /** @type {string} */ name,
+    /** @type {string} */ letter,
+    /** @type {number} */ width,
+    /** @type {string} */ meaning,
+  ) => ({ name, letters: ["L·D", "N", letter], shape: [states, N, width], meaning });
   return [
     { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "the sequences" },
     state("h0", p, P, "hidden state before the first step"),
     state("c0", "H", sizes.hiddenSize, "cell state before the first step"),
-    { name: "out", letters: [first, second, `D·${p}`], shape: [...lead, D * P], meaning: "hidden state of the last layer at every step" },
+    {
+      name: "out",
+      letters: [first, second, `D·${p}`],
+      shape: [...lead, D * P],
+      meaning: "hidden state of the last layer at every step",
+    },
     state("h_n", p, P, "hidden state after the last step, of every layer and direction"),
     state("c_n", "H", sizes.hiddenSize, "cell state after the last step, of every layer and direction"),
   ];
@@ -133,8 +155,11 @@ export function flowsOf(sizes, { T, N, batchFirst }) {
  */
 export function codeOf({ inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }, batchFirst) {
   const options = [
-    numLayers > 1 && `num_layers=${numLayers}`, !bias && "bias=False", batchFirst && "batch_first=True",
-    bidirectional && "bidirectional=True", projSize > 0 && `proj_size=${projSize}`,
+    numLayers > 1 && `num_layers=${numLayers}`,
+    !bias && "bias=False",
+    batchFirst && "batch_first=True",
+    bidirectional && "bidirectional=True",
+    projSize > 0 && `proj_size=${projSize}`,
   ].filter(Boolean);
   return `hs.LSTM(${[inputSize, hiddenSize, ...options].join(", ")})`;
 }
@@ -149,6 +174,7 @@ export function refusal({ inputSize, hiddenSize, numLayers, projSize }) {
   for (const [name, size] of Object.entries(sizes)) {
     if (!(Number.isInteger(size) && size > 0)) return `${name} must be a whole number greater than zero, got ${size}`;
   }
-  if (!(Number.isInteger(projSize) && projSize >= 0)) return `proj_size must be a whole number, or zero for no projection, got ${projSize}`;
+  if (!(Number.isInteger(projSize) && projSize >= 0))
+    return `proj_size must be a whole number, or zero for no projection, got ${projSize}`;
   return projSize < hiddenSize ? "" : `proj_size has to be smaller than hidden_size, got ${projSize} and ${hiddenSize}`;
 }

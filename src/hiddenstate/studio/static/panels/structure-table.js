@@ -19,9 +19,18 @@ const NUMERIC = new Set(["shape", "count", "rows"]);
  */
 export function weightsRows(model, track) {
   if (!model.hasWeights) return [HEAD];
-  const sizes = sizesOf(model), weights = weightsOf(sizes, track, model.gates);
-  const gates = model.gates.flatMap((gate) => gateRows(weights.filter((weight) => weight.gate === gate), gate, model.meanings[gate]));
-  const rest = weights.filter(({ gate }) => gate === null).map((weight) => ["projection", "h = W_hr·(o∘tanh(c))", ...factsOf(weight)]);
+  const sizes = sizesOf(model),
+    weights = weightsOf(sizes, track, model.gates);
+  const gates = model.gates.flatMap((gate) =>
+    gateRows(
+      weights.filter((weight) => weight.gate === gate),
+      gate,
+      model.meanings[gate],
+    ),
+  );
+  const rest = weights
+    .filter(({ gate }) => gate === null)
+    .map((weight) => ["projection", "h = W_hr·(o∘tanh(c))", ...factsOf(weight)]);
   return [HEAD, ...gates, ...rest];
 }
 
@@ -36,7 +45,8 @@ function gateRows([input, hidden, ...biases], gate, meaning) {
   const opening = `${gate} = ${squashName(gate)}(`;
   return ordered.map((weight, k) => {
     const factor = weight === input ? "·x" : weight === hidden ? "·h_prev" : "";
-    const left = k ? "+ ".padStart(opening.length) : opening, right = k === ordered.length - 1 ? ")" : "";
+    const left = k ? "+ ".padStart(opening.length) : opening,
+      right = k === ordered.length - 1 ? ")" : "";
     return [k ? "" : meaning, left + weight.name + factor + right, ...factsOf(weight)];
   });
 }
@@ -61,10 +71,22 @@ export function weightsTable(model, track) {
  * @returns {HTMLElement}
  */
 export function tableOf([head, ...rows]) {
-  const kind = (/** @type {number} */ k) => (NUMERIC.has(head[k]) ? "st-number" : head[k] === "equation" ? "st-equation" : "");
+  const kind = (/** @type {number} */ k) =>
+    NUMERIC.has(head[k]) ? "st-number" : head[k] === "equation" ? "st-equation" : "";
   const line = (/** @type {"th" | "td"} */ tag, /** @type {string[]} */ cells) =>
-    element("tr", {}, cells.map((text, k) => element(tag, { text, class: kind(k) || undefined })));
-  return element("div", { class: "st-scroll" }, [element("table", { class: "st-rows" }, [
-    element("thead", {}, [line("th", head)]), element("tbody", {}, rows.map((row) => line("td", row))),
-  ])]);
+    element(
+      "tr",
+      {},
+      cells.map((text, k) => element(tag, { text, class: kind(k) || undefined })),
+    );
+  return element("div", { class: "st-scroll" }, [
+    element("table", { class: "st-rows" }, [
+      element("thead", {}, [line("th", head)]),
+      element(
+        "tbody",
+        {},
+        rows.map((row) => line("td", row)),
+      ),
+    ]),
+  ]);
 }

@@ -8,35 +8,56 @@ import { aboutOut, planOf, titleOf } from "studio/panels/structure-plan.js";
 import { flowsOf, sizesOf } from "studio/panels/structure-sizes.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
+/** @typedef {import("studio/panels/structure-plan.js").Plan} Plan */
 
 const MOST = 48; // steps that are drawn at once
 
-const HELP = "The same LSTM at every step, drawn once for each: boxes of a row share their weights. Orange is c, the "
-  + "long-term memory; blue is h, the short-term memory, which also goes up to the next layer and, from the last one, out. "
-  + "Every line says the shape of what it carries. Click a box to look into it at that step.";
+const HELP =
+  "The same LSTM at every step, drawn once for each: boxes of a row share their weights. Orange is c, the " +
+  "long-term memory; blue is h, the short-term memory, which also goes up to the next layer and, from the " +
+  "last one, out. Every line says the shape of what it carries. Click a box to look into it at that step.";
 
 /**
  * @param {App} app
  * @returns {HTMLElement}
  */
 export function unrolledPanel({ store, session }) {
-  const holder = element("div", { class: "st-scroll", tabindex: 0, role: "region", "aria-label": "The network, which scrolls sideways" });
+  const holder = element("div", {
+    class: "st-scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "The network, which scrolls sideways",
+  });
   const notes = element("p", { class: "soft st-notes" });
-  /** @type {{picture: ReturnType<typeof unrolledPicture>, plan: import("studio/panels/structure-plan.js").Plan} | null} */
+  /** @type {{picture: ReturnType<typeof unrolledPicture>, plan: Plan} | null} */
   let drawn = null;
   const picture = () => /** @type {{picture: {root: SVGSVGElement}}} */ (drawn).picture.root;
-  const { root, body } = panel({ id: "unrolled", title: "The network unrolled", help: HELP, exports: {
-    svg: picture, png: picture, csv: () => shapesTable(session),
-  } });
+  const { root, body } = panel({
+    id: "unrolled",
+    title: "The network unrolled",
+    help: HELP,
+    exports: {
+      svg: picture,
+      png: picture,
+      csv: () => shapesTable(session),
+    },
+  });
   const draw = () => {
     const { model, run } = session;
     if (!model || !run) return;
-    const sizes = sizesOf(model), first = firstShown(store.get().step, run.steps);
+    const sizes = sizesOf(model),
+      first = firstShown(store.get().step, run.steps);
     const words = run.tokens.slice(first, first + MOST).map((word) => shortened(word, 14));
     const plan = planOf(sizes, words, { first, steps: run.steps });
-    drawn = { plan, picture: unrolledPicture(plan, (step, track) => store.set({ page: "read", step, track: track.name, zoom: "layer" })) };
+    drawn = {
+      plan,
+      picture: unrolledPicture(plan, (step, track) =>
+        store.set({ page: "read", step, track: track.name, zoom: "layer" }),
+      ),
+    };
     holder.replaceChildren(drawn.picture.root);
-    const part = words.length < run.steps ? ` Steps ${first} to ${first + words.length - 1} of ${run.steps} are drawn.` : "";
+    const part =
+      words.length < run.steps ? ` Steps ${first} to ${first + words.length - 1} of ${run.steps} are drawn.` : "";
     notes.textContent = `${titleOf(sizes)}. ${aboutOut(sizes)}${part}`;
     point();
   };
@@ -83,5 +104,8 @@ function show(holder, x, column) {
 function shapesTable({ model, run }) {
   if (!model || !run) return [];
   const flows = flowsOf(sizesOf(model), { T: run.steps, N: 1, batchFirst: false });
-  return [["tensor", "axes", "shape", "meaning"], ...flows.map(({ name, letters, shape, meaning }) => [name, letters.join(", "), shape.join("×"), meaning])];
+  return [
+    ["tensor", "axes", "shape", "meaning"],
+    ...flows.map(({ name, letters, shape, meaning }) => [name, letters.join(", "), shape.join("×"), meaning]),
+  ];
 }

@@ -15,21 +15,32 @@ import { trackPicker } from "studio/panels/structure-picker.js";
 /** @typedef {import("studio/panels/structure-layout.js").Matrix} Matrix */
 /** @typedef {import("studio/panels/structure-scale.js").Scale} Scale */
 
-const HELP = "Every weight of one layer and direction, as torch stacks them: four gates on top of one another, a row for each "
-  + "unit. W_i weighs the layer's input x, W_h the hidden state of the step before. Point at a weight to read it by name; "
-  + "click to see what it adds at the current step.";
+const HELP =
+  "Every weight of one layer and direction, as torch stacks them: four gates on top of one another, a row " +
+  "for each unit. W_i weighs the layer's input x, W_h the hidden state of the step before. Point at a " +
+  "weight to read it by name; click to see what it adds at the current step.";
 
 /**
  * @param {App} app
  * @returns {HTMLElement}
  */
 export function weightsPanel({ store, session }) {
-  const trackOf = (/** @type {Model} */ { tracks }) => tracks.find(({ name }) => name === store.get().track) ?? tracks[0];
+  const trackOf = (/** @type {Model} */ { tracks }) =>
+    tracks.find(({ name }) => name === store.get().track) ?? tracks[0];
   const figure = matrixFigure((gate, unit) => store.set({ page: "read", unit, gate, zoom: "gate" }));
-  const { root, body, tools } = panel({ id: "weights", title: "Weights by gate", help: HELP, exports: {
-    png: figure.picture, csv: () => (session.model ? weightsRows(session.model, trackOf(session.model)) : []),
-  } });
-  const none = element("p", { class: "hs-why", text: "A recorded run has no weights: open the model itself to see them." });
+  const { root, body, tools } = panel({
+    id: "weights",
+    title: "Weights by gate",
+    help: HELP,
+    exports: {
+      png: figure.picture,
+      csv: () => (session.model ? weightsRows(session.model, trackOf(session.model)) : []),
+    },
+  });
+  const none = element("p", {
+    class: "hs-why",
+    text: "A recorded run has no weights: open the model itself to see them.",
+  });
   const caption = element("p", { class: "soft st-notes" });
   const table = element("details", { class: "st-table" });
   const bar = colourBar();
@@ -41,7 +52,8 @@ export function weightsPanel({ store, session }) {
   const draw = (again = false) => {
     const { model } = session;
     if (!model || body.clientWidth === 0) return;
-    const track = trackOf(model), key = [track.name, body.clientWidth].join();
+    const track = trackOf(model),
+      key = [track.name, body.clientWidth].join();
     picker.show(model.tracks, track.name);
     if (key === built && !again) return;
     built = key;
@@ -51,7 +63,10 @@ export function weightsPanel({ store, session }) {
     const { figure: drawn, scale } = figure.show(model, track, (matrix) => belowOf(model, track, matrix));
     bar.draw(scale.limit);
     caption.textContent = captionOf(drawn, scale);
-    table.replaceChildren(element("summary", { text: `All weights of ${track.name} by name` }), weightsTable(model, track));
+    table.replaceChildren(
+      element("summary", { text: `All weights of ${track.name} by name` }),
+      weightsTable(model, track),
+    );
   };
   session.on("run", () => draw(session.model !== known && (known = session.model) !== null));
   let known = session.model;
@@ -73,7 +88,9 @@ function belowOf({ tracks }, track, { short }) {
   if (short === "W_h") return `h_prev: ${track.outputs}`;
   if (short === "W_hr") return `o·tanh(c): ${track.units}`;
   if (short !== "W_i") return "";
-  const below = tracks.filter(({ layer }) => layer === track.layer - 1).map(({ name, outputs }) => `${name}.h ${outputs}`);
+  const below = tracks
+    .filter(({ layer }) => layer === track.layer - 1)
+    .map(({ name, outputs }) => `${name}.h ${outputs}`);
   return `x: ${below.join(" | ") || track.inputSize}`;
 }
 
@@ -85,7 +102,10 @@ function belowOf({ tracks }, track, { short }) {
  */
 function captionOf({ pixel, block }, { limit, beyond, count }) {
   const size = pixel > 1 ? `A weight is ${pixel} × ${pixel} pixels.` : "A weight is one pixel.";
-  const point = block > 1 ? `Each pixel stands for ${block} × ${block} weights and shows the one farthest from 0.` : size;
-  const left = beyond ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights go beyond.` : "";
+  const point =
+    block > 1 ? `Each pixel stands for ${block} × ${block} weights and shows the one farthest from 0.` : size;
+  const left = beyond
+    ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights go beyond.`
+    : "";
   return point + left;
 }

@@ -12,5 +12,9 @@ import { weightsPanel } from "studio/panels/structure-weights.js";
  * @returns {HTMLElement}
  */
 export function mountStructure(app) {
-  return element("div", { class: "structure", id: "structure" }, [unrolledPanel(app), weightsPanel(app), sandboxPanel(app)]);
+  return element("div", { class: "structure", id: "structure" }, [
+    unrolledPanel(app),
+    weightsPanel(app),
+    sandboxPanel(app),
+  ]);
 }
