@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from hiddenstate.cli import app as whole
+from hiddenstate.cli.page import page
+from hiddenstate.errors import FileFormatError
+from hiddenstate.models.folder import save, shipped
+from language_models import make
+from studio.test_html import EVIL, Elements
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(page)
+    return CliRunner().invoke(app, arguments)
+
+
+def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("Giraffes in a field")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("wrote view.html (3.")
+    boot = json.loads(Elements((tmp_path / "view.html").read_text(encoding="utf-8")).data["boot"])
+    assert boot["view"] == {"text": "Giraffes in a field"}
+    assert [model["id"] for model in boot["models"]] == ["tagger-en"]
+    assert boot["host"] == "file"
+
+
+def test_models_and_any_text(tmp_path: Path) -> None:
+    save(make(), tmp_path / "lm")
+    result = run(EVIL, "--model", str(tmp_path / "lm"), "--model", str(shipped()), "-o", str(tmp_path / "out.html"))
+    assert result.exit_code == 0
+    boot = json.loads(Elements((tmp_path / "out.html").read_text(encoding="utf-8")).data["boot"])
+    assert boot["view"] == {"text": EVIL}
+    assert [model["kind"] for model in boot["models"]] == ["language-model", "tagger"]
+
+
+def test_page_fails(tmp_path: Path) -> None:
+    (tmp_path / "view.html").write_text("before")
+    result = run("--model", str(tmp_path), "-o", str(tmp_path / "view.html"))
+    assert isinstance(result.exception, FileFormatError)
+    assert (tmp_path / "view.html").read_text() == "before"
+    result = run("-o", str(tmp_path / "none" / "view.html"))
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+def test_it_is_a_command() -> None:
+    assert "one HTML file" in CliRunner().invoke(whole, ["page", "--help"]).output
