@@ -235,7 +235,7 @@ def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
           ends(run([55]))];
     """
     )
-    assert run(page, body) == [1, 2, 4, 6, 60]
+    assert run(page, body) == [1, 1.5, 4, 6, 60]
 
 
 def test_csv(page: Modules) -> None:

@@ -47,7 +47,7 @@ def tags(page: Page) -> list[tuple[str, str]]:
 
 def view(page: Page) -> dict[str, str]:
     """What the address says, once it has been written."""
-    page.wait_for_timeout(250)
+    page.wait_for_timeout(400)
     pairs: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
     return pairs
 

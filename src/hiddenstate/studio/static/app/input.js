@@ -9,7 +9,7 @@ import { StudioError } from "studio/runtime/errors.js";
 /** @typedef {"impulse" | "step" | "sine" | "noise"} Signal */
 /** @type {readonly Signal[]} */
 export const SIGNALS = ["impulse", "step", "sine", "noise"];
-export const MOST_STEPS = 2000;
+const MOST_STEPS = 2000;
 const SIGNAL_STEPS = 24;
 
 /**

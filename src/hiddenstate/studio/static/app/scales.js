@@ -14,7 +14,7 @@ const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
 let cellRange = 1;
 
 /**
- * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 2, 3, 4, 6, 8, 10, ...
+ * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 1.5, 2, 3, ...
  * @param {readonly (Run | null)[]} runs
  */
 export function fitCell(runs) {
@@ -26,9 +26,9 @@ const KNOWN_MAX = new WeakMap();
 
 /**
  * @param {Run} run
- * @returns {number} its largest |c| rounded up to 1, 2, 3, 4, 6, 8, 10, ...
+ * @returns {number} its largest |c| rounded up to 1, 1.5, 2, 3, ...
  */
-export function cellMax(run) {
+function cellMax(run) {
   let max = KNOWN_MAX.get(run);
   if (max === undefined) KNOWN_MAX.set(run, (max = roundedUp(largest(run))));
   return max;
@@ -42,14 +42,14 @@ function largest(run) {
 }
 
 /**
- * To 1, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
+ * To 1, 1.5, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
  * @param {number} value
  * @returns {number}
  */
 export function roundedUp(value) {
   if (!(value > 1)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
+  return power * ([1, 1.5, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
 }
 
 /**

@@ -11,12 +11,14 @@
  */
 
 const MOST_CHANGES = 200;
+const SOON = 120; // milliseconds
+const APART = 330;
 
 /** One View, frozen at each moment. Changes are told once per batch, to those who asked for a key that changed. */
 export class Store {
   /**
    * @param {View} initial
-   * @param {(view: View) => void} save told at most every 150 ms, and after the last change
+   * @param {(view: View) => void} save told now and then, and after the last change
    */
   constructor(initial, save) {
     this.view = Object.freeze({ ...initial });
@@ -30,7 +32,7 @@ export class Store {
     this.undone = [];
     /** @type {Set<() => void>} */
     this.historians = new Set();
-    this.save = throttled(() => save(this.view), 150);
+    this.save = seldom(() => save(this.view));
   }
 
   /** @returns {View} */
@@ -171,16 +173,19 @@ function keysOf(patch) {
 }
 
 /**
+ * Calls `fn` soon, and never more often than browsers let an address be written: some stop at 100 times in 30 s.
  * @param {() => void} fn
- * @param {number} milliseconds
  */
-function throttled(fn, milliseconds) {
+function seldom(fn) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  let last = -APART;
+  const call = () => {
+    timer = undefined;
+    last = performance.now();
+    fn();
+  };
   return () => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      fn();
-    }, milliseconds);
+    timer ??= setTimeout(call, Math.max(SOON, last + APART - performance.now()));
   };
 }

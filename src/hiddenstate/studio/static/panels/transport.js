@@ -38,10 +38,25 @@ function buttons({ player }) {
   });
   play.title = "Play (space)";
   return element("div", { class: "transport-buttons" }, [
-    iconButton("previous", "One step back", () => player.move(-1)),
+    titled(
+      iconButton("previous", "One step back", () => player.move(-1)),
+      "\u2190",
+    ),
     play,
-    iconButton("next", "One step on", () => player.move(1)),
+    titled(
+      iconButton("next", "One step on", () => player.move(1)),
+      "\u2192",
+    ),
   ]);
+}
+
+/**
+ * @param {HTMLButtonElement} button
+ * @param {string} key that does the same
+ */
+function titled(button, key) {
+  button.title += ` (${key})`;
+  return button;
 }
 
 /** @param {App} app */
