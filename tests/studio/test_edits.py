@@ -203,7 +203,7 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     expect(box).to_be_hidden()
     expect(edits.locator(".edit-list li")).to_contain_text("l1r.h set to 0.0")
     expect(edits.locator(".edit-list li")).to_contain_text("all units, step 6 “.”, readout")
-    assert page.url.endswith("edit=l1r.h:set:0:t6:readout") or "edit=l1r.h:set:0:t6:readout" in page.url
+    expect(page).to_have_url(re.compile("edit=l1r.h:set:0:t6:readout"))
 
 
 @pytest.mark.parametrize("way", ["Escape", "Cancel", "×"])

@@ -244,6 +244,7 @@ def test_tour_leaves_things_as_they_were(studio: Shown) -> None:
     guide = Guide(studio)
     guide.at(3)
     expect(studio.page.locator("#heatmap .segments [aria-pressed=true]")).to_have_text("f")
+    expect(studio.panel("edits").locator(".edit-list")).to_have_count(0)  # the tour is about the model as it is
     guide.card.get_by_role("button", name="Leave the tour").click()
     expect(studio.page.locator("#heatmap .segments [aria-pressed=true]")).to_have_text("g")
     expect(studio.panel("edits").locator(".edit-list li")).to_contain_text("l0.f set to 0.0")

@@ -1,6 +1,7 @@
 // The figure of the compare page: words, heat maps, their difference and the ribbons, all over the same columns.
 
 import { canvas, element, svg } from "studio/app/draw.js";
+import { shownToken } from "studio/app/tokens.js";
 import { differencePicture, paint, pictureOf } from "studio/panels/compare-maps.js";
 import { marksOf, strands } from "studio/panels/compare-ribbon.js";
 import { chosenAt, headOf } from "studio/panels/edits-difference.js";
@@ -181,8 +182,8 @@ function wordRow({ pair, columns, head }, layout, side) {
     if (t < 0) return [svg("text", { class: "word none", x: layout.centre(k), y: top + 15, text: "–" })];
     const word = svg(
       "text",
-      { class: "word", x: layout.centre(k), y: top + 15, text: fitted(run.tokens[t], layout.column) },
-      [svg("title", { text: run.tokens[t] })],
+      { class: "word", x: layout.centre(k), y: top + 15, text: fitted(shownToken(run.tokens[t]), layout.column) },
+      [svg("title", { text: shownToken(run.tokens[t]) })],
     );
     if (!mine) return [word];
     const { label: tag, probability } = chosenAt(mine, t);
@@ -193,7 +194,7 @@ function wordRow({ pair, columns, head }, layout, side) {
         class: changed ? "tag changed" : "tag",
         x: layout.centre(k),
         y: top + 31,
-        text: fitted(`${tag} ${probability.toFixed(2)}`, layout.column),
+        text: fitted(`${shownToken(tag)} ${probability.toFixed(2)}`, layout.column),
       }),
     ];
   });

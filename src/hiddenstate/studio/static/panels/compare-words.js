@@ -1,6 +1,7 @@
 // What a comparison says in words and numbers: where two runs part, the column under the cursor, and a table of all.
 
 import { element } from "studio/app/draw.js";
+import { shownToken } from "studio/app/tokens.js";
 import { MET } from "studio/panels/compare-distance.js";
 import { chosenAt, headOf } from "studio/panels/edits-difference.js";
 
@@ -15,7 +16,7 @@ import { chosenAt, headOf } from "studio/panels/edits-difference.js";
  */
 function wordsAt({ pair, columns }, k) {
   const { a, b } = columns[k];
-  const [one, two] = [a < 0 ? "–" : pair.a.run.tokens[a], b < 0 ? "–" : pair.b.run.tokens[b]];
+  const [one, two] = [a < 0 ? "–" : shownToken(pair.a.run.tokens[a]), b < 0 ? "–" : shownToken(pair.b.run.tokens[b])];
   return one === two ? `“${one}”` : `“${one}” | “${two}”`;
 }
 
@@ -89,10 +90,10 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
   const track = side === "a" ? a : b;
   const value = track?.values[quantity][t * (track.values[quantity].length / run.steps) + unit];
   const mine = headOf(run, head);
-  const tag = mine ? ` ${chosenAt(mine, t).label} ${chosenAt(mine, t).probability.toFixed(4)}` : "";
+  const tag = mine ? ` ${shownToken(chosenAt(mine, t).label)} ${chosenAt(mine, t).probability.toFixed(4)}` : "";
   return (
     `${name}: ` +
-    `“${run.tokens[t]}”${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
+    `“${shownToken(run.tokens[t])}”${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
   );
 }
 

@@ -1,6 +1,7 @@
 // The small editor that opens at a value: what becomes of it, in how much of the run, and what that does, at once.
 
 import { element, format } from "studio/app/draw.js";
+import { shownToken } from "studio/app/tokens.js";
 import { button, choice, field } from "studio/panels/edits-controls.js";
 import { differenceOf } from "studio/panels/edits-difference.js";
 import { SCOPES, draftAt, rangeOf, spotOf, valueAt } from "studio/panels/edits-draft.js";
@@ -131,7 +132,7 @@ function same(a, b) {
  * @param {() => void} cancel
  */
 function heading({ spot }, model, run, cancel) {
-  const word = run.tokens[spot.t] ?? "";
+  const word = shownToken(run.tokens[spot.t] ?? "");
   return element("header", {}, [
     element("h3", {}, [element("code", { text: spot.place }), ` ${placeOf(spot.place, model)}`]),
     element("p", {
@@ -205,7 +206,9 @@ function outcomeOf({ session, store }, { spot, base, index }) {
   const now = valueAt(run, track, quantity, spot.unit, spot.t);
   const others = index < base.length ? base.length > 1 : base.length > 0;
   const words = differenceOf(plain, run, store.get().head).words.filter((word) => word.changed);
-  const listed = words.slice(0, 3).map(({ token, before, after }) => `“${token}” ${before?.label} → ${after?.label}`);
+  const listed = words
+    .slice(0, 3)
+    .map(({ token, before, after }) => `“${shownToken(token)}” ${labelOf(before)} → ${labelOf(after)}`);
   const said = listed.length
     ? `${listed.join(", ")}${words.length > 3 ? ` and ${words.length - 3} more` : ""}`
     : silent(plain);
@@ -218,4 +221,9 @@ function outcomeOf({ session, store }, { spot, base, index }) {
  */
 function silent(plain) {
   return plain.heads.length ? "no prediction becomes another" : "the output changes as the panel of edits shows";
+}
+
+/** @param {import("studio/types.js").Choice | null} choice */
+function labelOf(choice) {
+  return shownToken(choice?.label ?? "");
 }

@@ -1,6 +1,7 @@
 // Things to try: whole gates, sentences that hang on context, and a search for an edit that changes a word's label.
 
 import { element } from "studio/app/draw.js";
+import { shownToken } from "studio/app/tokens.js";
 import { button } from "studio/panels/edits-controls.js";
 import { IDEAS, PRESETS, editsOf } from "studio/panels/edits-presets.js";
 import { headOf } from "studio/panels/edits-difference.js";
@@ -98,7 +99,7 @@ export function searchBox(app) {
     stop = search(
       { model, run, head: store.get().head, t: Number(words.value) },
       (tried, of, done) => {
-        progress.textContent = said(tried, of, found.length, done);
+        progress.textContent = progressOf(tried, of, found.length, done);
         if (done) halt();
       },
       (find) => {
@@ -116,7 +117,10 @@ export function searchBox(app) {
     box.hidden = !head || !session.model?.hasWeights;
     words.replaceChildren(
       ...(run?.tokens ?? []).map((token, t) =>
-        element("option", { value: String(t), text: head ? `${token}: ${head.labels[head.chosen[t]]}` : token }),
+        element("option", {
+          value: String(t),
+          text: head ? `${shownToken(token)}: ${shownToken(head.labels[head.chosen[t]])}` : shownToken(token),
+        }),
       ),
     );
     words.value = run && chosen !== "" && Number(chosen) < run.steps ? chosen : String(store.get().step);
@@ -140,7 +144,7 @@ export function searchBox(app) {
  * @param {boolean} done
  * @returns {string}
  */
-function said(tried, of, found, done) {
+function progressOf(tried, of, found, done) {
   const so = `tried ${tried.toLocaleString("en")} of ${of.toLocaleString("en")} edits, ${found || "none"} found`;
   return done ? `Done: ${so}.` : `Searching: ${so}…`;
 }
@@ -160,8 +164,13 @@ function findLine({ edit, before, after }, { store }, model, run) {
     element("span", { text: sentence }),
     element("span", {
       class: "turn",
-      text: `${before.label} ${before.probability.toFixed(2)} → ${after.label} ${after.probability.toFixed(2)}`,
+      text: `${said(before)} → ${said(after)}`,
     }),
     use,
   ]);
+}
+
+/** @param {import("studio/types.js").Choice} choice */
+function said({ label, probability }) {
+  return `${shownToken(label)} ${probability.toFixed(2)}`;
 }

@@ -1,6 +1,7 @@
 // Before and after, a column for each step: the prediction, how much of it moved, and how far each track's h is off.
 
 import { element } from "studio/app/draw.js";
+import { shownToken } from "studio/app/tokens.js";
 import { firstOf } from "studio/panels/edits-difference.js";
 
 /** @typedef {import("studio/types.js").Choice} Choice */
@@ -16,7 +17,7 @@ function predicted(choice, changed) {
   const cell = element("td", { class: changed ? "changed" : "" });
   if (choice) {
     cell.append(
-      element("span", { class: "label", text: choice.label }),
+      element("span", { class: "label", text: shownToken(choice.label) }),
       element("span", { class: "share", text: choice.probability.toFixed(2) }),
     );
   }
@@ -116,7 +117,7 @@ export function scaleOf(tracks) {
 export function differenceTable(difference, onStep) {
   const scale = scaleOf(difference.tracks);
   const heads = difference.words.map(({ t, token, changed }) => {
-    const step = element("button", { type: "button", text: token, title: `step ${t}` });
+    const step = element("button", { type: "button", text: shownToken(token), title: `step ${t}` });
     step.addEventListener("click", () => onStep(t));
     return element("th", { scope: "col", class: changed ? "changed" : "" }, [step]);
   });
@@ -170,7 +171,7 @@ export function differenceRows({ words, tracks }) {
  */
 export function verdictOf({ words, tracks, first, changed }) {
   /** @param {number} t */
-  const at = (t) => `step ${t} “${words[t].token}”`;
+  const at = (t) => `step ${t} “${shownToken(words[t].token)}”`;
   const parted = tracks.filter((track) => track.first >= 0);
   if (!parted.length) return "These edits change nothing here: every value is as it was.";
   const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");

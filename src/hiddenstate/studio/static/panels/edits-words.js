@@ -1,5 +1,6 @@
 // Edits in words: a sentence for a person, and the lines of Python that do the same.
 
+import { shownToken } from "studio/app/tokens.js";
 import { partsOf } from "studio/panels/edits-fit.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -46,8 +47,8 @@ function chosenOf(name, chosen) {
  * @returns {string}
  */
 export function whereOf(edit, tokens) {
-  const word = edit.t?.length === 1 ? tokens[edit.t[0]] : undefined;
-  const steps = chosenOf("step", edit.t) + (word === undefined ? "" : ` “${word}”`);
+  const word = edit.t?.length === 1 ? tokens.at(edit.t[0]) : undefined;
+  const steps = chosenOf("step", edit.t) + (word === undefined ? "" : ` “${shownToken(word)}”`);
   return `${chosenOf("unit", edit.unit)}, ${steps}`;
 }
 

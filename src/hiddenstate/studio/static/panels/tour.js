@@ -118,7 +118,7 @@ class Tour {
     const visit = { index, step, memory: {}, kept, done: false, panels: "" };
     this.visit = visit;
     this.resumeAt = index;
-    this.app.store.set(step.sets(/** @type {Now} */ (this.now(visit.memory))));
+    this.app.store.set({ edits: [], ...step.sets(/** @type {Now} */ (this.now(visit.memory))) });
     this.app.store.flush();
     const now = /** @type {Now} */ (this.now(visit.memory));
     this.card.show(index, this.finished, step.work?.(now, () => this.update()) ?? null, step.panels(now).length > 0);
