@@ -1,8 +1,9 @@
 // The state table: a row for each step, with what was predicted and the six values of the pinned units.
 
-import { element, set } from "studio/app/draw.js";
+import { element, format, set } from "studio/app/draw.js";
 import { whenSeen } from "studio/app/lazy.js";
 import { panel } from "studio/app/panel.js";
+import { tablePicture } from "studio/app/table-picture.js";
 import { shownToken } from "studio/app/tokens.js";
 import { columnsOf, rowsOf } from "studio/panels/table-rows.js";
 
@@ -21,11 +22,13 @@ const REST = 120;
  */
 export function mountTable(app) {
   const { store, session } = app;
+  const picture = () =>
+    tablePicture(tableRows(app, (value) => (Number.isInteger(value) ? String(value) : format(value))));
   const { root, body, tools } = panel({
     id: "table",
     title: "State table",
     help: HELP,
-    exports: { csv: () => tableRows(app) },
+    exports: { svg: picture, png: picture, csv: () => tableRows(app, String) },
   });
   const head = element("thead");
   const rows = element("tbody");
@@ -138,12 +141,16 @@ function line({ store, player }, row, columns) {
 }
 
 /**
- * The table as it is sorted and filtered, with all digits.
+ * The table as it is sorted and filtered.
  * @param {App} app
+ * @param {(value: number) => string} written how numbers are
  * @returns {string[][]}
  */
-function tableRows({ session, store }) {
+function tableRows({ session, store }, written) {
   const columns = columnsOf(session, store.get());
   const rows = rowsOf(columns, session, store.get());
-  return [columns.map(({ group, title }) => `${group}${title}`), ...rows.map(({ values }) => values.map(String))];
+  return [
+    columns.map(({ group, title }) => `${group}${title}`),
+    ...rows.map(({ values }) => values.map((value) => (typeof value === "number" ? written(value) : value))),
+  ];
 }

@@ -37,26 +37,11 @@ function buttons({ player }) {
     play.title = player.playing ? "Pause (space)" : "Play (space)";
   });
   play.title = "Play (space)";
-  return element("div", { class: "transport-buttons" }, [
-    titled(
-      iconButton("previous", "One step back", () => player.move(-1)),
-      "\u2190",
-    ),
-    play,
-    titled(
-      iconButton("next", "One step on", () => player.move(1)),
-      "\u2192",
-    ),
-  ]);
-}
-
-/**
- * @param {HTMLButtonElement} button
- * @param {string} key that does the same
- */
-function titled(button, key) {
-  button.title += ` (${key})`;
-  return button;
+  const back = iconButton("previous", "One step back", () => player.move(-1));
+  const on = iconButton("next", "One step on", () => player.move(1));
+  back.title += " (\u2190)";
+  on.title += " (\u2192)";
+  return element("div", { class: "transport-buttons" }, [back, play, on]);
 }
 
 /** @param {App} app */
