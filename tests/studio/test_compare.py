@@ -12,7 +12,7 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
-from studio.browsing import NEEDS_CHROMIUM, browser
+from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 from studio.whole_page import Shown, shown
 
@@ -35,12 +35,6 @@ def tagger() -> Tagger:
 def page() -> Iterator[Modules]:
     with modules() as page:
         yield page
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture

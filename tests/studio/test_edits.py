@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, expect
 import hiddenstate as hs
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
-from studio.browsing import NEEDS_CHROMIUM, browser
+from language_models import make as make_language_model
+from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 from studio.whole_page import Shown, shown
 
@@ -30,12 +31,6 @@ def tagger() -> Tagger:
 def page() -> Iterator[Modules]:
     with modules() as page:
         yield page
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -182,6 +177,19 @@ def test_the_python_shown_does_the_same(studio: Shown, tagger: Tagger) -> None:
     assert labels(studio, "after") == list(names["reading"].tags)
     shown = [float(row["probability after"]) for row in studio.saved("edits")]
     assert shown == pytest.approx(names["reading"].probabilities.max(-1).values.tolist(), abs=1e-5)
+
+
+def test_the_python_shown_does_the_same_for_a_language_model(chromium: Browser) -> None:
+    model = make_language_model()
+    with shown(chromium, hs.studio(model, text="the dog sat")) as studio:
+        studio.look(edit="l0.c:set:0.75:t2;l1.f:set:0")
+        names: dict[str, Any] = {"hs": hs, "torch": torch, "model": model}
+        exec(studio.panel("edits").locator(".edit-python code").inner_text(), names)
+        said = names["said"][:, 0].exp()
+        rows = studio.saved("edits")
+        assert [row["after"] for row in rows] == [model.tokens.tokens[k] for k in said.argmax(-1).tolist()]
+        shown_numbers = [float(row["probability after"]) for row in rows]
+        assert shown_numbers == pytest.approx(said.max(-1).values.tolist(), abs=1e-5)
 
 
 def test_editor(studio: Shown, tagger: Tagger) -> None:

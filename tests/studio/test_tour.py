@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 import hiddenstate as hs
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
-from studio.browsing import NEEDS_CHROMIUM, browser
+from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
@@ -20,12 +20,6 @@ H = 128  # units of the shipped tagger's layers
 MINUS = "\N{MINUS SIGN}"
 TEXT = "Giraffes in a field"
 LONGER = "Giraffes in a field eat leaves ."
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

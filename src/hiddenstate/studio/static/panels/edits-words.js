@@ -104,21 +104,18 @@ export function pythonEdit(edit) {
 }
 
 /**
- * What runs inside the block, by kind of model.
+ * What runs inside the block, and what is made ready before it, by kind of model.
  * @param {Model} model
  * @param {string[]} tokens
- * @returns {{lstm: string, call: string}}
+ * @returns {{before: string[], lstm: string, call: string}}
  */
 function callOf(model, tokens) {
   const words = `[${tokens.map((token) => JSON.stringify(token)).join(", ")}]`;
-  if (model.kind === "tagger") return { lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
-  if (model.kind === "language-model") {
-    return {
-      lstm: "model.lstm",
-      call: `said, state = model(torch.from_numpy(model.tokens.ids(${words})).long()[:, None])`,
-    };
-  }
-  return { lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
+  if (model.kind === "tagger") return { before: [], lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
+  if (model.kind !== "language-model") return { before: [], lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
+  const ids = `torch.from_numpy(model.tokens.ids(${words})).long()[:, None]`;
+  const start = "_, begin = model(torch.tensor([[model.tokens.start]]))  # a text is read after a line end";
+  return { before: [start, `ids = ${ids}`], lstm: "model.lstm", call: "said, state = model(ids, begin)" };
 }
 
 /**
@@ -129,9 +126,9 @@ function callOf(model, tokens) {
  * @returns {string}
  */
 export function pythonOf(edits, model, tokens) {
-  const { lstm, call } = callOf(model, tokens);
+  const { before, lstm, call } = callOf(model, tokens);
   const calls = edits.map(pythonEdit);
   const one = `with ${lstm}.edit(${calls.join(", ")}):`;
   const many = `with ${lstm}.edit(\n${calls.map((line) => `    ${line},\n`).join("")}):`;
-  return `${one.length <= 88 || calls.length < 2 ? one : many}\n    ${call}\n`;
+  return [...before, one.length <= 88 || calls.length < 2 ? one : many, `    ${call}`, ""].join("\n");
 }
