@@ -266,7 +266,7 @@ def test_sandbox_follows_the_hand(studio: Shown) -> None:
     panel.get_by_label("both directions").check()
     panel.locator("[name=N]").fill("7")
     expect(code).to_contain_text("hs.LSTM(4, 5, num_layers=2, bidirectional=True)")
-    expect(panel.locator(".st-part").first).to_contain_text("(5, 7, 10)")
+    expect(panel.locator(".st-results")).to_contain_text("(5, 7, 10)")
     count = sum(value.numel() for value in hs.LSTM(4, 5, num_layers=2, bidirectional=True).parameters())
     expect(panel.locator(".st-parameters h3")).to_have_text(f"{count:,} parameters")
     expect(studio.page).to_have_url(re.compile("lstm=4,5,2,1,1,0,5,7,0"))
@@ -300,6 +300,22 @@ def test_a_recorded_run_has_no_weights(chromium: Browser) -> None:
         look(page)
         expect(page.panel("weights")).to_contain_text("A recorded run has no weights")
         expect(page.panel("weights").locator("canvas.st-matrices")).to_be_hidden()
+
+
+def test_panels_follow_the_model(chromium: Browser) -> None:
+    """Also one that was chosen while another page was shown."""
+    torch.manual_seed(5)
+    first, second = hs.LSTM(4, 3), hs.LSTM(4, 3)
+    with shown(chromium, hs.studio({"first": first, "second": second}, x=torch.randn(60, 4))) as page:
+        look(page, track="l0", step=50)
+        expect(page.panel("unrolled").locator(".is-chosen")).to_have_attribute("aria-label", re.compile("step 50 "))
+        expect(page.panel("unrolled")).to_contain_text("Steps 48 to 59 of 60 are drawn.")
+        said = page.panel("weights").locator(".st-said")
+        expect(said).to_contain_text(f"W_if[0, 0] = {first.weight('l0.W_if')[0, 0]:.4f}")
+        page.page.evaluate("location.hash = 'page=read'")
+        expect(page.panel("microscope")).to_be_visible()
+        page.page.evaluate("location.hash = 'page=structure&model=second'")
+        expect(said).to_contain_text(f"W_if[0, 0] = {second.weight('l0.W_if')[0, 0]:.4f}")
 
 
 def test_phone(studio: Shown) -> None:

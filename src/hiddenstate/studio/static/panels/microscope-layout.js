@@ -164,8 +164,8 @@ function labelsAt({ keep, add, tanh }) {
   const between = (LINE + MIDDLE) / 2;
   return {
     kept: { at: { x: (keep.x + add.x) / 2, y: LINE + 24 }, anchor: "middle" },
-    wrote: { at: { x: add.x + 16, y: between }, anchor: "start" },
-    tanh: { at: { x: tanh.x + 16, y: between }, anchor: "start" },
+    wrote: { at: { x: add.x + 22, y: between }, anchor: "start" },
+    tanh: { at: { x: tanh.x + 22, y: between }, anchor: "start" },
   };
 }
 

@@ -1,10 +1,10 @@
 // The whole model at one step, from its input below to what it says above; each layer opens.
 
 import { percent, svg } from "studio/app/draw.js";
+import { shortToken } from "studio/app/tokens.js";
 import { trackOf } from "studio/app/units.js";
 import { pressable, text } from "studio/panels/microscope-parts.js";
 import { boxesOf } from "studio/panels/microscope-stack.js";
-import { shortened } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").View} View */
@@ -74,7 +74,7 @@ function partBox(box) {
 function tokenBox(box, { run }) {
   const words = text(box.x + box.width / 2, box.y + 18, "hs-token-word", "middle");
   const update = (/** @type {View} */ { step }) => {
-    words.textContent = `step ${step}: “${shortened(run().tokens[step], 24)}”`;
+    words.textContent = `step ${step}: “${shortToken(run().tokens[step], 24)}”`;
   };
   return { root: svg("g", {}, [words]), update };
 }
@@ -148,7 +148,7 @@ function choiceRow({ x, width }, y) {
   const name = text(x + 10, y + 12, "hs-choice"),
     part = text(x + width - 10, y + 12, "hs-soft hs-mono", "end");
   const show = (/** @type {string} */ label, /** @type {number} */ share) => {
-    name.textContent = shortened(label, 11);
+    name.textContent = shortToken(label, 11);
     part.textContent = percent(share);
     bar.setAttribute("width", String(Math.max(1, share * room)));
   };

@@ -1,6 +1,6 @@
 // The numbers of one step on their way through the cell: small labels that move along the wires, once a step.
 
-import { format, svg } from "studio/app/draw.js";
+import { svg } from "studio/app/draw.js";
 import { isCalm } from "studio/app/theme.js";
 import { along, flowColour } from "studio/panels/microscope-pipes.js";
 
@@ -69,7 +69,7 @@ function traveller(wire) {
   const root = svg("g", { class: "hs-token", display: "none" }, [box, text]);
   const carry = (/** @type {Record<string, number>} */ values) => {
     const value = values[wire.name] ?? values.m;
-    text.textContent = format(value).slice(0, value < 0 ? 5 : 4);
+    text.textContent = value.toFixed(2);
     box.setAttribute("stroke", flowColour(wire.name, value));
   };
   const at = (/** @type {number} */ part) => {

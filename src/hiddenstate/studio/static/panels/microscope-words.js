@@ -1,9 +1,12 @@
 // What the cell's numbers mean, in words, and its equations with the numbers in them, as Python prints them.
 
 import { format, percent } from "studio/app/draw.js";
+import { shortToken } from "studio/app/tokens.js";
 
 /** @typedef {import("studio/panels/microscope-values.js").Moment} Moment */
 /** @typedef {import("studio/types.js").Run} Run */
+
+const LONGEST = 9; // characters of a token in a box
 
 /**
  * A number as a factor: in brackets where it is negative.
@@ -81,7 +84,7 @@ export function linesOf({ values, shown, computed }) {
  * @returns {string}
  */
 export function sourceOf(run, before) {
-  return before === null ? "initial state" : `from “${shortened(run.tokens[before])}”`;
+  return before === null ? "initial state" : `from “${shortToken(run.tokens[before], LONGEST)}”`;
 }
 
 /**
@@ -91,18 +94,7 @@ export function sourceOf(run, before) {
  * @returns {string}
  */
 export function targetOf(run, after) {
-  return after === null ? "final state" : `to “${shortened(run.tokens[after])}”`;
-}
-
-/**
- * Cut a word that is too long for a box, and show that it was.
- * @param {string} word
- * @param {number} [longest]
- * @returns {string}
- */
-export function shortened(word, longest = 9) {
-  const letters = [...word];
-  return letters.length <= longest ? word : `${letters.slice(0, longest - 1).join("")}…`;
+  return after === null ? "final state" : `to “${shortToken(run.tokens[after], LONGEST)}”`;
 }
 
 /**

@@ -3,6 +3,7 @@
 import { element } from "studio/app/draw.js";
 import { panel } from "studio/app/panel.js";
 import { isCalm } from "studio/app/theme.js";
+import { shortToken } from "studio/app/tokens.js";
 import { trackOf } from "studio/app/units.js";
 import { circuit } from "studio/panels/microscope-circuit.js";
 import { crumbs } from "studio/panels/microscope-crumbs.js";
@@ -10,7 +11,7 @@ import { gateLevel } from "studio/panels/microscope-gate.js";
 import { layerLevel } from "studio/panels/microscope-layer.js";
 import { modelLevel } from "studio/panels/microscope-model.js";
 
-import { shortened, wayOf } from "studio/panels/microscope-words.js";
+import { wayOf } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -185,7 +186,7 @@ function sceneOf(parts) {
  * @returns {string}
  */
 function aboutOf({ model, track, run }, { step, zoom }) {
-  const here = `step ${step} “${shortened(run().tokens[step], 24)}”`;
+  const here = `step ${step} “${shortToken(run().tokens[step], 24)}”`;
   return zoom === "model"
     ? `${here}: what goes up through the model`
     : `${here}. ${track.name} ${wayOf(track.reverse, model.unit)}.`;

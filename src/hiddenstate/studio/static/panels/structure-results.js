@@ -49,9 +49,16 @@ export function results(setup, gates) {
   return [
     part("Shapes", [tableOf(shapeRows(setup))]),
     part("One step, with the shape of everything", [equations(setup, gates), ...above(setup, gates)]),
-    part("What holds between out and h_n", [facts(setup)]),
     part(`${countOf(setup).toLocaleString("en")} parameters`, [tableOf(parameterRows(setup))], "st-parameters"),
   ];
+}
+
+/**
+ * @param {Setup} setup
+ * @returns {HTMLElement}
+ */
+export function claims(setup) {
+  return part("What holds between out and h_n", [facts(setup)]);
 }
 
 /**

@@ -6,7 +6,7 @@ import { fields } from "studio/panels/structure-fields.js";
 import { LESSON, readSetup, writeSetup } from "studio/panels/structure-setup.js";
 import { unrolledPicture } from "studio/panels/structure-picture.js";
 import { planOf } from "studio/panels/structure-plan.js";
-import { linesOf, parameterRows, results, shapeRows } from "studio/panels/structure-results.js";
+import { claims, linesOf, parameterRows, results, shapeRows } from "studio/panels/structure-results.js";
 import { refusal, sizesOf } from "studio/panels/structure-sizes.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
@@ -27,6 +27,7 @@ export function sandboxPanel({ store, session }) {
   const code = element("pre", { class: "st-code number" });
   const refused = element("p", { class: "st-refused", role: "alert" });
   const out = element("div", { class: "st-results" });
+  const claimed = element("div", { class: "st-claims" });
   const drawing = element("div", {
     class: "st-scroll st-drawing",
     tabindex: 0,
@@ -56,6 +57,7 @@ export function sandboxPanel({ store, session }) {
     root.classList.toggle("is-refused", why !== "");
     if (why) return;
     code.textContent = linesOf(now);
+    claimed.replaceChildren(claims(now));
     out.replaceChildren(...results(now, session.model?.gates ?? []));
     drawing.replaceChildren(pictureOf(now));
     drawn.textContent = drawnOf(now);
@@ -67,8 +69,12 @@ export function sandboxPanel({ store, session }) {
       click: () => session.model && change(sizesOf(session.model)),
     },
   });
-  const lesson = element("button", { type: "button", text: "the lesson's: 4, 3", on: { click: () => change(LESSON) } });
-  const left = [element("div", { class: "st-presets" }, [lesson, ours]), controls.root, refused, copied(code)];
+  const lesson = element("button", {
+    type: "button",
+    text: "the lesson's (4, 3)",
+    on: { click: () => change(LESSON) },
+  });
+  const left = [element("div", { class: "st-presets" }, [lesson, ours]), controls.root, refused, copied(code), claimed];
   body.append(
     element("div", { class: "st-sandbox" }, [element("div", { class: "st-left" }, left), out]),
     drawing,

@@ -1,8 +1,9 @@
 // The network unrolled over the words of the sentence, with the page's cursor in it.
 
 import { element } from "studio/app/draw.js";
+import { whenSeen } from "studio/app/lazy.js";
 import { panel } from "studio/app/panel.js";
-import { shortened } from "studio/panels/microscope-words.js";
+import { shortToken } from "studio/app/tokens.js";
 import { unrolledPicture } from "studio/panels/structure-picture.js";
 import { aboutOut, planOf, titleOf } from "studio/panels/structure-plan.js";
 import { flowsOf, sizesOf } from "studio/panels/structure-sizes.js";
@@ -47,7 +48,7 @@ export function unrolledPanel({ store, session }) {
     if (!model || !run) return;
     const sizes = sizesOf(model),
       first = firstShown(store.get().step, run.steps);
-    const words = run.tokens.slice(first, first + MOST).map((word) => shortened(word, 14));
+    const words = run.tokens.slice(first, first + MOST).map((word) => shortToken(word, 14));
     const plan = planOf(sizes, words, { first, steps: run.steps });
     drawn = {
       plan,
@@ -62,18 +63,20 @@ export function unrolledPanel({ store, session }) {
     point();
   };
   const point = () => {
-    const view = store.get();
-    if (!drawn || root.clientWidth === 0) return;
+    if (!drawn || !session.run || root.clientWidth === 0) return;
+    const { track, step: wanted } = store.get(),
+      step = Math.min(wanted, session.run.steps - 1);
     const { first, words } = drawn.plan;
-    if (view.step < first || view.step >= first + words.length) return draw();
-    drawn.picture.point(view.step, view.track);
-    show(holder, drawn.plan.stepX(view.step - first), drawn.plan.column);
+    if (step < first || step >= first + words.length) return draw();
+    drawn.picture.point(step, track);
+    show(holder, drawn.plan.stepX(step - first), drawn.plan.column);
   };
   body.append(holder, notes);
-  session.on("run", draw);
+  const refresh = whenSeen(root, draw);
+  session.on("run", refresh);
   store.subscribe(["step", "track"], point);
   new ResizeObserver(point).observe(holder);
-  draw();
+  refresh();
   return root;
 }
 

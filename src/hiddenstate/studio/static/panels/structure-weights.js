@@ -49,14 +49,16 @@ export function weightsPanel({ store, session }) {
   body.append(none, figure.root, caption, table);
 
   let built = "";
+  /** @type {Model | null} */
+  let shown = null;
   const draw = (again = false) => {
     const { model } = session;
     if (!model || body.clientWidth === 0) return;
     const track = trackOf(model),
       key = [track.name, body.clientWidth].join();
     picker.show(model.tracks, track.name);
-    if (key === built && !again) return;
-    built = key;
+    if (key === built && shown === model && !again) return;
+    [built, shown] = [key, model];
     none.hidden = model.hasWeights;
     for (const part of [figure.root, caption, table, bar.root]) part.toggleAttribute("hidden", !model.hasWeights);
     if (!model.hasWeights) return;
@@ -68,8 +70,7 @@ export function weightsPanel({ store, session }) {
       weightsTable(model, track),
     );
   };
-  session.on("run", () => draw(session.model !== known && (known = session.model) !== null));
-  let known = session.model;
+  session.on("run", () => draw());
   store.subscribe(["track", "page"], () => draw());
   onTheme(() => draw(true));
   new ResizeObserver(() => draw()).observe(body);
