@@ -261,6 +261,28 @@ def test_undo_and_redo(studio: Shown) -> None:
     expect(lines).to_contain_text("l0.f set to 1.0")
 
 
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_picture(studio: Shown, kind: str) -> None:
+    studio.look(edit=KEEP)
+    edits = studio.panel("edits")
+    edits.locator("summary", has_text="Save").click()
+    with studio.page.expect_download() as download:
+        edits.locator(f"[data-export={kind}]").click()
+    content = download.value.path().read_bytes()
+    assert len(content) > 5000
+    assert kind == "png" or all(f">{word}</text>".encode() in content for word in [*WORDS, "VERB", "PART"])
+
+
+def test_edits_of_another_model_rest(chromium: Browser) -> None:
+    torch.manual_seed(0)
+    models = {"deep": hs.LSTM(4, 3, num_layers=2), "flat": hs.LSTM(4, 3)}
+    with shown(chromium, hs.studio(models, x=torch.randn(6, 4))) as studio:
+        studio.look(edit="l1.f:set:0")
+        expect(studio.panel("edits").locator(".edit-list li")).to_have_count(1)
+        studio.page.get_by_label("Model").select_option(label="flat")
+        expect(studio.panel("edits").locator(".edit-rests")).to_have_text("Resting: this model has no l1.")
+
+
 def test_what_does_not_fit_rests(studio: Shown) -> None:
     studio.look(text="They fish .", edit="l0.h:set:0:t6;l0.f:set:1")
     lines = studio.panel("edits").locator(".edit-list li")

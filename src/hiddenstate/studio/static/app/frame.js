@@ -57,7 +57,7 @@ function models({ store, session }, boot) {
       says,
     ]);
   }
-  const { root, select, fill } = chooser("Model", (model) => store.set({ model, edits: [] }));
+  const { root, select, fill } = chooser("Model", (model) => store.set({ model }));
   const show = () =>
     fill([{ label: "", options: boot.models.map(({ id, name }) => ({ value: id, text: name })) }], store.get().model);
   select.setAttribute("aria-label", "Model");

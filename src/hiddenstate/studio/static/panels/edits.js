@@ -7,6 +7,7 @@ import { differenceOf } from "studio/panels/edits-difference.js";
 import { createEditor } from "studio/panels/edits-editor.js";
 import { ideaCards, presetBar, searchBox } from "studio/panels/edits-ideas.js";
 import { editList, pythonLines } from "studio/panels/edits-list.js";
+import { differencePicture } from "studio/panels/edits-picture.js";
 import { differenceRows, differenceTable, verdictOf } from "studio/panels/edits-table.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
@@ -25,11 +26,12 @@ const HELP =
  */
 export function mountEdits(app) {
   const { store, session } = app;
+  const picture = () => differencePicture(difference(app));
   const { root, body, tools } = panel({
     id: "edits",
     title: "Edits: what if?",
     help: HELP,
-    exports: { csv: () => differenceRows(difference(app)) },
+    exports: { svg: picture, png: picture, csv: () => differenceRows(difference(app)) },
   });
   const editor = createEditor(app);
   const list = element("div", { class: "edits-list" });
