@@ -217,6 +217,18 @@ def test_keys_alone(page: Page) -> None:
     assert press("ArrowLeft", "Home", "p", "Backspace")["step"] == "7"  # who types moves nothing
 
 
+def test_keys_in_what_scrolls(studio: Shown) -> None:
+    studio.look(text="the cat sat on the mat and " * 6, unit=5, step=2)
+    page = studio.page
+    table = page.locator(".table-scroll")
+    table.scroll_into_view_if_needed()
+    expect(page.locator("#table tbody tr").first).to_be_visible()
+    table.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => document.querySelector('.table-scroll').scrollTop > 0")
+    assert view(page)["unit"] == "5"  # it scrolled, and nothing else
+
+
 def test_playing(page: Page) -> None:
     page.locator("#transport select").select_option("fast")
     page.locator("body").press("End")
@@ -278,7 +290,7 @@ def test_pictures(page: Page) -> None:
         png = saved(page, panel, "png")
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-        assert width > 800
+        assert width > 600
         assert height > 80
 
 

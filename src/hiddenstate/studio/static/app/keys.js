@@ -68,11 +68,26 @@ function types(target) {
 }
 
 /**
- * Whether the control that has the focus has a use of its own for the key.
+ * Whether what has the focus has a use of its own for the key.
  * @param {KeyboardEvent} event
  */
 function controls({ key, target }) {
   if (!(target instanceof HTMLElement)) return false;
+  if (scrolls(target, key)) return true;
   if (key === " ") return target.matches("button, summary, a, input, [role=button], [role=radio]");
   return target.matches('input[type="range"], [role="radio"], [role="tab"], [role="menuitem"]');
+}
+
+const DOWNWARDS = new Set(["ArrowUp", "ArrowDown", "Home", "End", " "]);
+const SIDEWAYS = new Set(["ArrowLeft", "ArrowRight"]);
+
+/**
+ * @param {HTMLElement} target
+ * @param {string} key
+ */
+function scrolls(target, key) {
+  const { overflowX, overflowY } = getComputedStyle(target);
+  const can = (/** @type {string} */ overflow) => overflow === "auto" || overflow === "scroll";
+  if (DOWNWARDS.has(key)) return can(overflowY) && target.scrollHeight > target.clientHeight;
+  return SIDEWAYS.has(key) && can(overflowX) && target.scrollWidth > target.clientWidth;
 }

@@ -25,9 +25,10 @@ export function sentencePicture({ session, store }) {
   const signal = run && readsNumbers(run) ? signalPicture(run, WIDTH, store.get().step) : null;
   if (signal) return signal;
   const placed = run === null ? [] : laidOut(run);
+  const width = Math.max(...placed.map((place) => place.x + place.width), LINE) + 2;
   const height = ((placed.at(-1)?.line ?? 0) + 1) * LINE + 8;
   const parts = run === null ? [] : placed.flatMap((place, t) => wordParts(run, store.get().head, t, place));
-  return svg("svg", { class: "sentence-picture", width: WIDTH, height, viewBox: `0 0 ${WIDTH} ${height}` }, parts);
+  return svg("svg", { class: "sentence-picture", width, height, viewBox: `0 0 ${width} ${height}` }, parts);
 }
 
 /**
