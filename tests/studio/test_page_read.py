@@ -83,6 +83,13 @@ def test_text_is_text(page: Page) -> None:
     assert page.evaluate("document.querySelectorAll('img, #sentence script').length") == 0
 
 
+def test_long_words(page: Page) -> None:
+    page.locator("#text").fill("a" * 300 + " is long")
+    expect(page.locator(".word-token").first).to_have_text("a" * 31 + "…")
+    expect(page.locator(".says .number")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
 def test_too_long_a_text_fails(page: Page) -> None:
     page.locator("#text").fill("a " * 2001)
     expect(page.locator("#sentence .problem")).to_contain_text("2001 words: expected at most 2000")

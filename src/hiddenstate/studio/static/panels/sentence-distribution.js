@@ -103,7 +103,7 @@ function draw(chart, { store }, run, head, { step, track }) {
  */
 function sentence(run, head, step) {
   const { label, probability } = predictionAt(head, step);
-  const token = element("b", { class: "says-token", text: shownToken(run.tokens[step]) });
+  const token = element("b", { class: "says-token", text: shortToken(run.tokens[step], 20) });
   const said = element("b", { text: shownToken(label) });
   const number = element("span", { class: "number", text: probability.toFixed(4) });
   if (run.surprise) return ["After ", token, " it expects ", said, " ", number];

@@ -3,13 +3,14 @@
 import { element, percent, set } from "studio/app/draw.js";
 import { onResize } from "studio/app/lazy.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
-import { shownToken } from "studio/app/tokens.js";
+import { shortToken, shownToken } from "studio/app/tokens.js";
 import { readsNumbers } from "studio/panels/sentence-signal.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/app/panel.js").App} App */
 
+const LONGEST = 32; // characters of a token
 const MOST_NATS = 8; // from here on a token is as dark as it gets
 
 /**
@@ -92,7 +93,7 @@ function inSight(list, items) {
  */
 function word(run, plain, headName, t, choose) {
   const token = shownToken(run.tokens[t]);
-  const parts = [element("span", { class: "word-token", text: token })];
+  const parts = [element("span", { class: "word-token", text: shortToken(run.tokens[t], LONGEST) })];
   const known = run.known[t] ?? true;
   const button = element(
     "button",
