@@ -35,7 +35,7 @@ function sized(size, scale, mark) {
   const bar = element("span", { class: "bar", style: { "--share": Math.min(1, size / scale) } });
   const cell = element("td", { class: mark ? "size first" : "size" }, [
     bar,
-    element("span", { class: size ? "share" : "share none", text: size ? short(size) : "0" }),
+    element("span", { class: "share", text: size ? short(size) : "0" }),
   ]);
   if (mark) cell.append(element("span", { class: "mark", text: mark }));
   return cell;
