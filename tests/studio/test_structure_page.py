@@ -300,6 +300,7 @@ def test_a_recorded_run_has_no_weights(chromium: Browser) -> None:
         look(page)
         expect(page.panel("weights")).to_contain_text("A recorded run has no weights")
         expect(page.panel("weights").locator("canvas.st-matrices")).to_be_hidden()
+        expect(page.panel("unrolled")).to_contain_text("LSTM ? → 6")  # a trace does not say how wide its input was
 
 
 def test_panels_follow_the_model(chromium: Browser) -> None:

@@ -9,7 +9,7 @@ import { PIPE, pipes } from "studio/panels/microscope-pipes.js";
 import { tokens } from "studio/panels/microscope-tokens.js";
 import { createTween } from "studio/panels/microscope-tween.js";
 import { momentOf, reachOf } from "studio/panels/microscope-values.js";
-import { sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
+import { sizeText, sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/panels/microscope.js").Level} Level */
 /** @typedef {import("studio/panels/microscope.js").Scene} Scene */
@@ -93,7 +93,7 @@ function statesOf({ boxes }, scene) {
   const { x, y } = boxes.x;
   const input = text(x, y + 19, "hs-soft"),
     hidden = text(x, y + 33, "hs-soft");
-  input.textContent = `x: ${track.inputSize}`;
+  input.textContent = `x: ${sizeText(track.inputSize)}`;
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
     const run = scene.run();

@@ -15,7 +15,7 @@ import { doingOf } from "studio/panels/microscope-words.js";
 /** @typedef {import("studio/panels/microscope-terms.js").Term} Term */
 
 const SHOWN = 5; // terms of each side
-const TOP = 20;
+const TOP = 18;
 const SWIFT = 240;
 const CURVE = { x: 26, height: 106 };
 const BESIDE = 280; // x of what stands beside the curve
@@ -44,7 +44,7 @@ function summed(scene) {
   const total = sumRow(count, columns, null);
   const bottom = TOP + (count + 1) * ROW;
   const zero = svg("line", { y1: -4, y2: (count + 1) * ROW + 2, class: "hs-axis" });
-  const squashed = squashing(scene, gate, bottom + 16);
+  const squashed = squashing(scene, gate, bottom + 10);
   const all = [...rows, total];
   const body = svg("g", { transform: `translate(0 ${TOP})` }, [zero, ...all.map(({ root }) => root)]);
   const root = svg("svg", { class: "hs-sum", width, height: squashed.bottom, role: "group" }, [

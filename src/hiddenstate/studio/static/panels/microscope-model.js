@@ -131,7 +131,7 @@ function headBox(box, { run }) {
   const title = frame(box, "head");
   const update = (/** @type {View} */ view) => {
     const head = run().heads.find(({ name }) => name === view.head) ?? run().heads[0];
-    title[1].textContent = `${box.label}: ${head.name}`;
+    title[1].textContent = box.label.startsWith(head.name) ? box.label : `${box.label}: ${head.name}`;
     likeliest(head, view.step, rows.length).forEach(([label, share], k) => rows[k].show(label, share));
   };
   return { root: svg("g", {}, [...title, ...rows.map(({ root }) => root)]), update };

@@ -1,5 +1,7 @@
 // Where the parts of a model stand: the input below, layers above it, what the model says on top.
 
+import { sizeText } from "studio/panels/microscope-words.js";
+
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -78,7 +80,12 @@ function part(kind, label, shape, track = null) {
 
 /** @param {TrackInfo} track */
 function trackPart(track) {
-  return part("track", `${track.name} ${track.reverse ? "←" : "→"}`, `${track.inputSize} → ${track.outputs}`, track);
+  return part(
+    "track",
+    `${track.name} ${track.reverse ? "←" : "→"}`,
+    `${sizeText(track.inputSize)} → ${track.outputs}`,
+    track,
+  );
 }
 
 /**
@@ -147,7 +154,7 @@ function comb(lower, upper, label) {
  * @returns {string}
  */
 function sizeBelow({ tracks }, { kind, track }) {
-  if (track) return `1×${track.inputSize}`;
+  if (track) return `1×${sizeText(track.inputSize)}`;
   if (kind !== "head") return "";
   const { layer, outputs } = tracks[tracks.length - 1];
   return `1×${outputs * tracks.filter((one) => one.layer === layer).length}`;

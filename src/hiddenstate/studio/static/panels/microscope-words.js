@@ -9,6 +9,15 @@ import { shortToken } from "studio/app/tokens.js";
 const LONGEST = 9; // characters of a token in a box
 
 /**
+ * A size; "?" where a recorded run does not say it.
+ * @param {number} size
+ * @returns {string}
+ */
+export function sizeText(size) {
+  return size === 0 ? "?" : String(size);
+}
+
+/**
  * A number as a factor: in brackets where it is negative.
  * @param {number} value
  * @returns {string}

@@ -2,6 +2,7 @@
 
 import { svg } from "studio/app/draw.js";
 import { pressable, text } from "studio/panels/microscope-parts.js";
+import { sizeText } from "studio/panels/microscope-words.js";
 import { line } from "studio/panels/structure-lines.js";
 import { BOX } from "studio/panels/structure-plan.js";
 import { carried } from "studio/panels/structure-rows.js";
@@ -92,7 +93,7 @@ function climbed(plan, k) {
   /** @type {Ink} */
   let ink = "x";
   for (let layer = 0; layer < sizes.numLayers; layer++) {
-    const size = layer === 0 ? `input[${first + k}] ${N}×${sizes.inputSize}` : `${N}×${D * P}`;
+    const size = layer === 0 ? `input[${first + k}] ${N}×${sizeText(sizes.inputSize)}` : `${N}×${D * P}`;
     parts.push(...rise(x, from, plan.split(layer), size, ink, D === 1), ...(D === 2 ? fork(plan, k, layer, ink) : []));
     [from, ink] = [plan.join(layer), "h"];
   }

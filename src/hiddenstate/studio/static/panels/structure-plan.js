@@ -1,5 +1,6 @@
 // Where everything stands in the picture of a network unrolled over its steps: time to the right, layers upwards.
 
+import { sizeText } from "studio/panels/microscope-words.js";
 import { directions, outputSize } from "studio/panels/structure-sizes.js";
 import { tracksOf } from "studio/runtime/lstm.js";
 
@@ -86,5 +87,5 @@ export function aboutOut(sizes) {
  * @returns {string}
  */
 export function titleOf(sizes) {
-  return `LSTM ${sizes.inputSize} → ${directions(sizes) * outputSize(sizes)}`;
+  return `LSTM ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
 }
