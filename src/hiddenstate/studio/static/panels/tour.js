@@ -22,6 +22,7 @@ const WATCHED = /** @type {const} */ ([
   "gate",
   "zoom",
 ]);
+const SETTLING = 1500; // milliseconds in which a page that was just turned to may still grow
 const EQUATIONS = [
   "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)",
   "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
@@ -65,6 +66,7 @@ class Tour {
     this.finished = new Set();
     this.resumeAt = 0;
     this.frame = 0;
+    this.entered = 0;
     this.scroll = false;
   }
 
@@ -118,6 +120,7 @@ class Tour {
     const visit = { index, step, memory: {}, kept, done: false, panels: "" };
     this.visit = visit;
     this.resumeAt = index;
+    this.entered = performance.now();
     this.app.store.set({ edits: [], ...step.sets(/** @type {Now} */ (this.now(visit.memory))) });
     this.app.store.flush();
     const now = /** @type {Now} */ (this.now(visit.memory));
@@ -240,7 +243,7 @@ export function mountTour(app) {
   session.on("run", () => (tour.visit ? tour.update() : tour.follow()));
   for (const event of ["scroll", "resize"])
     window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
-  new ResizeObserver(() => tour.visit && tour.aim(false)).observe(document.body);
+  new ResizeObserver(() => tour.visit && tour.aim(performance.now() - tour.entered < SETTLING)).observe(document.body);
   document.addEventListener("keydown", (event) => {
     if (!tour.visit) return;
     const inCard = event.target instanceof Node && tour.card.root.contains(event.target);
