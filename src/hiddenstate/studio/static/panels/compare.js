@@ -210,7 +210,7 @@ function pointing(stage, { store }, current, choose) {
 /**
  * The unit of a height in the figure, -1 outside the maps.
  * @param {Scene} scene
- * @param {import("studio/panels/compare-figure.js").Layout} layout
+ * @param {import("studio/panels/compare-layout.js").Layout} layout
  * @param {number} y
  */
 function unitAt({ a, b }, layout, y) {
