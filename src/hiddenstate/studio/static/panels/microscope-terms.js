@@ -21,7 +21,7 @@
  * @param {number} index
  * @returns {string}
  */
-export function featureName(tracks, track, index) {
+function featureName(tracks, track, index) {
   const below = featureSource(tracks, track, index);
   return below ? `${below.track}.h[${below.unit}]` : `x[${index}]`;
 }
@@ -41,37 +41,27 @@ export function featureSource(tracks, track, index) {
 }
 
 /**
- * All terms of one side, largest first.
+ * The largest terms of one side, and all others in one.
  * @param {Float32Array} weights
  * @param {Float32Array} factors
  * @param {"input" | "hidden"} kind
  * @param {(index: number) => string} name
- * @returns {Term[]}
- */
-function side(weights, factors, kind, name) {
-  const terms = Array.from(weights, (weight, index) => ({
-    kind,
-    name: name(index),
-    index,
-    weight,
-    factor: factors[index],
-    value: weight * factors[index],
-  }));
-  return terms.sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
-}
-
-/**
- * The largest terms, and all others in one.
- * @param {Term[]} terms
  * @param {number} shown
  * @returns {Term[]}
  */
-function shortened(terms, shown) {
-  if (terms.length <= shown + 1) return terms;
-  const rest = terms.slice(shown);
-  const value = rest.reduce((sum, term) => sum + term.value, 0);
-  const name = `and ${rest.length} others of ${terms[0].kind === "input" ? "x" : "h_prev"}`;
-  return [...terms.slice(0, shown), { kind: "rest", name, index: -1, weight: null, factor: null, value }];
+function side(weights, factors, kind, name, shown) {
+  const values = Float64Array.from(weights, (weight, index) => weight * factors[index]);
+  const order = Uint32Array.from(values.keys()).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
+  const count = values.length <= shown + 1 ? values.length : shown;
+  /** @type {Term[]} */
+  const terms = Array.from(order.subarray(0, count), (index) => ({
+    ...{ kind, name: name(index), index, value: values[index] },
+    ...{ weight: weights[index], factor: factors[index] },
+  }));
+  if (count === values.length) return terms;
+  const value = order.subarray(count).reduce((sum, index) => sum + values[index], 0);
+  const others = `and ${values.length - count} others of ${kind === "input" ? "x" : "h_prev"}`;
+  return [...terms, { kind: "rest", name: others, index: -1, weight: null, factor: null, value }];
 }
 
 /**
@@ -84,14 +74,13 @@ function shortened(terms, shown) {
  */
 export function termsOf(model, track, unit, dot, shown = Infinity) {
   const { gate } = dot;
-  const input = side(
-    dot.inputWeights,
-    dot.input,
-    "input",
-    (k) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`,
-  );
-  const hidden = side(dot.hiddenWeights, dot.hidden, "hidden", (k) => `W_h${gate}[${unit}, ${k}]·h_prev[${k}]`);
-  return [...shortened(input, shown), ...shortened(hidden, shown), ...biases(model, track, unit, dot)];
+  const inputName = (/** @type {number} */ k) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`;
+  const hiddenName = (/** @type {number} */ k) => `W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
+  return [
+    ...side(dot.inputWeights, dot.input, "input", inputName, shown),
+    ...side(dot.hiddenWeights, dot.hidden, "hidden", hiddenName, shown),
+    ...biases(model, track, unit, dot),
+  ];
 }
 
 /**

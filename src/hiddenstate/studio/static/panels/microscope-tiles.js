@@ -39,7 +39,7 @@ function middleOf(tiling) {
  * @param {number} width
  * @returns {Tiling}
  */
-export function tilingFor(units, width) {
+function tilingFor(units, width) {
   const side = Math.sqrt((width * AREA) / units);
   const wanted = Math.max(1, Math.round(width / Math.max(side, LEAST)));
   const columns = units <= 4 ? units : Math.min(units, Math.max(4, Math.round(wanted / 4) * 4));
