@@ -10,7 +10,6 @@ from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle, ids_of
 from hiddenstate.studio.live import Watched
 from hiddenstate.studio.messages import ViewMessage
-from hiddenstate.studio.opening import named, opened
 
 if TYPE_CHECKING:
     from hiddenstate.studio.server import Site
@@ -164,6 +163,8 @@ def studio(
     >>> hs.studio(hs.LSTM(4, 3), x=torch.zeros(5, 4))
     Studio(LSTM(4, 3) (lstm)): serve() opens it in a browser, save(path) writes it as a file
     """
+    from hiddenstate.studio.opening import named, opened  # all models, which not everyone needs
+
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
