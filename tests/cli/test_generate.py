@@ -102,4 +102,9 @@ def test_fails(models: Path, tmp_path: Path) -> None:
             raise result.exception
         assert result.stdout == ""
     assert run("--model", models / "char", "--length", "-1").exit_code == 2
-    assert "--model" in run().stderr
+
+
+def test_the_shipped_model_writes_without_one() -> None:
+    said = run("--prompt", "ROMEO:", "--length", "40", "--seed", "3").stdout
+    assert said.startswith("ROMEO:")
+    assert len(said) == len("ROMEO:") + 40 + 1

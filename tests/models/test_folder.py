@@ -248,3 +248,14 @@ def test_shipped() -> None:
     assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
     assert sum(p.stat().st_size for p in path.iterdir()) <= 3_000_000
     assert load(path).config.weights_dtype == "float16"
+    writer = folder.shipped("shakespeare")
+    assert sorted(p.name for p in writer.iterdir()) == sorted(FILES)
+    assert sum(p.stat().st_size for p in writer.iterdir()) <= 4_000_000
+    assert folder.load_language_model(writer).config.level == "char"
+
+
+def test_shipped_fails() -> None:
+    with pytest.raises(
+        ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger-en, shakesp"
+    ):
+        folder.shipped("milton")
