@@ -10,6 +10,7 @@ import argparse
 import copy
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import cycle
 
 import torch
@@ -93,19 +94,19 @@ def training(sentences: Sequence[Sentence], seconds: float) -> None:
     }
     steps = {name: Training(model, encoded, batches, bfloat16=bf16) for name, (model, bf16) in ways.items()}
     # One run of a contestant is all of the batches, so that each has the same to do.
-    runs = [_contestant(name, lambda step=step: [step() for _ in batches]) for name, step in steps.items()]
+    runs = [_contestant(name, partial(_repeat, step, len(batches))) for name, step in steps.items()]
     _tell("training the tagger, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)
 
 
 def tagging(tagger: Tagger, texts: Sequence[Sequence[str]], seconds: float) -> None:
     """Words a second tagged, and milliseconds of one sentence of 20 words."""
     models = {"hiddenstate": tagger, "torch, packed": in_torch(tagger)}
-    runs = [_contestant(name, lambda model=model: model.tag(texts)) for name, model in models.items()]
-    runs.append(_contestant("hiddenstate, bfloat16", lambda: tagger.tag(texts, precision="bf16")))
+    runs = [_contestant(name, partial(model.tag, texts)) for name, model in models.items()]
+    runs.append(_contestant("hiddenstate, bfloat16", partial(tagger.tag, texts, precision="bf16")))
     words = sum(map(len, texts))
     _tell("tagging, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)
     one = [next(text for text in texts if len(text) == 20)]
-    runs = [_contestant(name, lambda model=model: model.tag(one)) for name, model in models.items()]
+    runs = [_contestant(name, partial(model.tag, one)) for name, model in models.items()]
     _tell("one sentence of 20 words, ms", [1000 * each for each in medians(runs, seconds, SHORT)], runs)
 
 
@@ -113,11 +114,17 @@ def writing(units: int, seconds: float) -> None:
     """Characters a second that a model of one layer writes, one stream."""
     tokens, _ = learn(io.BytesIO(CHARACTERS), "char")
     model = LanguageModel.build(LanguageConfig(hidden_size=units), tokens).eval()
-    runs = [
-        _contestant(name, lambda name=name: list(model.generate("", WRITTEN, Sampling(seed=1), precision=name)))
-        for name in ("fp32", "bf16")
-    ]
+    runs = [_contestant(name, partial(_write, model, name)) for name in ("fp32", "bf16")]
     _tell(f"writing, {units} units, characters/s", [WRITTEN / each for each in medians(runs, seconds, LONG)], runs)
+
+
+def _repeat(step: Training, times: int) -> None:
+    for _ in range(times):
+        step()
+
+
+def _write(model: LanguageModel, precision: str) -> str:
+    return "".join(model.generate("", WRITTEN, Sampling(seed=1), precision=precision))
 
 
 def _contestant(name: str, run: Callable[[], object]) -> Contestant:

@@ -30,6 +30,7 @@ def sentences_of(text: str) -> list[str]:
 
 
 def main() -> None:
+    """Write the text that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", required=True, metavar="FILE", help="CoNLL-U, or a corpus's part")
     parser.add_argument("--more", metavar="FILE", help="text, or a corpus's part")

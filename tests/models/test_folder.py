@@ -256,6 +256,6 @@ def test_shipped() -> None:
 
 def test_shipped_fails() -> None:
     with pytest.raises(
-        ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger-en, shakesp"
+        ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"
     ):
         folder.shipped("milton")
