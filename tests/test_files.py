@@ -114,3 +114,12 @@ def test_tensors_that_cannot_be_written(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "file").read_bytes() == before
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
+    with (
+        pytest.raises(IsADirectoryError, match="it is a folder, and a file is to be written"),
+        written_beside(tmp_path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -24,8 +24,11 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: there is no such folder.
+        IsADirectoryError: there is a folder of this name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     target = None if _is_special(path) else path.resolve()

@@ -39,6 +39,23 @@ def test_models_and_any_text(tmp_path: Path) -> None:
     assert [model["kind"] for model in boot["models"]] == ["language-model", "tagger"]
 
 
+def test_dashes_are_standard_input_and_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command()(page)
+    result = CliRunner().invoke(app, ["-", "-o", "-"], input="Grüße in a field\n")
+    assert json.loads(Elements(result.stdout).data["boot"])["view"] == {"text": "Grüße in a field"}
+    assert result.stdout.startswith("<!doctype html>")
+    assert result.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_that_is_no_utf8(tmp_path: Path) -> None:
+    assert run("a\udcff", "-o", str(tmp_path / "view.html")).exit_code == 0
+    boot = json.loads(Elements((tmp_path / "view.html").read_text(encoding="utf-8")).data["boot"])
+    assert boot["view"] == {"text": "a\udcff"}
+
+
 def test_page_fails(tmp_path: Path) -> None:
     (tmp_path / "view.html").write_text("before")
     result = run("--model", str(tmp_path), "-o", str(tmp_path / "view.html"))

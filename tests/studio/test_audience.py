@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 
 from hiddenstate.studio.audience import KEPT, Audience, Looker
@@ -60,3 +63,25 @@ def test_join_and_leave() -> None:
     audience.tell(step(2))
     assert times(first.take()) == [1]
     assert times(second.take()) == [2]
+
+
+def test_what_is_looked_at_is_told_though_many_steps_follow() -> None:
+    looker = Looker(lambda: None)
+    looker.put(ViewMessage({"step": 2, "unit": 5}))
+    looker.put(ViewMessage({"step": 3}))
+    for t in range(3 * KEPT):
+        looker.put(step(t))
+    taken = looker.take()
+    (told,) = (message.view for message in taken if isinstance(message, ViewMessage))
+    assert told == {"step": 3, "unit": 5}
+    assert isinstance(taken[0], Begin)
+    assert len(taken) <= KEPT + 1
+
+
+def test_a_copy_is_looked_at_by_nobody() -> None:
+    audience = Audience()
+    audience.join(Looker(lambda: None))
+    for copied in (copy.deepcopy(audience), pickle.loads(pickle.dumps(audience))):
+        assert copied.lookers == ()
+        copied.join(Looker(lambda: None))
+    assert len(audience.lookers) == 1

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,12 @@ def test_all_else_is_the_streams() -> None:
     assert repr(stream) == "Watched(Stream(batch=1, t=1))"
     with pytest.raises(AttributeError):
         stream.nothing  # noqa: B018
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    _, stream, looker = watched()
+    x = torch.randn(4)
+    stream.step(x)
+    for copied in (copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
+        assert torch.equal(copied.step(x), stream.stream.fork().step(x))
+    assert kinds(looker.take()) == "BS"

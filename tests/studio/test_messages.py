@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import struct
 from typing import Any
@@ -114,3 +115,17 @@ def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
     block = re.search(r"@typedef \{object\} View\n(.*?)\*/", types, re.DOTALL)
     assert block is not None
     assert set(re.findall(r"@property \{.*?\} (\w+)", block[1])) == set(VIEW)
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "1" + "0" * 400])
+def test_a_number_that_no_json_can_give_back_is_refused(value: str) -> None:
+    text = json.dumps({"type": "view", "view": {"edits": [{**EDIT, "value": 7.25}]}}).replace("7.25", value)
+    with pytest.raises(MessageError, match="edits of the view must be"):
+        decode(text)
+    with pytest.raises(MessageError):
+        ViewMessage({"edits": [{**EDIT, "value": math.nan}]})
+
+
+def test_half_a_character_in_a_token() -> None:
+    data = frame(Step(0, "\ud83d", floats(1), floats(1, 1), floats(1, 1)))
+    assert json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])["token"] == "\ud83d"

@@ -105,6 +105,8 @@ def test_names() -> None:
     assert named([]) == [("", shipped())]
     conversion = hs.convert(nn.LSTM(4, 3))
     assert named([conversion]) == [("", conversion.model)]
+    with pytest.raises(ArgumentError, match="no model to open"):
+        named([{}])
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,14 @@ def test_names() -> None:
         (shipped(), {"x": [[1.0]]}, ArgumentError, "x= is for an LSTM"),
         (nn.ModuleList([nn.LSTM(2, 2), nn.LSTM(2, 2)]), {}, ArgumentError, "choose one with path="),
         (nn.LSTM(2, 2), {"path": "a"}, NameUnknownError, "no LSTM at 'a'"),
+        (nn.LSTM(2, 2), {"tokens": ["a"]}, ArgumentError, "hx= and tokens= go with x="),
+        (nn.LSTM(2, 2), {"hx": (torch.zeros(1, 2), torch.zeros(1, 2))}, ArgumentError, "go with x="),
+        (nn.LSTM(2, 2), {"x": "abc"}, ArgumentTypeError, "x must be numbers that an LSTM reads, got str"),
+        (nn.LSTM(2, 2), {"x": [[1.0, 2.0], [1.0]]}, ArgumentTypeError, "got list: expected sequence of length 2"),
+        (nn.LSTM(2, 2, device="meta"), {}, ArgumentError, "no numbers to show"),
+        (shipped(), {"path": "char_lstm"}, ArgumentError, "path= is for a module or a trace of one"),
+        (hs.LSTM(2, 2).trace(torch.zeros(3, 2)), {"path": "a"}, ArgumentError, "and this is a Trace"),
+        (hs.LSTM(2, 2).stream(), {"path": "a"}, ArgumentError, "and this is a Stream"),
     ],
 )
 def test_opened_fails(thing: Any, options: dict[str, Any], error: type[HiddenStateError], match: str) -> None:

@@ -160,6 +160,19 @@ def test_another_origin_is_refused(origin: str, path: str) -> None:
     assert answer.text == "Other sites may not ask the studio."
 
 
+def test_one_origin_among_several_is_refused() -> None:
+    headers = [("Origin", OWN), ("Origin", "http://evil.example")]
+    assert client().get(f"/{TOKEN}/", headers=headers).status_code == 403
+
+
+def test_half_a_character_that_a_page_sent_does_no_harm() -> None:
+    site = Site({"ours": BUNDLE.named("\ud83d")}, {"text": "a\ud83d"}, token=TOKEN)
+    ours = TestClient(site.app("127.0.0.1"), base_url=OWN)
+    boot = json.loads(Elements(ours.get(f"/{TOKEN}/").text).data["boot"])
+    assert boot["view"] == {"text": "a\ud83d"}
+    assert ours.get(f"/{TOKEN}/models/ours/head.json").json()["name"] == "\ud83d"
+
+
 def test_the_own_origin_may_ask() -> None:
     assert client().get(f"/{TOKEN}/models/ours/head.json", headers={"Origin": OWN}).status_code == 200
 

@@ -272,7 +272,7 @@ def test_addresses() -> None:
     site = Site({}, token="t")
     assert url_of(site, "127.0.0.1", 1) == "http://127.0.0.1:1/t/"
     assert url_of(site, "0.0.0.0", 1) == "http://127.0.0.1:1/t/"
-    assert url_of(site, "::1", 1) == "http://[::1]:1/t/"
+    assert url_of(site, "::1", 1) == url_of(site, "::", 1) == "http://[::1]:1/t/"
     assert url_of(site, "box.local", 1) == "http://box.local:1/t/"
     assert [is_local(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
     assert [is_local(host) for host in ("0.0.0.0", "::", "192.168.0.7", "box.local")] == [False] * 4
@@ -284,6 +284,8 @@ def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         live().start(port=port or 0)
     with pytest.raises(ArgumentError, match="can't listen on 203.0.113.1 port 0"):
         live().start("203.0.113.1")
+    with pytest.raises(ArgumentError, match="host is empty: give the address"):
+        live().start("")
     with pytest.raises(ArgumentError, match="port must be in 0..65535, got 70000"):
         live().start(port=70_000)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
@@ -309,7 +311,30 @@ def test_serve_says_who_can_reach_it(
     assert ("WHOEVER REACHES THIS MACHINE" in said) is (host == "0.0.0.0")
 
 
-def test_ctrl_c_ends_it_quietly() -> None:
+def test_a_request_for_no_path_is_refused(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    parts = urlsplit(running.url)
+    for asked in ("OPTIONS *", "CONNECT a:1", "GET ?"):
+        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as made:
+            made.sendall(f"{asked} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            assert made.recv(100).startswith(b"HTTP/1.1 403"), asked
+    assert caplog.text == ""
+
+
+def test_serving_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Any] = []
+    monkeypatch.setattr(Running, "wait", lambda self: seen.append(signal.getsignal(signal.SIGTERM)))
+    serve(Site({}), browser=False)
+    assert seen == [signal.default_int_handler]
+    assert signal.getsignal(signal.SIGTERM) == before
+    beside = threading.Thread(target=serve, args=(Site({}),), kwargs={"browser": False})
+    beside.start()
+    beside.join()
+    assert seen[1:] == [before]  # no other thread may change them
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as made:
@@ -320,7 +345,7 @@ def test_ctrl_c_ends_it_quietly() -> None:
         url = line.removeprefix("The studio is at ").strip()
         assert get(url)[0] == 200
         socket_of_a_page = handshake(url)
-        made.send_signal(signal.SIGINT)
+        made.send_signal(sent)
         _, errors = made.communicate()
         socket_of_a_page.close()
         ending.cancel()

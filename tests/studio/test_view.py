@@ -1,4 +1,7 @@
 import importlib
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,14 @@ def test_save(tmp_path: Path) -> None:
     opened = hs.studio(hs.LSTM(4, 3), x=torch.zeros(2, 4))
     opened.save(tmp_path / "view.html")
     assert (tmp_path / "view.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_it_can_be_copied_before_it_is_shown() -> None:
+    opened = hs.studio(hs.LSTM(4, 3), view={"unit": 2})
+    copied = pickle.loads(pickle.dumps(opened))
+    assert (repr(copied), copied.view) == (repr(opened), {"unit": 2})
+
+
+def test_the_tokenisers_pattern_is_made_only_once_it_is_needed() -> None:
+    code = "import sys, hiddenstate; assert not [name for name in sys.modules if name.startswith('hiddenstate.text')]"
+    subprocess.run([sys.executable, "-c", code], check=True)

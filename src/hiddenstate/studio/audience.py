@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from hiddenstate.studio.messages import Begin, Message, Step
+from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
 
 KEPT = 512  # messages that wait for one who looks
 
@@ -46,6 +46,10 @@ class Audience:
         self.lookers: tuple[Looker, ...] = ()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
+        """A copy, of a stream that is watched, say, is looked at by nobody yet."""
+        return Audience, ()
+
     def join(self, looker: Looker) -> None:
         """Tell this one, too, from now on."""
         with self._lock:
@@ -63,10 +67,12 @@ class Audience:
 
 
 def _later_half(waiting: deque[Message]) -> deque[Message]:
-    """Drop the older half of the messages, and say from which state the stream's steps go on after it."""
+    """Drop the older half of the steps, and say what is looked at and from which state the stream goes on after it."""
     every = list(waiting)
     dropped, kept = every[: len(every) // 2], every[len(every) // 2 :]
-    last = next((message for message in reversed(dropped) if not hasattr(message, "view")), None)
+    views = [message.view for message in dropped if isinstance(message, ViewMessage)]
+    last = next((message for message in reversed(dropped) if not isinstance(message, ViewMessage)), None)
     if isinstance(last, Step):
         last = Begin(last.t + 1, last.h, last.c)
-    return deque(kept if last is None else [last, *kept])
+    view = ViewMessage({name: value for each in views for name, value in each.items()}) if views else None
+    return deque([message for message in (last, view) if message is not None] + kept)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hiddenstate.names import GATES, MEANINGS, STATES
-from hiddenstate.text.tokenise import PATTERN
 
 FORMAT = "hiddenstate-studio"
 VERSION = 1
@@ -58,6 +57,8 @@ class Bundle:
 
     def head(self) -> dict[str, Any]:
         """Return all but the weights, ready for JSON."""
+        from hiddenstate.text.tokenise import PATTERN  # whose making takes its time, which not everyone has to spend
+
         given = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
         return {
             "format": FORMAT,
@@ -76,7 +77,12 @@ class Bundle:
 
     def head_bytes(self) -> bytes:
         """Return the head as JSON."""
-        return json.dumps(self.head(), ensure_ascii=False, separators=(",", ":")).encode()
+        return as_json(self.head())
+
+
+def as_json(value: Any) -> bytes:
+    """Return data as JSON; half a character, as a page may send and a command line hold, is written as its escape."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def ids_of(bundles: Sequence[Bundle]) -> dict[str, Bundle]:

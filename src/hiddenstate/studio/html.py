@@ -1,12 +1,11 @@
 """The page's HTML: one template, filled for a server or for a file."""
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiddenstate.studio import assets
-from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.bundle import Bundle, as_json
 
 TEMPLATE = "index.html"
 # Marks in the template, each on a line of its own.
@@ -21,7 +20,7 @@ def fill(head: Sequence[str], body: Sequence[str]) -> str:
 
 def data(identifier: str, value: Any) -> str:
     """Return an element that holds data for a script: nothing in it can end the element, or begin another."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = as_json(value).decode()
     return packed(identifier, text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 

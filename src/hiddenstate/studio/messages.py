@@ -6,6 +6,7 @@ with their shapes. What comes from a page is text alone: JSON without numbers be
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +91,7 @@ def encode(message: Message) -> tuple[dict[str, Any], bytes]:
 def frame(message: Message) -> bytes:
     """Return a message as the bytes of a frame."""
     header, numbers = encode(message)
-    text = json.dumps(header, ensure_ascii=False).encode()
+    text = json.dumps(header, ensure_ascii=False).encode(errors="backslashreplace")  # half a character as its escape
     return len(text).to_bytes(4, "little") + text + numbers
 
 
@@ -150,12 +151,18 @@ def _counts(value: object) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_ITEMS and all(map(_count, value))
 
 
+def _number(value: object) -> bool:
+    """Whether it is a number that JSON has: neither infinite, as Python reads 1e999, nor NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def _edit(value: object) -> bool:
     if not isinstance(value, dict) or set(value) != {"place", "kind", "value", "unit", "t", "scope"}:
         return False
     texts = all(_text(value[name]) for name in ("place", "kind", "scope"))
-    number = isinstance(value["value"], int | float) and not isinstance(value["value"], bool)
-    return texts and number and all(value[name] is None or _counts(value[name]) for name in ("unit", "t"))
+    return (
+        texts and _number(value["value"]) and all(value[name] is None or _counts(value[name]) for name in ("unit", "t"))
+    )
 
 
 def _edits(value: object) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hiddenstate.cell import LSTMCell
 from hiddenstate.checks import State
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.indexing import resolve_one
 from hiddenstate.inputs import take
 from hiddenstate.lstm import LSTM
@@ -76,7 +76,13 @@ def of_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bun
 
 
 def bundle_of(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
-    """Bundle an LSTM of these sizes with tensors under the names of its state dict."""
+    """Bundle an LSTM of these sizes with tensors under the names of its state dict.
+
+    Raises:
+        ArgumentError: the tensors hold no numbers.
+    """
+    if any(value.is_meta for value in tensors.values()):
+        raise ArgumentError("these weights are on the device meta, where there are no numbers to show: load them first")
     stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
     called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
     return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
@@ -113,4 +119,7 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
 
 def _numbers(x: Any, like: Tensor) -> Tensor:
     """Bring an array or nested lists into the type of the weights."""
-    return torch.as_tensor(x).detach().to(like.device, like.dtype)
+    try:
+        return torch.as_tensor(x).detach().to(like.device, like.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"x must be numbers that an LSTM reads, got {type(x).__name__}: {error}") from error

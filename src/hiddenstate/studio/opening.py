@@ -28,13 +28,19 @@ _SHOWN = (
 
 
 def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Return what is to be opened with its name, "" where nobody said one: mappings of names are taken apart."""
+    """Return what is to be opened with its name, "" where nobody said one: mappings of names are taken apart.
+
+    Raises:
+        ArgumentError: there is nothing in them.
+    """
     found: list[tuple[str, Any]] = []
     for model in models or (shipped(),):
         if isinstance(model, Mapping) and not isinstance(model, ModelTrace):
             found += [(str(name), each) for name, each in model.items()]
         else:
             found.append(("", model.model if isinstance(model, Conversion) else model))
+    if not found:
+        raise ArgumentError("there is no model to open: the mapping of names to models is empty")
     return found
 
 
@@ -55,18 +61,26 @@ def opened(
         ArgumentError: an option is not for this thing.
         HiddenStateError: what else may be wrong with it.
     """
+    _check_needed(x, hx, tokens)
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)
     if x is not None:
         raise ArgumentError(f"x= is for an LSTM that reads numbers, and this is a {type(model).__name__}; drop it")
-    if isinstance(model, Trace):
-        return of_trace(model, name, row)
     if isinstance(model, ModelTrace):
         chosen = _path(model, path)
         return of_trace(model.joined(chosen), name or chosen, row)
+    if path is not None:
+        raise ArgumentError(f"path= is for a module or a trace of one, and this is a {type(model).__name__}; drop it")
+    if isinstance(model, Trace):
+        return of_trace(model, name, row)
     bundle = _whole(model)
     return bundle.named(name) if name else bundle
+
+
+def _check_needed(x: Any, hx: State | None, tokens: Sequence[str] | None) -> None:
+    if x is None and (hx is not None or tokens is not None):
+        raise ArgumentError("hx= and tokens= go with x=, which the LSTM reads: give it too, or drop them")
 
 
 def _whole(model: Any) -> Bundle:

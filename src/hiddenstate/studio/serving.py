@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import socket
 import threading
 import webbrowser
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -96,6 +98,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ArgumentError: that can't be; the message says why.
     """
+    if not host:  # which would be all of this machine's addresses
+        raise ArgumentError("host is empty: give the address to listen on, 127.0.0.1 for this machine alone")
     if not 0 <= port < 2**16:
         raise ArgumentError(f"port must be in 0..65535, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -108,7 +112,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url_of(site: Site, host: str, port: int) -> str:
     """Return the address of the page, as a browser on this machine takes it."""
-    name = LOCAL if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    host = {"0.0.0.0": LOCAL, "::": "::1"}.get(host, host)
+    name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/{site.token}/"
 
 
@@ -127,12 +132,25 @@ def open_browser(url: str) -> None:
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
-    """Serve until Ctrl-C; say where, and who can reach it."""
-    with Running(site, host, port) as running:
+    """Serve until Ctrl-C or SIGTERM; say where, and who can reach it."""
+    with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         if browser:
             open_browser(running.url)
         running.wait()
+
+
+@contextlib.contextmanager
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, by which containers are stopped, do what Ctrl-C does; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _reach(host: str) -> str:
@@ -140,5 +158,5 @@ def _reach(host: str) -> str:
         return "Only this machine can reach it"
     return (
         f"It listens on {host}: WHOEVER REACHES THIS MACHINE and knows the whole address sees the models, and what "
-        "goes over the network is not encrypted"
+        "goes over the network is not encrypted. Others put this machine's name or address into it"
     )
