@@ -8,12 +8,16 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs screenshots notebook clean
+.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs screenshots notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
 	$(BIN)/hiddenstate read "Giraffes in a field"
 	$(BIN)/hiddenstate read "She said the old man who sold us the house could not remember why he had left the city."
+
+## studio: the same in a browser
+studio: $(VENV)/installed-studio
+	$(BIN)/hiddenstate studio --text "Giraffes in a field"
 
 ## test: the whole suite, docstring examples and the example notebook included
 test: $(VENV)/installed-test

@@ -46,12 +46,7 @@ class Picture:
 PICTURES = [
     Picture("read", {"text": HOUSE, "step": "4", "show": "f", "sort": "cluster"}, LAPTOP),
     Picture("read-dark", {"text": HOUSE, "step": "4", "pin": "69"}, LAPTOP, theme="dark"),
-    Picture("read-large", {"text": HOUSE, "step": "9", "sort": "cluster", "pin": "69,32"}, DESKTOP),
     Picture("phone", {"text": FISH, "step": "3"}, PHONE),
-    Picture("heatmap", {"text": HOUSE, "step": "4", "show": "h", "sort": "tag:VERB", "pin": "69"}, DESKTOP, "heatmap"),
-    Picture("lines", {"text": HOUSE, "step": "9", "pin": "69,40"}, LAPTOP, "lines"),
-    Picture("table", {"text": HOUSE, "step": "4", "rows": "probability"}, LAPTOP, "table"),
-    Picture("microscope", {"text": HOUSE, "step": "5"}, DESKTOP, "microscope"),
     Picture("gate", {"text": HOUSE, "step": "5", "zoom": "gate", "gate": "f"}, DESKTOP, "microscope"),
     Picture("edit", {"text": FISH, "step": "3", "edit": "l0.f:set:1"}, LAPTOP, "edits"),
     Picture(
