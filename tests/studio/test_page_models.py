@@ -77,6 +77,35 @@ def test_choosing_a_model_fails(studio: Shown) -> None:
     )
 
 
+def test_choosing_numbers_and_back(studio: Shown) -> None:
+    studio.look(model="columns", text="the cat")
+    page = studio.page
+    choice = page.get_by_label("Model", exact=True)
+    choice.select_option("numbers")
+    expect(page.locator(".model-size")).to_have_text("2 layers × 9 units")
+    expect(page.locator(".hs-about")).to_contain_text("step 0 “0”")
+    expect(page.locator("#sentence .problem")).to_be_hidden()
+    choice.select_option("columns")
+    expect(page.locator(".word-token")).to_have_text(["the", "cat"])
+
+
+def test_choosing_words_after_numbers_that_were_never_typed(studio: Shown) -> None:
+    studio.look(model="trace")
+    studio.page.get_by_label("Model", exact=True).select_option("words")
+    expect(studio.page.locator(".word-token").first).to_be_visible()
+
+
+def test_nothing_to_read_fails(studio: Shown) -> None:
+    studio.look(model="columns", text="the cat")
+    page = studio.page
+    page.locator("#text").fill("  ")
+    for part in (".hs-about", ".hs-stage", ".hs-crumbs"):
+        expect(page.locator(part)).to_be_hidden()
+    page.locator("#text").fill("a cat")
+    expect(page.locator(".hs-about")).to_contain_text("“a”")
+    expect(page.locator(".hs-stage svg").first).to_be_visible()
+
+
 @pytest.mark.parametrize(("model", "text"), [("words", "the cat sat on the zebra"), ("characters", "the cat\nsat")])
 def test_language_models(studio: Shown, model: str, text: str) -> None:
     studio.look(model=model, text=text, step=2)

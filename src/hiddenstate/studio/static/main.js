@@ -38,7 +38,7 @@ export async function start(root) {
   if (broken.length > 0) say(brokenNotice(broken));
   listenForKeys(document, app);
   followAddress(session, boot, say);
-  fillEmpty(app);
+  suitText(app);
   await session.open();
   followLive(app, boot.live, say);
 }
@@ -59,15 +59,27 @@ function keep(view, firsts) {
 }
 
 /**
- * Who has said nothing of a text gets one to begin with.
+ * Who has said nothing of a text gets one to begin with. What was typed for words is no input for a model of numbers,
+ * nor the other way round: each gets back what it read last.
  * @param {App} app
  */
-function fillEmpty({ store, session }) {
-  const done = session.on("model", () => {
-    done();
+function suitText({ store, session }) {
+  /** @type {Map<boolean, string>} what was read last, by whether as text */
+  const last = new Map();
+  /** @type {boolean | null} */
+  let asText = null;
+  session.on("model", () => {
     const { model } = session;
-    if (store.get().text === "" && model && READS_TEXT.has(model.kind))
-      session.text((EXAMPLES[model.unit] ?? EXAMPLES.word)[0]);
+    if (!model || model.kind === "trace") return;
+    const was = asText;
+    asText = READS_TEXT.has(model.kind);
+    const { text } = store.get();
+    const stale = was !== null && was !== asText && text === last.get(was);
+    const example = asText ? (EXAMPLES[model.unit] ?? EXAMPLES.word)[0] : "";
+    if (stale || (was !== asText && text === "")) session.text(last.get(asText) ?? example);
+  });
+  session.on("run", () => {
+    if (asText !== null && session.model?.kind !== "trace") last.set(asText, store.get().text);
   });
 }
 

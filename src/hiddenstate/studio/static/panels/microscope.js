@@ -119,6 +119,7 @@ export function mountMicroscope({ store, session, player }) {
   const take = () => {
     const { model, run } = session;
     pair = model && run ? { model, run } : null;
+    for (const part of [about, stage, way.root]) part.hidden = pair === null;
     draw();
   };
 
