@@ -21,6 +21,12 @@ from tasks import CONFIG, Line
 STOP_AFTER = 4
 
 
+def say(text: str) -> None:
+    """Write a line at one go: two processes write to one pipe."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def stop(progress: Step | Epoch) -> None:
     if isinstance(progress, Step) and progress.step == STOP_AFTER:
         raise KeyboardInterrupt
@@ -34,7 +40,7 @@ def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False
     try:
         fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
     except KeyboardInterrupt:
-        print(f"rank {machine.rank} stopped after step {STOP_AFTER}")
+        say(f"rank {machine.rank} stopped after step {STOP_AFTER}")
     weights = {name: value.tolist() for name, value in task.model.state_dict().items()}
     (folder / f"{machine.rank}.json").write_text(json.dumps(weights))
 
@@ -42,7 +48,7 @@ def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False
 def tell_threads() -> None:
     """Tell how many of gloo's threads there are still, on Linux."""
     names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
-    print(f"rank {os.environ['RANK']} leaves {sum('gloo' in name for name in names)} threads")
+    say(f"rank {os.environ['RANK']} leaves {sum('gloo' in name for name in names)} threads")
 
 
 def fail() -> None:
@@ -60,7 +66,7 @@ def main(folder: Path) -> None:
     try:
         machine_of(config).once(fail)
     except (OSError, HiddenStateError) as error:
-        print(f"rank {os.environ['RANK']}: {type(error).__name__}: {error}")
+        say(f"rank {os.environ['RANK']}: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from studio.chromium import CHROMIUM, browser
 
@@ -25,8 +25,12 @@ class Watch:
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: self.errors.append(f"{error}"))
         page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("requestfailed", lambda request: self.errors.append(f"{request.url[:80]}: {request.failure}"))
+        page.on("requestfailed", self._failed)
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # which is a page that was closed while it still fetched
+            self.errors.append(f"{request.url[:80]}: {request.failure}")
 
 
 @contextmanager

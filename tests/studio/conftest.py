@@ -7,9 +7,9 @@ from studio.browsing import browser
 from studio.chromium import CHROMIUM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests of whole pages."""
+    """One browser for a file: while it is open its thread has an event loop that runs, which other tests can't bear."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     with browser() as opened:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import signal
 import socket
@@ -59,6 +60,7 @@ class Running:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(_told)
         await self._server.serve(sockets=[self._socket])
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
@@ -72,6 +74,13 @@ class Running:
 
     def __repr__(self) -> str:
         return f"Running({self.url})"
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what went wrong, but for a connection that came as the socket was closed: it is refused, which is right."""
+    error = context.get("exception")
+    if not isinstance(error, OSError) or error.errno != errno.EBADF:
+        loop.default_exception_handler(context)
 
 
 def server_of(site: Site, host: str) -> Any:

@@ -6,7 +6,7 @@ from studio.chromium import CHROMIUM
 from studio.runtime.driver import Runtime, opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
     """Model code in a page of headless Chromium."""
     if CHROMIUM is None:

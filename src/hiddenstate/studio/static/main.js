@@ -43,16 +43,21 @@ export async function start(root) {
   followLive(app, boot.live, say);
 }
 
+/** The end of the address as it was last written or read here. */
+let address = location.hash;
+
 /**
  * @param {View} view
  * @param {View[]} firsts
  */
 function keep(view, firsts) {
   host.tell(view);
+  if (location.hash !== address) return; // someone has just changed it, which followAddress is about to hear
   const hash = toHash(view, firsts);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {
     history.replaceState(history.state, "", hash === "" ? location.pathname + location.search : `#${hash}`);
+    address = location.hash;
   } catch {
     // A page without an address of its own, in a notebook: there is none to keep the view in.
   }
@@ -91,7 +96,8 @@ function suitText({ store, session }) {
  */
 function followAddress(session, boot, say) {
   window.addEventListener("hashchange", () => {
-    const { view, broken } = fromHash(location.hash);
+    address = location.hash;
+    const { view, broken } = fromHash(address);
     session.look(firstView(boot, view));
     if (broken.length > 0) say(brokenNotice(broken));
   });
