@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import hiddenstate as hs
 from hiddenstate.models.scoring import score
@@ -220,3 +220,62 @@ def test_live(chromium: Browser) -> None:
         page.keyboard.press("End")
         say(stream, 300)
         expect(page.locator(".transport-says")).to_have_text("239 / 239")
+
+
+def test_a_run_goes_with_its_model(studio: Shown) -> None:
+    studio.look(model="numbers", text="1,2,3")
+    page = studio.page
+    page.evaluate("location.hash = 'model=projected&text=1,2,3'")
+    expect(page.locator("#sentence .problem")).to_contain_text("expected 2 numbers")
+    for part in (".heat-map", ".heat-readout", ".hs-about", ".hs-stage", ".edit-presets", ".signal"):
+        expect(page.locator(part).first).to_be_hidden()
+    page.evaluate("location.hash = 'model=projected&text=1,2'")
+    expect(page.locator(".heat-value")).to_contain_text("=")
+    expect(page.locator(".hs-about")).to_be_visible()
+    expect(page.locator(".edit-presets")).to_be_visible()
+
+
+def test_a_number_is_not_said_twice(studio: Shown) -> None:
+    studio.look(model="numbers", text="step 12", step=3, unit=2)
+    expect(studio.page.locator(".heat-readout .soft").first).to_have_text("unit 2, step 3")
+    studio.look(model="columns", text="the cat", step=1, unit=2)
+    expect(studio.page.locator(".heat-readout .soft").first).to_have_text("unit 2, step 1 cat")
+
+
+def test_only_spaces_fail(studio: Shown) -> None:
+    page = studio.page
+    page.goto("about:blank")
+    page.goto(f"{studio.url}#model=columns&text=%20%20")
+    expect(page.locator(".model-size")).not_to_be_empty()
+    for part in (".heat-readout", ".edit-presets"):
+        expect(page.locator(part)).to_be_hidden()
+
+
+def nothing_is_saved(panel: Locator, kind: str) -> None:
+    panel.locator("summary", has_text="Save").click()
+    panel.locator(f"[data-export={kind}]").click()
+    expect(panel.locator(".menu-nothing")).to_have_text("There is nothing to save yet.")
+    panel.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "csv"])
+def test_saving_nothing_fails(studio: Shown, kind: str) -> None:
+    page = studio.page
+    page.goto("about:blank")
+    page.goto(f"{studio.url}#model=columns&text=%20%20")
+    expect(page.locator(".model-size")).not_to_be_empty()
+    nothing_is_saved(studio.panel("microscope"), kind)
+    page.goto("about:blank")
+    page.goto(f"{studio.url}#page=compare&model=columns&text=%20%20")
+    expect(page.locator(".compare-note")).to_contain_text("A has nothing to read")
+    nothing_is_saved(studio.panel("compare"), kind)
+    assert studio.errors == []
+
+
+def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
+    studio.page.goto("about:blank")
+    studio.page.goto(f"{studio.url}#page=compare&model=numbers&text=1,2,3&compare=models&model2=projected")
+    expect(studio.page.locator(".compare-note")).to_contain_text("expected 2 numbers")
+    expect(studio.page.locator(".compare-stage")).to_have_attribute(
+        "aria-label", "Two runs side by side: nothing is drawn."
+    )

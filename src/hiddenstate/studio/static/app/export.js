@@ -30,8 +30,8 @@ const SHARPNESS = 2;
 
 /**
  * @typedef {object} Exports
- * @property {() => SVGSVGElement} [svg]
- * @property {() => HTMLCanvasElement | SVGSVGElement} [png]
+ * @property {() => SVGSVGElement | null} [svg] null where nothing is drawn
+ * @property {() => HTMLCanvasElement | SVGSVGElement | null} [png]
  * @property {() => string[][]} [csv]
  */
 
@@ -39,11 +39,28 @@ const SHARPNESS = 2;
  * @param {string} name of the file, without ending
  * @param {keyof Exports} kind
  * @param {Exports} exports
+ * @returns {Promise<boolean>} whether there was anything to save
  */
 export async function save(name, kind, exports) {
-  if (kind === "csv" && exports.csv) download(`${name}.csv`, "text/csv", csv(exports.csv()));
-  if (kind === "svg" && exports.svg) download(`${name}.svg`, "image/svg+xml", svgText(exports.svg()));
-  if (kind === "png" && exports.png) download(`${name}.png`, "image/png", await png(exports.png()));
+  if (kind === "csv") {
+    const rows = exports.csv?.() ?? [];
+    if (rows.length > 0) download(`${name}.csv`, "text/csv", csv(rows));
+    return rows.length > 0;
+  }
+  return savePicture(name, kind, exports);
+}
+
+/**
+ * @param {string} name
+ * @param {"svg" | "png"} kind
+ * @param {Exports} exports
+ * @returns {Promise<boolean>}
+ */
+async function savePicture(name, kind, exports) {
+  const [drawn, picture] = kind === "svg" ? [exports.svg?.(), null] : [null, exports.png?.()];
+  if (drawn) download(`${name}.svg`, "image/svg+xml", svgText(drawn));
+  if (picture) download(`${name}.png`, "image/png", await png(picture));
+  return Boolean(drawn ?? picture);
 }
 
 /**

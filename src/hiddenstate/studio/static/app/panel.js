@@ -65,8 +65,14 @@ function helper(id, title, help) {
  * @param {Exports} exports
  */
 function exportMenu(id, title, kinds, exports) {
-  const menu = element("details", { class: "menu" });
+  const menu = /** @type {HTMLDetailsElement} */ (element("details", { class: "menu" }));
+  const nothing = element("p", { class: "menu-nothing", role: "status" });
   const close = () => menu.removeAttribute("open");
+  const keep = async (/** @type {keyof Exports} */ kind) => {
+    const saved = await save(`hiddenstate-${id}`, kind, exports);
+    nothing.textContent = saved ? "" : "There is nothing to save yet.";
+    if (saved) close();
+  };
   const items = kinds.map((kind) =>
     element("button", {
       type: "button",
@@ -74,11 +80,12 @@ function exportMenu(id, title, kinds, exports) {
       text: kind.toUpperCase(),
       "aria-label": `Save ${title} as ${kind.toUpperCase()}`,
       "data-export": kind,
-      on: { click: () => (close(), save(`hiddenstate-${id}`, kind, exports)) },
+      on: { click: () => keep(kind) },
     }),
   );
   menu.append(element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` }));
-  menu.append(element("div", { class: "menu-items" }, items));
+  menu.append(element("div", { class: "menu-items" }, [...items, nothing]));
+  menu.addEventListener("toggle", () => menu.open || nothing.replaceChildren());
   menu.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
   });

@@ -29,7 +29,7 @@ export class Session {
     this.plain = null;
     /** @type {{model: Model, run: Run} | null} */
     this.other = null;
-    /** @type {Error | null} why the last run could not be made; the runs are those before it */
+    /** @type {Error | null} why the last run could not be made; the runs are those before it, if of this model */
     this.error = null;
     /** Whether the run is that of a stream in Python, and not of what is typed here. */
     this.live = false;
@@ -67,9 +67,15 @@ export class Session {
     await this.#safely(async () => {
       const model = await this.#load(id);
       if (this.store.get().model !== id) return;
+      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of another model
       this.model = model;
       this.#tell("model");
-      this.#compute();
+      try {
+        this.#compute();
+      } catch (error) {
+        this.#tell("run"); // there may be none now
+        throw error;
+      }
     });
     await this.#readOther();
   }
@@ -134,8 +140,9 @@ export class Session {
     if (page !== "compare" || this.model === null) return;
     await this.#safely(async () => {
       const other = await this.#load(otherModel || model);
+      this.other = null; // also where B can't be read
       const run = readInput(other, otherText || text);
-      this.other = run === null ? null : { model: other, run };
+      if (run !== null) this.other = { model: other, run };
       fitCell([this.run, this.plain, run]);
       this.#tell("other");
     });

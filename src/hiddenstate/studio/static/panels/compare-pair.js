@@ -43,3 +43,14 @@ export function emptyBecause({ store, session }, { a, b }) {
   if (comparison === "models" && otherModel === "") return "Both models are the same. Choose another for B.";
   return a.run === b.run ? "Both runs are the same." : "";
 }
+
+/**
+ * Why there are no two runs to compare.
+ * @param {App} app
+ * @returns {string}
+ */
+export function blankBecause({ store, session }) {
+  if (session.error) return session.error.message;
+  if (session.model && !session.run) return "There is nothing to compare: A has nothing to read.";
+  return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B is not read yet." : "";
+}

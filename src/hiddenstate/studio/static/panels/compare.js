@@ -8,7 +8,7 @@ import { align } from "studio/panels/compare-align.js";
 import { howControls, whatControls } from "studio/panels/compare-controls.js";
 import { comparable, distances, partingOf } from "studio/panels/compare-distance.js";
 import { createFigure } from "studio/panels/compare-figure.js";
-import { emptyBecause, pairOf } from "studio/panels/compare-pair.js";
+import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare-pair.js";
 import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare-words.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
@@ -24,6 +24,8 @@ const HELP =
   "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence " +
   "alone is hatched.";
 
+const BLANK = "Two runs side by side: nothing is drawn.";
+
 /**
  * @param {App} app
  * @returns {HTMLElement}
@@ -38,8 +40,8 @@ export function mountCompare(app) {
     title: "Compare",
     help: HELP,
     exports: {
-      svg: () => /** @type {any} */ (shown).figure.picture(),
-      png: () => /** @type {any} */ (shown).figure.picture(),
+      svg: () => shown?.figure.picture() ?? null,
+      png: () => shown?.figure.picture() ?? null,
       csv: () => (shown ? rowsOf(shown.scene) : []),
     },
   });
@@ -48,7 +50,7 @@ export function mountCompare(app) {
     verdict: element("p", { class: "verdict", "aria-live": "polite" }),
     legend: element("div", { class: "compare-legend" }),
     readout: element("p", { class: "compare-readout" }),
-    stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img" }),
+    stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img", "aria-label": BLANK }),
     table: element("details", { class: "compare-more" }, [element("summary", { text: "As a table" })]),
   };
   const how = howControls(app);
@@ -79,8 +81,11 @@ export function mountCompare(app) {
   const draw = () => {
     if (store.get().page !== "compare") return;
     const pair = pairOf(app);
-    parts.note.textContent = pair ? emptyBecause(app, pair) : "";
-    if (!pair) return;
+    parts.note.textContent = pair ? emptyBecause(app, pair) : blankBecause(app);
+    if (!pair) {
+      shown = null;
+      return clear(parts);
+    }
     const scene = sceneOf(app, pair, parts.stage.clientWidth);
     [shown, only] = [{ scene, figure: createFigure(scene) }, -1];
     show(scene, shown.figure.root, parts);
@@ -109,7 +114,7 @@ export function mountCompare(app) {
  * @param {() => void} mark
  */
 function follow({ store, session }, stage, draw, mark) {
-  for (const event of /** @type {const} */ (["run", "other", "model"])) session.on(event, draw);
+  for (const event of /** @type {const} */ (["run", "other", "model", "error"])) session.on(event, draw);
   store.subscribe(["page", "track", "quantity", "head", "comparison", "align", "edits"], draw);
   store.subscribe(["step", "unit"], mark);
   onTheme(draw);
@@ -163,6 +168,16 @@ function show(scene, figure, parts) {
   parts.stage.replaceChildren(figure);
   parts.stage.scrollLeft = scrolled;
   fillTable(parts.table, scene);
+}
+
+/**
+ * Without two runs nothing is left of those before.
+ * @param {Record<"verdict" | "legend" | "readout" | "stage" | "table", HTMLElement>} parts
+ */
+function clear({ verdict, legend: scale, readout, stage, table }) {
+  for (const part of [verdict, scale, readout, stage]) part.replaceChildren();
+  table.querySelector(".scroll")?.remove();
+  stage.setAttribute("aria-label", BLANK);
 }
 
 /**

@@ -44,8 +44,8 @@ export function mountEdits(app) {
 
   const draw = () => {
     const { model, run } = session;
-    if (!model || !run) return;
-    presets.hidden = !model.hasWeights;
+    presets.hidden = !model?.hasWeights || !run;
+    if (!model || !run) return clear(list, result);
     drawList(app, list, editor.change);
     drawResult(app, result);
     mark();
@@ -106,6 +106,16 @@ function drawList({ store, session }, list, change) {
       ? [editList(edits, model, run, { change, remove }), pythonLines(edits, model, run)]
       : [element("p", { class: "edits-none", text: invitation(model.hasWeights) })]),
   );
+}
+
+/**
+ * Without a run nothing stays of the one before.
+ * @param {HTMLElement} list
+ * @param {HTMLElement} result
+ */
+function clear(list, result) {
+  list.replaceChildren();
+  result.replaceChildren();
 }
 
 /** @param {boolean} hasWeights */

@@ -43,7 +43,8 @@ export function createReadout({ store, session }, scene, map) {
     if (run === null) return;
     const { unit, step } = cell ?? view;
     button.hidden = !model?.hasWeights;
-    where.textContent = `unit ${unit}, step ${step} ${shortToken(run.tokens[step], 14)}`;
+    const token = run.tokens[step] === String(step) ? "" : ` ${shortToken(run.tokens[step], 14)}`; // numbers have none
+    where.textContent = `unit ${unit}, step ${step}${token}`;
     what.textContent = `${view.quantity} = ${format(valueAt(trackOf(run, view.track), view.quantity, unit, step))}`;
     rank.textContent = scene.about(unit);
   };

@@ -76,7 +76,7 @@ export function mountHeatmap(app) {
 
   const arrange = () => layOut(app, scene, canvas, map);
   const draw = () => {
-    if (!arrange()) return;
+    if (!arrange()) return readout.show(null);
     const { run } = session;
     const { quantity } = store.get();
     scale.replaceChildren(legend(quantity, run));

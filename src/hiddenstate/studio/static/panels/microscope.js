@@ -68,14 +68,14 @@ export function mountMicroscope({ store, session, player }) {
     title: "Cell microscope",
     help: HELP,
     exports: {
-      svg: () => shown().picture(),
-      png: () => shown().picture(),
-      csv: () => shown().table(),
+      svg: () => shown()?.picture() ?? null,
+      png: () => shown()?.picture() ?? null,
+      csv: () => shown()?.table() ?? [],
     },
   });
   /** @type {{scene: Scene, level: Level, key: string} | null} */
   let now = null;
-  const shown = () => /** @type {{level: Level}} */ (now).level;
+  const shown = () => (pair ? now?.level : undefined);
   /** @type {{model: Model, run: Run} | null} a model and a run of it */
   let pair = null;
 
