@@ -279,3 +279,30 @@ def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
     expect(studio.page.locator(".compare-stage")).to_have_attribute(
         "aria-label", "Two runs side by side: nothing is drawn."
     )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("zoom", ["unit", "gate", "model"])
+def test_focus_is_seen_in_the_microscope(studio: Shown, theme: str, zoom: str) -> None:
+    studio.look(model="numbers", text="step 12", theme=theme, zoom=zoom)
+    studio.page.keyboard.press("Tab")  # what follows is of the keyboard
+    marks = studio.page.locator("#microscope .hs-press").evaluate_all("""(all) => {
+      const probe = document.createElement("i");
+      probe.style.color = "var(--focus)";
+      document.body.append(probe);
+      const colour = getComputedStyle(probe).color;
+      return all.map((one) => {
+        one.focus();
+        const back = one.querySelector(":scope > rect:first-child");
+        return back && getComputedStyle(back).stroke === colour ? "" : one.outerHTML.slice(0, 200);
+      }).filter((missing) => missing !== "").concat(all.length ? [] : ["none"]);
+    }""")
+    assert marks == []
+
+
+def test_unrolled_run_goes_with_its_model(studio: Shown) -> None:
+    studio.look(page="structure", model="numbers", text="1,2,3")
+    drawing = studio.page.locator("#unrolled .panel-body svg")
+    expect(drawing).to_have_count(1)
+    studio.page.evaluate("location.hash = 'page=structure&model=projected&text=1,2,3'")
+    expect(drawing).to_have_count(0)

@@ -32,7 +32,7 @@ export function unrolledPanel({ store, session }) {
   const notes = element("p", { class: "soft st-notes" });
   /** @type {{picture: ReturnType<typeof unrolledPicture>, plan: Plan} | null} */
   let drawn = null;
-  const picture = () => /** @type {{picture: {root: SVGSVGElement}}} */ (drawn).picture.root;
+  const picture = () => drawn?.picture.root ?? null;
   const { root, body } = panel({
     id: "unrolled",
     title: "The network unrolled",
@@ -45,7 +45,11 @@ export function unrolledPanel({ store, session }) {
   });
   const draw = () => {
     const { model, run } = session;
-    if (!model || !run) return;
+    if (!model || !run) {
+      drawn = null;
+      notes.textContent = "";
+      return holder.replaceChildren();
+    }
     const sizes = sizesOf(model),
       first = firstShown(store.get().step, run.steps);
     const words = run.tokens.slice(first, first + MOST).map((word) => shortToken(word, 14));
