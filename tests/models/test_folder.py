@@ -255,7 +255,5 @@ def test_shipped() -> None:
 
 
 def test_shipped_fails() -> None:
-    with pytest.raises(
-        ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"
-    ):
+    with pytest.raises(ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"):
         folder.shipped("milton")
