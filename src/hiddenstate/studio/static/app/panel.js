@@ -66,7 +66,7 @@ function helper(id, title, help) {
  */
 function exportMenu(id, title, kinds, exports) {
   const menu = /** @type {HTMLDetailsElement} */ (element("details", { class: "menu" }));
-  const nothing = element("p", { class: "menu-nothing", role: "status" });
+  const nothing = element("p", { class: "menu-nothing", "aria-live": "polite" });
   const close = () => menu.removeAttribute("open");
   const keep = async (/** @type {keyof Exports} */ kind) => {
     const saved = await save(`hiddenstate-${id}`, kind, exports);
