@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from studio.browsing import browser
-from studio.chromium import CHROMIUM
+from studio.chromium import CHROMIUM, Modules, modules
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +14,10 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("there is no Chromium on this machine")
     with browser() as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Modules]:
+    """A page that can import the studio's modules, and shows nothing."""
+    with modules() as page:
+        yield page

@@ -13,7 +13,7 @@ import hiddenstate as hs
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import Modules, modules
+from studio.chromium import Modules
 from studio.whole_page import Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -29,12 +29,6 @@ Columns = list[tuple[int, int]]
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
     return load(shipped())
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Modules]:
-    with modules() as page:
-        yield page
 
 
 @pytest.fixture

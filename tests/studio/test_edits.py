@@ -11,7 +11,7 @@ from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import Modules, modules
+from studio.chromium import Modules
 from studio.whole_page import Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -25,12 +25,6 @@ SAME = 1e-6
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
     return load(shipped())
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Modules]:
-    with modules() as page:
-        yield page
 
 
 @pytest.fixture

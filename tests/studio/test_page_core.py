@@ -1,13 +1,12 @@
 """What the page is built on: its state, the address, what is read as numbers, colours, files, orders and tables."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hiddenstate.studio import messages
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import Modules, modules
+from studio.chromium import Modules
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -17,12 +16,6 @@ VIEW = """
 """
 STORE = 'const { createStore } = await import("studio/app/store.js");' + VIEW
 ADDRESS = 'const { fromHash, toHash } = await import("studio/app/address.js");' + VIEW
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Modules]:
-    with modules() as page:
-        yield page
 
 
 def run(page: Modules, body: str, given: object = None) -> Any:
