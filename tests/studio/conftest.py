@@ -3,6 +3,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.tagger import Tagger
 from studio.browsing import browser
 from studio.chromium import CHROMIUM, Modules, modules
 
@@ -21,3 +23,9 @@ def page() -> Iterator[Modules]:
     """A page that can import the studio's modules, and shows nothing."""
     with modules() as page:
         yield page
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    """The shipped tagger, as Python has it."""
+    return load(shipped())

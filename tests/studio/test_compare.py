@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, expect
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
@@ -24,11 +23,6 @@ TRACKS = ("l0", "l0r", "l1", "l1r")
 SAME, MET = 1e-6, 0.1
 
 Columns = list[tuple[int, int]]
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import torch
 from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM
@@ -20,11 +19,6 @@ SENTENCE = "I like to fish and hunt ."  # two of its words are nouns or verbs by
 WORDS = SENTENCE.split()
 KEEP = "l0.f:set:1"  # the first layer forgets nothing: both are verbs then
 SAME = 1e-6
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture

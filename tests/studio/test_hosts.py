@@ -13,7 +13,7 @@ import torch
 from playwright.sync_api import Browser, Frame, Page, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, save, shipped
+from hiddenstate.models.folder import save
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.studio import assets
 from hiddenstate.studio.view import Studio
@@ -23,11 +23,6 @@ from studio.test_html import EVIL
 
 pytestmark = NEEDS_CHROMIUM
 SENTENCE = "Giraffes in a field"
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture(scope="module")

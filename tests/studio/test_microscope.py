@@ -7,7 +7,6 @@ import torch
 from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from studio.browsing import NEEDS_CHROMIUM
 from studio.whole_page import PHONE, WIDE, Shown, shown
@@ -19,11 +18,6 @@ LAST = len(WORDS) - 1
 DIGITS = 6e-5  # half of the last of the four digits that are shown, and the browser's own rounding
 PLACES = [("l1", 127, 2), ("l0", 0, 0), ("l0r", 63, LAST), ("l1r", 27, 4), ("l1r", 90, 0)]
 TRACKS = {"l0": (0, False), "l0r": (0, True), "l1": (1, False), "l1r": (1, True)}
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture(scope="module")

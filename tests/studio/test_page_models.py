@@ -264,7 +264,8 @@ def test_saving_nothing_fails(studio: Shown, kind: str) -> None:
     page.goto("about:blank")
     page.goto(f"{studio.url}#model=columns&text=%20%20")
     expect(page.locator(".model-size")).not_to_be_empty()
-    nothing_is_saved(studio.panel("microscope"), kind)
+    for name in ("sentence", "heatmap", "microscope", "lines", "edits", "table"):
+        nothing_is_saved(studio.panel(name), kind)
     page.goto("about:blank")
     page.goto(f"{studio.url}#page=compare&model=columns&text=%20%20")
     expect(page.locator(".compare-note")).to_contain_text("A has nothing to read")

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from studio.browsing import NEEDS_CHROMIUM
 from studio.whole_page import PHONE, Shown, shown
@@ -21,11 +20,6 @@ pytestmark = NEEDS_CHROMIUM
 SENTENCE = "The old man sold us the house."
 WORDS = ["The", "old", "man", "sold", "us", "the", "house", "."]
 WITHIN = 1e-5
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import torch
 from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.names import GATES
 from studio.browsing import NEEDS_CHROMIUM
@@ -33,11 +32,6 @@ ARGUMENTS = {
     "bias": "bias",
     "projSize": "proj_size",
 }
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import torch
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import modules
@@ -20,11 +19,6 @@ H = 128  # units of the shipped tagger's layers
 MINUS = "\N{MINUS SIGN}"
 TEXT = "Giraffes in a field"
 LONGER = "Giraffes in a field eat leaves ."
-
-
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return load(shipped())
 
 
 @pytest.fixture

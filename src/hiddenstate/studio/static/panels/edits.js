@@ -26,12 +26,19 @@ const HELP =
  */
 export function mountEdits(app) {
   const { store, session } = app;
-  const picture = () => differencePicture(difference(app));
+  const picture = () => {
+    const found = difference(app);
+    return found && differencePicture(found);
+  };
+  const rows = () => {
+    const found = difference(app);
+    return found ? differenceRows(found) : [];
+  };
   const { root, body, tools } = panel({
     id: "edits",
     title: "Edits: what if?",
     help: HELP,
-    exports: { svg: picture, png: picture, csv: () => differenceRows(difference(app)) },
+    exports: { svg: picture, png: picture, csv: rows },
   });
   const editor = createEditor(app);
   const list = element("div", { class: "edits-list" });
@@ -61,12 +68,11 @@ export function mountEdits(app) {
 
 /**
  * @param {App} app
- * @returns {Difference}
+ * @returns {Difference | null} null where nothing is read
  */
 function difference({ session, store }) {
   const { plain, run } = session;
-  if (!plain || !run) return { words: [], tracks: [], first: -1, changed: 0 };
-  return differenceOf(plain, run, store.get().head);
+  return plain && run && differenceOf(plain, run, store.get().head);
 }
 
 /**
@@ -139,6 +145,7 @@ function drawResult(app, result) {
     return;
   }
   const found = difference(app);
+  if (!found) return;
   const scrolled = result.querySelector(".scroll")?.scrollLeft ?? 0;
   const scroll = element(
     "div",

@@ -17,11 +17,11 @@ const FOOT = 34;
 /**
  * @param {App} app
  * @param {HeatLayout | null} layout
- * @returns {SVGSVGElement}
+ * @returns {SVGSVGElement | null} null where nothing is read
  */
 export function heatPicture({ session, store }, layout) {
   const { run, model } = session;
-  if (run === null || model === null || layout === null) return svg("svg", { width: 10, height: 10 });
+  if (run === null || model === null || layout === null) return null;
   const { track: name, quantity } = store.get();
   const track = trackOf(run, name);
   const twoWays = model.tracks.some(({ reverse }) => reverse);

@@ -10,11 +10,11 @@ import { reachOf } from "studio/panels/lines-layout.js";
 /**
  * @param {App} app
  * @param {number} shown the width that the charts have on the page
- * @returns {SVGSVGElement}
+ * @returns {SVGSVGElement | null} null where nothing is read
  */
 export function linesPicture({ session, store }, shown) {
   const { run, model } = session;
-  if (run === null || model === null) return svg("svg", { width: 10, height: 10 });
+  if (run === null || model === null) return null;
   const view = store.get();
   const [units, track, width] = [shownUnits(view), trackOf(run, view.track), Math.max(480, shown)];
   const reach = reachOf(run, track, units);

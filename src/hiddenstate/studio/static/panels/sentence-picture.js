@@ -18,16 +18,17 @@ const MOST_LABELS = 200; // that have a column each in the table
 /**
  * Words over their tags and the bars of their probabilities, in lines as a page has them.
  * @param {App} app
- * @returns {SVGSVGElement}
+ * @returns {SVGSVGElement | null} null where nothing is read
  */
 export function sentencePicture({ session, store }) {
   const { run } = session;
-  const signal = run && readsNumbers(run) ? signalPicture(run, WIDTH, store.get().step) : null;
+  if (run === null) return null;
+  const signal = readsNumbers(run) ? signalPicture(run, WIDTH, store.get().step) : null;
   if (signal) return signal;
-  const placed = run === null ? [] : laidOut(run);
+  const placed = laidOut(run);
   const width = Math.max(...placed.map((place) => place.x + place.width), LINE) + 2;
   const height = ((placed.at(-1)?.line ?? 0) + 1) * LINE + 8;
-  const parts = run === null ? [] : placed.flatMap((place, t) => wordParts(run, store.get().head, t, place));
+  const parts = placed.flatMap((place, t) => wordParts(run, store.get().head, t, place));
   return svg("svg", { class: "sentence-picture", width, height, viewBox: `0 0 ${width} ${height}` }, parts);
 }
 

@@ -22,8 +22,10 @@ const REST = 120;
  */
 export function mountTable(app) {
   const { store, session } = app;
-  const picture = () =>
-    tablePicture(tableRows(app, (value) => (Number.isInteger(value) ? String(value) : format(value))));
+  const picture = () => {
+    const rows = tableRows(app, (value) => (Number.isInteger(value) ? String(value) : format(value)));
+    return rows.length > 0 ? tablePicture(rows) : null;
+  };
   const { root, body, tools } = panel({
     id: "table",
     title: "State table",
@@ -141,13 +143,14 @@ function line({ store, player }, row, columns) {
 }
 
 /**
- * The table as it is sorted and filtered.
+ * The table as it is sorted and filtered; no rows where nothing is read.
  * @param {App} app
  * @param {(value: number) => string} written how numbers are
  * @returns {string[][]}
  */
 function tableRows({ session, store }, written) {
   const columns = columnsOf(session, store.get());
+  if (columns.length === 0) return [];
   const rows = rowsOf(columns, session, store.get());
   return [
     columns.map(({ group, title }) => `${group}${title}`),
