@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.errors import IndexRangeError, RankError, ShapeError
 from hiddenstate.studio.audience import Looker
 from hiddenstate.studio.live import Watched
-from hiddenstate.studio.messages import Begin, Message, Step
+from hiddenstate.studio.messages import Begin, Message, Step, frame
 
 
 def watched(**options: Any) -> tuple[hs.LSTM, Watched, Looker]:
@@ -43,6 +43,12 @@ def test_steps_are_told_with_the_state_after_them() -> None:
         assert torch.allclose(torch.from_numpy(step.h[-1]), out[t], atol=1e-6)
     torch.testing.assert_close(torch.stack(outs), out)
     torch.testing.assert_close(torch.from_numpy(steps[-1].c), c)  # type: ignore[union-attr]
+
+
+def test_a_token_is_a_text() -> None:
+    _, stream, looker = watched()
+    stream.step(torch.zeros(4), np.int64(7))  # type: ignore[arg-type]
+    assert b'"token": "7"' in frame(looker.take()[-1])
 
 
 def test_what_is_told_stays_as_it_was() -> None:
@@ -146,7 +152,7 @@ def test_errors_are_the_streams() -> None:
     with pytest.raises(ShapeError, match="got 1 tokens for 2 steps"):
         stream.feed(torch.zeros(2, 1, 4), tokens=["a"])
     assert kinds(looker.take()) == "B"
-    with pytest.raises(ArgumentError, match="row 1 is out of range"):
+    with pytest.raises(IndexRangeError, match="row=1 is out of range"):
         Watched(stream.stream, row=1)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hiddenstate.errors import MessageError
 from hiddenstate.studio.assets import STATIC
@@ -103,6 +104,30 @@ def test_decode_fails(text: str | bytes) -> None:
 def test_read_fails() -> None:
     with pytest.raises(MessageError, match="expected"):
         read({"type": object(), "view": {}})
+
+
+NUMPYS = {
+    "unit": np.int64(3),
+    "step": torch.tensor(2),
+    "tour": np.int8(-1),
+    "pinned": np.array([1, 2]),
+    "edits": [{**EDIT, "value": np.float32(0.5), "unit": [np.uint8(1)], "t": range(2)}],
+}
+PLAIN = {"unit": 3, "step": 2, "tour": -1, "pinned": [1, 2], "edits": [{**EDIT, "t": [0, 1]}]}
+
+
+def test_numbers_of_other_types_become_those_of_json() -> None:
+    header, _ = encode(ViewMessage(NUMPYS))
+    assert json.loads(json.dumps(header)) == {"type": "view", "view": PLAIN}
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.True_, torch.tensor(True), 1.0, np.float64(1), np.array([1]), "1", None, slice(2)]
+)
+def test_a_count_that_is_none_is_refused(wrong: Any) -> None:
+    for view in ({"unit": wrong}, {"pinned": [wrong]}):
+        with pytest.raises(MessageError, match="of the view must be a "):
+            ViewMessage(view)
 
 
 def test_messages_are_frozen() -> None:

@@ -1,9 +1,12 @@
 import importlib
+import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -58,6 +61,16 @@ def test_show_and_hear() -> None:
     assert looker.take() == []  # the page knows what it said
 
 
+def test_numbers_of_numpys_are_shown_as_ints() -> None:
+    one: Any = np.int64(1)
+    opened = hs.studio(hs.LSTM(4, 3), x=torch.zeros(2, 3, 4), row=one, view={"unit": one})
+    opened.show(step=np.int32(2), pinned=np.arange(2))
+    assert json.loads(json.dumps(opened.view)) == {"unit": 1, "step": 2, "pinned": [0, 1]}
+    watched = hs.studio(hs.LSTM(4, 3).stream(batch=2), row=one).stream
+    assert watched is not None
+    assert watched.row == 1
+
+
 def test_fails() -> None:
     opened = hs.studio(hs.LSTM(4, 3))
     with pytest.raises(MessageError, match="the view has no 'steps'"):
@@ -66,6 +79,9 @@ def test_fails() -> None:
         hs.studio(hs.LSTM(4, 3), view={"unit": "x"})
     with pytest.raises(ArgumentTypeError):
         hs.studio(None)
+    for wrong in (True, 1.5, "1"):
+        with pytest.raises(ArgumentTypeError, match="row must be one int"):
+            hs.studio(hs.LSTM(4, 3).stream(), row=wrong)  # type: ignore[arg-type]
     assert opened.view == {}
 
 

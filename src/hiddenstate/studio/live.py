@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.checks import State
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ShapeError
+from hiddenstate.indexing import resolve_one
 from hiddenstate.stream import Array, Stream
 from hiddenstate.studio.audience import Audience, Looker
 from hiddenstate.studio.messages import Begin, Floats, Step
@@ -31,14 +32,13 @@ class Watched:
         row: which of the stream's rows is shown.
 
     Raises:
-        ArgumentError: the stream has no such row.
+        IndexRangeError: the stream has no such row.
+        ArgumentTypeError: it is not one int.
     """
 
     def __init__(self, stream: Stream, row: int = 0) -> None:
-        if not 0 <= row < stream.batch:
-            raise ArgumentError(f"row {row} is out of range: this stream has {stream.batch}, from 0")
         self.stream = stream
-        self.row = row
+        self.row = resolve_one(row, stream.batch, "row")
         self.audience = Audience()
         self._told = -1  # the step that those who look expect next
 
@@ -101,7 +101,8 @@ class Watched:
 
     def _tell(self, lookers: tuple[Looker, ...], x: Array, token: str | None) -> None:
         h, c = self._states()
-        message = Step(self.stream.t - 1, token, _floats(x if x.ndim == 1 else x[self.row]), h, c)
+        word = None if token is None else str(token)
+        message = Step(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), h, c)
         for looker in lookers:
             looker.put(message)
         self._told = self.stream.t

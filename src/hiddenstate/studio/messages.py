@@ -9,12 +9,14 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate.errors import MessageError
+from hiddenstate.indexing import freeze
 
 MOST_BYTES = 256 * 1024  # of a message from a page
 _MOST_CHARACTERS = 20_000  # of a text
@@ -62,7 +64,7 @@ class ViewMessage:
     """What is looked at has changed, in the page or in Python.
 
     Attributes:
-        view: the parts of the page's state that changed.
+        view: the parts of the page's state that changed, as JSON has them: numbers may be given as NumPy's.
 
     Raises:
         MessageError: a part is none of the page's, or of a wrong type.
@@ -71,7 +73,7 @@ class ViewMessage:
     view: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_view(self.view)
+        object.__setattr__(self, "view", check_view(self.view))
 
 
 Message = Begin | Step | ViewMessage
@@ -123,55 +125,74 @@ def read(data: object) -> ViewMessage:
     return ViewMessage(data["view"])
 
 
-def check_view(view: object) -> None:
-    """Refuse what can be no part of the page's state.
+def check_view(view: object) -> dict[str, Any]:
+    """Refuse what can be no part of the page's state, and return the rest in the types of JSON.
 
     Raises:
         MessageError: what is wrong.
     """
     if not isinstance(view, Mapping):
         raise MessageError(f"a view must be an object of names and values, got {type(view).__name__}")
-    for name, value in view.items():
-        if name not in VIEW:
-            raise MessageError(f"the view has no {_short(name)}: it has {', '.join(VIEW)}")
-        what, fits = VIEW[name]
-        if not fits(value):
-            raise MessageError(f"{name} of the view must be {what}, got {_short(value)}")
+    return {name: _plain_part(name, value) for name, value in view.items()}
 
 
-def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 2**31
+def _plain_part(name: str, value: object) -> object:
+    if name not in VIEW:
+        raise MessageError(f"the view has no {_short(name)}: it has {', '.join(VIEW)}")
+    what, plain = VIEW[name]
+    try:
+        return plain(value)
+    except (TypeError, ValueError):
+        raise MessageError(f"{name} of the view must be {what}, got {_short(value)}") from None
 
 
-def _text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _MOST_CHARACTERS
+def _count(value: Any) -> int:
+    whole = freeze(value, "it")  # whatever has __index__, but for bool
+    if not isinstance(whole, int) or not -1 <= whole < 2**31:
+        raise ValueError
+    return whole
 
 
-def _counts(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= _MOST_ITEMS and all(map(_count, value))
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
+        raise ValueError
+    return str(value)
 
 
-def _number(value: object) -> bool:
-    """Whether it is a number that JSON has: neither infinite, as Python reads 1e999, nor NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _counts(value: Any) -> list[int]:
+    whole = freeze(value, "it")
+    if not isinstance(whole, tuple) or len(whole) > _MOST_ITEMS:
+        raise ValueError
+    return [_count(each) for each in whole]
 
 
-def _edit(value: object) -> bool:
+def _number(value: object) -> int | float:
+    """Return a number that JSON has: neither infinite, as Python reads 1e999, nor NaN."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError
+    number = value if isinstance(value, int) else float(value)
+    if not abs(number) <= sys.float_info.max:
+        raise ValueError
+    return number
+
+
+def _edit(value: object) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != {"place", "kind", "value", "unit", "t", "scope"}:
-        return False
-    texts = all(_text(value[name]) for name in ("place", "kind", "scope"))
-    return (
-        texts and _number(value["value"]) and all(value[name] is None or _counts(value[name]) for name in ("unit", "t"))
-    )
+        raise ValueError
+    texts = {name: _text(value[name]) for name in ("place", "kind", "scope")}
+    counts = {name: None if value[name] is None else _counts(value[name]) for name in ("unit", "t")}
+    return {**texts, **counts, "value": _number(value["value"])}
 
 
-def _edits(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= _MOST_ITEMS and all(map(_edit, value))
+def _edits(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or len(value) > _MOST_ITEMS:
+        raise ValueError
+    return [_edit(each) for each in value]
 
 
 _TEXT, _COUNT = ("a text that is not too long", _text), ("a whole number", _count)
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
-VIEW: dict[str, tuple[str, Callable[[object], bool]]] = {
+VIEW: dict[str, tuple[str, Callable[[object], object]]] = {
     **dict.fromkeys(("page", "model", "text", "otherModel", "otherText", "comparison", "align"), _TEXT),
     **dict.fromkeys(("track", "quantity", "sort", "head", "zoom", "gate", "rows", "filter", "sandbox", "theme"), _TEXT),
     **dict.fromkeys(("step", "unit", "tour"), _COUNT),

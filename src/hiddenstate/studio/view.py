@@ -45,7 +45,7 @@ class Studio:
             MessageError: the page's state has no such part, or it is of a wrong type.
         """
         message = ViewMessage(view)
-        self.view.update(view)
+        self.view.update(message.view)
         self.audience.tell(message)
 
     def hear(self, message: ViewMessage) -> None:
