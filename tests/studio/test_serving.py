@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import torch
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, MissingDependencyError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
 from hiddenstate.studio import serving
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.server import Site
@@ -54,10 +55,15 @@ def get(url: str, path: str = "", **headers: str) -> tuple[int, bytes]:
         connection.close()
 
 
+def connected(url: str) -> socket.socket:
+    """A connection on which nothing was sent yet."""
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+
+
 def raw(url: str, path: str) -> socket.socket:
     """A connection that has asked for something and reads nothing yet."""
-    parts = urlsplit(url)
-    made = socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+    parts, made = urlsplit(url), connected(url)
     made.sendall(f"GET {parts.path}{path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
     return made
 
@@ -70,6 +76,11 @@ def test_it_serves_and_ends(running: Running) -> None:
     running.stop()
     with pytest.raises(OSError, match="refused"):
         get(running.url)
+
+
+def test_a_port_may_be_a_number_of_numpys() -> None:
+    with live().start(port=np.int64(0)) as running:  # type: ignore[arg-type]
+        assert get(running.url)[0] == 200
 
 
 def test_it_listens_to_this_machine_alone(running: Running) -> None:
@@ -87,9 +98,8 @@ def test_what_the_guard_refuses_is_refused_by_the_server_too(running: Running) -
 
 
 def test_malformed_requests_do_no_harm(running: Running) -> None:
-    parts = urlsplit(running.url)
     for sent in (b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"A" * 200_000):
-        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as made:
+        with connected(running.url) as made:
             with contextlib.suppress(OSError):  # it may have closed before it was all sent
                 made.sendall(sent)
                 made.shutdown(socket.SHUT_WR)
@@ -102,7 +112,7 @@ def test_slow_and_vanished_clients_block_nobody(running: Running) -> None:
     path = "models/large/weights.safetensors"
     slow = [raw(running.url, path) for _ in range(20)]
     gone = [raw(running.url, path) for _ in range(20)]
-    half = socket.create_connection((urlsplit(running.url).hostname, urlsplit(running.url).port), timeout=SECONDS)
+    half = connected(running.url)
     half.sendall(b"GET /unfinished")
     for each in gone:
         each.close()
@@ -115,6 +125,37 @@ def test_slow_and_vanished_clients_block_nobody(running: Running) -> None:
     for each in (*slow, half):
         each.close()
     assert get(running.url)[0] == 200
+
+
+def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_REQUEST", 0.2)
+    studio = live()
+    with studio.start() as running:
+        page = handshake(running.url)
+        wait_until(lambda: studio.audience.lookers)
+        parts = urlsplit(running.url)
+        half = [connected(running.url) for _ in range(serving._MOST_REQUESTS)]
+        half[0].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode())
+        half[1].sendall(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\nGET /".encode())  # one, and a half
+        for each in half[:1] + half[2:]:
+            with contextlib.suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        with half[1].makefile("rb") as answers:
+            assert answers.readline() in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 503 Service Unavailable\r\n")
+            answers.read()  # until it is closed
+        assert get(running.url)[0] == 200
+        assert len(studio.audience.lookers) == 1  # a page that stays in touch is no request
+        for each in (*half, page):
+            each.close()
+
+
+def test_a_request_that_comes_slowly_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_REQUEST", 0.5)
+    with live().start() as running, connected(running.url) as made:
+        for piece in (f"GET {urlsplit(running.url).path} HT", "TP/1.1\r\nHost: ", "127.0.0.1\r\n\r\n"):
+            made.sendall(piece.encode())
+            time.sleep(0.1)
+        assert made.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_it_ends_though_clients_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +232,7 @@ def test_a_page_that_reads_nothing_does_not_slow_the_stream() -> None:
 
 def handshake(url: str) -> socket.socket:
     """A page that stays in touch and never reads."""
-    parts = urlsplit(url)
-    made = socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+    parts, made = urlsplit(url), connected(url)
     made.sendall(
         f"GET {parts.path}live HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
@@ -288,6 +328,11 @@ def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         live().start("")
     with pytest.raises(ArgumentError, match="port must be in 0..65535, got 70000"):
         live().start(port=70_000)
+    for wrong in (True, 1.5, "8000", None):
+        with pytest.raises(ArgumentTypeError, match="port must be an int, got"):
+            live().start(port=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="host must be a text such as '127.0.0.1', got 1"):
+        live().start(1)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[studio\]'"):
         live().start()
@@ -314,7 +359,7 @@ def test_serve_says_who_can_reach_it(
 def test_a_request_for_no_path_is_refused(running: Running, caplog: pytest.LogCaptureFixture) -> None:
     parts = urlsplit(running.url)
     for asked in ("OPTIONS *", "CONNECT a:1", "GET ?"):
-        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as made:
+        with connected(running.url) as made:
             made.sendall(f"{asked} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
             assert made.recv(100).startswith(b"HTTP/1.1 403"), asked
     assert caplog.text == ""

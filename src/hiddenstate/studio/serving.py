@@ -4,22 +4,24 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import operator
 import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Any
 
 from hiddenstate.checks import optional_package
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.studio.messages import MOST_BYTES
 from hiddenstate.studio.server import Site
 
 LOCAL = "127.0.0.1"
 _MOST_REQUESTS = 512  # at once; further ones are told to come again
 _PATIENCE = 3  # seconds for what is still going on when the server ends
+_REQUEST = 10  # seconds for a request to arrive in; more than uvicorn keeps a connection without one
 
 
 class Running:
@@ -31,11 +33,12 @@ class Running:
         port: port to listen on, 0 for any that is free.
 
     Raises:
-        ArgumentError: no such address can be listened on.
+        ArgumentError, ArgumentTypeError: no such address can be listened on.
         MissingDependencyError: starlette or uvicorn is not installed.
     """
 
     def __init__(self, site: Site, host: str = LOCAL, port: int = 0) -> None:
+        host, port = address(host, port)
         self._server = server_of(site, host)
         self._socket = listen(host, port)
         self.url = url_of(site, host, self._socket.getsockname()[1])
@@ -61,8 +64,11 @@ class Running:
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(_told)
+        connections = self._server.server_state.connections
+        closing = asyncio.create_task(_close_unasked(connections))
         await self._server.serve(sockets=[self._socket])
-        for connection in list(self._server.server_state.connections):
+        closing.cancel()
+        for connection in list(connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # so that they are closed before the loop is
 
@@ -74,6 +80,23 @@ class Running:
 
     def __repr__(self) -> str:
         return f"Running({self.url})"
+
+
+async def _close_unasked(connections: Collection[Any]) -> None:
+    """Close connections on which no whole request arrives in time: uvicorn would wait, and they all have one limit."""
+    before: dict[Any, Any] = {}
+    while True:
+        await asyncio.sleep(_REQUEST)
+        waiting = {each: each.cycle for each in connections if _waits(each)}
+        for connection, cycle in waiting.items():
+            if connection in before and before[connection] is cycle:  # no request since the last time
+                connection.transport.close()
+        before = waiting
+
+
+def _waits(connection: Any) -> bool:
+    """Whether a connection, which may be a page's that stays in touch, waits for a request."""
+    return hasattr(connection, "cycle") and (connection.cycle is None or connection.cycle.response_complete)
 
 
 def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -101,16 +124,33 @@ def server_of(site: Site, host: str) -> Any:
     )
 
 
+def address(host: object, port: object) -> tuple[str, int]:
+    """Return an address to listen on, checked.
+
+    Raises:
+        ArgumentTypeError, ArgumentError: what is wrong with it.
+    """
+    if not isinstance(host, str):
+        raise ArgumentTypeError(f"host must be a text such as {LOCAL!r}, got {host!r}")
+    if not host:  # which would be all of this machine's addresses
+        raise ArgumentError("host is empty: give the address to listen on, 127.0.0.1 for this machine alone")
+    try:
+        if isinstance(port, bool):
+            raise TypeError
+        number = operator.index(port)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentTypeError(f"port must be an int, got {port!r}") from None
+    if not 0 <= number < 2**16:
+        raise ArgumentError(f"port must be in 0..65535, got {number}")
+    return host, number
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
         ArgumentError: that can't be; the message says why.
     """
-    if not host:  # which would be all of this machine's addresses
-        raise ArgumentError("host is empty: give the address to listen on, 127.0.0.1 for this machine alone")
-    if not 0 <= port < 2**16:
-        raise ArgumentError(f"port must be in 0..65535, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
