@@ -50,6 +50,12 @@ def test_styles_ask_for_nothing() -> None:
         assert "url(" not in assets.text(name), name
 
 
+def test_colours_for_light_and_dark_are_said_together() -> None:
+    for name in assets.names(".css"):
+        assert "prefers-color-scheme" not in assets.text(name), name
+        assert assets.text(name).count('[data-theme="dark"]') == (1 if name == "app.css" else 0), name
+
+
 def test_the_compiler_finds_the_modules_as_the_page_does() -> None:
     config = json.loads(assets.text("jsconfig.json"))
     assert config["compilerOptions"]["paths"] == {"studio/*": ["./*"]}

@@ -306,6 +306,33 @@ def test_edited_values_are_marked(studio: Shown, trace: hs.Trace) -> None:
     assert in_boxes(studio)["c"] == pytest.approx(c, abs=DIGITS)
 
 
+MARK = """(value) => {
+  value.focus();
+  const [back, mark] = ["back", "mark"].map((part) => getComputedStyle(value.querySelector(`.hs-value-${part}`)));
+  const light = (colour) => {
+    const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const [low, high] = [light(back.fill), light(mark.fill)].sort((a, b) => a - b);
+  return { focused: value.matches(":focus-visible"), shown: mark.display !== "none", contrast: high / low };
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_edited_value_is_marked_under_the_focus_too(studio: Shown, theme: str) -> None:
+    look(studio, track="l1", unit=127, step=2, edit="l1.f:set:1:u127:t2", theme=theme)
+    studio.page.keyboard.press("Tab")  # what follows is of the keyboard
+    circuit = studio.panel("microscope").locator(".hs-circuit")
+    edited, other = (circuit.locator(f".hs-gate-{gate} .hs-value").evaluate(MARK) for gate in "fi")
+    assert edited["focused"]
+    assert edited["shown"]
+    assert edited["contrast"] >= 3
+    assert other["focused"]
+    assert not other["shown"]
+    expect(circuit.locator(".hs-gate-f .hs-value")).to_have_attribute("aria-label", re.compile("edited"))
+
+
 def test_nothing_is_marked_without_an_edit(studio: Shown) -> None:
     for track, unit, t in PLACES:
         look(studio, track=track, unit=unit, step=t)

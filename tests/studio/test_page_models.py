@@ -282,6 +282,25 @@ def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
     )
 
 
+def test_an_error_of_the_second_run_is_the_comparison_s_alone(studio: Shown) -> None:
+    page = studio.page
+    studio.look(page="compare", model="numbers", text="1,2,3", text2="3,2,1")
+    sentence, note = page.get_by_label("Sentence B", exact=True), page.locator(".compare-note")
+    sentence.fill("3,2")
+    expect(note).to_contain_text("expected 3 numbers")
+    page.get_by_role("button", name="Read", exact=True).click()
+    expect(page.locator("#sentence .problem")).to_be_hidden()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(note).to_contain_text("expected 3 numbers")
+    sentence.fill("3,2,2")
+    expect(note).to_be_empty()
+    page.get_by_label("Sentence A", exact=True).fill("1,2")
+    expect(note).to_contain_text("expected 3 numbers")
+    sentence.fill("3,3,3")  # which mends nothing of A
+    page.get_by_role("button", name="Read", exact=True).click()
+    expect(page.locator("#sentence .problem")).to_contain_text("expected 3 numbers")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("zoom", ["unit", "gate", "model"])
 def test_focus_is_seen_in_the_microscope(studio: Shown, theme: str, zoom: str) -> None:

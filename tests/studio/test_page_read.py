@@ -361,6 +361,18 @@ def test_theme(page: Page) -> None:
     assert view(page)["theme"] == "dark"
 
 
+def test_theme_of_the_system(page: Page) -> None:
+    grounds = {"light": "rgb(244, 243, 238)", "dark": "rgb(18, 20, 24)"}
+    shot = "document.querySelector('.heat-canvas').toDataURL()"
+    before = page.evaluate(shot)
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("body")).to_have_css("background-color", grounds["dark"])
+    page.wait_for_function(f"before => {shot} !== before", arg=before)  # what is drawn on a canvas follows, too
+    page.locator("[aria-label='Theme: auto']").click()
+    expect(page.locator("body")).to_have_css("background-color", grounds["light"])  # what is chosen goes before
+    page.emulate_media(color_scheme=None)
+
+
 def outside(page: Page) -> list[str]:
     script = """() => [...document.querySelectorAll("#studio *")].filter((node) => {
         const box = node.getBoundingClientRect();

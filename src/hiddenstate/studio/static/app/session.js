@@ -31,6 +31,8 @@ export class Session {
     this.other = null;
     /** @type {Error | null} why the last run could not be made; the runs are those before it, if of this model */
     this.error = null;
+    /** @type {Error | null} why there is no other run to compare with */
+    this.otherError = null;
     /** Whether the run is that of a stream in Python, and not of what is typed here. */
     this.live = false;
     /** How long the last run took, in milliseconds. */
@@ -64,7 +66,7 @@ export class Session {
   /** Loads the view's model and runs it. */
   async open() {
     const id = this.store.get().model;
-    await this.#safely(async () => {
+    await this.#safely("error", async () => {
       const model = await this.#load(id);
       if (this.store.get().model !== id) return;
       if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of another model
@@ -106,12 +108,12 @@ export class Session {
   }
 
   #read() {
-    void this.#safely(() => this.#compute());
+    void this.#safely("error", () => this.#compute());
     if (this.store.get().otherText === "") void this.#readOther();
   }
 
   #edit() {
-    void this.#safely(() => this.#compute(this.plain));
+    void this.#safely("error", () => this.#compute(this.plain));
   }
 
   /** @param {Run | null} plain the run without edits, where it is known */
@@ -138,9 +140,9 @@ export class Session {
   async #readOther() {
     const { page, otherModel, otherText, text, model } = this.store.get();
     if (page !== "compare" || this.model === null) return;
-    await this.#safely(async () => {
+    await this.#safely("otherError", async () => {
       const other = await this.#load(otherModel || model);
-      this.other = null; // also where B can't be read
+      this.other = this.otherError = null; // also where B can't be read
       const run = readInput(other, otherText || text);
       if (run !== null) this.other = { model: other, run };
       fitCell([this.run, this.plain, run]);
@@ -161,12 +163,15 @@ export class Session {
     return model;
   }
 
-  /** @param {() => void | Promise<void>} fn */
-  async #safely(fn) {
+  /**
+   * @param {"error" | "otherError"} kept where what goes wrong is kept
+   * @param {() => void | Promise<void>} fn
+   */
+  async #safely(kept, fn) {
     try {
       await fn();
     } catch (error) {
-      this.error = error instanceof Error ? error : new Error(String(error));
+      this[kept] = error instanceof Error ? error : new Error(String(error));
       this.#tell("error");
     }
   }

@@ -1,7 +1,7 @@
 // A table as a picture, for those who want it in a document.
 
 import { element, svg } from "studio/app/draw.js";
-import { resolved } from "studio/app/theme.js";
+import { fontOf } from "studio/app/theme.js";
 
 const ROW = 20;
 const GAP = 18;
@@ -33,7 +33,7 @@ export function tablePicture(rows) {
  */
 function columnsOf(rows) {
   const context = element("canvas").getContext("2d");
-  if (context) context.font = `600 ${SIZE}px ${resolved("--sans")}`;
+  if (context) context.font = `600 ${SIZE}px ${fontOf("--sans")}`;
   let left = GAP;
   return (rows[0] ?? []).map((_, c) => {
     const width = Math.ceil(Math.max(...rows.map((row) => context?.measureText(row[c]).width ?? 0)));

@@ -4,6 +4,9 @@
 
 const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
 
+const PROBE = document.createElement("i"); // an element that takes on a colour to say what it is
+PROBE.hidden = true;
+
 /** @type {Set<() => void>} */
 const listeners = new Set();
 
@@ -36,11 +39,22 @@ export function applyTheme(theme) {
 }
 
 /**
- * A colour of the page's style, such as "--ink", for a canvas.
+ * A colour of the page's style, such as "--ink", for a canvas: of those for light and dark the one that holds now.
  * @param {string} variable
  * @returns {string}
  */
 export function resolved(variable) {
+  if (!PROBE.isConnected) document.body.append(PROBE);
+  PROBE.style.color = `var(${variable})`;
+  return getComputedStyle(PROBE).color;
+}
+
+/**
+ * A family of fonts of the page's style, such as "--sans", for a canvas.
+ * @param {string} variable
+ * @returns {string}
+ */
+export function fontOf(variable) {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 

@@ -33,6 +33,7 @@ export function pairOf({ store, session }) {
  */
 export function emptyBecause({ store, session }, { a, b }) {
   const { comparison, edits, otherText, otherModel, text } = store.get();
+  if (session.error) return session.error.message; // the run of A that is shown is the one before
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
       ? "All edits rest here, so both runs are the same."
@@ -50,7 +51,8 @@ export function emptyBecause({ store, session }, { a, b }) {
  * @returns {string}
  */
 export function blankBecause({ store, session }) {
-  if (session.error) return session.error.message;
+  const error = session.error ?? (store.get().comparison === "edits" ? null : session.otherError);
+  if (error) return error.message;
   if (session.model && !session.run) return "There is nothing to compare: A has nothing to read.";
   return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B is not read yet." : "";
 }

@@ -2,7 +2,7 @@
 
 import { element } from "studio/app/draw.js";
 import { colours, level, range } from "studio/app/scales.js";
-import { resolved } from "studio/app/theme.js";
+import { fontOf, resolved } from "studio/app/theme.js";
 import { shortToken } from "studio/app/tokens.js";
 import { widthOf } from "studio/app/units.js";
 import { SLANT } from "studio/panels/heatmap-layout.js";
@@ -80,7 +80,7 @@ function image(track, quantity, units, T) {
  * @param {readonly string[]} tokens
  */
 function drawTokens(context, layout, tokens) {
-  context.font = `${SIZE} ${resolved("--sans")}`;
+  context.font = `${SIZE} ${fontOf("--sans")}`;
   context.fillStyle = resolved("--ink");
   const every = Math.max(1, Math.ceil((layout.slanted ? SPACING : 1) / layout.pitch));
   tokens.forEach((token, t) => {
@@ -99,7 +99,7 @@ function drawTokens(context, layout, tokens) {
  * @param {HeatLayout} layout
  */
 function drawUnits(context, layout) {
-  context.font = `${SIZE} ${resolved("--sans")}`;
+  context.font = `${SIZE} ${fontOf("--sans")}`;
   context.textAlign = "right";
   context.fillStyle = resolved("--ink");
   layout.pinned.forEach((unit, k) =>
@@ -118,6 +118,6 @@ function drawUnits(context, layout) {
  */
 export function longestToken(tokens) {
   const context = /** @type {CanvasRenderingContext2D} */ (element("canvas").getContext("2d"));
-  context.font = `${SIZE} ${resolved("--sans")}`;
+  context.font = `${SIZE} ${fontOf("--sans")}`;
   return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
 }

@@ -60,13 +60,14 @@ export function value(box, anchor, edit) {
   const inset = 6;
   const x = anchor === "start" ? box.x + inset : anchor === "end" ? box.x + box.width - inset : box.x + box.width / 2;
   const back = svg("rect", { ...box, rx: 5, class: "hs-value-back" });
+  const mark = svg("rect", { x: box.x, y: box.y, width: 4, height: box.height, rx: 2, class: "hs-value-mark" });
   const words = text(x, box.y + box.height / 2 + 5, "hs-number", anchor);
-  const root = svg("g", { class: "hs-value" }, [back, words]);
+  const root = svg("g", { class: "hs-value" }, [back, mark, words]);
   if (edit) pressable(root, "", () => edit(root));
   const show = (/** @type {string} */ number, /** @type {string} */ label, /** @type {boolean} */ edited) => {
     words.textContent = number;
     root.classList.toggle("is-edited", edited);
-    if (edit) root.setAttribute("aria-label", `${label}. Press to edit`);
+    if (edit) root.setAttribute("aria-label", `${label}${edited ? ", edited" : ""}. Press to edit`);
   };
   return { root, show };
 }

@@ -2,7 +2,7 @@
 
 import { element, svg } from "studio/app/draw.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
-import { resolved } from "studio/app/theme.js";
+import { fontOf } from "studio/app/theme.js";
 import { shownToken } from "studio/app/tokens.js";
 import { readsNumbers, signalPicture } from "studio/panels/sentence-signal.js";
 
@@ -38,7 +38,7 @@ export function sentencePicture({ session, store }) {
  */
 function laidOut(run) {
   const context = element("canvas").getContext("2d");
-  if (context) context.font = `16px ${resolved("--font")}`;
+  if (context) context.font = `16px ${fontOf("--font")}`;
   let [x, line] = [8, 0];
   return run.tokens.map((token) => {
     const width = Math.max(34, (context?.measureText(shownToken(token)).width ?? 40) + 14);

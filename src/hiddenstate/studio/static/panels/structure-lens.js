@@ -1,7 +1,7 @@
 // A few weights around the pointer, enlarged, with their numbers.
 
 import { canvas, resize } from "studio/app/draw.js";
-import { resolved } from "studio/app/theme.js";
+import { fontOf, resolved } from "studio/app/theme.js";
 import { weightAt } from "studio/panels/structure-layout.js";
 import { inkOver, rgbOf } from "studio/panels/structure-scale.js";
 
@@ -85,7 +85,7 @@ function cell(pen, value, x, y, limit) {
   pen.fillStyle = `rgb(${rgbOf(value, limit).join(",")})`;
   pen.fillRect(x + 0.5, y + 0.5, CELL.width - 1, CELL.height - 1);
   pen.fillStyle = inkOver(value, limit);
-  pen.font = `11px ${resolved("--mono")}`;
+  pen.font = `11px ${fontOf("--mono")}`;
   pen.textAlign = "center";
   pen.fillText(value.toFixed(4), x + CELL.width / 2, y + CELL.height / 2);
 }
@@ -100,7 +100,7 @@ function cell(pen, value, x, y, limit) {
 function nameRow(pen, matrix, gates, row, y) {
   const { gate, unit } = weightAt(matrix, gates, row, 0);
   pen.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
-  pen.font = `11px ${resolved("--mono")}`;
+  pen.font = `11px ${fontOf("--mono")}`;
   pen.textAlign = "right";
   pen.fillText(`${matrix.short}${gate ?? ""}[${unit}]`, NAMES - 6, y);
 }

@@ -1,6 +1,6 @@
 // Draws the matrices: a point for each weight, or for a block of them, with the bands of the gates named beside.
 
-import { resolved } from "studio/app/theme.js";
+import { fontOf, resolved } from "studio/app/theme.js";
 import { inkOver, rgbOf } from "studio/panels/structure-scale.js";
 
 /** @typedef {import("studio/panels/structure-layout.js").Figure} Figure */
@@ -81,7 +81,7 @@ export function farthest({ values, rows, columns, bands }, down, across) {
  * @param {number} limit
  */
 function drawNumbers(context, { matrix, x, y, cellWidth, cellHeight }, limit) {
-  context.font = `10px ${resolved("--mono")}`;
+  context.font = `10px ${fontOf("--mono")}`;
   [context.textAlign, context.textBaseline] = ["center", "middle"];
   matrix.values.forEach((value, k) => {
     const row = Math.floor(k / matrix.columns),
@@ -103,7 +103,7 @@ function drawBands(context, { matrix, x, y, width, height }, gates) {
     const gate = matrix.bands === 1 ? "" : gates[k];
     context.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
     context.fillRect(x - STRIP - 4, y + k * band + 1, STRIP, band - 2);
-    context.font = `italic 600 13px ${resolved("--font")}`;
+    context.font = `italic 600 13px ${fontOf("--font")}`;
     context.fillText(matrix.short + gate, x - STRIP - 9, y + (k + 0.5) * band);
     if (k === 0) continue;
     context.fillStyle = resolved("--surface");
@@ -122,12 +122,12 @@ function drawTitle(context, { matrix, x, y, width, height }, below) {
   [context.textAlign, context.textBaseline] = slim ? ["center", "alphabetic"] : ["left", "alphabetic"];
   const at = slim ? x + width / 2 - 10 : x;
   context.fillStyle = resolved("--ink");
-  context.font = `600 11px ${resolved("--mono")}`;
+  context.font = `600 11px ${fontOf("--mono")}`;
   context.fillText(slim ? matrix.parameter.split("_l")[0] : matrix.parameter, at, y - 22);
   context.fillStyle = resolved("--ink-soft");
-  context.font = `11px ${resolved("--mono")}`;
+  context.font = `11px ${fontOf("--mono")}`;
   context.fillText(shape, at, y - 8);
-  context.font = `11px ${resolved("--sans")}`;
+  context.font = `11px ${fontOf("--sans")}`;
   context.textAlign = "left";
   context.fillText(below, x, y + height + 16);
 }
