@@ -246,7 +246,20 @@ OVERLAP = """() => {
 }"""
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+ZOOMED: ViewportSize = {"width": 640, "height": 360}  # what a window of 1280 by 720 has at 200 %
+ROOM = """() => {
+  const scroll = document.querySelector(".tour-card .tour-scroll");
+  const [task, text] = [".tour-task", ".tour-says"].map((part) => scroll.querySelector(part).getBoundingClientRect());
+  const beside = task.left >= text.right;
+  const rings = [...document.querySelectorAll(".tour-light .ring")].map((ring) => ring.getBoundingClientRect());
+  return {
+    text: Math.min(text.height, (beside ? scroll.getBoundingClientRect().bottom : task.top) - text.top),
+    lit: rings.reduce((sum, { height }) => sum + height, 0),
+  };
+}"""
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE, ZOOMED], ids=["wide", "phone", "zoomed"])
 def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSize) -> None:
     with shown(chromium, hs.studio(text=TEXT), size) as studio:
         studio.look(tour=1)
@@ -263,6 +276,12 @@ def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSi
             assert box["y"] >= 0
             assert box["x"] + box["width"] <= size["width"]
             assert box["y"] + box["height"] <= size["height"]
+            room = studio.page.evaluate(ROOM)
+            assert room["text"] >= 60  # pixels of the text that are read before one scrolls
+            assert rings == 0 or room["lit"] >= 120
+            close = guide.card.get_by_role("button", name="Leave the tour").bounding_box()
+            assert close is not None
+            assert close["x"] + close["width"] <= box["x"] + box["width"]
             guide.card.get_by_role("button", name="Skip").click()
 
 

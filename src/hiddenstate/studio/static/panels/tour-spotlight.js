@@ -6,8 +6,10 @@ import { isCalm } from "studio/app/theme.js";
 const MARGIN = 6;
 const GAP = 14;
 const NARROW = 760; // below it the card is a sheet at the bottom
+const SHORT = 500; // below it a sheet would leave room neither for itself nor for the page: the card stands at the right
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
+/** @typedef {{right: number, bottom: number}} Free where the part of the window ends that the card leaves free */
 
 /** @returns {{root: HTMLElement, light: (boxes: Box[]) => void}} */
 export function createSpotlight() {
@@ -37,55 +39,64 @@ function rounded({ left, top, right, bottom }) {
 /**
  * What of the panels can be seen, with a little air around.
  * @param {HTMLElement[]} panels
- * @param {number} floor where a sheet at the bottom begins
+ * @param {Free} free
  * @returns {Box[]}
  */
-export function boxesOf(panels, floor) {
+export function boxesOf(panels, free) {
   return panels
     .map((panel) => panel.getBoundingClientRect())
     .map((box) => ({
       left: Math.max(2, box.left - MARGIN),
-      right: Math.min(window.innerWidth - 2, box.right + MARGIN),
+      right: Math.min(free.right - 2, box.right + MARGIN),
       top: Math.max(2, box.top - MARGIN),
-      bottom: Math.min(floor - 2, box.bottom + MARGIN),
+      bottom: Math.min(free.bottom - 2, box.bottom + MARGIN),
     }))
     .filter((box) => box.bottom > box.top && box.right > box.left);
 }
 
 /**
  * Put the card beside the panels if there is room at a side; otherwise it is a sheet at the bottom of the window, and
- * the page can be scrolled clear of it. Without panels it stands in the middle.
+ * the page can be scrolled clear of it. In a short window the page makes room for it at the right. Without panels it
+ * stands in the middle.
  * @param {HTMLElement} card
  * @param {HTMLElement[]} panels
- * @returns {number} where the sheet begins; the window's height without one
+ * @returns {Free}
  */
 export function placeCard(card, panels) {
   const edges = panels.map((panel) => panel.getBoundingClientRect());
   const [left, right] = [Math.min(...edges.map((box) => box.left)), Math.max(...edges.map((box) => box.right))];
   card.className = "tour-card";
-  const need = card.offsetWidth + 2 * GAP;
-  const narrow = window.innerWidth < NARROW;
-  const side =
-    panels.length === 0 ? "centre" : window.innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
-  card.classList.add(narrow ? "sheet" : side);
-  const sheet = card.classList.contains("sheet");
-  document.body.style.setProperty("--tour-sheet", sheet ? `${card.offsetHeight}px` : "0px");
-  if (sheet || side === "centre") card.removeAttribute("style");
-  else
-    beside(
-      card,
-      side === "right" ? right + GAP : left - GAP - card.offsetWidth,
-      Math.min(...edges.map((box) => box.top)),
-    );
-  return sheet ? window.innerHeight - card.offsetHeight : window.innerHeight;
+  const way = panels.length === 0 ? "centre" : wayBeside(left, right, card.offsetWidth + 2 * GAP);
+  card.classList.add(way);
+  card.removeAttribute("style");
+  if (way === "right") beside(card, right + GAP, edges);
+  if (way === "left") beside(card, left - GAP - card.offsetWidth, edges);
+  const [sheet, aside] = [way === "sheet" ? card.offsetHeight : 0, way === "aside" ? card.offsetWidth : 0];
+  document.body.style.setProperty("--tour-sheet", `${sheet}px`);
+  document.body.style.setProperty("--tour-aside", `${aside}px`);
+  return { right: window.innerWidth - aside, bottom: window.innerHeight - sheet };
+}
+
+/**
+ * @param {number} left of the panels
+ * @param {number} right
+ * @param {number} need the room that the card takes
+ * @returns {"aside" | "sheet" | "right" | "left"}
+ */
+function wayBeside(left, right, need) {
+  const { innerWidth, innerHeight } = window;
+  if (innerHeight < SHORT && innerHeight < innerWidth) return "aside";
+  if (innerWidth < NARROW) return "sheet";
+  return innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
 }
 
 /**
  * @param {HTMLElement} card
  * @param {number} x
- * @param {number} top of the panels
+ * @param {DOMRect[]} edges of the panels
  */
-function beside(card, x, top) {
+function beside(card, x, edges) {
+  const top = Math.min(...edges.map((box) => box.top));
   const y = Math.max(GAP, Math.min(top, window.innerHeight - card.offsetHeight - GAP));
   card.style.left = `${Math.round(x)}px`;
   card.style.top = `${Math.round(y)}px`;
@@ -94,9 +105,9 @@ function beside(card, x, top) {
 /**
  * Bring the panels into the part of the window that is free.
  * @param {HTMLElement[]} panels
- * @param {number} floor
+ * @param {Free} free
  */
-export function bringIntoView(panels, floor) {
+export function bringIntoView(panels, { bottom: floor }) {
   if (!panels.length) return;
   const moving = panels.filter((panel) => !sticks(panel));
   const edges = (moving.length ? moving : panels).map((panel) => panel.getBoundingClientRect());

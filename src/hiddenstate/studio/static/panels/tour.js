@@ -198,10 +198,10 @@ class Tour {
     this.frame = requestAnimationFrame(() => {
       if (this.root.hidden) return;
       const panels = this.panels();
-      const floor = placeCard(this.card.root, panels);
-      if (this.scroll) bringIntoView(panels, floor);
+      const free = placeCard(this.card.root, panels);
+      if (this.scroll) bringIntoView(panels, free);
       this.scroll = false;
-      this.light.light(boxesOf(panels, floor));
+      this.light.light(boxesOf(panels, free));
     });
   }
 
