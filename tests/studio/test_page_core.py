@@ -231,6 +231,28 @@ def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
     assert run(page, body) == [1, 1.5, 4, 6, 60]
 
 
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("word", "word"),
+        ("", "\u2205"),
+        (" ", "\u2423"),
+        ("\n\n", "\u23ce\u23ce"),
+        ("a\nb", "a\u23ceb"),
+        ("\ufe0f", "U+FE0F"),
+        ("\u200b", "U+200B"),
+        ("\u200d\ufe0f", "U+200DU+FE0F"),
+        ("\u00a0", "U+00A0"),
+        ("\U000e0100", "U+E0100"),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
+        ("\u6226", "\u6226"),
+    ],
+)
+def test_tokens_are_seen(page: Modules, token: str, shown: str) -> None:
+    body = "return (await import('studio/app/tokens.js')).shownToken(given)"
+    assert page.run(f"async (given) => {{ {body} }}", token) == shown
+
+
 def test_csv(page: Modules) -> None:
     body = 'const { csv } = await import("studio/app/export.js"); return csv(given);'
     assert (

@@ -1,6 +1,7 @@
 """The page with whatever it can open: several taggers, language models, LSTMs that read numbers, traces, streams."""
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_choosing_numbers_and_back(studio: Shown) -> None:
     choice = page.get_by_label("Model", exact=True)
     choice.select_option("numbers")
     expect(page.locator(".model-size")).to_have_text("2 layers × 9 units")
-    expect(page.locator(".hs-about")).to_contain_text("step 0 “0”")
+    expect(page.locator(".hs-about")).to_contain_text("step 0. l1 reads")
     expect(page.locator("#sentence .problem")).to_be_hidden()
     choice.select_option("columns")
     expect(page.locator(".word-token")).to_have_text(["the", "cat"])
@@ -249,6 +250,55 @@ def test_only_spaces_fail(studio: Shown) -> None:
     expect(page.locator(".model-size")).not_to_be_empty()
     for part in (".heat-readout", ".edit-presets"):
         expect(page.locator(part)).to_be_hidden()
+
+
+def test_nowhere_to_go(studio: Shown) -> None:
+    page = studio.page
+    for text in ("%20%20", "one"):
+        page.goto("about:blank")
+        page.goto(f"{studio.url}#model=columns&text={text}")
+        expect(page.locator(".model-size")).not_to_be_empty()
+        for name in ("Play", "One step back", "One step on"):
+            expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+        expect(page.locator("#scrub")).to_be_disabled()
+        for key in ("ArrowRight", "ArrowLeft", "Home", "End", " "):
+            page.keyboard.press(key)
+    page.locator("#text").fill("one two")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
+    expect(page.locator("#scrub")).to_be_enabled()
+
+
+def test_nothing_to_look_at(studio: Shown) -> None:
+    page = studio.page
+    page.goto("about:blank")
+    page.goto(f"{studio.url}#model=columns&text=%20%20")
+    expect(page.locator(".model-size")).not_to_be_empty()
+    for name in ("heatmap", "microscope", "lines"):
+        expect(studio.panel(name).get_by_text("Nothing is read yet.")).to_be_visible()
+    page.keyboard.press("p")  # there is no unit to pin
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("button", name="Structure", exact=True).click()
+    expect(studio.panel("unrolled").get_by_text("Nothing is read yet.")).to_be_visible()
+    page.get_by_role("button", name="Read", exact=True).click()
+    page.locator("#text").fill("one two")
+    expect(page.locator("#lines .chart-svg, #lines svg")).to_have_count(1)
+    expect(studio.panel("heatmap").get_by_text("Nothing is read yet.")).to_be_hidden()
+    expect(page.locator(".hint")).to_be_visible()  # nothing is pinned
+
+
+@pytest.mark.parametrize("zoom", ["model", "layer", "unit", "gate"])
+def test_one_step(studio: Shown, zoom: str) -> None:
+    studio.look(model="columns", text="one", zoom=zoom)
+    expect(studio.page.locator("#microscope .hs-about")).to_contain_text("step 0 “one”")
+    studio.look(model="numbers", text="impulse 1", zoom=zoom)
+    expect(studio.page.locator("#microscope .hs-about")).to_contain_text("step 0")
+
+
+def test_what_shows_nothing_is_seen(studio: Shown) -> None:
+    studio.look(model="columns", text="a \ufe0f b")
+    word = studio.page.locator(".word").nth(1)
+    expect(word.locator(".word-token")).to_have_text("U+FE0F")
+    expect(word).to_have_attribute("title", re.compile("U\\+FE0F, of which nothing is seen"))
 
 
 def nothing_is_saved(panel: Locator, kind: str) -> None:

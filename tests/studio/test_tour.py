@@ -320,6 +320,27 @@ def test_tour_of_a_trace_fails(chromium: Browser) -> None:
         expect(studio.page.locator(".tour-card")).to_be_hidden()
 
 
+def test_tour_of_nothing_fails(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(text=TEXT)) as studio:
+        page, guide = studio.page, Guide(studio)
+        page.goto(f"{studio.url}#text=%20%20")
+        expect(page.locator(".model-size")).not_to_be_empty()
+        page.get_by_role("button", name="Tour", exact=True).click()
+        expect(guide.card).to_contain_text("as soon as the model has something to read")
+        expect(guide.card.locator("h2")).to_be_focused()
+        page.locator("#text").fill("   ")
+        page.wait_for_timeout(300)
+        expect(page.locator("#text")).to_be_focused()
+        page.locator("#text").fill(TEXT)
+        guide.at(1)
+        page.locator("#text").fill("")
+        expect(page.locator(".word")).to_have_count(0)
+        guide.card.get_by_role("button", name=re.compile("^(Next|Skip)$")).click()
+        expect(guide.card).to_contain_text("as soon as the model has something to read")
+        guide.card.get_by_role("button", name="Close").click()
+        expect(guide.card).to_be_hidden()
+
+
 TEXTS = """async () => {
   const { rich } = await import("studio/panels/tour-text.js");
   return rich("a `c = f·c` *is* 2 * 3 * 4 <b>").map((part) => typeof part === "string" ? part : part.outerHTML);

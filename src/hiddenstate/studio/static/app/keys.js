@@ -34,6 +34,7 @@ function pressed(event, app) {
  */
 function actions({ store, session, player }) {
   const unit = (/** @type {number} */ by) => {
+    if (session.run === null) return;
     const units = session.model?.tracks.find(({ name }) => name === store.get().track)?.units ?? 1;
     store.set({ unit: (store.get().unit + by + units) % units });
   };

@@ -36,6 +36,19 @@ export function panel({ id, title, help, exports = {} }) {
 }
 
 /**
+ * What stands in a panel while there is nothing to show in it.
+ * @param {App["session"]} session
+ * @returns {HTMLElement}
+ */
+export function unread(session) {
+  const line = element("p", { class: "soft", text: "Nothing is read yet." });
+  const show = () => (line.hidden = session.run !== null || session.model === null);
+  session.on("run", show);
+  show();
+  return line;
+}
+
+/**
  * @param {string} id
  * @param {string} title
  * @param {string} help

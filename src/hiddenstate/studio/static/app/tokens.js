@@ -1,19 +1,35 @@
-// Tokens as they are shown: white space is made visible, and what is long is cut.
+// Tokens as they are shown: what shows nothing is made visible, and what is long is cut.
 
 const SIGNS = new Map([
   [" ", "\u2423"],
   ["\n", "\u23ce"],
   ["\t", "\u21e5"],
   ["\r", "\u240d"],
-  ["", "\u2205"],
 ]);
+// White space, control characters, and what has no form of its own: joiners, variation selectors, marks of direction.
+const FORMLESS = /^[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]+$/u;
+
+/**
+ * Whether nothing would be seen of a token.
+ * @param {string} token
+ */
+export function isFormless(token) {
+  return FORMLESS.test(token);
+}
 
 /**
  * @param {string} token
- * @returns {string}
+ * @returns {string} with signs or code points, "U+FE0F", in place of what would not be seen
  */
 export function shownToken(token) {
-  return SIGNS.get(token) ?? token.replaceAll("\n", "\u23ce");
+  if (token === "") return "\u2205";
+  if (!isFormless(token)) return token.replaceAll("\n", "\u23ce");
+  return Array.from(token, (character) => SIGNS.get(character) ?? codePoint(character)).join("");
+}
+
+/** @param {string} character */
+function codePoint(character) {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 /**
@@ -24,4 +40,26 @@ export function shownToken(token) {
 export function shortToken(token, most) {
   const shown = [...shownToken(token)];
   return shown.length > most ? `${shown.slice(0, most - 1).join("")}\u2026` : shown.join("");
+}
+
+/**
+ * The word of a step, "" where numbers are read, which have none.
+ * @param {{tokens: string[]}} run
+ * @param {number} t
+ * @param {number} most characters
+ * @returns {string}
+ */
+export function wordAt({ tokens }, t, most) {
+  return tokens[t] === String(t) ? "" : shortToken(tokens[t] ?? "", most);
+}
+
+/**
+ * A step by its number, and by its word where it has one.
+ * @param {{tokens: string[]}} run
+ * @param {number} t
+ * @returns {string} "step 3 \u201cfield\u201d"
+ */
+export function stepName(run, t) {
+  const word = wordAt(run, t, 24);
+  return word === "" ? `step ${t}` : `step ${t} \u201c${word}\u201d`;
 }

@@ -27,9 +27,10 @@ export function shownUnits({ pinned, unit }) {
 
 /**
  * @param {Store} store
- * @param {number} unit
+ * @param {number} unit -1, as long as nothing is read, is none
  */
 export function togglePin(store, unit) {
+  if (unit < 0) return;
   const { pinned } = store.get();
   if (pinned.includes(unit)) store.change({ pinned: pinned.filter((other) => other !== unit) }, `unpin unit ${unit}`);
   else store.change({ pinned: [...pinned, unit] }, `pin unit ${unit}`);

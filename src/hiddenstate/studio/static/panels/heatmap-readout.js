@@ -1,7 +1,7 @@
 // The value under the pointer, or else at the cursor, in words and digits, and the way to the editor.
 
 import { element, format } from "studio/app/draw.js";
-import { shortToken } from "studio/app/tokens.js";
+import { wordAt } from "studio/app/tokens.js";
 import { trackOf, valueAt } from "studio/app/units.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
@@ -43,8 +43,7 @@ export function createReadout({ store, session }, scene, map) {
     if (run === null) return;
     const { unit, step } = cell ?? view;
     button.hidden = !model?.hasWeights;
-    const token = run.tokens[step] === String(step) ? "" : ` ${shortToken(run.tokens[step], 14)}`; // numbers have none
-    where.textContent = `unit ${unit}, step ${step}${token}`;
+    where.textContent = `unit ${unit}, step ${step} ${wordAt(run, step, 14)}`.trimEnd();
     what.textContent = `${view.quantity} = ${format(valueAt(trackOf(run, view.track), view.quantity, unit, step))}`;
     rank.textContent = scene.about(unit);
   };

@@ -1,6 +1,6 @@
 // The heat map in words, for those who do not see it.
 
-import { shownToken } from "studio/app/tokens.js";
+import { stepName } from "studio/app/tokens.js";
 import { trackOf, widthOf } from "studio/app/units.js";
 import { changes, rowsOf } from "studio/panels/heatmap-order.js";
 
@@ -20,7 +20,7 @@ export function summary(run, { track: name, quantity }) {
   const restless = mostOf(changes(rowsOf(track, quantity, run.steps)), 3);
   const at = (/** @type {number} */ k) => {
     const t = Math.floor(k / width);
-    return `${values[k].toFixed(2)} (unit ${k % width}, step ${t}, ${shownToken(run.tokens[t])})`;
+    return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;
   };
   return (
     `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +

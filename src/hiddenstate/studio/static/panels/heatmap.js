@@ -2,7 +2,7 @@
 
 import { element, resize } from "studio/app/draw.js";
 import { onResize } from "studio/app/lazy.js";
-import { panel } from "studio/app/panel.js";
+import { panel, unread } from "studio/app/panel.js";
 import { legend } from "studio/app/scales.js";
 import { onTheme } from "studio/app/theme.js";
 import { togglePin, trackOf } from "studio/app/units.js";
@@ -71,7 +71,7 @@ export function mountHeatmap(app) {
   const readout = createReadout(app, scene, map);
   const scale = element("div", { class: "heat-legend" });
   body.classList.add("heat-body");
-  body.append(place, words, element("div", { class: "heat-foot" }, [readout.root, scale]));
+  body.append(unread(session), place, words, element("div", { class: "heat-foot" }, [readout.root, scale]));
   tools.append(...heatTools(app));
 
   const arrange = () => layOut(app, scene, canvas, map);

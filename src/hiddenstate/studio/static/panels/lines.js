@@ -2,7 +2,7 @@
 
 import { element } from "studio/app/draw.js";
 import { onResize, whenSeen } from "studio/app/lazy.js";
-import { panel } from "studio/app/panel.js";
+import { panel, unread } from "studio/app/panel.js";
 import { shownUnits, trackOf, valueAt } from "studio/app/units.js";
 import { createChart } from "studio/panels/lines-chart.js";
 import { reachOf, stepAt } from "studio/panels/lines-layout.js";
@@ -30,14 +30,15 @@ export function mountLines(app) {
   });
   const list = element("div", { class: "lines" });
   const hint = element("p", { class: "soft hint", text: "Pin units in the heat map to keep several of them here." });
-  body.append(list, hint);
+  body.append(unread(session), list, hint);
   let width = 0;
   /** @type {Chart[]} */
   let charts = [];
   const draw = whenSeen(root, () => {
     const { run, model } = session;
-    if (run === null || model === null || width === 0) return list.replaceChildren();
     const view = store.get();
+    hint.hidden = run === null || view.pinned.length > 0;
+    if (run === null || model === null || width === 0) return list.replaceChildren();
     const track = trackOf(run, view.track);
     const units = shownUnits(view);
     const reach = reachOf(run, track, units);
@@ -45,7 +46,6 @@ export function mountLines(app) {
       createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }),
     );
     list.replaceChildren(...charts.map((chart) => chart.root));
-    hint.hidden = view.pinned.length > 0;
     return move();
   });
   const move = () => charts.forEach((chart) => chart.show(store.get().step));

@@ -1,7 +1,7 @@
 // The whole model at one step, from its input below to what it says above; each layer opens.
 
 import { percent, svg } from "studio/app/draw.js";
-import { shortToken } from "studio/app/tokens.js";
+import { shortToken, stepName } from "studio/app/tokens.js";
 import { trackOf } from "studio/app/units.js";
 import { pressable, text } from "studio/panels/microscope-parts.js";
 import { boxesOf } from "studio/panels/microscope-stack.js";
@@ -74,7 +74,7 @@ function partBox(box) {
 function tokenBox(box, { run }) {
   const words = text(box.x + box.width / 2, box.y + 18, "hs-token-word", "middle");
   const update = (/** @type {View} */ { step }) => {
-    words.textContent = `step ${step}: “${shortToken(run().tokens[step], 24)}”`;
+    words.textContent = stepName(run(), step);
   };
   return { root: svg("g", {}, [words]), update };
 }

@@ -1,7 +1,7 @@
 // What the cell's numbers mean, in words, and its equations with the numbers in them, as Python prints them.
 
 import { format, percent } from "studio/app/draw.js";
-import { shortToken } from "studio/app/tokens.js";
+import { stepName, wordAt } from "studio/app/tokens.js";
 
 /** @typedef {import("studio/panels/microscope-values.js").Moment} Moment */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -93,7 +93,7 @@ export function linesOf({ values, shown, computed }) {
  * @returns {string}
  */
 export function sourceOf(run, before) {
-  return before === null ? "initial state" : `from “${shortToken(run.tokens[before], LONGEST)}”`;
+  return before === null ? "initial state" : `from ${nameOf(run, before)}`;
 }
 
 /**
@@ -103,7 +103,16 @@ export function sourceOf(run, before) {
  * @returns {string}
  */
 export function targetOf(run, after) {
-  return after === null ? "final state" : `to “${shortToken(run.tokens[after], LONGEST)}”`;
+  return after === null ? "final state" : `to ${nameOf(run, after)}`;
+}
+
+/**
+ * @param {Run} run
+ * @param {number} t
+ */
+function nameOf(run, t) {
+  const word = wordAt(run, t, LONGEST);
+  return word === "" ? `step ${t}` : `“${word}”`;
 }
 
 /**
@@ -127,5 +136,5 @@ export function spoken(moment, run) {
   const { values, track, unit, t, shown } = moment;
   const parts = ["i", "f", "g", "o"].map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
   const states = `c ${format(values.c)}, ${changeOf(moment)}; ${shown} ${format(values[shown])}`;
-  return `${track.info.name}, step ${t} “${run.tokens[t]}”, unit ${unit}: ${parts.join("; ")}; ${states}`;
+  return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${parts.join("; ")}; ${states}`;
 }

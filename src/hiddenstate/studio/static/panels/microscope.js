@@ -1,9 +1,9 @@
 // The cell microscope: one step of the model, from the whole of it down to the products behind one gate of one unit.
 
 import { element } from "studio/app/draw.js";
-import { panel } from "studio/app/panel.js";
+import { panel, unread } from "studio/app/panel.js";
 import { isCalm } from "studio/app/theme.js";
-import { shortToken } from "studio/app/tokens.js";
+import { stepName } from "studio/app/tokens.js";
 import { trackOf } from "studio/app/units.js";
 import { circuit } from "studio/panels/microscope-circuit.js";
 import { crumbs } from "studio/panels/microscope-crumbs.js";
@@ -125,7 +125,7 @@ export function mountMicroscope({ store, session, player }) {
 
   body.classList.add("hs-microscope");
   tools.append(way.root);
-  body.append(about, stage);
+  body.append(unread(session), about, stage);
   session.on("run", take);
   store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
   store.subscribe(["step"], stepper(update));
@@ -187,7 +187,7 @@ function sceneOf(parts) {
  * @returns {string}
  */
 function aboutOf({ model, track, run }, { step, zoom }) {
-  const here = `step ${step} “${shortToken(run().tokens[step], 24)}”`;
+  const here = stepName(run(), step);
   return zoom === "model"
     ? `${here}: what goes up through the model`
     : `${here}. ${track.name} ${wayOf(track.reverse, model.unit)}.`;

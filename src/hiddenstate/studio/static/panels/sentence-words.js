@@ -3,7 +3,7 @@
 import { element, percent, set } from "studio/app/draw.js";
 import { onResize } from "studio/app/lazy.js";
 import { headOf, predictionAt } from "studio/app/predictions.js";
-import { shortToken, shownToken } from "studio/app/tokens.js";
+import { isFormless, shortToken, shownToken } from "studio/app/tokens.js";
 import { readsNumbers } from "studio/panels/sentence-signal.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
@@ -105,7 +105,7 @@ function word(run, plain, headName, t, choose) {
     },
     parts,
   );
-  const about = [token, known ? "" : "not in the vocabulary"];
+  const about = [isFormless(run.tokens[t]) ? `${token}, of which nothing is seen` : token, known ? "" : "not in the vocabulary"];
   if (run.surprise) about.push(surprised(button, run.surprise[t]));
   else if (run.heads.length > 0) about.push(tagged(button, run, plain, headName, t));
   button.title = about.filter((line) => line !== "").join(": ");

@@ -2,7 +2,7 @@
 
 import { element } from "studio/app/draw.js";
 import { whenSeen } from "studio/app/lazy.js";
-import { panel } from "studio/app/panel.js";
+import { panel, unread } from "studio/app/panel.js";
 import { shortToken } from "studio/app/tokens.js";
 import { unrolledPicture } from "studio/panels/structure-picture.js";
 import { aboutOut, planOf, titleOf } from "studio/panels/structure-plan.js";
@@ -75,7 +75,7 @@ export function unrolledPanel({ store, session }) {
     drawn.picture.point(step, track);
     show(holder, drawn.plan.stepX(step - first), drawn.plan.column);
   };
-  body.append(holder, notes);
+  body.append(unread(session), holder, notes);
   const refresh = whenSeen(root, draw);
   session.on("run", refresh);
   store.subscribe(["step", "track"], point);

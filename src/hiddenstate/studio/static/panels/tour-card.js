@@ -123,10 +123,10 @@ export function createCard(titles, ways) {
         ]),
       );
     },
-    /** @param {string} why there is no tour */
-    refuse(why) {
+    /** @param {{title: string, says: string}} why there is no tour */
+    refuse({ title, says }) {
       parts.pips.replaceChildren();
-      last("Tour", "Not with this trace", [paragraph(why)]);
+      last("Tour", title, [paragraph(says)]);
       parts.work.replaceChildren();
       back.disabled = true;
     },

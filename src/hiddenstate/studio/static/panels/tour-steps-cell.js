@@ -1,7 +1,7 @@
 // Steps 4 to 6: the two equations of the cell by hand, and where the weights of its gates lie.
 
 import { element, format } from "studio/app/draw.js";
-import { shownToken } from "studio/app/tokens.js";
+import { stepName } from "studio/app/tokens.js";
 import { isSilent, mixed, momentAt, silent, silentBounds, trackOf } from "studio/panels/tour-moments.js";
 import { here, sizesOf } from "studio/panels/tour-steps-gates.js";
 import { question } from "studio/panels/tour-text.js";
@@ -58,7 +58,7 @@ const BY_HAND = {
     return [
       "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the " +
         "candidate, as far as i writes it: `c = f·c + i·g`.",
-      `Here is unit ${unit} of ${now.memory.track} at step ${t} “${shownToken(now.run.tokens[t])}”. Its cell was ` +
+      `Here is unit ${unit} of ${now.memory.track} at ${stepName(now.run, t)}. Its cell was ` +
         `\`${format(before)}\`. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
     ];
   },

@@ -23,6 +23,19 @@ const WATCHED = /** @type {const} */ ([
   "zoom",
 ]);
 const SETTLING = 1500; // milliseconds in which a page that was just turned to may still grow
+/** @typedef {{title: string, says: string}} Reason */
+/** @type {Reason} */
+const UNREAD = {
+  title: "Nothing is read yet",
+  says: "The tour follows what is read, step by step. It begins as soon as the model has something to read.",
+};
+/** @type {Reason} */
+const LACKING = {
+  title: "Not with this trace",
+  says:
+    "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
+    "Open one that has, or a model.",
+};
 const EQUATIONS = [
   "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)",
   "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
@@ -64,6 +77,8 @@ class Tour {
     this.found = null;
     /** @type {Set<number>} */
     this.finished = new Set();
+    /** @type {Reason | null} why there is no tour, as the card says it now */
+    this.refused = null;
     this.resumeAt = 0;
     this.frame = 0;
     this.entered = 0;
@@ -80,11 +95,13 @@ class Tour {
     const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
     if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
-    const { model, plain } = this.app.session;
-    if (this.visit?.index === tour || !model || !plain) return;
+    const { model } = this.app.session;
+    if (this.visit?.index === tour || !model) return;
     this.begin();
-    if (!canTour(this.app.session)) return this.refuse();
     this.restore();
+    const why = reasonAgainst(this.app.session);
+    if (why) return this.refuse(why);
+    this.refused = null;
     if (tour < STEPS.length) this.enter(tour);
     else this.end();
     this.aim(true);
@@ -101,7 +118,7 @@ class Tour {
     if (this.root.hidden) return;
     this.restore();
     this.app.store.set(this.found ?? {});
-    [this.found, this.visit, this.root.hidden] = [null, null, true];
+    [this.found, this.visit, this.refused, this.root.hidden] = [null, null, null, true];
     document.body.classList.remove("touring");
   }
 
@@ -128,13 +145,11 @@ class Tour {
     this.update();
   }
 
-  /** A run that lacks what the tour talks about has none. */
-  refuse() {
-    this.visit = null;
-    this.card.refuse(
-      "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
-        "Open one that has, or a model.",
-    );
+  /** @param {Reason} why there is no tour */
+  refuse(why) {
+    if (this.refused === why) return; // who types meanwhile keeps the focus
+    [this.visit, this.refused] = [null, why];
+    this.card.refuse(why);
     this.aim(false);
   }
 
@@ -228,6 +243,16 @@ function canTour({ plain, model }) {
   return Boolean(
     plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))),
   );
+}
+
+/**
+ * Why there is no tour now; null where there is one.
+ * @param {App["session"]} session
+ * @returns {Reason | null}
+ */
+function reasonAgainst(session) {
+  if (canTour(session)) return null;
+  return session.plain ? LACKING : UNREAD;
 }
 
 /**

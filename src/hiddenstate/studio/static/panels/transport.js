@@ -4,7 +4,7 @@ import { chooser, iconButton, segments } from "studio/app/controls.js";
 import { element, set } from "studio/app/draw.js";
 import { icon } from "studio/app/icons.js";
 import { PACES } from "studio/app/player.js";
-import { shortToken } from "studio/app/tokens.js";
+import { wordAt } from "studio/app/tokens.js";
 import { trackTitle } from "studio/app/units.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
@@ -29,7 +29,7 @@ export function mountTransport(app) {
 }
 
 /** @param {App} app */
-function buttons({ player }) {
+function buttons({ player, session }) {
   const play = iconButton("play", "Play", () => player.toggle(), "play");
   player.on(() => {
     play.replaceChildren(icon(player.playing ? "pause" : "play"));
@@ -41,7 +41,11 @@ function buttons({ player }) {
   const on = iconButton("next", "One step on", () => player.move(1));
   back.title += " (\u2190)";
   on.title += " (\u2192)";
-  return element("div", { class: "transport-buttons" }, [back, play, on]);
+  const made = [back, play, on];
+  const enable = () => made.forEach((button) => (button.disabled = player.last < 1)); // there is nowhere to go
+  session.on("run", enable);
+  enable();
+  return element("div", { class: "transport-buttons" }, made);
 }
 
 /** @param {App} app */
@@ -63,13 +67,13 @@ function scrubber({ store, session, player }) {
   const show = () => {
     const { run } = session;
     const { step } = store.get();
-    const token = run ? shortToken(run.tokens[step] ?? "", 14) : "";
     slider.value = String(step);
     says.textContent = run ? `${step} / ${run.steps - 1}` : "";
-    set(slider, "aria-valuetext", run ? `Step ${step} of ${run.steps - 1}: ${token}` : "nothing is read yet");
+    set(slider, "aria-valuetext", run ? [`Step ${step} of ${run.steps - 1}`, wordAt(run, step, 14)].filter(Boolean).join(": ") : "nothing is read yet");
   };
   session.on("run", () => {
-    slider.max = String(Math.max(0, (session.run?.steps ?? 1) - 1));
+    slider.max = String(Math.max(0, player.last));
+    slider.disabled = player.last < 1;
     show();
   });
   store.subscribe(["step"], show);
