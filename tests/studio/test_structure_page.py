@@ -1,4 +1,5 @@
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -189,12 +190,12 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices: the names begin 46 pixels in, the rows 40 pixels down."""
+    """A weight is one pixel in the tagger's matrices: the names take 52 pixels, the rows 40 pixels down."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 46 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    panel.locator(".st-holder").hover(position={"x": 52 + 200.5, "y": 40 + 3 * 128 + 17.5})
     expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 46 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    panel.locator(".st-holder").click(position={"x": 52 + 200.5, "y": 40 + 3 * 128 + 17.5})
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
     expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
 
@@ -207,7 +208,7 @@ def test_colours_are_those_of_the_weights(studio: Shown, tagger: Tagger) -> None
         .locator("canvas.st-matrices")
         .evaluate(
             """(canvas) => {
-          const { data } = canvas.getContext("2d").getImageData(46, 40, 256, 512);
+          const { data } = canvas.getContext("2d").getImageData(52, 40, 256, 512);
           return Array.from({ length: 256 * 512 }, (_, k) => data[4 * k] - data[4 * k + 2]);
         }"""
         )
@@ -294,6 +295,10 @@ def test_a_recorded_run_has_no_weights(chromium: Browser) -> None:
         look(page)
         expect(page.panel("weights")).to_contain_text("A recorded run has no weights")
         expect(page.panel("weights").locator("canvas.st-matrices")).to_be_hidden()
+        page.panel("weights").locator("summary", has_text="Save").click()
+        for kind in ("svg", "png", "csv"):
+            page.panel("weights").locator(f"[data-export={kind}]").click()
+            expect(page.panel("weights").locator(".menu-nothing")).to_have_text("There is nothing to save yet.")
         expect(page.panel("unrolled")).to_contain_text("LSTM ? → 6")  # a trace does not say how wide its input was
 
 
@@ -320,7 +325,8 @@ def test_phone(studio: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("unrolled", "svg"), ("unrolled", "png"), ("weights", "png"), ("sandbox", "svg")]
+    ("name", "kind"),
+    [("unrolled", "svg"), ("unrolled", "png"), ("weights", "png"), ("weights", "svg"), ("sandbox", "svg")],
 )
 def test_saved_as_a_picture(studio: Shown, name: str, kind: str) -> None:
     look(studio)
@@ -330,3 +336,22 @@ def test_saved_as_a_picture(studio: Shown, name: str, kind: str) -> None:
         panel.locator(f"[data-export={kind}]").click()
     content = download.value.path().read_bytes()
     assert content.startswith(b"<svg" if kind == "svg" else b"\x89PNG")
+
+
+def test_weights_as_a_picture_that_scales(chromium: Browser) -> None:
+    torch.manual_seed(0)
+    lstm = hs.LSTM(4, 3)
+    with shown(chromium, hs.studio(lstm, x=torch.randn(5, 4))) as studio:
+        look(studio)
+        panel = studio.panel("weights")
+        panel.locator("summary", has_text="Save").click()
+        with studio.page.expect_download() as download:
+            panel.locator("[data-export=svg]").click()
+        root = ET.fromstring(download.value.path().read_bytes())
+    svg = "{http://www.w3.org/2000/svg}"
+    texts = [text.text or "" for text in root.iter(f"{svg}text")]
+    assert len(list(root.iter(f"{svg}image"))) == 4
+    assert {f"W_{kind}{gate}" for kind in "ih" for gate in GATES} <= set(texts)
+    numbers = [f"{value:.2f}" for value in lstm.weight_ih_l0.flatten().tolist()]
+    at = texts.index(numbers[0])
+    assert texts[at : at + len(numbers)] == numbers

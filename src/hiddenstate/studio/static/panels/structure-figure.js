@@ -5,6 +5,7 @@ import { figureOf, matricesOf, spotAt, weightAt } from "studio/panels/structure-
 import { lens } from "studio/panels/structure-lens.js";
 import { drawFigure } from "studio/panels/structure-matrix.js";
 import { scaleOf } from "studio/panels/structure-scale.js";
+import { weightsPicture } from "studio/panels/structure-weights-picture.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -18,7 +19,16 @@ const BESIDE = 330; // pixels beside the matrices from which the lens stands the
 const BIG = 34; // pixels of a weight from which its number stands in it, and no lens is needed
 
 /** @typedef {ReturnType<typeof lens>} Lens */
-/** @typedef {{figure: Figure, scale: Scale, gates: readonly string[], spot: Spot, glass: Lens}} Shown */
+/**
+ * @typedef {object} Shown
+ * @property {Figure} figure
+ * @property {Scale} scale
+ * @property {readonly string[]} gates
+ * @property {Spot} spot
+ * @property {Lens} glass
+ * @property {(matrix: Matrix) => string} below what stands under a matrix
+ * @property {string} title
+ */
 
 /**
  * @param {(gate: string, unit: number) => void} open what a click does
@@ -65,7 +75,9 @@ export function matrixFigure(open) {
     root.classList.toggle("is-wide", wide);
     glass.fit(wide ? beside : width, wide);
     side.replaceChildren(said, ...(figure.pixel < BIG ? [glass.root] : []));
-    now = { figure, scale, gates: model.gates, glass, spot: { placed: figure.placed[0], row: track.units, column: 0 } };
+    const spot = { placed: figure.placed[0], row: track.units, column: 0 };
+    const title = `Weights of ${track.name} in ${model.name}`;
+    now = { figure, scale, gates: model.gates, glass, spot, below, title };
     look(now.spot);
     return { figure, scale };
   };
@@ -75,7 +87,8 @@ export function matrixFigure(open) {
     if (gate) open(gate, unit);
   };
   listen(holder, () => now, look, chosen);
-  return { root, show, picture: () => drawing };
+  const picture = () => now && weightsPicture(now.figure, now.gates, now.scale.limit, now.below, now.title);
+  return { root, show, picture };
 }
 
 /**

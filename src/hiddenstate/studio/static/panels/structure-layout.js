@@ -28,7 +28,7 @@
 const LARGEST = 40; // pixels of a weight
 const TALLEST = 512; // of a matrix, where it can
 const TITLE = 40;
-const NAMES = 46; // room for the names of bands before each matrix
+const NAMES = 52; // room for the names of bands before each matrix
 const BETWEEN = 18;
 const VECTOR = 10; // pixels that a bias is wide at least
 

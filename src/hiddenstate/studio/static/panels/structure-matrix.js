@@ -7,8 +7,8 @@ import { inkOver, rgbOf } from "studio/panels/structure-scale.js";
 /** @typedef {import("studio/panels/structure-layout.js").Matrix} Matrix */
 /** @typedef {import("studio/panels/structure-layout.js").Placed} Placed */
 
-const READABLE = 34; // pixels of a cell from which its number stands in it
-const STRIP = 4;
+export const READABLE = 34; // pixels of a cell from which its number stands in it
+export const STRIP = 4;
 
 /**
  * @param {CanvasRenderingContext2D} context
@@ -35,20 +35,30 @@ export function drawFigure(context, figure, gates, limit, below) {
  * @param {number} limit
  */
 function drawPoints(context, { matrix, x, y, width, height }, block, limit) {
-  const across = matrix.vector ? 1 : block,
-    points = farthest(matrix, block, across);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(pointsOf(matrix, block, limit), x, y, width, height);
+  context.strokeStyle = resolved("--line-strong");
+  context.lineWidth = 1;
+  context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
+}
+
+/**
+ * A pixel for each weight, or for each block of them.
+ * @param {Matrix} matrix
+ * @param {number} block
+ * @param {number} limit
+ * @returns {HTMLCanvasElement}
+ */
+export function pointsOf(matrix, block, limit) {
+  const points = farthest(matrix, block, matrix.vector ? 1 : block);
   const image = new ImageData(points.columns, points.rows);
   points.values.forEach((value, k) => {
     image.data.set([...rgbOf(value, limit), 255], 4 * k);
   });
-  const small = document.createElement("canvas");
-  [small.width, small.height] = [points.columns, points.rows];
-  small.getContext("2d")?.putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = false;
-  context.drawImage(small, x, y, width, height);
-  context.strokeStyle = resolved("--line-strong");
-  context.lineWidth = 1;
-  context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
+  const made = document.createElement("canvas");
+  [made.width, made.height] = [points.columns, points.rows];
+  made.getContext("2d")?.putImageData(image, 0, 0);
+  return made;
 }
 
 /**

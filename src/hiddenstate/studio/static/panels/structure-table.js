@@ -18,7 +18,7 @@ const NUMERIC = new Set(["shape", "count", "rows"]);
  * @returns {string[][]}
  */
 export function weightsRows(model, track) {
-  if (!model.hasWeights) return [HEAD];
+  if (!model.hasWeights) return [];
   const sizes = sizesOf(model),
     weights = weightsOf(sizes, track, model.gates);
   const gates = model.gates.flatMap((gate) =>

@@ -28,12 +28,14 @@ export function weightsPanel({ store, session }) {
   const trackOf = (/** @type {Model} */ { tracks }) =>
     tracks.find(({ name }) => name === store.get().track) ?? tracks[0];
   const figure = matrixFigure((gate, unit) => store.set({ page: "read", unit, gate, zoom: "gate" }));
+  const picture = () => (session.model?.hasWeights ? figure.picture() : null);
   const { root, body, tools } = panel({
     id: "weights",
     title: "Weights by gate",
     help: HELP,
     exports: {
-      png: figure.picture,
+      svg: picture,
+      png: picture,
       csv: () => (session.model ? weightsRows(session.model, trackOf(session.model)) : []),
     },
   });
