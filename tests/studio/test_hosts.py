@@ -172,7 +172,7 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
     studio = hs.studio(hs.LSTM(4, 5).stream(), view={"unit": 3})
     assert studio.stream is not None
     widget = studio.widget()
-    (tmp_path / "notebook.html").write_text("<!doctype html><div id=cell></div>")
+    (tmp_path / "notebook.html").write_text("<!doctype html><div id=cell style='color: #ddd'></div>")
     with watched(chromium) as watch:
         page = watch.page
         page.expose_function("toPython", lambda content: to_python(widget, content))
@@ -180,6 +180,7 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
         monkeypatch.setattr(type(widget), "send", lambda _, content, buffers=(): waiting.append((content, buffers)))
         page.goto((tmp_path / "notebook.html").as_uri())
         page.evaluate(NOTEBOOK, assets.text("hosts/widget.js"))
+        assert "run this cell again" in page.inner_text("#cell")  # where Python does not answer
         frame = page.frame_locator("iframe")
 
         def after_news(what: Callable[[], Any]) -> Any:
@@ -196,10 +197,12 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
         studio.stream.step(torch.randn(4), "second")
         wait_until(lambda: "second" in after_news(frame.locator("#sentence").inner_text))
         assert "first" in frame.locator("#sentence").inner_text()
+        assert frame.locator("html").get_attribute("data-theme") == "dark"  # as the notebook is, by its text
         wait_until(lambda: after_news(lambda: studio.view.get("step") == 1))
         assert page.evaluate("() => document.querySelector('iframe').sandbox.value") == "allow-scripts allow-downloads"
         page.evaluate("() => window.close_cell()")
-        assert page.locator("iframe").count() == 0
+        assert page.inner_html("#cell") == ""
+        assert studio.view["theme"] == "auto"
         assert watch.errors == []
 
 

@@ -11,7 +11,9 @@ import torch
 import hiddenstate as hs
 from hiddenstate.errors import MessageError, MissingDependencyError
 from hiddenstate.studio import notebook
+from hiddenstate.studio.audience import KEPT
 from hiddenstate.studio.notebook import framed, trace_html
+from hiddenstate.studio.view import Studio
 from studio.test_html import EVIL, Elements
 
 SECONDS = 10
@@ -56,6 +58,7 @@ def test_framed() -> None:
     found = framed(page)
     assert Elements(found).tags == ["iframe"]
     assert unescape(found.split('srcdoc="', 1)[1].rsplit('"', 1)[0]) == page
+    assert found.endswith(">The studio is not shown here: run this cell, or trust this notebook.</iframe>")
 
 
 def test_in_a_terminal_it_is_text() -> None:
@@ -97,30 +100,58 @@ def test_the_widget_gives_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (boot["host"], boot["live"]) == ("notebook", "view")
 
 
+def test_the_page_has_what_is_looked_at_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = hs.studio(hs.LSTM(4, 3))
+    widget = opened.widget()
+    sent = sent_by(widget, monkeypatch)
+    opened.show(unit=2)
+    widget._handle_custom_msg({"type": "page"}, [])
+    assert json.loads(Elements(sent[0][1][0].decode()).data["boot"])["view"] == {"unit": 2}
+
+
 def test_the_widget_hears_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = hs.studio(hs.LSTM(4, 3).stream())
     assert opened.stream is not None
     widget = opened.widget()
     sent = sent_by(widget, monkeypatch)
-    opened.stream.step(torch.zeros(4))
+    opened.stream.step(torch.zeros(4), "a")  # before the page is open: it is told once it is
     widget._handle_custom_msg({"type": "hello"}, [])
-    opened.stream.step(torch.zeros(4), "a")
     opened.show(unit=2)
-    wait_for(sent, 3)
-    assert [content["type"] for content, _ in sent] == ["begin", "step", "view"]
+    wait_for(sent, 4)
+    assert [content["type"] for content, _ in sent] == ["begin", "step", "view", "view"]
     assert sent[1][0]["token"] == "a"
     assert len(sent[1][1][0]) == 4 * (4 + 3 + 3)
+    assert [content["view"] for content, _ in sent[2:]] == [{"theme": "auto"}, {"unit": 2}]
     widget._handle_custom_msg({"type": "hello"}, [])  # the page was opened anew
     opened.stream.step(torch.zeros(4))
-    wait_for(sent, 5)
-    assert [content["type"] for content, _ in sent[3:]] == ["begin", "step"]
+    wait_for(sent, 7)
+    assert [content["type"] for content, _ in sent[4:]] == ["view", "begin", "step"]
+    assert sent[4][0]["view"] == {"theme": "auto", "unit": 2}
     widget._handle_custom_msg({"type": "view", "view": {"step": 7}}, [])
     assert opened.view == {"unit": 2, "step": 7}
+    forgotten(opened, widget)
+
+
+def forgotten(opened: Studio, widget: Any) -> None:
+    """Close a widget, and wait until nothing is kept for it."""
     widget.close()
     end = time.monotonic() + SECONDS
     while opened.audience.lookers:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_widget_that_is_never_open_keeps_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = hs.studio(hs.LSTM(4, 3).stream())
+    assert opened.stream is not None
+    widget = opened.widget()
+    sent = sent_by(widget, monkeypatch)
+    for _ in range(2 * KEPT):
+        opened.stream.step(torch.zeros(4))
+    (looker,) = opened.audience.lookers
+    assert sent == []
+    assert len(looker._waiting) <= KEPT + 1
+    forgotten(opened, widget)
 
 
 def test_the_widget_refuses_what_is_no_message() -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from hiddenstate.checks import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Looker
-from hiddenstate.studio.messages import encode, read
+from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
 from hiddenstate.studio.traces import of_trace
 from hiddenstate.trace import Trace
@@ -24,6 +25,7 @@ HEIGHT = 860  # pixels
 MOST_TRACE_BYTES = 16 * 2**20  # of a trace that shows itself, as the notebook keeps all of it
 _PAUSE = 1 / 30
 _WIDGET = "hosts/widget.js"
+_NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
 def mimebundle(studio: "Studio") -> tuple[dict[str, Any], dict[str, Any]]:
@@ -56,13 +58,13 @@ def widget_of(studio: "Studio") -> Any:
     """
     widget = _widget_class()(height=HEIGHT)
     teller = _Teller(studio.audience, widget)
-    page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live).encode()
 
     def heard(_: Any, content: Any, __: Any) -> None:
         if content == {"type": "page"}:
-            widget.send({"type": "page"}, [page])
+            page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live)
+            widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
-            teller.begin()
+            teller.begin(studio.view)
         else:
             studio.hear(read(content))
 
@@ -79,39 +81,45 @@ def _widget_class() -> Any:
 
 
 class _Teller:
-    """Tells a widget what happens, in a thread of its own: the notebook's is at work while a stream runs."""
+    """Tells a widget what happens, in a thread of its own: the notebook's is at work while a stream runs.
+
+    What happens before the page is open waits for it: a notebook whose cells all run at once opens it after them.
+    """
 
     def __init__(self, audience: Audience, widget: Any) -> None:
         self._audience = audience
         self._widget = widget
-        self._ready = threading.Event()
-        self._looker: Looker | None = None
-
-    def begin(self) -> None:
-        """Tell from now on; a page that is opened anew is told from where things stand."""
-        if self._looker is not None:
-            self._looker.begun = False
-            return
+        self._opened, self._ready = threading.Event(), threading.Event()
         self._looker = Looker(self._ready.set)
-        self._audience.join(self._looker)
-        threading.Thread(target=self._tell, args=(self._looker,), name="hiddenstate widget", daemon=True).start()
+        audience.join(self._looker)
+        threading.Thread(target=self._tell, name="hiddenstate widget", daemon=True).start()
 
-    def _tell(self, looker: Looker) -> None:
+    def begin(self, view: Mapping[str, Any]) -> None:
+        """Tell from now on; a page that is opened anew is told what is looked at, and from where things go on."""
+        if self._opened.is_set():
+            self._looker.begun = False
+        self._looker.put(ViewMessage({"theme": "auto", **view}))
+        self._opened.set()
+
+    def _tell(self) -> None:
         while self._widget.comm is not None:
-            if self._ready.wait(1):
+            if self._opened.wait(1) and self._ready.wait(1):
                 self._ready.clear()
-                for message in looker.take():
+                for message in self._looker.take():
                     header, numbers = encode(message)
                     self._widget.send(header, [numbers])
                 time.sleep(_PAUSE)
-        self._audience.leave(looker)
+        self._audience.leave(self._looker)
 
 
 def framed(page: str) -> str:
-    """Put a page into a frame: its scripts run, and can't reach the page around it."""
+    """Put a page into a frame: its scripts run, and can't reach the page around it.
+
+    The words in it are for where there are no frames, as in a notebook that is not trusted yet.
+    """
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '
-        f'style="border: 0" srcdoc="{escaping.escape(page)}"></iframe>'
+        f'style="border: 0" srcdoc="{escaping.escape(page)}">{_NO_FRAME}</iframe>'
     )
 
 

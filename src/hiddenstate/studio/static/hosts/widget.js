@@ -15,6 +15,8 @@
  * @returns {() => void} takes the page away
  */
 function render({ model, el }) {
+  const wait = document.createElement("p");
+  wait.textContent = "The studio comes from Python once that is idle. If it does not come, run this cell again.";
   const frame = document.createElement("iframe");
   frame.title = "hiddenstate studio";
   // Scripts, but not this page's origin: what runs in the frame can't reach the notebook.
@@ -24,8 +26,13 @@ function render({ model, el }) {
   /** @type {(content: any, buffers: DataView[]) => void} */
   const fromPython = (content, buffers) => {
     const numbers = (buffers ?? []).map(bytesOf);
-    if (content.type === "page") frame.srcdoc ||= new TextDecoder().decode(numbers[0]);
-    else frame.contentWindow?.postMessage({ header: content, numbers: numbers[0] ?? new ArrayBuffer(0) }, "*");
+    if (content.type !== "page") {
+      const header = content.view?.theme === "auto" ? { ...content, view: { ...content.view, theme: themeOf(el) } } : content;
+      frame.contentWindow?.postMessage({ header, numbers: numbers[0] ?? new ArrayBuffer(0) }, "*");
+    } else if (frame.srcdoc === "") {
+      frame.srcdoc = new TextDecoder().decode(numbers[0]);
+      wait.replaceWith(frame);
+    }
   };
   /** @param {MessageEvent} event */
   const fromFrame = (event) => {
@@ -34,13 +41,23 @@ function render({ model, el }) {
 
   model.on("msg:custom", fromPython);
   window.addEventListener("message", fromFrame);
-  el.append(frame);
+  el.append(wait);
   model.send({ type: "page" });
   return () => {
     model.off("msg:custom", fromPython);
     window.removeEventListener("message", fromFrame);
+    wait.remove();
     frame.remove();
   };
+}
+
+/**
+ * @param {HTMLElement} el
+ * @returns {"light" | "dark"} what the notebook is, whose theme need not be the system's: dark where its text is light
+ */
+function themeOf(el) {
+  const [red = 0, green = 0, blue = 0] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? []).map(Number);
+  return red + green + blue > 3 * 128 ? "dark" : "light";
 }
 
 /**
