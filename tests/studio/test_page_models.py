@@ -294,6 +294,13 @@ def test_one_step(studio: Shown, zoom: str) -> None:
     expect(studio.page.locator("#microscope .hs-about")).to_contain_text("step 0")
 
 
+def test_columns_that_are_not_drawn_are_counted(chromium: Browser) -> None:
+    torch.manual_seed(0)
+    with shown(chromium, hs.studio(hs.LSTM(20, 3), x=torch.randn(5, 20))) as studio:
+        studio.look()
+        expect(studio.page.locator(".signal-note")).to_have_text("8 of 20 columns")
+
+
 def test_what_shows_nothing_is_seen(studio: Shown) -> None:
     studio.look(model="columns", text="a \ufe0f b")
     word = studio.page.locator(".word").nth(1)
@@ -335,7 +342,7 @@ def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
 def test_an_error_of_the_second_run_is_the_comparison_s_alone(studio: Shown) -> None:
     page = studio.page
     studio.look(page="compare", model="numbers", text="1,2,3", text2="3,2,1")
-    sentence, note = page.get_by_label("Sentence B", exact=True), page.locator(".compare-note")
+    sentence, note = page.get_by_label("Input B", exact=True), page.locator(".compare-note")
     sentence.fill("3,2")
     expect(note).to_contain_text("expected 3 numbers")
     page.get_by_role("button", name="Read", exact=True).click()
@@ -344,11 +351,24 @@ def test_an_error_of_the_second_run_is_the_comparison_s_alone(studio: Shown) -> 
     expect(note).to_contain_text("expected 3 numbers")
     sentence.fill("3,2,2")
     expect(note).to_be_empty()
-    page.get_by_label("Sentence A", exact=True).fill("1,2")
+    page.get_by_label("Input A", exact=True).fill("1,2")
     expect(note).to_contain_text("expected 3 numbers")
     sentence.fill("3,3,3")  # which mends nothing of A
     page.get_by_role("button", name="Read", exact=True).click()
     expect(page.locator("#sentence .problem")).to_contain_text("expected 3 numbers")
+
+
+def test_comparison_of_numbers(studio: Shown) -> None:
+    studio.look(page="compare", model="numbers", text="1,2,3\n4,5,6", text2="1,2,3\n4,5,7")
+    page, one = studio.page, studio.page.get_by_label("Input A", exact=True)
+    expect(page.get_by_label("Two inputs")).to_be_checked()
+    expect(page.get_by_role("group", name="Side by side by")).to_have_count(0)
+    expect(one).to_have_value("1,2,3\n4,5,6")
+    expect(page.locator(".verdict")).to_contain_text("they part at step 1, are")
+    one.press("Control+End")
+    one.press_sequentially("\n7,8,9")
+    expect(page.locator(".compare-figure .word").nth(2)).to_contain_text("2")
+    assert studio.errors == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

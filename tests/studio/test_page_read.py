@@ -179,7 +179,7 @@ def test_sorting(page: Page, tagger: Tagger) -> None:
 
 def test_pinning_and_undo(page: Page) -> None:
     page.locator("#heatmap [aria-label='Pin unit 5 (P)']").click()
-    expect(page.locator("#heatmap [aria-label='Unpin unit 5 (P)']")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#heatmap [aria-label='Pin unit 5 (P)']")).to_have_attribute("aria-pressed", "true")
     page.locator(".heat-map").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("p")
@@ -216,6 +216,34 @@ def test_keys_alone(page: Page) -> None:
         assert any(name.startswith(wanted) for name in seen), wanted
     page.locator("#text").focus()
     assert press("ArrowLeft", "Home", "p", "Backspace")["step"] == "7"  # who types moves nothing
+
+
+def test_keys_are_heard(page: Page) -> None:
+    heat, heard = page.locator(".heat-map"), page.locator("#heatmap [role=status]")
+    heat.focus()
+    page.keyboard.press("ArrowDown")
+    expect(heard).to_contain_text("unit 6, step 2 man: c = ")
+    page.keyboard.press("ArrowRight")
+    expect(heard).to_contain_text("unit 6, step 3 sold: c = ")
+    heat.blur()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    expect(heard).to_contain_text("step 3")  # who is elsewhere does not hear of it
+
+
+def test_focus_stays_when_the_menu_closes(page: Page) -> None:
+    summary = page.locator("#heatmap summary", has_text="Save")
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#heatmap [data-export=svg]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(summary).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+    expect(summary).to_be_focused()
 
 
 def test_keys_in_what_scrolls(studio: Shown) -> None:

@@ -201,6 +201,7 @@ def test_tour_by_keyboard(studio: Shown) -> None:
     guide.at(4)
     page.keyboard.press("Escape")
     expect(guide.card).to_be_hidden()
+    expect(page.get_by_role("button", name="Tour", exact=True)).to_be_focused()
 
 
 def press_on(page: Page, name: str) -> None:

@@ -80,7 +80,11 @@ function helper(id, title, help) {
 function exportMenu(id, title, kinds, exports) {
   const menu = /** @type {HTMLDetailsElement} */ (element("details", { class: "menu" }));
   const nothing = element("p", { class: "menu-nothing", "aria-live": "polite" });
-  const close = () => menu.removeAttribute("open");
+  const summary = element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` });
+  const close = () => {
+    if (menu.contains(document.activeElement)) summary.focus(); // which would be lost with what is closed
+    menu.removeAttribute("open");
+  };
   const keep = async (/** @type {keyof Exports} */ kind) => {
     const saved = await save(`hiddenstate-${id}`, kind, exports);
     nothing.textContent = saved ? "" : "There is nothing to save yet.";
@@ -96,8 +100,7 @@ function exportMenu(id, title, kinds, exports) {
       on: { click: () => keep(kind) },
     }),
   );
-  menu.append(element("summary", { class: "quiet", text: "Save", "aria-label": `Save ${title}` }));
-  menu.append(element("div", { class: "menu-items" }, [...items, nothing]));
+  menu.append(summary, element("div", { class: "menu-items" }, [...items, nothing]));
   menu.addEventListener("toggle", () => menu.open || nothing.replaceChildren());
   menu.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();

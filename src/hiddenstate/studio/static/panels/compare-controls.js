@@ -1,6 +1,6 @@
 // What is compared with what: kind, texts, models, pairs to try; and which track, quantity and alignment are shown.
 
-import { element } from "studio/app/draw.js";
+import { element, set } from "studio/app/draw.js";
 import { trackTitle } from "studio/app/units.js";
 import { choice } from "studio/panels/edits-controls.js";
 import { PAIRS } from "studio/panels/compare-presets.js";
@@ -17,19 +17,25 @@ const WAYS = { position: "position", words: "equal words" };
  * @param {"text" | "otherText"} key
  * @param {string} name
  */
-function textBox({ store }, key, name) {
-  const input = element("input", {
-    type: "text",
-    "aria-label": `Sentence ${name}`,
-    spellcheck: "false",
-    autocomplete: "off",
-  });
+function textBox({ store, session }, key, name) {
+  // Line ends mean something to models of characters and of numbers.
+  const input = element("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" });
+  const suit = () => {
+    const { model } = session;
+    const numbers = model?.kind === "lstm";
+    set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
+    input.placeholder = numbers
+      ? `A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
+      : "";
+  };
   const follow = () => {
     if (document.activeElement !== input)
       input.value = store.get()[key] || (key === "otherText" ? store.get().text : "");
   };
   input.addEventListener("input", () => store.set({ [key]: input.value }));
   store.subscribe(["text", "otherText", "comparison"], follow);
+  session.on("model", suit);
+  suit();
   follow();
   return input;
 }
@@ -90,9 +96,10 @@ export function whatControls(app, models) {
  * @param {App} app
  * @param {boolean} several
  */
-function kindBar({ store }, several) {
+function kindBar({ store, session }, several) {
   const { models, ...others } = KINDS;
-  const options = /** @type {Record<View["comparison"], string>} */ (several ? KINDS : others);
+  const named = session.model?.kind === "lstm" ? { sentences: "Two inputs" } : {};
+  const options = /** @type {Record<View["comparison"], string>} */ ({ ...(several ? KINDS : others), ...named });
   return choice("Compare", options, store.get().comparison, (comparison) => {
     const { otherText, otherModel } = store.get();
     store.set({
@@ -137,6 +144,7 @@ export function howControls(app) {
   const fill = () => {
     const { model } = session;
     if (!model) return;
+    const aligns = store.get().comparison !== "edits" && model.kind !== "lstm"; // else only numbers are alike
     controls.replaceChildren(
       pick(
         "layer",
@@ -152,11 +160,11 @@ export function howControls(app) {
         (quantity) => store.set({ quantity }),
         model.meanings,
       ),
-      choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align })),
+      ...(aligns ? [choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align }))] : []),
     );
   };
   session.on("model", fill);
-  store.subscribe(["track", "quantity", "align"], fill);
+  store.subscribe(["track", "quantity", "align", "comparison"], fill);
   fill();
   return element("div", { class: "compare-how" }, [controls]);
 }

@@ -89,12 +89,16 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
  */
 function drawing(scene, layout) {
   const { pair, strips, comparable, quantity } = scene;
+  const [mapA, mapB, difference] =
+    pair.a.name === "before"
+      ? [`${quantity} before`, `${quantity} after`, "change"]
+      : [`${quantity} of A`, `${quantity} of B`, "B − A"];
   const labels = [
     label(pair.a.name, layout.wordsA + 15, "side a"),
-    label(`${quantity} of A`, layout.mapA + 11),
+    label(mapA, layout.mapA + 11),
     label(pair.b.name, layout.wordsB + 15, "side b"),
-    label(`${quantity} of B`, layout.mapB + 11),
-    ...(comparable ? [label("B − A", layout.difference + 11)] : []),
+    label(mapB, layout.mapB + 11),
+    ...(comparable ? [label(difference, layout.difference + 11)] : []),
   ];
   return [
     ...labels,

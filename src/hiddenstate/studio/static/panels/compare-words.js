@@ -1,7 +1,7 @@
 // What a comparison says in words and numbers: where two runs part, the column under the cursor, and a table of all.
 
 import { element } from "studio/app/draw.js";
-import { shownToken } from "studio/app/tokens.js";
+import { shownToken, wordAt } from "studio/app/tokens.js";
 import { MET } from "studio/panels/compare-distance.js";
 import { chosenAt, headOf } from "studio/panels/edits-difference.js";
 
@@ -16,8 +16,18 @@ import { chosenAt, headOf } from "studio/panels/edits-difference.js";
  */
 function wordsAt({ pair, columns }, k) {
   const { a, b } = columns[k];
-  const [one, two] = [a < 0 ? "–" : shownToken(pair.a.run.tokens[a]), b < 0 ? "–" : shownToken(pair.b.run.tokens[b])];
-  return one === two ? `“${one}”` : `“${one}” | “${two}”`;
+  const [one, two] = [a < 0 ? "“–”" : named(pair.a, a), b < 0 ? "“–”" : named(pair.b, b)];
+  return one === two ? one : `${one} | ${two}`;
+}
+
+/**
+ * A step by its word; by its number where it has none.
+ * @param {Side} side
+ * @param {number} t
+ */
+function named({ run }, t) {
+  const word = wordAt(run, t, Infinity);
+  return word === "" ? `step ${t}` : `“${word}”`;
 }
 
 /**
@@ -93,7 +103,7 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
   const tag = mine ? ` ${shownToken(chosenAt(mine, t).label)} ${chosenAt(mine, t).probability.toFixed(4)}` : "";
   return (
     `${name}: ` +
-    `“${shownToken(run.tokens[t])}”${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
+    `${named(pair[side], t)}${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
   );
 }
 

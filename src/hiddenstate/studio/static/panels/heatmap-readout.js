@@ -47,5 +47,5 @@ export function createReadout({ store, session }, scene, map) {
     what.textContent = `${view.quantity} = ${format(valueAt(trackOf(run, view.track), view.quantity, unit, step))}`;
     rank.textContent = scene.about(unit);
   };
-  return { root, show, edit };
+  return { root, show, edit, said: () => `${where.textContent}: ${what.textContent}` };
 }

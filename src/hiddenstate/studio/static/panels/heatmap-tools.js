@@ -46,7 +46,7 @@ function pinButton(store) {
     const is = pinned.includes(unit);
     set(button, "aria-pressed", String(is));
     button.title = `${is ? "Unpin" : "Pin"} unit ${unit} (P)`;
-    set(button, "aria-label", button.title);
+    set(button, "aria-label", `Pin unit ${unit} (P)`);
   };
   store.subscribe(["pinned", "unit"], show);
   show();

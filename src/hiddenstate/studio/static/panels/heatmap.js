@@ -70,8 +70,9 @@ export function mountHeatmap(app) {
   const cursors = createCursors(map, place);
   const readout = createReadout(app, scene, map);
   const scale = element("div", { class: "heat-legend" });
+  const heard = element("p", { class: "unseen", role: "status" }); // where the keys have led to
   body.classList.add("heat-body");
-  body.append(unread(session), place, words, element("div", { class: "heat-foot" }, [readout.root, scale]));
+  body.append(unread(session), place, words, heard, element("div", { class: "heat-foot" }, [readout.root, scale]));
   tools.append(...heatTools(app));
 
   const arrange = () => layOut(app, scene, canvas, map);
@@ -86,6 +87,7 @@ export function mountHeatmap(app) {
   const move = () => {
     cursors.show(scene.layout, store.get(), scene.size);
     readout.show(null);
+    if (document.activeElement === map) heard.textContent = readout.said();
   };
   session.on("run", draw);
   session.on("other", draw);

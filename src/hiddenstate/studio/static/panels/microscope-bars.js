@@ -1,7 +1,7 @@
 // The equations of c and h with their numbers, each with its bar: what is kept and what is written add up to c.
 // An outline shows the whole (c_prev, g, tanh(c)), what is filled the part of it that its gate lets through.
 
-import { format, svg } from "studio/app/draw.js";
+import { svg } from "studio/app/draw.js";
 import { flowColour } from "studio/panels/microscope-pipes.js";
 import { linesOf } from "studio/panels/microscope-words.js";
 
@@ -130,4 +130,4 @@ function axisAt({ from, to }, bottom) {
   return { root: svg("g", {}, [...lines, ...texts]), draw };
 }
 
-const tick = (/** @type {number} */ value) => (Number.isInteger(value) ? String(value) : format(value));
+const tick = (/** @type {number} */ value) => String(Number(value.toPrecision(2))).replace("-", "\u2212");

@@ -5,7 +5,14 @@ import { onResize } from "studio/app/lazy.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/app/panel.js").App} App */
-/** @typedef {{columns: Float32Array[], low: number, high: number, width: number}} Plot `columns`: numbers over time */
+/**
+ * @typedef {object} Plot
+ * @property {Float32Array[]} columns numbers over time, of as many columns as can be told apart
+ * @property {number} all columns that there are
+ * @property {number} low
+ * @property {number} high
+ * @property {number} width
+ */
 
 const HEIGHT = 96;
 const LEFT = 40;
@@ -65,7 +72,7 @@ function plotOf(run, width) {
   );
   const high = columns.reduce((most, values) => values.reduce((max, value) => Math.max(max, value), most), 0);
   const low = columns.reduce((least, values) => values.reduce((min, value) => Math.min(min, value), least), 0);
-  return { columns, low, high: high > low ? high : low + 1, width };
+  return { columns, all: info.inputSize, low, high: high > low ? high : low + 1, width };
 }
 
 /**
@@ -86,7 +93,7 @@ export function signalPicture(run, width, step) {
  * @param {Plot} plot
  * @returns {{picture: SVGSVGElement, mark: (step: number) => void}}
  */
-function drawn({ columns, low, high, width }) {
+function drawn({ columns, all, low, high, width }) {
   const T = columns[0]?.length ?? 0;
   const x = (/** @type {number} */ t) => LEFT + ((t + 0.5) * (width - LEFT - RIGHT)) / Math.max(1, T);
   const y = (/** @type {number} */ value) => PAD + (HEIGHT - 2 * PAD) * (1 - (value - low) / (high - low));
@@ -108,6 +115,8 @@ function drawn({ columns, low, high, width }) {
       label(LEFT - 6, y(value) + 4, "tick", "end", value.toFixed(1).replace("-", "\u2212")),
     ),
   ];
+  const left = columns.length < all ? `${columns.length} of ${all} columns` : "";
+  const note = label(width - RIGHT - 2, HEIGHT - 3, "signal-note", "end", left);
   const picture = svg(
     "svg",
     {
@@ -115,9 +124,9 @@ function drawn({ columns, low, high, width }) {
       width,
       height: HEIGHT,
       role: "img",
-      "aria-label": `Input: ${columns.length} columns of ${T} numbers`,
+      "aria-label": `Input: ${left || `${all} columns`}, ${T} numbers each`,
     },
-    [...axis, ...lines, cursor, ...names, ...numbers],
+    [...axis, ...lines, cursor, note, ...names, ...numbers],
   );
   const mark = (/** @type {number} */ step) => {
     set(cursor, "x1", x(step));

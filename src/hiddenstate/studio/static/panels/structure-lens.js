@@ -16,7 +16,7 @@ const NAMES = 76;
  * @param {readonly string[]} gates
  */
 export function lens(gates) {
-  const { canvas: root, context } = canvas(NAMES + CELL.width * 5, CELL.height, { class: "st-lens", role: "img" });
+  const { canvas: root, context } = canvas(NAMES + CELL.width * 5, CELL.height, { class: "st-lens", "aria-hidden": "true" });
   let columns = 5,
     rows = ROWS.below,
     pen = context;

@@ -116,10 +116,13 @@ class Tour {
 
   leave() {
     if (this.root.hidden) return;
+    const held = this.card.root.contains(document.activeElement);
     this.restore();
     this.app.store.set(this.found ?? {});
     [this.found, this.visit, this.refused, this.root.hidden] = [null, null, null, true];
     document.body.classList.remove("touring");
+    const button = document.querySelector(".tour-button");
+    if (held && button instanceof HTMLElement) button.focus({ preventScroll: true });
   }
 
   /** Put back what the step that is left had changed. */

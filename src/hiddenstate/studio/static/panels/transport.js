@@ -59,7 +59,7 @@ function scrubber({ store, session, player }) {
     value: 0,
     "aria-label": "Step",
   });
-  const says = element("output", { class: "transport-says number", for: "scrub" });
+  const says = element("output", { class: "transport-says number", for: "scrub", "aria-live": "off" });
   slider.addEventListener("input", () => {
     player.pause();
     store.set({ step: Number(slider.value) });
