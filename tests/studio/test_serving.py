@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -314,16 +316,20 @@ def test_addresses() -> None:
     assert url_of(site, "0.0.0.0", 1) == "http://127.0.0.1:1/t/"
     assert url_of(site, "::1", 1) == url_of(site, "::", 1) == "http://[::1]:1/t/"
     assert url_of(site, "box.local", 1) == "http://box.local:1/t/"
-    assert [is_local(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")] == [True] * 4
+    assert [is_local(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "LocalHost")] == [True] * 4
     assert [is_local(host) for host in ("0.0.0.0", "::", "192.168.0.7", "box.local")] == [False] * 4
 
 
 def test_start_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     port = urlsplit(running.url).port
-    with pytest.raises(ArgumentError, match=f"can't listen on 127.0.0.1 port {port} .*choose another port"):
+    with pytest.raises(ArgumentError, match=f"can't listen on 127.0.0.1 port {port} .* use.: choose another port"):
         live().start(port=port or 0)
-    with pytest.raises(ArgumentError, match="can't listen on 203.0.113.1 port 0"):
-        live().start("203.0.113.1")
+    for host in ("203.0.113.1", "[::1]", "x" * 300):
+        with pytest.raises(ArgumentError, match=rf"can't listen on {re.escape(host)} port 0 \([^()]*\)$"):
+            live().start(host)
+    for host in ("a\0b", "\ud800"):
+        with pytest.raises(ArgumentError, match="host must be an address or a name, got"):
+            live().start(host)
     with pytest.raises(ArgumentError, match="host is empty: give the address"):
         live().start("")
     with pytest.raises(ArgumentError, match="port must be in 0..65535, got 70000"):
@@ -346,7 +352,12 @@ def test_serve_says_who_can_reach_it(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(serving, "open_browser", opened.append)
+
+    def open_browser(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(serving, "open_browser", open_browser)
     monkeypatch.setattr(Running, "wait", lambda self: None)
     serve(Site({}, token="t"), host)
     said = capsys.readouterr().out
@@ -354,6 +365,21 @@ def test_serve_says_who_can_reach_it(
     assert "Ctrl-C ends it" in said
     assert ("Only this machine can reach it" in said) is (host == "127.0.0.1")
     assert ("WHOEVER REACHES THIS MACHINE" in said) is (host == "0.0.0.0")
+
+
+def test_serve_says_that_there_is_no_browser(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(url: str) -> bool:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(Running, "wait", lambda self: None)
+    for opening in (without, lambda url: False):
+        monkeypatch.setattr(webbrowser, "open", opening)
+        serve(Site({}))
+        assert "No browser could be opened here" in capsys.readouterr().out
+    serve(Site({}), browser=False)
+    assert "No browser" not in capsys.readouterr().out
 
 
 def test_a_request_for_no_path_is_refused(running: Running, caplog: pytest.LogCaptureFixture) -> None:

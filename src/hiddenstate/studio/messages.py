@@ -190,7 +190,8 @@ def _edits(value: object) -> list[dict[str, Any]]:
     return [_edit(each) for each in value]
 
 
-_TEXT, _COUNT = ("a text that is not too long", _text), ("a whole number", _count)
+_TEXT = (f"a text of at most {_MOST_CHARACTERS} characters", _text)
+_COUNT = ("a whole number", _count)
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
 VIEW: dict[str, tuple[str, Callable[[object], object]]] = {
     **dict.fromkeys(("page", "model", "text", "otherModel", "otherText", "comparison", "align"), _TEXT),
@@ -207,4 +208,5 @@ def _no_number(name: str) -> Any:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    size = f" ({len(value)} characters)" if isinstance(value, str) else ""
+    return text if len(text) <= 60 else f"{text[:60]}...{size}"

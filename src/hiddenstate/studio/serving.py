@@ -134,6 +134,8 @@ def address(host: object, port: object) -> tuple[str, int]:
         raise ArgumentTypeError(f"host must be a text such as {LOCAL!r}, got {host!r}")
     if not host:  # which would be all of this machine's addresses
         raise ArgumentError("host is empty: give the address to listen on, 127.0.0.1 for this machine alone")
+    if not host.isprintable():  # zeros and half characters, which sockets have errors of their own for
+        raise ArgumentError(f"host must be an address or a name, got {host!a}")
     try:
         if isinstance(port, bool):
             raise TypeError
@@ -155,8 +157,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)
     except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]  # which says the address once more
         hint = ": choose another port, or 0 for any that is free" if port else ""
-        raise ArgumentError(f"can't listen on {host} port {port} ({error}){hint}") from error
+        raise ArgumentError(f"can't listen on {host} port {port} ({why}){hint}") from error
 
 
 def url_of(site: Site, host: str, port: int) -> str:
@@ -169,23 +172,25 @@ def url_of(site: Site, host: str, port: int) -> str:
 def is_local(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def open_browser(url: str) -> None:
-    """Open a browser where there is one; the address was printed for all other cases."""
-    with contextlib.suppress(webbrowser.Error):
-        webbrowser.open(url)
+def open_browser(url: str) -> bool:
+    """Open a browser; return whether there was one that could be."""
+    try:
+        return webbrowser.open(url)
+    except webbrowser.Error:
+        return False
 
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
     """Serve until Ctrl-C or SIGTERM; say where, and who can reach it."""
     with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
-        if browser:
-            open_browser(running.url)
+        if browser and not open_browser(running.url):
+            print("No browser could be opened here: open the address in one.", flush=True)
         running.wait()
 
 
