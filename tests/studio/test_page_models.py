@@ -301,6 +301,15 @@ def test_columns_that_are_not_drawn_are_counted(chromium: Browser) -> None:
         expect(studio.page.locator(".signal-note")).to_have_text("8 of 20 columns")
 
 
+def test_own_rows_begin_with_those_that_were_given(chromium: Browser) -> None:
+    x = torch.arange(40.0).view(20, 2) / 8
+    with shown(chromium, hs.studio(hs.LSTM(2, 3), x=x)) as studio:
+        studio.look()
+        studio.page.get_by_role("button", name="own rows").click()
+        rows = studio.page.locator("#rows").input_value().splitlines()
+        assert [[float(number) for number in row.split(",")] for row in rows] == x[:8].tolist()
+
+
 def test_what_shows_nothing_is_seen(studio: Shown) -> None:
     studio.look(model="columns", text="a \ufe0f b")
     word = studio.page.locator(".word").nth(1)

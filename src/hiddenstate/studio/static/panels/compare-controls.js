@@ -24,8 +24,9 @@ function textBox({ store, session }, key, name) {
     const { model } = session;
     const numbers = model?.kind === "lstm";
     set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
+    const given = model?.given && key === "text" ? "As given. " : "";
     input.placeholder = numbers
-      ? `A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
+      ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
       : "";
   };
   const follow = () => {

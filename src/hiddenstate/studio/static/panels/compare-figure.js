@@ -91,7 +91,7 @@ function drawing(scene, layout) {
   const { pair, strips, comparable, quantity } = scene;
   const [mapA, mapB, difference] =
     pair.a.name === "before"
-      ? [`${quantity} before`, `${quantity} after`, "change"]
+      ? ["before", "after", "change"]
       : [`${quantity} of A`, `${quantity} of B`, "B − A"];
   const labels = [
     label(pair.a.name, layout.wordsA + 15, "side a"),

@@ -9,6 +9,7 @@ import { rowsOf, SIGNALS } from "studio/app/input.js";
 /** @typedef {import("studio/app/input.js").Signal} Signal */
 
 const REST = 120;
+const FIRST = 8; // rows that one begins with
 
 /**
  * @param {App} app
@@ -36,7 +37,7 @@ export function createNumbers({ store, session }, model) {
   });
   const described = (/** @type {string} */ kind) => {
     if (kind === "given") return "";
-    if (kind === "rows") return asRows(store.get().text, columns);
+    if (kind === "rows") return asRows(rowsNow(store.get().text, model));
     return `${kind} ${steps.input.value}${kind === "noise" ? ` ${seed.input.value}` : ""}`;
   };
   for (const input of [steps.input, seed.input]) {
@@ -90,12 +91,21 @@ function kindOf(text, model) {
 }
 
 /**
- * What is read now as rows that can be changed by hand.
+ * What is read now; of what was given only the beginning, so that it can be changed by hand.
  * @param {string} text
- * @param {number} columns
+ * @param {Model} model
+ * @returns {Float32Array[]}
  */
-function asRows(text, columns) {
-  const rows = rowsOf(text.trim() === "" ? "noise 8 0" : text, columns);
+function rowsNow(text, { given, tracks }) {
+  const columns = tracks[0].inputSize;
+  const input = given?.tracks[0].input;
+  if (text.trim() !== "" || !input) return rowsOf(text.trim() === "" ? `noise ${FIRST} 0` : text, columns);
+  const length = Math.min(FIRST, input.length / columns);
+  return Array.from({ length }, (_, t) => input.subarray(t * columns, (t + 1) * columns));
+}
+
+/** @param {Float32Array[]} rows */
+function asRows(rows) {
   return rows.map((row) => Array.from(row, (value) => String(Number(value.toFixed(4)))).join(", ")).join("\n");
 }
 
