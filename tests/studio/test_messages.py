@@ -142,6 +142,18 @@ def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
     assert set(re.findall(r"@property \{.*?\} (\w+)", block[1])) == set(VIEW)
 
 
+def test_choices_are_those_of_the_pages_types() -> None:
+    types = (STATIC / "types.js").read_text(encoding="utf-8")
+    block = types.split("@typedef {object} View\n", 1)[1].split("*/", 1)[0]
+    unions = re.findall(r'@property \{("[^}]*")\} (\w+)', block)
+    said = {name: f"one of {', '.join(re.findall('[a-z]+', union))}" for union, name in unions}
+    assert said == {name: what for name, (what, _) in VIEW.items() if what.startswith("one of ")}
+    for name in said:
+        for wrong in ("nowhere", 1, ["read"]):
+            with pytest.raises(MessageError, match=f"{name} of the view must be one of "):
+                ViewMessage({name: wrong})
+
+
 @pytest.mark.parametrize("value", ["1e999", "-1e999", "1" + "0" * 400])
 def test_a_number_that_no_json_can_give_back_is_refused(value: str) -> None:
     text = json.dumps({"type": "view", "view": {"edits": [{**EDIT, "value": 7.25}]}}).replace("7.25", value)

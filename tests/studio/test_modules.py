@@ -9,7 +9,15 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, DtypeError, IndexRangeError, NameUnknownError, RankError, ShapeError
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DtypeError,
+    IndexRangeError,
+    NameUnknownError,
+    RankError,
+    ShapeError,
+)
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.modules import Numbers, lstm_in, of_lstm
 
@@ -91,6 +99,7 @@ def test_numbers_of_a_packed_sequence() -> None:
         (Numbers(torch.zeros(0, 4)), ShapeError),
         (Numbers(torch.zeros(5, 4), row=1), IndexRangeError),
         (Numbers(torch.zeros(5, 4), tokens=["a"]), ShapeError),
+        (Numbers(torch.zeros(5, 4), tokens=5), ArgumentTypeError),  # type: ignore[arg-type]
         (Numbers(torch.zeros(5, 4), hx=(torch.zeros(1, 3).double(), torch.zeros(1, 3).double())), DtypeError),
     ],
 )

@@ -23,6 +23,7 @@ _MOST_CHARACTERS = 20_000  # of a text
 _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
+Part = tuple[str, Callable[[Any], object]]  # of the view: what it must be, and what makes it so or raises
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,10 +193,26 @@ def _edits(value: object) -> list[dict[str, Any]]:
 
 _TEXT = (f"a text of at most {_MOST_CHARACTERS} characters", _text)
 _COUNT = ("a whole number", _count)
+
+
+def _one_of(*texts: str) -> Part:
+    def chosen(value: object) -> object:
+        if value not in texts:
+            raise ValueError
+        return value
+
+    return f"one of {', '.join(texts)}", chosen
+
+
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
-VIEW: dict[str, tuple[str, Callable[[object], object]]] = {
-    **dict.fromkeys(("page", "model", "text", "otherModel", "otherText", "comparison", "align"), _TEXT),
-    **dict.fromkeys(("track", "quantity", "sort", "head", "zoom", "gate", "rows", "filter", "sandbox", "theme"), _TEXT),
+VIEW: dict[str, Part] = {
+    **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
+    **dict.fromkeys(("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox"), _TEXT),
+    "page": _one_of("read", "compare", "structure"),
+    "comparison": _one_of("sentences", "models", "edits"),
+    "align": _one_of("position", "words"),
+    "zoom": _one_of("model", "layer", "unit", "gate"),
+    "theme": _one_of("auto", "light", "dark"),
     **dict.fromkeys(("step", "unit", "tour"), _COUNT),
     "pinned": ("a list of whole numbers", _counts),
     "edits": ("a list of edits", _edits),

@@ -1,6 +1,6 @@
 """Bundles of LSTMs: ours, torch's, cells, and the one at a path inside any module; with numbers for it to read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -36,7 +36,7 @@ class Numbers:
 
     x: Any
     hx: State | None = None
-    tokens: Sequence[str] | None = None
+    tokens: Iterable[str] | None = None
     row: int = 0
 
 
@@ -110,11 +110,18 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
     inputs = take(x, numbers.hx, None, None, sizes=sizes, batch_first=batch_first, like=like)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
-    if numbers.tokens is not None and len(numbers.tokens) != steps:
-        raise ShapeError(f"got {len(numbers.tokens)} tokens for {steps} steps; give one for each")
+    tokens = None if numbers.tokens is None else _words(numbers.tokens)
+    if tokens is not None and len(tokens) != steps:
+        raise ShapeError(f"got {len(tokens)} tokens for {steps} steps; give one for each")
     tensors = {"input": inputs.x[:steps, row], "h0": inputs.h0[:, row], "c0": inputs.c0[:, row]}
-    tokens = None if numbers.tokens is None else [str(token) for token in numbers.tokens]
     return {f"given.{name}": value for name, value in tensors.items()}, Given(steps, tokens)
+
+
+def _words(tokens: Iterable[object]) -> list[str]:
+    try:
+        return [str(token) for token in tokens]
+    except TypeError as error:
+        raise ArgumentTypeError(f"tokens must be words, one for each step, got {type(tokens).__name__}") from error
 
 
 def _numbers(x: Any, like: Tensor) -> Tensor:

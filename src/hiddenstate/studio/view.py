@@ -9,7 +9,7 @@ from hiddenstate.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle, ids_of
 from hiddenstate.studio.live import Watched
-from hiddenstate.studio.messages import ViewMessage
+from hiddenstate.studio.messages import ViewMessage, check_view
 
 if TYPE_CHECKING:
     from hiddenstate.studio.server import Site
@@ -169,7 +169,7 @@ def studio(
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
     streams = [model if isinstance(model, Watched) else Watched(model, row) for _, model in chosen[:1] if _runs(model)]
-    return Studio(bundles, {**({"text": text} if text else {}), **(view or {})}, *streams)
+    return Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
 
 
 def _runs(model: Any) -> bool:
