@@ -121,11 +121,11 @@ void bind_scan(nb::module_& m) {
         })
         .def("stream_step", [](const S& s, Address w, Address bias, Address h, Address c, Address next, Size N, Size C,
                                Size H, Size L, int threads) {
-            const auto run = [=, &s](Address x, Address out) {
+            const auto run = [=, &s](Address x, Address out, int threads) {
                 s.steps({at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                          at<element>(next), at<element>(out), 1, N, C, H, L, threads});
             };
-            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork);
+            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork, threads);
         }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);

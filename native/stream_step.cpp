@@ -57,8 +57,9 @@ bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
 
 }  // namespace
 
-StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large)
-    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large) {}
+StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
+                       int threads)
+    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large), crew_(threads) {}
 
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     parameters_ = std::move(parameters);
@@ -176,11 +177,12 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
     }
     {
         const Leave leave{*this};
+        const auto work = [&](int threads) { kernel_(from.address, to.address, threads); };
         if (large_) {
             const nb::gil_scoped_release released;
-            kernel_(from.address, to.address);
+            crew_.run(work);
         } else {
-            kernel_(from.address, to.address);
+            crew_.run(work);
         }
     }
     if (!numpy && !out.is_none()) written_(nb::make_tuple(given));

@@ -13,16 +13,19 @@
 #include <utility>
 #include <vector>
 
+#include "crew.h"
+
 namespace hiddenstate {
 
 namespace nb = nanobind;
 
 class StreamStep {
 public:
-    // Reads [N, C] from the first address, writes [N, H] to the second, and the states.
-    using Kernel = std::function<void(std::uintptr_t, std::uintptr_t)>;
+    // Reads [N, C] from the first address, writes [N, H] to the second, and the states; with so many threads.
+    using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
 
-    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large);
+    // `large`: others may run Python meanwhile. `threads`: the most that a step may have.
+    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, int threads);
 
     // What must be as it is now: a parameter under its name, its version and its place in memory.
     void guard_parameters(nb::dict parameters, nb::dict named);
@@ -73,6 +76,7 @@ private:
     Kernel kernel_;
     const std::int64_t N_, C_, H_;
     const bool large_;
+    Crew<> crew_;
     std::atomic<bool> running_{false};
     nb::object parameters_;
     std::vector<Guarded> guarded_;

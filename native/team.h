@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 
+#include "fork.h"
 #include "matrix.h"
 #include "vec.h"
 
@@ -95,7 +96,8 @@ private:
 };
 
 // Runs body(k) for k = 0 ... threads - 1, each on a thread of its own if `together`: the bodies may then wait for one
-// another. Where so many threads are not to be had, runs nothing and returns false. Bodies must not throw.
+// another. Where so many threads are not to be had, runs nothing and returns false: inside another parallel region, say,
+// or in a forked process. Bodies must not throw.
 template <class Body>
 bool run_team(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
@@ -104,7 +106,7 @@ bool run_team(int threads, bool together, const Body& body) {
         for (int k = first; k < threads; k += step) body(k);
     };
 #ifdef _OPENMP
-    if (threads > 1) {
+    if (threads > 1 && !forked()) {
         bool enough = true;
 #pragma omp parallel num_threads(threads)
         {

@@ -809,6 +809,28 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_does_not_wait_for_threads_that_did_not_come_along() -> None:
+    code = """
+import os, torch, hiddenstate as hs
+torch.set_num_threads(2)
+lstm, x = hs.LSTM(64, 300).eval(), torch.randn(40, 8, 64)
+stream = lstm.stream()
+def work():
+    stream.reset()
+    return [stream.step(step).numpy() for step in x[:, :1]], lstm(x)[0].detach().numpy()
+steps, out = work()
+child = os.fork()
+if not child:
+    again, once_more = work()
+    same = (out == once_more).all() and all((a == b).all() for a, b in zip(steps, again))
+    os._exit(7 if same else 8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = run_python(code)
+    assert (done.stdout, done.stderr) == ("7\n", "")
+
+
 def test_the_environment_chooses_the_set() -> None:
     code = "from hiddenstate import native; print(native.isa())"
     assert run_python(code, HIDDENSTATE_ISA=BASELINE).stdout == f"{BASELINE}\n"

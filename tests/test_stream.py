@@ -481,6 +481,20 @@ def test_streams_of_one_lstm_in_eight_threads() -> None:
         assert_close(got[k], want[:, k])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_are_the_same_with_any_number_of_threads(dtype: torch.dtype) -> None:
+    lstm, x = hs.LSTM(40, 300, 2).to(dtype).eval(), torch.randn(600, 1, 40, dtype=dtype)
+    outputs = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            stream = lstm.stream()  # with several threads, alone at first, then together, then as is faster
+            outputs.append(torch.stack([stream.step(step) for step in x]))
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(out, outputs[0]) for out in outputs[1:])
+
+
 def test_autocast_changes_nothing_in_a_stream() -> None:
     lstm, x = hs.LSTM(4, 9, proj_size=3), torch.randn(3, 1, 4)
     plain, cast = lstm.stream(), lstm.stream()

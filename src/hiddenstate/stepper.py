@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from hiddenstate import native
-from hiddenstate.engine import check_shapes
+from hiddenstate.engine import check_shapes, threads
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.native import address, flat, new
 from hiddenstate.reference import Weights
@@ -18,9 +18,8 @@ from hiddenstate.sizes import Sizes
 if TYPE_CHECKING:
     from hiddenstate import _native
 
-# Weights of a gate that threads share. Fewer are read in the time that it can take to wake one, where steps come one by
-# one and other programs run.
-_LARGE = 2**20
+# Weights of a gate, times rows, from which on several threads can pay in a single step: less stays in one core's cache.
+_SHARED_FROM = 2**16
 
 SHARED = (
     "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "
@@ -38,16 +37,15 @@ class Stepper:
         H, widths = sizes.hidden_size, [sizes.layer_input_size(layer) for layer in range(sizes.num_layers)]
         self.kernel = kernel = native.kernel(weights[0].ih.dtype)
         self._sizes = (sizes.input_size, H, sizes.num_layers)
-        self._large = any(H * (K + H) >= _LARGE for K in widths)
-        layers = [new(torch.uint8, kernel.scan.layer_bytes(K, H)) for K in widths]
-        biases = [new(kernel.real, kernel.scan.bias_size(H)) for _ in widths]
-        for K, w, packed, bias in zip(widths, weights, layers, biases, strict=True):
+        self._weights = max(H * (K + H) for K in widths)
+        nbytes, L = [kernel.scan.layer_bytes(K, H) for K in widths], sizes.num_layers
+        self._w, self._bias = new(torch.uint8, sum(nbytes)), new(kernel.real, L * kernel.scan.bias_size(H))
+        for K, w, packed, bias in zip(widths, weights, self._w.split(nbytes), self._bias.chunk(L), strict=True):
             check_shapes(w, K, H, H)
             elements, reals = [flat(value) for value in w[:2]], [flat(value, kernel.real) for value in w[2:4]]
             given = [address(value, kernel.element) for value in elements]
             given += [address(value, kernel.real) for value in reals]
             kernel.scan.pack_layer(*given, K, H, 1, packed.data_ptr(), bias.data_ptr())
-        self._w, self._bias = torch.cat(layers), torch.cat(biases)
         # Kept from being given to other weights, which could not be told from these by where they lie.
         self._memory = [value.detach() for w in weights for value in w if value is not None]
 
@@ -61,7 +59,7 @@ class Stepper:
         kernel.scan.steps(
             *(address(given, kernel.element), self._w.data_ptr(), self._bias.data_ptr()),
             *(address(h, kernel.element), address(c, kernel.real), spare.data_ptr(), out.data_ptr()),
-            *(T, N, C, H, L, self._threads()),
+            *(T, N, C, H, L, threads(T, N, C, H) if T > 1 else 1),
         )
         return out
 
@@ -72,7 +70,7 @@ class Stepper:
         step = kernel.scan.stream_step(
             *(self._w.data_ptr(), self._bias.data_ptr()),
             *(address(h, kernel.element), address(c, kernel.real), spare.data_ptr()),
-            *(N, C, H, L, self._threads()),
+            *(N, C, H, L, torch.get_num_threads() if N * self._weights >= _SHARED_FROM else 1),
         )
         step.keep((self, h, c, spare))
         step.tell(torch.autograd.graph.increment_version)
@@ -84,9 +82,6 @@ class Stepper:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
         return QuickStep(step, self, (h, c))
-
-    def _threads(self) -> int:
-        return torch.get_num_threads() if self._large else 1
 
 
 class QuickStep:

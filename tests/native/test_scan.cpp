@@ -1,4 +1,5 @@
 // Every compiled scan that this CPU runs against the reference: native/scan.h without Python.
+#include "crews.h"
 #include "nan.h"
 #include "nonlinearity.h"
 #include "stacks.h"
@@ -56,6 +57,7 @@ void check_scans() {
 
 int main() {
     check_reference();
+    check_crews();
     check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
     return checks::report();
 }

@@ -1,0 +1,64 @@
+// How many threads do a small job that comes again and again: one, or all.
+//
+// Several have several caches, and what one of them can't hold they can. But they must be awake at once: where other
+// programs want the cores, a job of some microseconds may wait for a time slice of theirs, a thousand times as long. Which
+// of it is so shows in the time that jobs take, and only there. So both ways have their turns, and the faster one goes on;
+// the other is tried again after a while, the less often the more often it was slower.
+//
+//     alone 0.5 ms | together 20 ms | together 20 ms | ...             while it is the faster way
+//                                   | alone 0.1 s | together 20 ms | alone 0.2 s | ...    while it is not
+//
+// A turn is some time slices long, so that one of them alone decides nothing.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+namespace hiddenstate {
+
+template <class Clock = std::chrono::steady_clock>
+class Crew {
+public:
+    explicit Crew(int threads) : threads_(std::max(threads, 1)) {}
+
+    // Runs job(threads).
+    template <class Job>
+    void run(const Job& job) {
+        if (threads_ == 1) return job(1);
+        const auto begin = Clock::now();
+        job(together_ ? threads_ : 1);
+        spent_ += std::chrono::duration<double>(Clock::now() - begin).count();
+        ++jobs_;
+        if (spent_ >= turn_) end_turn();
+    }
+
+    bool together() const { return together_; }
+
+private:
+    // In seconds of work.
+    static constexpr double kFirst = 0.0005, kTurn = 0.02, kShortestRest = 0.1, kLongestRest = 3;
+
+    void end_turn() {
+        double& seconds = together_ ? together_seconds_ : alone_seconds_;
+        seconds = spent_ / jobs_;
+        if (!together_) {
+            rested_ += spent_;
+            if (rested_ >= rest_ || alone_seconds_ > together_seconds_) together_ = true;
+        } else if (together_seconds_ > alone_seconds_) {
+            rest_ = std::clamp(2 * rest_, kShortestRest, kLongestRest);
+            together_ = false, rested_ = 0;
+        } else {
+            rest_ = 0;
+        }
+        turn_ = kTurn, spent_ = 0, jobs_ = 0;
+    }
+
+    const int threads_;
+    bool together_ = false;
+    double alone_seconds_ = 0, together_seconds_ = 0;  // of a job, when they were last measured
+    double turn_ = kFirst, spent_ = 0;                 // the turn at hand: how long, and how much of it is over
+    double rest_ = 0, rested_ = 0;                     // how long no other way than alone is tried
+    int jobs_ = 0;
+};
+
+}  // namespace hiddenstate

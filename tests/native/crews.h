@@ -1,0 +1,62 @@
+// Which way a crew goes, on a clock of the tests' own.
+#pragma once
+
+#include <chrono>
+
+#include "../../native/crew.h"
+#include "check.h"
+
+namespace hiddenstate::test {
+
+// Time passes where a job says so.
+struct Clock {
+    using duration = std::chrono::nanoseconds;
+    using time_point = std::chrono::time_point<Clock, duration>;
+
+    static inline time_point time{};
+
+    static time_point now() { return time; }
+};
+
+// How a crew of four shares so many seconds of work, where a job takes so long alone and together.
+struct Shared {
+    std::int64_t alone = 0, together = 0;
+};
+
+inline Shared work(Crew<Clock>& crew, double seconds, double alone, double together) {
+    Shared jobs;
+    const auto end = Clock::time + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    while (Clock::time < end) {
+        crew.run([&](int threads) {
+            checks::that(threads == 1 || threads == 4, "a crew of four works alone or together");
+            ++(threads == 1 ? jobs.alone : jobs.together);
+            const std::chrono::duration<double> taken(threads == 1 ? alone : together);
+            Clock::time += std::chrono::duration_cast<Clock::duration>(taken);
+        });
+    }
+    return jobs;
+}
+
+inline void check_crews() {
+    checks::context = "crew";
+    Crew<Clock> crew(4);
+    Shared jobs = work(crew, 1, 60e-6, 20e-6);
+    checks::that(jobs.alone * 60e-6 < 0.002 && jobs.together > 49000, "together is faster, and stays after a short look");
+    jobs = work(crew, 10, 60e-6, 6.5e-3);
+    checks::that(jobs.together < 40, "other programs come: together is tried ever more rarely");
+    checks::that(jobs.together > 3, "but tried");
+    jobs = work(crew, 10, 60e-6, 20e-6);
+    checks::that(jobs.alone * 60e-6 < 3.1, "they have gone: together again, after at most the longest rest");
+    checks::that(crew.together(), "together at the end");
+    jobs = work(crew, 1, 200e-6, 100e-6);
+    checks::that(jobs.together > jobs.alone, "both ways became slower: the faster one goes on");
+
+    Crew<Clock> small(4);
+    jobs = work(small, 20, 5e-6, 8e-6);
+    checks::that(jobs.together * 8e-6 < 0.3, "alone is faster: the other way costs little to try");
+    Crew<Clock> one(1);
+    jobs = work(one, 1, 60e-6, 1);
+    checks::that(jobs.together == 0, "one thread has no choice");
+}
+
+}  // namespace hiddenstate::test
