@@ -352,6 +352,6 @@ def test_weights_as_a_picture_that_scales(chromium: Browser) -> None:
     texts = [text.text or "" for text in root.iter(f"{svg}text")]
     assert len(list(root.iter(f"{svg}image"))) == 4
     assert {f"W_{kind}{gate}" for kind in "ih" for gate in GATES} <= set(texts)
-    numbers = [f"{value:.2f}" for value in lstm.weight_ih_l0.flatten().tolist()]
+    numbers = [f"{value:.2f}" for value in lstm.get_parameter("weight_ih_l0").flatten().tolist()]
     at = texts.index(numbers[0])
     assert texts[at : at + len(numbers)] == numbers
