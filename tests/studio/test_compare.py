@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from torch import Tensor
 
 import hiddenstate as hs
@@ -161,6 +161,27 @@ def test_two_models(chromium: Browser, tagger: Tagger, other: Tagger) -> None:
         expect(compare.locator(".compare-note")).to_contain_text("Choose another for B")
         compare.get_by_label("Model B").select_option(label="two")
         expect(compare.locator(".compare-note")).to_be_empty()
+        words = A.split()
+        check_rows(studio.saved("compare"), "h", tagger.read(words), other.read(words), [(t, t) for t in range(5)])
+
+
+def test_a_model_that_comes_late_does_not_take_the_place_of_another(
+    chromium: Browser, tagger: Tagger, other: Tagger
+) -> None:
+    held: list[Route] = []
+    models = {"one": tagger, "late": tagger, "two": other}
+    with shown(chromium, hs.studio(models, text=A)) as studio:
+        studio.look(page="compare", compare="models", show="h")
+        studio.page.route("**/models/late/weights.safetensors", lambda route: held.append(route))
+        compare = studio.panel("compare")
+        with studio.page.expect_request("**/models/late/weights.safetensors"):
+            compare.get_by_label("Model B").select_option(label="late")
+        compare.get_by_label("Model B").select_option(label="two")
+        expect(compare.locator(".strand").first).to_be_visible()
+        with studio.page.expect_response("**/models/late/weights.safetensors") as late:
+            held[0].continue_()
+        late.value.finished()
+        studio.page.wait_for_timeout(500)  # in which it is read, and would be shown
         words = A.split()
         check_rows(studio.saved("compare"), "h", tagger.read(words), other.read(words), [(t, t) for t in range(5)])
 

@@ -66,9 +66,10 @@ export class Session {
   /** Loads the view's model and runs it. */
   async open() {
     const id = this.store.get().model;
+    const wanted = () => this.store.get().model === id; // or another was chosen while it loaded
     await this.#safely("error", async () => {
       const model = await this.#load(id);
-      if (this.store.get().model !== id) return;
+      if (!wanted()) return;
       if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of another model
       this.model = model;
       this.#tell("model");
@@ -78,7 +79,7 @@ export class Session {
         this.#tell("run"); // there may be none now
         throw error;
       }
-    });
+    }, wanted);
     await this.#readOther();
   }
 
@@ -138,16 +139,20 @@ export class Session {
   }
 
   async #readOther() {
-    const { page, otherModel, otherText, text, model } = this.store.get();
-    if (page !== "compare" || this.model === null) return;
+    if (this.store.get().page !== "compare" || this.model === null) return;
+    const chosen = () => this.store.get().otherModel || this.store.get().model;
+    const id = chosen();
+    const wanted = () => chosen() === id;
     await this.#safely("otherError", async () => {
-      const other = await this.#load(otherModel || model);
+      const other = await this.#load(id);
+      if (!wanted()) return;
       this.other = this.otherError = null; // also where B can't be read
+      const { otherText, text } = this.store.get();
       const run = readInput(other, otherText || text);
       if (run !== null) this.other = { model: other, run };
       fitCell([this.run, this.plain, run]);
       this.#tell("other");
-    });
+    }, wanted);
   }
 
   /**
@@ -166,11 +171,13 @@ export class Session {
   /**
    * @param {"error" | "otherError"} kept where what goes wrong is kept
    * @param {() => void | Promise<void>} fn
+   * @param {() => boolean} wanted whether what goes wrong is still of interest
    */
-  async #safely(kept, fn) {
+  async #safely(kept, fn, wanted = () => true) {
     try {
       await fn();
     } catch (error) {
+      if (!wanted()) return;
       this[kept] = error instanceof Error ? error : new Error(String(error));
       this.#tell("error");
     }
