@@ -217,8 +217,8 @@ public:
     void run(const Step& step, const All& all) {
         // dh0 and dc0 carry the gradients from step to step.
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
-            std::copy_n(job_.dh_n + n * job_.P + hidden_.first, hidden_.size(), job_.dh0 + n * job_.P + hidden_.first);
-            std::copy_n(job_.dc_n + n * job_.H + units_.first, units_.size(), job_.dc0 + n * job_.H + units_.first);
+            begin(job_.dh_n, job_.dh0, n * job_.P + hidden_.first, hidden_.size());
+            begin(job_.dc_n, job_.dc0, n * job_.H + units_.first, units_.size());
         }
         for (std::int64_t last = job_.T; last > 0; last -= state_.chunk_steps) {
             const std::int64_t first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
@@ -237,6 +237,10 @@ public:
     }
 
 private:
+    static void begin(const real* from, real* to, std::int64_t first, std::int64_t count) {
+        if (from) std::copy_n(from + first, count, to + first);
+        else std::fill_n(to + first, count, real{});
+    }
     static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
     // The live rows of a chunk's steps, one after another; where rows have ended, dx is zero.

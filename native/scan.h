@@ -85,8 +85,8 @@ struct Backward {
     const real* gates;    // [T, N, 4H], from the forward scan: before edits
     const real* c;        // [T, N, H], from the forward scan
     const element* dout;  // laid out as out is
-    const real* dh_n;     // [N, P]
-    const real* dc_n;     // [N, H]
+    const real* dh_n;     // [N, P], or null: zeros
+    const real* dc_n;     // [N, H], or null: zeros
     const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
     const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
     element* dx;          // [T, N, C], or null: not asked for; zero past a row's end. Added to where `adds` says so

@@ -374,6 +374,27 @@ def test_each_gradient_may_be_asked_for_alone(dtype: torch.dtype, training: bool
                     assert torch.equal(next(found), gradient)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("only", ["out", "h_n", "c_n"])
+def test_the_gradient_of_each_output_may_be_asked_for_alone(only: str, training: bool, dtype: torch.dtype) -> None:
+    """It is that of all three, zeros given for the other two."""
+    call = Call(T=5, N=3, C=7, H=9, L=2, seed=0, bidirectional=True)
+    lstm = call.lstm(dtype).train(training)
+    x, h0, c0 = leaves = call.inputs(dtype)
+    out, (h_n, c_n) = lstm(x, (h0, c0))
+    outputs = {"out": out, "h_n": h_n, "c_n": c_n}
+    wanted = [*leaves, *lstm.parameters()]
+    grads = [torch.randn_like(value) if name == only else torch.zeros_like(value) for name, value in outputs.items()]
+    given = next(grad for name, grad in zip(outputs, grads, strict=True) if name == only)
+    want = torch.autograd.grad(list(outputs.values()), wanted, grads, retain_graph=True)
+    found = torch.autograd.grad(outputs[only], wanted, given, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(found, want, strict=True))
+    if dtype is not torch.bfloat16:
+        graphed = torch.autograd.grad(outputs[only], wanted, given, create_graph=True, materialize_grads=True)
+        assert_all_close(graphed, want, "with a graph")
+
+
 @st.composite
 def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write") -> list[hs.Edit]:
     """Some edits of one call, of any place and kind, whose units, steps and rows may overlap."""

@@ -4,6 +4,7 @@ Differentiable: the first derivative is native too, those of it go through the r
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, NamedTuple
@@ -238,10 +239,10 @@ class _Scan(torch.autograd.Function):
         track = Track(x, h0, c0, Weights(*weights), ctx.reverse, lengths, reset, edits)
         needed = ctx.needs_input_grad[2:]
         if computes_gradients(grads):
-            with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
+            with own_types():
                 if unedited is None:
                     _, unedited, c = _forward(track, shown=False, for_gradient=True)
-                found = gradients(track, grads, Kept(out, unedited, c), needed)
+                found = gradients(track, grads[0], grads[1:], Kept(out, unedited, c), needed)
         else:
 
             def run(x: Tensor, h0: Tensor, c0: Tensor, *w: Tensor | None) -> Sequence[Tensor]:
@@ -259,12 +260,18 @@ class Kept(NamedTuple):
     c: Tensor
 
 
-def computes_gradients(grads: Sequence[Tensor]) -> bool:
-    """Whether the gradients of these can be computed natively.
+def own_types() -> AbstractContextManager[Any]:
+    """Keep autocast out of a derivative, whose types are those of the forward run."""
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+
+
+def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
+    """Whether the gradients of these (of those that there are) can be computed natively.
 
     Not with ``create_graph=True``, nor many at once, which come as tensors of vmap's that lie nowhere.
     """
-    return not torch.is_grad_enabled() and can(grads, autocast=True) and _lie_in_memory(grads)
+    given = [grad for grad in grads if grad is not None]
+    return not torch.is_grad_enabled() and can(given, autocast=True) and _lie_in_memory(given)
 
 
 def _lie_in_memory(tensors: Iterable[Tensor]) -> bool:
@@ -277,7 +284,7 @@ def _lie_in_memory(tensors: Iterable[Tensor]) -> bool:
 def differentiable_gradients(
     run: Callable[..., Sequence[Tensor]],
     leaves: Sequence[Tensor | None],
-    grads: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """Gradients as a graph: ``run`` once more, through the reference, on the leaves, and its derivative by torch."""
@@ -285,7 +292,11 @@ def differentiable_gradients(
         # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
-        found = iter(torch.autograd.grad(run(*views), wanted, grads, create_graph=True, allow_unused=True))
+        pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]
+        if not pairs:
+            return [None for _ in needed]
+        outputs, given = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(outputs, wanted, given, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
 
 
@@ -305,11 +316,17 @@ def refer(track: Track, *, keep: bool) -> tuple[Tensor, ...]:
 
 
 def gradients(
-    track: Track, grads: Sequence[Tensor], kept: Kept, needed: Sequence[bool], dx: Tensor | None = None
+    track: Track,
+    dout: Tensor,
+    others: Sequence[Tensor | None],
+    kept: Kept,
+    needed: Sequence[bool],
+    dx: Tensor | None = None,
 ) -> list[Tensor | None]:
     """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, W_hr, in this order; None where not needed.
 
-    That of x is added to ``dx``, if given.
+    ``others`` are the gradients of what `Scanned` gives beside ``out``, None for zeros. That of x is added to ``dx``,
+    if given.
     """
     kernel = native.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
@@ -324,8 +341,8 @@ def gradients(
         new(element, P, H) if hr else None,
     ]
     dh0, dc0 = new(real, N, P), new(real, N, H)
-    out, dout = _alike(kept.out, grads[0])
-    dh_n, dc_n, *more = (flat(grad, real) for grad in grads[1:])
+    out, dout = _alike(kept.out, dout)
+    dh_n, dc_n, *more = (flat(grad, real) for grad in others)
     dgates, dc = more or (None, None)
     inputs = strided(track.x)
     elements = [flat(value) for value in (track.w.ih, track.w.hh, track.w.hr, track.h0)]

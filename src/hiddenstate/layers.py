@@ -137,12 +137,12 @@ def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple
 
 
 def _backward(
-    layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor], needed: Sequence[bool]
+    layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    dout, by_track = grads[0], list[list[Tensor | None]]()
+    dout, by_track = torch.zeros_like(out) if grads[0] is None else grads[0], list[list[Tensor | None]]()
     for layer in range(layers.sizes.num_layers - 1, -1, -1):
         outputs = out if layer == layers.sizes.num_layers - 1 else kept.between[layer]
-        dx, found = _layer_backward(layers, layer, outputs, kept, (dout, *grads[1:]), needed)
+        dx, found = _layer_backward(layers, layer, outputs, kept, dout, grads[1:], needed)
         by_track = found + by_track
         if layer:
             assert dx is not None
@@ -152,17 +152,24 @@ def _backward(
 
 
 def _layer_backward(
-    layers: Layers, layer: int, outputs: Tensor, kept: Kept, grads: Sequence[Tensor], needed: Sequence[bool]
+    layers: Layers,
+    layer: int,
+    outputs: Tensor,
+    kept: Kept,
+    dout: Tensor,
+    dstates: Sequence[Tensor | None],
+    needed: Sequence[bool],
 ) -> tuple[Tensor | None, list[list[Tensor | None]]]:
     """The gradient of what a layer reads; and of each of its directions those of h0, c0 and the weights."""
-    D, P, (dout, dh_n, dc_n) = layers.sizes.directions, layers.sizes.output_size, grads
+    D, P = layers.sizes.directions, layers.sizes.output_size
     x, dx, found = _read_by(layers, layer, kept), None, []
     for k in range(layer * D, (layer + 1) * D):
-        units = slice(k % D * P, (k % D + 1) * P)
+        mine, dmine = (value if D == 1 else value[..., k % D * P : (k % D + 1) * P] for value in (outputs, dout))
         dx, *others = engine.gradients(
             _track(layers, k, x),
-            (dout[..., units], dh_n[k], dc_n[k]),
-            engine.Kept(outputs[..., units], kept.gates[k], kept.c[k]),
+            dmine,
+            [None if value is None else value[k] for value in dstates],
+            engine.Kept(mine, kept.gates[k], kept.c[k]),
             (bool(layer) or needed[0], *needed[1:3], *needed[3 + k * _STEMS : 3 + (k + 1) * _STEMS]),
             dx,
         )
@@ -221,6 +228,7 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, layers: Layers, *leaves: Tensor | None) -> Outputs:
         outputs, kept = forward(layers, keep=layers.keeps)
+        ctx.set_materialize_grads(False)
         ctx.sizes, ctx.keeps = layers.sizes, layers.keeps
         # Tensors are kept by torch, which sees to cycles and to writes in place.
         options = (layers.lengths, layers.reset, *layers.noise)
@@ -230,7 +238,7 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     @engine.uncompiled
-    def backward(ctx: Any, *grads: Tensor) -> Any:
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
         saved, sizes = iter(ctx.saved_tensors), ctx.sizes
         lengths, reset = next(saved), next(saved)
         noise, out = list(islice(saved, ctx.noises)), next(saved)
@@ -248,13 +256,13 @@ class _Layers(torch.autograd.Function):
 
 
 def gradients(
-    layers: Layers, out: Tensor, kept: Kept | None, grads: Sequence[Tensor], needed: Sequence[bool]
+    layers: Layers, out: Tensor, kept: Kept | None, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """Gradients of the leaves, in their order, from those of the outputs; None where not needed.
+    """Gradients of the leaves, in their order, from those of the outputs, None for zeros; None where not needed.
 
     What is needed of the forward run is computed once more where it was not ``kept``.
     """
-    with torch.autocast("cpu", enabled=False):  # the types are those of the forward run
+    with engine.own_types():
         if kept is None:
             _, kept = forward(layers, keep=True)
             assert kept is not None

@@ -285,8 +285,10 @@ class LSTM(nn.Module):
         with requesting(request):
             # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
             out, state = self(input, hx, lengths=lengths, reset=reset)
-        assert request.trace is not None
-        return replace(request.trace, out=out, state=state)
+        trace = request.trace
+        assert trace is not None
+        hooked = out is not trace.out or state is not trace.state
+        return replace(trace, out=out, state=state) if hooked else trace
 
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False

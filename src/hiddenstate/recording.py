@@ -162,7 +162,7 @@ def trace_of(
 
 def _at_steps(values: Tensor, wanted: Wanted, recorded: Wanted) -> Tensor:
     """Pick the steps that are wanted of ``[steps, N, units]``."""
-    if list(wanted.steps) == list(recorded.steps):
+    if wanted is recorded or list(wanted.steps) == list(recorded.steps):
         return values
     position = {t: k for k, t in enumerate(recorded.steps)}
     return values[[position[t] for t in wanted.steps]]

@@ -122,7 +122,9 @@ Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool r
 }
 
 // Which of what may be null in a backward scan is given and asked for: one bit each. And whether dx is added to.
-enum Asked : unsigned { kDgates = 1, kDc = 2, kDx = 4, kDwIh = 8, kDwHh = 16, kDb = 32, kAll = 63, kAdds = 64 };
+enum Asked : unsigned {
+    kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kAll = 255, kAdds = 256
+};
 
 constexpr double kThere = 0.5;  // what dx is added to
 
@@ -174,7 +176,8 @@ Gradients<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& 
     const auto if_asked = [asked](unsigned bit, auto* data) { return asked & bit ? data : nullptr; };
     scan.backward({in.x.data(), in.w_ih.data(), in.w_hh.data(), nullptr, in.h0.data(), in.c0.data(), in.lengths_or_null(),
                    in.reset_or_null(), in.edits.get(), given.out.data(), given.gates.data(), given.c.data(),
-                   given.dout.data(), given.dh_n.data(), given.dc_n.data(), if_asked(kDgates, given.dgates.data()),
+                   given.dout.data(), if_asked(kDhN, given.dh_n.data()), if_asked(kDcN, given.dc_n.data()),
+                   if_asked(kDgates, given.dgates.data()),
                    if_asked(kDc, given.dc.data()), if_asked(kDx, to.x.data()), if_asked(kDwIh, to.w_ih.data()),
                    if_asked(kDwHh, to.w_hh.data()), if_asked(kDb, to.b.data()), nullptr, to.h0.data(), to.c0.data(), k.T, k.N, k.C,
                    k.H, k.H, in.x_layout.step, in.x_layout.row, given.layout.step, given.layout.row, k.reverse,

@@ -56,7 +56,8 @@ void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
 inline reference::Given random_given(Random& random, const Track& k, unsigned asked) {
     const Size rows = k.T * k.N;
     return {random.numbers(rows * k.H, 1), random.numbers(rows * 4 * k.H, (asked & kDgates) != 0),
-            random.numbers(rows * k.H, (asked & kDc) != 0), random.numbers(k.N * k.H, 1), random.numbers(k.N * k.H, 1)};
+            random.numbers(rows * k.H, (asked & kDc) != 0), random.numbers(k.N * k.H, (asked & kDhN) != 0),
+            random.numbers(k.N * k.H, (asked & kDcN) != 0)};
 }
 
 inline Numbers if_asked(unsigned asked, unsigned bit, const Numbers& want) {
