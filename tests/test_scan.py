@@ -60,12 +60,15 @@ def outcome(lstm: torch.nn.Module, x: Tensor, dtype: torch.dtype) -> list[Tensor
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("options", [{}, {"proj_size": 2}, {"dtype": torch.float64}, {"dtype": torch.bfloat16}])
 def test_autocast_gives_the_types_that_torch_does(options: dict[str, Any], dtype: torch.dtype) -> None:
-    """And its numbers, to about the last place; and refuses what torch's layer does on this machine."""
+    """And its numbers, to about the last place. What it refuses, torch's layer does too, in the same words."""
     ours, theirs = pair({"input_size": 4, "hidden_size": 9, **options}, 0)
     x = torch.randn(5, 2, 4, dtype=options.get("dtype"))
     got, want = outcome(ours, x, dtype), outcome(theirs, x, dtype)
-    if isinstance(want, str) or isinstance(got, str):
+    if isinstance(got, str):
         assert got == want
+        return
+    if isinstance(want, str):  # torch has bfloat16 on some processors alone, ours has it on all
+        assert got[0].dtype is dtype is torch.bfloat16
         return
     assert [value.dtype for value in got] == [value.dtype for value in want]
     exact = options.get("dtype") is torch.float64
