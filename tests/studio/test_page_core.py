@@ -361,3 +361,30 @@ def test_layout_of_the_heat_map(page: Modules) -> None:
         "row": {"unit": 42, "step": 19},
         "outside": [None, None, None],
     }
+
+
+@pytest.mark.parametrize(
+    ("steps", "longest", "slanted", "every"),
+    [(8, 40, False, 1), (30, 70, True, 1), (45, 70, True, 2), (160, 70, True, 5), (20, 11, False, 1), (160, 11, False, 5)],
+)
+def test_tokens_of_the_heat_map_keep_apart(
+    page: Modules, steps: int, longest: int, slanted: bool, every: int
+) -> None:
+    body = """
+        const { heatLayout } = await import("studio/panels/heatmap-layout.js");
+        const layout = heatLayout({ width: 560, height: 400, pinned: [], order: [0, 1], ...given });
+        return { slanted: layout.slanted, every: layout.every };
+    """
+    assert run(page, body, {"steps": steps, "longest": longest}) == {"slanted": slanted, "every": every}
+
+
+def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
+    body = """
+        const { words } = await import("studio/panels/lines-axes.js");
+        const shown = (token, steps) => {
+          const made = words({ tokens: Array(steps).fill(token), steps }, 600, 100);
+          return [made.length, made[0].getAttribute("text-anchor")];
+        };
+        return [shown("word", 20), shown("word", 100), shown("\u0301a", 20), shown(" ", 20)];
+    """
+    assert run(page, body) == [[20, "end"], [20, "end"], [20, "end"], [20, "middle"]]

@@ -187,6 +187,25 @@ def test_many_units_and_steps_scroll(chromium: Browser) -> None:
         assert box["x"] < column["x"] < box["x"] + box["width"]
 
 
+def test_tokens_stay_over_a_heat_map_that_scrolls(chromium: Browser) -> None:
+    with shown(chromium, hs.studio(hs.LSTM(1, 700))) as studio:
+        studio.look(text="noise 12", step=3, unit=650)
+        page = studio.page
+        place, head = page.locator(".heat-place").bounding_box(), page.locator(".heat-head").bounding_box()
+        assert place is not None
+        assert head is not None
+        assert page.locator(".heat-place").evaluate("(place) => place.scrollTop") > 100
+        assert head["y"] == place["y"]
+        page.mouse.click(head["x"] + head["width"] / 2, head["y"] + 5)  # which is above units that are not seen
+        expect(page.locator(".heat-readout")).to_contain_text("unit 650, step 3")
+        page.locator(".heat-map").focus()
+        for _ in range(40):
+            page.keyboard.press("PageUp")
+        cell = page.locator(".heat-row").bounding_box()
+        assert cell is not None
+        assert cell["y"] > head["y"] + head["height"]
+
+
 def test_trace(studio: Shown, trace: hs.Trace) -> None:
     studio.look(model="trace", step=6, unit=4, track="l0r", show="c")
     page = studio.page

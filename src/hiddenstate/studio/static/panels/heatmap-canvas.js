@@ -1,4 +1,5 @@
-// The heat map's still layer: drawn when the run or the choice of what is shown changes, never while one scrubs.
+// The heat map's still layers: drawn when the run or the choice of what is shown changes, never while one scrubs.
+// The tokens have a canvas of their own, which stays in sight where more units are there than find room.
 
 import { element } from "studio/app/draw.js";
 import { colours, level, range } from "studio/app/scales.js";
@@ -12,16 +13,14 @@ import { SLANT } from "studio/panels/heatmap-layout.js";
 
 export const LONGEST_TOKEN = 12;
 const SIZE = "11px";
-const SPACING = 13; // between tokens that stand aslant
 
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {HeatLayout} layout
  * @param {Track} track
  * @param {string} quantity
- * @param {readonly string[]} tokens
  */
-export function drawHeat(context, layout, track, quantity, tokens) {
+export function drawHeat(context, layout, track, quantity) {
   context.clearRect(0, 0, layout.width, layout.height);
   context.imageSmoothingEnabled = false;
   const wide = layout.pitch * layout.steps;
@@ -42,7 +41,6 @@ export function drawHeat(context, layout, track, quantity, tokens) {
     wide,
     order.length * layout.rowHeight,
   );
-  drawTokens(context, layout, tokens);
   drawUnits(context, layout);
 }
 
@@ -79,12 +77,12 @@ function image(track, quantity, units, T) {
  * @param {HeatLayout} layout
  * @param {readonly string[]} tokens
  */
-function drawTokens(context, layout, tokens) {
+export function drawTokens(context, layout, tokens) {
+  context.clearRect(0, 0, layout.width, layout.top);
   context.font = `${SIZE} ${fontOf("--sans")}`;
   context.fillStyle = resolved("--ink");
-  const every = Math.max(1, Math.ceil((layout.slanted ? SPACING : 1) / layout.pitch));
   tokens.forEach((token, t) => {
-    if (t % every !== 0) return;
+    if (t % layout.every !== 0) return;
     context.save();
     context.translate(layout.left + (t + 0.5) * layout.pitch, layout.top - 6);
     if (layout.slanted) context.rotate((SLANT * Math.PI) / 180);

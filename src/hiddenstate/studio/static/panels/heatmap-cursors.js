@@ -33,8 +33,8 @@ export function createCursors(map, scroller) {
     const y = rowTop(layout, unit) + (layout.rowHeight - high) / 2;
     place(row, layout.left, y, layout.pitch * layout.steps, high);
     if (name.textContent !== String(unit)) name.textContent = String(unit);
-    if (layout.width > seen.width + 1) scrollInto(scroller, "scrollLeft", x, layout.pitch, seen.width);
-    if (layout.height > seen.height + 1) scrollInto(scroller, "scrollTop", y, high, seen.height);
+    if (layout.width > seen.width + 1) scrollInto(scroller, "scrollLeft", [x, layout.pitch], [0, seen.width]);
+    if (layout.height > seen.height + 1) scrollInto(scroller, "scrollTop", [y, high], [layout.top, seen.height]);
   };
   /**
    * @param {HeatLayout | null} layout
@@ -67,12 +67,11 @@ function place(node, x, y, width, height) {
  * Scrolls so far that a cursor stands clear of the edges.
  * @param {HTMLElement} scroller
  * @param {"scrollLeft" | "scrollTop"} way
- * @param {number} from where the cursor begins
- * @param {number} size of the cursor
- * @param {number} seen how much is in sight
+ * @param {readonly [number, number]} cursor where it begins, and its size
+ * @param {readonly [number, number]} seen from where to where the scroller shows what is under it
  */
-function scrollInto(scroller, way, from, size, seen) {
+function scrollInto(scroller, way, [from, size], [first, last]) {
   const now = scroller[way];
-  if (from < now + CLEAR) scroller[way] = from - CLEAR;
-  else if (from + size > now + seen - CLEAR) scroller[way] = from + size - seen + CLEAR;
+  if (from < now + first + CLEAR) scroller[way] = from - first - CLEAR;
+  else if (from + size > now + last - CLEAR) scroller[way] = from + size - last + CLEAR;
 }

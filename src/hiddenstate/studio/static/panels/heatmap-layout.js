@@ -14,6 +14,7 @@
  * @property {number[]} order units of these rows
  * @property {number} steps
  * @property {boolean} slanted whether the tokens stand aslant
+ * @property {number} every how many columns a token that is shown stands for
  */
 
 const LEFT = 46;
@@ -23,6 +24,10 @@ const WIDEST = 72;
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
+const UPRIGHT = 14; // pixels of the longest token up to which none is turned: characters
+const CLOSE = 13; // pixels from one token aslant to the next, where there is one for each column
+const LOOSE = 17; // the same where there is not, so that they keep well apart
+const APART = 6; // between tokens that are not turned
 export const SLANT = -58;
 
 /**
@@ -41,7 +46,7 @@ export const SLANT = -58;
  */
 export function heatLayout({ width, height, steps, pinned, order, longest }) {
   const wide = (width - LEFT - RIGHT) / Math.max(1, steps);
-  const slanted = longest + 6 > Math.min(wide, WIDEST);
+  const slanted = longest > UPRIGHT && longest + APART > Math.min(wide, WIDEST);
   const overhang = slanted ? longest * 0.53 : 0;
   const pitch = clamp((width - LEFT - RIGHT - overhang) / Math.max(1, steps), NARROWEST, WIDEST);
   const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
@@ -61,7 +66,16 @@ export function heatLayout({ width, height, steps, pinned, order, longest }) {
     order,
     steps,
     slanted,
+    every: slanted && pitch >= CLOSE ? 1 : Math.max(1, Math.ceil((slanted ? LOOSE : longest + APART) / pitch)),
   };
+}
+
+/**
+ * How high the tokens stand over the first row, whose mark reaches a little above it.
+ * @param {HeatLayout} layout
+ */
+export function headHeight({ top }) {
+  return top - 2;
 }
 
 /**

@@ -87,7 +87,8 @@ function names(layout, tokens) {
       text: unit,
     }),
   );
-  const words = tokens.map((token, t) => {
+  const words = tokens.flatMap((token, t) => {
+    if (t % layout.every !== 0) return [];
     const [x, y] = [layout.left + (t + 0.5) * layout.pitch, layout.top - 6];
     const turn = layout.slanted ? `rotate(${SLANT} ${x} ${y})` : null;
     const anchor = layout.slanted ? "start" : "middle";

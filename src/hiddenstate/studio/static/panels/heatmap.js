@@ -6,10 +6,10 @@ import { panel, unread } from "studio/app/panel.js";
 import { legend } from "studio/app/scales.js";
 import { onTheme } from "studio/app/theme.js";
 import { togglePin, trackOf } from "studio/app/units.js";
-import { drawHeat, longestToken } from "studio/panels/heatmap-canvas.js";
+import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap-canvas.js";
 import { createCursors } from "studio/panels/heatmap-cursors.js";
 import { heatKeys } from "studio/panels/heatmap-keys.js";
-import { cellAt, heatLayout } from "studio/panels/heatmap-layout.js";
+import { cellAt, headHeight, heatLayout } from "studio/panels/heatmap-layout.js";
 import { ordered } from "studio/panels/heatmap-order.js";
 import { heatPicture, heatRows } from "studio/panels/heatmap-picture.js";
 import { createReadout } from "studio/panels/heatmap-readout.js";
@@ -52,6 +52,7 @@ export function mountHeatmap(app) {
       csv: () => heatRows(app),
     },
   });
+  const head = element("canvas", { class: "heat-head", "aria-hidden": "true" });
   const canvas = element("canvas", { class: "heat-canvas", "aria-hidden": "true" });
   const words = element("p", { class: "unseen", id: "heatmap-words" });
   const map = element(
@@ -64,7 +65,7 @@ export function mountHeatmap(app) {
       "aria-label": "Units by steps. Arrow keys move, P pins, Enter edits.",
       "aria-describedby": words.id,
     },
-    [canvas],
+    [head, canvas],
   );
   const place = element("div", { class: "heat-place" }, [map]);
   const cursors = createCursors(map, place);
@@ -75,7 +76,7 @@ export function mountHeatmap(app) {
   body.append(unread(session), place, words, heard, element("div", { class: "heat-foot" }, [readout.root, scale]));
   tools.append(...heatTools(app));
 
-  const arrange = () => layOut(app, scene, canvas, map);
+  const arrange = () => layOut(app, scene, { head, canvas, map });
   const draw = () => {
     if (!arrange()) return readout.show(null);
     const { run } = session;
@@ -98,27 +99,28 @@ export function mountHeatmap(app) {
     scene.size = { width, height };
     draw();
   });
-  listen(app, scene, map, readout, cursors);
+  listen(app, scene, { head, map }, readout, cursors);
   return root;
 }
 
 /**
  * @param {App} app
  * @param {Scene} scene
- * @param {HTMLCanvasElement} canvas
- * @param {HTMLElement} map
+ * @param {{head: HTMLCanvasElement, canvas: HTMLCanvasElement, map: HTMLElement}} parts
  * @returns {boolean} whether there is anything to see
  */
-function layOut({ store, session }, scene, canvas, map) {
+function layOut({ store, session }, scene, { head, canvas, map }) {
   const { run } = session;
-  const { track: name, quantity, sort, head, pinned } = store.get();
+  const { track: name, quantity, sort, head: column, pinned } = store.get();
   map.hidden = run === null;
   if (run === null || scene.size.width === 0) return false;
   const track = trackOf(run, name);
-  const { order, about } = ordered(run, track, quantity, sort, head);
+  const { order, about } = ordered(run, track, quantity, sort, column);
   const layout = heatLayout({ ...scene.size, steps: run.steps, pinned, order, longest: longestToken(run.tokens) });
   Object.assign(scene, { layout, about });
-  drawHeat(resize(canvas, layout.width, layout.height), layout, track, quantity, run.tokens);
+  drawHeat(resize(canvas, layout.width, layout.height), layout, track, quantity);
+  drawTokens(resize(head, layout.width, headHeight(layout)), layout, run.tokens);
+  head.style.marginBottom = `-${headHeight(layout)}px`;
   map.style.width = `${layout.width}px`;
   map.style.height = `${layout.height}px`;
   return true;
@@ -127,14 +129,15 @@ function layOut({ store, session }, scene, canvas, map) {
 /**
  * @param {App} app
  * @param {Scene} scene
- * @param {HTMLElement} map
+ * @param {{head: HTMLElement, map: HTMLElement}} parts
  * @param {ReturnType<typeof createReadout>} readout
  * @param {ReturnType<typeof createCursors>} cursors
  */
-function listen(app, scene, map, readout, cursors) {
+function listen(app, scene, { head, map }, readout, cursors) {
   const { store, player } = app;
   const under = (/** @type {MouseEvent} */ event) => {
     const box = map.getBoundingClientRect();
+    if (event.target === head) return null; // which may cover cells
     return scene.layout && cellAt(scene.layout, event.clientX - box.left, event.clientY - box.top);
   };
   const hover = (/** @type {ReturnType<typeof cellAt>} */ cell) => {

@@ -7,7 +7,8 @@ import { LEFT, RIGHT, xOf, yOf } from "studio/panels/lines-layout.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/panels/lines-layout.js").Band} Band */
 
-const TOKEN_SPACE = 14;
+const CLOSE = 14; // pixels from one token to the next, where each step has one
+const LOOSE = 18; // the same where not
 
 /**
  * @param {Band} band
@@ -31,17 +32,18 @@ export function frame(band, width) {
  */
 export function words(run, width, bottom) {
   const pitch = (width - LEFT - RIGHT) / Math.max(1, run.steps);
-  const every = Math.max(1, Math.ceil(TOKEN_SPACE / pitch));
+  const every = pitch >= CLOSE ? 1 : Math.ceil(LOOSE / pitch);
+  const turned = run.tokens.some((token) => shortToken(token, 2).length > 1); // but characters stand upright
   return run.tokens.flatMap((token, t) => {
     if (t % every !== 0) return [];
-    const [x, y] = [xOf(t, width, run.steps) + 3, bottom + 14];
+    const [x, y] = [xOf(t, width, run.steps) + (turned ? 3 : 0), bottom + 14];
     return [
       svg("text", {
         x,
         y,
         class: "tick word-tick",
-        "text-anchor": "end",
-        transform: `rotate(-40 ${x} ${y})`,
+        "text-anchor": turned ? "end" : "middle",
+        transform: turned ? `rotate(-40 ${x} ${y})` : null,
         text: shortToken(token, 11),
       }),
     ];

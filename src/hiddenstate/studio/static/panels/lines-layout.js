@@ -8,7 +8,7 @@ import { valueAt } from "studio/app/units.js";
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {{names: string[], low: number, high: number, top: number, height: number}} Band */
 
-export const LEFT = 76;
+export const LEFT = 88;
 export const RIGHT = 84;
 export const TOP = 8;
 const GATES_HEIGHT = 50;
