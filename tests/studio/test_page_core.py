@@ -306,17 +306,19 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { columnsOf, rowsOf } = await import("studio/panels/table-rows.js");
+    const { columnsOf, exampleOf, rowsOf } = await import("studio/panels/table-rows.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
     const probabilities = Float32Array.from([0.75, 0.25, 0.5, 0.5, 0, 1]);
     const head = { name: "upos", labels: ["DET", "NOUN"], chosen: Int32Array.from([0, 1, 1]), probabilities };
-    const run = { tokens: ["the", "cat", "naps"], steps: 3, tracks: [track], heads: [head], surprise: null };
+    const { tokens = ["the", "cat", "naps"], heads = [head], surprise = null } = given;
+    const run = { tokens, steps: 3, tracks: [track], heads, surprise };
     const session = { run, model: { quantities: [..."ifgoch"] } };
     const view = { track: "l0", unit: 0, pinned: [1], head: "upos", rows: "step", filter: "", ...given };
     const columns = columnsOf(session, view);
-    return { keys: columns.map((c) => c.key), steps: rowsOf(columns, session, view).map((r) => r.step) };
+    const [keys, steps] = [columns.map((c) => c.key), rowsOf(columns, session, view).map((r) => r.step)];
+    return { keys, steps, example: exampleOf(columns, session, view) };
 """
 
 
@@ -342,6 +344,23 @@ def test_table(page: Modules, view: dict[str, Any], steps: list[int]) -> None:
     assert found["steps"] == steps
 
 
+@pytest.mark.parametrize(
+    ("given", "keys", "example"),
+    [
+        ({}, ["step", "token", "prediction", "probability"], "NOUN, probability<0.6"),
+        ({"surprise": [1, 2, 3]}, ["step", "token", "prediction", "probability", "surprise"], "surprise>3"),
+        ({"heads": []}, ["step", "token"], "h1>0.5"),
+        ({"heads": [], "tokens": ["0", "1", "2"]}, ["step"], "h1>0.5"),
+        ({"heads": [], "tokens": ["1", "2", "3"]}, ["step", "token"], "h1>0.5"),
+    ],
+    ids=str,
+)
+def test_table_is_that_of_the_model(page: Modules, given: dict[str, Any], keys: list[str], example: str) -> None:
+    found = run(page, TABLE, given)
+    assert found["keys"] == [*keys, "i1", "f1", "g1", "o1", "c1", "h1"]
+    assert found["example"] == example
+
+
 def test_layout_of_the_heat_map(page: Modules) -> None:
     body = """
         const { cellAt, heatLayout, rowTop } = await import("studio/panels/heatmap-layout.js");
@@ -365,11 +384,16 @@ def test_layout_of_the_heat_map(page: Modules) -> None:
 
 @pytest.mark.parametrize(
     ("steps", "longest", "slanted", "every"),
-    [(8, 40, False, 1), (30, 70, True, 1), (45, 70, True, 2), (160, 70, True, 5), (20, 11, False, 1), (160, 11, False, 5)],
+    [
+        (8, 40, False, 1),
+        (30, 70, True, 1),
+        (45, 70, True, 2),
+        (160, 70, True, 5),
+        (20, 11, False, 1),
+        (160, 11, False, 5),
+    ],
 )
-def test_tokens_of_the_heat_map_keep_apart(
-    page: Modules, steps: int, longest: int, slanted: bool, every: int
-) -> None:
+def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: int, slanted: bool, every: int) -> None:
     body = """
         const { heatLayout } = await import("studio/panels/heatmap-layout.js");
         const layout = heatLayout({ width: 560, height: 400, pinned: [], order: [0, 1], ...given });

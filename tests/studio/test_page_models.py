@@ -262,6 +262,25 @@ def test_a_number_is_not_said_twice(studio: Shown) -> None:
     expect(studio.page.locator(".heat-readout .soft").first).to_have_text("unit 2, step 1 cat")
 
 
+def test_steps_of_numbers_are_not_called_words(studio: Shown) -> None:
+    studio.look(model="numbers", text="step 12", unit=2, edit="l0.f:set:1:t3")
+    page = studio.page
+    page.locator("#table").scroll_into_view_if_needed()
+    expect(page.locator("#edits .verdict")).to_contain_text("l0 at step 3, l1 at step 3.")
+    expect(page.locator(".edit-where").first).to_have_text("all units, step 3")
+    expect(page.locator("#table .filter")).to_have_attribute("placeholder", "Filter: h2>0.5")
+    expect(page.locator("#table thead th").nth(1)).to_contain_text("2 i")
+    studio.look(model="numbers", text="step 12", page="compare")
+    expect(page.locator(".compare-note")).to_have_text("Both inputs are the same. Change one of them.")
+
+
+def test_numbers_on_a_phone(chromium: Browser) -> None:
+    for width in (390, 320):
+        with shown(chromium, hs.studio(make_lstm(), x=torch.randn(5, 3)), {"width": width, "height": 844}) as studio:
+            studio.look(step=1)
+            assert studio.page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_only_spaces_fail(studio: Shown) -> None:
     page = studio.page
     page.goto("about:blank")

@@ -43,6 +43,14 @@ export function shortToken(token, most) {
 }
 
 /**
+ * Whether steps have words; where numbers are read they have none.
+ * @param {{tokens: string[]}} run
+ */
+export function hasWords({ tokens }) {
+  return tokens.some((token, t) => token !== String(t));
+}
+
+/**
  * The word of a step, "" where numbers are read, which have none.
  * @param {{tokens: string[]}} run
  * @param {number} t

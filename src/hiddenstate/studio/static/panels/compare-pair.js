@@ -40,7 +40,9 @@ export function emptyBecause({ store, session }, { a, b }) {
       : "Nothing is edited yet, so both runs are the same. Edit something on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
-    return "Both sentences are the same. Change one of them, or choose a pair.";
+    return a.model.kind === "lstm"
+      ? "Both inputs are the same. Change one of them."
+      : "Both sentences are the same. Change one of them, or choose a pair.";
   if (comparison === "models" && otherModel === "") return "Both models are the same. Choose another for B.";
   return a.run === b.run ? "Both runs are the same." : "";
 }

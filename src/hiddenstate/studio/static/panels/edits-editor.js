@@ -1,7 +1,7 @@
 // The small editor that opens at a value: what becomes of it, in how much of the run, and what that does, at once.
 
 import { element, format } from "studio/app/draw.js";
-import { shownToken } from "studio/app/tokens.js";
+import { shownToken, stepName } from "studio/app/tokens.js";
 import { button, choice, field } from "studio/panels/edits-controls.js";
 import { differenceOf } from "studio/panels/edits-difference.js";
 import { SCOPES, draftAt, rangeOf, spotOf, valueAt } from "studio/panels/edits-draft.js";
@@ -132,12 +132,11 @@ function same(a, b) {
  * @param {() => void} cancel
  */
 function heading({ spot }, model, run, cancel) {
-  const word = shownToken(run.tokens[spot.t] ?? "");
   return element("header", {}, [
     element("h3", {}, [element("code", { text: spot.place }), ` ${placeOf(spot.place, model)}`]),
     element("p", {
       class: "edit-where",
-      text: `unit ${spot.unit}, step ${spot.t} “${word}”: now ${format(spot.value)}`,
+      text: `unit ${spot.unit}, ${stepName(run, spot.t)}: now ${format(spot.value)}`,
     }),
     button("×", cancel, { class: "edit-close", "aria-label": "Close without changing anything" }),
   ]);

@@ -1,7 +1,7 @@
 // Before and after, a column for each step: the prediction, how much of it moved, and how far each track's h is off.
 
 import { element } from "studio/app/draw.js";
-import { shownToken } from "studio/app/tokens.js";
+import { shownToken, stepName } from "studio/app/tokens.js";
 import { firstOf } from "studio/panels/edits-difference.js";
 
 /** @typedef {import("studio/types.js").Choice} Choice */
@@ -170,8 +170,8 @@ export function differenceRows({ words, tracks }) {
  * @returns {string}
  */
 export function verdictOf({ words, tracks, first, changed }) {
-  /** @param {number} t */
-  const at = (t) => `step ${t} “${shownToken(words[t].token)}”`;
+  const tokens = words.map(({ token }) => token);
+  const at = (/** @type {number} */ t) => stepName({ tokens }, t);
   const parted = tracks.filter((track) => track.first >= 0);
   if (!parted.length) return "These edits change nothing here: every value is as it was.";
   const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");

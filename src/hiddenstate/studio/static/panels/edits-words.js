@@ -1,6 +1,6 @@
 // Edits in words: a sentence for a person, and the lines of Python that do the same.
 
-import { shownToken } from "studio/app/tokens.js";
+import { wordAt } from "studio/app/tokens.js";
 import { partsOf } from "studio/panels/edits-fit.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -47,8 +47,9 @@ function chosenOf(name, chosen) {
  * @returns {string}
  */
 export function whereOf(edit, tokens) {
-  const word = edit.t?.length === 1 ? tokens.at(edit.t[0]) : undefined;
-  const steps = chosenOf("step", edit.t) + (word === undefined ? "" : ` “${shownToken(word)}”`);
+  const [t] = edit.t?.length === 1 ? edit.t.map((one) => (one < 0 ? one + tokens.length : one)) : [-1];
+  const word = t in tokens ? wordAt({ tokens }, t, 24) : "";
+  const steps = chosenOf("step", edit.t) + (word === "" ? "" : ` “${word}”`);
   return `${chosenOf("unit", edit.unit)}, ${steps}`;
 }
 

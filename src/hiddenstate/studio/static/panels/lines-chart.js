@@ -2,6 +2,7 @@
 
 import { label, set, svg } from "studio/app/draw.js";
 import { quantityColour } from "studio/app/scales.js";
+import { stepName } from "studio/app/tokens.js";
 import { valueAt, widthOf } from "studio/app/units.js";
 import { frame, words } from "studio/panels/lines-axes.js";
 import { bands, RIGHT, TOKENS_HEIGHT, TOP, xOf, yOf } from "studio/panels/lines-layout.js";
@@ -111,5 +112,5 @@ function number(name, { top, height, names }, k, width) {
  */
 function spoken({ model, run, track, unit }, step) {
   const values = model.quantities.map((name) => `${name} ${valueAt(track, name, unit, step).toFixed(2)}`);
-  return `Unit ${unit} of ${track.info.name} at step ${step}, ${run.tokens[step] ?? ""}: ${values.join(", ")}`;
+  return `Unit ${unit} of ${track.info.name} at ${stepName(run, step)}: ${values.join(", ")}`;
 }

@@ -1,6 +1,7 @@
 // What the state table holds, sorted and filtered: no element of the page is touched here.
 
 import { headOf, predictionAt } from "studio/app/predictions.js";
+import { hasWords } from "studio/app/tokens.js";
 import { shownUnits, trackOf, valueAt } from "studio/app/units.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
@@ -27,7 +28,7 @@ export function columnsOf({ run, model }, view) {
   if (run === null || model === null) return [];
   return [
     column("step", "number", (t) => t, 0),
-    column("token", "text", (t) => run.tokens[t]),
+    ...(hasWords(run) ? [column("token", "text", (t) => run.tokens[t])] : []),
     ...predictions(run, view),
     ...unitColumns(run, model.quantities, view),
   ];
@@ -78,6 +79,21 @@ function unitColumns(run, quantities, view) {
       group: `${unit} `,
     })),
   );
+}
+
+/**
+ * What can be typed into the filter here.
+ * @param {Column[]} columns
+ * @param {Session} session
+ * @param {View} view
+ * @returns {string} "NOUN, probability<0.6"
+ */
+export function exampleOf(columns, { run }, view) {
+  if (run === null || columns.length === 0) return "";
+  if (run.surprise) return "surprise>3";
+  const head = headOf(run, view.head);
+  if (head === null) return `${columns[columns.length - 1].key}>0.5`;
+  return `${head.labels.includes("NOUN") ? "NOUN" : head.labels[0]}, probability<0.6`;
 }
 
 /**

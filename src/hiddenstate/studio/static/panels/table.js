@@ -5,15 +5,16 @@ import { whenSeen } from "studio/app/lazy.js";
 import { panel } from "studio/app/panel.js";
 import { tablePicture } from "studio/app/table-picture.js";
 import { shownToken } from "studio/app/tokens.js";
-import { columnsOf, rowsOf } from "studio/panels/table-rows.js";
+import { columnsOf, exampleOf, rowsOf } from "studio/panels/table-rows.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
 /** @typedef {import("studio/panels/table-rows.js").Column} Column */
 /** @typedef {import("studio/panels/table-rows.js").Row} Row */
 
 const HELP =
-  "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter takes words " +
-  "(NOUN, house) and comparisons of a column with a number, such as probability<0.6 or f12>0.9; rows must fit all.";
+  "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter takes what " +
+  "stands in the columns of text, and comparisons of a column with a number, such as step>9 or f12>0.9; rows must " +
+  "fit all.";
 const REST = 120;
 
 /**
@@ -35,7 +36,8 @@ export function mountTable(app) {
   const head = element("thead");
   const rows = element("tbody");
   const count = element("span", { class: "soft", role: "status" });
-  tools.append(filterBox(app), count);
+  const filter = filterBox(app);
+  tools.append(filter, count);
   body.append(
     element("div", { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "State table, scrolls" }, [
       element("table", { class: "state-table" }, [head, rows]),
@@ -47,6 +49,8 @@ export function mountTable(app) {
     const columns = columnsOf(session, store.get());
     const shown = rowsOf(columns, session, store.get());
     head.replaceChildren(headings(app, columns));
+    const example = exampleOf(columns, session, store.get());
+    filter.placeholder = example === "" ? "Filter" : `Filter: ${example}`;
     byStep = new Map(shown.map((row) => [row.step, line(app, row, columns)]));
     rows.replaceChildren(...byStep.values());
     const steps = session.run?.steps ?? 0;
@@ -72,7 +76,6 @@ function filterBox({ store }) {
   const box = element("input", {
     type: "search",
     class: "filter",
-    placeholder: "Filter: NOUN, probability<0.6",
     "aria-label": "Filter rows",
     on: {
       input: () => {
