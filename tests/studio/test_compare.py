@@ -239,6 +239,12 @@ def test_a_ribbon_chooses_its_layer(studio: Shown) -> None:
     expect(studio.panel("compare").get_by_label("layer")).to_have_value("l1r")
 
 
+def test_the_cursor_crosses_no_title(studio: Shown) -> None:
+    studio.look(page="compare", text2=B)
+    title = studio.panel("compare").locator(".cursor ~ .ribbon-title")  # drawn later, so over it
+    expect(title).to_have_css("paint-order", "stroke")
+
+
 def test_it_is_a_table_too(studio: Shown) -> None:
     studio.look(page="compare", text2=B)
     compare = studio.panel("compare")

@@ -167,6 +167,13 @@ def test_the_python_shown_does_the_same(studio: Shown, tagger: Tagger) -> None:
     assert shown == pytest.approx(names["reading"].probabilities.max(-1).values.tolist(), abs=1e-5)
 
 
+def test_the_python_is_shown_whole(studio: Shown) -> None:
+    studio.look(text=" ".join(["left"] * 40), edit=f"{KEEP};l1r.c:scale:0.5:u7,8:t2:readout")
+    code = studio.panel("edits").locator(".edit-python pre")
+    assert code.evaluate("(pre) => pre.scrollWidth <= pre.clientWidth")
+    assert code.evaluate("(pre) => pre.clientHeight") < 160
+
+
 def test_the_python_shown_does_the_same_for_a_language_model(chromium: Browser) -> None:
     model = make_language_model()
     with shown(chromium, hs.studio(model, text="the dog sat")) as studio:

@@ -4,7 +4,7 @@ import { canvas, element, svg } from "studio/app/draw.js";
 import { shownToken } from "studio/app/tokens.js";
 import { layoutOf } from "studio/panels/compare-layout.js";
 import { differencePicture, paint, pictureOf } from "studio/panels/compare-maps.js";
-import { label, ribbons } from "studio/panels/compare-strips.js";
+import { label, ribbons, ribbonTitle } from "studio/panels/compare-strips.js";
 import { chosenAt, headOf } from "studio/panels/edits-difference.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
@@ -45,7 +45,7 @@ export function createFigure(scene) {
       height: layout.height,
       viewBox: `0 0 ${layout.total} ${layout.height}`,
     },
-    [...drawing(scene, layout), ...units, cursor],
+    [...drawing(scene, layout), ...units, cursor, ...(scene.strips.length ? [ribbonTitle(scene, layout)] : [])],
   );
   const root = element(
     "div",

@@ -21,48 +21,54 @@ export function label(text, y, kind = "") {
 }
 
 /**
+ * What the ribbons show.
+ * @param {Scene} scene
+ * @param {Layout} layout
+ * @returns {SVGElement}
+ */
+export function ribbonTitle({ strips, quantity }, layout) {
+  const state = quantity === "c" ? "c" : "h";
+  return svg("text", {
+    class: "ribbon-title",
+    x: layout.left,
+    y: layout.ribbons + 13,
+    text: `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${boundOf(strips)}`,
+  });
+}
+
+/**
  * @param {Scene} scene
  * @param {Layout} layout
  * @returns {SVGElement[]}
  */
-export function ribbons({ strips, a, quantity }, layout) {
+export function ribbons({ strips, a }, layout) {
   const bound = boundOf(strips);
-  const state = quantity === "c" ? "c" : "h";
-  const title = svg("text", {
-    class: "ribbon-title",
-    x: layout.left,
-    y: layout.ribbons + 13,
-    text: `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${bound}`,
+  return strips.flatMap((strip, k) => {
+    const y = layout.ribbons + RIBBON_HEAD + k * RIBBON;
+    const where = {
+      y,
+      height: RIBBON - 6,
+      centre: layout.centre,
+      column: layout.column,
+      scale: (RIBBON - 10) / bound,
+    };
+    const chosen = strip.name === a?.info.name;
+    return [
+      svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
+        svg("rect", {
+          class: "band",
+          x: layout.left,
+          y,
+          width: layout.total - layout.left,
+          height: RIBBON - 6,
+          rx: 3,
+        }),
+        ...strands(strip, where),
+        ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
+        label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
+      ]),
+    ];
   });
-  return [
-    title,
-    ...strips.flatMap((strip, k) => {
-      const y = layout.ribbons + RIBBON_HEAD + k * RIBBON;
-      const where = {
-        y,
-        height: RIBBON - 6,
-        centre: layout.centre,
-        column: layout.column,
-        scale: (RIBBON - 10) / bound,
-      };
-      const chosen = strip.name === a?.info.name;
-      return [
-        svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
-          svg("rect", {
-            class: "band",
-            x: layout.left,
-            y,
-            width: layout.total - layout.left,
-            height: RIBBON - 6,
-            rx: 3,
-          }),
-          ...strands(strip, where),
-          ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
-          label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
-        ]),
-      ];
-    }),
-  ];
 }
 
 /**

@@ -18,19 +18,24 @@ export function curve(gate) {
   const guides = svg("path", { class: "hs-guides" });
   const point = svg("circle", { r: 5, fill: `var(--q-${gate})`, class: "hs-point" });
   const labels = [text(0, SIZE.height + 14, "hs-tick", "start"), text(SIZE.width, SIZE.height + 14, "hs-tick", "end")];
-  const sides = [text(-6, 4, "hs-tick", "end", "1"), text(-6, SIZE.height + 4, "hs-tick", "end", String(low))];
+  const sides = [text(-6, 4, "hs-tick", "end", "1"), text(-6, SIZE.height + 4, "hs-tick", "end", tick(low))];
   const y = (/** @type {number} */ value) => SIZE.height * (1 - (value - low) / (1 - low));
   const draw = (/** @type {number} */ sum) => {
     const reach = Math.max(LEAST, Math.min(99, Math.ceil(Math.abs(sum) || 0)));
     const x = (/** @type {number} */ at) => (SIZE.width * (at + reach)) / (2 * reach);
     line.setAttribute("d", pathOf(gate, reach, x, y));
-    labels.forEach((label, k) => (label.textContent = String(k === 0 ? -reach : reach)));
+    labels.forEach((label, k) => (label.textContent = tick(k === 0 ? -reach : reach)));
     mark(point, guides, x(Math.max(-reach, Math.min(reach, sum || 0))), y(squash(gate, sum || 0)), y(low), x(-reach));
   };
   const frame = svg("rect", { ...SIZE, class: "hs-frame" });
   const zero = svg("line", { x1: SIZE.width / 2, x2: SIZE.width / 2, y1: 0, y2: SIZE.height, class: "hs-axis" });
   const middle = text(SIZE.width / 2, SIZE.height + 14, "hs-tick", "middle", "0");
   return { root: svg("g", {}, [frame, zero, guides, line, point, ...labels, middle, ...sides]), draw };
+}
+
+/** @param {number} value */
+function tick(value) {
+  return String(value).replace("-", "\u2212");
 }
 
 /**

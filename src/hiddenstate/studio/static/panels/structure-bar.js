@@ -30,7 +30,7 @@ export function barPicture(limit) {
       y: 21,
       "text-anchor": ["start", "middle", "end"][k],
       class: "legend-tick",
-      text: value,
+      text: String(value).replace("-", "\u2212"),
     }),
   );
   return svg(
