@@ -355,3 +355,16 @@ def test_weights_as_a_picture_that_scales(chromium: Browser) -> None:
     numbers = [f"{value:.2f}" for value in lstm.get_parameter("weight_ih_l0").flatten().tolist()]
     at = texts.index(numbers[0])
     assert texts[at : at + len(numbers)] == numbers
+
+
+def test_titles_of_weights_keep_apart(script: Modules) -> None:
+    names = ["weight_ih_l0_reverse", "weight_hh_l0_reverse", "bias_ih_l0_reverse", "bias_hh_l0_reverse"]
+    matrices = [
+        {"parameter": name, "rows": 512, "columns": columns, "vector": name.startswith("bias")}
+        for name, columns in zip(names, [1, 128, 1, 1], strict=True)
+    ]
+    figure = run(script, "structure-layout", "m.figureOf(given, 600)", matrices)
+    assert figure["pixel"] == 1
+    starts = [one["x"] for one in figure["placed"]]
+    assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide
+    assert starts[2] - 40 - starts[1] > 7 * len(names[1])  # the title of a bias stands over its middle

@@ -31,6 +31,8 @@ const TITLE = 40;
 const NAMES = 52; // room for the names of bands before each matrix
 const BETWEEN = 18;
 const VECTOR = 10; // pixels that a bias is wide at least
+const LETTER = 6.7; // pixels of a title's letters
+const APART = 40; // pixels that a title has to the right of it, of which that over a slim bias takes some
 
 /**
  * @param {TrackInfo} track
@@ -95,7 +97,7 @@ export function figureOf(matrices, width) {
       cellWidth,
       cellHeight: pixel,
     };
-    x += NAMES + one.width + BETWEEN;
+    x += Math.max(NAMES + one.width + BETWEEN, matrix.vector ? 0 : matrix.parameter.length * LETTER + APART);
     return one;
   });
   return {
