@@ -20,6 +20,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 HOUSE = "She said the old man who sold us the house could not remember why he had left the city."
 FISH = "I like to fish and hunt ."
 COMPLEX = "The complex houses married soldiers ."
+MARRIED_NONE = "The complex houses soldiers ."
 _READY = """() => document.querySelector(".compare-drawing, #structure svg")
   || document.querySelector(".heat-value")?.textContent.includes("=")"""
 
@@ -49,10 +50,8 @@ PICTURES = [
     Picture("phone", {"text": FISH, "step": "3"}, PHONE),
     Picture("gate", {"text": HOUSE, "step": "5", "zoom": "gate", "gate": "f"}, DESKTOP, "microscope"),
     Picture("edit", {"text": FISH, "step": "3", "edit": "l0.f:set:1"}, LAPTOP, "edits"),
-    Picture(
-        "compare", {"page": "compare", "text": COMPLEX, "text2": "The complex houses soldiers .", "step": "2"}, LAPTOP
-    ),
-    Picture("structure", {"page": "structure", "text": FISH}, LAPTOP),
+    Picture("compare", {"page": "compare", "text": COMPLEX, "text2": MARRIED_NONE, "step": "2"}, LAPTOP, "compare"),
+    Picture("structure", {"page": "structure", "text": "Giraffes in a field"}, LAPTOP, "unrolled"),
     Picture("tour", {"text": FISH, "tour": "3"}, LAPTOP),
 ]
 
