@@ -5,10 +5,11 @@
 // of it is so shows in the time that jobs take, and only there. So both ways have their turns, and the faster one goes on;
 // the other is tried again after a while, the less often the more often it was slower.
 //
-//     alone 0.5 ms | together 20 ms | together 20 ms | ...             while it is the faster way
-//                                   | alone 0.1 s | together 20 ms | alone 0.2 s | ...    while it is not
+//     alone 0.5 ms | together 0.1 s | alone 20 ms | together 0.2 s | ...      while together is the faster way
+//                  | together 20 ms | alone 0.1 s | together 20 ms | ...      while alone is
 //
-// A turn is some time slices long, so that one of them alone decides nothing.
+// A turn is some time slices long, so that one of them alone decides nothing; but the first, which only lets the other way
+// have its turn soon. Neither way is left for good, as what was measured of it grows old.
 #pragma once
 
 #include <algorithm>
@@ -32,32 +33,30 @@ public:
         if (spent_ >= turn_) end_turn();
     }
 
-    bool together() const { return together_; }
-
 private:
     // In seconds of work.
     static constexpr double kFirst = 0.0005, kTurn = 0.02, kShortestRest = 0.1, kLongestRest = 3;
 
     void end_turn() {
-        double& seconds = together_ ? together_seconds_ : alone_seconds_;
-        seconds = spent_ / jobs_;
-        if (!together_) {
-            rested_ += spent_;
-            if (rested_ >= rest_ || alone_seconds_ > together_seconds_) together_ = true;
-        } else if (together_seconds_ > alone_seconds_) {
-            rest_ = std::clamp(2 * rest_, kShortestRest, kLongestRest);
-            together_ = false, rested_ = 0;
+        seconds_[together_] = spent_ / jobs_;
+        const bool faster = seconds_[together_] <= seconds_[!together_];
+        if (trying_) {
+            rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest), rested_ = 0;
         } else {
-            rest_ = 0;
+            rested_ += spent_;
         }
+        const bool change = !faster || rested_ >= rest_;
+        trying_ = change && !trying_;
+        if (change) together_ = !together_;
         turn_ = kTurn, spent_ = 0, jobs_ = 0;
     }
 
     const int threads_;
     bool together_ = false;
-    double alone_seconds_ = 0, together_seconds_ = 0;  // of a job, when they were last measured
-    double turn_ = kFirst, spent_ = 0;                 // the turn at hand: how long, and how much of it is over
-    double rest_ = 0, rested_ = 0;                     // how long no other way than alone is tried
+    bool trying_ = false;               // whether the turn at hand is one of the slower way
+    double seconds_[2] = {};            // of a job alone and together, when they were last measured
+    double turn_ = kFirst, spent_ = 0;  // the turn at hand: how long, and how much of it is over
+    double rest_ = 0, rested_ = 0;      // how long the slower way is not tried
     int jobs_ = 0;
 };
 
