@@ -721,6 +721,23 @@ def test_backward_under_autocast() -> None:
     assert_all_close(got, want)
 
 
+def test_where_no_gradient_comes_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, value: Tensor) -> Tensor:
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> None:
+            return None
+
+    lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4)
+    total = Cut.apply(lstm(x)[0]).sum()  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(reference, "scan", None)
+    total.backward()
+    assert all(value.grad is None for value in lstm.parameters())
+
+
 def test_a_state_that_never_comes_in_never_matters() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(3, 2, 4)
     state = torch.full((1, 2, 3), float("nan")), torch.full((1, 2, 3), float("nan"))

@@ -288,13 +288,13 @@ def differentiable_gradients(
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """Gradients as a graph: ``run`` once more, through the reference, on the leaves, and its derivative by torch."""
+    if all(grad is None for grad in grads):
+        return [None for _ in needed]
     with torch.enable_grad():
         # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
         pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]
-        if not pairs:
-            return [None for _ in needed]
         outputs, given = zip(*pairs, strict=True)
         found = iter(torch.autograd.grad(outputs, wanted, given, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
