@@ -717,8 +717,12 @@ def test_backward_under_autocast() -> None:
     total = lstm(x)[0].sum()
     want = torch.autograd.grad(total, list(lstm.parameters()), retain_graph=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = torch.autograd.grad(total, list(lstm.parameters()))
+        got = torch.autograd.grad(total, list(lstm.parameters()), retain_graph=True)
+        graphed = torch.autograd.grad(total, list(lstm.parameters()), create_graph=True)
+        batched = torch.autograd.grad(total, list(lstm.parameters()), torch.ones(1), is_grads_batched=True)
     assert_all_close(got, want)
+    assert_all_close(graphed, want)
+    assert_all_close([value.squeeze(0) for value in batched], want)
 
 
 def test_where_no_gradient_comes_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,7 +290,7 @@ def differentiable_gradients(
     """Gradients as a graph: ``run`` once more, through the reference, on the leaves, and its derivative by torch."""
     if all(grad is None for grad in grads):
         return [None for _ in needed]
-    with torch.enable_grad():
+    with torch.enable_grad(), own_types():
         # A view of each, so that one which depends on another, or is the same tensor, is told apart from it.
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
