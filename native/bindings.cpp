@@ -6,8 +6,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cpu.h"
@@ -37,6 +40,13 @@ std::vector<T*> all_at(const std::vector<Address>& addresses) {
 // Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
 // microsecond.
 constexpr Size kLargeWork = 1 << 15;
+
+// The crew of all streams of a scan and a shape: what one of them has found out serves those to come, which may be over in
+// less time than that takes. Never freed: a thread may still be in a step when statics are.
+Crew<>& crew_of(const void* scan, const std::array<Size, 4>& shape, int threads) {
+    static auto& crews = *new std::map<std::tuple<const void*, std::array<Size, 4>, int>, Crew<>>;
+    return crews.try_emplace({scan, shape, threads}, threads).first->second;
+}
 
 template <class Real>
 void bind_edits(nb::module_& m, const char* name) {
@@ -125,7 +135,7 @@ void bind_scan(nb::module_& m) {
                 s.steps({at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                          at<element>(next), at<element>(out), 1, N, C, H, L, threads});
             };
-            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork, threads);
+            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork, crew_of(&s, {N, C, H, L}, threads));
         }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);

@@ -8,12 +8,14 @@
 //     alone 0.5 ms | together 0.1 s | alone 20 ms | together 0.2 s | ...      while together is the faster way
 //                  | together 20 ms | alone 0.1 s | together 20 ms | ...      while alone is
 //
-// A turn is some time slices long, so that one of them alone decides nothing; but the first, which only lets the other way
-// have its turn soon. Neither way is left for good, as what was measured of it grows old.
+// A turn is some time slices long, so that one of them alone decides nothing. The first is shorter, so that the other way has
+// its turn soon. Neither is left for good, as what was measured of it grows old.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <mutex>
 
 namespace hiddenstate {
 
@@ -22,20 +24,28 @@ class Crew {
 public:
     explicit Crew(int threads) : threads_(std::max(threads, 1)) {}
 
-    // Runs job(threads).
+    // Runs job(threads). Several threads may do so at once, each with jobs of its own.
     template <class Job>
     void run(const Job& job) {
         if (threads_ == 1) return job(1);
+        const bool together = together_;
         const auto begin = Clock::now();
-        job(together_ ? threads_ : 1);
-        spent_ += std::chrono::duration<double>(Clock::now() - begin).count();
-        ++jobs_;
-        if (spent_ >= turn_) end_turn();
+        job(together ? threads_ : 1);
+        count(together, std::chrono::duration<double>(Clock::now() - begin).count());
     }
 
 private:
     // In seconds of work.
     static constexpr double kFirst = 0.0005, kTurn = 0.02, kShortestRest = 0.1, kLongestRest = 3;
+
+    // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn
+    // that another thread has ended.
+    void count(bool together, double seconds) {
+        const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+        if (!lock || together != together_) return;
+        spent_ += seconds, ++jobs_;
+        if (spent_ >= turn_) end_turn();
+    }
 
     void end_turn() {
         seconds_[together_] = spent_ / jobs_;
@@ -52,7 +62,8 @@ private:
     }
 
     const int threads_;
-    bool together_ = false;
+    std::mutex mutex_;
+    std::atomic<bool> together_{false};
     bool trying_ = false;               // whether the turn at hand is one of the slower way
     double seconds_[2] = {};            // of a job alone and together, when they were last measured
     double turn_ = kFirst, spent_ = 0;  // the turn at hand: how long, and how much of it is over

@@ -57,9 +57,8 @@ bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
 
 }  // namespace
 
-StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
-                       int threads)
-    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large), crew_(threads) {}
+StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, Crew<>& crew)
+    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large), crew_(crew) {}
 
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     parameters_ = std::move(parameters);

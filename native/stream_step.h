@@ -24,8 +24,8 @@ public:
     // Reads [N, C] from the first address, writes [N, H] to the second, and the states; with so many threads.
     using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
 
-    // `large`: others may run Python meanwhile. `threads`: the most that a step may have.
-    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, int threads);
+    // `large`: others may run Python meanwhile. `crew`: decides how many threads a step has; outlives this.
+    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, Crew<>& crew);
 
     // What must be as it is now: a parameter under its name, its version and its place in memory.
     void guard_parameters(nb::dict parameters, nb::dict named);
@@ -76,7 +76,7 @@ private:
     Kernel kernel_;
     const std::int64_t N_, C_, H_;
     const bool large_;
-    Crew<> crew_;
+    Crew<>& crew_;
     std::atomic<bool> running_{false};
     nb::object parameters_;
     std::vector<Guarded> guarded_;

@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -493,6 +494,23 @@ def test_steps_are_the_same_with_any_number_of_threads(dtype: torch.dtype) -> No
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(out, outputs[0]) for out in outputs[1:])
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")
+def test_streams_go_on_from_what_others_found_out() -> None:
+    """A stream of few steps has no time to find out itself whether several threads are faster, and so tries none."""
+    code = """
+import os, torch, hiddenstate as hs
+torch.set_num_threads(2)
+lstm, x = hs.LSTM(40, 300).eval(), torch.randn(40)
+before = len(os.listdir("/proc/self/task"))
+for _ in range(1000):
+    stream = lstm.stream()
+    stream.step(x), stream.step(x)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_autocast_changes_nothing_in_a_stream() -> None:

@@ -1,7 +1,10 @@
 // Which way a crew goes, on a clock of the tests' own.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <thread>
+#include <vector>
 
 #include "../../native/crew.h"
 #include "check.h"
@@ -37,6 +40,21 @@ inline Shared work(Crew<Clock>& crew, double seconds, double alone, double toget
     return jobs;
 }
 
+// Streams in several threads have one crew.
+inline void check_shared_crew() {
+    Crew<> crew(4);
+    std::atomic<std::int64_t> alone{0}, together{0};
+    const auto job = [&](int threads) {
+        ++(threads == 1 ? alone : together);
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    };
+    std::vector<std::thread> streams;
+    for (int k = 0; k < 4; ++k) streams.emplace_back([&] { for (int i = 0; i < 300; ++i) crew.run(job); });
+    for (std::thread& stream : streams) stream.join();
+    checks::that(alone + together == 1200, "each job is run once");
+    checks::that(together > 0, "and both ways are tried");
+}
+
 inline void check_crews() {
     checks::context = "crew";
     Crew<Clock> crew(4);
@@ -61,6 +79,7 @@ inline void check_crews() {
     work(stale, 20, 300e-6, 250e-6);
     jobs = work(stale, 10, 60e-6, 200e-6);
     checks::that(jobs.together * 200e-6 < 3.3, "alone became much faster, unseen: it is seen after at most the longest rest");
+    check_shared_crew();
     Crew<Clock> one(1);
     jobs = work(one, 1, 60e-6, 1);
     checks::that(jobs.together == 0, "one thread has no choice");
