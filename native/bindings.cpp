@@ -6,11 +6,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cpu.h"
@@ -41,11 +41,35 @@ std::vector<T*> all_at(const std::vector<Address>& addresses) {
 // microsecond.
 constexpr Size kLargeWork = 1 << 15;
 
-// The crew of all streams of a scan and a shape: what one of them has found out serves those to come, which may be over in
-// less time than that takes. Never freed: a thread may still be in a step when statics are.
-Crew<>& crew_of(const void* scan, const std::array<Size, 4>& shape, int threads) {
-    static auto& crews = *new std::map<std::tuple<const void*, std::array<Size, 4>, int>, Crew<>>;
-    return crews.try_emplace({scan, shape, threads}, threads).first->second;
+enum class Task { kForward, kRecordedForward, kLayers, kRecordedLayers, kBackward, kSteps, kStreamStep };
+
+// All jobs of a scan that take the same time a step.
+struct Sort {
+    Task task;
+    Size N, C, H, P, L;
+    int threads;
+
+    bool operator<(const Sort& o) const {
+        return std::tie(task, N, C, H, P, L, threads) < std::tie(o.task, o.N, o.C, o.H, o.P, o.L, o.threads);
+    }
+};
+
+// The crew of all jobs of a sort: what one of them has found out serves those to come, which may be over in less time than
+// that takes. Never freed: a thread may still be in a job when statics are.
+Crew<>& crew_of(const void* scan, const Sort& sort) {
+    using Key = std::pair<const void*, Sort>;
+    static auto& crews = *new std::map<Key, Crew<>>;
+    return crews.try_emplace(Key{scan, sort}, sort.threads).first->second;
+}
+
+// Runs job(threads) over T steps, while others may run Python: with all threads; where they would wait for one another at
+// every step, with as many as turns out to be faster.
+template <class S, class Job>
+void share(const S& s, const Sort& sort, Size T, const Job& job) {
+    Crew<>* const crew = s.shares_units(sort.N, sort.H, sort.threads) ? &crew_of(&s, sort) : nullptr;
+    const nb::gil_scoped_release released;
+    if (crew) crew->run(job, T);
+    else job(sort.threads);
 }
 
 template <class Real>
@@ -79,7 +103,8 @@ void bind_scan(nb::module_& m) {
                            Address h0, Address c0, Address lengths, Address reset, const Edits<real>* edits, Address out, Address gates, Address unedited,
                            Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P, Size x_step,
                            Size x_row, Size out_step, Size out_row, bool reverse, int threads) {
-            const nb::gil_scoped_release released;
+            const Task task = gates || unedited ? Task::kRecordedForward : Task::kForward;
+            share(s, {task, N, C, H, P, 1, threads}, T, [&](int threads) {
             s.forward({at<const element>(x),
                        {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh),
                         at<const element>(w_hr)},
@@ -87,6 +112,7 @@ void bind_scan(nb::module_& m) {
                        at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
                        at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
                        T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads});
+            });
         }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
@@ -95,7 +121,6 @@ void bind_scan(nb::module_& m) {
                           const std::vector<Address>& gates, const std::vector<Address>& c,
                           const std::vector<Address>& between, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P,
                           Size directions, Size x_step, Size x_row, int threads) {
-            const nb::gil_scoped_release released;
             Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
                           at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise),
                           at<element>(out), all_at<real>(gates), all_at<real>(c), all_at<element>(between), at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
@@ -104,14 +129,18 @@ void bind_scan(nb::module_& m) {
                                        at<const real>(weights[k + 2]), at<const real>(weights[k + 3]),
                                        at<const element>(weights[k + 4])});
             }
-            s.layers(job);
+            const Task task = gates.empty() ? Task::kLayers : Task::kRecordedLayers;
+            share(s, {task, N, C, H, P, static_cast<Size>(job.weights.size()), threads}, T, [&](int threads) {
+                job.threads = threads;
+                s.layers(job);
+            });
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
                             Size out_step, Size out_row, bool reverse, bool adds, int threads) {
             if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
-            const nb::gil_scoped_release released;
             const auto in = given.begin(), to = asked.begin();
+            share(s, {Task::kBackward, N, C, H, P, 1, threads}, T, [&](int threads) {
             s.backward({at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
                         at<const element>(in[3]), at<const element>(in[4]), at<const real>(in[5]),
                         at<const std::int64_t>(in[6]), at<const std::uint8_t>(in[7]), edits, at<const element>(in[8]),
@@ -119,15 +148,18 @@ void bind_scan(nb::module_& m) {
                         at<const real>(in[13]), at<const real>(in[14]), at<const real>(in[15]), at<element>(to[0]),
                         at<element>(to[1]), at<element>(to[2]), at<element>(to[3]), at<element>(to[4]), at<real>(to[5]),
                         at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, adds, threads});
+            });
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
-            const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
-                               at<element>(next), at<element>(out), T, N, C, H, L, threads};
+            Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
+                         at<element>(next), at<element>(out), T, N, C, H, L, threads};
             if (T * N * H * (C + H) < kLargeWork) return s.steps(job);
-            const nb::gil_scoped_release released;
-            s.steps(job);
+            share(s, {Task::kSteps, N, C, H, H, L, threads}, T, [&](int threads) {
+                job.threads = threads;
+                s.steps(job);
+            });
         })
         .def("stream_step", [](const S& s, Address w, Address bias, Address h, Address c, Address next, Size N, Size C,
                                Size H, Size L, int threads) {
@@ -135,7 +167,8 @@ void bind_scan(nb::module_& m) {
                 s.steps({at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                          at<element>(next), at<element>(out), 1, N, C, H, L, threads});
             };
-            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork, crew_of(&s, {N, C, H, L}, threads));
+            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork,
+                                  crew_of(&s, {Task::kStreamStep, N, C, H, H, L, threads}));
         }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <mutex>
 
 namespace hiddenstate {
@@ -24,14 +25,14 @@ class Crew {
 public:
     explicit Crew(int threads) : threads_(std::max(threads, 1)) {}
 
-    // Runs job(threads). Several threads may do so at once, each with jobs of its own.
+    // Runs job(threads), which is so much work. Several threads may do so at once, each with jobs of its own.
     template <class Job>
-    void run(const Job& job) {
+    void run(const Job& job, std::int64_t work = 1) {
         if (threads_ == 1) return job(1);
         const bool together = together_;
         const auto begin = Clock::now();
         job(together ? threads_ : 1);
-        count(together, std::chrono::duration<double>(Clock::now() - begin).count());
+        count(together, work, std::chrono::duration<double>(Clock::now() - begin).count());
     }
 
 private:
@@ -40,15 +41,15 @@ private:
 
     // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn
     // that another thread has ended.
-    void count(bool together, double seconds) {
+    void count(bool together, std::int64_t work, double seconds) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock || together != together_) return;
-        spent_ += seconds, ++jobs_;
+        spent_ += seconds, done_ += work;
         if (spent_ >= turn_) end_turn();
     }
 
     void end_turn() {
-        seconds_[together_] = spent_ / jobs_;
+        seconds_[together_] = spent_ / static_cast<double>(done_);
         const bool faster = seconds_[together_] <= seconds_[!together_];
         if (trying_) {
             rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest), rested_ = 0;
@@ -58,17 +59,17 @@ private:
         const bool change = !faster || rested_ >= rest_;
         trying_ = change && !trying_;
         if (change) together_ = !together_;
-        turn_ = kTurn, spent_ = 0, jobs_ = 0;
+        turn_ = kTurn, spent_ = 0, done_ = 0;
     }
 
     const int threads_;
     std::mutex mutex_;
     std::atomic<bool> together_{false};
     bool trying_ = false;               // whether the turn at hand is one of the slower way
-    double seconds_[2] = {};            // of a job alone and together, when they were last measured
+    double seconds_[2] = {};            // that work takes alone and together, when they were last measured
     double turn_ = kFirst, spent_ = 0;  // the turn at hand: how long, and how much of it is over
     double rest_ = 0, rested_ = 0;      // how long the slower way is not tried
-    int jobs_ = 0;
+    std::int64_t done_ = 0;             // the work of the turn at hand
 };
 
 }  // namespace hiddenstate

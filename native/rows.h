@@ -54,6 +54,14 @@ private:
     std::vector<element> copies_;
 };
 
+// Fewer rows a thread than these do not fill its tiles well.
+constexpr std::int64_t kShareRows = 2 * kRows;
+
+// Whether threads share out the units, and not the rows.
+inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
+    return threads > 1 && N < kShareRows * threads && blocks(H, kLanes) >= threads;
+}
+
 // How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
 // reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
 struct Shares {
@@ -63,7 +71,7 @@ struct Shares {
     // Among `threads` at most.
     template <class Job>
     Shares(const Job& job, int threads) {
-        together = threads > 1 && job.N < kShareRows * threads && blocks(job.H, kLanes) >= threads;
+        together = shares_units(job.N, job.H, threads);
         if (!together) {
             share_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
             units.assign(rows.size(), {0, job.H});
@@ -79,9 +87,6 @@ struct Shares {
     int threads() const { return static_cast<int>(rows.size()); }
 
 private:
-    // Fewer rows a thread than these do not fill its tiles well.
-    static constexpr std::int64_t kShareRows = 2 * kRows;
-
     // A share of whole vectors of numbers.
     static Range vectors(std::int64_t count, int k, int threads) {
         const Range mine = part(blocks(count, kLanes), k, threads);

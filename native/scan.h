@@ -130,6 +130,8 @@ struct Scan {
     std::int64_t (*bias_size)(std::int64_t H);
     void (*pack_layer)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed,
                        real* bias);
+    // Whether threads of a scan share out the units, and wait for one another at every step.
+    bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
     void (*forward)(const Forward<Precision>&);
     void (*layers)(const Layers<Precision>&);
     void (*backward)(const Backward<Precision>&);

@@ -38,6 +38,18 @@ def test_a_peer_of_other_numbers_is_not_measured() -> None:
     assert "other differs by" in entered.wrong[0]
 
 
+def test_a_peer_that_does_not_run_on_this_processor_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
+    entries = (layers.ours_bfloat16, layers.torch_bfloat16, layers.torch_autocast, layers.torch_stream_bfloat16)
+    entered = enter(Regime("bfloat16", SMALL, entries))
+    assert [contestant.name for contestant in entered.contestants] == ["hiddenstate, bfloat16"]
+    assert len(entered.missing) == 3
+    assert "could not create a primitive descriptor" in entered.missing[0]
+
+
 def test_floor_of_a_step_is_its_weights_read_once_and_of_a_batch_its_operations() -> None:
     near, far = Level("L1", 1 << 10, Rate(1e9, 2e9)), Level("memory", 1 << 40, Rate(1e8, 1e8))
     ceilings = Ceilings(2, Rate(1e11, 2e11), [near, far])
