@@ -404,6 +404,15 @@ def test_serving_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) ->
     assert seen[1:] == [before]  # no other thread may change them
 
 
+@pytest.fixture
+def _heeded_ctrl_c() -> Iterator[None]:
+    """A shell's background job ignores it, and so does what that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeded_ctrl_c")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]
