@@ -41,6 +41,19 @@ class MissingPeerError(Exception):
     """A peer is not installed, or does not serve: its message says which and why."""
 
 
+def if_it_runs(torchs: Contestant) -> Contestant:
+    """The same: one of torch's in bfloat16, which it computes on some processors only.
+
+    Raises:
+        MissingPeerError: not on this one.
+    """
+    try:
+        torchs.run()
+    except RuntimeError as error:
+        raise MissingPeerError(f"{torchs.name}: torch's layer does not run here: {error}") from error
+    return torchs
+
+
 def itself(result: Tensor) -> Tensor:
     return result
 

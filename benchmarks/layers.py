@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import hiddenstate as hs
-from contestants import SAME, SAME_IN_BFLOAT16, Contestant, Entry, MissingPeerError, itself, without_gradient
+from contestants import SAME, SAME_IN_BFLOAT16, Contestant, Entry, if_it_runs, itself, without_gradient
 from shapes import Case
 
 OURS = "hiddenstate"
@@ -37,7 +37,7 @@ def ours_bfloat16(case: Case) -> Contestant:
 
 def torch_bfloat16(case: Case) -> Contestant:
     made = _inference("torch, bfloat16", lambda: case.theirs_bfloat16(case.x_bfloat16)[0], SAME_IN_BFLOAT16)
-    return _if_it_runs(made)
+    return if_it_runs(made)
 
 
 def ours_ragged(case: Case) -> Contestant:
@@ -72,7 +72,7 @@ def ours_autocast(case: Case) -> Contestant:
 
 def torch_autocast(case: Case) -> Contestant:
     name, forward = "torch, autocast", _under_autocast(lambda x: case.theirs(x)[0])
-    return _if_it_runs(_training(name, case.theirs, forward, case.x, SAME_IN_BFLOAT16))
+    return if_it_runs(_training(name, case.theirs, forward, case.x, SAME_IN_BFLOAT16))
 
 
 def ours_trace(case: Case) -> Contestant:
@@ -126,7 +126,7 @@ def torch_stream_bfloat16(case: Case) -> Contestant:
     h, c = case.zero_state()
     state = h.bfloat16(), c.bfloat16()
     made = _torch_stream("torch, bfloat16", case.theirs_bfloat16, case.x_bfloat16, state, SAME_IN_BFLOAT16)
-    return _if_it_runs(made)
+    return if_it_runs(made)
 
 
 def yardstick(entry: Entry, name: str, tolerance: float | None = None) -> Entry:
@@ -141,15 +141,6 @@ def _inference(
     shown: Callable[[Tensor], Tensor] = itself,
 ) -> Contestant:
     return Contestant(name, without_gradient(run), shown, tolerance)
-
-
-def _if_it_runs(torchs: Contestant) -> Contestant:
-    """For bfloat16, which torch's layer computes on some processors only."""
-    try:
-        torchs.run()
-    except RuntimeError as error:
-        raise MissingPeerError(f"{torchs.name}: torch's layer does not run here: {error}") from error
-    return torchs
 
 
 def _training(
