@@ -241,6 +241,7 @@ private:
         if (from) std::copy_n(from + first, count, to + first);
         else std::fill_n(to + first, count, real{});
     }
+
     static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
     // The live rows of a chunk's steps, one after another; where rows have ended, dx is zero.

@@ -62,14 +62,18 @@ Crew<>& crew_of(const void* scan, const Sort& sort) {
     return crews.try_emplace(Key{scan, sort}, sort.threads).first->second;
 }
 
-// Runs job(threads) over T steps, while others may run Python: with all threads; where they would wait for one another at
-// every step, with as many as turns out to be faster.
+// Does a job, while others may run Python: with all its threads; where they would wait for one another at every step, with as
+// many as turns out to be faster.
 template <class S, class Job>
-void share(const S& s, const Sort& sort, Size T, const Job& job) {
-    Crew<>* const crew = s.shares_units(sort.N, sort.H, sort.threads) ? &crew_of(&s, sort) : nullptr;
+void share(const S& s, Task task, Size P, Size L, Job job, void (*work)(const Job&)) {
+    const Sort sort{task, job.N, job.C, job.H, P, L, job.threads};
+    Crew<>* const crew = s.shares_units(job.N, job.H, job.threads) ? &crew_of(&s, sort) : nullptr;
     const nb::gil_scoped_release released;
-    if (crew) crew->run(job, T);
-    else job(sort.threads);
+    if (!crew) return work(job);
+    crew->run([&](int threads) {
+        job.threads = threads;
+        work(job);
+    }, job.T);
 }
 
 template <class Real>
@@ -104,15 +108,14 @@ void bind_scan(nb::module_& m) {
                            Address c, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P, Size x_step,
                            Size x_row, Size out_step, Size out_row, bool reverse, int threads) {
             const Task task = gates || unedited ? Task::kRecordedForward : Task::kForward;
-            share(s, {task, N, C, H, P, 1, threads}, T, [&](int threads) {
-            s.forward({at<const element>(x),
+            const Forward<Precision> job{at<const element>(x),
                        {at<const element>(w_ih), at<const element>(w_hh), at<const real>(b_ih), at<const real>(b_hh),
                         at<const element>(w_hr)},
                        at<const element>(h0),
                        at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
                        at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
-                       T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads});
-            });
+                       T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads};
+            share(s, task, P, 1, job, s.forward);
         }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
@@ -130,36 +133,30 @@ void bind_scan(nb::module_& m) {
                                        at<const element>(weights[k + 4])});
             }
             const Task task = gates.empty() ? Task::kLayers : Task::kRecordedLayers;
-            share(s, {task, N, C, H, P, static_cast<Size>(job.weights.size()), threads}, T, [&](int threads) {
-                job.threads = threads;
-                s.layers(job);
-            });
+            const Size tracks = static_cast<Size>(job.weights.size());
+            share(s, task, P, tracks, std::move(job), s.layers);
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
                             Size out_step, Size out_row, bool reverse, bool adds, int threads) {
             if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
             const auto in = given.begin(), to = asked.begin();
-            share(s, {Task::kBackward, N, C, H, P, 1, threads}, T, [&](int threads) {
-            s.backward({at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
+            const Backward<Precision> job{at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
                         at<const element>(in[3]), at<const element>(in[4]), at<const real>(in[5]),
                         at<const std::int64_t>(in[6]), at<const std::uint8_t>(in[7]), edits, at<const element>(in[8]),
                         at<const real>(in[9]), at<const real>(in[10]), at<const element>(in[11]), at<const real>(in[12]),
                         at<const real>(in[13]), at<const real>(in[14]), at<const real>(in[15]), at<element>(to[0]),
                         at<element>(to[1]), at<element>(to[2]), at<element>(to[3]), at<element>(to[4]), at<real>(to[5]),
-                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, adds, threads});
-            });
+                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, adds, threads};
+            share(s, Task::kBackward, P, 1, job, s.backward);
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
-            Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
-                         at<element>(next), at<element>(out), T, N, C, H, L, threads};
+            const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
+                               at<element>(next), at<element>(out), T, N, C, H, L, threads};
             if (T * N * H * (C + H) < kLargeWork) return s.steps(job);
-            share(s, {Task::kSteps, N, C, H, H, L, threads}, T, [&](int threads) {
-                job.threads = threads;
-                s.steps(job);
-            });
+            share(s, Task::kSteps, H, L, job, s.steps);
         })
         .def("stream_step", [](const S& s, Address w, Address bias, Address h, Address c, Address next, Size N, Size C,
                                Size H, Size L, int threads) {
