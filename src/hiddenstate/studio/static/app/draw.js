@@ -106,6 +106,15 @@ export function format(number) {
 }
 
 /**
+ * A number on a scale, with a minus sign that is as wide as a plus.
+ * @param {number | string} value
+ * @returns {string}
+ */
+export function tick(value) {
+  return String(value).replace("-", "\u2212");
+}
+
+/**
  * A share as a person reads it: "92 %", "<1 %".
  * @param {number} share
  * @returns {string}

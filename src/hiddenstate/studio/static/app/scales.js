@@ -2,7 +2,7 @@
 //
 // i, f and o lie in 0..1 (sequential), g and h in -1..1, and c in ±c_max (both diverging, with nothing at the middle).
 
-import { svg } from "studio/app/draw.js";
+import { svg, tick } from "studio/app/draw.js";
 import { LEVELS, RAMPS } from "studio/app/ramps.js";
 import { isDark } from "studio/app/theme.js";
 
@@ -169,7 +169,7 @@ function ticks(values, width) {
       y: 21,
       "text-anchor": ["start", "middle", "end"][k],
       class: "legend-tick",
-      text: String(value).replace("-", "\u2212"),
+      text: tick(value),
     }),
   );
 }

@@ -47,7 +47,15 @@ export function shortToken(token, most) {
  * @param {{tokens: string[]}} run
  */
 export function hasWords({ tokens }) {
-  return tokens.some((token, t) => token !== String(t));
+  return !tokens.every(isNumber);
+}
+
+/**
+ * @param {string} token
+ * @param {number} t
+ */
+function isNumber(token, t) {
+  return token === String(t);
 }
 
 /**
@@ -58,7 +66,7 @@ export function hasWords({ tokens }) {
  * @returns {string}
  */
 export function wordAt({ tokens }, t, most) {
-  return tokens[t] === String(t) ? "" : shortToken(tokens[t] ?? "", most);
+  return isNumber(tokens[t], t) ? "" : shortToken(tokens[t] ?? "", most);
 }
 
 /**

@@ -1,6 +1,6 @@
 // The still parts of the charts of units: scales on the left, tokens below.
 
-import { label, svg } from "studio/app/draw.js";
+import { label, svg, tick } from "studio/app/draw.js";
 import { shortToken } from "studio/app/tokens.js";
 import { LEFT, RIGHT, xOf, yOf } from "studio/panels/lines-layout.js";
 
@@ -20,7 +20,7 @@ export function frame(band, width) {
     const y = Math.round(yOf(value, band)) + 0.5;
     return [
       svg("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: value === 0 ? "axis" : "axis faint" }),
-      label(LEFT - 6, y + 3.5, "tick", "end", String(value).replace("-", "\u2212")),
+      label(LEFT - 6, y + 3.5, "tick", "end", tick(value)),
     ];
   });
 }

@@ -1,7 +1,7 @@
 // The equations of c and h with their numbers, each with its bar: what is kept and what is written add up to c.
 // An outline shows the whole (c_prev, g, tanh(c)), what is filled the part of it that its gate lets through.
 
-import { svg } from "studio/app/draw.js";
+import { svg, tick } from "studio/app/draw.js";
 import { flowColour } from "studio/panels/microscope-pipes.js";
 import { linesOf } from "studio/panels/microscope-words.js";
 
@@ -126,8 +126,6 @@ function axisAt({ from, to }, bottom) {
     svg("text", { x, y: bottom + 13, "text-anchor": anchors[k], class: "hs-tick" }),
   );
   const draw = (/** @type {number} */ largest) =>
-    [-largest, 0, largest].forEach((value, k) => (texts[k].textContent = value === 0 ? "0" : tick(value)));
+    [-largest, 0, largest].forEach((value, k) => (texts[k].textContent = value === 0 ? "0" : tick(Number(value.toPrecision(2)))));
   return { root: svg("g", {}, [...lines, ...texts]), draw };
 }
-
-const tick = (/** @type {number} */ value) => String(Number(value.toPrecision(2))).replace("-", "\u2212");

@@ -1,6 +1,6 @@
 // The curve that a gate's sum goes through, with the point where it is now.
 
-import { format, svg } from "studio/app/draw.js";
+import { format, svg, tick } from "studio/app/draw.js";
 import { text } from "studio/panels/microscope-parts.js";
 import { squash, squashName } from "studio/panels/microscope-values.js";
 
@@ -31,11 +31,6 @@ export function curve(gate) {
   const zero = svg("line", { x1: SIZE.width / 2, x2: SIZE.width / 2, y1: 0, y2: SIZE.height, class: "hs-axis" });
   const middle = text(SIZE.width / 2, SIZE.height + 14, "hs-tick", "middle", "0");
   return { root: svg("g", {}, [frame, zero, guides, line, point, ...labels, middle, ...sides]), draw };
-}
-
-/** @param {number} value */
-function tick(value) {
-  return String(value).replace("-", "\u2212");
 }
 
 /**

@@ -98,8 +98,9 @@ function kindOf(text, model) {
  */
 function rowsNow(text, { given, tracks }) {
   const columns = tracks[0].inputSize;
+  if (text.trim() !== "") return rowsOf(text, columns);
   const input = given?.tracks[0].input;
-  if (text.trim() !== "" || !input) return rowsOf(text.trim() === "" ? `noise ${FIRST} 0` : text, columns);
+  if (!input) return rowsOf(`noise ${FIRST} 0`, columns);
   const length = Math.min(FIRST, input.length / columns);
   return Array.from({ length }, (_, t) => input.subarray(t * columns, (t + 1) * columns));
 }

@@ -1,6 +1,6 @@
 // The numbers that an LSTM reads, as lines over the steps. A click or a drag moves the cursor.
 
-import { element, label, set, svg } from "studio/app/draw.js";
+import { element, label, set, svg, tick } from "studio/app/draw.js";
 import { onResize } from "studio/app/lazy.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
@@ -112,7 +112,7 @@ function drawn({ columns, all, low, high, width }) {
   const axis = [
     svg("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) }),
     ...[low, high].map((value) =>
-      label(LEFT - 6, y(value) + 4, "tick", "end", value.toFixed(1).replace("-", "\u2212")),
+      label(LEFT - 6, y(value) + 4, "tick", "end", tick(value.toFixed(1))),
     ),
   ];
   const left = columns.length < all ? `${columns.length} of ${all} columns` : "";

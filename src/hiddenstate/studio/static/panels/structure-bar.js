@@ -1,6 +1,6 @@
 // The scale of the weights' colours.
 
-import { element, svg } from "studio/app/draw.js";
+import { element, svg, tick } from "studio/app/draw.js";
 import { rgbOf } from "studio/panels/structure-scale.js";
 
 const SIZE = { width: 150, height: 8 };
@@ -30,7 +30,7 @@ export function barPicture(limit) {
       y: 21,
       "text-anchor": ["start", "middle", "end"][k],
       class: "legend-tick",
-      text: String(value).replace("-", "\u2212"),
+      text: tick(value),
     }),
   );
   return svg(
