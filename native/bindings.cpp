@@ -1,4 +1,4 @@
-// Names the native functions for Python and converts their arguments. It and stream_step.cpp alone know Python.
+// Names the native functions for Python and converts their arguments. It, exchange.cpp and stream_step.cpp alone know Python.
 //
 // Arrays come as addresses (numbers, 0 for none), so that a call costs little and torch is not needed to build this.
 // Whoever calls has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,12 @@ std::vector<T*> all_at(const std::vector<Address>& addresses) {
     std::vector<T*> found;
     for (const Address address : addresses) found.push_back(at<T>(address));
     return found;
+}
+
+// As DLPack numbers them: 2 for IEEE numbers, 4 for bfloat16.
+template <class T>
+constexpr nb::dlpack::dtype dlpack_type() {
+    return {std::is_same_v<T, bfloat16> ? std::uint8_t{4} : std::uint8_t{2}, 8 * sizeof(T), 1};
 }
 
 // Products of weights and inputs from which on others may run Python meanwhile; letting them costs a fraction of a
@@ -164,7 +171,7 @@ void bind_scan(nb::module_& m) {
                 s.steps({at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                          at<element>(next), at<element>(out), 1, N, C, H, L, threads});
             };
-            return new StreamStep(run, N, C, H, N * H * (C + H) >= kLargeWork,
+            return new StreamStep(run, dlpack_type<element>(), N, C, H, N * H * (C + H) >= kLargeWork,
                                   crew_of(&s, {Task::kStreamStep, N, C, H, H, L, threads}));
         }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {

@@ -5,11 +5,13 @@
 // of it is so shows in the time that jobs take, and only there. So both ways have their turns, and the faster one goes on;
 // the other is tried again after a while, the less often the more often it was slower.
 //
-//     alone 0.5 ms | together 0.1 s | alone 20 ms | together 0.2 s | ...      while together is the faster way
-//                  | together 20 ms | alone 0.1 s | together 20 ms | ...      while alone is
+//     alone 1 ms | together 0.1 s | alone 14 ms | together 0.2 s | ...      while together is the faster way
+//                | together 14 ms | alone 0.1 s | together 14 ms | ...      while alone is
 //
-// A turn is some time slices long, so that one of them alone decides nothing. The first is shorter, so that the other way has
-// its turn soon. Neither is left for good, as what was measured of it grows old.
+// A turn is the best of three bouts against what the other way took: one bad moment, as every system has some in a second,
+// decides nothing. A bout is some time slices long, so that a program that wants a core for good shows in each. Those of the
+// first turn are shorter, so that the other way has its turn soon. Neither is left for good, as what was measured of it grows
+// old.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +39,8 @@ public:
 
 private:
     // In seconds of work.
-    static constexpr double kFirst = 0.0005, kTurn = 0.02, kShortestRest = 0.1, kLongestRest = 3;
+    static constexpr double kFirst = 0.0005, kBout = 0.007, kShortestRest = 0.1, kLongestRest = 3;
+    static constexpr int kBouts = 2;  // that decide a turn
 
     // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn
     // that another thread has ended.
@@ -45,31 +48,36 @@ private:
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock || together != together_) return;
         spent_ += seconds, done_ += work;
-        if (spent_ >= turn_) end_turn();
+        if (!trying_) rested_ += seconds;
+        if (spent_ >= bout_) end_bout();
     }
 
-    void end_turn() {
-        seconds_[together_] = spent_ / static_cast<double>(done_);
-        const bool faster = seconds_[together_] <= seconds_[!together_];
-        if (trying_) {
-            rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest), rested_ = 0;
-        } else {
-            rested_ += spent_;
-        }
+    void end_bout() {
+        const double seconds = spent_ / static_cast<double>(done_);
+        const bool faster = seconds <= seconds_[!together_];
+        spent_ = 0, done_ = 0;
+        if (++bouts_[faster] < kBouts) return;
+        seconds_[together_] = seconds;
+        end_turn(faster);
+    }
+
+    void end_turn(bool faster) {
+        if (trying_) rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest), rested_ = 0;
         const bool change = !faster || rested_ >= rest_;
         trying_ = change && !trying_;
         if (change) together_ = !together_;
-        turn_ = kTurn, spent_ = 0, done_ = 0;
+        bout_ = kBout, bouts_[0] = bouts_[1] = 0;
     }
 
     const int threads_;
     std::mutex mutex_;
     std::atomic<bool> together_{false};
     bool trying_ = false;               // whether the turn at hand is one of the slower way
-    double seconds_[2] = {};            // that work takes alone and together, when they were last measured
-    double turn_ = kFirst, spent_ = 0;  // the turn at hand: how long, and how much of it is over
+    double seconds_[2] = {};            // that work takes alone and together, when a turn of them last ended
+    double bout_ = kFirst, spent_ = 0;  // the bout at hand: how long, and how much of it is over
+    std::int64_t done_ = 0;             // its work
+    int bouts_[2] = {};                 // of the turn at hand, lost and won
     double rest_ = 0, rested_ = 0;      // how long the slower way is not tried
-    std::int64_t done_ = 0;             // the work of the turn at hand
 };
 
 }  // namespace hiddenstate

@@ -62,7 +62,7 @@ void steps_share(const StepsJob& job, int thread, int threads, const Wait& wait)
             }
             wait();  // all have read h
             for (std::int64_t n = 0; n < N; ++n) std::copy_n(job.next + n * H + first, units, h + n * H + first);
-            wait();  // h is whole
+            if (t + 1 < job.T || layer + 1 < job.L) wait();  // h is whole
             w += count * block, bias += count * kTile;
             input = h, K = H;
         }

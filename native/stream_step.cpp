@@ -36,35 +36,43 @@ nb::object call(nb::handle object, const nb::object& method) {
     return found;
 }
 
-std::uintptr_t address_of(nb::handle tensor) {
-    const nb::object found = call(tensor, names().data_ptr);
-    return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
-}
-
 std::int64_t version_of(nb::handle tensor) {
     const nb::object found = attribute(tensor, names().version);
     return found.is_valid() ? PyLong_AsLongLong(found.ptr()) : -1;
 }
 
-// Whether a shape is [N, features], or, of a single stream, [features]: `flat`.
-bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
-    if (!shape.is_valid() || !PyTuple_Check(shape.ptr())) return false;
-    const Py_ssize_t rank = PyTuple_GET_SIZE(shape.ptr());
-    const auto size = [&](Py_ssize_t k) { return PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), k)); };
+// Whether a shape of so many sizes is [N, features], or, of a single stream, [features]: `flat`.
+template <class Size>
+bool fits(std::int64_t rank, const Size& size, std::int64_t N, std::int64_t features, bool& flat) {
     flat = rank == 1;
     return (rank == 1 && N == 1 && size(0) == features) || (rank == 2 && size(0) == N && size(1) == features);
 }
 
+bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
+    if (!shape.is_valid() || !PyTuple_Check(shape.ptr())) return false;
+    const auto size = [&](Py_ssize_t k) { return PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), k)); };
+    return fits(PyTuple_GET_SIZE(shape.ptr()), size, N, features, flat);
+}
+
+bool fits(const Exchange::Tensor& tensor, std::int64_t N, std::int64_t features, bool& flat) {
+    return fits(tensor.ndim, [&](std::int64_t k) { return tensor.shape[k]; }, N, features, flat);
+}
+
 }  // namespace
 
-StreamStep::StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, Crew<>& crew)
-    : kernel_(std::move(kernel)), N_(N), C_(C), H_(H), large_(large), crew_(crew) {}
+StreamStep::StreamStep(Kernel kernel, nb::dlpack::dtype element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
+                       Crew<>& crew)
+    : kernel_(std::move(kernel)), element_(element), N_(N), C_(C), H_(H), large_(large), crew_(crew) {}
 
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
-    parameters_ = std::move(parameters);
     for (auto [name, value] : named) {
-        guarded_.push_back({nb::borrow(name), nb::borrow(value), version_of(value), address_of(value)});
+        nb::object key = nb::borrow(name);
+        for (auto [own, _] : parameters) {  // the dict's own key, which it finds without comparing letters
+            if (own.equal(name)) key = nb::borrow(own);
+        }
+        guarded_.push_back({key, nb::borrow(value), version_of(value), address_of(value)});
     }
+    parameters_ = std::move(parameters);
 }
 
 void StreamStep::guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables) {
@@ -80,6 +88,7 @@ void StreamStep::refuse_with(nb::object error, nb::object message) {
 }
 
 void StreamStep::take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat) {
+    exchange_ = Exchange(type);
     tensor_ = std::move(type), tensor_dtype_ = std::move(dtype), make_tensor_ = std::move(make);
     like_ = std::move(like), like_flat_ = std::move(like_flat);
 }
@@ -115,16 +124,32 @@ bool StreamStep::nothing_in_the_way() const {
     return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;
 }
 
-bool StreamStep::find_tensor(nb::handle array, std::int64_t features, bool writable, Place& place) const {
-    const Names& name = names();
-    if (writable && attribute(array, name.requires_grad).ptr() != Py_False) return false;
-    if (attribute(array, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
-    if (!fits(attribute(array, name.shape), N_, features, place.flat)) return false;
-    if (attribute(array, name.is_cpu).ptr() != Py_True || call(array, name.is_contiguous).ptr() != Py_True ||
-        call(array, name.is_neg).ptr() != Py_False) {
-        return false;
+std::uintptr_t StreamStep::address_of(nb::handle tensor) const {
+    if (exchange_) {
+        Exchange::Tensor found;
+        return exchange_.look(tensor, found) ? Exchange::address_of(found) : 0;
     }
-    place.address = address_of(array);
+    const nb::object found = call(tensor, names().data_ptr);
+    return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
+}
+
+bool StreamStep::find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const {
+    if (writable && attribute(tensor, names().requires_grad).ptr() != Py_False) return false;
+    if (call(tensor, names().is_neg).ptr() != Py_False) return false;
+    if (!exchange_) return find_by_attributes(tensor, features, place);
+    Exchange::Tensor found;
+    if (!exchange_.look(tensor, found) || found.device.device_type != nb::device::cpu::value) return false;
+    if (found.dtype != element_ || !fits(found, N_, features, place.flat) || !is_contiguous(found)) return false;
+    place.address = Exchange::address_of(found);
+    return place.address != 0;
+}
+
+bool StreamStep::find_by_attributes(nb::handle tensor, std::int64_t features, Place& place) const {
+    const Names& name = names();
+    if (attribute(tensor, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
+    if (!fits(attribute(tensor, name.shape), N_, features, place.flat)) return false;
+    if (attribute(tensor, name.is_cpu).ptr() != Py_True || call(tensor, name.is_contiguous).ptr() != Py_True) return false;
+    place.address = address_of(tensor);
     return place.address != 0;
 }
 

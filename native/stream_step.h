@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "crew.h"
+#include "exchange.h"
 
 namespace hiddenstate {
 
@@ -24,8 +25,10 @@ public:
     // Reads [N, C] from the first address, writes [N, H] to the second, and the states; with so many threads.
     using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
 
-    // `large`: others may run Python meanwhile. `crew`: decides how many threads a step has; outlives this.
-    StreamStep(Kernel kernel, std::int64_t N, std::int64_t C, std::int64_t H, bool large, Crew<>& crew);
+    // `element`: of what is read and written. `large`: others may run Python meanwhile. `crew`: decides how many threads a
+    // step has; outlives this.
+    StreamStep(Kernel kernel, nb::dlpack::dtype element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
+               Crew<>& crew);
 
     // What must be as it is now: a parameter under its name, its version and its place in memory.
     void guard_parameters(nb::dict parameters, nb::dict named);
@@ -69,15 +72,19 @@ private:
 
     bool unchanged() const;
     bool nothing_in_the_way() const;
-    bool find_tensor(nb::handle array, std::int64_t features, bool writable, Place& place) const;
+    std::uintptr_t address_of(nb::handle tensor) const;
+    bool find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const;
+    bool find_by_attributes(nb::handle tensor, std::int64_t features, Place& place) const;
     bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
     nb::object run(nb::handle x, nb::handle out, bool numpy);
 
     Kernel kernel_;
+    const nb::dlpack::dtype element_;
     const std::int64_t N_, C_, H_;
     const bool large_;
     Crew<>& crew_;
     std::atomic<bool> running_{false};
+    Exchange exchange_;
     nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;

@@ -257,6 +257,58 @@ def test_inputs_of_any_stride_and_with_a_gradient() -> None:
         assert_close(got, lstm(x[None])[0][0].detach())
 
 
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_quick_steps_read_what_lies_in_memory(table: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With torch's table of functions and, as older versions have none, without it."""
+    if not table:
+        monkeypatch.delattr(torch.Tensor, "__dlpack_c_exchange_api__", raising=False)
+    lstm, atol = hs.LSTM(3, 5, dtype=dtype), 1e-2 if dtype is torch.bfloat16 else 1e-5
+    stream = lstm.stream(batch=2)
+    stream.step(torch.zeros(2, 3, dtype=dtype))
+    quick, numbers = stream._quick, torch.randn(4, 6, dtype=dtype)
+    assert quick is not None
+    read = [numbers[:2, :3].contiguous(), numbers.flatten()[7:13].view(2, 3), numbers[:2, :3].clone().requires_grad_()]
+    left = [
+        numbers[:2, ::2],
+        numbers[:3, :2].T,
+        numbers[:1, :3].expand(2, 3),
+        torch._neg_view(read[0]),
+    ]
+    for x in (*read, *left):
+        assert (quick.step(x, None) is not None) is any(x is one for one in read)
+        stream.reset()
+        want = lstm(torch.stack([x, x]).detach())[0].detach()
+        out = torch.empty(2, 5, dtype=dtype)
+        torch.testing.assert_close(stream.step(x), want[0], atol=atol, rtol=0)
+        torch.testing.assert_close(stream.step(x, out=out), want[1], atol=atol, rtol=0)
+        torch.testing.assert_close(out, want[1], atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_what_does_not_lie_in_memory_is_refused_after_quick_steps(table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not table:
+        monkeypatch.delattr(torch.Tensor, "__dlpack_c_exchange_api__", raising=False)
+    stream = hs.LSTM(3, 5).stream()
+    for _ in range(2):
+        stream.step(torch.zeros(1, 3))
+    refused: list[tuple[Tensor, type[Exception]]] = [
+        (torch.zeros(1, 3, device="meta"), DeviceError),
+        (torch.zeros(1, 3, dtype=torch.float64), DtypeError),
+        (torch.zeros(1, 3, dtype=torch.int32), DtypeError),
+        (torch.zeros(1, 4), ShapeError),
+        (torch.zeros(0, 3), ShapeError),
+        (torch.zeros(()), RankError),
+        (torch.zeros(1, 1, 3), RankError),
+    ]
+    for x, error in refused:
+        with pytest.raises(error):
+            stream.step(x)
+    with pytest.raises(DeviceError):
+        stream.step(torch.zeros(1, 3), out=torch.empty(1, 5, device="meta"))
+    assert stream.t == 2
+
+
 @given(st.sampled_from([1, 2, 3, 17]), st.sampled_from([1, 3, 8, 65]), st.integers(1, 3), st.booleans())
 def test_single_steps_of_any_size(N: int, H: int, L: int, bias: bool) -> None:
     lstm, x = hs.LSTM(5, H, L, bias=bias), torch.randn(6, N, 5)

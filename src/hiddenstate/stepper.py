@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hiddenstate import _native
 
 # Weights of a gate, times rows, from which on several threads can pay in a single step: less stays in one core's cache.
-_SHARED_FROM = 2**16
+_SHARED_FROM = 2**15
 
 SHARED = (
     "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "

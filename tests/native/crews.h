@@ -89,6 +89,13 @@ inline void check_crews() {
     work(unlucky, 0.001, 6e-3, 200e-6);
     jobs = work(unlucky, 1, 20e-6, 200e-6);
     checks::that(jobs.together * 200e-6 < 0.2, "a time slice in the first turn: alone is tried again, and faster");
+    Crew<Clock> disturbed(4);
+    work(disturbed, 0.1, 30e-6, 20e-6);
+    for (int moment = 0; moment < 10; ++moment) {
+        work(disturbed, 0.001, 30e-6, 12e-3);
+        jobs = work(disturbed, 0.2, 30e-6, 20e-6);
+        checks::that(jobs.alone * 30e-6 < 0.04, "one bad moment in a turn decides nothing");
+    }
     Crew<Clock> stale(4);
     work(stale, 20, 300e-6, 250e-6);
     jobs = work(stale, 10, 60e-6, 200e-6);
