@@ -1,4 +1,4 @@
-// Names the native functions for Python and converts their arguments. It, exchange.cpp and stream_step.cpp alone know Python.
+// Names the native functions for Python and converts their arguments.
 //
 // Arrays come as addresses (numbers, 0 for none), so that a call costs little and torch is not needed to build this.
 // Whoever calls has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cpu.h"
+#include "plain_call.h"
 #include "scan.h"
 #include "stream_step.h"
 
@@ -83,6 +84,39 @@ void share(const S& s, Task task, Size P, Size L, Job job, void (*work)(const Jo
     }, job.T);
 }
 
+// The addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.
+template <class Precision>
+std::vector<Weights<Precision>> weights_at(const std::vector<Address>& addresses) {
+    using element = const typename Precision::element;
+    using real = const typename Precision::real;
+    std::vector<Weights<Precision>> found;
+    for (auto one = addresses.begin(); addresses.end() - one >= 5; one += 5) {
+        found.push_back({at<element>(one[0]), at<element>(one[1]), at<real>(one[2]), at<real>(one[3]), at<element>(one[4])});
+    }
+    return found;
+}
+
+template <class S, class Precision>
+void share_layers(const S& s, Layers<Precision> job) {
+    const Task task = job.gates.empty() ? Task::kLayers : Task::kRecordedLayers;
+    const Size tracks = static_cast<Size>(job.weights.size());
+    share(s, task, job.P, tracks, std::move(job), s.layers);
+}
+
+// Where the elements are reals too.
+template <class Precision>
+PlainCall* plain_call(const Scan<Precision>& s, nb::object tensor, nb::object parameter, nb::object make, nb::object dtype,
+                      nb::object device, nb::object threads) {
+    using real = typename Precision::real;
+    const auto run = [&s](const PlainJob& j) {
+        share_layers(s, Layers<Precision>{at<const real>(j.x), weights_at<Precision>(j.weights), at<const real>(j.h0),
+                                          at<const real>(j.c0), nullptr, nullptr, {}, at<real>(j.out), {}, {}, {},
+                                          at<real>(j.h_n), at<real>(j.c_n), j.T, j.N, j.C, j.H, j.P, j.directions, j.x_step,
+                                          j.x_row, j.threads});
+    };
+    return new PlainCall(run, dlpack_type<real>(), tensor, parameter, make, dtype, device, threads);
+}
+
 template <class Real>
 void bind_edits(nb::module_& m, const char* name) {
     nb::class_<Edits<Real>>(m, name, "Edits of one layer and direction: edits.h")
@@ -100,7 +134,7 @@ void bind_scan(nb::module_& m) {
     using S = Scan<Precision>;
     using element = typename Precision::element;
     using real = typename Precision::real;
-    nb::class_<S>(m, (std::string("Scan_") + Precision::name).c_str(), "scan.h: the scan of an instruction set and a precision.")
+    auto scan = nb::class_<S>(m, (std::string("Scan_") + Precision::name).c_str(), "scan.h: the scan of an instruction set and a precision.")
         .def_ro("isa", &S::isa)
         .def("layer_bytes", [](const S& s, Size C, Size H) { return s.layer_bytes(C, H); })
         .def("bias_size", [](const S& s, Size H) { return s.bias_size(H); })
@@ -134,14 +168,8 @@ void bind_scan(nb::module_& m) {
             Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
                           at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise),
                           at<element>(out), all_at<real>(gates), all_at<real>(c), all_at<element>(between), at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
-            for (std::size_t k = 0; k + 4 < weights.size(); k += 5) {
-                job.weights.push_back({at<const element>(weights[k]), at<const element>(weights[k + 1]),
-                                       at<const real>(weights[k + 2]), at<const real>(weights[k + 3]),
-                                       at<const element>(weights[k + 4])});
-            }
-            const Task task = gates.empty() ? Task::kLayers : Task::kRecordedLayers;
-            const Size tracks = static_cast<Size>(job.weights.size());
-            share(s, task, P, tracks, std::move(job), s.layers);
+            job.weights = weights_at<Precision>(weights);
+            share_layers(s, std::move(job));
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
@@ -177,6 +205,9 @@ void bind_scan(nb::module_& m) {
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);
         });
+    if constexpr (std::is_same_v<element, real>) {
+        scan.def("plain_call", plain_call<Precision>, nb::rv_policy::take_ownership);
+    }
     m.def((std::string("scans_") + Precision::name).c_str(), [] {
         nb::list found;
         for (const S* scan : scans<Precision>()) found.append(nb::cast(scan, nb::rv_policy::reference));
@@ -194,6 +225,7 @@ NB_MODULE(_native, m) {
 #endif
     m.attr("__version__") = HIDDENSTATE_VERSION;
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
+    bind_plain_call(m);
     bind_stream_step(m);
     bind_edits<float>(m, "EditsFloat32");
     bind_edits<double>(m, "EditsFloat64");

@@ -4,14 +4,13 @@
 
 #include <utility>
 
+#include "objects.h"
 #include "scan.h"
 
 namespace hiddenstate {
 namespace {
 
 // Names of attributes, made once.
-nb::object interned(const char* name) { return nb::steal(PyUnicode_InternFromString(name)); }
-
 struct Names {
     nb::object version = interned("_version"), data_ptr = interned("data_ptr"), dtype = interned("dtype"),
                shape = interned("shape"), is_cpu = interned("is_cpu"), is_neg = interned("is_neg"),
@@ -21,19 +20,6 @@ struct Names {
 const Names& names() {
     static const Names* found = new Names;  // never freed: Python may be gone when statics are
     return *found;
-}
-
-// New references; a null one stands for an exception, which is dropped: the slow way then says what is wrong.
-nb::object attribute(nb::handle object, const nb::object& name) {
-    nb::object found = nb::steal(PyObject_GetAttr(object.ptr(), name.ptr()));
-    if (!found.is_valid()) PyErr_Clear();
-    return found;
-}
-
-nb::object call(nb::handle object, const nb::object& method) {
-    nb::object found = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), method.ptr()));
-    if (!found.is_valid()) PyErr_Clear();
-    return found;
 }
 
 std::int64_t version_of(nb::handle tensor) {

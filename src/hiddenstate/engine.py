@@ -73,10 +73,13 @@ def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
         if not is_plain(value) or value.dtype is not (dtype or value.dtype):
             return False
         dtype = value.dtype
+    return dtype is not None and native.serves(dtype) and is_undisturbed(autocast=autocast)
+
+
+def is_undisturbed(*, autocast: bool = False) -> bool:
+    """Whether nothing that torch has in force would have to see into a native call; ``autocast`` may be on."""
     return (
-        dtype is not None
-        and native.serves(dtype)
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
         and (autocast or not torch.is_autocast_enabled("cpu"))
         # a mode that watches or rewrites torch's operations would not see the native one
         and _get_current_dispatch_mode() is None

@@ -5,19 +5,25 @@ One native call forward, one a layer and direction backward. Differentiable any 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from hiddenstate import engine, native
+from hiddenstate.checks import State
 from hiddenstate.engine import Track, check_shapes, strided
 from hiddenstate.names import GATES
-from hiddenstate.native import address, flat, new
-from hiddenstate.parameters import PARAMETER_STEMS
+from hiddenstate.native import Kernel, address, flat, new
+from hiddenstate.parameters import PARAMETER_STEMS, ParameterNames
 from hiddenstate.reference import Weights
 from hiddenstate.sizes import Sizes
+
+if TYPE_CHECKING:
+    from hiddenstate import _native
 
 _STEMS = len(PARAMETER_STEMS)
 R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
@@ -65,6 +71,31 @@ def run(layers: Layers) -> Outputs:
     if engine.wants_gradient(leaves):
         return _Layers.apply(layers, *leaves)  # type: ignore[no-any-return, no-untyped-call]
     return forward(layers, keep=False)[0]
+
+
+def run_plain(
+    x: Tensor, hx: State | None, parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, batch_first: bool
+) -> tuple[Tensor, State] | None:
+    """Run a call of nothing but ``x`` and perhaps ``hx``, that asks for no gradient and no dropout, at the least cost.
+
+    ``names`` are those of each layer and direction's ``parameters``. Gives what a call of the module does; None, with
+    nothing done, where anything is not quite as the native code reads it, right or wrong: `run` sees to that.
+    """
+    kernel = native.plain_kernel(x)
+    if kernel is None or not engine.is_undisturbed():
+        return None
+    done: tuple[Tensor, State] | None = _plain_call(kernel).run(
+        *(x, hx, parameters, names, sizes.input_size, sizes.hidden_size),
+        *(sizes.output_size, sizes.directions, batch_first),
+    )
+    if done is None or not batch_first or x.dim() == 2:
+        return done
+    return done[0].transpose(0, 1), done[1]
+
+
+@cache  # there is one for each type of numbers and instruction set
+def _plain_call(kernel: Kernel) -> "_native.PlainCall":
+    return kernel.scan.plain_call(Tensor, Parameter, torch.empty, kernel.element, torch.device("cpu"), engine.threads)
 
 
 def leaves_of(layers: Layers) -> tuple[Tensor | None, ...]:

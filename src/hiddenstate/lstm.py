@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import cudnn, engine, held, names
+from hiddenstate import cudnn, engine, held, layers, names
 from hiddenstate.advance import Advance, Hindrances, Packed
 from hiddenstate.binding import Span, bind
 from hiddenstate.cell import LSTMCell
@@ -222,9 +222,19 @@ class LSTM(nn.Module):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
             IndexRangeError: an edit that holds is for a step or row that this input does not have.
         """
+        if lengths is None and reset is None and not (self.training and self.dropout):
+            done = self._run_plain(input, hx)
+            if done is not None:
+                return done
         # What a block holds is not for torch.compile, which would compile it in.
         run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
         return run(input, hx, lengths, reset)
+
+    def _run_plain(self, x: Tensor | PackedSequence, hx: State | None) -> tuple[Tensor, State] | None:
+        """The shortest way, where nothing is recorded, edited or kept for a gradient; None where there is none."""
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or held.anything or not isinstance(x, Tensor):
+            return None
+        return layers.run_plain(x, hx, self._parameters, self._parameter_names, self.sizes, self.batch_first)
 
     def _run(
         self,

@@ -108,6 +108,12 @@ def serves(dtype: torch.dtype) -> bool:
     return dtype in _chosen
 
 
+def plain_kernel(x: object) -> Kernel | None:
+    """The functions for one of torch's own tensors, if its numbers are such as cell states are kept in too."""
+    kernel = _chosen.get(x.dtype) if type(x) is Tensor else None
+    return kernel if kernel is not None and kernel.real is kernel.element else None
+
+
 def real_type(dtype: torch.dtype) -> torch.dtype:
     """The type in which cell states are kept over numbers of a type."""
     return _chosen[dtype].real if dtype in _chosen else dtype

@@ -29,7 +29,10 @@ def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def parameter_names(sizes: Sizes) -> list[list[str | None]]:
+ParameterNames = list[list[str | None]]
+
+
+def parameter_names(sizes: Sizes) -> ParameterNames:
     """Names of each layer's and direction's parameters, in the order of the stems; None for those it has not.
 
     >>> parameter_names(Sizes(4, 3, bias=False))

@@ -1,0 +1,140 @@
+#include "plain_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "objects.h"
+
+namespace hiddenstate {
+namespace {
+
+const nb::object& is_neg() {
+    static const nb::object* found = new nb::object(interned("is_neg"));  // never freed: Python may be gone when statics are
+    return *found;
+}
+
+const nb::tuple& keywords() {
+    static const nb::tuple* found = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
+    return *found;
+}
+
+constexpr Py_ssize_t kWeights = 5;  // of each layer and direction: ih, hh, b_ih, b_hh, hr
+
+nb::object tuple_of(const Shape& shape) {
+    nb::object made = nb::steal(PyTuple_New(shape.rank));
+    for (std::int32_t k = 0; made.is_valid() && k < shape.rank; ++k) {
+        PyTuple_SET_ITEM(made.ptr(), k, PyLong_FromLongLong(shape.sizes[k]));
+    }
+    return made;
+}
+
+}  // namespace
+
+PlainCall::PlainCall(Kernel kernel, nb::dlpack::dtype element, nb::object tensor, nb::object parameter, nb::object make,
+                     nb::object dtype, nb::object device, nb::object threads)
+    : kernel_(std::move(kernel)), element_(element), tensor_(std::move(tensor)), parameter_(std::move(parameter)),
+      make_(std::move(make)), dtype_(std::move(dtype)), device_(std::move(device)), threads_(std::move(threads)),
+      exchange_(tensor_) {}
+
+// Whether it is a tensor of torch's own with numbers of the type in the CPU's memory.
+bool PlainCall::look(nb::handle tensor, Exchange::Tensor& found) const {
+    const auto* type = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
+    return (type == tensor_.ptr() || type == parameter_.ptr()) && exchange_.look(tensor, found) &&
+           found.device.device_type == nb::device::cpu::value && found.dtype == element_ &&
+           Exchange::address_of(found) != 0 && call(tensor, is_neg()).ptr() == Py_False;
+}
+
+// Where a tensor of such a shape lies without gaps, or 0.
+std::uintptr_t PlainCall::find(nb::handle tensor, const Shape& shape) const {
+    Exchange::Tensor found;
+    const bool fits = look(tensor, found) && found.ndim == shape.rank &&
+                      std::equal(shape.sizes, shape.sizes + shape.rank, found.shape) && is_contiguous(found);
+    return fits ? Exchange::address_of(found) : 0;
+}
+
+bool PlainCall::find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const {
+    Exchange::Tensor found;
+    if (!look(x, found) || (found.ndim != 2 && found.ndim != 3)) return false;
+    single = found.ndim == 2;
+    const int features = found.ndim - 1, step = !single && batch_first ? 1 : 0;
+    job.x = Exchange::address_of(found);
+    job.T = found.shape[step], job.x_step = found.strides[step];
+    if (single) {
+        job.N = 1, job.x_row = 0;
+    } else {
+        job.N = found.shape[1 - step], job.x_row = found.strides[1 - step];
+    }
+    return found.shape[features] == job.C && (job.C == 1 || found.strides[features] == 1) && job.T > 0 && job.N > 0;
+}
+
+bool PlainCall::find_state(nb::handle hx, std::int64_t tracks, bool single, PlainJob& job) const {
+    if (hx.is_none()) return true;
+    if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
+    const auto find_one = [&](Py_ssize_t k, std::int64_t units) {
+        const nb::handle value = PyTuple_GET_ITEM(hx.ptr(), k);
+        return find(value, single ? Shape(tracks, units) : Shape(tracks, job.N, units));
+    };
+    job.h0 = find_one(0, job.P), job.c0 = find_one(1, job.H);
+    return job.h0 != 0 && job.c0 != 0;
+}
+
+bool PlainCall::find_weights(nb::dict parameters, nb::list names, PlainJob& job, std::vector<nb::object>& kept) const {
+    const std::int64_t H = job.H, P = job.P, D = job.directions, tracks = static_cast<std::int64_t>(names.size());
+    for (std::int64_t track = 0; track < tracks; ++track) {
+        const nb::handle five = PyList_GET_ITEM(names.ptr(), track);
+        if (!PyList_CheckExact(five.ptr()) || PyList_GET_SIZE(five.ptr()) != kWeights) return false;
+        const std::int64_t C = track < D ? job.C : D * P;
+        const Shape shapes[kWeights] = {{4 * H, C}, {4 * H, P}, Shape(4 * H), Shape(4 * H), {P, H}};
+        for (Py_ssize_t k = 0; k < kWeights; ++k) {
+            const nb::handle name = PyList_GET_ITEM(five.ptr(), k);
+            job.weights.push_back(0);
+            if (name.is_none()) continue;
+            const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
+            if (!value.is_valid()) return PyErr_Clear(), false;
+            kept.push_back(nb::borrow(value));
+            job.weights.back() = find(value, shapes[k]);
+            if (job.weights.back() == 0) return false;
+        }
+    }
+    return true;
+}
+
+nb::object PlainCall::made(const Shape& shape) const {
+    const nb::object sizes = tuple_of(shape);
+    PyObject* const arguments[] = {sizes.ptr(), dtype_.ptr(), device_.ptr()};
+    nb::object found = nb::steal(PyObject_Vectorcall(make_.ptr(), arguments, 1, keywords().ptr()));
+    if (!found.is_valid()) throw nb::python_error();
+    return found;
+}
+
+nb::object PlainCall::run(nb::handle x, nb::handle hx, nb::dict parameters, nb::list names, std::int64_t C, std::int64_t H,
+                          std::int64_t P, std::int64_t directions, bool batch_first) const {
+    const auto tracks = static_cast<std::int64_t>(names.size());
+    std::vector<nb::object> kept;
+    PlainJob job;
+    bool single = false;
+    job.C = C, job.H = H, job.P = P, job.directions = directions;
+    if (!exchange_ || !find_input(x, batch_first, job, single) || !find_state(hx, tracks, single, job) ||
+        !find_weights(parameters, names, job, kept)) {
+        return nb::none();
+    }
+    const auto make = [&](std::int64_t first, std::int64_t units, std::uintptr_t& address) {
+        const Shape shape = single ? Shape(first, units) : Shape(first, job.N, units);
+        nb::object found = made(shape);
+        address = find(found, shape);
+        return found;
+    };
+    nb::object out = make(job.T, directions * P, job.out), h_n = make(tracks, P, job.h_n), c_n = make(tracks, H, job.c_n);
+    if (!job.out || !job.h_n || !job.c_n) return nb::none();
+    job.threads = nb::cast<int>(threads_(job.T, job.N, C, H));
+    kernel_(job);
+    return nb::make_tuple(out, nb::make_tuple(h_n, c_n));
+}
+
+void bind_plain_call(nb::module_& m) {
+    nb::class_<PlainCall>(m, "PlainCall", "plain_call.h: a call of a whole LSTM at the least cost.")
+        .def("run", &PlainCall::run, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+             nb::arg(), nb::arg());
+}
+
+}  // namespace hiddenstate

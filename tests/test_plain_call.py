@@ -1,0 +1,261 @@
+"""The shortest way of a call: the same tensors as the long one gives, and left as soon as anything is not plain."""
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import hiddenstate as hs
+from hiddenstate import native
+from hiddenstate.errors import ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
+from support import assert_close, layer_options, random_input, random_state
+
+pytestmark = pytest.mark.skipif(
+    native.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
+    reason="needs the native module and torch's table of functions",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def flat(result: Any) -> tuple[Tensor, Tensor, Tensor]:
+    out, (h_n, c_n) = result
+    return out, h_n, c_n
+
+
+def taken(lstm: hs.LSTM, x: Any, hx: Any = None) -> bool:
+    return lstm._run_plain(x, hx) is not None
+
+
+def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None) -> None:
+    """The shortest way is taken, and gives what the long one does, to the last bit and stride."""
+    got, want = lstm._run_plain(x, hx), lstm._run(x, hx, None, None)
+    assert got is not None
+    for mine, other in zip(flat(got), flat(want), strict=True):
+        assert torch.equal(mine, other)
+        assert (mine.dtype, mine.requires_grad, type(mine)) == (other.dtype, False, Tensor)
+        strides = [(m, o) for m, o, size in zip(mine.stride(), other.stride(), other.shape, strict=True) if size > 1]
+        assert all(m == o for m, o in strides)
+        assert mine._version == other._version == 0
+
+
+@given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), st.booleans())
+def test_it_is_the_long_way_to_the_last_bit(
+    options: dict[str, Any], T: int, N: int, with_state: bool, training: bool
+) -> None:
+    lstm = hs.LSTM(**options).train(training)
+    x = random_input(lstm, T, N)
+    assert_same(lstm, x, random_state(lstm, N) if with_state else None)
+    single = x[0] if lstm.batch_first else x[:, 0]
+    state = random_state(lstm, 1)
+    assert_same(lstm, single, (state[0][:, 0], state[1][:, 0]) if with_state else None)
+
+
+def test_steps_and_rows_may_lie_anywhere() -> None:
+    lstm, x = hs.LSTM(4, 17, 2), torch.randn(6, 6, 8)
+    turned, repeated = x[:, :, :4].transpose(0, 1), x[2:3, :, :4].expand(5, 6, 4)
+    for view in (x[::2, :, :4], x[:, 1::2, 4:], x[..., 1:5], turned, repeated):
+        assert_same(lstm, view)
+    narrow = hs.LSTM(1, 3)
+    assert_same(narrow, x[..., 3:4])
+    assert_same(narrow, x[:, :, 0].unsqueeze(-1).transpose(0, 1))
+
+
+def test_threads_give_the_same_numbers() -> None:
+    lstm, x = hs.LSTM(64, 130, 2, bidirectional=True), torch.randn(70, 3, 64)
+    want = lstm._run(x, None, None, None)[0]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: lstm(x)[0], range(40)))
+    assert all(torch.equal(out, want) for out in found)  # type: ignore[arg-type]
+
+
+class _Marked(Tensor):
+    pass
+
+
+NOT_PLAIN: dict[str, Callable[[Tensor], Any]] = {
+    "features apart": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "negated by a mark": torch._neg_view,
+    "a subclass": lambda x: x.as_subclass(_Marked),
+    "a list of rows": lambda x: nn.utils.rnn.pack_sequence([x[:, 0]]),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_what_is_not_plain_goes_the_long_way(kind: str) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
+    given = NOT_PLAIN[kind](x)
+    assert taken(lstm, x)
+    assert not taken(lstm, given)
+    want, got = flat(lstm(given))[1], flat(lstm(-x if "negated" in kind else x))[1]
+    assert_close(got, want.as_subclass(Tensor))
+
+
+def test_states_that_are_not_plain_go_the_long_way() -> None:
+    lstm, x = hs.LSTM(4, 9, 2), torch.randn(5, 3, 4)
+    h, c = random_state(lstm, 3)
+    want = lstm(x, (h, c))
+    strided = torch.randn(2, 3, 18)[..., ::2].copy_(h)
+    for state in ([h, c], (strided, c), (h, torch._neg_view(-c))):
+        assert not taken(lstm, x, state)
+        for mine, other in zip(flat(lstm(x, state)), flat(want), strict=True):
+            assert_close(mine, other)
+
+
+BAD: dict[str, tuple[Callable[[Tensor], Any], type[Exception]]] = {
+    "type": (lambda x: x.double(), DtypeError),
+    "device": (lambda x: x.to("meta"), DeviceError),
+    "features": (lambda x: x[..., :3], ShapeError),
+    "no steps": (lambda x: x[:0], ShapeError),
+    "rank": (lambda x: x[None], RankError),
+    "vector": (lambda x: x[0, 0], RankError),
+    "no tensor": (lambda x: x.numpy(), ArgumentTypeError),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_wrong_is_said_as_ever(what: str) -> None:
+    change, error = BAD[what]
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
+    with pytest.raises(error):
+        lstm(change(x))
+
+
+def test_wrong_states_are_refused_as_ever() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    h, c = random_state(lstm, 2)
+    for state, error in (
+        ((h[:, :1].contiguous(), c), ShapeError),
+        ((h, c[..., :8].contiguous()), ShapeError),
+        ((h[0], c[0]), RankError),
+        ((h.double(), c), DtypeError),
+        ((h,), ArgumentTypeError),
+        (h, ArgumentTypeError),
+    ):
+        with pytest.raises(error):
+            lstm(x, state)
+
+
+def test_no_rows_at_all() -> None:
+    out, (h_n, c_n) = hs.LSTM(4, 9)(torch.zeros(5, 0, 4))
+    assert (out.shape, h_n.shape, c_n.shape) == ((5, 0, 9), (1, 0, 9), (1, 0, 9))
+
+
+def test_replaced_parameters_are_read_or_refused() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    before = lstm(x)[0]
+    lstm.get_parameter("weight_ih_l0").data.mul_(0.5)  # of which torch keeps no record
+    assert not torch.equal(lstm(x)[0], before)
+    assert_same(lstm, x)
+    lstm.weight_hh_l0 = nn.Parameter(torch.randn(9, 36).T)
+    assert not taken(lstm, x)
+    strided = lstm(x)[0]
+    lstm.weight_hh_l0 = nn.Parameter(lstm.weight_hh_l0.detach().contiguous())
+    assert_close(lstm(x)[0], strided)
+    assert_same(lstm, x)
+    lstm.bias_hh_l0 = nn.Parameter(torch.zeros(35))
+    with pytest.raises(ShapeError, match="a bias_hh has shape"):
+        lstm(x)
+    lstm.bias_hh_l0 = nn.Parameter(torch.zeros(36, dtype=torch.float64))
+    assert not taken(lstm, x)
+
+
+def test_parametrized_weights_go_the_long_way() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    want = lstm(x)[0]
+    nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
+    assert not taken(lstm, x)
+    assert_close(lstm(x)[0], want)
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_watches_is_not_passed_by() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    want = lstm(x)[0]
+    with _Counting() as mode:
+        assert not taken(lstm, x)
+        assert_close(lstm(x)[0], want)
+    assert mode.seen
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not taken(lstm, x)
+        assert lstm(x)[0].dtype is torch.bfloat16
+    with hs.backend("reference"):
+        assert not taken(lstm, x)
+    with lstm.edit(hs.zero("l0.h", unit=3)):
+        assert not taken(lstm, x)
+        assert (lstm(x)[0][..., 3] == 0).all()
+    with torch.enable_grad():
+        assert not taken(lstm, x)
+        assert lstm(x)[0].requires_grad
+    each = torch.func.vmap(lambda one: lstm(one)[0], in_dims=1, out_dims=1)(x)
+    assert_close(each, want)
+    seen: list[Tensor] = []
+    handle = lstm.register_forward_hook(lambda _module, _args, output: seen.append(output[0]))
+    lstm(x)
+    handle.remove()
+    assert_close(seen[0], want)
+    traced: Any = lstm.trace(x).out
+    assert_close(traced, want)
+
+
+def test_dropout_in_training_is_drawn() -> None:
+    lstm, x = hs.LSTM(4, 30, 2, dropout=0.5), torch.randn(5, 2, 4)
+    assert not torch.equal(lstm(x)[0], lstm(x)[0])
+    lstm.eval()
+    assert torch.equal(lstm(x)[0], lstm(x)[0])
+
+
+def test_in_inference_mode() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    with torch.inference_mode():
+        out = lstm(x)[0]
+    assert out.is_inference()
+    assert torch.equal(out, lstm(x)[0])
+
+
+def test_another_default_type_and_device_change_nothing() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    want = lstm(x)[0]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            assert torch.equal(lstm(x)[0], want)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_nothing_is_held_after_it() -> None:
+    lstm, x = hs.LSTM(4, 9, 2, bidirectional=True), torch.randn(5, 2, 4)
+    state = random_state(lstm, 2)
+    given = [x, state, *state, *lstm.parameters(), lstm._parameters, lstm._parameter_names, lstm._parameter_names[0]]
+    lstm(x, state), lstm(x.double().float())
+    before = [sys.getrefcount(value) for value in given]
+    for _ in range(100):
+        last = lstm(x, state)[0]
+        assert not taken(lstm, x[..., ::2], state)
+        assert not taken(lstm, x, (state[0], state[1][..., ::2]))
+    assert [sys.getrefcount(value) for value in given] == before
+    gone = weakref.ref(last)
+    del last
+    assert gone() is None
