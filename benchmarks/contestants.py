@@ -41,17 +41,18 @@ class MissingPeerError(Exception):
     """A peer is not installed, or does not serve: its message says which and why."""
 
 
-def if_it_runs(torchs: Contestant) -> Contestant:
-    """The same: one of torch's in bfloat16, which it computes on some processors only.
+def if_it_runs(make: Callable[[], Contestant]) -> Contestant:
+    """Make one of torch's in bfloat16, which it computes on some processors only; new, as a run may change its state.
 
     Raises:
         MissingPeerError: not on this one.
     """
+    tried = make()
     try:
-        torchs.run()
+        tried.run()
     except RuntimeError as error:
-        raise MissingPeerError(f"{torchs.name}: torch's layer does not run here: {error}") from error
-    return torchs
+        raise MissingPeerError(f"{tried.name}: torch's layer does not run here: {error}") from error
+    return make()
 
 
 def itself(result: Tensor) -> Tensor:

@@ -36,8 +36,11 @@ def ours_bfloat16(case: Case) -> Contestant:
 
 
 def torch_bfloat16(case: Case) -> Contestant:
-    made = _inference("torch, bfloat16", lambda: case.theirs_bfloat16(case.x_bfloat16)[0], SAME_IN_BFLOAT16)
-    return if_it_runs(made)
+    def run() -> Tensor:
+        out: Tensor = case.theirs_bfloat16(case.x_bfloat16)[0]
+        return out
+
+    return if_it_runs(lambda: _inference("torch, bfloat16", run, SAME_IN_BFLOAT16))
 
 
 def ours_ragged(case: Case) -> Contestant:
@@ -72,7 +75,7 @@ def ours_autocast(case: Case) -> Contestant:
 
 def torch_autocast(case: Case) -> Contestant:
     name, forward = "torch, autocast", _under_autocast(lambda x: case.theirs(x)[0])
-    return if_it_runs(_training(name, case.theirs, forward, case.x, SAME_IN_BFLOAT16))
+    return if_it_runs(lambda: _training(name, case.theirs, forward, case.x, SAME_IN_BFLOAT16))
 
 
 def ours_trace(case: Case) -> Contestant:
@@ -125,8 +128,8 @@ def torch_stream(case: Case) -> Contestant:
 def torch_stream_bfloat16(case: Case) -> Contestant:
     h, c = case.zero_state()
     state = h.bfloat16(), c.bfloat16()
-    made = _torch_stream("torch, bfloat16", case.theirs_bfloat16, case.x_bfloat16, state, SAME_IN_BFLOAT16)
-    return if_it_runs(made)
+    lstm, x = case.theirs_bfloat16, case.x_bfloat16
+    return if_it_runs(lambda: _torch_stream("torch, bfloat16", lstm, x, state, SAME_IN_BFLOAT16))
 
 
 def yardstick(entry: Entry, name: str, tolerance: float | None = None) -> Entry:

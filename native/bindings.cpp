@@ -1,7 +1,8 @@
 // Names the native functions for Python and converts their arguments.
 //
 // Arrays come as addresses (numbers, 0 for none), so that a call costs little and torch is not needed to build this.
-// Whoever calls has checked shapes, types and strides: hiddenstate/engine.py does, and nothing else calls these.
+// Whoever calls has checked shapes, types and strides: engine.py, layers.py and stepper.py do. A PlainCall and a StreamStep take
+// Python's objects, and check them.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>

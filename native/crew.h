@@ -10,8 +10,8 @@
 //
 // A turn is the best of three bouts against what the other way took: one bad moment, as every system has some in a second,
 // decides nothing. A bout is some time slices long, so that a program that wants a core for good shows in each. Those of the
-// first turn are shorter, so that the other way has its turn soon. Neither is left for good, as what was measured of it grows
-// old.
+// first turn are shorter, so that the other way has its turn soon. A job that is longer than a bout is a turn by itself, and
+// what follows is ten times as long at least. Neither way is left for good, as what was measured of it grows old.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +40,8 @@ public:
 private:
     // In seconds of work.
     static constexpr double kFirst = 0.0005, kBout = 0.007, kShortestRest = 0.1, kLongestRest = 3;
-    static constexpr int kBouts = 2;  // that decide a turn
+    static constexpr int kBouts = 2;    // that decide a turn
+    static constexpr double kCheap = 10;  // a rest is at least so many times as long as the try before it
 
     // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn
     // that another thread has ended.
@@ -48,25 +49,30 @@ private:
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
         if (!lock || together != together_) return;
         spent_ += seconds, done_ += work;
-        if (!trying_) rested_ += seconds;
-        if (spent_ >= bout_) end_bout();
+        (trying_ ? tried_ : rested_) += seconds;
+        const double usual = seconds_[!together_] > 0 ? seconds_[!together_] * static_cast<double>(work) : seconds;
+        if (spent_ >= bout_) end_bout(usual >= kBout);
     }
 
-    void end_bout() {
+    // `long_job`: each takes longer than a bout anyway; to try more of them would cost more than it tells.
+    void end_bout(bool long_job) {
         const double seconds = spent_ / static_cast<double>(done_);
         const bool faster = seconds <= seconds_[!together_];
         spent_ = 0, done_ = 0;
-        if (++bouts_[faster] < kBouts) return;
+        if (++bouts_[faster] < kBouts && !long_job) return;
         seconds_[together_] = seconds;
         end_turn(faster);
     }
 
     void end_turn(bool faster) {
-        if (trying_) rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest), rested_ = 0;
+        if (trying_) {
+            rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest);
+            rest_ = std::max(rest_, kCheap * tried_), rested_ = 0;
+        }
         const bool change = !faster || rested_ >= rest_;
         trying_ = change && !trying_;
         if (change) together_ = !together_;
-        bout_ = kBout, bouts_[0] = bouts_[1] = 0;
+        bout_ = kBout, bouts_[0] = bouts_[1] = 0, tried_ = 0;
     }
 
     const int threads_;
@@ -78,6 +84,7 @@ private:
     std::int64_t done_ = 0;             // its work
     int bouts_[2] = {};                 // of the turn at hand, lost and won
     double rest_ = 0, rested_ = 0;      // how long the slower way is not tried
+    double tried_ = 0;                  // how long the turn at hand of the slower way has lasted
 };
 
 }  // namespace hiddenstate

@@ -39,9 +39,10 @@ PlainCall::PlainCall(Kernel kernel, nb::dlpack::dtype element, nb::object tensor
 // Whether it is a tensor of torch's own with numbers of the type in the CPU's memory.
 bool PlainCall::look(nb::handle tensor, Exchange::Tensor& found) const {
     const auto* type = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
-    return (type == tensor_.ptr() || type == parameter_.ptr()) && exchange_.look(tensor, found) &&
-           found.device.device_type == nb::device::cpu::value && found.dtype == element_ &&
-           Exchange::address_of(found) != 0 && call(tensor, is_neg()).ptr() == Py_False;
+    // The mark first: where a mode of torch's is in force it is asked in Python, which may change where a tensor lies.
+    return (type == tensor_.ptr() || type == parameter_.ptr()) && call(tensor, is_neg()).ptr() == Py_False &&
+           exchange_.look(tensor, found) && found.device.device_type == nb::device::cpu::value && found.dtype == element_ &&
+           Exchange::address_of(found) != 0;
 }
 
 // Where a tensor of such a shape lies without gaps, or 0.
@@ -78,8 +79,8 @@ bool PlainCall::find_state(nb::handle hx, std::int64_t tracks, bool single, Plai
     return job.h0 != 0 && job.c0 != 0;
 }
 
-bool PlainCall::find_weights(nb::dict parameters, nb::list names, PlainJob& job, std::vector<nb::object>& kept) const {
-    const std::int64_t H = job.H, P = job.P, D = job.directions, tracks = static_cast<std::int64_t>(names.size());
+bool PlainCall::find_weights(nb::handle parameters, nb::handle names, PlainJob& job, std::vector<nb::object>& kept) const {
+    const std::int64_t H = job.H, P = job.P, D = job.directions, tracks = PyList_GET_SIZE(names.ptr());
     for (std::int64_t track = 0; track < tracks; ++track) {
         const nb::handle five = PyList_GET_ITEM(names.ptr(), track);
         if (!PyList_CheckExact(five.ptr()) || PyList_GET_SIZE(five.ptr()) != kWeights) return false;
@@ -107,14 +108,15 @@ nb::object PlainCall::made(const Shape& shape) const {
     return found;
 }
 
-nb::object PlainCall::run(nb::handle x, nb::handle hx, nb::dict parameters, nb::list names, std::int64_t C, std::int64_t H,
-                          std::int64_t P, std::int64_t directions, bool batch_first) const {
-    const auto tracks = static_cast<std::int64_t>(names.size());
+nb::object PlainCall::run(nb::handle x, nb::handle hx, nb::handle parameters, nb::handle names, std::int64_t C,
+                          std::int64_t H, std::int64_t P, std::int64_t directions, bool batch_first) const {
+    if (!exchange_ || !PyDict_CheckExact(parameters.ptr()) || !PyList_CheckExact(names.ptr())) return nb::none();
+    const std::int64_t tracks = PyList_GET_SIZE(names.ptr());
     std::vector<nb::object> kept;
     PlainJob job;
     bool single = false;
     job.C = C, job.H = H, job.P = P, job.directions = directions;
-    if (!exchange_ || !find_input(x, batch_first, job, single) || !find_state(hx, tracks, single, job) ||
+    if (!find_input(x, batch_first, job, single) || !find_state(hx, tracks, single, job) ||
         !find_weights(parameters, names, job, kept)) {
         return nb::none();
     }

@@ -45,7 +45,7 @@ public:
     // out and (h_n, c_n), both time first, without N where x has none; None where something is not as plain as that: then
     // nothing was done. `hx` is None or a pair. `names` are those of each layer and direction's five weights in `parameters`,
     // None for one that it has not.
-    nb::object run(nb::handle x, nb::handle hx, nb::dict parameters, nb::list names, std::int64_t C, std::int64_t H,
+    nb::object run(nb::handle x, nb::handle hx, nb::handle parameters, nb::handle names, std::int64_t C, std::int64_t H,
                    std::int64_t P, std::int64_t directions, bool batch_first) const;
 
 private:
@@ -53,7 +53,7 @@ private:
     std::uintptr_t find(nb::handle tensor, const Shape& shape) const;
     bool find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const;
     bool find_state(nb::handle hx, std::int64_t tracks, bool single, PlainJob& job) const;
-    bool find_weights(nb::dict parameters, nb::list names, PlainJob& job, std::vector<nb::object>& kept) const;
+    bool find_weights(nb::handle parameters, nb::handle names, PlainJob& job, std::vector<nb::object>& kept) const;
     nb::object made(const Shape& shape) const;
 
     const Kernel kernel_;

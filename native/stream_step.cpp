@@ -104,7 +104,8 @@ bool StreamStep::nothing_in_the_way() const {
     }
     for (const nb::object& idle : calls_) {
         const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
-        if (said.ptr() != Py_False) return PyErr_Clear(), false;
+        if (!said.is_valid()) drop_refusal();
+        if (said.ptr() != Py_False) return false;
     }
     const nb::object level = attribute(owner_, attribute_);
     return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;

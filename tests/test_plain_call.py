@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
@@ -76,9 +77,14 @@ def test_steps_and_rows_may_lie_anywhere() -> None:
 def test_threads_give_the_same_numbers() -> None:
     lstm, x = hs.LSTM(64, 130, 2, bidirectional=True), torch.randn(70, 3, 64)
     want = lstm._run(x, None, None, None)[0]
+
+    @torch.no_grad()  # which holds in one thread alone
+    def run(_: int) -> Any:
+        return lstm._run_plain(x, None)
+
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: lstm(x)[0], range(40)))
-    assert all(torch.equal(out, want) for out in found)  # type: ignore[arg-type]
+        found = list(pool.map(run, range(40)))
+    assert all(torch.equal(flat(result)[0], want) for result in found)  # type: ignore[arg-type]
 
 
 class _Marked(Tensor):
@@ -240,9 +246,58 @@ def test_another_default_type_and_device_change_nothing() -> None:
     torch.set_default_dtype(torch.float64)
     try:
         with torch.device("meta"):
+            assert taken(lstm, x)
             assert torch.equal(lstm(x)[0], want)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+class _Meddling(TorchFunctionMode):
+    """Does something where a tensor is asked whether it is negated by a mark, which is Python's turn."""
+
+    def __init__(self, meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self.meddle = meddle
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.is_neg:
+            self.meddle()
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_exception_from_elsewhere_goes_through() -> None:
+    """As of a signal's handler, Ctrl-C's for one, which runs wherever Python does."""
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
+    stream = lstm.stream()
+    stream.step(x[0]), stream.step(x[0])
+
+    def interrupt() -> None:
+        raise TimeoutError
+
+    for run in (lambda: lstm(x), lambda: stream.step(x[0])):
+        with _Meddling(interrupt), pytest.raises(TimeoutError):
+            run()
+    assert stream.t == 2
+
+
+def test_a_tensor_that_moves_meanwhile_is_read_where_it_is() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
+    other = torch.randn(5, 1, 4)
+    want = lstm(other)[0]
+
+    def move() -> None:
+        x.data = other
+
+    with _Meddling(move):
+        assert torch.equal(lstm(x)[0], want)
+
+
+def test_batch_first_as_any_truth() -> None:
+    lstm, x = hs.LSTM(4, 9, batch_first=True), torch.randn(2, 5, 4)
+    want = lstm(x)[0]
+    lstm.batch_first = 1  # type: ignore[assignment]
+    assert taken(lstm, x)
+    assert torch.equal(lstm(x)[0], want)
 
 
 def test_nothing_is_held_after_it() -> None:

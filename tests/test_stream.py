@@ -264,10 +264,7 @@ def test_quick_steps_read_what_lies_in_memory(table: bool, dtype: torch.dtype, m
     if not table:
         monkeypatch.delattr(torch.Tensor, "__dlpack_c_exchange_api__", raising=False)
     lstm, atol = hs.LSTM(3, 5, dtype=dtype), 1e-2 if dtype is torch.bfloat16 else 1e-5
-    stream = lstm.stream(batch=2)
-    stream.step(torch.zeros(2, 3, dtype=dtype))
-    quick, numbers = stream._quick, torch.randn(4, 6, dtype=dtype)
-    assert quick is not None
+    stream, numbers = lstm.stream(batch=2), torch.randn(4, 6, dtype=dtype)
     read = [numbers[:2, :3].contiguous(), numbers.flatten()[7:13].view(2, 3), numbers[:2, :3].clone().requires_grad_()]
     left = [
         numbers[:2, ::2],
@@ -276,13 +273,20 @@ def test_quick_steps_read_what_lies_in_memory(table: bool, dtype: torch.dtype, m
         torch._neg_view(read[0]),
     ]
     for x in (*read, *left):
-        assert (quick.step(x, None) is not None) is any(x is one for one in read)
+        stream.step(torch.zeros(2, 3, dtype=dtype))
+        state, quick = stream.state, stream._quick
+        assert quick is not None
+        done = quick.step(x, None)
+        assert (done is not None) is any(x is one for one in read)
+        if done is not None:
+            torch.testing.assert_close(done, lstm(x[None].detach(), state)[0][0].detach(), atol=atol, rtol=0)
         stream.reset()
         want = lstm(torch.stack([x, x]).detach())[0].detach()
         out = torch.empty(2, 5, dtype=dtype)
         torch.testing.assert_close(stream.step(x), want[0], atol=atol, rtol=0)
         torch.testing.assert_close(stream.step(x, out=out), want[1], atol=atol, rtol=0)
         torch.testing.assert_close(out, want[1], atol=atol, rtol=0)
+        stream.reset()
 
 
 @pytest.mark.parametrize("table", [True, False])

@@ -79,14 +79,14 @@ def run_plain(
     """Run a call of nothing but ``x`` and perhaps ``hx``, that asks for no gradient and no dropout, at the least cost.
 
     ``names`` are those of each layer and direction's ``parameters``. Gives what a call of the module does; None, with
-    nothing done, where anything is not quite as the native code reads it, right or wrong: `run` sees to that.
+    nothing done, where anything is not quite as the native code reads it, right or wrong: the long way sees to it.
     """
     kernel = native.plain_kernel(x)
     if kernel is None or not engine.is_undisturbed():
         return None
     done: tuple[Tensor, State] | None = _plain_call(kernel).run(
         *(x, hx, parameters, names, sizes.input_size, sizes.hidden_size),
-        *(sizes.output_size, sizes.directions, batch_first),
+        *(sizes.output_size, sizes.directions, bool(batch_first)),
     )
     if done is None or not batch_first or x.dim() == 2:
         return done

@@ -100,6 +100,9 @@ inline void check_crews() {
     work(stale, 20, 300e-6, 250e-6);
     jobs = work(stale, 10, 60e-6, 200e-6);
     checks::that(jobs.together * 200e-6 < 3.3, "alone became much faster, unseen: it is seen after at most the longest rest");
+    Crew<Clock> lengthy(4);
+    jobs = work(lengthy, 20, 1, 0.5);
+    checks::that(jobs.alone <= 3, "long jobs are tried one at a time, and rarely");
     check_shared_crew();
     check_jobs_of_any_length();
     Crew<Clock> one(1);
