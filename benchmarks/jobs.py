@@ -96,7 +96,8 @@ def training(sentences: Sequence[Sentence], seconds: float) -> None:
     runs = [_contestant(name, partial(_repeat, step, len(batches))) for name, step in steps.items()]
     theirs = Training(in_torch(tagger), encoded, batches, bfloat16=True)
     try:
-        runs.append(if_it_runs(_contestant("torch, packed, bfloat16", partial(_repeat, theirs, len(batches)))))
+        repeated = partial(_repeat, theirs, len(batches))
+        runs.append(if_it_runs(partial(_contestant, "torch, packed, bfloat16", repeated)))
     except MissingPeerError as reason:
         print(f"\n{reason}")
     _tell("training the tagger, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)

@@ -30,8 +30,10 @@ def _measure(shape: Shape, seconds: float) -> list[Row]:
     """The whole step, the native call, and the difference; on one thread, which is not what is asked here."""
     case, threads = Case(shape), torch.get_num_threads()
     torch.set_num_threads(1)
-    step, call = medians([layers.ours_stream(case), native_call(case)], seconds)
-    torch.set_num_threads(threads)
+    try:
+        step, call = medians([layers.ours_stream(case), native_call(case)], seconds)
+    finally:
+        torch.set_num_threads(threads)
     figures = {"stream.step": step, "the native call in it": call, "the difference": step - call}
     return [{"regime": _name(shape), "contestant": what, "us": microseconds(time)} for what, time in figures.items()]
 
