@@ -40,7 +40,7 @@ public:
 private:
     // In seconds of work.
     static constexpr double kFirst = 0.0005, kBout = 0.007, kShortestRest = 0.1, kLongestRest = 3;
-    static constexpr int kBouts = 2;    // that decide a turn
+    static constexpr int kBouts = 2;      // that decide a turn
     static constexpr double kCheap = 10;  // a rest is at least so many times as long as the try before it
 
     // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn

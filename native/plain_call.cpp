@@ -55,7 +55,7 @@ std::uintptr_t PlainCall::find(nb::handle tensor, const Shape& shape) const {
 
 bool PlainCall::find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const {
     Exchange::Tensor found;
-    if (!look(x, found) || (found.ndim != 2 && found.ndim != 3)) return false;
+    if (!look(x, found) || (found.ndim != 2 && found.ndim != 3) || !found.strides) return false;
     single = found.ndim == 2;
     const int features = found.ndim - 1, step = !single && batch_first ? 1 : 0;
     job.x = Exchange::address_of(found);
@@ -102,6 +102,7 @@ bool PlainCall::find_weights(nb::handle parameters, nb::handle names, PlainJob& 
 
 nb::object PlainCall::made(const Shape& shape) const {
     const nb::object sizes = tuple_of(shape);
+    if (!sizes.is_valid()) throw nb::python_error();
     PyObject* const arguments[] = {sizes.ptr(), dtype_.ptr(), device_.ptr()};
     nb::object found = nb::steal(PyObject_Vectorcall(make_.ptr(), arguments, 1, keywords().ptr()));
     if (!found.is_valid()) throw nb::python_error();
