@@ -36,11 +36,9 @@ def ours_bfloat16(case: Case) -> Contestant:
 
 
 def torch_bfloat16(case: Case) -> Contestant:
-    def run() -> Tensor:
-        out: Tensor = case.theirs_bfloat16(case.x_bfloat16)[0]
-        return out
-
-    return if_it_runs(lambda: _inference("torch, bfloat16", run, SAME_IN_BFLOAT16))
+    return if_it_runs(
+        lambda: _inference("torch, bfloat16", lambda: case.theirs_bfloat16(case.x_bfloat16)[0], SAME_IN_BFLOAT16)
+    )
 
 
 def ours_ragged(case: Case) -> Contestant:

@@ -1,5 +1,7 @@
 #include "exchange.h"
 
+#include "objects.h"
+
 namespace hiddenstate {
 namespace {
 
@@ -35,6 +37,13 @@ bool Exchange::look(nanobind::handle tensor, Tensor& found) const {
     if (look_(tensor.ptr(), &found) == 0) return true;
     PyErr_Clear();
     return false;
+}
+
+bool Exchange::find(nanobind::handle tensor, nanobind::dlpack::dtype element, Tensor& found) const {
+    static const auto* is_neg = new nanobind::object(interned("is_neg"));  // never freed: Python may be gone when statics are
+    // The mark first: where a mode of torch's is in force it is asked in Python, which may change where a tensor lies.
+    return call(tensor, *is_neg).ptr() == Py_False && look(tensor, found) &&
+           found.device.device_type == nanobind::device::cpu::value && found.dtype == element && address_of(found) != 0;
 }
 
 bool is_contiguous(const Exchange::Tensor& tensor) {

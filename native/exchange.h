@@ -20,8 +20,10 @@ public:
 
     explicit operator bool() const { return look_; }
 
-    // False where torch has nothing to tell: of a tensor without memory, say. No exception is left.
+    // False where torch has nothing to tell: of a tensor without memory, say. No exception of torch's is left.
     bool look(nanobind::handle tensor, Tensor& found) const;
+    // The same of a tensor whose numbers are of a type, and lie in the CPU's memory as they are.
+    bool find(nanobind::handle tensor, nanobind::dlpack::dtype element, Tensor& found) const;
 
     // Where a tensor's numbers begin; 0 where there are none.
     static std::uintptr_t address_of(const Tensor& tensor) {

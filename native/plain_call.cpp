@@ -8,14 +8,9 @@
 namespace hiddenstate {
 namespace {
 
-const nb::object& is_neg() {
-    static const nb::object* found = new nb::object(interned("is_neg"));  // never freed: Python may be gone when statics are
-    return *found;
-}
-
 const nb::tuple& keywords() {
-    static const nb::tuple* found = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
-    return *found;
+    static const auto* made = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));  // never freed
+    return *made;
 }
 
 constexpr Py_ssize_t kWeights = 5;  // of each layer and direction: ih, hh, b_ih, b_hh, hr
@@ -36,13 +31,10 @@ PlainCall::PlainCall(Kernel kernel, nb::dlpack::dtype element, nb::object tensor
       make_(std::move(make)), dtype_(std::move(dtype)), device_(std::move(device)), threads_(std::move(threads)),
       exchange_(tensor_) {}
 
-// Whether it is a tensor of torch's own with numbers of the type in the CPU's memory.
+// Whether it is a tensor of torch's own, as `Exchange::find` says.
 bool PlainCall::look(nb::handle tensor, Exchange::Tensor& found) const {
     const auto* type = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
-    // The mark first: where a mode of torch's is in force it is asked in Python, which may change where a tensor lies.
-    return (type == tensor_.ptr() || type == parameter_.ptr()) && call(tensor, is_neg()).ptr() == Py_False &&
-           exchange_.look(tensor, found) && found.device.device_type == nb::device::cpu::value && found.dtype == element_ &&
-           Exchange::address_of(found) != 0;
+    return (type == tensor_.ptr() || type == parameter_.ptr()) && exchange_.find(tensor, element_, found);
 }
 
 // Where a tensor of such a shape lies without gaps, or 0.

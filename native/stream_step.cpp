@@ -122,20 +122,21 @@ std::uintptr_t StreamStep::address_of(nb::handle tensor) const {
 
 bool StreamStep::find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const {
     if (writable && attribute(tensor, names().requires_grad).ptr() != Py_False) return false;
-    if (call(tensor, names().is_neg).ptr() != Py_False) return false;
     if (!exchange_) return find_by_attributes(tensor, features, place);
     Exchange::Tensor found;
-    if (!exchange_.look(tensor, found) || found.device.device_type != nb::device::cpu::value) return false;
-    if (found.dtype != element_ || !fits(found, N_, features, place.flat) || !is_contiguous(found)) return false;
+    if (!exchange_.find(tensor, element_, found) || !fits(found, N_, features, place.flat) || !is_contiguous(found)) return false;
     place.address = Exchange::address_of(found);
-    return place.address != 0;
+    return true;
 }
 
 bool StreamStep::find_by_attributes(nb::handle tensor, std::int64_t features, Place& place) const {
     const Names& name = names();
     if (attribute(tensor, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
     if (!fits(attribute(tensor, name.shape), N_, features, place.flat)) return false;
-    if (attribute(tensor, name.is_cpu).ptr() != Py_True || call(tensor, name.is_contiguous).ptr() != Py_True) return false;
+    if (attribute(tensor, name.is_cpu).ptr() != Py_True || call(tensor, name.is_contiguous).ptr() != Py_True ||
+        call(tensor, name.is_neg).ptr() != Py_False) {
+        return false;
+    }
     place.address = address_of(tensor);
     return place.address != 0;
 }

@@ -4,7 +4,7 @@ import torch
 import floors
 import layers
 from ceilings import Ceilings, Level, Rate
-from contestants import Contestant, itself
+from contestants import Contestant, if_it_runs, itself
 from regime import Regime, enter
 from regimes import INFERENCE, REGIMES
 from shapes import Case, Shape
@@ -48,6 +48,19 @@ def test_a_peer_that_does_not_run_on_this_processor_is_left_out(monkeypatch: pyt
     assert [contestant.name for contestant in entered.contestants] == ["hiddenstate, bfloat16"]
     assert len(entered.missing) == 3
     assert "could not create a primitive descriptor" in entered.missing[0]
+
+
+def test_a_peer_is_tried_apart_from_what_is_measured() -> None:
+    """A stream's state goes on with each run: one that was tried is a step ahead of ours."""
+    made: list[list[None]] = []
+
+    def make() -> Contestant:
+        runs: list[None] = []
+        made.append(runs)
+        return Contestant("peer", lambda: runs.append(None), itself)
+
+    if_it_runs(make)
+    assert [len(runs) for runs in made] == [1, 0]
 
 
 def test_floor_of_a_step_is_its_weights_read_once_and_of_a_batch_its_operations() -> None:

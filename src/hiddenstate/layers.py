@@ -74,21 +74,21 @@ def run(layers: Layers) -> Outputs:
 
 
 def run_plain(
-    x: Tensor, hx: State | None, parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, batch_first: bool
+    x: object, hx: object, parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, batch_first: bool
 ) -> tuple[Tensor, State] | None:
     """Run a call of nothing but ``x`` and perhaps ``hx``, that asks for no gradient and no dropout, at the least cost.
 
     ``names`` are those of each layer and direction's ``parameters``. Gives what a call of the module does; None, with
     nothing done, where anything is not quite as the native code reads it, right or wrong: the long way sees to it.
     """
-    kernel = native.plain_kernel(x)
-    if kernel is None or not engine.is_undisturbed():
+    kernel = native.plain_kernel(x) if engine.is_undisturbed() else None
+    if kernel is None:
         return None
     done: tuple[Tensor, State] | None = _plain_call(kernel).run(
         *(x, hx, parameters, names, sizes.input_size, sizes.hidden_size),
         *(sizes.output_size, sizes.directions, bool(batch_first)),
     )
-    if done is None or not batch_first or x.dim() == 2:
+    if done is None or not batch_first or done[0].dim() == 2:
         return done
     return done[0].transpose(0, 1), done[1]
 
