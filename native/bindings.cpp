@@ -111,7 +111,8 @@ PlainCall* plain_call(const Scan<Precision>& s, nb::object tensor, nb::object pa
     using real = typename Precision::real;
     const auto run = [&s](const PlainJob& j) {
         share_layers(s, Layers<Precision>{at<const real>(j.x), weights_at<Precision>(j.weights), at<const real>(j.h0),
-                                          at<const real>(j.c0), nullptr, nullptr, {}, at<real>(j.out), {}, {}, {},
+                                          at<const real>(j.c0), j.lengths.empty() ? nullptr : j.lengths.data(), nullptr, {},
+                                          at<real>(j.out), all_at<real>(j.gates), all_at<real>(j.c), all_at<real>(j.between),
                                           at<real>(j.h_n), at<real>(j.c_n), j.T, j.N, j.C, j.H, j.P, j.directions, j.x_step,
                                           j.x_row, j.threads});
     };

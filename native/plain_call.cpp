@@ -13,6 +13,7 @@ const nb::tuple& keywords() {
     return *made;
 }
 
+constexpr std::int64_t kGates = 4;  // the scan's own headers are compiled for one instruction set each, and not for here
 constexpr Py_ssize_t kWeights = 5;  // of each layer and direction: ih, hh, b_ih, b_hh, hr
 
 nb::object tuple_of(const Shape& shape) {
@@ -32,22 +33,22 @@ PlainCall::PlainCall(Kernel kernel, nb::dlpack::dtype element, nb::object tensor
       exchange_(tensor_) {}
 
 // Whether it is a tensor of torch's own, as `Exchange::find` says.
-bool PlainCall::look(nb::handle tensor, Exchange::Tensor& found) const {
-    const auto* type = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
-    return (type == tensor_.ptr() || type == parameter_.ptr()) && exchange_.find(tensor, element_, found);
+bool PlainCall::look(nb::handle tensor, nb::dlpack::dtype type, Exchange::Tensor& found) const {
+    const auto* made_by = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
+    return (made_by == tensor_.ptr() || made_by == parameter_.ptr()) && exchange_.find(tensor, type, found);
 }
 
 // Where a tensor of such a shape lies without gaps, or 0.
 std::uintptr_t PlainCall::find(nb::handle tensor, const Shape& shape) const {
     Exchange::Tensor found;
-    const bool fits = look(tensor, found) && found.ndim == shape.rank &&
+    const bool fits = look(tensor, element_, found) && found.ndim == shape.rank &&
                       std::equal(shape.sizes, shape.sizes + shape.rank, found.shape) && is_contiguous(found);
     return fits ? Exchange::address_of(found) : 0;
 }
 
 bool PlainCall::find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const {
     Exchange::Tensor found;
-    if (!look(x, found) || (found.ndim != 2 && found.ndim != 3) || !found.strides) return false;
+    if (!look(x, element_, found) || (found.ndim != 2 && found.ndim != 3) || !found.strides) return false;
     single = found.ndim == 2;
     const int features = found.ndim - 1, step = !single && batch_first ? 1 : 0;
     job.x = Exchange::address_of(found);
@@ -71,6 +72,17 @@ bool PlainCall::find_state(nb::handle hx, std::int64_t tracks, bool single, Plai
     return job.h0 != 0 && job.c0 != 0;
 }
 
+bool PlainCall::find_lengths(nb::handle lengths, bool single, PlainJob& job) const {
+    if (lengths.is_none()) return true;
+    constexpr nb::dlpack::dtype int64{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Int), 64, 1};
+    Exchange::Tensor found;
+    const bool fits = !single && look(lengths, int64, found) && found.ndim == 1 && found.shape[0] == job.N && is_contiguous(found);
+    if (!fits) return false;
+    const auto* first = reinterpret_cast<const std::int64_t*>(Exchange::address_of(found));
+    job.lengths.assign(first, first + job.N);
+    return std::all_of(job.lengths.begin(), job.lengths.end(), [&](std::int64_t t) { return 0 <= t && t <= job.T; });
+}
+
 bool PlainCall::find_weights(nb::handle parameters, nb::handle names, PlainJob& job, std::vector<nb::object>& kept) const {
     const std::int64_t H = job.H, P = job.P, D = job.directions, tracks = PyList_GET_SIZE(names.ptr());
     for (std::int64_t track = 0; track < tracks; ++track) {
@@ -92,44 +104,59 @@ bool PlainCall::find_weights(nb::handle parameters, nb::handle names, PlainJob& 
     return true;
 }
 
-nb::object PlainCall::made(const Shape& shape) const {
+// A new tensor, and where it lies: 0 where that is not to be known.
+nb::object PlainCall::made(const Shape& shape, std::uintptr_t& address) const {
     const nb::object sizes = tuple_of(shape);
     if (!sizes.is_valid()) throw nb::python_error();
     PyObject* const arguments[] = {sizes.ptr(), dtype_.ptr(), device_.ptr()};
     nb::object found = nb::steal(PyObject_Vectorcall(make_.ptr(), arguments, 1, keywords().ptr()));
     if (!found.is_valid()) throw nb::python_error();
+    address = find(found, shape);
     return found;
 }
 
-nb::object PlainCall::run(nb::handle x, nb::handle hx, nb::handle parameters, nb::handle names, std::int64_t C,
-                          std::int64_t H, std::int64_t P, std::int64_t directions, bool batch_first) const {
+bool PlainCall::make_kept(std::int64_t count, std::int64_t units, const PlainJob& job, nb::list& tensors,
+                          std::vector<std::uintptr_t>& addresses) const {
+    for (std::int64_t k = 0; k < count; ++k) {
+        addresses.push_back(0);
+        tensors.append(made(Shape(job.T, job.N, units), addresses.back()));
+        if (!addresses.back()) return false;
+    }
+    return true;
+}
+
+nb::object PlainCall::run(nb::handle x, nb::handle hx, nb::handle lengths, nb::handle parameters, nb::handle names,
+                          std::int64_t C, std::int64_t H, std::int64_t P, std::int64_t directions, bool batch_first,
+                          bool keep) const {
     if (!exchange_ || !PyDict_CheckExact(parameters.ptr()) || !PyList_CheckExact(names.ptr())) return nb::none();
     const std::int64_t tracks = PyList_GET_SIZE(names.ptr());
-    std::vector<nb::object> kept;
+    std::vector<nb::object> held;
     PlainJob job;
     bool single = false;
     job.C = C, job.H = H, job.P = P, job.directions = directions;
     if (!find_input(x, batch_first, job, single) || !find_state(hx, tracks, single, job) ||
-        !find_weights(parameters, names, job, kept)) {
+        !find_lengths(lengths, single, job) || !find_weights(parameters, names, job, held)) {
         return nb::none();
     }
     const auto make = [&](std::int64_t first, std::int64_t units, std::uintptr_t& address) {
-        const Shape shape = single ? Shape(first, units) : Shape(first, job.N, units);
-        nb::object found = made(shape);
-        address = find(found, shape);
-        return found;
+        return made(single ? Shape(first, units) : Shape(first, job.N, units), address);
     };
     nb::object out = make(job.T, directions * P, job.out), h_n = make(tracks, P, job.h_n), c_n = make(tracks, H, job.c_n);
     if (!job.out || !job.h_n || !job.c_n) return nb::none();
+    nb::list gates, c, between;
+    const bool kept = !keep || (make_kept(tracks, kGates * H, job, gates, job.gates) && make_kept(tracks, H, job, c, job.c) &&
+                                make_kept(tracks / directions - 1, directions * P, job, between, job.between));
+    if (!kept) return nb::none();
     job.threads = nb::cast<int>(threads_(job.T, job.N, C, H));
     kernel_(job);
-    return nb::make_tuple(out, nb::make_tuple(h_n, c_n));
+    const nb::tuple state = nb::make_tuple(h_n, c_n);
+    return keep ? nb::make_tuple(out, state, nb::make_tuple(gates, c, between)) : nb::make_tuple(out, state);
 }
 
 void bind_plain_call(nb::module_& m) {
     nb::class_<PlainCall>(m, "PlainCall", "plain_call.h: a call of a whole LSTM at the least cost.")
-        .def("run", &PlainCall::run, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-             nb::arg(), nb::arg());
+        .def("run", &PlainCall::run, nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
+             nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
 }
 
 }  // namespace hiddenstate

@@ -17,7 +17,8 @@ namespace nb = nanobind;
 // Where things lie, as scan.h: Layers has them; of each layer and direction five weights, 0 for one that is not there.
 struct PlainJob {
     std::uintptr_t x = 0, h0 = 0, c0 = 0, out = 0, h_n = 0, c_n = 0;
-    std::vector<std::uintptr_t> weights;
+    std::vector<std::uintptr_t> weights, gates, c, between;  // the last three empty where nothing is kept
+    std::vector<std::int64_t> lengths;                       // a copy, which nobody changes after the checks; or empty
     std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, directions = 1, x_step = 0, x_row = 0;
     int threads = 1;
 };
@@ -43,18 +44,22 @@ public:
               nb::object dtype, nb::object device, nb::object threads);
 
     // out and (h_n, c_n), both time first, without N where x has none; None where something is not as plain as that: then
-    // nothing was done. `hx` is None or a pair. `names` are those of each layer and direction's five weights in `parameters`,
-    // None for one that it has not.
-    nb::object run(nb::handle x, nb::handle hx, nb::handle parameters, nb::handle names, std::int64_t C, std::int64_t H,
-                   std::int64_t P, std::int64_t directions, bool batch_first) const;
+    // nothing was done. `hx` is None or a pair, `lengths` None or integers [N]. `names` are those of each layer and direction's
+    // five weights in `parameters`, None for one that it has not. With `keep` a third: lists of what the run kept, [T, N, units]
+    // also where x has no N: the gates and the cell states of each layer and direction, and the outputs of all layers but the last.
+    nb::object run(nb::handle x, nb::handle hx, nb::handle lengths, nb::handle parameters, nb::handle names, std::int64_t C,
+                   std::int64_t H, std::int64_t P, std::int64_t directions, bool batch_first, bool keep) const;
 
 private:
-    bool look(nb::handle tensor, Exchange::Tensor& found) const;
+    bool look(nb::handle tensor, nb::dlpack::dtype type, Exchange::Tensor& found) const;
     std::uintptr_t find(nb::handle tensor, const Shape& shape) const;
     bool find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const;
     bool find_state(nb::handle hx, std::int64_t tracks, bool single, PlainJob& job) const;
+    bool find_lengths(nb::handle lengths, bool single, PlainJob& job) const;
     bool find_weights(nb::handle parameters, nb::handle names, PlainJob& job, std::vector<nb::object>& kept) const;
-    nb::object made(const Shape& shape) const;
+    nb::object made(const Shape& shape, std::uintptr_t& address) const;
+    bool make_kept(std::int64_t count, std::int64_t units, const PlainJob& job, nb::list& tensors,
+                   std::vector<std::uintptr_t>& addresses) const;
 
     const Kernel kernel_;
     const nb::dlpack::dtype element_;

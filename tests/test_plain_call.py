@@ -16,7 +16,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate import native
-from hiddenstate.errors import ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DtypeError,
+    RankError,
+    ShapeError,
+    TraceTooLargeError,
+)
 from support import assert_close, layer_options, random_input, random_state
 
 pytestmark = pytest.mark.skipif(
@@ -36,20 +44,39 @@ def flat(result: Any) -> tuple[Tensor, Tensor, Tensor]:
     return out, h_n, c_n
 
 
-def taken(lstm: hs.LSTM, x: Any, hx: Any = None) -> bool:
-    return lstm._run_plain(x, hx) is not None
+def taken(lstm: hs.LSTM, x: Any, hx: Any = None, lengths: Any = None) -> bool:
+    return lstm._run_plain(x, hx, lengths) is not None
 
 
-def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None) -> None:
-    """The shortest way is taken, and gives what the long one does, to the last bit and stride."""
-    got, want = lstm._run_plain(x, hx), lstm._run(x, hx, None, None)
+def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> None:
+    """The shortest way is taken, and gives what the long one does, to the last bit and stride; so does a trace."""
+    got, want = lstm._run_plain(x, hx, lengths), lstm._run(x, hx, lengths, None)
     assert got is not None
     for mine, other in zip(flat(got), flat(want), strict=True):
-        assert torch.equal(mine, other)
-        assert (mine.dtype, mine.requires_grad, type(mine)) == (other.dtype, False, Tensor)
-        strides = [(m, o) for m, o, size in zip(mine.stride(), other.stride(), other.shape, strict=True) if size > 1]
-        assert all(m == o for m, o in strides)
+        assert_same_tensor(mine, other)
         assert mine._version == other._version == 0
+    assert_same_trace(lstm, x, hx, lengths)
+
+
+def assert_same_tensor(mine: Tensor, other: Tensor) -> None:
+    assert torch.equal(mine, other)
+    assert (mine.dtype, mine.requires_grad, type(mine)) == (other.dtype, False, Tensor)
+    strides = [(m, o) for m, o, size in zip(mine.stride(), other.stride(), other.shape, strict=True) if size > 1]
+    assert all(m == o for m, o in strides)
+
+
+def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None) -> None:
+    got = lstm._trace_plain(x, hx, lengths, None)
+    assert got is not None
+    want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that is the long way
+    for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
+        assert_same_tensor(mine, other)  # type: ignore[arg-type]
+    assert got.names == want.names
+    assert all(torch.equal(got.values[name], want.values[name]) for name in want.names)
+    assert (got.lengths is None) == (want.lengths is None)
+    assert got.lengths is None or torch.equal(got.lengths, want.lengths)  # type: ignore[arg-type]
+    for name in ("steps", "length", "num_layers", "bidirectional", "layout", "reset", "tokens", "nbytes", "batch"):
+        assert getattr(got, name) == getattr(want, name)
 
 
 @given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), st.booleans())
@@ -59,6 +86,7 @@ def test_it_is_the_long_way_to_the_last_bit(
     lstm = hs.LSTM(**options).train(training)
     x = random_input(lstm, T, N)
     assert_same(lstm, x, random_state(lstm, N) if with_state else None)
+    assert_same(lstm, x, random_state(lstm, N) if with_state else None, torch.randint(0, T + 1, (N,)))
     single = x[0] if lstm.batch_first else x[:, 0]
     state = random_state(lstm, 1)
     assert_same(lstm, single, (state[0][:, 0], state[1][:, 0]) if with_state else None)
@@ -80,7 +108,7 @@ def test_threads_give_the_same_numbers() -> None:
 
     @torch.no_grad()  # which holds in one thread alone
     def run(_: int) -> Any:
-        return lstm._run_plain(x, None)
+        return lstm._run_plain(x, None, None)
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(run, range(40)))
@@ -120,6 +148,28 @@ def test_states_that_are_not_plain_go_the_long_way() -> None:
             assert_close(mine, other)
 
 
+def test_lengths_that_are_not_plain_go_the_long_way() -> None:
+    lstm, x = hs.LSTM(4, 9, 2), torch.randn(5, 3, 4)
+    lengths = torch.tensor([5, 0, 3])
+    want = lstm(x, lengths=lengths)
+    assert taken(lstm, x, None, lengths)
+    for counts in ([5, 0, 3], lengths.int(), lengths.repeat_interleave(2)[::2]):
+        assert not taken(lstm, x, None, counts)
+        for mine, other in zip(flat(lstm(x, lengths=counts)), flat(want), strict=True):
+            assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("counts", [[6, 1, 1], [1, -1, 1], [1, 1], [[1, 1, 1]], [2**40, 1, 1]])
+def test_wrong_lengths_are_refused_as_ever(counts: list[Any]) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 3, 4)
+    assert not taken(lstm, x, None, torch.tensor(counts))
+    for run in (lstm, lstm.trace):
+        with pytest.raises((ShapeError, ArgumentError)):
+            run(x, lengths=torch.tensor(counts))
+    with pytest.raises(ShapeError):
+        lstm(x[:, 0], lengths=torch.tensor([1, 1, 1]))
+
+
 BAD: dict[str, tuple[Callable[[Tensor], Any], type[Exception]]] = {
     "type": (lambda x: x.double(), DtypeError),
     "device": (lambda x: x.to("meta"), DeviceError),
@@ -135,8 +185,9 @@ BAD: dict[str, tuple[Callable[[Tensor], Any], type[Exception]]] = {
 def test_what_is_wrong_is_said_as_ever(what: str) -> None:
     change, error = BAD[what]
     lstm, x = hs.LSTM(4, 9), torch.randn(5, 1, 4)
-    with pytest.raises(error):
-        lstm(change(x))
+    for run in (lstm, lstm.trace):
+        with pytest.raises(error):
+            run(change(x))
 
 
 def test_wrong_states_are_refused_as_ever() -> None:
@@ -184,6 +235,63 @@ def test_parametrized_weights_go_the_long_way() -> None:
     nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
     assert not taken(lstm, x)
     assert_close(lstm(x)[0], want)
+
+
+def traced_plainly(lstm: hs.LSTM, x: Tensor, limit: int | None = None) -> bool:
+    return lstm._trace_plain(x, None, None, limit) is not None
+
+
+class _Doubling(hs.LSTM):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        out, state = super().forward(*args, **kwargs)
+        return 2 * out, state
+
+
+def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    want = lstm(x)[0]
+    assert traced_plainly(lstm, x)
+    doubling = _Doubling(4, 9)
+    assert not traced_plainly(doubling, x)
+    assert torch.equal(doubling.trace(x).out, doubling(x)[0])  # type: ignore[arg-type]
+    registers: list[Any] = [lstm.register_forward_hook, nn.modules.module.register_module_forward_hook]
+    for register in registers:
+        handle = register(lambda _module, _args, output: (output[0] + 1, output[1]))
+        assert not traced_plainly(lstm, x)
+        assert torch.equal(lstm.trace(x).out, want + 1)  # type: ignore[arg-type]
+        handle.remove()
+    registers = [lstm.register_forward_pre_hook, nn.modules.module.register_module_forward_pre_hook]
+    for register in registers:
+        handle = register(lambda _module, args: (2 * args[0],))
+        assert not traced_plainly(lstm, x)
+        assert torch.equal(lstm.trace(x).out, lstm._run(2 * x, None, None, None)[0])  # type: ignore[arg-type]
+        handle.remove()
+    assert traced_plainly(lstm, x)
+
+
+def test_a_trace_over_the_limit_is_refused_before_anything_is_computed() -> None:
+    lstm, x = hs.LSTM(4, 9, 2, bidirectional=True, proj_size=3), torch.randn(5, 2, 4)
+    nbytes = lstm.trace_nbytes(5, 2)
+    assert lstm.trace(x).nbytes == nbytes
+    assert traced_plainly(lstm, x, nbytes)
+    assert not traced_plainly(lstm, x, nbytes - 1)
+    with pytest.raises(TraceTooLargeError):
+        lstm.trace(x, limit=nbytes - 1)
+
+
+def test_a_trace_shares_no_memory_with_what_a_caller_may_change() -> None:
+    for lstm in (hs.LSTM(4, 9), hs.LSTM(4, 9, batch_first=True)):
+        x, lengths = torch.randn(3, 3, 4), torch.tensor([3, 1, 2])
+        h, c = random_state(lstm, 3)
+        trace = lstm.trace(x, (h, c), lengths=lengths)
+        before = {name: values.clone() for name, values in trace.values.items()}
+        kept = [value.clone() for value in trace.initial]
+        for value in (trace.out, *trace.state, h, c, x, lengths):
+            value.zero_()  # type: ignore[union-attr]
+        assert all(torch.equal(values, before[name]) for name, values in trace.values.items())
+        assert all(torch.equal(value, other) for value, other in zip(trace.initial, kept, strict=True))
+        assert trace.lengths is not None
+        assert trace.lengths.tolist() == [3, 1, 2]
 
 
 class _Counting(TorchDispatchMode):

@@ -44,6 +44,7 @@ class PlainCall:
         self,
         x: object,
         hx: object,
+        lengths: object,
         parameters: dict[str, Any],
         names: list[Any],
         C: int,
@@ -51,6 +52,7 @@ class PlainCall:
         P: int,
         directions: int,
         batch_first: bool,
+        keep: bool,
         /,
     ) -> Any: ...
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from hiddenstate import engine, native
-from hiddenstate.checks import State
 from hiddenstate.engine import Track, check_shapes, strided
 from hiddenstate.names import GATES
 from hiddenstate.native import Kernel, address, flat, new
@@ -74,23 +73,29 @@ def run(layers: Layers) -> Outputs:
 
 
 def run_plain(
-    x: object, hx: object, parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, batch_first: bool
-) -> tuple[Tensor, State] | None:
-    """Run a call of nothing but ``x`` and perhaps ``hx``, that asks for no gradient and no dropout, at the least cost.
+    x: object,
+    hx: object,
+    lengths: object,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    batch_first: bool,
+    *,
+    keep: bool = False,
+) -> Any:
+    """Run a call of nothing but these, that asks for no gradient and no dropout, at the least cost.
 
-    ``names`` are those of each layer and direction's ``parameters``. Gives what a call of the module does; None, with
-    nothing done, where anything is not quite as the native code reads it, right or wrong: the long way sees to it.
+    ``names`` are those of each layer and direction's ``parameters``. Gives what a call of the module does, but time
+    first: ``out`` and ``(h_n, c_n)``; with ``keep`` also the three of `Kept`, in which unbatched runs have N = 1. None,
+    with nothing done, where anything is not quite as the native code reads it, right or wrong: the long way sees to it.
     """
     kernel = native.plain_kernel(x) if engine.is_undisturbed() else None
     if kernel is None:
         return None
-    done: tuple[Tensor, State] | None = _plain_call(kernel).run(
-        *(x, hx, parameters, names, sizes.input_size, sizes.hidden_size),
-        *(sizes.output_size, sizes.directions, bool(batch_first)),
+    return _plain_call(kernel).run(
+        *(x, hx, lengths, parameters, names, sizes.input_size, sizes.hidden_size),
+        *(sizes.output_size, sizes.directions, bool(batch_first), keep),
     )
-    if done is None or not batch_first or done[0].dim() == 2:
-        return done
-    return done[0].transpose(0, 1), done[1]
 
 
 @cache  # there is one for each type of numbers and instruction set

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as _hooks
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
@@ -28,8 +29,18 @@ from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
-from hiddenstate.parameters import draw, parameter_names, parameter_shapes
-from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Asked, nbytes_of, prepare, together, trace_of, wanted_of
+from hiddenstate.parameters import ParameterNames, draw, parameter_names, parameter_shapes
+from hiddenstate.recording import (
+    DEFAULT_TRACE_LIMIT,
+    Asked,
+    nbytes_of,
+    nbytes_of_all,
+    prepare,
+    together,
+    trace_of,
+    trace_of_all,
+    wanted_of,
+)
 from hiddenstate.reference import Weights
 from hiddenstate.requests import OneCall, requested, requesting
 from hiddenstate.scan import Job, chosen_backends, run, uses_reference
@@ -222,19 +233,30 @@ class LSTM(nn.Module):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
             IndexRangeError: an edit that holds is for a step or row that this input does not have.
         """
-        if lengths is None and reset is None and not (self.training and self.dropout):
-            done = self._run_plain(input, hx)
+        if reset is None:
+            done = self._run_plain(input, hx, lengths)
             if done is not None:
                 return done
         # What a block holds is not for torch.compile, which would compile it in.
         run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
         return run(input, hx, lengths, reset)
 
-    def _run_plain(self, x: object, hx: object) -> tuple[Tensor, State] | None:
+    def _run_plain(self, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
         """The shortest way, where nothing is recorded, edited or kept for a gradient; None where there is none."""
-        if torch.is_grad_enabled() or held.anything:
+        if not self._is_plain():
             return None
-        return layers.run_plain(x, hx, self._parameters, self._parameter_names, self.sizes, self.batch_first)
+        done: tuple[Tensor, State] | None = layers.run_plain(x, hx, lengths, *self._parts())
+        if done is None or not self.batch_first or done[0].dim() == 2:
+            return done
+        return done[0].transpose(0, 1), done[1]
+
+    def _is_plain(self) -> bool:
+        """Whether a call asks for no gradient and no dropout now, and no block is open that might change it."""
+        return not (torch.is_grad_enabled() or held.anything or (self.training and self.dropout))
+
+    def _parts(self) -> tuple[dict[str, Any], ParameterNames, Sizes, bool]:
+        """What `layers.run_plain` reads of this LSTM."""
+        return self._parameters, self._parameter_names, self.sizes, self.batch_first
 
     def _run(
         self,
@@ -291,6 +313,10 @@ class LSTM(nn.Module):
             NameUnknownError: ``keep`` names a place that this LSTM does not have.
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
+        if keep is None and steps is None and tokens is None and reset is None and not pre:
+            found = self._trace_plain(input, hx, lengths, limit)
+            if found is not None:
+                return found
         request = OneCall(self, Asked(keep, steps, pre, tokens, limit))
         with requesting(request):
             # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
@@ -299,6 +325,25 @@ class LSTM(nn.Module):
         assert trace is not None
         hooked = out is not trace.out or state is not trace.state
         return replace(trace, out=out, state=state) if hooked else trace
+
+    def _trace_plain(self, x: object, hx: Any, lengths: Any, limit: int | None) -> Trace | None:
+        """The record of everything in such a call, likewise the shortest way."""
+        if not self._is_plain() or not self._is_called_plainly() or type(x) is not Tensor:
+            return None
+        if limit is not None and nbytes_of_all(self.sizes, x) > limit:
+            return None
+        done = layers.run_plain(x, hx, lengths, *self._parts(), keep=True)
+        return None if done is None else trace_of_all(self.sizes, self.batch_first, hx, lengths, *done)
+
+    def _is_called_plainly(self) -> bool:
+        """Whether to call this module is to run its `forward`, and that is ours."""
+        return type(self).forward is LSTM.forward and not (
+            self._forward_pre_hooks
+            or self._forward_hooks
+            or _hooks._global_forward_pre_hooks
+            or _hooks._global_forward_hooks
+            or self._compiled_call_impl
+        )
 
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False

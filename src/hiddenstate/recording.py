@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -12,7 +13,8 @@ from hiddenstate.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
 from hiddenstate.indexing import Index, freeze, resolve
 from hiddenstate.inputs import Inputs
-from hiddenstate.names import GATES, Place, parse_place, places, track
+from hiddenstate.layout import Layout
+from hiddenstate.names import GATES, QUANTITIES, Place, parse_place, places, track
 from hiddenstate.observe import Wanted
 from hiddenstate.scan import Result
 from hiddenstate.sizes import Sizes
@@ -128,6 +130,65 @@ def nbytes_of(sizes: Sizes, wanted: Wanted, edits: Sequence[Edit], N: int, items
     readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shown}
     tracks = readouts & {place[:2] for place in wanted.places}
     return len(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
+
+
+def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
+    """Bytes that the record of everything takes, over an input of C features each."""
+    return _units_of_all(sizes) * (x.numel() // sizes.input_size) * x.element_size()
+
+
+def trace_of_all(
+    sizes: Sizes,
+    batch_first: bool,
+    hx: State | None,
+    lengths: Tensor | None,
+    out: Tensor,
+    state: State,
+    kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
+) -> Trace:
+    """Put together the trace of a call of which all is recorded, from what `layers.run_plain` kept of it."""
+    single, D, P = out.dim() == 2, sizes.directions, sizes.output_size
+    layout: Layout = "T" if single else "NT" if batch_first else "TN"
+    # A copy: the hidden state must not change with the output, whose memory is the caller's.
+    shown = out.unsqueeze(1).clone() if single else out.clone()
+    values: dict[str, Tensor] = {}
+    for k, (names, gates, c) in enumerate(zip(_names_of_all(sizes), kept[0], kept[1], strict=True)):
+        h = shown if k // D == sizes.num_layers - 1 else kept[2][k // D]
+        mine = h if D == 1 else h[..., k % D * P : (k % D + 1) * P]
+        values.update(zip(names, (*gates.chunk(len(GATES), dim=-1), c, mine), strict=True))
+    return Trace(
+        out=out.transpose(0, 1) if layout == "NT" else out,
+        state=state,
+        initial=_initial(sizes, hx, shown, single=single),
+        values=values,
+        carried={},
+        steps=tuple(range(len(out))),
+        length=len(out),
+        num_layers=sizes.num_layers,
+        bidirectional=sizes.bidirectional,
+        layout=layout,
+        lengths=None if lengths is None else lengths.clone(),
+    )
+
+
+def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> State:
+    """The state that a call began with, batched; a copy."""
+    if hx is None:
+        tracks, N = len(sizes.tracks), out.shape[1]
+        return out.new_zeros(tracks, N, sizes.output_size), out.new_zeros(tracks, N, sizes.hidden_size)
+    h0, c0 = hx[0].clone(), hx[1].clone()
+    return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
+
+
+@cache
+def _names_of_all(sizes: Sizes) -> list[list[str]]:
+    """The places of each layer and direction."""
+    return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in sizes.tracks]
+
+
+@cache
+def _units_of_all(sizes: Sizes) -> int:
+    return len(sizes.tracks) * sum(map(sizes.units, QUANTITIES))
 
 
 def trace_of(
