@@ -50,7 +50,7 @@ constexpr nb::dlpack::dtype dlpack_type() {
 // microsecond.
 constexpr Size kLargeWork = 1 << 15;
 
-enum class Task { kForward, kRecordedForward, kLayers, kRecordedLayers, kBackward, kSteps, kStreamStep };
+enum class Task { kForward, kRecordedForward, kLayers, kRecordedLayers, kBackward, kLayersBackward, kSteps, kStreamStep };
 
 // All jobs of a scan that take the same time a step.
 struct Sort {
@@ -104,19 +104,44 @@ void share_layers(const S& s, Layers<Precision> job) {
     share(s, task, job.P, tracks, std::move(job), s.layers);
 }
 
+// The addresses of the gradients of ih, hh, a bias and hr of one layer and direction after another.
+template <class Precision>
+std::vector<WeightGradients<Precision>> gradients_at(const std::vector<Address>& addresses) {
+    using element = typename Precision::element;
+    std::vector<WeightGradients<Precision>> found;
+    for (auto one = addresses.begin(); addresses.end() - one >= 4; one += 4) {
+        found.push_back({at<element>(one[0]), at<element>(one[1]), at<element>(one[2]), at<element>(one[3])});
+    }
+    return found;
+}
+
+template <class S, class Precision>
+void share_layers_backward(const S& s, LayersBackward<Precision> job) {
+    const Size tracks = static_cast<Size>(job.weights.size());
+    share(s, Task::kLayersBackward, job.P, tracks, std::move(job), s.layers_backward);
+}
+
 // Where the elements are reals too.
+template <class Precision>
+Layers<Precision> layers_of(const PlainJob& j) {
+    using real = typename Precision::real;
+    return {at<const real>(j.x), weights_at<Precision>(j.weights), at<const real>(j.h0), at<const real>(j.c0),
+            j.lengths.empty() ? nullptr : j.lengths.data(), nullptr, {}, at<real>(j.out), all_at<real>(j.gates),
+            all_at<real>(j.c), all_at<real>(j.between), at<real>(j.h_n), at<real>(j.c_n), j.T, j.N, j.C, j.H, j.P,
+            j.directions, j.x_step, j.x_row, j.threads};
+}
+
 template <class Precision>
 PlainCall* plain_call(const Scan<Precision>& s, nb::object tensor, nb::object parameter, nb::object make, nb::object dtype,
                       nb::object device, nb::object threads) {
     using real = typename Precision::real;
-    const auto run = [&s](const PlainJob& j) {
-        share_layers(s, Layers<Precision>{at<const real>(j.x), weights_at<Precision>(j.weights), at<const real>(j.h0),
-                                          at<const real>(j.c0), j.lengths.empty() ? nullptr : j.lengths.data(), nullptr, {},
-                                          at<real>(j.out), all_at<real>(j.gates), all_at<real>(j.c), all_at<real>(j.between),
-                                          at<real>(j.h_n), at<real>(j.c_n), j.T, j.N, j.C, j.H, j.P, j.directions, j.x_step,
-                                          j.x_row, j.threads});
+    const auto run = [&s](const PlainJob& j) { share_layers(s, layers_of<Precision>(j)); };
+    const auto gradients = [&s](const PlainGradient& j) {
+        share_layers_backward(s, LayersBackward<Precision>{layers_of<Precision>(j), at<const real>(j.dout), at<const real>(j.dh_n),
+                                                           at<const real>(j.dc_n), at<real>(j.dx),
+                                                           gradients_at<Precision>(j.dweights), at<real>(j.dh0), at<real>(j.dc0)});
     };
-    return new PlainCall(run, dlpack_type<real>(), tensor, parameter, make, dtype, device, threads);
+    return new PlainCall({run, gradients}, dlpack_type<real>(), tensor, parameter, make, dtype, device, threads);
 }
 
 template <class Real>
@@ -167,11 +192,11 @@ void bind_scan(nb::module_& m) {
                           const std::vector<Address>& gates, const std::vector<Address>& c,
                           const std::vector<Address>& between, Address h_n, Address c_n, Size T, Size N, Size C, Size H, Size P,
                           Size directions, Size x_step, Size x_row, int threads) {
-            Layers<Precision> job{at<const element>(x), {}, at<const element>(h0), at<const real>(c0),
-                          at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise),
-                          at<element>(out), all_at<real>(gates), all_at<real>(c), all_at<element>(between), at<element>(h_n), at<real>(c_n), T, N, C, H, P, directions, x_step, x_row, threads};
-            job.weights = weights_at<Precision>(weights);
-            share_layers(s, std::move(job));
+            share_layers(s, Layers<Precision>{
+                at<const element>(x), weights_at<Precision>(weights), at<const element>(h0), at<const real>(c0),
+                at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise), at<element>(out),
+                all_at<real>(gates), all_at<real>(c), all_at<element>(between), at<element>(h_n), at<real>(c_n), T, N, C, H, P,
+                directions, x_step, x_row, threads});
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
@@ -188,6 +213,20 @@ void bind_scan(nb::module_& m) {
             share(s, Task::kBackward, P, 1, job, s.backward);
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
+        .def("layers_backward", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
+                                   Address lengths, Address reset, const std::vector<Address>& noise, Address out,
+                                   const std::vector<Address>& gates, const std::vector<Address>& c,
+                                   const std::vector<Address>& between, Address dout, Address dh_n, Address dc_n, Address dx,
+                                   const std::vector<Address>& dweights, Address dh0, Address dc0, Size T, Size N, Size C, Size H,
+                                   Size P, Size directions, Size x_step, Size x_row, int threads) {
+            share_layers_backward(s, LayersBackward<Precision>{
+                {at<const element>(x), weights_at<Precision>(weights), at<const element>(h0), at<const real>(c0),
+                 at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), all_at<const element>(noise), at<element>(out),
+                 all_at<real>(gates), all_at<real>(c), all_at<element>(between), nullptr, nullptr, T, N, C, H, P, directions,
+                 x_step, x_row, threads},
+                at<const element>(dout), at<const real>(dh_n), at<const real>(dc_n), at<element>(dx),
+                gradients_at<Precision>(dweights), at<real>(dh0), at<real>(dc0)});
+        }, "scan.h: LayersBackward; weights as in layers, and the addresses of the gradients of ih, hh, a bias, hr likewise.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {
             const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),

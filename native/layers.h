@@ -1,6 +1,7 @@
 // A whole LSTM: layers one above the other, each of one direction or two.
 #pragma once
 
+#include "backward.h"
 #include "forward.h"
 #include "scan.h"
 
@@ -8,6 +9,7 @@ namespace hiddenstate {
 namespace {
 
 using LayersJob = Layers<HIDDENSTATE_PRECISION>;
+using LayersBackwardJob = LayersBackward<HIDDENSTATE_PRECISION>;
 
 // What a layer reads: the input, or the output of the one below.
 struct LayerInput {
@@ -27,7 +29,7 @@ inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput
              track % D == 1, job.threads});
 }
 
-// Multiplies `count` numbers with noise.
+// Multiplies `count` numbers with noise; `from` may be `to`.
 inline void drop(const element* from, const element* noise, std::int64_t count, int threads, element* to) {
     run_team(threads, false, [=](int k) {
         const Range mine = part(blocks(count, kLanes), k, threads);
@@ -57,6 +59,46 @@ inline void layers(const LayersJob& job) {
         element* next = keeps ? dropped.data() : out;
         drop(out, job.noise[layer], all, job.threads, next);
         input.x = next;
+    }
+}
+
+// The gradient of one layer and direction: of its part of `dout`, into or onto that of what it reads.
+inline void run_track_backward(const LayersBackwardJob& job, std::int64_t track, const LayerInput& input, const element* out,
+                               const element* dout, element* dx) {
+    const std::int64_t D = job.directions, N = job.N, P = job.P, H = job.H, row = track * N, direction = track % D;
+    const std::size_t k = static_cast<std::size_t>(track);
+    const auto& weights = job.weights[k];
+    const auto& asked = job.dweights[k];
+    backward({input.x, weights.ih, weights.hh, weights.hr, job.h0 + row * P, job.c0 + row * H, job.lengths, job.reset, nullptr,
+              out + direction * P, job.gates[k], job.c[k], dout + direction * P, job.dh_n ? job.dh_n + row * P : nullptr,
+              job.dc_n ? job.dc_n + row * H : nullptr, nullptr, nullptr, dx, asked.ih, asked.hh, asked.b, asked.hr,
+              job.dh0 + row * P, job.dc0 + row * H, job.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
+              direction == 1, direction == 1, job.threads});
+}
+
+inline void layers_backward(const LayersBackwardJob& job) {
+    const std::int64_t tracks = static_cast<std::int64_t>(job.weights.size()), D = job.directions, width = D * job.P;
+    const std::int64_t all = job.T * job.N * width;
+    const bool drops = !job.noise.empty();
+    // Of what the layers in between read, the gradients: one is read while the other is written.
+    const Buffer<element> buffers[2] = {Buffer<element>(tracks > D ? all : 0), Buffer<element>(tracks > 2 * D ? all : 0)};
+    const Buffer<element> dropped(drops ? all : 0);
+    const element* dout = job.dout;
+    for (std::int64_t track = tracks - D; track >= 0; track -= D) {
+        const std::size_t layer = static_cast<std::size_t>(track / D);
+        LayerInput input{job.x, job.C, job.x_step, job.x_row};
+        if (layer > 0) {
+            const element* below = job.between[layer - 1];
+            if (drops) drop(below, job.noise[layer - 1], all, job.threads, dropped.data());
+            input = {drops ? dropped.data() : below, width, job.N * width, width};
+        }
+        element* dx = layer > 0 ? buffers[(layer - 1) % 2].data() : job.dx;
+        const element* out = track + D == tracks ? job.out : job.between[layer];
+        for (std::int64_t direction = 0; direction < D; ++direction) {
+            run_track_backward(job, track + direction, input, out, dout, dx);
+        }
+        if (layer > 0 && drops) drop(dx, job.noise[layer - 1], all, job.threads, dx);
+        dout = dx;
     }
 }
 

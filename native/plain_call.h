@@ -1,4 +1,5 @@
-// A call of a whole LSTM on torch's tensors, at the least cost: the plainest one, of numbers that lie as the scan reads them.
+// A call of a whole LSTM on torch's tensors, and its gradients, at the least cost: the plainest one, of numbers that lie as the
+// scan reads them.
 // In Python the checks and the making of tensors take longer than the scan of a short sequence does.
 #pragma once
 
@@ -23,6 +24,12 @@ struct PlainJob {
     int threads = 1;
 };
 
+// Likewise as scan.h: LayersBackward has them; of each layer and direction four gradients of weights.
+struct PlainGradient : PlainJob {
+    std::uintptr_t dout = 0, dh_n = 0, dc_n = 0, dx = 0, dh0 = 0, dc0 = 0;
+    std::vector<std::uintptr_t> dweights;
+};
+
 // Of one to three axes.
 struct Shape {
     std::int32_t rank;
@@ -36,7 +43,10 @@ struct Shape {
 // What calls of all LSTMs with elements of one type have in common.
 class PlainCall {
 public:
-    using Kernel = std::function<void(const PlainJob&)>;
+    struct Kernel {
+        std::function<void(const PlainJob&)> run;
+        std::function<void(const PlainGradient&)> gradients;
+    };
 
     // `tensor`, `parameter`: the types of what is read. `make(shape, dtype=, device=)` makes a tensor.
     // `threads(T, N, C, H)`: how many are worth waking.
@@ -50,16 +60,26 @@ public:
     nb::object run(nb::handle x, nb::handle hx, nb::handle lengths, nb::handle parameters, nb::handle names, std::int64_t C,
                    std::int64_t H, std::int64_t P, std::int64_t directions, bool batch_first, bool keep) const;
 
+    // The gradients of x, h0, c0 and the weights that are `needed`, None for others; or None, as above. `saved`: lengths or None,
+    // out, what the run kept in the order above, x, h0, c0 and the weights. `grads`: those of out, h_n and c_n, the last two
+    // None for zeros.
+    nb::object gradients(nb::handle saved, nb::handle grads, nb::handle needed, std::int64_t tracks, std::int64_t C,
+                         std::int64_t H, std::int64_t P, std::int64_t directions) const;
+
 private:
+    using Addresses = std::vector<std::uintptr_t>;
+
     bool look(nb::handle tensor, nb::dlpack::dtype type, Exchange::Tensor& found) const;
     std::uintptr_t find(nb::handle tensor, const Shape& shape) const;
+    bool find_or_none(nb::handle tensor, const Shape& shape, std::uintptr_t& found) const;
     bool find_input(nb::handle x, bool batch_first, PlainJob& job, bool& single) const;
     bool find_state(nb::handle hx, std::int64_t tracks, bool single, PlainJob& job) const;
     bool find_lengths(nb::handle lengths, bool single, PlainJob& job) const;
-    bool find_weights(nb::handle parameters, nb::handle names, PlainJob& job, std::vector<nb::object>& kept) const;
+    template <class Get>
+    bool find_weights(std::int64_t tracks, const Get& get, PlainJob& job) const;
     nb::object made(const Shape& shape, std::uintptr_t& address) const;
-    bool make_kept(std::int64_t count, std::int64_t units, const PlainJob& job, nb::list& tensors,
-                   std::vector<std::uintptr_t>& addresses) const;
+    bool make_kept(std::int64_t count, std::int64_t units, const PlainJob& job, nb::list& tensors, Addresses& addresses) const;
+    bool make_gradients(nb::handle needed, std::int64_t tracks, PlainGradient& job, std::vector<nb::object>& made) const;
 
     const Kernel kernel_;
     const nb::dlpack::dtype element_;

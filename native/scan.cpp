@@ -38,7 +38,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
     HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_for_steps, shares_units, forward, layers, backward,
-    steps, nonlinearity,
+    layers_backward, steps, nonlinearity,
 };
 
 }  // namespace hiddenstate

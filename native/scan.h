@@ -101,6 +101,25 @@ struct Backward {
     int threads;
 };
 
+// Gradients of the weights of one layer and direction; each null where it is not asked for.
+template <class Precision>
+struct WeightGradients {
+    typename Precision::element *ih, *hh, *b, *hr;  // [4H, C], [4H, P], [4H] (of either bias), [P, H]
+};
+
+// A whole LSTM backward: as it was forward, with what it kept; h0 and c0 are there, h_n and c_n need not be.
+template <class Precision>
+struct LayersBackward : Layers<Precision> {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* dout;      // [T, N, D * P]
+    const real *dh_n, *dc_n;  // [L * D, N, P], [L * D, N, H]; or null: zeros
+    element* dx;              // [T, N, C], or null: not asked for; zero past a row's end
+    std::vector<WeightGradients<Precision>> dweights;  // of each layer and direction
+    real *dh0, *dc0;          // [L * D, N, P], [L * D, N, H]
+};
+
 // Some steps of all layers, for streams: no projection, no allocation; states are changed in place.
 template <class Precision>
 struct Steps {
@@ -135,6 +154,7 @@ struct Scan {
     void (*forward)(const Forward<Precision>&);
     void (*layers)(const Layers<Precision>&);
     void (*backward)(const Backward<Precision>&);
+    void (*layers_backward)(const LayersBackward<Precision>&);
     void (*steps)(const Steps<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };

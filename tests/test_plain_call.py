@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
-from hiddenstate import native
+from hiddenstate import layers, native
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -319,9 +319,6 @@ def test_what_watches_is_not_passed_by() -> None:
     with lstm.edit(hs.zero("l0.h", unit=3)):
         assert not taken(lstm, x)
         assert (lstm(x)[0][..., 3] == 0).all()
-    with torch.enable_grad():
-        assert not taken(lstm, x)
-        assert lstm(x)[0].requires_grad
     each = torch.func.vmap(lambda one: lstm(one)[0], in_dims=1, out_dims=1)(x)
     assert_close(each, want)
     seen: list[Tensor] = []
@@ -331,6 +328,106 @@ def test_what_watches_is_not_passed_by() -> None:
     assert_close(seen[0], want)
     traced: Any = lstm.trace(x).out
     assert_close(traced, want)
+
+
+def gradients(lstm: hs.LSTM, run: Callable[..., Any], x: Tensor, hx: Any, lengths: Any) -> list[Tensor | None]:
+    """Of everything that takes part, from gradients of all three outputs."""
+    given = [value.detach().requires_grad_() for value in (x, *(hx or ()))]
+    out, h_n, c_n = flat(run(given[0], tuple(given[1:]) if hx else None, lengths))
+    weights = [torch.randn(value.shape, generator=torch.Generator().manual_seed(3)) for value in (out, h_n, c_n)]
+    outputs, grads = (out, h_n, c_n), [w.to(x) for w in weights]
+    return list(torch.autograd.grad(outputs, [*given, *lstm.parameters()], grads, allow_unused=True))
+
+
+@given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), st.booleans(), st.booleans())
+def test_gradients_are_the_long_ways_to_the_last_bit(
+    options: dict[str, Any], T: int, N: int, with_state: bool, with_lengths: bool, training: bool
+) -> None:
+    lstm = hs.LSTM(**options).train(training)
+    x, hx = random_input(lstm, T, N), random_state(lstm, N) if with_state else None
+    lengths = torch.randint(0, T + 1, (N,)) if with_lengths else None
+    with torch.enable_grad():
+        assert taken(lstm, x, hx, lengths)
+        got = gradients(lstm, lstm._run_plain, x, hx, lengths)
+        want = gradients(lstm, lambda *call: lstm._run(*call, None), x, hx, lengths)
+    for mine, other in zip(got, want, strict=True):
+        assert mine is not None
+        assert other is not None
+        assert_same_tensor(mine, other)
+
+
+@pytest.fixture
+def plain_gradients(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each gradient came by the shortest way."""
+    came: list[bool] = []
+    found = layers._plain_gradients
+
+    def spy(*arguments: Any) -> Any:
+        result = found(*arguments)
+        came.append(result is not None)
+        return result
+
+    monkeypatch.setattr(layers, "_plain_gradients", spy)
+    return came
+
+
+@torch.enable_grad()
+def test_gradients_come_the_shortest_way_too(plain_gradients: list[bool]) -> None:
+    lstm, x = hs.LSTM(4, 9, 2, bidirectional=True), torch.randn(5, 3, 4)
+    totals: list[Callable[..., Tensor]] = [lambda out, _: out.square().sum(), lambda out, state: out.sum() * state[1].sum()]
+    for total in totals:
+        total(*lstm(x)).backward()
+    assert plain_gradients == [True] * 2
+    lstm(x)[1][0].sum().backward()  # none of out
+    assert plain_gradients == [True] * 2 + [False]
+    lstm.bias_hh_l0.requires_grad_(False)
+    lstm.zero_grad()
+    lstm(x)[0].sum().backward()
+    assert plain_gradients[-1]
+    assert lstm.bias_hh_l0.grad is None
+    assert lstm.bias_ih_l0.grad is not None
+    lstm.bias_hh_l0.requires_grad_()
+    lstm(x)[0].sum().backward()
+    lstm.bias_hh_l0.grad.add_(1)  # type: ignore[union-attr]
+    assert not torch.equal(lstm.bias_hh_l0.grad, lstm.bias_ih_l0.grad)  # type: ignore[arg-type]
+
+
+@torch.enable_grad()
+def test_only_what_needs_a_gradient_gets_one(plain_gradients: list[bool]) -> None:
+    lstm, x = hs.LSTM(4, 9, 2), torch.randn(5, 3, 4)
+    every = torch.autograd.grad(lstm(x)[0].square().sum(), list(lstm.parameters()))
+    for k, parameter in enumerate(lstm.parameters()):
+        for other in lstm.parameters():
+            other.requires_grad_(other is parameter)
+        (got,) = torch.autograd.grad(lstm(x)[0].square().sum(), [parameter])
+        assert torch.equal(got, every[k])
+    assert all(plain_gradients)
+    for other in lstm.parameters():
+        other.requires_grad_(False)
+    assert not lstm(x)[0].requires_grad
+    assert taken(lstm, x)
+
+
+@torch.enable_grad()
+def test_what_changed_since_the_run_is_seen(plain_gradients: list[bool]) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 3, 4)
+    out = lstm(x)[0]
+    with torch.no_grad():
+        lstm.weight_hh_l0.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+    out = lstm(x)[0]
+    lstm.weight_hh_l0.data = torch.zeros(36, 8)  # of which torch keeps no record
+    with pytest.raises(ShapeError, match="a weight_hh has shape"):
+        out.sum().backward()
+    assert plain_gradients == [False]
+
+
+@torch.enable_grad()
+def test_derivatives_of_derivatives_after_the_shortest_way() -> None:
+    lstm, x = hs.LSTM(4, 3, dtype=torch.float64), torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    assert taken(lstm, x)
+    assert torch.autograd.gradgradcheck(lambda x: lstm(x)[0], x)
 
 
 def test_dropout_in_training_is_drawn() -> None:

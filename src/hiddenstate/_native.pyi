@@ -55,6 +55,18 @@ class PlainCall:
         keep: bool,
         /,
     ) -> Any: ...
+    def gradients(
+        self,
+        saved: tuple[Tensor | None, ...],
+        grads: tuple[Tensor | None, ...],
+        needed: tuple[bool, ...],
+        tracks: int,
+        C: int,
+        H: int,
+        P: int,
+        directions: int,
+        /,
+    ) -> Any: ...
 
 class Scan:
     isa: str
@@ -66,6 +78,7 @@ class Scan:
     def backward(
         self, given: Sequence[int], edits: _Edits | None, asked: Sequence[int], /, *arguments: int
     ) -> None: ...
+    def layers_backward(self, x: int, weights: Sequence[int], /, *arguments: int | Sequence[int]) -> None: ...
     def steps(self, /, *arguments: int) -> None: ...
     def stream_step(self, /, *arguments: int) -> StreamStep: ...
     def plain_call(

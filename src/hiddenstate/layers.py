@@ -1,6 +1,6 @@
 """A whole LSTM natively: all layers and directions of a call in which nothing is recorded or edited.
 
-One native call forward, one a layer and direction backward. Differentiable any number of times, as `engine` says.
+One native call forward, and one backward. Differentiable any number of times, as `engine` says.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from hiddenstate import engine, native
+from hiddenstate.checks import State
 from hiddenstate.engine import Track, check_shapes, strided
 from hiddenstate.names import GATES
 from hiddenstate.native import Kernel, address, flat, new
@@ -68,7 +69,7 @@ def run(layers: Layers) -> Outputs:
     """
     leaves = leaves_of(layers)
     if engine.wants_gradient(leaves):
-        return _Layers.apply(layers, *leaves)  # type: ignore[no-any-return, no-untyped-call]
+        return _Layers.apply(layers, None, *leaves)  # type: ignore[no-any-return, no-untyped-call]
     return forward(layers, keep=False)[0]
 
 
@@ -98,6 +99,48 @@ def run_plain(
     )
 
 
+def run_differentiable(
+    x: object,
+    hx: object,
+    lengths: object,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    batch_first: bool,
+    *,
+    training: bool,
+) -> tuple[Tensor, State] | None:
+    """Run such a call of a batch, where torch keeps a graph of what is made of these, with the form of the input.
+
+    In ``training`` what a gradient needs is kept, if one may be asked for.
+    """
+    if not engine.is_undisturbed() or native.plain_kernel(x) is None or x.dim() != 3:  # type: ignore[attr-defined]
+        return None
+    assert isinstance(x, Tensor)
+    if batch_first:
+        x = x.transpose(0, 1)
+    hx = _zeros(x, sizes) if hx is None else hx
+    weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
+    leaves: list[Any] = [x, *(hx if isinstance(hx, tuple) else ()), *weights]
+    if len(leaves) != 3 + len(weights) or not all(leaf is None or isinstance(leaf, Tensor) for leaf in leaves):
+        return None
+    grows = engine.wants_gradient(leaves)
+    done = run_plain(x, hx, lengths, parameters, names, sizes, batch_first=False, keep=training and grows)
+    if done is None:
+        return None
+    out, state, *kept = done
+    if grows:
+        layers = of_leaves(leaves, sizes, lengths, None, (), keeps=training)  # type: ignore[arg-type]
+        ran = (out, *state), Kept(*kept[0]) if kept else None
+        out, *state = _Layers.apply(layers, ran, *leaves)  # type: ignore[no-untyped-call]
+    return out.transpose(0, 1) if batch_first else out, tuple(state)
+
+
+def _zeros(x: Tensor, sizes: Sizes) -> State:
+    tracks, N = len(sizes.tracks), x.shape[1]
+    return x.new_zeros(tracks, N, sizes.output_size), x.new_zeros(tracks, N, sizes.hidden_size)
+
+
 @cache  # there is one for each type of numbers and instruction set
 def _plain_call(kernel: Kernel) -> "_native.PlainCall":
     return kernel.scan.plain_call(Tensor, Parameter, torch.empty, kernel.element, torch.device("cpu"), engine.threads)
@@ -114,11 +157,13 @@ def of_leaves(
     lengths: Tensor | None,
     reset: Tensor | None,
     noise: Sequence[Tensor],
+    *,
+    keeps: bool = False,
 ) -> Layers:
     """The call of such leaves."""
     x, h0, c0, *rest = leaves
     weights = [Weights._make(rest[k : k + _STEMS]) for k in range(0, len(rest), _STEMS)]
-    return Layers(sizes, weights, x, h0, c0, lengths, reset, noise)  # type: ignore[arg-type]
+    return Layers(sizes, weights, x, h0, c0, lengths, reset, noise, keeps)  # type: ignore[arg-type]
 
 
 def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
@@ -175,55 +220,56 @@ def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple
 def _backward(
     layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    dout, by_track = torch.zeros_like(out) if grads[0] is None else grads[0], list[list[Tensor | None]]()
-    for layer in range(layers.sizes.num_layers - 1, -1, -1):
-        outputs = out if layer == layers.sizes.num_layers - 1 else kept.between[layer]
-        dx, found = _layer_backward(layers, layer, outputs, kept, dout, grads[1:], needed)
-        by_track = found + by_track
-        if layer:
-            assert dx is not None
-            dout = dx if not layers.noise else dx.mul_(layers.noise[layer - 1])
-    dh0, dc0 = (_stacked([track[k] for track in by_track]) for k in range(2))
-    return [dx, dh0, dc0, *chain.from_iterable(track[2:] for track in by_track)]
+    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, strided(layers.x)
+    element, real = kernel.element, kernel.real
+    (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
+    K, width = len(sizes.tracks), D * P
+    dx = new(element, T, N, C) if needed[0] else None
+    dh0, dc0 = new(real, K, N, P), new(real, K, N, H)
+    asked = [_asked(layers, k, needed[3 + k * _STEMS : 3 + (k + 1) * _STEMS], element) for k in range(K)]
+    lying, weights = _addresses(layers, element, real)
+    h0, c0, lengths, reset = flat(layers.h0), flat(layers.c0, real), flat(layers.lengths), flat(layers.reset)
+    noise = [flat(of_layer) for of_layer in layers.noise]
+    # Flat once more, as hooks on saved tensors may have changed how they lie.
+    out, gates, c, between = flat(out), *([flat(value) for value in values] for values in kept)  # type: ignore[assignment]
+    dout, dh_n, dc_n = (flat(grad, dtype) for grad, dtype in zip(grads, (None, real, real), strict=True))
+    if dout is None:
+        dout = torch.zeros_like(out)
+    kernel.scan.layers_backward(
+        address(x, element, strided=True),
+        weights,
+        *(address(h0, element, (K, N, P)), address(c0, real, (K, N, H))),
+        *(address(lengths, torch.int64, (N,)), address(reset, torch.bool, (T, N))),
+        [address(of_layer, element, (T, N, width)) for of_layer in noise],
+        address(out, element, (T, N, width)),
+        [address(value, real, (T, N, len(GATES) * H)) for value in gates],
+        [address(value, real, (T, N, H)) for value in c],
+        [address(value, element, (T, N, width)) for value in between],
+        address(dout, element, (T, N, width)),
+        *(address(dh_n, real, (K, N, P)), address(dc_n, real, (K, N, H)), address(dx, element)),
+        [address(value, element) for of_track in asked for value in of_track],
+        *(dh0.data_ptr(), dc0.data_ptr()),
+        *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
+        engine.threads(T, N, C, H),
+    )
+    del lying  # alive until here
+    found = [dx, dh0.to(element) if needed[1] else None, dc0.to(layers.c0.dtype) if needed[2] else None]
+    for k, (ih, hh, b, hr) in enumerate(asked):
+        b_ih, b_hh = needed[5 + k * _STEMS : 7 + k * _STEMS]
+        found += [ih, hh, b if b_ih else None, b.clone() if b_hh and b is not None else None, hr]
+    return found
 
 
-def _layer_backward(
-    layers: Layers,
-    layer: int,
-    outputs: Tensor,
-    kept: Kept,
-    dout: Tensor,
-    dstates: Sequence[Tensor | None],
-    needed: Sequence[bool],
-) -> tuple[Tensor | None, list[list[Tensor | None]]]:
-    """The gradient of what a layer reads; and of each of its directions those of h0, c0 and the weights."""
-    D, P = layers.sizes.directions, layers.sizes.output_size
-    x, dx, found = _read_by(layers, layer, kept), None, []
-    for k in range(layer * D, (layer + 1) * D):
-        mine, dmine = (value if D == 1 else value[..., k % D * P : (k % D + 1) * P] for value in (outputs, dout))
-        dx, *others = engine.gradients(
-            _track(layers, k, x),
-            dmine,
-            [None if value is None else value[k] for value in dstates],
-            engine.Kept(mine, kept.gates[k], kept.c[k]),
-            (bool(layer) or needed[0], *needed[1:3], *needed[3 + k * _STEMS : 3 + (k + 1) * _STEMS]),
-            dx,
-        )
-        found.append(others)
-    return dx, found
-
-
-def _read_by(layers: Layers, layer: int, kept: Kept) -> Tensor:
-    """What a layer reads."""
-    if layer == 0:
-        return layers.x
-    below = kept.between[layer - 1]
-    return below if not layers.noise else below * layers.noise[layer - 1]
-
-
-def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return torch.stack(there) if there else None
+def _asked(layers: Layers, k: int, needed: Sequence[bool], element: torch.dtype) -> list[Tensor | None]:
+    """Where the gradients of ih, hh, either bias and hr of one layer and direction go; None where it is not needed."""
+    sizes, (ih, hh, b_ih, b_hh, hr) = layers.sizes, needed
+    G, P = len(GATES) * sizes.hidden_size, sizes.output_size
+    return [
+        new(element, G, sizes.layer_input_size(sizes.tracks[k][0])) if ih else None,
+        new(element, G, P) if hh else None,
+        new(element, G) if b_ih or b_hh else None,
+        new(element, P, sizes.hidden_size) if hr else None,
+    ]
 
 
 def refer(layers: Layers) -> Outputs:
@@ -259,36 +305,63 @@ def _track(layers: Layers, k: int, x: Tensor) -> Track:
 
 
 class _Layers(torch.autograd.Function):
-    """A whole LSTM with its derivative: backward natively; the derivative of that through the reference."""
+    """A whole LSTM with its derivative: backward natively; the derivative of that through the reference.
+
+    ``ran`` is what `forward` gives, of a run that `run_plain` made already, or None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, layers: Layers, *leaves: Tensor | None) -> Outputs:
-        outputs, kept = forward(layers, keep=layers.keeps)
+    def forward(ctx: Any, layers: Layers, ran: tuple[Outputs, Kept | None] | None, *leaves: Tensor | None) -> Outputs:
+        outputs, kept = ran or forward(layers, keep=layers.keeps)
         ctx.set_materialize_grads(False)
-        ctx.sizes, ctx.keeps = layers.sizes, layers.keeps
+        ctx.sizes, ctx.keeps, ctx.plain = layers.sizes, layers.keeps, ran is not None
         # Tensors are kept by torch, which sees to cycles and to writes in place.
-        options = (layers.lengths, layers.reset, *layers.noise)
-        ctx.save_for_backward(*options, outputs[0], *chain.from_iterable(kept or ()), *leaves)
-        ctx.noises = len(layers.noise)
+        options = () if ctx.plain else (layers.reset, *layers.noise)
+        ctx.save_for_backward(layers.lengths, outputs[0], *chain.from_iterable(kept or ()), *leaves, *options)
         return outputs
 
     @staticmethod
     @engine.uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        saved, sizes = iter(ctx.saved_tensors), ctx.sizes
-        lengths, reset = next(saved), next(saved)
-        noise, out = list(islice(saved, ctx.noises)), next(saved)
-        counts = (len(sizes.tracks), len(sizes.tracks), sizes.num_layers - 1)
-        kept = Kept._make(list(islice(saved, count)) for count in counts) if ctx.keeps else None
-        leaves, needed = list(saved), ctx.needs_input_grad[1:]
-        if engine.computes_gradients(grads):
-            layers = of_leaves(leaves, sizes, lengths, reset, noise)
-            return None, *gradients(layers, out, kept, grads, needed)
+        saved, sizes, needed = ctx.saved_tensors, ctx.sizes, ctx.needs_input_grad[2:]
+        natively = engine.computes_gradients(grads)
+        if natively and ctx.plain and ctx.keeps:
+            found = _plain_gradients(sizes, saved, grads, needed)
+            if found is not None:
+                return None, None, *found
+        K = len(sizes.tracks)
+        counts = [1, 1, *((K, K, sizes.num_layers - 1) if ctx.keeps else (0, 0, 0)), len(needed)]
+        (lengths,), (out,), gates, c, between, leaves, options = _parts(saved, counts)
+        reset, *noise = options or (None,)
+        if natively:
+            kept = Kept(gates, c, between) if ctx.keeps else None  # type: ignore[arg-type]
+            found = gradients(of_leaves(leaves, sizes, lengths, reset, noise), out, kept, grads, needed)  # type: ignore[arg-type]
+            return None, None, *found
 
         def run(*views: Tensor | None) -> Outputs:
-            return refer(of_leaves(views, sizes, lengths, reset, noise))
+            return refer(of_leaves(views, sizes, lengths, reset, noise))  # type: ignore[arg-type]
 
-        return None, *engine.differentiable_gradients(run, leaves, grads, needed)
+        return None, None, *engine.differentiable_gradients(run, leaves, grads, needed)
+
+
+def _parts(values: Sequence[Tensor | None], counts: Sequence[int]) -> list[list[Tensor | None]]:
+    """So many of the values after one another, and a last part with those that are left."""
+    left = iter(values)
+    return [list(islice(left, count)) for count in counts] + [list(left)]
+
+
+def _plain_gradients(
+    sizes: Sizes, saved: tuple[Tensor | None, ...], grads: Sequence[Tensor | None], needed: tuple[bool, ...]
+) -> list[Tensor | None] | None:
+    """Gradients of the leaves of a plain run, at the least cost; None where something has changed since."""
+    kernel = native.plain_kernel(saved[1])
+    if kernel is None or grads[0] is None:
+        return None
+    found: list[Tensor | None] | None = _plain_call(kernel).gradients(
+        *(saved, tuple(None if grad is None else grad.contiguous() for grad in grads), needed, len(sizes.tracks)),
+        *(sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions),
+    )
+    return found
 
 
 def gradients(

@@ -242,17 +242,19 @@ class LSTM(nn.Module):
         return run(input, hx, lengths, reset)
 
     def _run_plain(self, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
-        """The shortest way, where nothing is recorded, edited or kept for a gradient; None where there is none."""
+        """The shortest way, where nothing is recorded, edited or reset; None where there is none."""
         if not self._is_plain():
             return None
+        if torch.is_grad_enabled():
+            return layers.run_differentiable(x, hx, lengths, *self._parts(), training=self.training)
         done: tuple[Tensor, State] | None = layers.run_plain(x, hx, lengths, *self._parts())
         if done is None or not self.batch_first or done[0].dim() == 2:
             return done
         return done[0].transpose(0, 1), done[1]
 
     def _is_plain(self) -> bool:
-        """Whether a call asks for no gradient and no dropout now, and no block is open that might change it."""
-        return not (torch.is_grad_enabled() or held.anything or (self.training and self.dropout))
+        """Whether there is no dropout in a call now, and no block open that might change it."""
+        return not (torch.compiler.is_compiling() or held.anything or (self.training and self.dropout))
 
     def _parts(self) -> tuple[dict[str, Any], ParameterNames, Sizes, bool]:
         """What `layers.run_plain` reads of this LSTM."""
@@ -328,7 +330,7 @@ class LSTM(nn.Module):
 
     def _trace_plain(self, x: object, hx: Any, lengths: Any, limit: int | None) -> Trace | None:
         """The record of everything in such a call, likewise the shortest way."""
-        if not self._is_plain() or not self._is_called_plainly() or type(x) is not Tensor:
+        if torch.is_grad_enabled() or type(x) is not Tensor or not (self._is_plain() and self._is_called_plainly()):
             return None
         if limit is not None and nbytes_of_all(self.sizes, x) > limit:
             return None

@@ -143,20 +143,24 @@ def flat(value: Tensor | None, dtype: torch.dtype | None = None) -> Tensor | Non
     return value if value.is_contiguous() else value.contiguous()
 
 
-def address(value: Tensor | None, dtype: torch.dtype, *, strided: bool = False) -> int:
+def address(
+    value: Tensor | None, dtype: torch.dtype, shape: tuple[int, ...] | None = None, *, strided: bool = False
+) -> int:
     """Where a tensor lies in memory, 0 for one that is not there. The caller keeps it alive over the call.
 
-    Without gaps, unless it may be ``strided``.
+    Without gaps, unless it may be ``strided``; of a ``shape``, where that is not known already.
 
     Raises:
         DtypeError: it is not as native code must find it: hooks on saved tensors changed it, or its memory was freed.
     """
     if value is None:
         return 0
-    if value.dtype is not dtype or not value.is_cpu or not (strided or value.is_contiguous()):
+    fits = value.dtype is dtype and value.is_cpu and (shape is None or value.shape == shape)
+    if not fits or not (strided or value.is_contiguous()):
+        expected = "" if shape is None else f"{list(shape)} of "
         raise DtypeError(
-            f"the native scan was handed a tensor of {value.dtype} on {value.device}, expected {dtype} on cpu: "
-            "hooks on saved tensors must give back what they were given"
+            f"the native scan was handed a tensor {list(value.shape)} of {value.dtype} on {value.device}, expected "
+            f"{expected}{dtype} on cpu: hooks on saved tensors must give back what they were given"
         )
     where = value.data_ptr()
     if not where and value.numel():
