@@ -5,6 +5,7 @@
 // cache, what is made of it: dx = dg W_ih, and the sums over all steps dW_ih += dg^T x, dW_hh += dg^T h, db += dg.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -69,7 +70,6 @@ struct Backwards {
     const std::int64_t* rows;  // where each row goes
     Number* to;
     std::int64_t columns, left;  // of a row of `to`; of these, from the block on
-    bool adds;                   // to what is there
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
@@ -79,7 +79,6 @@ struct Backwards {
         for (int r = 0; r < tall.count; ++r) {
             Number* row = to + rows[first + r] * columns;
             for (int v = 0; v < V; ++v) {
-                if (adds) acc[r][v] += load(row + v * kLanes, left - v * kLanes);
                 store(row + v * kLanes, acc[r][v], left - v * kLanes);
             }
         }
@@ -96,8 +95,7 @@ inline void run_backwards(Range range, bool back, const Backwards<Number, kGates
         const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
         const packed* w = job.w + b * kTile * depth(job.K) + u % kTile;
         with_vectors(left, [&](auto V) {
-            for_tiles(count, Backwards<Number, V>{job.gradients, job.K, w, job.rows, job.to + u, job.columns, left,
-                                                     job.adds});
+            for_tiles(count, Backwards<Number, V>{job.gradients, job.K, w, job.rows, job.to + u, job.columns, left});
         });
     }
 }
@@ -172,7 +170,7 @@ struct BackwardState {
     Sums of_layer;       // x, h and a one, with dg
     Sums of_projection;  // m, with dh
 
-    BackwardState(const BackwardJob& job, int threads)
+    explicit BackwardState(const BackwardJob& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
@@ -180,9 +178,9 @@ struct BackwardState {
           dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
           of_layer(layer(), job.C + job.P + 1, kGates * job.H, chunk_rows),
           of_projection(job.dw_hr, job.H, job.P, chunk_rows) {
-        pack_matrix(job.w_hh, kGates * job.H, job.P, threads, w_hh.data());
-        if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, threads, w_ih.data());
-        if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, threads, w_hr.data());
+        pack_matrix(job.w_hh, kGates * job.H, job.P, job.threads, w_hh.data());
+        if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, job.threads, w_ih.data());
+        if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, job.threads, w_hr.data());
         std::fill_n(dg.data(), chunk_rows * dg_step, element{});
         if (job.w_hr) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
     }
@@ -255,7 +253,7 @@ private:
                 if (order_.live(t, n)) {
                     at_[size(count)] = row, t_[size(count)] = t, n_[size(count)] = n;
                     ++count;
-                } else if (job_.dx && !job_.adds && rows_.first <= n && n < rows_.last && units_.first == 0) {
+                } else if (job_.dx && rows_.first <= n && n < rows_.last && units_.first == 0) {
                     std::fill_n(job_.dx + row * job_.C, job_.C, element{});
                 }
             }
@@ -287,14 +285,14 @@ private:
             step();
             run_backwards(units_, back,
                           Backwards<real, kGates>{dh_.data() + mine.first, job_.P, state_.w_hr.data(), rows,
-                                                  state_.dm.data(), job_.H, 0, false},
+                                                  state_.dm.data(), job_.H, 0},
                           mine.size());
         }
         for (std::int64_t i = mine.first; i < mine.last; ++i) gates(t, n_[size(i)], i);
         step();
         run_backwards(hidden_, back,
                       Backwards<real, kGates>{dg_.data() + mine.first, kGates * job_.H, state_.w_hh.data(), rows,
-                                              job_.dh0, job_.P, 0, false},
+                                              job_.dh0, job_.P, 0},
                       mine.size());
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
             if (order_.cut(t, n_[size(i)])) clear(n_[size(i)]);
@@ -416,7 +414,7 @@ private:
             const std::int64_t u = part / groups * kTile, first = part % groups * kGroup;
             run_backwards({u, std::min(u + kTile, job_.C)}, false,
                           Backwards<element, kGates>{dg_.data() + first, kGates * job_.H, state_.w_ih.data(),
-                                                     at_.data() + first, job_.dx, job_.C, 0, job_.adds},
+                                                     at_.data() + first, job_.dx, job_.C, 0},
                           std::min(kGroup, count_ - first));
         }
     }
@@ -490,23 +488,42 @@ private:
     std::int64_t count_ = 0;
 };
 
-inline void backward_on(const BackwardJob& job, int threads) {
-    const Shares shares(job, threads);
-    const BackwardState state(job, threads);
-    std::vector<std::unique_ptr<BackwardShare>> parts;
-    for (int k = 0; k < threads; ++k) {
-        const bool scans = k < shares.threads();  // those that have no part in the scan have one in the products
-        parts.push_back(std::make_unique<BackwardShare>(state, scans ? shares.rows[k] : Range{job.N, job.N},
-                                                        scans ? shares.units[k] : Range{0, 0},
-                                                        scans ? shares.hidden[k] : Range{0, 0}, k, threads));
+// The threads that share a scan. Those that have no part in the scan itself have one in the products.
+class BackwardTeam {
+public:
+    BackwardTeam(const BackwardState& state, int threads) : shares_(state.job, threads) {
+        for (int k = 0; k < threads; ++k) {
+            const bool scans = k < shares_.threads();
+            const std::size_t mine = static_cast<std::size_t>(k);
+            parts_.push_back(std::make_unique<BackwardShare>(
+                state, scans ? shares_.rows[mine] : Range{state.job.N, state.job.N}, scans ? shares_.units[mine] : Range{0, 0},
+                scans ? shares_.hidden[mine] : Range{0, 0}, k, threads));
+        }
     }
-    Barrier barrier;
-    const auto all = [&] { if (threads > 1) barrier.wait(threads); };
-    const bool done = run_team(threads, true, [&](int k) { parts[k]->run([&] { if (shares.together) all(); }, all); });
-    if (!done) backward_on(job, 1);
+
+    int threads() const { return static_cast<int>(parts_.size()); }
+    bool together() const { return threads() > 1; }
+
+    void run(int k) {
+        const auto all = [&] { if (together()) barrier_.wait(threads()); };
+        parts_[static_cast<std::size_t>(k)]->run([&] { if (shares_.together) all(); }, all);
+    }
+
+private:
+    const Shares shares_;
+    std::vector<std::unique_ptr<BackwardShare>> parts_;
+    Barrier barrier_;
+};
+
+// Scans that have nothing to do with one another; all on as many threads as the first.
+inline void backward(const std::vector<BackwardJob>& jobs) {
+    std::deque<BackwardState> states;
+    std::vector<const BackwardState*> each;
+    for (const BackwardJob& job : jobs) each.push_back(&states.emplace_back(job));
+    run_teams<BackwardTeam>(each, std::max(jobs.front().threads, 1));
 }
 
-inline void backward(const BackwardJob& job) { backward_on(job, std::max(job.threads, 1)); }
+inline void backward(const BackwardJob& job) { backward(std::vector<BackwardJob>{job}); }
 
 }  // namespace
 }  // namespace hiddenstate

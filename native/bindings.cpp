@@ -55,11 +55,11 @@ enum class Task { kForward, kRecordedForward, kLayers, kRecordedLayers, kBackwar
 // All jobs of a scan that take the same time a step.
 struct Sort {
     Task task;
-    Size N, C, H, P, L;
+    Size N, C, H, P, L, D;
     int threads;
 
     bool operator<(const Sort& o) const {
-        return std::tie(task, N, C, H, P, L, threads) < std::tie(o.task, o.N, o.C, o.H, o.P, o.L, o.threads);
+        return std::tie(task, N, C, H, P, L, D, threads) < std::tie(o.task, o.N, o.C, o.H, o.P, o.L, o.D, o.threads);
     }
 };
 
@@ -74,8 +74,8 @@ Crew<>& crew_of(const void* scan, const Sort& sort) {
 // Does a job, while others may run Python: with all its threads; where they would wait for one another at every step, with as
 // many as turns out to be faster.
 template <class S, class Job>
-void share(const S& s, Task task, Size P, Size L, Job job, void (*work)(const Job&)) {
-    const Sort sort{task, job.N, job.C, job.H, P, L, job.threads};
+void share(const S& s, Task task, Size P, Size L, Size D, Job job, void (*work)(const Job&)) {
+    const Sort sort{task, job.N, job.C, job.H, P, L, D, job.threads};
     Crew<>* const crew = s.shares_units(job.N, job.H, job.threads) ? &crew_of(&s, sort) : nullptr;
     const nb::gil_scoped_release released;
     if (!crew) return work(job);
@@ -100,8 +100,8 @@ std::vector<Weights<Precision>> weights_at(const std::vector<Address>& addresses
 template <class S, class Precision>
 void share_layers(const S& s, Layers<Precision> job) {
     const Task task = job.gates.empty() ? Task::kLayers : Task::kRecordedLayers;
-    const Size tracks = static_cast<Size>(job.weights.size());
-    share(s, task, job.P, tracks, std::move(job), s.layers);
+    const Size tracks = static_cast<Size>(job.weights.size()), P = job.P, D = job.directions;
+    share(s, task, P, tracks, D, std::move(job), s.layers);
 }
 
 // The addresses of the gradients of ih, hh, a bias and hr of one layer and direction after another.
@@ -117,8 +117,8 @@ std::vector<WeightGradients<Precision>> gradients_at(const std::vector<Address>&
 
 template <class S, class Precision>
 void share_layers_backward(const S& s, LayersBackward<Precision> job) {
-    const Size tracks = static_cast<Size>(job.weights.size());
-    share(s, Task::kLayersBackward, job.P, tracks, std::move(job), s.layers_backward);
+    const Size tracks = static_cast<Size>(job.weights.size()), P = job.P, D = job.directions;
+    share(s, Task::kLayersBackward, P, tracks, D, std::move(job), s.layers_backward);
 }
 
 // Where the elements are reals too.
@@ -183,7 +183,7 @@ void bind_scan(nb::module_& m) {
                        at<const real>(c0), at<const std::int64_t>(lengths), at<const std::uint8_t>(reset), edits,
                        at<element>(out), at<real>(gates), at<real>(unedited), at<real>(c), at<element>(h_n), at<real>(c_n),
                        T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads};
-            share(s, task, P, 1, job, s.forward);
+            share(s, task, P, 1, 1, job, s.forward);
         }, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg())
@@ -200,7 +200,7 @@ void bind_scan(nb::module_& m) {
         }, "scan.h: Layers; the addresses of ih, hh, b_ih, b_hh, hr of one layer and direction after another.")
         .def("backward", [](const S& s, const std::vector<Address>& given, const Edits<real>* edits,
                             const std::vector<Address>& asked, Size T, Size N, Size C, Size H, Size P, Size x_step, Size x_row,
-                            Size out_step, Size out_row, bool reverse, bool adds, int threads) {
+                            Size out_step, Size out_row, bool reverse, int threads) {
             if (given.size() != 16 || asked.size() != 7) throw nb::value_error("backward: 16 and 7 addresses");
             const auto in = given.begin(), to = asked.begin();
             const Backward<Precision> job{at<const element>(in[0]), at<const element>(in[1]), at<const element>(in[2]),
@@ -209,10 +209,10 @@ void bind_scan(nb::module_& m) {
                         at<const real>(in[9]), at<const real>(in[10]), at<const element>(in[11]), at<const real>(in[12]),
                         at<const real>(in[13]), at<const real>(in[14]), at<const real>(in[15]), at<element>(to[0]),
                         at<element>(to[1]), at<element>(to[2]), at<element>(to[3]), at<element>(to[4]), at<real>(to[5]),
-                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, adds, threads};
-            share(s, Task::kBackward, P, 1, job, s.backward);
+                        at<real>(to[6]), T, N, C, H, P, x_step, x_row, out_step, out_row, reverse, threads};
+            share(s, Task::kBackward, P, 1, 1, job, s.backward);
         }, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), "scan.h: Backward; the addresses of what is given and of what is asked, in its order.")
         .def("layers_backward", [](const S& s, Address x, const std::vector<Address>& weights, Address h0, Address c0,
                                    Address lengths, Address reset, const std::vector<Address>& noise, Address out,
                                    const std::vector<Address>& gates, const std::vector<Address>& c,
@@ -232,7 +232,7 @@ void bind_scan(nb::module_& m) {
             const Steps<Precision> job{at<const element>(x), at<const void>(w), at<const real>(bias), at<element>(h), at<real>(c),
                                at<element>(next), at<element>(out), T, N, C, H, L, threads};
             if (T * N * H * (C + H) < kLargeWork) return s.steps(job);
-            share(s, Task::kSteps, H, L, job, s.steps);
+            share(s, Task::kSteps, H, L, 1, job, s.steps);
         })
         .def("stream_step", [](const S& s, Address w, Address bias, Address h, Address c, Address next, Size N, Size C,
                                Size H, Size L, int threads) {
@@ -241,7 +241,7 @@ void bind_scan(nb::module_& m) {
                          at<element>(next), at<element>(out), 1, N, C, H, L, threads});
             };
             return new StreamStep(run, dlpack_type<element>(), N, C, H, N * H * (C + H) >= kLargeWork,
-                                  crew_of(&s, {Task::kStreamStep, N, C, H, H, L, threads}));
+                                  crew_of(&s, {Task::kStreamStep, N, C, H, H, L, 1, threads}));
         }, nb::rv_policy::take_ownership)
         .def("nonlinearity", [](const S& s, const std::string& name, Address in, Address out, Size n) {
             s.nonlinearity(name.at(0), at<const real>(in), at<real>(out), n);

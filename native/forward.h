@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cell.h"
+#include "memory.h"
 #include "pack.h"
 #include "rows.h"
 #include "scan.h"
@@ -315,8 +316,16 @@ inline void forward_on(const ForwardState& state, int threads) {
     if (!done) forward_on(state, 1);
 }
 
+// What a call keeps of each layer and direction, in bytes.
+inline std::size_t bytes_of_records(std::int64_t T, std::int64_t N, std::int64_t H) {
+    return static_cast<std::size_t>(T * N * (kGates + 1) * H) * sizeof(real);
+}
+
 inline void forward(const ForwardJob& job) {
-    keep_freed_memory();
+    const std::size_t records = job.gates || job.unedited ? bytes_of_records(job.T, job.N, job.H) : 0;
+    keep_freed_memory(records);
+    expect_writes(job.gates, records / (kGates + 1) * kGates);
+    expect_writes(job.unedited, records / (kGates + 1) * kGates);
     forward_on(ForwardState(job), std::max(job.threads, 1));
 }
 

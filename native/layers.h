@@ -29,20 +29,27 @@ inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput
              track % D == 1, job.threads});
 }
 
-// Multiplies `count` numbers with noise; `from` may be `to`.
-inline void drop(const element* from, const element* noise, std::int64_t count, int threads, element* to) {
-    run_team(threads, false, [=](int k) {
+// to = combine(a, b), number by number; `to` may be one of them.
+template <class Combine>
+void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Combine& combine) {
+    run_team(threads, false, [&](int k) {
         const Range mine = part(blocks(count, kLanes), k, threads);
         for (std::int64_t i = mine.first * kLanes; i < std::min(mine.last * kLanes, count); i += kLanes) {
             const std::int64_t left = count - i;
-            store(to + i, load(from + i, left) * load(noise + i, left), left);
+            store(to + i, combine(load(a + i, left), load(b + i, left)), left);
         }
     });
+}
+
+// Multiplies with dropout's noise.
+inline void drop(const element* from, const element* noise, std::int64_t count, int threads, element* to) {
+    combine(from, noise, count, threads, to, [](vf a, vf b) { return a * b; });
 }
 
 inline void layers(const LayersJob& job) {
     const std::int64_t tracks = static_cast<std::int64_t>(job.weights.size()), D = job.directions, width = D * job.P;
     const std::int64_t all = job.T * job.N * width;
+    if (!job.gates.empty()) keep_freed_memory(static_cast<std::size_t>(tracks) * bytes_of_records(job.T, job.N, job.H));
     // Layers in between write to one of two buffers and read from the other, unless what they give is kept.
     const bool keeps = !job.between.empty(), drops = !job.noise.empty();
     const std::int64_t between = tracks > D && !keeps ? all : 0;
@@ -62,27 +69,30 @@ inline void layers(const LayersJob& job) {
     }
 }
 
-// The gradient of one layer and direction: of its part of `dout`, into or onto that of what it reads.
-inline void run_track_backward(const LayersBackwardJob& job, std::int64_t track, const LayerInput& input, const element* out,
-                               const element* dout, element* dx) {
+// The gradient of one layer and direction, of its part of `dout`; of what it reads, into `dx`.
+inline BackwardJob track_backward(const LayersBackwardJob& job, std::int64_t track, const LayerInput& input, const element* out,
+                                  const element* dout, element* dx) {
     const std::int64_t D = job.directions, N = job.N, P = job.P, H = job.H, row = track * N, direction = track % D;
     const std::size_t k = static_cast<std::size_t>(track);
     const auto& weights = job.weights[k];
     const auto& asked = job.dweights[k];
-    backward({input.x, weights.ih, weights.hh, weights.hr, job.h0 + row * P, job.c0 + row * H, job.lengths, job.reset, nullptr,
-              out + direction * P, job.gates[k], job.c[k], dout + direction * P, job.dh_n ? job.dh_n + row * P : nullptr,
-              job.dc_n ? job.dc_n + row * H : nullptr, nullptr, nullptr, dx, asked.ih, asked.hh, asked.b, asked.hr,
-              job.dh0 + row * P, job.dc0 + row * H, job.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
-              direction == 1, direction == 1, job.threads});
+    return {input.x, weights.ih, weights.hh, weights.hr, job.h0 + row * P, job.c0 + row * H, job.lengths, job.reset, nullptr,
+            out + direction * P, job.gates[k], job.c[k], dout + direction * P, job.dh_n ? job.dh_n + row * P : nullptr,
+            job.dc_n ? job.dc_n + row * H : nullptr, nullptr, nullptr, dx, asked.ih, asked.hh, asked.b, asked.hr,
+            job.dh0 + row * P, job.dc0 + row * H, job.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
+            direction == 1, job.threads};
 }
 
 inline void layers_backward(const LayersBackwardJob& job) {
     const std::int64_t tracks = static_cast<std::int64_t>(job.weights.size()), D = job.directions, width = D * job.P;
-    const std::int64_t all = job.T * job.N * width;
+    const std::int64_t rows = job.T * job.N, all = rows * width;
     const bool drops = !job.noise.empty();
     // Of what the layers in between read, the gradients: one is read while the other is written.
     const Buffer<element> buffers[2] = {Buffer<element>(tracks > D ? all : 0), Buffer<element>(tracks > 2 * D ? all : 0)};
     const Buffer<element> dropped(drops ? all : 0);
+    // And what the reverse direction adds to them.
+    const std::int64_t widest = std::max(tracks > D ? width : 0, job.dx ? job.C : 0);
+    const Buffer<element> other(D > 1 ? rows * widest : 0);
     const element* dout = job.dout;
     for (std::int64_t track = tracks - D; track >= 0; track -= D) {
         const std::size_t layer = static_cast<std::size_t>(track / D);
@@ -94,8 +104,13 @@ inline void layers_backward(const LayersBackwardJob& job) {
         }
         element* dx = layer > 0 ? buffers[(layer - 1) % 2].data() : job.dx;
         const element* out = track + D == tracks ? job.out : job.between[layer];
-        for (std::int64_t direction = 0; direction < D; ++direction) {
-            run_track_backward(job, track + direction, input, out, dout, dx);
+        std::vector<BackwardJob> directions;
+        for (std::int64_t k = 0; k < D; ++k) {
+            directions.push_back(track_backward(job, track + k, input, out, dout, k == 0 || !dx ? dx : other.data()));
+        }
+        backward(directions);
+        if (D > 1 && dx) {
+            combine(dx, other.data(), rows * input.features, job.threads, dx, [](vf a, vf b) { return a + b; });
         }
         if (layer > 0 && drops) drop(dx, job.noise[layer - 1], all, job.threads, dx);
         dout = dx;

@@ -89,7 +89,7 @@ struct Backward {
     const real* dc_n;     // [N, H], or null: zeros
     const real* dgates;   // [T, N, 4H]: gradient of the gates where they were recorded; or null
     const real* dc;       // [T, N, H]: gradient of the cell states where they were recorded; or null
-    element* dx;          // [T, N, C], or null: not asked for; zero past a row's end. Added to where `adds` says so
+    element* dx;          // [T, N, C], or null: not asked for; zero past a row's end
     element* dw_ih;       // [4H, C], or null
     element* dw_hh;       // [4H, P], or null
     element* db;          // [4H], or null
@@ -97,7 +97,7 @@ struct Backward {
     real* dh0;            // [N, P]
     real* dc0;            // [N, H]
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
-    bool reverse, adds;
+    bool reverse;
     int threads;
 };
 

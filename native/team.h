@@ -5,9 +5,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #include "fork.h"
 #include "matrix.h"
@@ -126,19 +127,28 @@ bool run_team(int threads, bool together, const Body& body) {
     return true;
 }
 
-// Lets the allocator keep what is freed for the next call. Until it has seen a large block come and go, glibc gives the
-// memory of records and gradients back to the system at every call, and fetching it again page by page takes as long as
-// the scan itself. (mallopt(3): M_MMAP_THRESHOLD adapts to the largest block freed, up to 32 MiB.)
-inline void keep_freed_memory() {
-#if defined(__GLIBC__)
-    constexpr std::size_t kLargest = (std::size_t{32} << 20) - (1 << 16);
-    static const bool once = [] {
-        void* volatile block = std::malloc(kLargest);  // volatile: a compiler may leave out what has no use
-        std::free(block);
-        return true;
-    }();
-    (void)once;
-#endif
+// Does all of `states`, which have nothing to do with one another, side by side: a Team does one, on its part of the threads.
+// Where these can't be parted evenly, one after another, each on all of them.
+template <class Team, class State>
+void run_teams(const std::vector<const State*>& states, int threads) {
+    const int count = static_cast<int>(states.size()), each = std::max(threads, 1) / count;
+    const auto one_by_one = [&](int threads) {
+        for (const State* state : states) run_teams<Team, State>({state}, threads);
+    };
+    if (count > 1 && each * count != threads) return one_by_one(threads);
+    std::vector<std::unique_ptr<Team>> teams;
+    int all = 0;
+    bool together = false;
+    for (const State* state : states) {
+        teams.push_back(std::make_unique<Team>(*state, each));
+        all += teams.back()->threads(), together = together || teams.back()->together();
+    }
+    const bool done = run_team(all, together, [&](int k) {
+        auto team = teams.begin();
+        for (; k >= (*team)->threads(); ++team) k -= (*team)->threads();
+        (*team)->run(k);
+    });
+    if (!done) one_by_one(1);
 }
 
 // Memory for `count` numbers, aligned to cache lines and not filled.

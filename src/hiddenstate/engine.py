@@ -324,12 +324,10 @@ def gradients(
     others: Sequence[Tensor | None],
     kept: Kept,
     needed: Sequence[bool],
-    dx: Tensor | None = None,
 ) -> list[Tensor | None]:
     """Gradients of x, h0, c0, W_ih, W_hh, b_ih, b_hh, W_hr, in this order; None where not needed.
 
-    ``others`` are the gradients of what `Scanned` gives beside ``out``, None for zeros. That of x is added to ``dx``,
-    if given.
+    ``others`` are the gradients of what `Scanned` gives beside ``out``, None for zeros.
     """
     kernel = native.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
@@ -337,7 +335,7 @@ def gradients(
     G = len(GATES) * H
     x, h0, c0, ih, hh, b_ih, b_hh, hr = needed
     asked = [
-        (new(element, T, N, C) if dx is None else dx) if x else None,
+        new(element, T, N, C) if x else None,
         new(element, G, C) if ih else None,
         new(element, G, P) if hh else None,
         new(element, G) if b_ih or b_hh else None,
@@ -365,7 +363,7 @@ def gradients(
         edits,
         [0 if value is None else value.data_ptr() for value in (*asked, dh0, dc0)],
         *(T, N, C, H, P, inputs.stride(0), inputs.stride(1), out.stride(0), out.stride(1)),
-        *(track.reverse, dx is not None, threads(T, N, C, H)),
+        *(track.reverse, threads(T, N, C, H)),
     )
     dx, dw_ih, dw_hh, db, dw_hr = asked
     return [

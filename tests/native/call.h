@@ -121,12 +121,10 @@ Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool r
     return to;
 }
 
-// Which of what may be null in a backward scan is given and asked for: one bit each. And whether dx is added to.
+// Which of what may be null in a backward scan is given and asked for: one bit each.
 enum Asked : unsigned {
-    kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kAll = 255, kAdds = 256
+    kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kAll = 255
 };
-
-constexpr double kThere = 0.5;  // what dx is added to
 
 // What a backward scan is given beside its inputs.
 template <class P>
@@ -172,7 +170,6 @@ template <class P>
 Gradients<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned asked, int threads) {
     const Track& k = in.track;
     Gradients<P> to(k, in.with.shifted);
-    if (asked & kAdds) to.x.fill(kThere);
     const auto if_asked = [asked](unsigned bit, auto* data) { return asked & bit ? data : nullptr; };
     scan.backward({in.x.data(), in.w_ih.data(), in.w_hh.data(), nullptr, in.h0.data(), in.c0.data(), in.lengths_or_null(),
                    in.reset_or_null(), in.edits.get(), given.out.data(), given.gates.data(), given.c.data(),
@@ -181,7 +178,7 @@ Gradients<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& 
                    if_asked(kDc, given.dc.data()), if_asked(kDx, to.x.data()), if_asked(kDwIh, to.w_ih.data()),
                    if_asked(kDwHh, to.w_hh.data()), if_asked(kDb, to.b.data()), nullptr, to.h0.data(), to.c0.data(), k.T, k.N, k.C,
                    k.H, k.H, in.x_layout.step, in.x_layout.row, given.layout.step, given.layout.row, k.reverse,
-                   (asked & kAdds) != 0, threads});
+                   threads});
     return to;
 }
 

@@ -67,14 +67,10 @@ inline Numbers if_asked(unsigned asked, unsigned bit, const Numbers& want) {
 template <class P>
 void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
     const Described described("backward", k, with);
-    unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
-    if (asked & kDx && random.coin()) asked |= kAdds;
+    const unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
     const reference::Given given = random_given(random, k, asked);
     const reference::Scanned scanned = reference::forward(k);
-    reference::Gradients want = reference::backward(k, scanned, given);
-    if (asked & kAdds) {
-        for (double& v : want.x) v += kThere;
-    }
+    const reference::Gradients want = reference::backward(k, scanned, given);
     const Inputs<P> in(k, with);
     const Given<P> native_given(k, scanned, given, with);
     const Gradients<P> got = backward(scan, in, native_given, asked, 1);
