@@ -29,14 +29,14 @@ inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput
              track % D == 1, job.threads});
 }
 
-// to = combine(a, b), number by number; `to` may be one of them.
-template <class Combine>
-void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Combine& combine) {
+// to = function(a, b), number by number; `to` may be one of them.
+template <class Function>
+void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Function& function) {
     run_team(threads, false, [&](int k) {
         const Range mine = part(blocks(count, kLanes), k, threads);
         for (std::int64_t i = mine.first * kLanes; i < std::min(mine.last * kLanes, count); i += kLanes) {
             const std::int64_t left = count - i;
-            store(to + i, combine(load(a + i, left), load(b + i, left)), left);
+            store(to + i, function(load(a + i, left), load(b + i, left)), left);
         }
     });
 }

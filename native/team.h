@@ -99,6 +99,9 @@ private:
 // Runs body(k) for k = 0 ... threads - 1, each on a thread of its own if `together`: the bodies may then wait for one
 // another. Where so many threads are not to be had, runs nothing and returns false: inside another parallel region, say,
 // or in a forked process. Bodies must not throw.
+//
+// Whoever is done waits for the others at a barrier of our own: at OpenMP's it would be awake for milliseconds, on a core that
+// the others may need where something else is running.
 template <class Body>
 bool run_team(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
@@ -109,6 +112,7 @@ bool run_team(int threads, bool together, const Body& body) {
 #ifdef _OPENMP
     if (threads > 1 && !forked()) {
         bool enough = true;
+        Barrier done;
 #pragma omp parallel num_threads(threads)
         {
             const int found = omp_get_num_threads();
@@ -117,6 +121,7 @@ bool run_team(int threads, bool together, const Body& body) {
                 enough = false;
             } else {
                 run(omp_get_thread_num(), found, threads);
+                done.wait(found);
             }
         }
         return enough;

@@ -254,6 +254,11 @@ def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
     doubling = _Doubling(4, 9)
     assert not traced_plainly(doubling, x)
     assert torch.equal(doubling.trace(x).out, doubling(x)[0])  # type: ignore[arg-type]
+    replaced = hs.LSTM(4, 9)
+    ours = replaced.forward
+    replaced.forward = lambda *args, **kwargs: (2 * ours(*args, **kwargs)[0], ours(*args, **kwargs)[1])  # type: ignore[assignment, method-assign]
+    assert not traced_plainly(replaced, x)
+    assert torch.equal(replaced.trace(x).out, replaced(x)[0])  # type: ignore[arg-type]
     registers: list[Any] = [lstm.register_forward_hook, nn.modules.module.register_module_forward_hook]
     for register in registers:
         handle = register(lambda _module, _args, output: (output[0] + 1, output[1]))

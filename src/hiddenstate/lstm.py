@@ -339,7 +339,8 @@ class LSTM(nn.Module):
 
     def _is_called_plainly(self) -> bool:
         """Whether to call this module is to run its `forward`, and that is ours."""
-        return type(self).forward is LSTM.forward and not (
+        ours = getattr(self.forward, "__func__", None) is LSTM.forward and type(self).__call__ is nn.Module.__call__
+        return ours and not (
             self._forward_pre_hooks
             or self._forward_hooks
             or _hooks._global_forward_pre_hooks
