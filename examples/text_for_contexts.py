@@ -3,7 +3,8 @@
     python examples/text_for_contexts.py --sentences TRAIN.conllu --more wikitext-2:train --out contexts.txt
 
 Such a model reads a sentence from its beginning, words with blanks between, so the text has a sentence a line: those of
-the treebank, several times as they are few, and those of a larger text with blanks between its words, all shuffled.
+the treebank, several times as they are few, those of a larger text with blanks between its words, and lines that are
+sentences already, as text_of_packages.py makes them; all shuffled.
 """
 
 import argparse
@@ -34,11 +35,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", required=True, metavar="FILE", help="CoNLL-U, or a corpus's part")
     parser.add_argument("--more", metavar="FILE", help="text, or a corpus's part")
+    parser.add_argument("--lines", metavar="FILE", help="text with a sentence a line, and blanks between its words")
     parser.add_argument("--times", type=int, default=3, help="how often the sentences of the first file are in it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE")
     options = parser.parse_args()
     lines = sentences_of(read_text(path_of(options.more))) if options.more else []
+    lines += read_text(path_of(options.lines)).splitlines() if options.lines else []
     lines += [" ".join(sentence.forms) for sentence in read_conllu(path_of(options.sentences))] * options.times
     random.Random(options.seed).shuffle(lines)
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")

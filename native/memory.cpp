@@ -24,8 +24,9 @@ constexpr std::size_t kMost = 1024 * kMiB;  // that is kept for us
 
 bool is_set_from_outside() {
     const char* tunables = std::getenv("GLIBC_TUNABLES");
+    const auto tunes = [tunables](const char* name) { return tunables && std::strstr(tunables, name); };
     return std::getenv("MALLOC_TRIM_THRESHOLD_") || std::getenv("MALLOC_MMAP_THRESHOLD_") ||
-           (tunables && std::strstr(tunables, "glibc.malloc"));
+           tunes("glibc.malloc.trim_threshold") || tunes("glibc.malloc.mmap_threshold");
 }
 #endif
 

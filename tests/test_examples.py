@@ -1,10 +1,13 @@
 """The examples run as they stand, and the notebook is the script."""
 
+import io
 import os
 import re
 import runpy
 import subprocess
 import sys
+import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import jupytext
@@ -42,6 +45,58 @@ def test_the_notebook_runs(path: Path) -> None:
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
     assert [line for line in GOLDEN if line not in printed] == []
+
+
+def archive(path: Path, files: Mapping[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as made:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    return path
+
+
+def run_example(name: str, *arguments: str | Path) -> None:
+    before, sys.argv = sys.argv, [name, *map(str, arguments)]
+    try:
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def test_text_for_contexts_from_what_packages_have(tmp_path: Path) -> None:
+    quips, pages = tmp_path / "quips", tmp_path / "pages"
+    quips.mkdir()
+    pages.mkdir()
+    (quips / "wisdom").write_text("Don't panic.\n\t\t-- Someone\n%\nOne. Two words.\n")
+    (quips / "wisdom.dat").write_bytes(b"\0")
+    page = "<html><head><title>No</title></head><p>A paragraph &amp; <b>its</b> words, long enough.</p></html>"
+    (pages / "secA.html").write_text(page)
+    moods = {f"x/{name}_GroundTruth.txt": b"" for name in ("movieReviewSnippets", "nytEditorialSnippets", "tweets")}
+    moods["x/amazonReviewSnippets_GroundTruth.txt"] = b"1_1\t-0.9\tit works &amp; it's fine.\n"
+    inner = archive(tmp_path / "inner.tar.gz", moods).read_bytes()
+    vader = archive(tmp_path / "vader.tar.gz", {"v/hutto_ICWSM_2014.tar.gz": inner})
+    pattern = {
+        "p/tagged-en-oanc.txt": b"1/2/CD of/IN it/PRP\n",
+        "p/polarity-en-pang&lee1.csv": b'"1","it\'s good . "\n',
+    }
+    more = tmp_path / "more.txt"
+    sources = ("--pattern", archive(tmp_path / "pattern.tar.gz", pattern), "--vader", vader)
+    run_example("text_of_packages.py", "--fortunes", quips, "--anarchism", pages, *sources, "--out", more)
+    expected = [
+        "Do n't panic . -- Someone",
+        "One .",
+        "Two words .",
+        "it works & it 's fine .",
+        "1/2 of it",
+        "it 's good .",
+    ]
+    assert more.read_text().splitlines() == [*expected, "A paragraph & its words , long enough ."]
+
+    out, trees = tmp_path / "out.txt", tmp_path / "trees.conllu"
+    trees.write_text("".join(f"{k}\t{word}" + "\t_" * 8 + "\n" for k, word in enumerate(["Hello", "."], 1)) + "\n")
+    run_example("text_for_contexts.py", "--sentences", trees, "--times", "2", "--lines", more, "--out", out)
+    assert sorted(out.read_text().splitlines()) == sorted([*more.read_text().splitlines(), *["Hello ."] * 2])
 
 
 @pytest.mark.skipif(

@@ -72,7 +72,9 @@ def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None)
     for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
         assert_same_tensor(mine, other)  # type: ignore[arg-type]
     assert got.names == want.names
-    assert all(torch.equal(got.values[name], want.values[name]) for name in want.names)
+    for name in want.names:
+        assert torch.equal(got.values[name], want.values[name])
+        assert got.values[name].is_contiguous() == want.values[name].is_contiguous()
     assert (got.lengths is None) == (want.lengths is None)
     assert got.lengths is None or torch.equal(got.lengths, want.lengths)  # type: ignore[arg-type]
     for name in ("steps", "length", "num_layers", "bidirectional", "layout", "reset", "tokens", "nbytes", "batch"):
@@ -259,6 +261,9 @@ def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
     replaced.forward = lambda *args, **kwargs: (2 * ours(*args, **kwargs)[0], ours(*args, **kwargs)[1])  # type: ignore[assignment, method-assign]
     assert not traced_plainly(replaced, x)
     assert torch.equal(replaced.trace(x).out, replaced(x)[0])  # type: ignore[arg-type]
+    other = hs.LSTM(4, 9)
+    replaced.forward = other.forward  # type: ignore[method-assign]
+    assert not traced_plainly(replaced, x)
     registers: list[Any] = [lstm.register_forward_hook, nn.modules.module.register_module_forward_hook]
     for register in registers:
         handle = register(lambda _module, _args, output: (output[0] + 1, output[1]))
@@ -271,6 +276,17 @@ def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
         assert not traced_plainly(lstm, x)
         assert torch.equal(lstm.trace(x).out, lstm._run(2 * x, None, None, None)[0])  # type: ignore[arg-type]
         handle.remove()
+    assert traced_plainly(lstm, x)
+
+
+@pytest.mark.parametrize("name", ["forward", "__call__", "_call_impl"])
+def test_a_trace_sees_calls_that_were_replaced_for_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(5, 2, 4)
+    owner: type[nn.Module] = hs.LSTM if name == "forward" else nn.Module
+    ours = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: ours(*args, **kwargs))
+    assert not traced_plainly(lstm, x)
+    monkeypatch.undo()
     assert traced_plainly(lstm, x)
 
 
@@ -430,6 +446,19 @@ def test_what_changed_since_the_run_is_seen(plain_gradients: list[bool]) -> None
     with pytest.raises(ShapeError, match="a weight_hh has shape"):
         out.sum().backward()
     assert plain_gradients == [False]
+
+
+@torch.enable_grad()
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_inputs_and_states_that_changed_since_the_run_are_refused(training: bool, dropout: float) -> None:
+    lstm = hs.LSTM(4, 9, 2, bidirectional=True, dropout=dropout).train(training)
+    for k, other in ((0, (5, 3, 2)), (0, (5, 3, 4000)), (0, (5, 3)), (1, (1,)), (2, (4, 3, 8))):
+        x, (h, c) = torch.randn(5, 3, 4), random_state(lstm, 3)
+        out = lstm(x, (h, c))[0]
+        (x, h, c)[k].data = torch.randn(other)  # of which torch keeps no record
+        with pytest.raises((ShapeError, DtypeError)):
+            out.sum().backward()
 
 
 @torch.enable_grad()

@@ -16,6 +16,7 @@ from torch.nn import Parameter
 from hiddenstate import engine, native
 from hiddenstate.checks import State
 from hiddenstate.engine import Track, check_shapes, strided
+from hiddenstate.errors import ShapeError
 from hiddenstate.names import GATES
 from hiddenstate.native import Kernel, address, flat, new
 from hiddenstate.parameters import PARAMETER_STEMS, ParameterNames
@@ -119,12 +120,16 @@ def run_differentiable(
     assert isinstance(x, Tensor)
     if batch_first:
         x = x.transpose(0, 1)
-    hx = _zeros(x, sizes) if hx is None else hx
     weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
-    leaves: list[Any] = [x, *(hx if isinstance(hx, tuple) else ()), *weights]
-    if len(leaves) != 3 + len(weights) or not all(leaf is None or isinstance(leaf, Tensor) for leaf in leaves):
+    states = hx if isinstance(hx, tuple) else ()
+    if len(states) != (0 if hx is None else 2) or not all(
+        isinstance(leaf, Tensor | None) for leaf in (*states, *weights)
+    ):
         return None
-    grows = engine.wants_gradient(leaves)
+    grows = engine.wants_gradient((x, *states, *weights))
+    if grows and hx is None:
+        hx = states = _zeros(x, sizes)
+    leaves = (x, *states, *weights)
     done = run_plain(x, hx, lengths, parameters, names, sizes, batch_first=False, keep=training and grows)
     if done is None:
         return None
@@ -172,7 +177,7 @@ def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
-    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, strided(layers.x)
+    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _input(layers)
     element, real = kernel.element, kernel.real
     (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
     K, above = len(sizes.tracks), range(sizes.num_layers - 1)
@@ -192,8 +197,9 @@ def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
     kernel.scan.layers(
         address(x, element, strided=True),
         weights,
-        *(address(h0, element), address(c0, real), address(lengths, torch.int64), address(reset, torch.bool)),
-        [address(of_layer, element) for of_layer in noise],
+        *(address(h0, element, (K, N, P)), address(c0, real, (K, N, H))),
+        *(address(lengths, torch.int64, (N,)), address(reset, torch.bool, (T, N))),
+        [address(of_layer, element, (T, N, D * P)) for of_layer in noise],
         out.data_ptr(),
         *([value.data_ptr() for value in values] for values in kept or ((), (), ())),
         *(h_n.data_ptr(), c_n.data_ptr()),
@@ -202,6 +208,19 @@ def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
     )
     del lying  # alive until here
     return (out, h_n, c_n.to(layers.c0.dtype)), kept
+
+
+def _input(layers: Layers) -> Tensor:
+    """What the first layer reads, as native code may trust it.
+
+    Raises:
+        ShapeError: it was replaced since it was checked, as an input can be until the gradient is asked for.
+    """
+    x = layers.x
+    if x.dim() != 3 or x.shape[2] != layers.sizes.input_size:
+        expected = f"[T, N, {layers.sizes.input_size}]"
+        raise ShapeError(f"the input has shape {list(x.shape)}, expected {expected}: was it replaced?")
+    return strided(x)
 
 
 def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple[list[Tensor | None], list[int]]:
@@ -220,7 +239,7 @@ def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple
 def _backward(
     layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, strided(layers.x)
+    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _input(layers)
     element, real = kernel.element, kernel.real
     (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
     K, width = len(sizes.tracks), D * P

@@ -149,17 +149,20 @@ def trace_of_all(
     """Put together the trace of a call of which all is recorded, from what `layers.run_plain` kept of it."""
     single, D, P = out.dim() == 2, sizes.directions, sizes.output_size
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
-    # A copy: the hidden state must not change with the output, whose memory is the caller's.
-    shown = out.unsqueeze(1).clone() if single else out.clone()
+    shown = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(_names_of_all(sizes), kept[0], kept[1], strict=True)):
-        h = shown if k // D == sizes.num_layers - 1 else kept[2][k // D]
-        mine = h if D == 1 else h[..., k % D * P : (k % D + 1) * P]
-        values.update(zip(names, (*gates.chunk(len(GATES), dim=-1), c, mine), strict=True))
+        h = shown[k // D]
+        # A copy where memory is shared: with the other direction, or with the output, which is the caller's.
+        if D > 1:
+            h = h[..., k % D * P : (k % D + 1) * P].contiguous()
+        elif k == sizes.num_layers - 1:
+            h = h.clone()
+        values.update(zip(names, (*gates.chunk(len(GATES), dim=-1), c, h), strict=True))
     return Trace(
         out=out.transpose(0, 1) if layout == "NT" else out,
         state=state,
-        initial=_initial(sizes, hx, shown, single=single),
+        initial=_initial(sizes, hx, shown[-1], single=single),
         values=values,
         carried={},
         steps=tuple(range(len(out))),

@@ -112,6 +112,125 @@ void check_layers(const Scan<P>& scan, Random& random) {
     }
 }
 
+// Gradients of a stack's outputs, and what the reference makes of them.
+struct StackGradients {
+    Numbers dout, dh_n, dc_n;  // given
+    Numbers dx, dh0, dc0;
+    std::vector<reference::Gradients> weights;  // of each layer and direction
+
+    StackGradients(Random& random, const Stack& stack, Size D)
+        : dout(random.numbers(static_cast<Size>(stack.out.size()), 1)),
+          dh_n(random.numbers(static_cast<Size>(stack.h_n.size()), 1)),
+          dc_n(random.numbers(static_cast<Size>(stack.c_n.size()), 1)), weights(stack.tracks.size()) {
+        Numbers below = dout;
+        for (Size first = static_cast<Size>(stack.tracks.size()) - D; first >= 0; first -= D) {
+            if (first + D < static_cast<Size>(stack.tracks.size())) below = dropped(stack, first / D);
+            dx.clear();
+            for (Size k = first; k < first + D; ++k) run(stack, static_cast<std::size_t>(k), D, below);
+        }
+        for (const reference::Gradients& of_track : weights) {
+            dh0.insert(dh0.end(), of_track.h0.begin(), of_track.h0.end());
+            dc0.insert(dc0.end(), of_track.c0.begin(), of_track.c0.end());
+        }
+    }
+
+private:
+    // The gradient of a layer's output, of which what the one above read was made with noise.
+    Numbers dropped(const Stack& stack, Size layer) const {
+        Numbers found = dx;
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[static_cast<std::size_t>(layer) * found.size() + i]);
+        }
+        return found;
+    }
+
+    void run(const Stack& stack, std::size_t k, Size D, const Numbers& of_layer) {
+        const Track& track = stack.tracks[k];
+        const Size rows = track.T * track.N, H = track.H, states = track.N * H, mine = static_cast<Size>(k);
+        reference::Given given{reference::zeros(rows * H), reference::zeros(rows * 4 * H), reference::zeros(rows * H),
+                               reference::slice(dh_n, mine * states, states), reference::slice(dc_n, mine * states, states)};
+        for (Size row = 0; row < rows; ++row) {
+            std::copy_n(of_layer.begin() + (row * D + mine % D) * H, H, given.out.begin() + row * H);
+        }
+        weights[k] = reference::backward(track, reference::forward(track), given);
+        if (dx.empty()) dx.resize(weights[k].x.size());
+        for (std::size_t i = 0; i < dx.size(); ++i) dx[i] = track.rounded(dx[i] + track.rounded(weights[k].x[i]));
+    }
+};
+
+// What a scan gives of it.
+template <class P>
+struct LayersGradients {
+    using element = typename P::element;
+    using real = typename P::real;
+
+    Array<element> dx;
+    std::vector<Gradients<P>> weights;
+    Array<real> dh0, dc0;
+
+    LayersGradients(const Stack& stack, bool shifted)
+        : dx(static_cast<Size>(stack.tracks[0].x.size()), shifted), dh0(static_cast<Size>(stack.h_n.size()), shifted),
+          dc0(static_cast<Size>(stack.c_n.size()), shifted) {
+        dx.fill(kUntouched), dh0.fill(kUntouched), dc0.fill(kUntouched);
+        for (const Track& track : stack.tracks) weights.emplace_back(track, shifted);
+    }
+
+    bool operator==(const LayersGradients& other) const {
+        return dx == other.dx && dh0 == other.dh0 && dc0 == other.dc0 && weights == other.weights;
+    }
+};
+
+template <class P>
+void check_layers_backward(const Scan<P>& scan, Random& random) {
+    using element = typename P::element;
+    using real = typename P::real;
+    const Shape shape = random_shape(random);
+    With with = With::random(random);
+    with.edits = false, with.states = true;
+    const Size L = 1 + random.below(3), D = 1 + random.below(2);
+    const bool noisy = random.coin();
+    const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
+    const StackGradients want(random, stack, D);
+    const Described described("layers backward", stack.tracks[0], with);
+    std::vector<Inputs<P>> in;
+    std::vector<Weights<P>> weights;
+    for (const Track& track : stack.tracks) in.emplace_back(track, with);
+    for (const Inputs<P>& track : in) weights.push_back(track.weights());
+    const auto h0 = joined<element>(stack, &Track::h0, with.shifted);
+    const auto c0 = joined<real>(stack, &Track::c0, with.shifted);
+    const Array<element> noise(stack.noise, with.shifted), between(stack.between, with.shifted), out(stack.out, with.shifted);
+    const Array<element> dout(want.dout, with.shifted);
+    const Array<real> gates(stack.gates, with.shifted), c(stack.c, with.shifted);
+    const Array<real> dh_n(want.dh_n, with.shifted), dc_n(want.dc_n, with.shifted);
+    const auto parts = [](const auto& all, Size count) {
+        std::vector<decltype(all.data())> found;
+        for (Size k = 0; k < count; ++k) found.push_back(all.data() + k * (all.size() / count));
+        return found;
+    };
+    const std::vector<element*> noises = parts(noise, noisy ? L - 1 : 0);
+    const auto run = [&](int threads) {
+        LayersGradients<P> got(stack, with.shifted);
+        std::vector<WeightGradients<P>> asked;
+        for (const Gradients<P>& g : got.weights) asked.push_back({g.w_ih.data(), g.w_hh.data(), g.b.data(), nullptr});
+        scan.layers_backward({{in[0].x.data(), weights, h0.data(), c0.data(), in[0].lengths_or_null(), in[0].reset_or_null(),
+                               {noises.begin(), noises.end()}, out.data(), parts(gates, L * D), parts(c, L * D),
+                               parts(between, L - 1), nullptr, nullptr, shape.T, shape.N, shape.C, shape.H, shape.H, D,
+                               in[0].x_layout.step, in[0].x_layout.row, threads},
+                              dout.data(), dh_n.data(), dc_n.data(), got.dx.data(), asked, got.dh0.data(), got.dc0.data()});
+        return got;
+    };
+    const LayersGradients<P> got = run(1);
+    const double tolerance = static_cast<double>(L) * kTolerance<P>;
+    expect_close("dx", got.dx, want.dx, tolerance);
+    expect_close("dh0", got.dh0, want.dh0, tolerance), expect_close("dc0", got.dc0, want.dc0, tolerance);
+    for (std::size_t k = 0; k < got.weights.size(); ++k) {
+        expect_close("dW_ih", got.weights[k].w_ih, want.weights[k].w_ih, tolerance);
+        expect_close("dW_hh", got.weights[k].w_hh, want.weights[k].w_hh, tolerance);
+        expect_close("db", got.weights[k].b, want.weights[k].b, tolerance);
+    }
+    for (const int threads : {2, 3, 4}) checks::that(run(threads) == got, "threads change the result");
+}
+
 // A stack as a stream takes it: packed once, its states changed in place.
 template <class P>
 struct Stream {
@@ -173,7 +292,9 @@ template <class P>
 void check_stacks(const Scan<P>& scan) {
     constexpr int kProblems = 20;
     Random random(6);
-    for (int k = 0; k < kProblems; ++k) check_layers(scan, random), check_steps(scan, random);
+    for (int k = 0; k < kProblems; ++k) {
+        check_layers(scan, random), check_layers_backward(scan, random), check_steps(scan, random);
+    }
 }
 
 }  // namespace hiddenstate::test
