@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -587,12 +588,18 @@ def test_a_stream_at_work_lets_no_one_change_it() -> None:
     for _ in range(2):
         stream.step(x)
 
+    at_work = threading.Event()
+    at_work.set()
+
     def work() -> None:
-        for _ in range(30):
-            stream.step(x)
+        try:
+            for _ in range(30):
+                stream.step(x)
+        finally:
+            at_work.clear()
 
     def disturb() -> None:
-        for _ in range(1000):
+        while at_work.is_set():
             stream.reset()
 
     with ThreadPoolExecutor(2) as pool:
