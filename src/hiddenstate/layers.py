@@ -128,7 +128,7 @@ def run_differentiable(
         return None
     grows = engine.wants_gradient((x, *states, *weights))
     if grows and hx is None:
-        hx = states = _zeros(x, sizes)
+        hx = states = zero_state(x, sizes)
     leaves = (x, *states, *weights)
     done = run_plain(x, hx, lengths, parameters, names, sizes, batch_first=False, keep=training and grows)
     if done is None:
@@ -141,7 +141,8 @@ def run_differentiable(
     return out.transpose(0, 1) if batch_first else out, tuple(state)
 
 
-def _zeros(x: Tensor, sizes: Sizes) -> State:
+def zero_state(x: Tensor, sizes: Sizes) -> State:
+    """The state that a run over ``x [T, N, ...]`` begins with where none is given: ``[L*D, N, P]``, ``[L*D, N, H]``."""
     tracks, N = len(sizes.tracks), x.shape[1]
     return x.new_zeros(tracks, N, sizes.output_size), x.new_zeros(tracks, N, sizes.hidden_size)
 

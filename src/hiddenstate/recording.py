@@ -13,6 +13,7 @@ from hiddenstate.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
 from hiddenstate.indexing import Index, freeze, resolve
 from hiddenstate.inputs import Inputs
+from hiddenstate.layers import zero_state
 from hiddenstate.layout import Layout
 from hiddenstate.names import GATES, QUANTITIES, Place, parse_place, places, track
 from hiddenstate.observe import Wanted
@@ -177,8 +178,7 @@ def trace_of_all(
 def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> State:
     """The state that a call began with, batched; a copy."""
     if hx is None:
-        tracks, N = len(sizes.tracks), out.shape[1]
-        return out.new_zeros(tracks, N, sizes.output_size), out.new_zeros(tracks, N, sizes.hidden_size)
+        return zero_state(out, sizes)
     h0, c0 = hx[0].clone(), hx[1].clone()
     return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
 
