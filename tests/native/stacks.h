@@ -68,6 +68,35 @@ Array<T> joined(const Stack& stack, Numbers Track::*part, bool shifted) {
     return {all, shifted};
 }
 
+// Where so many equal parts of an array begin.
+template <class T>
+std::vector<T*> parts(const Array<T>& all, Size count) {
+    std::vector<T*> found;
+    for (Size k = 0; k < count; ++k) found.push_back(all.data() + k * (all.size() / count));
+    return found;
+}
+
+// A stack as a scan of all layers takes it, with the noise of so many of them.
+template <class P>
+struct StackInputs {
+    using element = typename P::element;
+    using real = typename P::real;
+
+    std::vector<Inputs<P>> tracks;
+    std::vector<Weights<P>> weights;
+    const Array<element> h0, noise;
+    const Array<real> c0;
+    std::vector<const element*> noises;
+
+    StackInputs(const Stack& stack, const With& with, Size noisy)
+        : h0(joined<element>(stack, &Track::h0, with.shifted)), noise(stack.noise, with.shifted),
+          c0(joined<real>(stack, &Track::c0, with.shifted)) {
+        for (const Track& track : stack.tracks) tracks.emplace_back(track, with);
+        for (const Inputs<P>& track : tracks) weights.push_back(track.weights());
+        for (const element* of_layer : parts(noise, noisy)) noises.push_back(of_layer);
+    }
+};
+
 template <class P>
 void check_layers(const Scan<P>& scan, Random& random) {
     using element = typename P::element;
@@ -80,30 +109,20 @@ void check_layers(const Scan<P>& scan, Random& random) {
     const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
     const Track& first = stack.tracks[0];
     const Described described("layers", first, with);
-    std::vector<Inputs<P>> in;
-    std::vector<Weights<P>> weights;
-    for (const Track& track : stack.tracks) in.emplace_back(track, with);
-    for (const Inputs<P>& track : in) weights.push_back(track.weights());
-    const auto h0 = joined<element>(stack, &Track::h0, with.shifted);
-    const auto c0 = joined<real>(stack, &Track::c0, with.shifted);
-    const Array<element> noise(stack.noise, with.shifted);
+    const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
+    const Inputs<P>& in = given.tracks[0];
     const Size cells = L * D * shape.T * shape.N * shape.H;
     for (const int threads : {1, 2, 3}) {
-        Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(h0.size(), with.shifted);
-        Array<element> between(noise.size(), with.shifted);
-        Array<real> c_n(c0.size(), with.shifted), gates(keeps ? 4 * cells : 0, with.shifted), c(keeps ? cells : 0, with.shifted);
-        const auto parts = [&](bool there, auto& all, Size count) {
-            std::vector<decltype(all.data())> found;
-            for (Size k = 0; there && k < count; ++k) found.push_back(all.fill(kUntouched).data() + k * (all.size() / count));
-            return found;
-        };
-        std::vector<const element*> noises;
-        for (Size k = 0; noisy && k < L - 1; ++k) noises.push_back(noise.data() + k * (noise.size() / (L - 1)));
-        scan.layers({in[0].x.data(), weights, with.states ? h0.data() : nullptr, with.states ? c0.data() : nullptr,
-                     in[0].lengths_or_null(), in[0].reset_or_null(), noises,
-                     out.fill(kUntouched).data(), parts(keeps, gates, L * D), parts(keeps, c, L * D), parts(keeps, between, L - 1),
+        Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(given.h0.size(), with.shifted);
+        Array<element> between(given.noise.size(), with.shifted);
+        Array<real> c_n(given.c0.size(), with.shifted), gates(keeps ? 4 * cells : 0, with.shifted), c(keeps ? cells : 0, with.shifted);
+        const Size kept = keeps ? L * D : 0;
+        scan.layers({in.x.data(), given.weights, with.states ? given.h0.data() : nullptr,
+                     with.states ? given.c0.data() : nullptr, in.lengths_or_null(), in.reset_or_null(), given.noises,
+                     out.fill(kUntouched).data(), parts(gates.fill(kUntouched), kept), parts(c.fill(kUntouched), kept),
+                     parts(between.fill(kUntouched), keeps ? L - 1 : 0),
                      h_n.fill(kUntouched).data(), c_n.fill(kUntouched).data(), shape.T, shape.N, shape.C, shape.H, shape.H, D,
-                     in[0].x_layout.step, in[0].x_layout.row, threads});
+                     in.x_layout.step, in.x_layout.row, threads});
         expect_close("out", out, stack.out, kTolerance<P>), expect_close("h_n", h_n, stack.h_n, kTolerance<P>);
         expect_close("c_n", c_n, stack.c_n, kTolerance<P>);
         if (!keeps) continue;
@@ -192,30 +211,20 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
     const StackGradients want(random, stack, D);
     const Described described("layers backward", stack.tracks[0], with);
-    std::vector<Inputs<P>> in;
-    std::vector<Weights<P>> weights;
-    for (const Track& track : stack.tracks) in.emplace_back(track, with);
-    for (const Inputs<P>& track : in) weights.push_back(track.weights());
-    const auto h0 = joined<element>(stack, &Track::h0, with.shifted);
-    const auto c0 = joined<real>(stack, &Track::c0, with.shifted);
-    const Array<element> noise(stack.noise, with.shifted), between(stack.between, with.shifted), out(stack.out, with.shifted);
+    const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
+    const Inputs<P>& in = given.tracks[0];
+    const Array<element> between(stack.between, with.shifted), out(stack.out, with.shifted);
     const Array<element> dout(want.dout, with.shifted);
     const Array<real> gates(stack.gates, with.shifted), c(stack.c, with.shifted);
     const Array<real> dh_n(want.dh_n, with.shifted), dc_n(want.dc_n, with.shifted);
-    const auto parts = [](const auto& all, Size count) {
-        std::vector<decltype(all.data())> found;
-        for (Size k = 0; k < count; ++k) found.push_back(all.data() + k * (all.size() / count));
-        return found;
-    };
-    const std::vector<element*> noises = parts(noise, noisy ? L - 1 : 0);
     const auto run = [&](int threads) {
         LayersGradients<P> got(stack, with.shifted);
         std::vector<WeightGradients<P>> asked;
         for (const Gradients<P>& g : got.weights) asked.push_back({g.w_ih.data(), g.w_hh.data(), g.b.data(), nullptr});
-        scan.layers_backward({{in[0].x.data(), weights, h0.data(), c0.data(), in[0].lengths_or_null(), in[0].reset_or_null(),
-                               {noises.begin(), noises.end()}, out.data(), parts(gates, L * D), parts(c, L * D),
+        scan.layers_backward({{in.x.data(), given.weights, given.h0.data(), given.c0.data(), in.lengths_or_null(),
+                               in.reset_or_null(), given.noises, out.data(), parts(gates, L * D), parts(c, L * D),
                                parts(between, L - 1), nullptr, nullptr, shape.T, shape.N, shape.C, shape.H, shape.H, D,
-                               in[0].x_layout.step, in[0].x_layout.row, threads},
+                               in.x_layout.step, in.x_layout.row, threads},
                               dout.data(), dh_n.data(), dc_n.data(), got.dx.data(), asked, got.dh0.data(), got.dc0.data()});
         return got;
     };
