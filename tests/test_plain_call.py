@@ -2,7 +2,7 @@
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,7 +66,7 @@ def assert_same_tensor(mine: Tensor, other: Tensor) -> None:
 
 
 def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None) -> None:
-    got = lstm._trace_plain(x, hx, lengths, None)
+    got = lstm._trace_plain(x, hx, lengths, None, None)
     assert got is not None
     want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that is the long way
     for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
@@ -240,7 +240,7 @@ def test_parametrized_weights_go_the_long_way() -> None:
 
 
 def traced_plainly(lstm: hs.LSTM, x: Tensor, limit: int | None = None) -> bool:
-    return lstm._trace_plain(x, None, None, limit) is not None
+    return lstm._trace_plain(x, None, None, None, limit) is not None
 
 
 class _Doubling(hs.LSTM):
@@ -351,12 +351,12 @@ def test_what_watches_is_not_passed_by() -> None:
     assert_close(traced, want)
 
 
-def gradients(lstm: hs.LSTM, run: Callable[..., Any], x: Tensor, hx: Any, lengths: Any) -> list[Tensor | None]:
-    """Of everything that takes part, from gradients of all three outputs."""
+def gradients(lstm: hs.LSTM, run: Callable[..., Sequence[Tensor]], x: Tensor, hx: Any) -> list[Tensor | None]:
+    """Of everything that takes part, from gradients of everything that a run gives."""
     given = [value.detach().requires_grad_() for value in (x, *(hx or ()))]
-    out, h_n, c_n = flat(run(given[0], tuple(given[1:]) if hx else None, lengths))
-    weights = [torch.randn(value.shape, generator=torch.Generator().manual_seed(3)) for value in (out, h_n, c_n)]
-    outputs, grads = (out, h_n, c_n), [w.to(x) for w in weights]
+    outputs = run(given[0], tuple(given[1:]) if hx else None)
+    drawn = torch.Generator().manual_seed(3)
+    grads = [torch.randn(value.shape, generator=drawn).to(x) for value in outputs]
     return list(torch.autograd.grad(outputs, [*given, *lstm.parameters()], grads, allow_unused=True))
 
 
@@ -369,12 +369,94 @@ def test_gradients_are_the_long_ways_to_the_last_bit(
     lengths = torch.randint(0, T + 1, (N,)) if with_lengths else None
     with torch.enable_grad():
         assert taken(lstm, x, hx, lengths)
-        got = gradients(lstm, lstm._run_plain, x, hx, lengths)
-        want = gradients(lstm, lambda x, hx, lengths: lstm._run(x, hx, lengths, None), x, hx, lengths)
+        got = gradients(lstm, lambda x, hx: flat(lstm._run_plain(x, hx, lengths)), x, hx)
+        want = gradients(lstm, lambda x, hx: flat(lstm._run(x, hx, lengths, None)), x, hx)
     for mine, other in zip(got, want, strict=True):
         assert mine is not None
         assert other is not None
         assert_same_tensor(mine, other)
+
+
+@given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), st.booleans(), st.booleans())
+def test_gradients_of_a_single_sequence_are_those_of_a_batch_of_one(
+    options: dict[str, Any], T: int, N: int, with_state: bool, traced: bool, training: bool
+) -> None:
+    lstm = hs.LSTM(**options).train(training)
+    x = random_input(lstm, T, N).select(0 if lstm.batch_first else 1, 0)
+    hx = tuple(value[:, 0] for value in random_state(lstm, 1)) if with_state else None
+
+    def single(x: Tensor, hx: Any) -> Sequence[Tensor]:
+        assert lstm._run_plain(x, hx, None) is not None
+        return everything(lstm.trace(x, hx)) if traced else flat(lstm(x, hx))
+
+    def batched(x: Tensor, hx: Any) -> Sequence[Tensor]:
+        axis = 0 if lstm.batch_first else 1
+        x, hx = x.unsqueeze(axis), hx and tuple(value.unsqueeze(1) for value in hx)
+        out, *others = everything(lstm.trace(x, hx)) if traced else flat(lstm._run(x, hx, None, None))
+        return out.squeeze(axis), *(value.squeeze(1) for value in others[:2]), *others[2:]
+
+    with torch.enable_grad():
+        assert single(x, hx)[0].shape == (T, lstm.sizes.directions * lstm.sizes.output_size)
+        for mine, other in zip(gradients(lstm, single, x, hx), gradients(lstm, batched, x, hx), strict=True):
+            assert mine is not None
+            assert other is not None
+            assert_same_tensor(mine, other)
+
+
+def everything(trace: hs.Trace) -> list[Tensor]:
+    """All tensors of a trace."""
+    assert isinstance(trace.out, Tensor)
+    return [trace.out, *trace.state, *trace.values.values()]
+
+
+@given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), st.booleans(), st.booleans())
+def test_gradients_of_a_trace_are_the_long_ways(
+    options: dict[str, Any], T: int, N: int, with_state: bool, with_lengths: bool, training: bool
+) -> None:
+    lstm = hs.LSTM(**options).train(training)
+    x, hx = random_input(lstm, T, N), random_state(lstm, N) if with_state else None
+    lengths = torch.randint(0, T + 1, (N,)) if with_lengths else None
+
+    def shortest(x: Tensor, hx: Any) -> Sequence[Tensor]:
+        trace = lstm._trace_plain(x, hx, lengths, None, None)
+        assert trace is not None
+        return everything(trace)
+
+    def by_track(x: Tensor, hx: Any) -> Sequence[Tensor]:
+        return everything(lstm.trace(x, hx, lengths=lengths, keep=names))
+
+    def referred(x: Tensor, hx: Any) -> Sequence[Tensor]:
+        with hs.backend("reference"):
+            return everything(lstm.trace(x, hx, lengths=lengths))
+
+    names = lstm.trace(x, hx).names
+    with torch.enable_grad():
+        for value, same in zip(shortest(x, hx), by_track(x, hx), strict=True):
+            assert torch.equal(value, same)
+            assert value.requires_grad == same.requires_grad
+        got = gradients(lstm, shortest, x, hx)
+        for way in (by_track, referred):
+            for mine, other in zip(got, gradients(lstm, way, x, hx), strict=True):
+                assert mine is not None
+                assert other is not None
+                assert_close(mine, other)
+
+
+@torch.enable_grad()
+def test_each_value_of_a_trace_has_its_gradient() -> None:
+    """One at a time, so that none comes with another's; of a state that is given too."""
+    lstm, x = hs.LSTM(4, 3, 3, bidirectional=True, proj_size=2), torch.randn(5, 2, 4, requires_grad=True)
+    hx = random_state(lstm, 2, grad=True)
+    names = lstm.trace(x).names
+    for name in names:
+        (got, want) = (
+            torch.autograd.grad(values.square().sum(), [x, *hx, *lstm.parameters()], allow_unused=True)
+            for values in (lstm.trace(x, hx)[name], lstm.trace(x, hx, keep=[name])[name])
+        )
+        for mine, other in zip(got, want, strict=True):
+            # What a value does not depend on has no gradient where layers are nodes of their own, else zeros.
+            assert mine is not None
+            assert_close(mine, torch.zeros_like(mine) if other is None else other, name)
 
 
 @pytest.fixture
@@ -466,6 +548,41 @@ def test_derivatives_of_derivatives_after_the_shortest_way() -> None:
     lstm, x = hs.LSTM(4, 3, dtype=torch.float64), torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
     assert taken(lstm, x)
     assert torch.autograd.gradgradcheck(lambda x: lstm(x)[0], x)
+
+
+@torch.enable_grad()
+@pytest.mark.parametrize("name", ["l0.i", "l0r.c", "l0.h", "l1r.f", "l1.h"])
+def test_derivatives_of_derivatives_of_a_trace(name: str) -> None:
+    lstm = hs.LSTM(2, 3, 2, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+
+    def show(x: Tensor) -> Tensor:
+        trace = lstm._trace_plain(x, None, torch.tensor([3, 2]), None, None)
+        assert trace is not None
+        return trace[name]
+
+    assert torch.autograd.gradcheck(show, x)
+    assert torch.autograd.gradgradcheck(show, x)
+
+
+def test_tokens_come_with_the_shortest_way() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    trace = lstm._trace_plain(x, None, torch.tensor([3, 1]), [["a", "b", "c"], ["d"]], None)
+    assert trace is not None
+    assert trace.words(1) == ("d",)
+    with pytest.raises(ShapeError, match="row 1 has 3 time steps and 1 tokens"):
+        lstm.trace(x, tokens=[["a", "b", "c"], ["d"]])
+
+
+@torch.enable_grad()
+def test_states_that_are_no_tensors_are_told_of() -> None:
+    lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
+    wrong: tuple[Any, ...] = ((None, None), (1, 2), (torch.zeros(1, 2, 9),), (torch.zeros(()), torch.zeros(())))
+    for hx in wrong:
+        for run in (lstm, lstm.trace):
+            for sequence in (x, x[:, 0]):
+                with pytest.raises(hs.HiddenStateError):
+                    run(sequence, hx)
 
 
 def test_dropout_in_training_is_drawn() -> None:

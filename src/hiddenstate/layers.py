@@ -59,6 +59,12 @@ class Kept(NamedTuple):
     between: Sequence[Tensor]  # of each layer but the last its output [T, N, D*P]
 
 
+def _kept_of(values: Sequence[Any], sizes: Sizes) -> Kept:
+    """`Kept`, or what else there is of each of its tensors, from all of them one after another."""
+    K = len(sizes.tracks)
+    return Kept(values[:K], values[K : 2 * K], values[2 * K :])
+
+
 Outputs = tuple[Tensor, Tensor, Tensor]  # out [T, N, D*P], h_n [L*D, N, P], c_n [L*D, N, H]
 
 
@@ -70,7 +76,7 @@ def run(layers: Layers) -> Outputs:
     """
     leaves = leaves_of(layers)
     if engine.wants_gradient(leaves):
-        return _Layers.apply(layers, None, *leaves)  # type: ignore[no-any-return, no-untyped-call]
+        return _Layers.apply(layers, None, False, *leaves)  # type: ignore[no-any-return, no-untyped-call]
     return forward(layers, keep=False)[0]
 
 
@@ -101,7 +107,7 @@ def run_plain(
 
 
 def run_differentiable(
-    x: object,
+    x: Any,
     hx: object,
     lengths: object,
     parameters: dict[str, Any],
@@ -110,35 +116,38 @@ def run_differentiable(
     batch_first: bool,
     *,
     training: bool,
-) -> tuple[Tensor, State] | None:
-    """Run such a call of a batch, where torch keeps a graph of what is made of these, with the form of the input.
+    keep: bool = False,
+) -> Any:
+    """Run such a call where torch may keep a graph of what is made of these; what it gives, `Kept` too, is part of it.
 
-    In ``training`` what a gradient needs is kept, if one may be asked for.
+    In ``training`` what a gradient needs is kept, if one may be asked for, else computed once more.
     """
-    if not engine.is_undisturbed() or native.plain_kernel(x) is None or x.dim() != 3:  # type: ignore[attr-defined]
-        return None
-    assert isinstance(x, Tensor)
-    if batch_first:
-        x = x.transpose(0, 1)
     weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
-    states = hx if isinstance(hx, tuple) else ()
-    if len(states) != (0 if hx is None else 2) or not all(
-        isinstance(leaf, Tensor | None) for leaf in (*states, *weights)
-    ):
+    given: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
+    if not all(isinstance(value, Tensor) for value in given):
         return None
-    grows = engine.wants_gradient((x, *states, *weights))
-    if grows and hx is None:
-        hx = states = zero_state(x, sizes)
-    leaves = (x, *states, *weights)
-    done = run_plain(x, hx, lengths, parameters, names, sizes, batch_first=False, keep=training and grows)
+    if not engine.wants_gradient((*given, *weights)):
+        return run_plain(x, hx, lengths, parameters, names, sizes, batch_first, keep=keep)
+    single = given[0].dim() == 2
+    if native.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or (single and lengths is not None):
+        return None
+    if single:
+        if any(value.dim() != 2 for value in given):
+            return None
+        given = [value.unsqueeze(1) for value in given]
+    elif batch_first:
+        given[0] = given[0].transpose(0, 1)
+    x, *states = given
+    leaves = (x, *(states or zero_state(x, sizes)), *weights)
+    done = run_plain(x, leaves[1:3], lengths, parameters, names, sizes, batch_first=False, keep=training or keep)
     if done is None:
         return None
     out, state, *kept = done
-    if grows:
-        layers = of_leaves(leaves, sizes, lengths, None, (), keeps=training)  # type: ignore[arg-type]
-        ran = (out, *state), Kept(*kept[0]) if kept else None
-        out, *state = _Layers.apply(layers, ran, *leaves)  # type: ignore[no-untyped-call]
-    return out.transpose(0, 1) if batch_first else out, tuple(state)
+    layers = of_leaves(leaves, sizes, lengths, None, (), keeps=training or keep)  # type: ignore[arg-type]
+    ran = (out, *state), Kept(*kept[0]) if kept else None
+    found = _Layers.apply(layers, ran, keep, *leaves)  # type: ignore[no-untyped-call]
+    out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
+    return (out, tuple(state), _kept_of(found[3:], sizes)) if keep else (out, tuple(state))
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> State:
@@ -252,9 +261,10 @@ def _backward(
     noise = [flat(of_layer) for of_layer in layers.noise]
     # Flat once more, as hooks on saved tensors may have changed how they lie.
     out, gates, c, between = flat(out), *([flat(value) for value in values] for values in kept)  # type: ignore[assignment]
-    dout, dh_n, dc_n = (flat(grad, dtype) for grad, dtype in zip(grads, (None, real, real), strict=True))
+    dout, dh_n, dc_n = (flat(grad, dtype) for grad, dtype in zip(grads[:3], (None, real, real), strict=True))
     if dout is None:
         dout = torch.zeros_like(out)
+    recorded = _kept_of([flat(grad) for grad in grads[3:]], sizes)
     kernel.scan.layers_backward(
         address(x, element, strided=True),
         weights,
@@ -266,7 +276,11 @@ def _backward(
         [address(value, real, (T, N, H)) for value in c],
         [address(value, element, (T, N, width)) for value in between],
         address(dout, element, (T, N, width)),
-        *(address(dh_n, real, (K, N, P)), address(dc_n, real, (K, N, H)), address(dx, element)),
+        *(address(dh_n, real, (K, N, P)), address(dc_n, real, (K, N, H))),
+        [address(value, real, (T, N, len(GATES) * H)) for value in recorded.gates],
+        [address(value, real, (T, N, H)) for value in recorded.c],
+        [address(value, element, (T, N, width)) for value in recorded.between],
+        address(dx, element),
         [address(value, element) for of_track in asked for value in of_track],
         *(dh0.data_ptr(), dc0.data_ptr()),
         *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
@@ -292,30 +306,32 @@ def _asked(layers: Layers, k: int, needed: Sequence[bool], element: torch.dtype)
     ]
 
 
-def refer(layers: Layers) -> Outputs:
-    """The same call through the reference."""
-    out, tracks = through(
-        layers.sizes, layers.x, layers.noise, lambda k, x: engine.refer(_track(layers, k, x), keep=False)
+def refer(layers: Layers, *, keep: bool = False) -> tuple[Tensor, ...]:
+    """The same call through the reference; with ``keep`` what `Kept` has comes after the outputs."""
+    outs, tracks = through(
+        layers.sizes, layers.x, layers.noise, lambda k, x: engine.refer(_track(layers, k, x), keep=keep)
     )
-    _, h_n, c_n = zip(*tracks, strict=True)
-    return out, torch.stack(h_n), torch.stack(c_n)
+    _, h_n, c_n, *kept = zip(*tracks, strict=True)
+    outputs = outs[-1], torch.stack(h_n), torch.stack(c_n)
+    return (*outputs, *chain.from_iterable(kept), *outs[:-1]) if keep else outputs
 
 
 def through(
     sizes: Sizes, x: Tensor, noise: Sequence[Tensor], run_track: Callable[[int, Tensor], R]
-) -> tuple[Tensor, list[R]]:
+) -> tuple[list[Tensor], list[R]]:
     """Go through all layers and directions, each by ``run_track``, which takes its number and what it reads.
 
-    Gives the last layer's output, and what ``run_track`` gave, of which the first is the output of that track.
+    Gives each layer's output, and what ``run_track`` gave, of which the first is the output of that track.
     """
+    outs: list[Tensor] = []  # a list[Tensor]() Dynamo does not trace
     tracks: list[R] = []
     for layer in range(sizes.num_layers):
-        if layer and noise:
-            x = x * noise[layer - 1]
+        if layer:
+            x = outs[-1] * noise[layer - 1] if noise else outs[-1]
         new = [run_track(layer * sizes.directions + k, x) for k in range(sizes.directions)]
-        x = torch.cat([track[0] for track in new], dim=-1) if len(new) > 1 else new[0][0]
+        outs.append(torch.cat([track[0] for track in new], dim=-1) if len(new) > 1 else new[0][0])
         tracks += new
-    return x, tracks
+    return outs, tracks
 
 
 def _track(layers: Layers, k: int, x: Tensor) -> Track:
@@ -327,28 +343,32 @@ def _track(layers: Layers, k: int, x: Tensor) -> Track:
 class _Layers(torch.autograd.Function):
     """A whole LSTM with its derivative: backward natively; the derivative of that through the reference.
 
-    ``ran`` is what `forward` gives, of a run that `run_plain` made already, or None.
+    ``ran`` is what `forward` gives, of a run that `run_plain` made already, or None. Where it is ``shown``, what such a
+    run kept is given too, after the outputs.
     """
 
     @staticmethod
-    def forward(ctx: Any, layers: Layers, ran: tuple[Outputs, Kept | None] | None, *leaves: Tensor | None) -> Outputs:
+    def forward(
+        ctx: Any, layers: Layers, ran: tuple[Outputs, Kept | None] | None, shown: bool, *leaves: Tensor | None
+    ) -> tuple[Tensor, ...]:
         outputs, kept = ran or forward(layers, keep=layers.keeps)
         ctx.set_materialize_grads(False)
-        ctx.sizes, ctx.keeps, ctx.plain = layers.sizes, layers.keeps, ran is not None
+        ctx.sizes, ctx.keeps, ctx.plain, ctx.shown = layers.sizes, layers.keeps, ran is not None, shown
         # Tensors are kept by torch, which sees to cycles and to writes in place.
         options = () if ctx.plain else (layers.reset, *layers.noise)
-        ctx.save_for_backward(layers.lengths, outputs[0], *chain.from_iterable(kept or ()), *leaves, *options)
-        return outputs
+        of_run = list(chain.from_iterable(kept or ()))
+        ctx.save_for_backward(layers.lengths, outputs[0], *of_run, *leaves, *options)
+        return (*outputs, *of_run) if shown else outputs
 
     @staticmethod
     @engine.uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        saved, sizes, needed = ctx.saved_tensors, ctx.sizes, ctx.needs_input_grad[2:]
+        saved, sizes, needed = ctx.saved_tensors, ctx.sizes, ctx.needs_input_grad[3:]
         natively = engine.computes_gradients(grads)
-        if natively and ctx.plain and ctx.keeps:
-            found = _plain_gradients(sizes, saved, grads, needed)
+        if natively and ctx.plain and ctx.keeps and all(grad is None for grad in grads[3:]):
+            found = _plain_gradients(sizes, saved, grads[:3], needed)
             if found is not None:
-                return None, None, *found
+                return None, None, None, *found
         K = len(sizes.tracks)
         counts = [1, 1, *((K, K, sizes.num_layers - 1) if ctx.keeps else (0, 0, 0)), len(needed)]
         (lengths,), (out,), gates, c, between, leaves, options = _parts(saved, counts)
@@ -356,12 +376,12 @@ class _Layers(torch.autograd.Function):
         if natively:
             kept = Kept(gates, c, between) if ctx.keeps else None  # type: ignore[arg-type]
             found = gradients(of_leaves(leaves, sizes, lengths, reset, noise), out, kept, grads, needed)  # type: ignore[arg-type]
-            return None, None, *found
+            return None, None, None, *found
 
-        def run(*views: Tensor | None) -> Outputs:
-            return refer(of_leaves(views, sizes, lengths, reset, noise))  # type: ignore[arg-type]
+        def run(*views: Tensor | None) -> tuple[Tensor, ...]:
+            return refer(of_leaves(views, sizes, lengths, reset, noise), keep=ctx.shown)  # type: ignore[arg-type]
 
-        return None, None, *engine.differentiable_gradients(run, leaves, grads, needed)
+        return None, None, None, *engine.differentiable_gradients(run, leaves, grads, needed)
 
 
 def _parts(values: Sequence[Tensor | None], counts: Sequence[int]) -> list[list[Tensor | None]]:
@@ -388,6 +408,8 @@ def gradients(
     layers: Layers, out: Tensor, kept: Kept | None, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of the leaves, in their order, from those of the outputs, None for zeros; None where not needed.
+
+    After those of the outputs may come those of all that was kept, where it was shown.
 
     What is needed of the forward run is computed once more where it was not ``kept``.
     """

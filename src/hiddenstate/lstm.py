@@ -29,10 +29,11 @@ from hiddenstate.indexing import Index, resolve
 from hiddenstate.inputs import Inputs, Lengths, take
 from hiddenstate.names import parse_place
 from hiddenstate.observe import Wanted
-from hiddenstate.parameters import ParameterNames, draw, parameter_names, parameter_shapes
+from hiddenstate.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.recording import (
     DEFAULT_TRACE_LIMIT,
     Asked,
+    Tokens,
     nbytes_of,
     nbytes_of_all,
     prepare,
@@ -245,20 +246,21 @@ class LSTM(nn.Module):
         """The shortest way, where nothing is recorded, edited or reset; None where there is none."""
         if not self._is_plain():
             return None
-        if torch.is_grad_enabled():
-            return layers.run_differentiable(x, hx, lengths, *self._parts(), training=self.training)
-        done: tuple[Tensor, State] | None = layers.run_plain(x, hx, lengths, *self._parts())
+        done = self._run_natively(x, hx, lengths)
         if done is None or not self.batch_first or done[0].dim() == 2:
-            return done
+            return done  # type: ignore[no-any-return]
         return done[0].transpose(0, 1), done[1]
+
+    def _run_natively(self, x: object, hx: object, lengths: object, *, keep: bool = False) -> Any:
+        """Run as `layers.run_plain`, differentiably where gradients are on."""
+        parts = self._parameters, self._parameter_names, self.sizes, self.batch_first
+        if torch.is_grad_enabled():
+            return layers.run_differentiable(x, hx, lengths, *parts, training=self.training, keep=keep)
+        return layers.run_plain(x, hx, lengths, *parts, keep=keep)
 
     def _is_plain(self) -> bool:
         """Whether there is no dropout in a call now, and no block open that might change it."""
         return not (torch.compiler.is_compiling() or held.anything or (self.training and self.dropout))
-
-    def _parts(self) -> tuple[dict[str, Any], ParameterNames, Sizes, bool]:
-        """What `layers.run_plain` reads of this LSTM."""
-        return self._parameters, self._parameter_names, self.sizes, self.batch_first
 
     def _run(
         self,
@@ -315,8 +317,8 @@ class LSTM(nn.Module):
             NameUnknownError: ``keep`` names a place that this LSTM does not have.
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        if keep is None and steps is None and tokens is None and reset is None and not pre:
-            found = self._trace_plain(input, hx, lengths, limit)
+        if keep is None and steps is None and reset is None and not pre:
+            found = self._trace_plain(input, hx, lengths, tokens, limit)
             if found is not None:
                 return found
         request = OneCall(self, Asked(keep, steps, pre, tokens, limit))
@@ -328,14 +330,14 @@ class LSTM(nn.Module):
         hooked = out is not trace.out or state is not trace.state
         return replace(trace, out=out, state=state) if hooked else trace
 
-    def _trace_plain(self, x: object, hx: Any, lengths: Any, limit: int | None) -> Trace | None:
+    def _trace_plain(self, x: object, hx: Any, lengths: Any, tokens: Tokens | None, limit: int | None) -> Trace | None:
         """The record of everything in such a call, likewise the shortest way."""
-        if torch.is_grad_enabled() or type(x) is not Tensor or not (self._is_plain() and self._is_called_plainly()):
+        if type(x) is not Tensor or not (self._is_plain() and self._is_called_plainly()):
             return None
         if limit is not None and nbytes_of_all(self.sizes, x) > limit:
             return None
-        done = layers.run_plain(x, hx, lengths, *self._parts(), keep=True)
-        return None if done is None else trace_of_all(self.sizes, self.batch_first, hx, lengths, *done)
+        done = self._run_natively(x, hx, lengths, keep=True)
+        return None if done is None else trace_of_all(self.sizes, self.batch_first, hx, lengths, tokens, *done)
 
     def _is_called_plainly(self) -> bool:
         """Whether to call this module is to run its `forward`, and that is ours."""

@@ -76,6 +76,11 @@ std::vector<T*> parts(const Array<T>& all, Size count) {
     return found;
 }
 
+template <class T>
+std::vector<const T*> read_only(const std::vector<T*>& found) {
+    return {found.begin(), found.end()};
+}
+
 // A stack as a scan of all layers takes it, with the noise of so many of them.
 template <class P>
 struct StackInputs {
@@ -133,14 +138,17 @@ void check_layers(const Scan<P>& scan, Random& random) {
 
 // Gradients of a stack's outputs, and what the reference makes of them.
 struct StackGradients {
-    Numbers dout, dh_n, dc_n;  // given
+    Numbers dout, dh_n, dc_n, dgates, dc, dbetween;  // given
     Numbers dx, dh0, dc0;
     std::vector<reference::Gradients> weights;  // of each layer and direction
 
-    StackGradients(Random& random, const Stack& stack, Size D)
+    StackGradients(Random& random, const Stack& stack, Size D, double recorded)
         : dout(random.numbers(static_cast<Size>(stack.out.size()), 1)),
           dh_n(random.numbers(static_cast<Size>(stack.h_n.size()), 1)),
-          dc_n(random.numbers(static_cast<Size>(stack.c_n.size()), 1)), weights(stack.tracks.size()) {
+          dc_n(random.numbers(static_cast<Size>(stack.c_n.size()), 1)),
+          dgates(random.numbers(static_cast<Size>(stack.gates.size()), recorded)),
+          dc(random.numbers(static_cast<Size>(stack.c.size()), recorded)),
+          dbetween(random.numbers(static_cast<Size>(stack.between.size()), recorded)), weights(stack.tracks.size()) {
         Numbers below = dout;
         for (Size first = static_cast<Size>(stack.tracks.size()) - D; first >= 0; first -= D) {
             if (first + D < static_cast<Size>(stack.tracks.size())) below = dropped(stack, first / D);
@@ -154,11 +162,13 @@ struct StackGradients {
     }
 
 private:
-    // The gradient of a layer's output, of which what the one above read was made with noise.
+    // The gradient of a layer's output, of which what the one above read was made with noise; it may be recorded too.
     Numbers dropped(const Stack& stack, Size layer) const {
         Numbers found = dx;
         for (std::size_t i = 0; i < found.size(); ++i) {
-            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[static_cast<std::size_t>(layer) * found.size() + i]);
+            const std::size_t of_layer = static_cast<std::size_t>(layer) * found.size() + i;
+            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[of_layer]);
+            found[i] = stack.tracks[0].rounded(found[i] + dbetween[of_layer]);
         }
         return found;
     }
@@ -166,8 +176,8 @@ private:
     void run(const Stack& stack, std::size_t k, Size D, const Numbers& of_layer) {
         const Track& track = stack.tracks[k];
         const Size rows = track.T * track.N, H = track.H, states = track.N * H, mine = static_cast<Size>(k);
-        reference::Given given{reference::zeros(rows * H), reference::zeros(rows * 4 * H), reference::zeros(rows * H),
-                               reference::slice(dh_n, mine * states, states), reference::slice(dc_n, mine * states, states)};
+        reference::Given given{reference::zeros(rows * H), reference::slice(dgates, mine * rows * 4 * H, rows * 4 * H),
+                               reference::slice(dc, mine * rows * H, rows * H), reference::slice(dh_n, mine * states, states), reference::slice(dc_n, mine * states, states)};
         for (Size row = 0; row < rows; ++row) {
             std::copy_n(of_layer.begin() + (row * D + mine % D) * H, H, given.out.begin() + row * H);
         }
@@ -207,16 +217,18 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     With with = With::random(random);
     with.edits = false, with.states = true;
     const Size L = 1 + random.below(3), D = 1 + random.below(2);
-    const bool noisy = random.coin();
+    const bool noisy = random.coin(), recorded = random.coin();
     const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
-    const StackGradients want(random, stack, D);
+    const StackGradients want(random, stack, D, recorded);
     const Described described("layers backward", stack.tracks[0], with);
     const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
     const Inputs<P>& in = given.tracks[0];
     const Array<element> between(stack.between, with.shifted), out(stack.out, with.shifted);
-    const Array<element> dout(want.dout, with.shifted);
+    const Array<element> dout(want.dout, with.shifted), dbetween(want.dbetween, with.shifted);
+    const Array<real> dgates(want.dgates, with.shifted), dc(want.dc, with.shifted);
     const Array<real> gates(stack.gates, with.shifted), c(stack.c, with.shifted);
     const Array<real> dh_n(want.dh_n, with.shifted), dc_n(want.dc_n, with.shifted);
+    const Size shown = recorded ? L * D : 0;
     const auto run = [&](int threads) {
         LayersGradients<P> got(stack, with.shifted);
         std::vector<WeightGradients<P>> asked;
@@ -225,7 +237,9 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
                                in.reset_or_null(), given.noises, out.data(), parts(gates, L * D), parts(c, L * D),
                                parts(between, L - 1), nullptr, nullptr, shape.T, shape.N, shape.C, shape.H, shape.H, D,
                                in.x_layout.step, in.x_layout.row, threads},
-                              dout.data(), dh_n.data(), dc_n.data(), got.dx.data(), asked, got.dh0.data(), got.dc0.data()});
+                              dout.data(), dh_n.data(), dc_n.data(), read_only(parts(dgates, shown)),
+                              read_only(parts(dc, shown)), read_only(parts(dbetween, recorded ? L - 1 : 0)), got.dx.data(), asked,
+                              got.dh0.data(), got.dc0.data()});
         return got;
     };
     const LayersGradients<P> got = run(1);
