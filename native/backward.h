@@ -100,61 +100,85 @@ inline void run_backwards(Range range, bool back, const Backwards<Number, kGates
     }
 }
 
-// A tile of the weights' gradients: some inputs times kTile pre-activations, summed over the rows of a chunk.
+// A tile of a weight's gradient: of some gradients and V vectors of inputs the products, summed over the rows of a chunk.
+template <int V>
 struct WeightTile {
-    const packed* inputs;
-    std::int64_t inputs_step;
-    const packed* dg;
-    std::int64_t dg_step, depth;
+    const packed* gradients;  // as BackwardShare::turned gives them
+    std::int64_t gradients_step;
+    const packed* inputs;  // a block of WeightGradient
+    std::int64_t depth;
     real* sums;
-    std::int64_t sums_step;
+    std::int64_t sums_step, left;  // of a row of the sums; of these, from the block on
+    bool begins;                   // nothing is in the sums yet
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][kGates];
+        vf acc[Height::most][V];
+        clear(tall, acc);
         real* at = sums + first * sums_step;
-        for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < kGates; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes);
+        for (int r = 0; !begins && r < tall.count; ++r) {
+            for (int v = 0; v < V; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes, left - v * kLanes);
         }
         multiply(tall, first, acc);
         for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < kGates; ++v) store(at + r * sums_step + v * kLanes, acc[r][v]);
+            for (int v = 0; v < V; ++v) store(at + r * sums_step + v * kLanes, acc[r][v], left - v * kLanes);
         }
     }
 
     template <int R>
-    void multiply(Exactly<R> tall, std::int64_t first, vf (&acc)[R][kGates]) const {
-        outer_tile(tall, inputs + first, inputs_step, dg, dg_step, depth, acc);
+    void multiply(Exactly<R> tall, std::int64_t first, vf (&acc)[R][V]) const {
+        outer_tile(tall, gradients + first, gradients_step, inputs, kTile, depth, acc);
     }
 
 #ifdef __AMX_BF16__
-    // The inputs are turned round already.
-    void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][kGates]) const {
+    void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {
-            rows[r] = reinterpret_cast<const element*>(inputs + (first + r) * inputs_step);  // pairs, as they are multiplied
+            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);  // pairs, as they are multiplied
         }
-        tile(tall, rows, 2 * depth, dg, acc);
+        tile(tall, rows, 2 * depth, inputs, acc);
     }
 #endif
 };
 
-// Sums over the rows of all chunks of products of inputs and gradients: [inputs, gradients], padded, turned round at the
-// end into the gradients of weights.
-struct Sums {
-    const std::int64_t inputs, gradients, inputs_step, step;
-    const Buffer<packed> rows;  // inputs of a chunk's rows: [depth(rows), inputs_step], or turned round
-    const Buffer<real> sums;    // [inputs, step]
+// The gradient of a matrix [gradients, columns]: the sum over the rows of all chunks of what was gathered of the matrix's
+// product (gradients) times what it was multiplied with (inputs, as many as there are columns).
+struct WeightGradient {
+    element* const to;  // or null: it is not asked for
+    const std::int64_t gradients, columns;
 
-    Sums(bool asked, std::int64_t inputs, std::int64_t gradients, std::int64_t rows)
-        : inputs(inputs), gradients(gradients), inputs_step((kMatrices ? depth(rows) : inputs) + kLanes),
-          step(padded(gradients)), rows(asked ? (kMatrices ? inputs : depth(rows)) * inputs_step : 0), sums(asked ? inputs * step : 0) {
-        if (asked) std::fill_n(sums.data(), inputs * step, real{});
+    WeightGradient(element* to, std::int64_t gradients, std::int64_t columns, std::int64_t rows)
+        : to(to), gradients(gradients), columns(columns), depth_(depth(rows)), inputs_(to ? matrix_size(rows, columns) : 0),
+          sums_(to && kPairs ? gradients * columns : 0) {}
+
+    // A chunk's inputs from the u-th on: [depth(rows), kTile], packed as weights are.
+    packed* block(std::int64_t u) const { return inputs_.data() + u / kTile * kTile * depth_; }
+
+    // The k-th row of all blocks; of pairs, two rows.
+    void put(std::int64_t k, const element* a, const element* b) const {
+        for (std::int64_t u = 0; u < columns; u += kTile) {
+            const std::int64_t count = std::min<std::int64_t>(kTile, columns - u);
+            packed* row = block(u) + k * kTile;
+            interleave(a + u, b + u, count, row);
+            std::fill(row + count, row + blocks(count, kLanes) * kLanes, packed{});
+        }
     }
 
-    // Whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the same cache sets.
-    static std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
+    // Where the sums are: the gradient itself, or where its elements are no reals, in between.
+    real* sums() const {
+        if constexpr (kPairs) return sums_.data();
+        else return reinterpret_cast<real*>(to);  // of one type here
+    }
+
+private:
+    const std::int64_t depth_;
+    const Buffer<packed> inputs_;
+    const Buffer<real> sums_;
 };
+
+// Numbers that a row of so many takes: whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the
+// same cache sets.
+inline std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
 
 // What the threads of a backward scan share.
 struct BackwardState {
@@ -167,26 +191,23 @@ struct BackwardState {
     // gradient of that.
     const Buffer<element> dh, m;
     const Buffer<real> dm;
-    Sums of_layer;       // x, h and a one, with dg
-    Sums of_projection;  // m, with dh
+    const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
+    const Buffer<real> of_ones;             // [4H]: of the bias
 
     explicit BackwardState(const BackwardJob& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
-          dg_step(Sums::padded(kGates * job.H)), dh_step(Sums::padded(job.P)), dg(chunk_rows * dg_step),
+          dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step),
           dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
-          of_layer(layer(), job.C + job.P + 1, kGates * job.H, chunk_rows),
-          of_projection(job.dw_hr, job.H, job.P, chunk_rows) {
+          of_x(job.dw_ih, kGates * job.H, job.C, chunk_rows), of_h(job.dw_hh, kGates * job.H, job.P, chunk_rows),
+          of_m(job.dw_hr, job.P, job.H, chunk_rows), of_ones(job.db ? kGates * job.H : 0) {
         pack_matrix(job.w_hh, kGates * job.H, job.P, job.threads, w_hh.data());
         if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, job.threads, w_ih.data());
         if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, job.threads, w_hr.data());
         std::fill_n(dg.data(), chunk_rows * dg_step, element{});
         if (job.w_hr) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
     }
-
-    // Whether gradients are asked for of what reads x and h.
-    bool layer() const { return job.dw_ih || job.dw_hh || job.db; }
 
 private:
     // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
@@ -199,8 +220,9 @@ public:
     BackwardShare(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
         : state_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
           thread_(thread), threads_(threads),
-          zeros_(static_cast<std::size_t>(std::max<std::int64_t>({job_.C, job_.H, job_.P, kTile}))),
-          panel_(kPairs ? depth(state.chunk_rows) * kTile : 0) {
+          of_layer_(part_of(kGates * job_.H)), of_projection_(part_of(job_.P)),
+          zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
+          turned_(kPairs ? turned_size(std::max(of_layer_.size(), of_projection_.size())) : 0) {
         const std::size_t all = size(state.chunk_rows);
         dg_.resize(all), dh_.resize(all), at_.resize(all), n_.resize(all), t_.resize(all);
         begins_.resize(size(state.chunk_steps) + 1);
@@ -218,20 +240,20 @@ public:
             begin(job_.dh_n, job_.dh0, n * job_.P + hidden_.first, hidden_.size());
             begin(job_.dc_n, job_.dc0, n * job_.H + units_.first, units_.size());
         }
-        for (std::int64_t last = job_.T; last > 0; last -= state_.chunk_steps) {
-            const std::int64_t first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
+        std::int64_t first = job_.T;
+        do {  // once at least, so that sums of nothing are zero
+            const std::int64_t last = first;
+            first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
             list(first, last - first);
             for (std::int64_t j = last - first - 1; j >= 0; --j) scan(order_.step(first + j), j, step);
             all();
             gather();
             all();
             if (job_.dx) input_gradients();
-            if (state_.layer()) add(state_.of_layer, state_.dg.data(), state_.dg_step);
-            if (job_.dw_hr) add(state_.of_projection, state_.dh.data(), state_.dh_step);
+            weight_gradients(last == job_.T);
             all();
-        }
-        if (state_.layer()) give_layer();
-        if (job_.dw_hr) give(state_.of_projection, 0, job_.H, job_.dw_hr);
+        } while (first > 0);
+        give();
     }
 
 private:
@@ -338,73 +360,24 @@ private:
         return enters(t, n) ? job_.h0 + n * job_.P : job_.out + step_before(t) * job_.out_step + n * job_.out_row;
     }
 
-    // What the gradients are multiplied with, of the chunk's rows (of pairs, two rows in one): input, hidden state before
-    // and a one, side by side; with a projection, what the cells gave.
+    // What the gradients are multiplied with, of the chunk's rows: input, hidden state before, and what the cells gave.
     void gather() const {
-        if constexpr (kMatrices) return gather_turned();
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(count_), thread_, threads_);
-        const element one[1] = {element_of(1)};
         for (std::int64_t k = mine.first; k < mine.last; ++k) {
-            const std::int64_t i = each * k, next = std::min(i + each, count_) - 1;
-            const bool alone = kPairs && next == i;
-            const auto put = [&](const element* a, const element* b, std::int64_t n, packed* to) {
-                interleave(a, alone ? zeros_.data() : b, n, to);
+            const auto put = [&](const WeightGradient& to, const auto& row) {
+                if (to.to) to.put(k, row_or_zeros(each * k, row), row_or_zeros(each * k + 1, row));
             };
-            if (state_.layer()) {
-                packed* to = state_.of_layer.rows.data() + k * state_.of_layer.inputs_step;
-                put(x(i), x(next), job_.C, to);
-                put(h_before(i), h_before(next), job_.P, to + job_.C);
-                put(one, one, 1, to + job_.C + job_.P);
-            }
-            if (job_.dw_hr) {
-                const element* m = state_.m.data();
-                put(m + i * job_.H, m + next * job_.H, job_.H,
-                    state_.of_projection.rows.data() + k * state_.of_projection.inputs_step);
-            }
+            put(state_.of_x, [&](std::int64_t i) { return x(i); });
+            put(state_.of_h, [&](std::int64_t i) { return h_before(i); });
+            put(state_.of_m, [&](std::int64_t i) { return state_.m.data() + i * job_.H; });
         }
     }
 
-    // The same turned round: of each input what the chunk's rows have of it, side by side.
-    void gather_turned() const {
-#ifdef __AMX_BF16__
-        const Range mine = part(depth(count_) / kLanes, thread_, threads_);
-        const element one[1] = {element_of(1)};
-        const element* m = state_.m.data();
-        for (std::int64_t k = mine.first; k < mine.last; ++k) {
-            if (state_.layer()) {
-                packed* to = state_.of_layer.rows.data();
-                const std::int64_t step = state_.of_layer.inputs_step;
-                turn(k, [&](std::int64_t i) { return x(i); }, job_.C, step, to);
-                turn(k, [&](std::int64_t i) { return h_before(i); }, job_.P, step, to + job_.C * step);
-                turn(k, [&](std::int64_t) { return one; }, 1, step, to + (job_.C + job_.P) * step);
-            }
-            if (job_.dw_hr) {
-                turn(k, [&](std::int64_t i) { return m + i * job_.H; }, job_.H, state_.of_projection.inputs_step,
-                     state_.of_projection.rows.data());
-            }
-        }
-#endif
+    template <class Get>
+    const element* row_or_zeros(std::int64_t i, const Get& row) const {
+        return i < count_ ? row(i) : zeros_.data();
     }
-
-#ifdef __AMX_BF16__
-    // Turns a register of pairs of rows round, the k-th of the chunk, `count` numbers each; row i is at row(i).
-    template <class Row>
-    void turn(std::int64_t k, const Row& row, std::int64_t count, std::int64_t step, packed* to) const {
-        const auto at = [&](std::int64_t i) { return i < count_ ? row(i) : zeros_.data(); };
-        for (std::int64_t u = 0; u < count; u += kLanes) {
-            vf square[kLanes];
-            for (int j = 0; j < kLanes; ++j) {
-                const std::int64_t i = 2 * (k * kLanes + j);
-                square[j] = pairs_of(at(i) + u, at(i + 1) + u, count - u);
-            }
-            transpose(square);
-            for (std::int64_t j = 0; j < std::min<std::int64_t>(kLanes, count - u); ++j) {
-                std::memcpy(to + (u + j) * step + k * kLanes, &square[j], sizeof(vf));
-            }
-        }
-    }
-#endif
 
     // For all threads together every row and column once: here this thread's part.
     void input_gradients() const {
@@ -419,57 +392,115 @@ private:
         }
     }
 
-    // Adds a chunk's rows to sums, for this thread's columns of the gradients.
-    void add(const Sums& sums, const element* gradients, std::int64_t step) const {
-        const Range mine = part(blocks(sums.gradients, kTile), thread_, threads_);
-        for (std::int64_t b = mine.first; b < mine.last; ++b) {
-            const auto [rows, rows_step] = panel(gradients + b * kTile, step);
-            for_tiles(sums.inputs, WeightTile{sums.rows.data(), sums.inputs_step, rows, rows_step, depth(count_),
-                                              sums.sums.data() + b * kTile, sums.step});
+    // This thread's part of so many gradients: whole vectors.
+    Range part_of(std::int64_t count) const {
+        const Range mine = part(blocks(count, kLanes), thread_, threads_);
+        return {mine.first * kLanes, std::min(mine.last * kLanes, count)};
+    }
+
+    // Adds what a chunk has, which may be the first, to this thread's part of the sums.
+    void weight_gradients(bool begins) const {
+        if (job_.dw_ih || job_.dw_hh) {
+            const Turned dg = turned(state_.dg.data(), state_.dg_step, of_layer_);
+            if (job_.dw_ih) add(state_.of_x, dg, of_layer_, begins);
+            if (job_.dw_hh) add(state_.of_h, dg, of_layer_, begins);
+        }
+        if (job_.dw_hr) add(state_.of_m, turned(state_.dh.data(), state_.dh_step, of_projection_), of_projection_, begins);
+        for (std::int64_t g = of_layer_.first; job_.db && g < of_layer_.last; g += kTile) {
+            with_vectors(std::min<std::int64_t>(of_layer_.last - g, kTile), [&](auto V) { add_ones<V>(g, begins); });
         }
     }
 
-    // kTile columns of gradients, and how far apart their rows are; of pairs, two rows in one.
-    std::pair<const packed*, std::int64_t> panel(const element* gradients, std::int64_t step) const {
+    // Gradients as the tiles read them, which multiply each with all inputs.
+    struct Turned {
+        const packed* at;
+        std::int64_t step;
+    };
+
+    void add(const WeightGradient& to, const Turned& gradients, Range mine, bool begins) const {
+        for (std::int64_t u = 0; u < to.columns; u += kTile) {
+            const std::int64_t left = to.columns - u;
+            with_vectors(std::min<std::int64_t>(left, kTile), [&](auto V) {
+                for_tiles(mine.size(), WeightTile<V>{gradients.at, gradients.step, to.block(u), depth(count_),
+                                                     to.sums() + mine.first * to.columns + u, to.columns, left, begins});
+            });
+        }
+    }
+
+    // The bias reads a one: V vectors of its gradient.
+    template <int V>
+    void add_ones(std::int64_t g, bool begins) const {
+        real* sums = state_.of_ones.data() + g;
+        const std::int64_t left = of_layer_.last - g;
+        vf acc[V] = {};
+        for (int v = 0; !begins && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
+        for (std::int64_t i = 0; i < count_; ++i) {
+            const element* row = state_.dg.data() + i * state_.dg_step + g;
+            for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
+        }
+        for (int v = 0; v < V; ++v) store(sums + v * kLanes, acc[v], left - v * kLanes);
+    }
+
+    // Some columns of a chunk's gradients [rows, step]: the rows side by side; of pairs, two rows in one; where matrices are
+    // multiplied, turned round, so that of each column all rows are side by side.
+    Turned turned(const element* gradients, std::int64_t step, Range mine) const {
+        const element* first = gradients + mine.first;
+        const auto row = [&](std::int64_t i) { return row_or_zeros(i, [&](std::int64_t i) { return first + i * step; }); };
         if constexpr (!kPairs) {
-            return {reinterpret_cast<const packed*>(gradients), step};  // of one type here
+            return {reinterpret_cast<const packed*>(first), step};  // of one type here
+        } else if constexpr (kMatrices) {
+            turn(row, mine.size());
+            return {turned_.data(), turned_step(mine.size())};
         } else {
-            for (std::int64_t k = 0; k < filled(count_); ++k) {
-                const element* row = gradients + 2 * k * step;
-                interleave(row, 2 * k + 1 < count_ ? row + step : zeros_.data(), kTile, panel_.data() + k * kTile);
+            const std::int64_t to = turned_step(mine.size());
+            for (std::int64_t k = 0; k < depth(count_); ++k) {
+                interleave(row(2 * k), row(2 * k + 1), mine.size(), turned_.data() + k * to);
             }
-            const std::int64_t beyond = depth(count_) - filled(count_);
-            std::fill_n(panel_.data() + filled(count_) * kTile, beyond * kTile, packed{});
-            return {panel_.data(), kTile};
+            return {turned_.data(), to};
         }
     }
 
-    void give_layer() const {
-        const Sums& sums = state_.of_layer;
-        if (job_.dw_ih) give(sums, 0, job_.C, job_.dw_ih);
-        if (job_.dw_hh) give(sums, job_.C, job_.P, job_.dw_hh);
-        const Range mine = part(blocks(sums.gradients, kLanes), thread_, threads_);
-        for (std::int64_t b = mine.first; job_.db && b < mine.last; ++b) {
-            const std::int64_t g = b * kLanes;
-            store(job_.db + g, load(sums.sums.data() + (job_.C + job_.P) * sums.step + g), sums.gradients - g);
-        }
+    std::int64_t turned_step(std::int64_t columns) const { return (kMatrices ? depth(state_.chunk_rows) : columns) + kLanes; }
+
+    std::int64_t turned_size(std::int64_t columns) const {
+        return (kMatrices ? columns : depth(state_.chunk_rows)) * turned_step(columns);
     }
 
-    // Some inputs of the sums turned round, [gradients, count]: this thread's part.
-    void give(const Sums& sums, std::int64_t first, std::int64_t count, element* to) const {
-        const Range mine = part(blocks(sums.gradients, kLanes), thread_, threads_);
-        for (std::int64_t b = mine.first; b < mine.last; ++b) {
-            const std::int64_t g = b * kLanes, rows = std::min<std::int64_t>(kLanes, sums.gradients - g);
-            for (std::int64_t k = 0; k < count; k += kLanes) {
-                vf square[kLanes] = {};
-                const std::int64_t columns = std::min<std::int64_t>(kLanes, count - k);
-                for (std::int64_t j = 0; j < columns; ++j) {
-                    square[j] = load(sums.sums.data() + (first + k + j) * sums.step + g);
+    // Turns a chunk's rows round, of so many numbers each, a square of registers at a time.
+    template <class Row>
+    void turn(const Row& row, std::int64_t columns) const {
+#ifdef __AMX_BF16__
+        for (std::int64_t k = 0; k < depth(count_); k += kLanes) {
+            for (std::int64_t u = 0; u < columns; u += kLanes) {
+                vf square[kLanes];
+                for (int j = 0; j < kLanes; ++j) {
+                    const std::int64_t i = 2 * (k + j);
+                    square[j] = pairs_of(row(i) + u, row(i + 1) + u, columns - u);
                 }
                 transpose(square);
-                for (std::int64_t j = 0; j < rows; ++j) store(to + (g + j) * count + k, square[j], columns);
+                for (std::int64_t j = 0; j < std::min<std::int64_t>(kLanes, columns - u); ++j) {
+                    std::memcpy(turned_.data() + (u + j) * turned_step(columns) + k, &square[j], sizeof(vf));
+                }
             }
         }
+#else
+        (void)row, (void)columns;
+#endif
+    }
+
+    // This thread's part of the sums, from where they are to where they are wanted.
+    void give() const {
+        if constexpr (kPairs) {
+            for (const WeightGradient* of : {&state_.of_x, &state_.of_h, &state_.of_m}) {
+                const Range mine = of == &state_.of_m ? of_projection_ : of_layer_;
+                if (of->to) give(of->sums(), mine.first * of->columns, mine.last * of->columns, of->to);
+            }
+        }
+        if (job_.db) give(state_.of_ones.data(), of_layer_.first, of_layer_.last, job_.db);
+    }
+
+    static void give(const real* sums, std::int64_t first, std::int64_t last, element* to) {
+        for (std::int64_t k = first; k < last; k += kLanes) store(to + k, load(sums + k, last - k), last - k);
     }
 
     // Rows that go through a block of W_ih while it stays in the cache.
@@ -480,8 +511,9 @@ private:
     const Order<BackwardJob> order_;
     const Range rows_, units_, hidden_;
     const int thread_, threads_;
+    const Range of_layer_, of_projection_;  // the gradients of pre-activations and hidden states that this thread sums up
     const std::vector<element> zeros_;
-    const Buffer<packed> panel_;
+    const Buffer<packed> turned_;
     std::vector<const element*> dg_, dh_;   // of the chunk's live rows,
     std::vector<std::int64_t> at_, t_, n_;  // where each lies: t * N + n, t, n
     std::vector<std::int64_t> begins_;      // of each step of the chunk

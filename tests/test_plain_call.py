@@ -575,12 +575,22 @@ def test_tokens_come_with_the_shortest_way() -> None:
 
 
 @torch.enable_grad()
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_inputs_of_other_ranks_are_told_of(batch_first: bool) -> None:
+    lstm = hs.LSTM(4, 9, batch_first=batch_first)
+    for shape in ((), (4,), (1, 1, 3, 4)):
+        for run in (lstm, lstm.trace):
+            with pytest.raises(RankError):
+                run(torch.zeros(shape))
+
+
+@torch.enable_grad()
 def test_states_that_are_no_tensors_are_told_of() -> None:
     lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
     wrong: tuple[Any, ...] = ((None, None), (1, 2), (torch.zeros(1, 2, 9),), (torch.zeros(()), torch.zeros(())))
     for hx in wrong:
         for run in (lstm, lstm.trace):
-            for sequence in (x, x[:, 0]):
+            for sequence in (x, x[:, 0], x[:, 0, 0], x[None]):
                 with pytest.raises(hs.HiddenStateError):
                     run(sequence, hx)
 

@@ -128,11 +128,12 @@ def run_differentiable(
         return None
     if not engine.wants_gradient((*given, *weights)):
         return run_plain(x, hx, lengths, parameters, names, sizes, batch_first, keep=keep)
-    single = given[0].dim() == 2
-    if native.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or (single and lengths is not None):
+    axes = {value.dim() for value in given}
+    single = axes == {2}
+    if native.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or not (single or axes == {3}):
         return None
     if single:
-        if any(value.dim() != 2 for value in given):
+        if lengths is not None:
             return None
         given = [value.unsqueeze(1) for value in given]
     elif batch_first:
