@@ -134,15 +134,16 @@ struct WeightTile {
     void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {
-            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);  // pairs, as they are multiplied
+            // Pairs, as they are multiplied.
+            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
         }
         tile(tall, rows, 2 * depth, inputs, acc);
     }
 #endif
 };
 
-// The gradient of a matrix [gradients, columns]: the sum over the rows of all chunks of what was gathered of the matrix's
-// product (gradients) times what it was multiplied with (inputs, as many as there are columns).
+// The gradient of a matrix [gradients, columns], W in z = W x: the sum over the rows of all chunks of dz (so many gradients)
+// times x (so many inputs, a column each).
 struct WeightGradient {
     element* const to;  // or null: it is not asked for
     const std::int64_t gradients, columns;
@@ -192,7 +193,7 @@ struct BackwardState {
     const Buffer<element> dh, m;
     const Buffer<real> dm;
     const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
-    const Buffer<real> of_ones;             // [4H]: of the bias
+    const Buffer<real> of_bias;             // [4H]: of the bias
 
     explicit BackwardState(const BackwardJob& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
@@ -201,7 +202,7 @@ struct BackwardState {
           dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step),
           dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
           of_x(job.dw_ih, kGates * job.H, job.C, chunk_rows), of_h(job.dw_hh, kGates * job.H, job.P, chunk_rows),
-          of_m(job.dw_hr, job.P, job.H, chunk_rows), of_ones(job.db ? kGates * job.H : 0) {
+          of_m(job.dw_hr, job.P, job.H, chunk_rows), of_bias(job.db ? kGates * job.H : 0) {
         pack_matrix(job.w_hh, kGates * job.H, job.P, job.threads, w_hh.data());
         if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, job.threads, w_ih.data());
         if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, job.threads, w_hr.data());
@@ -220,7 +221,7 @@ public:
     BackwardShare(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
         : state_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
           thread_(thread), threads_(threads),
-          of_layer_(part_of(kGates * job_.H)), of_projection_(part_of(job_.P)),
+          of_layer_(vectors(kGates * job_.H, thread, threads)), of_projection_(vectors(job_.P, thread, threads)),
           zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
           turned_(kPairs ? turned_size(std::max(of_layer_.size(), of_projection_.size())) : 0) {
         const std::size_t all = size(state.chunk_rows);
@@ -392,12 +393,6 @@ private:
         }
     }
 
-    // This thread's part of so many gradients: whole vectors.
-    Range part_of(std::int64_t count) const {
-        const Range mine = part(blocks(count, kLanes), thread_, threads_);
-        return {mine.first * kLanes, std::min(mine.last * kLanes, count)};
-    }
-
     // Adds what a chunk has, which may be the first, to this thread's part of the sums.
     void weight_gradients(bool begins) const {
         if (job_.dw_ih || job_.dw_hh) {
@@ -407,7 +402,7 @@ private:
         }
         if (job_.dw_hr) add(state_.of_m, turned(state_.dh.data(), state_.dh_step, of_projection_), of_projection_, begins);
         for (std::int64_t g = of_layer_.first; job_.db && g < of_layer_.last; g += kTile) {
-            with_vectors(std::min<std::int64_t>(of_layer_.last - g, kTile), [&](auto V) { add_ones<V>(g, begins); });
+            with_vectors(std::min<std::int64_t>(of_layer_.last - g, kTile), [&](auto V) { add_bias<V>(g, begins); });
         }
     }
 
@@ -427,10 +422,10 @@ private:
         }
     }
 
-    // The bias reads a one: V vectors of its gradient.
+    // V vectors of the bias's gradient.
     template <int V>
-    void add_ones(std::int64_t g, bool begins) const {
-        real* sums = state_.of_ones.data() + g;
+    void add_bias(std::int64_t g, bool begins) const {
+        real* sums = state_.of_bias.data() + g;
         const std::int64_t left = of_layer_.last - g;
         vf acc[V] = {};
         for (int v = 0; !begins && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
@@ -496,7 +491,7 @@ private:
                 if (of->to) give(of->sums(), mine.first * of->columns, mine.last * of->columns, of->to);
             }
         }
-        if (job_.db) give(state_.of_ones.data(), of_layer_.first, of_layer_.last, job_.db);
+        if (job_.db) give(state_.of_bias.data(), of_layer_.first, of_layer_.last, job_.db);
     }
 
     static void give(const real* sums, std::int64_t first, std::int64_t last, element* to) {

@@ -138,7 +138,7 @@ PlainCall* plain_call(const Scan<Precision>& s, nb::object tensor, nb::object pa
     const auto run = [&s](const PlainJob& j) { share_layers(s, layers_of<Precision>(j)); };
     const auto gradients = [&s](const PlainGradient& j) {
         share_layers_backward(s, LayersBackward<Precision>{layers_of<Precision>(j), at<const real>(j.dout), at<const real>(j.dh_n),
-                                                           at<const real>(j.dc_n), {}, {}, {}, at<real>(j.dx),
+                                                           at<const real>(j.dc_n), {}, {}, at<real>(j.dx),
                                                            gradients_at<Precision>(j.dweights), at<real>(j.dh0), at<real>(j.dc0)});
     };
     return new PlainCall({run, gradients}, dlpack_type<real>(), tensor, parameter, make, dtype, device, threads);
@@ -217,8 +217,8 @@ void bind_scan(nb::module_& m) {
                                    Address lengths, Address reset, const std::vector<Address>& noise, Address out,
                                    const std::vector<Address>& gates, const std::vector<Address>& c,
                                    const std::vector<Address>& between, Address dout, Address dh_n, Address dc_n,
-                                   const std::vector<Address>& dgates, const std::vector<Address>& dc,
-                                   const std::vector<Address>& dbetween, Address dx, const std::vector<Address>& dweights, Address dh0, Address dc0, Size T, Size N, Size C, Size H,
+                                   const std::vector<Address>& dgates, const std::vector<Address>& dc, Address dx,
+                                   const std::vector<Address>& dweights, Address dh0, Address dc0, Size T, Size N, Size C, Size H,
                                    Size P, Size directions, Size x_step, Size x_row, int threads) {
             share_layers_backward(s, LayersBackward<Precision>{
                 {at<const element>(x), weights_at<Precision>(weights), at<const element>(h0), at<const real>(c0),
@@ -226,7 +226,7 @@ void bind_scan(nb::module_& m) {
                  all_at<real>(gates), all_at<real>(c), all_at<element>(between), nullptr, nullptr, T, N, C, H, P, directions,
                  x_step, x_row, threads},
                 at<const element>(dout), at<const real>(dh_n), at<const real>(dc_n), all_at<const real>(dgates),
-                all_at<const real>(dc), all_at<const element>(dbetween), at<element>(dx), gradients_at<Precision>(dweights), at<real>(dh0), at<real>(dc0)});
+                all_at<const real>(dc), at<element>(dx), gradients_at<Precision>(dweights), at<real>(dh0), at<real>(dc0)});
         }, "scan.h: LayersBackward; weights as in layers, and the addresses of the gradients of ih, hh, a bias, hr likewise.")
         .def("steps", [](const S& s, Address x, Address w, Address bias, Address h, Address c, Address next, Address out,
                          Size T, Size N, Size C, Size H, Size L, int threads) {

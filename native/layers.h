@@ -17,9 +17,9 @@ struct LayerInput {
     std::int64_t features, step, row;
 };
 
-// One of a list that may be empty.
+// The k-th of a list, or null where that is empty.
 template <class T>
-T* one_of(const std::vector<T*>& list, std::size_t k) {
+T* at_or_null(const std::vector<T*>& list, std::size_t k) {
     return list.empty() ? nullptr : list[k];
 }
 
@@ -30,8 +30,8 @@ inline void run_track(const LayersJob& job, std::int64_t track, const LayerInput
     const std::size_t k = static_cast<std::size_t>(track);
     forward({input.x, job.weights[k], job.h0 ? job.h0 + row * P : nullptr,
              job.c0 ? job.c0 + row * H : nullptr, job.lengths, job.reset, nullptr, out + track % D * P,
-             one_of(job.gates, k), nullptr, one_of(job.c, k), job.h_n + row * P, job.c_n + row * H, job.T, N, C, H, P, input.step, input.row, N * D * P, D * P,
-             track % D == 1, job.threads});
+             at_or_null(job.gates, k), nullptr, at_or_null(job.c, k), job.h_n + row * P, job.c_n + row * H, job.T, N, C, H, P,
+             input.step, input.row, N * D * P, D * P, track % D == 1, job.threads});
 }
 
 // to = function(a, b), number by number; `to` may be one of them.
@@ -49,10 +49,6 @@ void combine(const element* a, const element* b, std::int64_t count, int threads
 // Multiplies with dropout's noise.
 inline void drop(const element* from, const element* noise, std::int64_t count, int threads, element* to) {
     combine(from, noise, count, threads, to, [](vf a, vf b) { return a * b; });
-}
-
-inline void add(element* to, const element* more, std::int64_t count, int threads) {
-    combine(to, more, count, threads, to, [](vf a, vf b) { return a + b; });
 }
 
 inline void layers(const LayersJob& job) {
@@ -87,9 +83,9 @@ inline BackwardJob track_backward(const LayersBackwardJob& job, std::int64_t tra
     const auto& asked = job.dweights[k];
     return {input.x, weights.ih, weights.hh, weights.hr, job.h0 + row * P, job.c0 + row * H, job.lengths, job.reset, nullptr,
             out + direction * P, job.gates[k], job.c[k], dout + direction * P, job.dh_n ? job.dh_n + row * P : nullptr,
-            job.dc_n ? job.dc_n + row * H : nullptr, one_of(job.dgates, k), one_of(job.dc, k), dx, asked.ih, asked.hh, asked.b, asked.hr,
-            job.dh0 + row * P, job.dc0 + row * H, job.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
-            direction == 1, job.threads};
+            job.dc_n ? job.dc_n + row * H : nullptr, at_or_null(job.dgates, k), at_or_null(job.dc, k), dx,
+            asked.ih, asked.hh, asked.b, asked.hr, job.dh0 + row * P, job.dc0 + row * H, job.T, N, input.features, H, P,
+            input.step, input.row, N * D * P, D * P, direction == 1, job.threads};
 }
 
 inline void layers_backward(const LayersBackwardJob& job) {
@@ -118,10 +114,10 @@ inline void layers_backward(const LayersBackwardJob& job) {
             directions.push_back(track_backward(job, track + k, input, out, dout, k == 0 || !dx ? dx : other.data()));
         }
         backward(directions);
-        if (D > 1 && dx) add(dx, other.data(), rows * input.features, job.threads);
+        if (D > 1 && dx) {
+            combine(dx, other.data(), rows * input.features, job.threads, dx, [](vf a, vf b) { return a + b; });
+        }
         if (layer > 0 && drops) drop(dx, job.noise[layer - 1], all, job.threads, dx);
-        const element* recorded = layer > 0 ? one_of(job.dbetween, layer - 1) : nullptr;
-        if (recorded) add(dx, recorded, all, job.threads);
         dout = dx;
     }
 }

@@ -62,6 +62,12 @@ inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
     return threads > 1 && N < kShareRows * threads && blocks(H, kLanes) >= threads;
 }
 
+// The k-th part of so many numbers, in whole vectors.
+inline Range vectors(std::int64_t count, int k, int threads) {
+    const Range mine = part(blocks(count, kLanes), k, threads);
+    return {std::min(mine.first * kLanes, count), std::min(mine.last * kLanes, count)};
+}
+
 // How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
 // reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
 struct Shares {
@@ -87,12 +93,6 @@ struct Shares {
     int threads() const { return static_cast<int>(rows.size()); }
 
 private:
-    // A share of whole vectors of numbers.
-    static Range vectors(std::int64_t count, int k, int threads) {
-        const Range mine = part(blocks(count, kLanes), k, threads);
-        return {std::min(mine.first * kLanes, count), std::min(mine.last * kLanes, count)};
-    }
-
     // As equal a number of steps to each thread as can be.
     template <class Job>
     void share_rows(const Job& job, int threads) {

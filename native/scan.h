@@ -115,9 +115,7 @@ struct LayersBackward : Layers<Precision> {
 
     const element* dout;      // [T, N, D * P]
     const real *dh_n, *dc_n;  // [L * D, N, P], [L * D, N, H]; or null: zeros
-    // Of what was kept, where it was recorded: laid out as it is. Each list may be empty, and each of a list null: zeros.
-    std::vector<const real*> dgates, dc;
-    std::vector<const element*> dbetween;
+    std::vector<const real*> dgates, dc;  // as in Backward, of each layer and direction; or empty
     element* dx;              // [T, N, C], or null: not asked for; zero past a row's end
     std::vector<WeightGradients<Precision>> dweights;  // of each layer and direction
     real *dh0, *dc0;          // [L * D, N, P], [L * D, N, H]

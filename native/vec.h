@@ -145,13 +145,6 @@ inline vf fused(vf a, vf b, vf c) {
 #endif
 }
 
-// A number as it is stored and multiplied.
-inline element element_of(real x) {
-    element stored;
-    store(&stored, splat(x), 1);
-    return stored;
-}
-
 // e^x = 2^n (1 + p), with x = n ln2 + r, |r| <= ln2 / 2, and p = e^r - 1 by a polynomial.
 struct Exponential {
     vf power, p;

@@ -1,4 +1,4 @@
-"""A whole LSTM natively: all layers and directions of a call in which nothing is recorded or edited.
+"""A whole LSTM natively: all layers and directions of a call in which nothing is edited, nor more recorded than all.
 
 One native call forward, and one backward. Differentiable any number of times, as `engine` says.
 """
@@ -52,17 +52,11 @@ class Layers:
 
 
 class Kept(NamedTuple):
-    """What a gradient needs of a forward run beside its output, in the types of `native.Kernel`."""
+    """What a gradient needs, and a trace shows, of a forward run beside its output; in the types of `native.Kernel`."""
 
     gates: Sequence[Tensor]  # of each layer and direction [T, N, 4H]
     c: Sequence[Tensor]  # of each layer and direction [T, N, H]
     between: Sequence[Tensor]  # of each layer but the last its output [T, N, D*P]
-
-
-def _kept_of(values: Sequence[Any], sizes: Sizes) -> Kept:
-    """`Kept`, or what else there is of each of its tensors, from all of them one after another."""
-    K = len(sizes.tracks)
-    return Kept(values[:K], values[K : 2 * K], values[2 * K :])
 
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # out [T, N, D*P], h_n [L*D, N, P], c_n [L*D, N, H]
@@ -120,7 +114,8 @@ def run_differentiable(
 ) -> Any:
     """Run such a call where torch may keep a graph of what is made of these; what it gives, `Kept` too, is part of it.
 
-    In ``training`` what a gradient needs is kept, if one may be asked for, else computed once more.
+    In ``training`` what a gradient needs is kept, if one may be asked for, else computed once more. None also for
+    ``keep`` where there are several layers or directions: the values of one are to have nothing to do with the others.
     """
     weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
     given: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
@@ -128,6 +123,8 @@ def run_differentiable(
         return None
     if not engine.wants_gradient((*given, *weights)):
         return run_plain(x, hx, lengths, parameters, names, sizes, batch_first, keep=keep)
+    if keep and len(sizes.tracks) > 1:
+        return None
     axes = {value.dim() for value in given}
     single = axes == {2}
     if native.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or not (single or axes == {3}):
@@ -148,7 +145,7 @@ def run_differentiable(
     ran = (out, *state), Kept(*kept[0]) if kept else None
     found = _Layers.apply(layers, ran, keep, *leaves)  # type: ignore[no-untyped-call]
     out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
-    return (out, tuple(state), _kept_of(found[3:], sizes)) if keep else (out, tuple(state))
+    return (out, tuple(state), Kept(found[3:4], found[4:], ())) if keep else (out, tuple(state))
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> State:
@@ -265,7 +262,8 @@ def _backward(
     dout, dh_n, dc_n = (flat(grad, dtype) for grad, dtype in zip(grads[:3], (None, real, real), strict=True))
     if dout is None:
         dout = torch.zeros_like(out)
-    recorded = _kept_of([flat(grad) for grad in grads[3:]], sizes)
+    of_kept = [flat(grad) for grad in grads[3:]]
+    dgates, dc = of_kept[:K], of_kept[K:]
     kernel.scan.layers_backward(
         address(x, element, strided=True),
         weights,
@@ -278,9 +276,8 @@ def _backward(
         [address(value, element, (T, N, width)) for value in between],
         address(dout, element, (T, N, width)),
         *(address(dh_n, real, (K, N, P)), address(dc_n, real, (K, N, H))),
-        [address(value, real, (T, N, len(GATES) * H)) for value in recorded.gates],
-        [address(value, real, (T, N, H)) for value in recorded.c],
-        [address(value, element, (T, N, width)) for value in recorded.between],
+        [address(value, real, (T, N, len(GATES) * H)) for value in dgates],
+        [address(value, real, (T, N, H)) for value in dc],
         address(dx, element),
         [address(value, element) for of_track in asked for value in of_track],
         *(dh0.data_ptr(), dc0.data_ptr()),
@@ -308,31 +305,29 @@ def _asked(layers: Layers, k: int, needed: Sequence[bool], element: torch.dtype)
 
 
 def refer(layers: Layers, *, keep: bool = False) -> tuple[Tensor, ...]:
-    """The same call through the reference; with ``keep`` what `Kept` has comes after the outputs."""
-    outs, tracks = through(
+    """The same call through the reference; with ``keep`` the gates and cell states come after the outputs."""
+    out, tracks = through(
         layers.sizes, layers.x, layers.noise, lambda k, x: engine.refer(_track(layers, k, x), keep=keep)
     )
     _, h_n, c_n, *kept = zip(*tracks, strict=True)
-    outputs = outs[-1], torch.stack(h_n), torch.stack(c_n)
-    return (*outputs, *chain.from_iterable(kept), *outs[:-1]) if keep else outputs
+    return out, torch.stack(h_n), torch.stack(c_n), *chain.from_iterable(kept)
 
 
 def through(
     sizes: Sizes, x: Tensor, noise: Sequence[Tensor], run_track: Callable[[int, Tensor], R]
-) -> tuple[list[Tensor], list[R]]:
+) -> tuple[Tensor, list[R]]:
     """Go through all layers and directions, each by ``run_track``, which takes its number and what it reads.
 
-    Gives each layer's output, and what ``run_track`` gave, of which the first is the output of that track.
+    Gives the last layer's output, and what ``run_track`` gave, of which the first is the output of that track.
     """
-    outs: list[Tensor] = []  # a list[Tensor]() Dynamo does not trace
     tracks: list[R] = []
     for layer in range(sizes.num_layers):
-        if layer:
-            x = outs[-1] * noise[layer - 1] if noise else outs[-1]
+        if layer and noise:
+            x = x * noise[layer - 1]
         new = [run_track(layer * sizes.directions + k, x) for k in range(sizes.directions)]
-        outs.append(torch.cat([track[0] for track in new], dim=-1) if len(new) > 1 else new[0][0])
+        x = torch.cat([track[0] for track in new], dim=-1) if len(new) > 1 else new[0][0]
         tracks += new
-    return outs, tracks
+    return x, tracks
 
 
 def _track(layers: Layers, k: int, x: Tensor) -> Track:
@@ -344,8 +339,8 @@ def _track(layers: Layers, k: int, x: Tensor) -> Track:
 class _Layers(torch.autograd.Function):
     """A whole LSTM with its derivative: backward natively; the derivative of that through the reference.
 
-    ``ran`` is what `forward` gives, of a run that `run_plain` made already, or None. Where it is ``shown``, what such a
-    run kept is given too, after the outputs.
+    ``ran`` is what `forward` gives, of a run that `run_plain` made already, or None. Where it is ``shown``, what a run
+    of one layer and direction kept is given too, after the outputs.
     """
 
     @staticmethod
@@ -410,7 +405,7 @@ def gradients(
 ) -> list[Tensor | None]:
     """Gradients of the leaves, in their order, from those of the outputs, None for zeros; None where not needed.
 
-    After those of the outputs may come those of all that was kept, where it was shown.
+    After those of the outputs may come those of the gates and the cell states that were kept, where these are shown.
 
     What is needed of the forward run is computed once more where it was not ``kept``.
     """

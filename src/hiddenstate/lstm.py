@@ -346,8 +346,9 @@ class LSTM(nn.Module):
         return called == (_FORWARD, self, *_CALLS) and not (
             self._forward_pre_hooks
             or self._forward_hooks
-            or _hooks._global_forward_pre_hooks
-            or _hooks._global_forward_hooks
+            or self._backward_pre_hooks
+            or self._backward_hooks
+            or _hooks._has_any_global_hook()
             or self._compiled_call_impl
         )
 

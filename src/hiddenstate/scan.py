@@ -239,11 +239,11 @@ def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
 
 def _run_by_track(job: Job, *, natively: bool) -> Result:
     live = _live(job)
-    outs, tracks = layers.through(job.sizes, job.x, _noise(job), lambda k, x: _run_track(job, k, x, live, natively))
+    out, tracks = layers.through(job.sizes, job.x, _noise(job), lambda k, x: _run_track(job, k, x, live, natively))
     h_n, c_n = _stacked([t.h for t in tracks]), _stacked([t.c for t in tracks])
     values = {name: value for t in tracks for name, value in t.values.items()}
     carried = {name: value for t in tracks for name, value in t.carried.items()}
-    return Result(outs[-1], h_n, c_n, values, carried)
+    return Result(out, h_n, c_n, values, carried)
 
 
 def _live(job: Job) -> Tensor | None:

@@ -138,7 +138,7 @@ void check_layers(const Scan<P>& scan, Random& random) {
 
 // Gradients of a stack's outputs, and what the reference makes of them.
 struct StackGradients {
-    Numbers dout, dh_n, dc_n, dgates, dc, dbetween;  // given
+    Numbers dout, dh_n, dc_n, dgates, dc;  // given
     Numbers dx, dh0, dc0;
     std::vector<reference::Gradients> weights;  // of each layer and direction
 
@@ -147,8 +147,7 @@ struct StackGradients {
           dh_n(random.numbers(static_cast<Size>(stack.h_n.size()), 1)),
           dc_n(random.numbers(static_cast<Size>(stack.c_n.size()), 1)),
           dgates(random.numbers(static_cast<Size>(stack.gates.size()), recorded)),
-          dc(random.numbers(static_cast<Size>(stack.c.size()), recorded)),
-          dbetween(random.numbers(static_cast<Size>(stack.between.size()), recorded)), weights(stack.tracks.size()) {
+          dc(random.numbers(static_cast<Size>(stack.c.size()), recorded)), weights(stack.tracks.size()) {
         Numbers below = dout;
         for (Size first = static_cast<Size>(stack.tracks.size()) - D; first >= 0; first -= D) {
             if (first + D < static_cast<Size>(stack.tracks.size())) below = dropped(stack, first / D);
@@ -162,13 +161,11 @@ struct StackGradients {
     }
 
 private:
-    // The gradient of a layer's output, of which what the one above read was made with noise; it may be recorded too.
+    // The gradient of a layer's output, of which what the one above read was made with noise.
     Numbers dropped(const Stack& stack, Size layer) const {
         Numbers found = dx;
         for (std::size_t i = 0; i < found.size(); ++i) {
-            const std::size_t of_layer = static_cast<std::size_t>(layer) * found.size() + i;
-            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[of_layer]);
-            found[i] = stack.tracks[0].rounded(found[i] + dbetween[of_layer]);
+            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[static_cast<std::size_t>(layer) * found.size() + i]);
         }
         return found;
     }
@@ -224,7 +221,7 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
     const Inputs<P>& in = given.tracks[0];
     const Array<element> between(stack.between, with.shifted), out(stack.out, with.shifted);
-    const Array<element> dout(want.dout, with.shifted), dbetween(want.dbetween, with.shifted);
+    const Array<element> dout(want.dout, with.shifted);
     const Array<real> dgates(want.dgates, with.shifted), dc(want.dc, with.shifted);
     const Array<real> gates(stack.gates, with.shifted), c(stack.c, with.shifted);
     const Array<real> dh_n(want.dh_n, with.shifted), dc_n(want.dc_n, with.shifted);
@@ -238,7 +235,7 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
                                parts(between, L - 1), nullptr, nullptr, shape.T, shape.N, shape.C, shape.H, shape.H, D,
                                in.x_layout.step, in.x_layout.row, threads},
                               dout.data(), dh_n.data(), dc_n.data(), read_only(parts(dgates, shown)),
-                              read_only(parts(dc, shown)), read_only(parts(dbetween, recorded ? L - 1 : 0)), got.dx.data(), asked,
+                              read_only(parts(dc, shown)), got.dx.data(), asked,
                               got.dh0.data(), got.dc0.data()});
         return got;
     };
