@@ -123,7 +123,7 @@ def run_differentiable(
         return None
     if not engine.wants_gradient((*given, *weights)):
         return run_plain(x, hx, lengths, parameters, names, sizes, batch_first, keep=keep)
-    if keep and len(sizes.tracks) > 1:
+    if (keep and len(sizes.tracks) > 1) or not engine.is_undisturbed():
         return None
     axes = {value.dim() for value in given}
     single = axes == {2}
