@@ -146,10 +146,10 @@ struct WeightTile {
 // times x (so many inputs, a column each).
 struct WeightGradient {
     element* const to;  // or null: it is not asked for
-    const std::int64_t gradients, columns;
+    const std::int64_t columns;
 
     WeightGradient(element* to, std::int64_t gradients, std::int64_t columns, std::int64_t rows)
-        : to(to), gradients(gradients), columns(columns), depth_(depth(rows)), inputs_(to ? matrix_size(rows, columns) : 0),
+        : to(to), columns(columns), depth_(depth(rows)), inputs_(to ? matrix_size(rows, columns) : 0),
           sums_(to && kPairs ? gradients * columns : 0) {}
 
     // A chunk's inputs from the u-th on: [depth(rows), kTile], packed as weights are.
@@ -366,8 +366,8 @@ private:
         constexpr std::int64_t each = kPairs ? 2 : 1;
         const Range mine = part(depth(count_), thread_, threads_);
         for (std::int64_t k = mine.first; k < mine.last; ++k) {
-            const auto put = [&](const WeightGradient& to, const auto& row) {
-                if (to.to) to.put(k, row_or_zeros(each * k, row), row_or_zeros(each * k + 1, row));
+            const auto put = [&](const WeightGradient& of, const auto& row) {
+                if (of.to) of.put(k, row_or_zeros(each * k, row), row_or_zeros(each * k + 1, row));
             };
             put(state_.of_x, [&](std::int64_t i) { return x(i); });
             put(state_.of_h, [&](std::int64_t i) { return h_before(i); });

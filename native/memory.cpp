@@ -17,7 +17,8 @@ namespace hiddenstate {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-[[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;  // that glibc takes from what it keeps: mallopt(3), M_MMAP_THRESHOLD
+// That glibc takes from what it keeps: mallopt(3), M_MMAP_THRESHOLD.
+[[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
 #if defined(__GLIBC__)
 constexpr std::size_t kMost = 1024 * kMiB;  // that is kept for us

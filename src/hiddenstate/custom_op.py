@@ -127,9 +127,8 @@ def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Seq
     """The gradients that are needed as a graph, through the reference."""
     *leaves, weights, lengths, reset, noise, bias, bidirectional = given
 
-    def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> Outputs:
-        out, h_n, c_n = layers.refer(_call(x, h0, c0, weights, lengths, reset, noise, bias, bidirectional))
-        return out, h_n, c_n
+    def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        return layers.refer(_call(x, h0, c0, weights, lengths, reset, noise, bias, bidirectional))
 
     found = engine.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
     return [value for value, need in zip(found, needed, strict=True) if need]
