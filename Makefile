@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*)
+BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
 

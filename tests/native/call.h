@@ -6,7 +6,7 @@
 
 #include "numbers.h"
 #include "problem.h"
-#include "scan.h"
+#include "kernel/scan.h"
 
 namespace hiddenstate::test {
 
@@ -91,33 +91,48 @@ struct Outputs {
     using element = typename P::element;
     using real = typename P::real;
 
-    const Layout layout;
     Array<element> out, h_n;
-    Array<real> gates, unedited, c, c_n;
+    Array<real> gates, raw_gates, c, c_n;
 
     Outputs(const Track& k, const With& with)
-        : layout(k, k.H, with.layout), out(layout.size, with.shifted), h_n(k.N * k.H, with.shifted),
-          gates(k.T * k.N * 4 * k.H, with.shifted), unedited(k.T * k.N * 4 * k.H, with.shifted),
+        : out(k.T * k.N * k.H, with.shifted), h_n(k.N * k.H, with.shifted),
+          gates(k.T * k.N * 4 * k.H, with.shifted), raw_gates(k.T * k.N * 4 * k.H, with.shifted),
           c(k.T * k.N * k.H, with.shifted), c_n(k.N * k.H, with.shifted) {
-        out.fill(kUntouched), gates.fill(kUntouched), unedited.fill(kUntouched), c.fill(kUntouched);
+        out.fill(kUntouched), gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched);
         h_n.fill(kUntouched), c_n.fill(kUntouched);
     }
 
     bool operator==(const Outputs& other) const {
-        return out == other.out && h_n == other.h_n && gates == other.gates && unedited == other.unedited &&
+        return out == other.out && h_n == other.h_n && gates == other.gates && raw_gates == other.raw_gates &&
                c == other.c && c_n == other.c_n;
     }
 };
 
+// The call of one layer and direction, without its outputs and records.
+template <class P>
+Call<P> call_of(const Inputs<P>& in, int threads) {
+    const Track& k = in.track;
+    Call<P> call;
+    call.x = in.x.data(), call.x_step = in.x_layout.step, call.x_row = in.x_layout.row;
+    call.T = k.T, call.N = k.N, call.C = k.C, call.H = k.H, call.P = k.H;
+    call.reverse = k.reverse;
+    call.h0 = in.with.states ? in.h0.data() : nullptr, call.c0 = in.with.states ? in.c0.data() : nullptr;
+    call.lengths = in.lengths_or_null(), call.reset = in.reset_or_null();
+    call.layers.push_back({in.weights(), in.edits.get(), nullptr, nullptr, nullptr});
+    call.threads = threads;
+    return call;
+}
+
 template <class P>
 Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool recorded = true) {
-    const Track& k = in.track;
-    Outputs<P> to(k, in.with);
-    scan.forward({in.x.data(), in.weights(), in.with.states ? in.h0.data() : nullptr,
-                  in.with.states ? in.c0.data() : nullptr, in.lengths_or_null(), in.reset_or_null(), in.edits.get(),
-                  to.out.data(), recorded ? to.gates.data() : nullptr, recorded ? to.unedited.data() : nullptr,
-                  recorded ? to.c.data() : nullptr, to.h_n.data(), to.c_n.data(), k.T, k.N, k.C, k.H, k.H, in.x_layout.step,
-                  in.x_layout.row, to.layout.step, to.layout.row, k.reverse, threads});
+    Outputs<P> to(in.track, in.with);
+    Call<P> call = call_of(in, threads);
+    if (recorded) {
+        auto& layer = call.layers[0];
+        layer.gates = to.gates.data(), layer.raw_gates = to.raw_gates.data(), layer.c = to.c.data();
+    }
+    call.out = to.out.data(), call.h_n = to.h_n.data(), call.c_n = to.c_n.data();
+    scan.forward(call);
     return to;
 }
 
@@ -132,53 +147,53 @@ struct Given {
     using element = typename P::element;
     using real = typename P::real;
 
-    const Layout layout;
     Array<element> out, dout;
     Array<real> gates, c, dh_n, dc_n, dgates, dc;
 
     Given(const Track& k, const reference::Scanned& s, const reference::Given& given, const With& with)
-        : Given(k, s, given, with.layout, with.shifted) {}
-
-private:
-    Given(const Track& k, const reference::Scanned& s, const reference::Given& given, Size order, bool shifted)
-        : layout(k, k.H, order), out(layout.place(k, spoil_ended(k, s.out, k.H), k.H, reference::kNone), shifted),
-          dout(layout.place(k, spoil_ended(k, given.out, k.H), k.H, reference::kNone), shifted), gates(s.unedited, shifted), c(spoil_ended(k, s.c, k.H), shifted), dh_n(given.h_n, shifted), dc_n(given.c_n, shifted),
-          dgates(spoil_ended(k, given.gates, 4 * k.H), shifted), dc(spoil_ended(k, given.c, k.H), shifted) {}
+        : out(spoil_ended(k, s.out, k.H), with.shifted), dout(spoil_ended(k, given.out, k.H), with.shifted),
+          gates(s.unedited, with.shifted), c(spoil_ended(k, s.c, k.H), with.shifted), dh_n(given.h_n, with.shifted),
+          dc_n(given.c_n, with.shifted), dgates(spoil_ended(k, given.gates, 4 * k.H), with.shifted),
+          dc(spoil_ended(k, given.c, k.H), with.shifted) {}
 };
 
+// The gradients that a backward scan gives of one layer and direction.
 template <class P>
-struct Gradients {
+struct Found {
     using element = typename P::element;
     using real = typename P::real;
 
     Array<element> x, w_ih, w_hh, b;
     Array<real> h0, c0;
 
-    Gradients(const Track& k, bool shifted)
+    Found(const Track& k, bool shifted)
         : x(k.T * k.N * k.C, shifted), w_ih(4 * k.H * k.C, shifted), w_hh(4 * k.H * k.H, shifted), b(4 * k.H, shifted),
           h0(k.N * k.H, shifted), c0(k.N * k.H, shifted) {
         x.fill(kUntouched), w_ih.fill(kUntouched), w_hh.fill(kUntouched), b.fill(kUntouched);
         h0.fill(kUntouched), c0.fill(kUntouched);
     }
 
-    bool operator==(const Gradients& other) const {
+    bool operator==(const Found& other) const {
         return x == other.x && w_ih == other.w_ih && w_hh == other.w_hh && b == other.b && h0 == other.h0 && c0 == other.c0;
     }
 };
 
 template <class P>
-Gradients<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned asked, int threads) {
-    const Track& k = in.track;
-    Gradients<P> to(k, in.with.shifted);
+Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned asked, int threads) {
+    Found<P> to(in.track, in.with.shifted);
     const auto if_asked = [asked](unsigned bit, auto* data) { return asked & bit ? data : nullptr; };
-    scan.backward({in.x.data(), in.w_ih.data(), in.w_hh.data(), nullptr, in.h0.data(), in.c0.data(), in.lengths_or_null(),
-                   in.reset_or_null(), in.edits.get(), given.out.data(), given.gates.data(), given.c.data(),
-                   given.dout.data(), if_asked(kDhN, given.dh_n.data()), if_asked(kDcN, given.dc_n.data()),
-                   if_asked(kDgates, given.dgates.data()),
-                   if_asked(kDc, given.dc.data()), if_asked(kDx, to.x.data()), if_asked(kDwIh, to.w_ih.data()),
-                   if_asked(kDwHh, to.w_hh.data()), if_asked(kDb, to.b.data()), nullptr, to.h0.data(), to.c0.data(), k.T, k.N, k.C,
-                   k.H, k.H, in.x_layout.step, in.x_layout.row, given.layout.step, given.layout.row, k.reverse,
-                   threads});
+    Call<P> call = call_of(in, threads);
+    call.h0 = in.h0.data(), call.c0 = in.c0.data(), call.out = given.out.data();
+    (in.edits ? call.layers[0].raw_gates : call.layers[0].gates) = given.gates.data();
+    call.layers[0].c = given.c.data();
+    Gradients<P> gradients;
+    gradients.out = given.dout.data();
+    gradients.h_n = if_asked(kDhN, given.dh_n.data()), gradients.c_n = if_asked(kDcN, given.dc_n.data());
+    gradients.layers.push_back({if_asked(kDgates, given.dgates.data()), if_asked(kDc, given.dc.data()),
+                                if_asked(kDwIh, to.w_ih.data()), if_asked(kDwHh, to.w_hh.data()),
+                                if_asked(kDb, to.b.data()), nullptr});
+    gradients.x = if_asked(kDx, to.x.data()), gradients.h0 = to.h0.data(), gradients.c0 = to.c0.data();
+    scan.backward(call, gradients);
     return to;
 }
 

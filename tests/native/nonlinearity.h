@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "numbers.h"
-#include "scan.h"
+#include "kernel/scan.h"
 
 namespace hiddenstate::test {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "check.h"
-#include "precision.h"
+#include "kernel/precision.h"
 #include "reference.h"
 
 namespace hiddenstate::test {

@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "edits.h"
+#include "kernel/edits.h"
 
 namespace reference {
 

@@ -9,7 +9,7 @@ namespace hiddenstate::test {
 struct Stack {
     std::vector<Track> tracks;
     Numbers noise;  // of every layer but the last
-    Numbers h_n, c_n, gates, c, between, out;  // of the reference
+    Numbers h_n, c_n, gates, raw_gates, c, between, out;  // of the reference
 
     // Runs the reference through all layers of D directions, each of which reads what the one below gives, times noise.
     void run(Size D) {
@@ -19,6 +19,7 @@ struct Stack {
             if (k % static_cast<std::size_t>(D) == 1) track.x = tracks[k - 1].x;
             const reference::Scanned s = reference::forward(track);
             append(h_n, s.h_n), append(c_n, s.c_n), append(gates, s.gates), append(c, s.c);
+            append(raw_gates, s.unedited);
             join(s.out, track, D, static_cast<Size>(k) % D);
         }
     }
@@ -76,11 +77,6 @@ std::vector<T*> parts(const Array<T>& all, Size count) {
     return found;
 }
 
-template <class T>
-std::vector<const T*> read_only(const std::vector<T*>& found) {
-    return {found.begin(), found.end()};
-}
-
 // A stack as a scan of all layers takes it, with the noise of so many of them.
 template <class P>
 struct StackInputs {
@@ -88,7 +84,6 @@ struct StackInputs {
     using real = typename P::real;
 
     std::vector<Inputs<P>> tracks;
-    std::vector<Weights<P>> weights;
     const Array<element> h0, noise;
     const Array<real> c0;
     std::vector<const element*> noises;
@@ -97,41 +92,56 @@ struct StackInputs {
         : h0(joined<element>(stack, &Track::h0, with.shifted)), noise(stack.noise, with.shifted),
           c0(joined<real>(stack, &Track::c0, with.shifted)) {
         for (const Track& track : stack.tracks) tracks.emplace_back(track, with);
-        for (const Inputs<P>& track : tracks) weights.push_back(track.weights());
         for (const element* of_layer : parts(noise, noisy)) noises.push_back(of_layer);
     }
 };
+
+// The call of a stack of D directions, without its outputs and records.
+template <class P>
+Call<P> call_of(const StackInputs<P>& given, Size D, int threads) {
+    Call<P> call = call_of(given.tracks[0], threads);
+    call.directions = D, call.reverse = false;
+    call.h0 = call.h0 ? given.h0.data() : nullptr, call.c0 = call.c0 ? given.c0.data() : nullptr;
+    call.dropout_masks = given.noises;
+    call.layers.clear();
+    for (const Inputs<P>& track : given.tracks) {
+        call.layers.push_back({track.weights(), track.edits.get(), nullptr, nullptr, nullptr});
+    }
+    return call;
+}
 
 template <class P>
 void check_layers(const Scan<P>& scan, Random& random) {
     using element = typename P::element;
     using real = typename P::real;
     const Shape shape = random_shape(random);
-    With with = With::random(random);
+    const With with = With::random(random);
     const Size L = 1 + random.below(4), D = 1 + random.below(2);
     const bool noisy = random.coin(), keeps = random.coin();
-    with.edits = false;
     const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
-    const Track& first = stack.tracks[0];
-    const Described described("layers", first, with);
+    const Described described("layers", stack.tracks[0], with);
     const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
-    const Inputs<P>& in = given.tracks[0];
     const Size cells = L * D * shape.T * shape.N * shape.H;
     for (const int threads : {1, 2, 3}) {
         Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(given.h0.size(), with.shifted);
         Array<element> between(given.noise.size(), with.shifted);
-        Array<real> c_n(given.c0.size(), with.shifted), gates(keeps ? 4 * cells : 0, with.shifted), c(keeps ? cells : 0, with.shifted);
-        const Size kept = keeps ? L * D : 0;
-        scan.layers({in.x.data(), given.weights, with.states ? given.h0.data() : nullptr,
-                     with.states ? given.c0.data() : nullptr, in.lengths_or_null(), in.reset_or_null(), given.noises,
-                     out.fill(kUntouched).data(), parts(gates.fill(kUntouched), kept), parts(c.fill(kUntouched), kept),
-                     parts(between.fill(kUntouched), keeps ? L - 1 : 0),
-                     h_n.fill(kUntouched).data(), c_n.fill(kUntouched).data(), shape.T, shape.N, shape.C, shape.H, shape.H, D,
-                     in.x_layout.step, in.x_layout.row, threads});
+        Array<real> c_n(given.c0.size(), with.shifted), c(keeps ? cells : 0, with.shifted);
+        Array<real> gates(keeps ? 4 * cells : 0, with.shifted), raw_gates(keeps ? 4 * cells : 0, with.shifted);
+        Call<P> call = call_of(given, D, threads);
+        call.out = out.fill(kUntouched).data(), call.h_n = h_n.fill(kUntouched).data(), call.c_n = c_n.fill(kUntouched).data();
+        gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched), between.fill(kUntouched);
+        for (Size k = 0; keeps && k < L * D; ++k) {
+            auto& layer = call.layers[static_cast<std::size_t>(k)];
+            layer.gates = gates.data() + k * (4 * cells / (L * D)), layer.c = c.data() + k * (cells / (L * D));
+            layer.raw_gates = raw_gates.data() + k * (4 * cells / (L * D));
+        }
+        if (keeps) call.layer_outputs = parts(between, L - 1);
+        scan.forward(call);
         expect_close("out", out, stack.out, kTolerance<P>), expect_close("h_n", h_n, stack.h_n, kTolerance<P>);
         expect_close("c_n", c_n, stack.c_n, kTolerance<P>);
         if (!keeps) continue;
         expect_close("gates", gates, stack.gates, kTolerance<P>), expect_close("c", c, stack.c, kTolerance<P>);
+        expect_close("raw_gates", raw_gates, stack.raw_gates, kTolerance<P>);
         expect_close("between", between, stack.between, kTolerance<P>);
     }
 }
@@ -186,22 +196,22 @@ private:
 
 // What a scan gives of it.
 template <class P>
-struct LayersGradients {
+struct StackFound {
     using element = typename P::element;
     using real = typename P::real;
 
     Array<element> dx;
-    std::vector<Gradients<P>> weights;
+    std::vector<Found<P>> weights;
     Array<real> dh0, dc0;
 
-    LayersGradients(const Stack& stack, bool shifted)
+    StackFound(const Stack& stack, bool shifted)
         : dx(static_cast<Size>(stack.tracks[0].x.size()), shifted), dh0(static_cast<Size>(stack.h_n.size()), shifted),
           dc0(static_cast<Size>(stack.c_n.size()), shifted) {
         dx.fill(kUntouched), dh0.fill(kUntouched), dc0.fill(kUntouched);
         for (const Track& track : stack.tracks) weights.emplace_back(track, shifted);
     }
 
-    bool operator==(const LayersGradients& other) const {
+    bool operator==(const StackFound& other) const {
         return dx == other.dx && dh0 == other.dh0 && dc0 == other.dc0 && weights == other.weights;
     }
 };
@@ -212,34 +222,39 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     using real = typename P::real;
     const Shape shape = random_shape(random);
     With with = With::random(random);
-    with.edits = false, with.states = true;
+    with.states = true;
     const Size L = 1 + random.below(3), D = 1 + random.below(2);
     const bool noisy = random.coin(), recorded = random.coin();
     const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
     const StackGradients want(random, stack, D, recorded);
     const Described described("layers backward", stack.tracks[0], with);
     const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
-    const Inputs<P>& in = given.tracks[0];
     const Array<element> between(stack.between, with.shifted), out(stack.out, with.shifted);
     const Array<element> dout(want.dout, with.shifted);
     const Array<real> dgates(want.dgates, with.shifted), dc(want.dc, with.shifted);
-    const Array<real> gates(stack.gates, with.shifted), c(stack.c, with.shifted);
+    const Array<real> gates(stack.raw_gates, with.shifted), c(stack.c, with.shifted);
     const Array<real> dh_n(want.dh_n, with.shifted), dc_n(want.dc_n, with.shifted);
-    const Size shown = recorded ? L * D : 0;
+    const std::size_t count = static_cast<std::size_t>(L * D);
+    const std::vector<real*> of_gates = parts(gates, L * D), of_c = parts(c, L * D), more_gates = parts(dgates, L * D),
+                             more_c = parts(dc, L * D);
     const auto run = [&](int threads) {
-        LayersGradients<P> got(stack, with.shifted);
-        std::vector<WeightGradients<P>> asked;
-        for (const Gradients<P>& g : got.weights) asked.push_back({g.w_ih.data(), g.w_hh.data(), g.b.data(), nullptr});
-        scan.layers_backward({{in.x.data(), given.weights, given.h0.data(), given.c0.data(), in.lengths_or_null(),
-                               in.reset_or_null(), given.noises, out.data(), parts(gates, L * D), parts(c, L * D),
-                               parts(between, L - 1), nullptr, nullptr, shape.T, shape.N, shape.C, shape.H, shape.H, D,
-                               in.x_layout.step, in.x_layout.row, threads},
-                              dout.data(), dh_n.data(), dc_n.data(), read_only(parts(dgates, shown)),
-                              read_only(parts(dc, shown)), got.dx.data(), asked,
-                              got.dh0.data(), got.dc0.data()});
+        StackFound<P> got(stack, with.shifted);
+        Call<P> call = call_of(given, D, threads);
+        call.out = out.data(), call.layer_outputs = parts(between, L - 1);
+        Gradients<P> gradients;
+        for (std::size_t k = 0; k < count; ++k) {
+            (call.layers[k].edits ? call.layers[k].raw_gates : call.layers[k].gates) = of_gates[k];
+            call.layers[k].c = of_c[k];
+            const Found<P>& to = got.weights[k];
+            gradients.layers.push_back({recorded ? more_gates[k] : nullptr, recorded ? more_c[k] : nullptr, to.w_ih.data(),
+                                        to.w_hh.data(), to.b.data(), nullptr});
+        }
+        gradients.out = dout.data(), gradients.h_n = dh_n.data(), gradients.c_n = dc_n.data();
+        gradients.x = got.dx.data(), gradients.h0 = got.dh0.data(), gradients.c0 = got.dc0.data();
+        scan.backward(call, gradients);
         return got;
     };
-    const LayersGradients<P> got = run(1);
+    const StackFound<P> got = run(1);
     const double tolerance = static_cast<double>(L) * kTolerance<P>;
     expect_close("dx", got.dx, want.dx, tolerance);
     expect_close("dh0", got.dh0, want.dh0, tolerance), expect_close("dc0", got.dc0, want.dc0, tolerance);
@@ -266,28 +281,33 @@ struct Stream {
 
     Stream(const Scan<P>& scan, const Stack& stack, const With& with, int threads)
         : first(stack.tracks[0]), L(static_cast<Size>(stack.tracks.size())), w(bytes(scan, stack)),
-          bias(L * scan.bias_size(first.H)), h(joined<element>(stack, &Track::h0, with.shifted)),
+          bias(L * scan.packed_bias_size(first.H)), h(joined<element>(stack, &Track::h0, with.shifted)),
           next(first.N * first.H, with.shifted), c(joined<real>(stack, &Track::c0, with.shifted)) {
         unsigned char* to = w.data();
         for (Size k = 0; k < L; ++k) {
             const Track& track = stack.tracks[static_cast<std::size_t>(k)];
             const Inputs<P> in(track, with);
-            scan.pack_layer(in.weights(), track.C, track.H, threads, to, bias.data() + k * scan.bias_size(track.H));
-            to += scan.layer_bytes(track.C, track.H);
+            scan.pack(in.weights(), track.C, track.H, threads, to, bias.data() + k * scan.packed_bias_size(track.H));
+            to += scan.packed_bytes(track.C, track.H);
         }
     }
 
     Array<element> run(const Scan<P>& scan, const Array<element>& x, int threads) {
         Array<element> out(first.T * first.N * first.H);
-        scan.steps({x.data(), w.data(), bias.data(), h.data(), c.data(), next.data(), out.fill(kUntouched).data(), first.T,
-                    first.N, first.C, first.H, L, threads});
+        Call<P> call;
+        call.x = x.data(), call.T = first.T, call.N = first.N, call.C = first.C, call.H = call.P = first.H;
+        call.layers.resize(static_cast<std::size_t>(L));
+        call.packed = {w.data(), bias.data(), next.data()};
+        call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
+        call.out = out.fill(kUntouched).data(), call.threads = threads;
+        scan.forward(call);
         return out;
     }
 
 private:
     static Size bytes(const Scan<P>& scan, const Stack& stack) {
         Size sum = 0;
-        for (const Track& track : stack.tracks) sum += scan.layer_bytes(track.C, track.H);
+        for (const Track& track : stack.tracks) sum += scan.packed_bytes(track.C, track.H);
         return sum;
     }
 };

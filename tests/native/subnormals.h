@@ -59,7 +59,7 @@ void check_subnormals(const Scan<P>& scan) {
         }
         expect_close("c", got.c, scanned.c, kTolerance<P>);
         for (Size j = 0; j < got.c_n.size(); ++j) checks::that(got.c_n[j] == 0, "a state that has decayed is not zero");
-        const Gradients<P> gradients = backward(scan, in, given, kAll, threads);
+        const Found<P> gradients = backward(scan, in, given, kAll, threads);
         checks::that(control_register() == before && has_subnormals(), "backward leaves subnormal numbers off");
         checks::that(std::isfinite(gradients.x[0]), "a gradient that has decayed is not a number");
     }

@@ -1,5 +1,5 @@
 // Every compiled scan that this CPU runs against the reference: native/scan.h without Python.
-#include "crews.h"
+#include "thread_tuners.h"
 #include "nan.h"
 #include "nonlinearity.h"
 #include "stacks.h"

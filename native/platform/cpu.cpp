@@ -1,4 +1,4 @@
-#include "cpu.h"
+#include "platform/cpu.h"
 
 #include <cstdint>
 

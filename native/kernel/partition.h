@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "team.h"
-#include "tile.h"
+#include "kernel/thread_setup.h"
+#include "kernel/tile.h"
 
 namespace hiddenstate {
 namespace {
@@ -70,13 +70,13 @@ inline Range vectors(std::int64_t count, int k, int threads) {
 
 // How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
 // reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
-struct Shares {
+struct Partition {
     bool together;  // units are shared: all threads are at the same step
     std::vector<Range> rows, units, hidden;  // of each thread; `hidden` are numbers of the hidden state
 
     // Among `threads` at most.
     template <class Job>
-    Shares(const Job& job, int threads) {
+    Partition(const Job& job, int threads) {
         together = shares_units(job.N, job.H, threads);
         if (!together) {
             share_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../native/crew.h"
+#include "threads/thread_tuner.h"
 #include "check.h"
 
 namespace hiddenstate::test {
@@ -26,7 +26,7 @@ struct Shared {
     std::int64_t alone = 0, together = 0;
 };
 
-inline Shared work(Crew<Clock>& crew, double seconds, double alone, double together) {
+inline Shared work(ThreadTuner<Clock>& crew, double seconds, double alone, double together) {
     Shared jobs;
     const auto end = Clock::time + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     while (Clock::time < end) {
@@ -42,7 +42,7 @@ inline Shared work(Crew<Clock>& crew, double seconds, double alone, double toget
 
 // Streams in several threads have one crew.
 inline void check_shared_crew() {
-    Crew<> crew(4);
+    ThreadTuner<> crew(4);
     std::atomic<std::int64_t> alone{0}, together{0};
     const auto job = [&](int threads) {
         ++(threads == 1 ? alone : together);
@@ -57,7 +57,7 @@ inline void check_shared_crew() {
 
 // What counts is the time of a step, not of a job: long ones that happen to be run alone say nothing against that way.
 inline void check_jobs_of_any_length() {
-    Crew<Clock> crew(4);
+    ThreadTuner<Clock> crew(4);
     std::int64_t together = 0, steps = 0;
     for (int k = 0; k < 2000; ++k) {
         const std::int64_t length = k % 2 ? 1 : 300;
@@ -71,7 +71,7 @@ inline void check_jobs_of_any_length() {
 
 inline void check_crews() {
     checks::context = "crew";
-    Crew<Clock> crew(4);
+    ThreadTuner<Clock> crew(4);
     Shared jobs = work(crew, 1, 60e-6, 20e-6);
     checks::that(jobs.alone * 60e-6 < 0.07 && jobs.together > 46000, "together is faster, and stays after short looks");
     jobs = work(crew, 10, 60e-6, 6.5e-3);
@@ -82,30 +82,30 @@ inline void check_crews() {
     jobs = work(crew, 1, 200e-6, 100e-6);
     checks::that(jobs.together > jobs.alone, "both ways became slower: the faster one goes on");
 
-    Crew<Clock> small(4);
+    ThreadTuner<Clock> small(4);
     jobs = work(small, 20, 5e-6, 8e-6);
     checks::that(jobs.together * 8e-6 < 0.3, "alone is faster: the other way costs little to try");
-    Crew<Clock> unlucky(4);
+    ThreadTuner<Clock> unlucky(4);
     work(unlucky, 0.001, 6e-3, 200e-6);
     jobs = work(unlucky, 1, 20e-6, 200e-6);
     checks::that(jobs.together * 200e-6 < 0.2, "a time slice in the first turn: alone is tried again, and faster");
-    Crew<Clock> disturbed(4);
+    ThreadTuner<Clock> disturbed(4);
     work(disturbed, 0.1, 30e-6, 20e-6);
     for (int moment = 0; moment < 10; ++moment) {
         work(disturbed, 0.001, 30e-6, 12e-3);
         jobs = work(disturbed, 0.2, 30e-6, 20e-6);
         checks::that(jobs.alone * 30e-6 < 0.04, "one bad moment in a turn decides nothing");
     }
-    Crew<Clock> stale(4);
+    ThreadTuner<Clock> stale(4);
     work(stale, 20, 300e-6, 250e-6);
     jobs = work(stale, 10, 60e-6, 200e-6);
     checks::that(jobs.together * 200e-6 < 3.3, "alone became much faster, unseen: it is seen after at most the longest rest");
-    Crew<Clock> lengthy(4);
+    ThreadTuner<Clock> lengthy(4);
     jobs = work(lengthy, 20, 1, 0.5);
     checks::that(jobs.alone <= 3, "long jobs are tried one at a time, and rarely");
     check_shared_crew();
     check_jobs_of_any_length();
-    Crew<Clock> one(1);
+    ThreadTuner<Clock> one(1);
     jobs = work(one, 1, 60e-6, 1);
     checks::that(jobs.together == 0, "one thread has no choice");
 }

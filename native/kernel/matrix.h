@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "precision.h"
+#include "kernel/precision.h"
 
 namespace hiddenstate {
 namespace {

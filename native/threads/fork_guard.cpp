@@ -1,4 +1,4 @@
-#include "fork.h"
+#include "threads/fork_guard.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>

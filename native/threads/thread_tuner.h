@@ -23,9 +23,9 @@
 namespace hiddenstate {
 
 template <class Clock = std::chrono::steady_clock>
-class Crew {
+class ThreadTuner {
 public:
-    explicit Crew(int threads) : threads_(std::max(threads, 1)) {}
+    explicit ThreadTuner(int threads) : threads_(std::max(threads, 1)) {}
 
     // Runs job(threads), which is so much work. Several threads may do so at once, each with jobs of its own.
     template <class Job>

@@ -11,8 +11,8 @@
 
 #include <algorithm>
 
-#include "matrix.h"
-#include "vec.h"
+#include "kernel/matrix.h"
+#include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {

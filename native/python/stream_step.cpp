@@ -1,20 +1,18 @@
-#include "stream_step.h"
+#include "python/stream_step.h"
 
 #include <nanobind/stl/vector.h>
 
 #include <utility>
 
-#include "objects.h"
-#include "scan.h"
+#include "python/python_api.h"
 
 namespace hiddenstate {
 namespace {
 
 // Names of attributes, made once.
 struct Names {
-    nb::object version = interned("_version"), data_ptr = interned("data_ptr"), dtype = interned("dtype"),
-               shape = interned("shape"), is_cpu = interned("is_cpu"), is_neg = interned("is_neg"),
-               is_contiguous = interned("is_contiguous"), requires_grad = interned("requires_grad");
+    nb::object version = interned("_version"), dtype = interned("dtype"), shape = interned("shape"),
+               requires_grad = interned("requires_grad");
 };
 
 const Names& names() {
@@ -40,15 +38,15 @@ bool fits(nb::handle shape, std::int64_t N, std::int64_t features, bool& flat) {
     return fits(PyTuple_GET_SIZE(shape.ptr()), size, N, features, flat);
 }
 
-bool fits(const Exchange::Tensor& tensor, std::int64_t N, std::int64_t features, bool& flat) {
-    return fits(tensor.ndim, [&](std::int64_t k) { return tensor.shape[k]; }, N, features, flat);
+bool fits(const TensorView& tensor, std::int64_t N, std::int64_t features, bool& flat) {
+    return fits(tensor.rank, [&](std::int64_t k) { return tensor.sizes[k]; }, N, features, flat);
 }
 
 }  // namespace
 
-StreamStep::StreamStep(Kernel kernel, nb::dlpack::dtype element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
-                       Crew<>& crew)
-    : kernel_(std::move(kernel)), element_(element), N_(N), C_(C), H_(H), large_(large), crew_(crew) {}
+StreamStep::StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
+                       ThreadTuner<>& tuner)
+    : kernel_(std::move(kernel)), element_(element), N_(N), C_(C), H_(H), large_(large), tuner_(tuner) {}
 
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     for (auto [name, value] : named) {
@@ -56,7 +54,7 @@ void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
         for (auto [own, _] : parameters) {  // the dict's own key, which it finds without comparing letters
             if (own.equal(name)) key = nb::borrow(own);
         }
-        guarded_.push_back({key, nb::borrow(value), version_of(value), address_of(value)});
+        guarded_.push_back({key, nb::borrow(value), version_of(value), address_of_tensor(value)});
     }
     parameters_ = std::move(parameters);
 }
@@ -73,10 +71,8 @@ void StreamStep::refuse_with(nb::object error, nb::object message) {
     error_ = std::move(error), message_ = std::move(message);
 }
 
-void StreamStep::take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat) {
-    exchange_ = Exchange(type);
-    tensor_ = std::move(type), tensor_dtype_ = std::move(dtype), make_tensor_ = std::move(make);
-    like_ = std::move(like), like_flat_ = std::move(like_flat);
+void StreamStep::take_torch(nb::object make, nb::object like, nb::object like_flat) {
+    make_tensor_ = std::move(make), like_ = std::move(like), like_flat_ = std::move(like_flat);
 }
 
 void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat) {
@@ -87,7 +83,7 @@ void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, 
 bool StreamStep::unchanged() const {
     for (const Guarded& one : guarded_) {
         if (PyDict_GetItem(parameters_.ptr(), one.name.ptr()) != one.value.ptr()) return false;
-        if (version_of(one.value) != one.version || address_of(one.value) != one.address) return false;
+        if (version_of(one.value) != one.version || address_of_tensor(one.value) != one.address) return false;
     }
     return true;
 }
@@ -111,33 +107,13 @@ bool StreamStep::nothing_in_the_way() const {
     return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;
 }
 
-std::uintptr_t StreamStep::address_of(nb::handle tensor) const {
-    if (exchange_) {
-        Exchange::Tensor found;
-        return exchange_.look(tensor, found) ? Exchange::address_of(found) : 0;
-    }
-    const nb::object found = call(tensor, names().data_ptr);
-    return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
-}
-
 bool StreamStep::find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const {
     if (writable && attribute(tensor, names().requires_grad).ptr() != Py_False) return false;
-    if (!exchange_) return find_by_attributes(tensor, features, place);
-    Exchange::Tensor found;
-    if (!exchange_.find(tensor, element_, found) || !fits(found, N_, features, place.flat) || !is_contiguous(found)) return false;
-    place.address = Exchange::address_of(found);
-    return true;
-}
-
-bool StreamStep::find_by_attributes(nb::handle tensor, std::int64_t features, Place& place) const {
-    const Names& name = names();
-    if (attribute(tensor, name.dtype).ptr() != tensor_dtype_.ptr()) return false;
-    if (!fits(attribute(tensor, name.shape), N_, features, place.flat)) return false;
-    if (attribute(tensor, name.is_cpu).ptr() != Py_True || call(tensor, name.is_contiguous).ptr() != Py_True ||
-        call(tensor, name.is_neg).ptr() != Py_False) {
+    TensorView found;
+    if (!read_tensor(tensor, found) || found.type != element_ || !fits(found, N_, features, place.flat) || !found.is_contiguous()) {
         return false;
     }
-    place.address = address_of(tensor);
+    place.address = found.address;
     return place.address != 0;
 }
 
@@ -155,7 +131,7 @@ bool StreamStep::find_array(nb::handle array, std::int64_t features, bool writab
 
 nb::object StreamStep::step(nb::handle x, nb::handle out) {
     PyTypeObject* type = Py_TYPE(x.ptr());
-    const bool torch = reinterpret_cast<PyObject*>(type) == tensor_.ptr();
+    const bool torch = reinterpret_cast<PyObject*>(type) == torch_api().tensor.ptr();
     const bool numpy = array_.is_valid() && reinterpret_cast<PyObject*>(type) == array_.ptr();
     if (!torch && !numpy) return nb::none();
     if (!out.is_none() && Py_TYPE(out.ptr()) != type) return nb::none();
@@ -179,7 +155,7 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
     if (out.is_none()) {
         given = numpy ? make_array_(from.flat ? shape_flat_ : shape_, array_dtype_)
                       : make_tensor_(from.flat ? like_flat_ : like_);
-        if (numpy ? !find_array(given, H_, true, to) : (to.address = address_of(given)) == 0) return nb::none();
+        if (numpy ? !find_array(given, H_, true, to) : (to.address = address_of_tensor(given)) == 0) return nb::none();
     } else if (!(numpy ? find_array(out, H_, true, to) : find_tensor(out, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
@@ -192,9 +168,9 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
         const auto work = [&](int threads) { kernel_(from.address, to.address, threads); };
         if (large_) {
             const nb::gil_scoped_release released;
-            crew_.run(work);
+            tuner_.run(work);
         } else {
-            crew_.run(work);
+            tuner_.run(work);
         }
     }
     if (!numpy && !out.is_none()) written_(nb::make_tuple(given));
@@ -203,8 +179,7 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &kept_, &written_, &tensor_,
-                            &tensor_dtype_, &make_tensor_, &like_, &like_flat_, &array_, &array_dtype_, &make_array_,
+    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &kept_, &written_, &make_tensor_, &like_, &like_flat_, &array_, &array_dtype_, &make_array_,
                             &shape_, &shape_flat_}) {
         f(*one);
     }

@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "platform/allocator.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -5,9 +5,9 @@
 #include <tuple>
 #include <utility>
 
-#include "scan.h"
-#include "team.h"
-#include "tile.h"
+#include "kernel/scan.h"
+#include "kernel/thread_setup.h"
+#include "kernel/tile.h"
 
 namespace hiddenstate {
 namespace {
@@ -95,7 +95,7 @@ template <class Pack>
 inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, const Pack& pack) {
     constexpr std::int64_t kWorthIt = 1 << 17;
     const int used = count * size < kWorthIt ? 1 : static_cast<int>(std::clamp<std::int64_t>(threads, 1, count));
-    run_team(used, false, [&](int k) {
+    run_parallel(used, false, [&](int k) {
         const Range mine = part(count, k, used);
         for (std::int64_t b = mine.first; b < mine.last; ++b) pack(b);
     });

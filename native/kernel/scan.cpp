@@ -1,12 +1,9 @@
 // The scan for one instruction set and precision; compiled once for each, with HIDDENSTATE_ISA (a name),
 // HIDDENSTATE_BYTES (of a vector) and HIDDENSTATE_PRECISION (F32, F64, BF16) set.
-#include "scan.h"
+#include "kernel/scan.h"
 
-#include "backward.h"
-#include "forward.h"
-#include "layers.h"
-#include "pack.h"
-#include "steps.h"
+#include "kernel/pack.h"
+#include "kernel/stack.h"
 
 #define HIDDENSTATE_JOIN_(a, b, c) a##b##_##c
 #define HIDDENSTATE_JOIN(a, b, c) HIDDENSTATE_JOIN_(a, b, c)
@@ -16,7 +13,7 @@
 namespace hiddenstate {
 namespace {
 
-std::int64_t layer_bytes(std::int64_t C, std::int64_t H) {
+std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
     return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
 }
 
@@ -37,8 +34,8 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
 #define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA, HIDDENSTATE_PRECISION)
 extern const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN;
 const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN = {
-    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), layer_bytes, bias_size, pack_for_steps, shares_units, forward, layers, backward,
-    layers_backward, steps, nonlinearity,
+    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, backward,
+    nonlinearity,
 };
 
 }  // namespace hiddenstate

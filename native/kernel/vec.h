@@ -13,7 +13,7 @@
 #include <immintrin.h>
 #endif
 
-#include "precision.h"
+#include "kernel/precision.h"
 
 namespace hiddenstate {
 namespace {

@@ -1,20 +1,34 @@
-// The forward scan.
+// One layer and direction, forward.
 //
 // Some steps at a time (a chunk): first the input's part of the pre-activations of all of them, one product that reads
 // W_ih once; then step after step the recurrent part, the gates and the states.
 #pragma once
 
-#include "cell.h"
-#include "memory.h"
-#include "pack.h"
-#include "rows.h"
-#include "scan.h"
-#include "tile.h"
+#include "kernel/cell.h"
+#include "platform/allocator.h"
+#include "kernel/pack.h"
+#include "kernel/partition.h"
+#include "kernel/scan.h"
+#include "kernel/tile.h"
 
 namespace hiddenstate {
 namespace {
 
-using ForwardJob = Forward<HIDDENSTATE_PRECISION>;
+// What one layer and direction of a call reads and writes: views of the call's arrays.
+struct LayerForward {
+    const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
+    LayerDirection<HIDDENSTATE_PRECISION> self;
+    const element* h0;            // [N, P], or null: zeros
+    const real* c0;               // [N, H], or null: zeros
+    const std::int64_t* lengths;  // the call's
+    const std::uint8_t* reset;    // the call's
+    element* out;  // row (t, n) at out + t * out_step + n * out_row, P numbers; zero past a row's end
+    element* h_n;  // [N, P]
+    real* c_n;     // [N, H]
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
+    bool reverse;
+    int threads;
+};
 
 // The input's part of a block's pre-activations, for the rows of a chunk: bias + W_ih x.
 struct Project {
@@ -39,7 +53,7 @@ struct Project {
 
 // One block of units of one step, for its live rows.
 struct ForwardStep {
-    const ForwardJob& job;
+    const LayerForward& job;
     std::int64_t t, u, lanes;    // step; first unit of the block, and how many of its units there are
     const packed* w;             // the block's recurrent weights
     const real* from;            // [rows, kTile], as Project leaves it
@@ -66,12 +80,12 @@ struct ForwardStep {
             const Gates gates(z);
             return keep(n, gates, gates, State::of(gates, load(c, lanes)));
         }
-        const EditedRow edits{job.edits, t, n, u, lanes};
+        const EditedRow edits{job.self.edits, t, n, u, lanes};
         const Gates before = edits.gates(z);
         Gates gates = before;
         edits.apply(gates);
         State state = edits.state(gates, load(c, lanes));
-        if (!job.weights.hr) edits.apply(kH, state.h);
+        if (!job.self.weights.hr) edits.apply(kH, state.h);
         keep(n, before, gates, state);
     }
 
@@ -79,16 +93,16 @@ struct ForwardStep {
         const std::int64_t H = job.H, row = t * job.N + n;
         store(job.c_n + n * H + u, state.c, lanes);
         store(to + n * to_row + u, state.h, lanes);
-        if (job.c) store_past_cache(job.c + row * H + u, state.c, lanes);
-        if (job.gates) gates.store_to(job.gates + row * kGates * H + u, H, lanes);
-        if (job.unedited) before.store_to(job.unedited + row * kGates * H + u, H, lanes);
+        if (job.self.c) store_past_cache(job.self.c + row * H + u, state.c, lanes);
+        if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes);
+        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes);
     }
 };
 
 // One block of the projection of one step, h = W_hr m, for its live rows.
 template <int V>
 struct ProjectHidden {
-    const ForwardJob& job;
+    const LayerForward& job;
     std::int64_t t, u, left;  // first number of the block, and how many of its numbers there are
     const packed* w;
     const std::int64_t* rows;
@@ -107,24 +121,24 @@ struct ProjectHidden {
 
     void give(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {
         const std::int64_t n = rows[r], lanes = std::min<std::int64_t>(count, kLanes);
-        if (edited && edited[r]) EditedRow{job.edits, t, n, at, lanes}.apply(kH, h);
+        if (edited && edited[r]) EditedRow{job.self.edits, t, n, at, lanes}.apply(kH, h);
         store(job.out + t * job.out_step + n * job.out_row + at, h, lanes);
     }
 };
 
 // What the threads of a forward scan share.
 struct ForwardState {
-    const ForwardJob& job;
+    const LayerForward& job;
     const Buffer<packed> w;
     const Buffer<real> bias;
     const Buffer<packed> hr;
     const Buffer<element> m;  // [N, H]: with a projection, what the cells give
 
-    explicit ForwardState(const ForwardJob& job)
+    explicit ForwardState(const LayerForward& job)
         : job(job), w(layer_size(job.C, job.H, job.P)), bias(bias_size(job.H)),
-          hr(job.weights.hr ? matrix_size(job.H, job.P) : 0), m(job.weights.hr ? job.N * job.H : 0) {
-        pack_layer(job.weights, job.C, job.H, job.P, job.threads, w.data(), bias.data());
-        if (job.weights.hr) pack_turned(job.weights.hr, job.P, job.H, job.threads, hr.data());
+          hr(job.self.weights.hr ? matrix_size(job.H, job.P) : 0), m(job.self.weights.hr ? job.N * job.H : 0) {
+        pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, w.data(), bias.data());
+        if (job.self.weights.hr) pack_turned(job.self.weights.hr, job.P, job.H, job.threads, hr.data());
     }
 
     const packed* block(std::int64_t b) const { return w.data() + b * kTile * (depth(job.C) + depth(job.P)); }
@@ -205,9 +219,9 @@ private:
     void end_row(std::int64_t t, std::int64_t n) const {
         const std::int64_t H = job_.H, row = t * job_.N + n;
         std::fill_n(job_.out + t * job_.out_step + n * job_.out_row + hidden_.first, hidden_.size(), element{});
-        if (job_.c) std::fill_n(job_.c + row * H + units_.first, units_.size(), real{});
-        for (int g = 0; job_.gates && g < kGates; ++g) {
-            std::fill_n(job_.gates + (row * kGates + g) * H + units_.first, units_.size(), real{});
+        if (job_.self.c) std::fill_n(job_.self.c + row * H + units_.first, units_.size(), real{});
+        for (int g = 0; job_.self.gates && g < kGates; ++g) {
+            std::fill_n(job_.self.gates + (row * kGates + g) * H + units_.first, units_.size(), real{});
         }
     }
 
@@ -224,7 +238,7 @@ private:
         const std::int64_t* rows = n_.data() + first;
         const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
         even_h_.take(h_.data(), last - first, job_.P);
-        const bool projects = job_.weights.hr;
+        const bool projects = job_.self.weights.hr;
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // There and back again: the weights that were used last are still in the cache.
         for (std::int64_t k = 0; k < blocks_.size(); ++k) {
@@ -254,7 +268,7 @@ private:
                 std::fill_n(job_.c_n + n * job_.H + units_.first, units_.size(), real{});
             }
             h_[size(r)] = state_[size(n - rows_.first)];
-            edited_[size(r)] = job_.edits && job_.edits->touches(t, n);
+            edited_[size(r)] = job_.self.edits && job_.self.edits->touches(t, n);
             any_edited |= edited_[size(r)];
         }
         return any_edited;
@@ -273,8 +287,8 @@ private:
     }
 
     const ForwardState& shared_;
-    const ForwardJob& job_;
-    const Order<ForwardJob> order_;
+    const LayerForward& job_;
+    const Order<LayerForward> order_;
     const Range rows_, units_, hidden_, blocks_;
     const std::int64_t chunk_steps_;
     std::vector<element> zeros_;
@@ -295,23 +309,23 @@ inline std::int64_t chunk_rows(std::int64_t H) {
 }
 
 inline void forward_on(const ForwardState& state, int threads) {
-    const ForwardJob& job = state.job;
-    const Shares shares(job, threads);
+    const LayerForward& job = state.job;
+    const Partition partition(job, threads);
     std::vector<ForwardShare> parts;
     std::int64_t scratch = 0;
     std::vector<std::int64_t> at;
-    for (int k = 0; k < shares.threads(); ++k) {
-        const Range rows = shares.rows[k], units = shares.units[k];
+    for (int k = 0; k < partition.threads(); ++k) {
+        const Range rows = partition.rows[k], units = partition.units[k];
         const std::int64_t each = std::max<std::int64_t>(rows.size(), 1);
         const std::int64_t steps = std::max<std::int64_t>(std::min(chunk_rows(job.H) / each, job.T), 1);
-        parts.emplace_back(state, rows, units, shares.hidden[k], steps);
+        parts.emplace_back(state, rows, units, partition.hidden[k], steps);
         at.push_back(scratch);
         scratch += steps * each * blocks(units.size(), kLanes) * kTile;
     }
     const Buffer<real> buffer(scratch);
     Barrier barrier;
-    const bool done = run_team(shares.threads(), shares.together, [&](int k) {
-        parts[k].run(buffer.data() + at[k], [&] { if (shares.together) barrier.wait(shares.threads()); });
+    const bool done = run_parallel(partition.threads(), partition.together, [&](int k) {
+        parts[k].run(buffer.data() + at[k], [&] { if (partition.together) barrier.wait(partition.threads()); });
     });
     if (!done) forward_on(state, 1);
 }
@@ -321,11 +335,11 @@ inline std::size_t bytes_of_records(std::int64_t T, std::int64_t N, std::int64_t
     return static_cast<std::size_t>(T * N * (kGates + 1) * H) * sizeof(real);
 }
 
-inline void forward(const ForwardJob& job) {
-    const std::size_t records = job.gates || job.unedited ? bytes_of_records(job.T, job.N, job.H) : 0;
+inline void forward_layer(const LayerForward& job) {
+    const std::size_t records = job.self.gates || job.self.raw_gates ? bytes_of_records(job.T, job.N, job.H) : 0;
     keep_freed_memory(records);
-    expect_writes(job.gates, records / (kGates + 1) * kGates);
-    expect_writes(job.unedited, records / (kGates + 1) * kGates);
+    expect_writes(job.self.gates, records / (kGates + 1) * kGates);
+    expect_writes(job.self.raw_gates, records / (kGates + 1) * kGates);
     forward_on(ForwardState(job), std::max(job.threads, 1));
 }
 

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "cpu.h"
-#include "scan.h"
+#include "platform/cpu.h"
+#include "kernel/scan.h"
 
 namespace hiddenstate {
 

@@ -1,4 +1,4 @@
-// Threads that share a scan: each has some of the rows, or all of them and some of the units.
+// Runs a function on several threads, which may wait for one another at a barrier.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,7 @@
 #include <new>
 #include <vector>
 
-#include "fork.h"
-#include "matrix.h"
-#include "vec.h"
+#include "threads/fork_guard.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -24,8 +22,8 @@
 namespace hiddenstate {
 namespace {
 
-// Where all threads of a team wait for the last of them: briefly awake, since the others are as far within a
-// microsecond; then asleep, since something else must be running on a core, and whoever has slept is let in first.
+// Barrier: spins for about 20 microseconds, because threads normally arrive within one, then sleeps, because another program
+// probably has the core that the last thread needs.
 class Barrier {
 public:
     void wait(int threads) {
@@ -75,38 +73,16 @@ private:
     std::condition_variable awake_;
 };
 
-// Subnormal numbers count as zero while this lives: the slow path that they would take gains nothing an LSTM could use.
-class FlushSubnormals {
-public:
-#if defined(__x86_64__)
-    FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // results, and operands
-    ~FlushSubnormals() { _mm_setcsr(before_); }
-
-private:
-    unsigned before_;
-#elif defined(__aarch64__)
-    FlushSubnormals() {
-        __asm__ volatile("mrs %0, fpcr" : "=r"(before_));
-        __asm__ volatile("msr fpcr, %0" ::"r"(before_ | (std::uint64_t{1} << 24)));
-    }
-    ~FlushSubnormals() { __asm__ volatile("msr fpcr, %0" ::"r"(before_)); }
-
-private:
-    std::uint64_t before_;
-#endif
-};
-
 // Runs body(k) for k = 0 ... threads - 1, each on a thread of its own if `together`: the bodies may then wait for one
 // another. Where so many threads are not to be had, runs nothing and returns false: inside another parallel region, say,
-// or in a forked process. Bodies must not throw.
+// or in a forked process. Bodies must not throw. Each thread makes a Setup first, which lives until its bodies are done.
 //
-// Whoever is done waits for the others at a barrier of our own: at OpenMP's it would be awake for milliseconds, on a core that
-// the others may need where something else is running.
-template <class Body>
-bool run_team(int threads, bool together, const Body& body) {
+// Threads that are done wait for the others at our own barrier: OpenMP's spins for milliseconds, on a core that the others may
+// need if another program runs.
+template <class Setup, class Body>
+bool run_parallel_with(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
-        const FlushSubnormals flush;
-        const MatrixRegisters registers;
+        const Setup setup;
         for (int k = first; k < threads; k += step) body(k);
     };
 #ifdef _OPENMP
@@ -130,30 +106,6 @@ bool run_team(int threads, bool together, const Body& body) {
     if (together && threads > 1) return false;
     run(0, 1, threads);
     return true;
-}
-
-// Does all of `states`, which have nothing to do with one another, side by side: a Team does one, on its part of the threads.
-// Where these can't be parted evenly, one after another, each on all of them.
-template <class Team, class State>
-void run_teams(const std::vector<const State*>& states, int threads) {
-    const int count = static_cast<int>(states.size()), each = std::max(threads, 1) / count;
-    const auto one_by_one = [&](int threads) {
-        for (const State* state : states) run_teams<Team, State>({state}, threads);
-    };
-    if (count > 1 && each * count != threads) return one_by_one(threads);
-    std::vector<std::unique_ptr<Team>> teams;
-    int all = 0;
-    bool together = false;
-    for (const State* state : states) {
-        teams.push_back(std::make_unique<Team>(*state, each));
-        all += teams.back()->threads(), together = together || teams.back()->together();
-    }
-    const bool done = run_team(all, together, [&](int k) {
-        auto team = teams.begin();
-        for (; k >= (*team)->threads(); ++team) k -= (*team)->threads();
-        (*team)->run(k);
-    });
-    if (!done) one_by_one(1);
 }
 
 // Memory for `count` numbers, aligned to cache lines and not filled.

@@ -9,21 +9,40 @@
 #include <memory>
 #include <vector>
 
-#include "cell.h"
-#include "pack.h"
-#include "rows.h"
-#include "scan.h"
-#include "tile.h"
+#include "kernel/cell.h"
+#include "kernel/pack.h"
+#include "kernel/partition.h"
+#include "kernel/scan.h"
+#include "kernel/tile.h"
+#include "kernel/weight_gradients.h"
 
 namespace hiddenstate {
 namespace {
 
-using BackwardJob = Backward<HIDDENSTATE_PRECISION>;
+// What one layer and direction of a call reads and writes on the way back: views of the arrays of the call and its gradients.
+struct LayerBackward {
+    const element* x;  // as in LayerForward
+    LayerDirection<HIDDENSTATE_PRECISION> self;
+    LayerGradients<HIDDENSTATE_PRECISION> gradients;
+    const real* gates;            // [T, N, 4H]: before edits
+    const element* h0;            // [N, P]
+    const real* c0;               // [N, H]
+    const std::int64_t* lengths;  // the call's
+    const std::uint8_t* reset;    // the call's
+    const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
+    const element* dout;          // at the strides of out
+    const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
+    element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
+    real *dh0, *dc0;              // [N, P], [N, H]
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
+    bool reverse;
+    int threads;
+};
 
 // One vector of units of one row at one step: from the gradients of what the cells give (d_m) and of c (dc, in and out)
 // to those of the pre-activations.
 struct GateGradients {
-    const BackwardJob& job;
+    const LayerBackward& job;
     std::int64_t t, n;
     element* dg;           // [4H]: of the pre-activations
     const real* d_m;       // [H]: of m = o tanh(c), which is h without a projection
@@ -36,18 +55,18 @@ struct GateGradients {
         real* dc = job.dc0 + n * H + u;
         const Gates before(job.gates + row * kGates * H + u, H, lanes);
         Gates gates = before;
-        const EditedRow edits{job.edits, t, n, u, lanes};
+        const EditedRow edits{job.self.edits, t, n, u, lanes};
         if (edited) edits.apply(gates);
-        const vf one = splat(1), s = tanh(load(job.c + row * H + u, lanes)), d = load(d_m + u, lanes);
+        const vf one = splat(1), s = tanh(load(job.self.c + row * H + u, lanes)), d = load(d_m + u, lanes);
         if (m) store(m + u, gates.o * s, lanes);
         vf d_c = load(dc, lanes) + d * gates.o * (one - s * s);
-        if (job.dc) d_c += load(job.dc + row * H + u, lanes);
+        if (job.gradients.c) d_c += load(job.gradients.c + row * H + u, lanes);
         if (edited) edits.undo(kC, d_c);
         store(dc, d_c * gates.f, lanes);
         const vf c = c_before ? load(c_before + u, lanes) : vf{};
         vf d_i = d_c * gates.g, d_f = d_c * c, d_g = d_c * gates.i, d_o = d * s;
-        if (job.dgates) {
-            const Gates more(job.dgates + row * kGates * H + u, H, lanes);
+        if (job.gradients.gates) {
+            const Gates more(job.gradients.gates + row * kGates * H + u, H, lanes);
             d_i += more.i, d_f += more.f, d_g += more.g, d_o += more.o;
         }
         if (edited) edits.undo(kI, d_i), edits.undo(kF, d_f), edits.undo(kG, d_g), edits.undo(kO, d_o);
@@ -100,90 +119,9 @@ inline void run_backwards(Range range, bool back, const Backwards<Number, kGates
     }
 }
 
-// A tile of a weight's gradient: of some gradients and V vectors of inputs the products, summed over the rows of a chunk.
-template <int V>
-struct WeightTile {
-    const packed* gradients;  // as BackwardShare::turned gives them
-    std::int64_t gradients_step;
-    const packed* inputs;  // a block of WeightGradient
-    std::int64_t depth;
-    real* sums;
-    std::int64_t sums_step, left;  // of a row of the sums; of these, from the block on
-    bool begins;                   // nothing is in the sums yet
-
-    template <class Height>
-    void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][V];
-        clear(tall, acc);
-        real* at = sums + first * sums_step;
-        for (int r = 0; !begins && r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes, left - v * kLanes);
-        }
-        multiply(tall, first, acc);
-        for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) store(at + r * sums_step + v * kLanes, acc[r][v], left - v * kLanes);
-        }
-    }
-
-    template <int R>
-    void multiply(Exactly<R> tall, std::int64_t first, vf (&acc)[R][V]) const {
-        outer_tile(tall, gradients + first, gradients_step, inputs, kTile, depth, acc);
-    }
-
-#ifdef __AMX_BF16__
-    void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
-        const element* rows[kRows] = {};
-        for (int r = 0; r < tall.count; ++r) {
-            // Pairs, as they are multiplied.
-            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
-        }
-        tile(tall, rows, 2 * depth, inputs, acc);
-    }
-#endif
-};
-
-// The gradient of a matrix [gradients, columns], W in z = W x: the sum over the rows of all chunks of dz (so many gradients)
-// times x (so many inputs, a column each).
-struct WeightGradient {
-    element* const to;  // or null: it is not asked for
-    const std::int64_t columns;
-
-    WeightGradient(element* to, std::int64_t gradients, std::int64_t columns, std::int64_t rows)
-        : to(to), columns(columns), depth_(depth(rows)), inputs_(to ? matrix_size(rows, columns) : 0),
-          sums_(to && kPairs ? gradients * columns : 0) {}
-
-    // A chunk's inputs from the u-th on: [depth(rows), kTile], packed as weights are.
-    packed* block(std::int64_t u) const { return inputs_.data() + u / kTile * kTile * depth_; }
-
-    // The k-th row of all blocks; of pairs, two rows.
-    void put(std::int64_t k, const element* a, const element* b) const {
-        for (std::int64_t u = 0; u < columns; u += kTile) {
-            const std::int64_t count = std::min<std::int64_t>(kTile, columns - u);
-            packed* row = block(u) + k * kTile;
-            interleave(a + u, b + u, count, row);
-            std::fill(row + count, row + blocks(count, kLanes) * kLanes, packed{});
-        }
-    }
-
-    // Where the sums are: the gradient itself, or where its elements are no reals, in between.
-    real* sums() const {
-        if constexpr (kPairs) return sums_.data();
-        else return reinterpret_cast<real*>(to);  // of one type here
-    }
-
-private:
-    const std::int64_t depth_;
-    const Buffer<packed> inputs_;
-    const Buffer<real> sums_;
-};
-
-// Numbers that a row of so many takes: whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the
-// same cache sets.
-inline std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
-
 // What the threads of a backward scan share.
 struct BackwardState {
-    const BackwardJob& job;
+    const LayerBackward& job;
     const std::int64_t chunk_steps, chunk_rows;
     const Buffer<packed> w_hh, w_ih, w_hr;
     const std::int64_t dg_step, dh_step;
@@ -195,19 +133,19 @@ struct BackwardState {
     const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
     const Buffer<real> of_bias;             // [4H]: of the bias
 
-    explicit BackwardState(const BackwardJob& job)
+    explicit BackwardState(const LayerBackward& job)
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
-          w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.w_hr ? matrix_size(job.P, job.H) : 0),
+          w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.self.weights.hr ? matrix_size(job.P, job.H) : 0),
           dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step),
-          dh(job.w_hr ? chunk_rows * dh_step : 0), m(job.w_hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
-          of_x(job.dw_ih, kGates * job.H, job.C, chunk_rows), of_h(job.dw_hh, kGates * job.H, job.P, chunk_rows),
-          of_m(job.dw_hr, job.P, job.H, chunk_rows), of_bias(job.db ? kGates * job.H : 0) {
-        pack_matrix(job.w_hh, kGates * job.H, job.P, job.threads, w_hh.data());
-        if (job.dx) pack_matrix(job.w_ih, kGates * job.H, job.C, job.threads, w_ih.data());
-        if (job.w_hr) pack_matrix(job.w_hr, job.P, job.H, job.threads, w_hr.data());
+          dh(job.self.weights.hr ? chunk_rows * dh_step : 0), m(job.self.weights.hr ? chunk_rows * job.H : 0), dm(job.N * job.H),
+          of_x(job.gradients.ih, kGates * job.H, job.C, chunk_rows), of_h(job.gradients.hh, kGates * job.H, job.P, chunk_rows),
+          of_m(job.gradients.hr, job.P, job.H, chunk_rows), of_bias(job.gradients.bias ? kGates * job.H : 0) {
+        pack_matrix(job.self.weights.hh, kGates * job.H, job.P, job.threads, w_hh.data());
+        if (job.dx) pack_matrix(job.self.weights.ih, kGates * job.H, job.C, job.threads, w_ih.data());
+        if (job.self.weights.hr) pack_matrix(job.self.weights.hr, job.P, job.H, job.threads, w_hr.data());
         std::fill_n(dg.data(), chunk_rows * dg_step, element{});
-        if (job.w_hr) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
+        if (job.self.weights.hr) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
     }
 
 private:
@@ -229,7 +167,7 @@ public:
         begins_.resize(size(state.chunk_steps) + 1);
         for (std::size_t i = 0; i < all; ++i) {
             dg_[i] = state.dg.data() + static_cast<std::int64_t>(i) * state.dg_step;
-            dh_[i] = job_.w_hr ? state.dh.data() + static_cast<std::int64_t>(i) * state.dh_step : nullptr;
+            dh_[i] = job_.self.weights.hr ? state.dh.data() + static_cast<std::int64_t>(i) * state.dh_step : nullptr;
         }
     }
 
@@ -304,7 +242,7 @@ private:
         const std::int64_t* rows = n_.data() + mine.first;
         const bool back = t % 2;
         for (std::int64_t i = mine.first; i < mine.last; ++i) add_output_gradient(t, n_[size(i)], i);
-        if (job_.w_hr) {
+        if (job_.self.weights.hr) {
             step();
             run_backwards(units_, back,
                           Backwards<real, kGates>{dh_.data() + mine.first, job_.P, state_.w_hr.data(), rows,
@@ -324,13 +262,13 @@ private:
 
     // The gradient of a step's hidden state: that of the steps after, and that of the output.
     void add_output_gradient(std::int64_t t, std::int64_t n, std::int64_t i) const {
-        const bool edited = job_.edits && job_.edits->touches(t, n);
+        const bool edited = job_.self.edits && job_.self.edits->touches(t, n);
         const element* dout = job_.dout + t * job_.out_step + n * job_.out_row;
         for (std::int64_t u = hidden_.first; u < hidden_.last; u += kLanes) {
             const std::int64_t lanes = std::min<std::int64_t>(kLanes, hidden_.last - u);
             vf d_h = load(job_.dh0 + n * job_.P + u, lanes) + load(dout + u, lanes);
-            if (edited) EditedRow{job_.edits, t, n, u, lanes}.undo(kH, d_h);
-            if (job_.w_hr) {
+            if (edited) EditedRow{job_.self.edits, t, n, u, lanes}.undo(kH, d_h);
+            if (job_.self.weights.hr) {
                 store(state_.dh.data() + i * state_.dh_step + u, d_h, lanes);
             } else {
                 store(state_.dm.data() + n * job_.H + u, d_h, lanes);
@@ -340,10 +278,10 @@ private:
 
     void gates(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const std::int64_t H = job_.H;
-        const real* c_before = enters(t, n) ? job_.c0 + n * H : job_.c + (step_before(t) * job_.N + n) * H;
+        const real* c_before = enters(t, n) ? job_.c0 + n * H : job_.self.c + (step_before(t) * job_.N + n) * H;
         const GateGradients row{job_, t, n, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
-                                job_.w_hr ? state_.m.data() + i * H : nullptr,
-                                order_.cut(t, n) ? nullptr : c_before, job_.edits && job_.edits->touches(t, n)};
+                                job_.self.weights.hr ? state_.m.data() + i * H : nullptr,
+                                order_.cut(t, n) ? nullptr : c_before, job_.self.edits && job_.self.edits->touches(t, n)};
         for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
 
@@ -395,13 +333,13 @@ private:
 
     // Adds what a chunk has, which may be the first, to this thread's part of the sums.
     void weight_gradients(bool begins) const {
-        if (job_.dw_ih || job_.dw_hh) {
+        if (job_.gradients.ih || job_.gradients.hh) {
             const Turned dg = turned(state_.dg.data(), state_.dg_step, of_layer_);
-            if (job_.dw_ih) add(state_.of_x, dg, of_layer_, begins);
-            if (job_.dw_hh) add(state_.of_h, dg, of_layer_, begins);
+            if (job_.gradients.ih) add(state_.of_x, dg, of_layer_, begins);
+            if (job_.gradients.hh) add(state_.of_h, dg, of_layer_, begins);
         }
-        if (job_.dw_hr) add(state_.of_m, turned(state_.dh.data(), state_.dh_step, of_projection_), of_projection_, begins);
-        for (std::int64_t g = of_layer_.first; job_.db && g < of_layer_.last; g += kTile) {
+        if (job_.gradients.hr) add(state_.of_m, turned(state_.dh.data(), state_.dh_step, of_projection_), of_projection_, begins);
+        for (std::int64_t g = of_layer_.first; job_.gradients.bias && g < of_layer_.last; g += kTile) {
             with_vectors(std::min<std::int64_t>(of_layer_.last - g, kTile), [&](auto V) { add_bias<V>(g, begins); });
         }
     }
@@ -491,7 +429,7 @@ private:
                 if (of->to) give(of->sums(), mine.first * of->columns, mine.last * of->columns, of->to);
             }
         }
-        if (job_.db) give(state_.of_bias.data(), of_layer_.first, of_layer_.last, job_.db);
+        if (job_.gradients.bias) give(state_.of_bias.data(), of_layer_.first, of_layer_.last, job_.gradients.bias);
     }
 
     static void give(const real* sums, std::int64_t first, std::int64_t last, element* to) {
@@ -502,8 +440,8 @@ private:
     static constexpr std::int64_t kGroup = 8 * kRows;
 
     const BackwardState& state_;
-    const BackwardJob& job_;
-    const Order<BackwardJob> order_;
+    const LayerBackward& job_;
+    const Order<LayerBackward> order_;
     const Range rows_, units_, hidden_;
     const int thread_, threads_;
     const Range of_layer_, of_projection_;  // the gradients of pre-activations and hidden states that this thread sums up
@@ -537,20 +475,18 @@ public:
     }
 
 private:
-    const Shares shares_;
+    const Partition shares_;
     std::vector<std::unique_ptr<BackwardShare>> parts_;
     Barrier barrier_;
 };
 
-// Scans that have nothing to do with one another; all on as many threads as the first.
-inline void backward(const std::vector<BackwardJob>& jobs) {
+// Layers and directions that have nothing to do with one another; all on as many threads as the first.
+inline void backward_layers(const std::vector<LayerBackward>& jobs) {
     std::deque<BackwardState> states;
     std::vector<const BackwardState*> each;
-    for (const BackwardJob& job : jobs) each.push_back(&states.emplace_back(job));
+    for (const LayerBackward& job : jobs) each.push_back(&states.emplace_back(job));
     run_teams<BackwardTeam>(each, std::max(jobs.front().threads, 1));
 }
-
-inline void backward(const BackwardJob& job) { backward(std::vector<BackwardJob>{job}); }
 
 }  // namespace
 }  // namespace hiddenstate

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "crew.h"
-#include "exchange.h"
+#include "python/tensor_access.h"
+#include "threads/thread_tuner.h"
 
 namespace hiddenstate {
 
@@ -25,10 +25,10 @@ public:
     // Reads [N, C] from the first address, writes [N, H] to the second, and the states; with so many threads.
     using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
 
-    // `element`: of what is read and written. `large`: others may run Python meanwhile. `crew`: decides how many threads a
+    // `element`: of what is read and written. `large`: others may run Python meanwhile. `tuner`: decides how many threads a
     // step has; outlives this.
-    StreamStep(Kernel kernel, nb::dlpack::dtype element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
-               Crew<>& crew);
+    StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
+               ThreadTuner<>& tuner);
 
     // What must be as it is now: a parameter under its name, its version and its place in memory.
     void guard_parameters(nb::dict parameters, nb::dict named);
@@ -39,7 +39,7 @@ public:
     // What is raised where two threads step at once.
     void refuse_with(nb::object error, nb::object message);
     // Arrays that a step takes: torch's, NumPy's. `flat` ones are those of a single stream without its axis.
-    void take_torch(nb::object type, nb::object dtype, nb::object make, nb::object like, nb::object like_flat);
+    void take_torch(nb::object make, nb::object like, nb::object like_flat);
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
     // What the kernel reads and writes, kept alive.
@@ -72,24 +72,21 @@ private:
 
     bool unchanged() const;
     bool nothing_in_the_way() const;
-    std::uintptr_t address_of(nb::handle tensor) const;
     bool find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const;
-    bool find_by_attributes(nb::handle tensor, std::int64_t features, Place& place) const;
     bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
     nb::object run(nb::handle x, nb::handle out, bool numpy);
 
     Kernel kernel_;
-    const nb::dlpack::dtype element_;
+    const NumberType element_;
     const std::int64_t N_, C_, H_;
     const bool large_;
-    Crew<>& crew_;
+    ThreadTuner<>& tuner_;
     std::atomic<bool> running_{false};
-    Exchange exchange_;
     nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;
     nb::object owner_, attribute_, error_, message_, kept_, written_;
-    nb::object tensor_, tensor_dtype_, make_tensor_, like_, like_flat_;
+    nb::object make_tensor_, like_, like_flat_;
     nb::object array_, array_dtype_, make_array_, shape_, shape_flat_;
 };
 

@@ -1,9 +1,9 @@
 // The equations of one step, for one vector of units of one row; and their edits.
 #pragma once
 
-#include "edits.h"
-#include "tile.h"
-#include "vec.h"
+#include "kernel/edits.h"
+#include "kernel/tile.h"
+#include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {

@@ -1,15 +1,13 @@
-// Single steps of all layers, for streams.
+// Single steps of all layers on packed weights, for streams. States are changed in place, and nothing is allocated.
 #pragma once
 
-#include "cell.h"
-#include "scan.h"
-#include "team.h"
-#include "tile.h"
+#include "kernel/cell.h"
+#include "kernel/scan.h"
+#include "kernel/thread_setup.h"
+#include "kernel/tile.h"
 
 namespace hiddenstate {
 namespace {
-
-using StepsJob = Steps<HIDDENSTATE_PRECISION>;
 
 // One block of units of one layer, for all rows.
 struct LayerStep {
@@ -43,42 +41,46 @@ struct LayerStep {
 
 // Some blocks of units of every layer; wait() between what one thread needs of another.
 template <class Wait>
-void steps_share(const StepsJob& job, int thread, int threads, const Wait& wait) {
-    const std::int64_t N = job.N, H = job.H, count = blocks(H, kLanes);
+void steps_share(const Call<HIDDENSTATE_PRECISION>& call, int thread, int threads, const Wait& wait) {
+    const std::int64_t N = call.N, H = call.H, count = blocks(H, kLanes);
+    const std::int64_t layers = static_cast<std::int64_t>(call.layers.size());
     const Range mine = part(count, thread, threads);
     const std::int64_t first = mine.first * kLanes, units = std::min(mine.last * kLanes, H) - first;
-    for (std::int64_t t = 0; t < job.T; ++t) {
-        const element* input = job.x + t * N * job.C;
-        const packed* w = static_cast<const packed*>(job.w);
-        const real* bias = job.bias;
-        std::int64_t K = job.C;
-        for (std::int64_t layer = 0; layer < job.L; ++layer) {
-            element* h = job.h + layer * N * H;
+    for (std::int64_t t = 0; t < call.T; ++t) {
+        const element* input = call.x + t * N * call.C;
+        const packed* w = static_cast<const packed*>(call.packed.weights);
+        const real* bias = call.packed.bias;
+        std::int64_t K = call.C;
+        for (std::int64_t layer = 0; layer < layers; ++layer) {
+            element* h = call.h_n + layer * N * H;
             const std::int64_t block = kTile * (depth(K) + depth(H));
             for (std::int64_t b = mine.first; b < mine.last; ++b) {
                 const std::int64_t u = b * kLanes;
-                for_tiles(N, LayerStep{input, h, w + b * block, bias + b * kTile, job.c + layer * N * H, job.next, K, H, u,
+                for_tiles(N, LayerStep{input, h, w + b * block, bias + b * kTile, call.c_n + layer * N * H, call.packed.scratch, K, H, u,
                                        std::min<std::int64_t>(kLanes, H - u)});
             }
             wait();  // all have read h
-            for (std::int64_t n = 0; n < N; ++n) std::copy_n(job.next + n * H + first, units, h + n * H + first);
-            if (t + 1 < job.T || layer + 1 < job.L) wait();  // h is whole
+            for (std::int64_t n = 0; n < N; ++n) std::copy_n(call.packed.scratch + n * H + first, units, h + n * H + first);
+            if (t + 1 < call.T || layer + 1 < layers) wait();  // h is whole
             w += count * block, bias += count * kTile;
             input = h, K = H;
         }
         for (std::int64_t n = 0; n < N; ++n) {
-            std::copy_n(input + n * H + first, units, job.out + (t * N + n) * H + first);
+            std::copy_n(input + n * H + first, units, call.out + (t * N + n) * H + first);
         }
     }
 }
 
-inline void steps(const StepsJob& job) {
-    const int threads = static_cast<int>(std::clamp<std::int64_t>(job.threads, 1, blocks(job.H, kLanes)));
+inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
+    const std::int64_t rows = static_cast<std::int64_t>(call.layers.size()) * call.N;
+    if (call.h0 != call.h_n) std::copy_n(call.h0, rows * call.H, call.h_n);
+    if (call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
+    const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));
     Barrier barrier;
-    const bool done = run_team(threads, threads > 1, [&](int k) {
-        steps_share(job, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
+    const bool done = run_parallel(threads, threads > 1, [&](int k) {
+        steps_share(call, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
     });
-    if (!done) run_team(1, false, [&](int) { steps_share(job, 0, 1, [] {}); });
+    if (!done) run_parallel(1, false, [&](int) { steps_share(call, 0, 1, [] {}); });
 }
 
 }  // namespace

@@ -1,0 +1,112 @@
+// A call of an LSTM: all of its layers and directions over a sequence, forward and backward.
+//
+// T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
+// directions. Arrays are row-major and contiguous unless strides are given (counted in elements); the four gates of a row
+// stand side by side in torch's order, 4H numbers. Pointers do not alias one another unless a comment says so.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernel/edits.h"
+#include "kernel/precision.h"
+
+namespace hiddenstate {
+
+// The parameters of one layer and direction that reads C features.
+template <class Precision>
+struct Weights {
+    const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
+    const typename Precision::real *b_ih, *b_hh;  // [4H], or null, each for itself
+    const typename Precision::element* hr;        // [P, H], or null: no projection
+};
+
+// One layer and direction of a call: its weights, what is edited in it, and what is recorded of it.
+template <class Precision>
+struct LayerDirection {
+    using real = typename Precision::real;
+
+    Weights<Precision> weights;
+    const Edits<real>* edits;  // or null
+    real* gates;      // [T, N, 4H], or null: the gates after edits; zero past a row's end
+    real* raw_gates;  // [T, N, 4H], or null: the gates before edits; past a row's end left as it was
+    real* c;          // [T, N, H], or null: the cell states; zero past a row's end
+};
+
+// Weights of all layers, packed for single steps by `pack`; see kernel/steps.h.
+template <class Precision>
+struct Packed {
+    const void* weights = nullptr;  // null: not packed
+    const typename Precision::real* bias = nullptr;
+    typename Precision::element* scratch = nullptr;  // [N, H]
+};
+
+// A call of an LSTM. Backward reads the same call: its outputs and records are then inputs.
+template <class Precision>
+struct Call {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* x = nullptr;  // row (t, n) at x + t * x_step + n * x_row, C numbers; contiguous if packed
+    std::int64_t T = 0, N = 0, C = 0, H = 0, P = 0, x_step = 0, x_row = 0;
+    std::int64_t directions = 1;
+    bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two the second does
+    std::vector<LayerDirection<Precision>> layers;  // of each layer and direction, the reverse one after the other
+    const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
+    const real* c0 = nullptr;                // [L * D, N, H], likewise
+    const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
+    const std::uint8_t* reset = nullptr;     // [T, N], or null: nonzero draws a border between a step and the one before it
+    // Of each layer but the last [T, N, D * P], or empty: what its output is multiplied with on its way to the next.
+    std::vector<const element*> dropout_masks;
+    Packed<Precision> packed;  // then no projection, no second direction, and none of edits, records, lengths, reset, masks
+    element* out = nullptr;  // [T, N, D * P]; zero past a row's end
+    std::vector<element*> layer_outputs;  // of each layer but the last [T, N, D * P], or empty: not recorded
+    element* h_n = nullptr;  // [L * D, N, P]; may be h0 if packed
+    real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
+    int threads = 1;
+};
+
+// Of one layer and direction: gradients of what was recorded, and where those of the weights go. Null: zeros, or not needed.
+template <class Precision>
+struct LayerGradients {
+    const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
+    typename Precision::element *ih, *hh, *bias, *hr;  // [4H, C], [4H, P], [4H] (of either bias), [P, H]
+};
+
+// The gradients of a call: given, of its outputs; wanted, of its inputs. The call has its records: `c` and, of each layer and
+// direction, `raw_gates` if it has edits, else `gates`.
+template <class Precision>
+struct Gradients {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const element* out = nullptr;                    // [T, N, D * P]
+    const real *h_n = nullptr, *c_n = nullptr;       // [L * D, N, P], [L * D, N, H]; or null: zeros
+    std::vector<LayerGradients<Precision>> layers;   // of each layer and direction
+    element* x = nullptr;                            // [T, N, C], or null: not needed; zero past a row's end
+    real *h0 = nullptr, *c0 = nullptr;               // [L * D, N, P], [L * D, N, H]
+};
+
+// The scan compiled for one instruction set and precision. Packed weights are of its layout: never mix them.
+template <class Precision>
+struct Scan {
+    using element = typename Precision::element;
+    using real = typename Precision::real;
+
+    const char* isa;
+    // Of a packed layer that reads C features: its bytes, and the reals of its bias.
+    std::int64_t (*packed_bytes)(std::int64_t C, std::int64_t H);
+    std::int64_t (*packed_bias_size)(std::int64_t H);
+    void (*pack)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed, real* bias);
+    // Whether the threads of a call divide the units among them, and so wait for one another at every step.
+    bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
+    void (*forward)(const Call<Precision>&);
+    void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
+    void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
+};
+
+// The scans that were compiled in and that this CPU runs, narrowest first.
+template <class Precision>
+const std::vector<const Scan<Precision>*>& scans();
+
+}  // namespace hiddenstate

@@ -1,0 +1,138 @@
+// A whole call: layers one above the other, each of one direction or two; forward and backward.
+#pragma once
+
+#include "kernel/backward.h"
+#include "kernel/forward.h"
+#include "kernel/scan.h"
+#include "kernel/steps.h"
+
+namespace hiddenstate {
+namespace {
+
+using WholeCall = Call<HIDDENSTATE_PRECISION>;
+using WholeGradients = Gradients<HIDDENSTATE_PRECISION>;
+
+// What a layer reads: the input, or the output of the layer below.
+struct LayerInput {
+    const element* x;
+    std::int64_t features, step, row;
+};
+
+// to = function(a, b), number by number; `to` may be one of them.
+template <class Function>
+void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Function& function) {
+    run_parallel(threads, false, [&](int k) {
+        const Range mine = part(blocks(count, kLanes), k, threads);
+        for (std::int64_t i = mine.first * kLanes; i < std::min(mine.last * kLanes, count); i += kLanes) {
+            const std::int64_t left = count - i;
+            store(to + i, function(load(a + i, left), load(b + i, left)), left);
+        }
+    });
+}
+
+// Multiplies with a dropout mask.
+inline void drop(const element* from, const element* mask, std::int64_t count, int threads, element* to) {
+    combine(from, mask, count, threads, to, [](vf a, vf b) { return a * b; });
+}
+
+// Whether the k-th layer and direction reads from the last step to the first.
+inline bool reads_in_reverse(const WholeCall& call, std::int64_t k) {
+    return call.directions == 1 ? call.reverse : k % 2 == 1;
+}
+
+// The k-th layer and direction, into its part of the layer's output.
+inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
+    const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
+    return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
+            call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, layer_out + k % D * P, call.h_n + row * P,
+            call.c_n + row * H, call.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
+            reads_in_reverse(call, k), call.threads};
+}
+
+inline std::size_t bytes_of_records(const WholeCall& call) {
+    std::size_t arrays = 0;
+    for (const auto& layer : call.layers) arrays += (layer.gates || layer.raw_gates) ? 1 : 0;
+    return arrays * bytes_of_records(call.T, call.N, call.H);
+}
+
+inline void forward_layers(const WholeCall& call) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
+    const std::int64_t all = call.T * call.N * width;
+    keep_freed_memory(bytes_of_records(call));
+    // Layers but the last write to one of two buffers and read from the other, unless their outputs are recorded.
+    const bool records = !call.layer_outputs.empty(), drops = !call.dropout_masks.empty();
+    const std::int64_t inner = count > D && !records ? all : 0;
+    const Buffer<element> buffers[2] = {Buffer<element>(inner), Buffer<element>(count > 2 * D ? inner : 0)};
+    const Buffer<element> dropped(drops && records ? all : 0);
+    LayerInput input{call.x, call.C, call.x_step, call.x_row};
+    for (std::int64_t k = 0; k < count; k += D) {
+        const std::size_t layer = static_cast<std::size_t>(k / D);
+        const bool last = k + D == count;
+        element* out = last ? call.out : records ? call.layer_outputs[layer] : buffers[layer % 2].data();
+        for (std::int64_t direction = 0; direction < D; ++direction) {
+            forward_layer(layer_forward(call, k + direction, input, out));
+        }
+        input = {out, width, call.N * width, width};
+        if (last || !drops) continue;
+        element* next = records ? dropped.data() : out;  // what is recorded is the output before dropout
+        drop(out, call.dropout_masks[layer], all, call.threads, next);
+        input.x = next;
+    }
+}
+
+inline void forward(const WholeCall& call) {
+    if (call.packed.weights) {
+        steps(call);
+    } else {
+        forward_layers(call);
+    }
+}
+
+// The k-th layer and direction, from its part of the gradient of the layer's output to that of what it reads, `dx`.
+inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients& gradients, std::int64_t k, const LayerInput& input,
+                                    const element* layer_out, const element* dout, element* dx) {
+    const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N, side = k % D * P;
+    const auto& self = call.layers[static_cast<std::size_t>(k)];
+    return {input.x, self, gradients.layers[static_cast<std::size_t>(k)], self.raw_gates ? self.raw_gates : self.gates,
+            call.h0 + row * P, call.c0 + row * H, call.lengths, call.reset, layer_out + side, dout + side,
+            gradients.h_n ? gradients.h_n + row * P : nullptr, gradients.c_n ? gradients.c_n + row * H : nullptr, dx,
+            gradients.h0 + row * P, gradients.c0 + row * H, call.T, N, input.features, H, P, input.step, input.row, N * D * P,
+            D * P, reads_in_reverse(call, k), call.threads};
+}
+
+inline void backward(const WholeCall& call, const WholeGradients& gradients) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
+    const std::int64_t rows = call.T * call.N, all = rows * width;
+    const bool drops = !call.dropout_masks.empty();
+    // Gradients of what the layers but the first read: one buffer is read while the other is written.
+    const Buffer<element> buffers[2] = {Buffer<element>(count > D ? all : 0), Buffer<element>(count > 2 * D ? all : 0)};
+    const Buffer<element> dropped(drops ? all : 0);
+    // The reverse direction's part of them, which is then added.
+    const std::int64_t widest = std::max(count > D ? width : 0, gradients.x ? call.C : 0);
+    const Buffer<element> other(D > 1 ? rows * widest : 0);
+    const element* dout = gradients.out;
+    for (std::int64_t first = count - D; first >= 0; first -= D) {
+        const std::size_t layer = static_cast<std::size_t>(first / D);
+        LayerInput input{call.x, call.C, call.x_step, call.x_row};
+        if (layer > 0) {
+            const element* below = call.layer_outputs[layer - 1];
+            if (drops) drop(below, call.dropout_masks[layer - 1], all, call.threads, dropped.data());
+            input = {drops ? dropped.data() : below, width, call.N * width, width};
+        }
+        element* dx = layer > 0 ? buffers[(layer - 1) % 2].data() : gradients.x;
+        const element* out = first + D == count ? call.out : call.layer_outputs[layer];
+        std::vector<LayerBackward> jobs;
+        for (std::int64_t k = 0; k < D; ++k) {
+            jobs.push_back(layer_backward(call, gradients, first + k, input, out, dout, k == 0 || !dx ? dx : other.data()));
+        }
+        backward_layers(jobs);
+        if (D > 1 && dx) {
+            combine(dx, other.data(), rows * input.features, call.threads, dx, [](vf a, vf b) { return a + b; });
+        }
+        if (layer > 0 && drops) drop(dx, call.dropout_masks[layer - 1], all, call.threads, dx);
+        dout = dx;
+    }
+}
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,125 @@
+// Names the native functions for Python and converts their arguments. They take torch's tensors, and check them: read.h.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <type_traits>
+
+#include "kernel/scan.h"
+#include "platform/cpu.h"
+#include "python/fast_call.h"
+#include "python/kernel.h"
+#include "python/stream_step.h"
+
+namespace hiddenstate {
+
+ThreadTuner<>& tuner_of(const Timed& what) {
+    static auto& tuners = *new std::map<Timed, ThreadTuner<>>;  // never freed: a thread may still be in a job when statics are
+    return tuners.try_emplace(what, what.threads).first->second;
+}
+
+}  // namespace hiddenstate
+
+using namespace hiddenstate;
+
+namespace {
+
+// A single step of a stream on packed weights, that writes `h` and `c` in place; `scratch` is [N, H]. All are kept alive by `keep`.
+template <class P>
+StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle c, nb::handle scratch) {
+    using element = typename P::element;
+    Reader reader;
+    Call<P> call;
+    TensorView view;
+    require(read_tensor(h, view) && view.rank == 3, reader);
+    call.T = 1, call.N = view.sizes[1], call.C = packed.C, call.H = call.P = packed.H;
+    call.layers.resize(static_cast<std::size_t>(packed.layers));
+    const Shape states(packed.layers, call.N, packed.H);
+    element* spare = nullptr;
+    require(reader.read(h, states, "h", call.h_n) && reader.read(c, states, "c", call.c_n) &&
+                reader.read(scratch, {call.N, packed.H}, "scratch", spare), reader);
+    call.h0 = call.h_n, call.c0 = call.c_n, call.packed = packed.at(spare);
+    const std::int64_t widest = packed.H * (packed.layers > 1 ? std::max(packed.C, packed.H) + packed.H : packed.C + packed.H);
+    call.threads = call.N * widest >= kThreadedPackedStep ? nb::cast<int>(torch_api().num_threads()) : 1;
+    const bool large = call.N * call.H * (call.C + call.H) >= kWithoutGil;
+    ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call));
+    const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, int threads) mutable {
+        call.x = reinterpret_cast<const element*>(x), call.out = reinterpret_cast<element*>(out), call.threads = threads;
+        forward(call);
+    };
+    return new StreamStep(run, number_type<element>(), call.N, call.C, call.H, large, tuner);
+}
+
+template <class P>
+void bind(nb::module_& m) {
+    using S = Scan<P>;
+    using real = typename P::real;
+    const auto named = [](const char* what) { return std::string(what) + "_" + P::name; };
+    nb::class_<PackedWeights<P>>(m, named("Packed").c_str(), "Weights of all layers, packed for single steps.")
+        .def("stream_step", &stream_step<P>, nb::rv_policy::take_ownership);
+    auto kernel = nb::class_<S>(m, named("Kernel").c_str(), "The scan of an instruction set and a precision: kernel/scan.h.")
+        .def_ro("isa", &S::isa)
+        .def("forward", &forward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
+        .def("backward", &backward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
+        .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H) {
+            return new PackedWeights<P>(s, weights, C, H);
+        }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
+        .def("nonlinearity", [](const S& s, const std::string& name, nb::handle x) {
+            Reader reader;
+            const real* in = nullptr;
+            real* out = nullptr;
+            TensorView view;
+            require(read_tensor(x, view) && view.rank == 1, reader);
+            const Shape shape(view.sizes[0]);
+            require(reader.read(x, shape, "x", in), reader);
+            nb::object made = make(shape, out);
+            s.nonlinearity(name.at(0), in, out, view.sizes[0]);
+            return made;
+        });
+    if constexpr (std::is_same_v<typename P::element, real>) {
+        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as they were given: fast_call.h.")
+            .def("run", &FastCall<P>::run);
+        kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
+    }
+    m.def(named("kernels").c_str(), [] {
+        nb::list found;
+        for (const S* scan : scans<P>()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        return found;
+    }, "Kernels that were compiled in and that this CPU runs, narrowest first.");
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Native part of hiddenstate.";
+#ifdef NDEBUG
+    // What torch's compilers keep until Python has ended would be reported to every user as a leak of ours.
+    nb::set_leak_warnings(false);
+#endif
+    m.attr("__version__") = HIDDENSTATE_VERSION;
+    m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
+    m.def("connect", [](nb::dict torch) {
+        const auto of = [&](const char* name) { return nb::object(torch[name]); };
+        connect_torch({of("Tensor"), of("Parameter"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"), of("float64"),
+                       of("bfloat16"), of("int64"), of("bool")});
+    }, "Gives what native code uses of torch, by name; before anything else is called.");
+    // A new exception type, whose arguments are those of Refusal.
+    static PyObject* refused = PyErr_NewException("hiddenstate._native.Refused", nullptr, nullptr);
+    m.attr("Refused") = nb::handle(refused);
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const Refused& found) {
+            const Refusal& r = found.refusal;
+            const nb::object value = r.value.is_valid() ? r.value : nb::none(), expected = r.expected.is_valid() ? r.expected : nb::none();
+            PyErr_SetObject(refused, nb::make_tuple(r.argument, r.reason ? r.reason : "form", value, expected).ptr());
+        }
+    });
+    bind_stream_step(m);
+    bind<F32>(m);
+    bind<F64>(m);
+    bind<BF16>(m);
+}

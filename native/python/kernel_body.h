@@ -1,0 +1,246 @@
+// What kernel.h promises.
+#pragma once
+
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+
+#include "python/kernel.h"
+
+namespace hiddenstate {
+
+// Names of attributes of engine.call.Call and structure.sizes.Sizes, made once.
+struct CallNames {
+    nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
+               lengths = interned("lengths"), reset = interned("reset"), masks = interned("masks"), reverse = interned("reverse"),
+               packed = interned("packed"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
+               output_size = interned("output_size"), directions = interned("directions");
+};
+
+inline const CallNames& call_names() {
+    static const CallNames* found = new CallNames;  // never freed: Python may be gone when statics are
+    return *found;
+}
+
+inline nb::object field(nb::handle object, const nb::object& name) {
+    nb::object found = nb::steal(PyObject_GetAttr(object.ptr(), name.ptr()));
+    if (!found.is_valid()) throw nb::python_error();
+    return found;
+}
+
+inline std::int64_t size_field(nb::handle object, const nb::object& name) { return nb::cast<std::int64_t>(field(object, name)); }
+
+inline void require(bool fits, const Reader& reader) {
+    if (!fits) throw Refused{reader.refusal};
+}
+
+// Of each value of a list (or None for an empty one), `read(value)` into `to`.
+template <class T, class Read>
+bool read_all(nb::handle values, std::vector<T*>& to, const Read& read) {
+    if (values.is_none()) return true;
+    for (const nb::handle value : values) {
+        to.push_back(nullptr);
+        if (!read(value, to.back())) return false;
+    }
+    return true;
+}
+
+// Lengths [N] in 0 ... T.
+inline bool read_lengths(Reader& reader, nb::handle value, std::int64_t T, std::int64_t N, std::vector<std::int64_t>& to) {
+    if (value.is_none()) return true;
+    const std::int64_t* first = nullptr;
+    if (!reader.read(value, Shape(N), "lengths", first)) return false;
+    to.assign(first, first + N);
+    const bool fit = std::all_of(to.begin(), to.end(), [T](std::int64_t t) { return 0 <= t && t <= T; });
+    const Shape shape(N);
+    return fit || reader.refusal.because("lengths", "form", value, &shape);
+}
+
+template <class P>
+void read_edits(nb::handle edits, CallFromPython<P>& to) {
+    using real = typename P::real;
+    if (edits.is_none()) return;
+    Reader reader;
+    std::size_t k = 0;
+    for (const nb::handle of_layer : edits) {
+        LayerDirection<P>& layer = to.call.layers.at(k++);
+        if (of_layer.is_none()) continue;
+        to.edits.push_back(std::make_unique<Edits<real>>(to.call.N));
+        layer.edits = to.edits.back().get();
+        for (const nb::handle one : of_layer) {
+            const nb::tuple edit = nb::borrow<nb::tuple>(one);
+            TensorView value;
+            const bool reads = read_tensor(edit[2], value) && value.rank == 3 && value.type == number_type<real>() && value.address;
+            require(reads || reader.refusal.because("edit", "form", edit[2], nullptr), reader);
+            const auto stride = [&](int axis) { return value.sizes[axis] > 1 ? value.strides[axis] : 0; };
+            const auto chosen = [&](int at) { return nb::cast<std::vector<std::int32_t>>(edit[at]); };
+            to.edits.back()->add(static_cast<Place>(nb::cast<int>(edit[0])), static_cast<Kind>(nb::cast<int>(edit[1])),
+                                 reinterpret_cast<const real*>(value.address), stride(0), stride(1), stride(2), chosen(3), chosen(4),
+                                 chosen(5));
+        }
+    }
+}
+
+inline nb::handle weight_of(nb::handle weights, std::int64_t k, std::int64_t weight) {
+    const nb::handle five = PyList_Check(weights.ptr()) ? PyList_GET_ITEM(weights.ptr(), k) : PyTuple_GET_ITEM(weights.ptr(), k);
+    return PyTuple_GET_ITEM(five.ptr(), weight);
+}
+
+// All but outputs and records.
+template <class P>
+void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
+    const CallNames& name = call_names();
+    Reader reader;
+    Call<P>& call = to.call;
+    const nb::object sizes = field(from, name.sizes), weights = field(from, name.weights);
+    call.C = size_field(sizes, name.input_size), call.H = size_field(sizes, name.hidden_size);
+    call.P = size_field(sizes, name.output_size), call.directions = size_field(sizes, name.directions);
+    call.reverse = nb::cast<bool>(field(from, name.reverse));
+    const auto read = [&](const nb::object& attribute) -> nb::handle {
+        to.kept.push_back(field(from, attribute));
+        return to.kept.back();
+    };
+    const std::int64_t count = PyObject_Length(weights.ptr()), width = call.directions * call.P;
+    bool single = false;
+    require(reader.read_input(read(name.x), false, false, call, single), reader);
+    const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
+    require(reader.read_weights(count, weight, call), reader);
+    require(reader.read(read(name.h0), {count, call.N, call.P}, "h0", call.h0) &&
+                reader.read(read(name.c0), {count, call.N, call.H}, "c0", call.c0) &&
+                read_lengths(reader, read(name.lengths), call.T, call.N, to.lengths), reader);
+    call.lengths = to.lengths.empty() ? nullptr : to.lengths.data();
+    const bool* reset = nullptr;
+    require(reader.read_or_none(read(name.reset), {call.T, call.N}, "reset", reset), reader);
+    call.reset = reinterpret_cast<const std::uint8_t*>(reset);
+    require(read_all(read(name.masks), call.dropout_masks, [&](nb::handle value, const auto*& at) {
+        return reader.read(value, {call.T, call.N, width}, "dropout mask", at);
+    }), reader);
+    read_edits(edits, to);
+    call.threads = threads_for(call);
+}
+
+template <class P>
+PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H)
+    : scan(scan), layers(PyObject_Length(weights.ptr())), C(C), H(H) {
+    Call<P> call;
+    call.C = C, call.H = call.P = H;
+    Reader reader;
+    const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
+    require(reader.read_weights(layers, weight, call), reader);
+    const auto features = [&](std::int64_t k) { return k == 0 ? C : H; };
+    std::int64_t bytes = 0;
+    for (std::int64_t k = 0; k < layers; ++k) bytes += scan.packed_bytes(features(k), H);
+    const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };
+    using real = typename P::real;
+    const std::int64_t of_bias = scan.packed_bias_size(H);
+    bytes_.reset(allocate(bytes)), bias_.reset(static_cast<real*>(allocate(layers * of_bias * static_cast<std::int64_t>(sizeof(real)))));
+    auto* to = static_cast<unsigned char*>(bytes_.get());
+    const nb::gil_scoped_release released;
+    for (std::int64_t k = 0; k < layers; ++k) {
+        scan.pack(call.layers[static_cast<std::size_t>(k)].weights, features(k), H, 1, to, bias_.get() + k * of_bias);
+        to += scan.packed_bytes(features(k), H);
+    }
+}
+
+// Steps on packed weights: the states h0 and c0 are changed in place.
+template <class P>
+nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
+    using element = typename P::element;
+    using real = typename P::real;
+    const CallNames& name = call_names();
+    const nb::object x = field(from, name.x), h0 = field(from, name.h0), c0 = field(from, name.c0);
+    Reader reader;
+    Call<P> call;
+    call.C = packed.C, call.H = call.P = packed.H;
+    call.layers.resize(static_cast<std::size_t>(packed.layers));
+    bool single = false;
+    require(reader.read_input(x, false, false, call, single), reader);
+    const Shape states(packed.layers, call.N, packed.H);
+    element* h = nullptr;
+    real* c = nullptr;
+    const element* input = nullptr;
+    require(reader.read(x, {call.T, call.N, call.C}, "input", input) && reader.read(h0, states, "h0", h) &&
+                reader.read(c0, states, "c0", c), reader);
+    call.h0 = call.h_n = h, call.c0 = call.c_n = c;
+    nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
+    std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));  // its own: streams may share the packed weights
+    call.packed = packed.at(scratch.data());
+    call.threads = call.T > 1 ? threads_for(call) : 1;
+    if (call.T * call.N * call.H * (call.C + call.H) < kWithoutGil) {
+        packed.scan.forward(call);
+    } else {
+        run_without_gil(packed.scan, Task::kSteps, call, packed.scan.forward);
+    }
+    return nb::make_tuple(out, h0, c0, nb::none(), nb::none(), nb::none(), nb::none());
+}
+
+template <class P>
+nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, bool shown, bool gradient) {
+    const nb::object packed = field(call, call_names().packed);
+    if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
+    CallFromPython<P> from;
+    read_call(call, edits, from);
+    const Records records{shown, gradient};
+    const Outputs made = make_outputs(from.call, records, false);
+    run_without_gil(scan, records.any() ? Task::kRecordedForward : Task::kForward, from.call, scan.forward);
+    return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
+}
+
+// What a forward run recorded, into the call.
+template <class P>
+void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
+    const nb::tuple parts = nb::borrow<nb::tuple>(saved);
+    const std::int64_t width = call.directions * call.P, count = static_cast<std::int64_t>(call.layers.size());
+    const Shape of_layer(call.T, call.N, width);
+    require(reader.read(parts[0], of_layer, "out", call.out), reader);
+    std::vector<typename P::real*> gates, c;
+    require(read_all(parts[1], gates, [&](nb::handle value, auto*& at) {
+        return reader.read(value, {call.T, call.N, kGatesOfUnit * call.H}, "saved gates", at);
+    }) && read_all(parts[2], c, [&](nb::handle value, auto*& at) {
+        return reader.read(value, {call.T, call.N, call.H}, "saved c", at);
+    }) && read_all(parts[3], call.layer_outputs, [&](nb::handle value, auto*& at) {
+        return reader.read(value, of_layer, "a layer's output", at);
+    }), reader);
+    const bool complete = gates.size() == call.layers.size() && c.size() == gates.size() &&
+                          static_cast<std::int64_t>(call.layer_outputs.size()) == count / call.directions - 1;
+    require(complete || reader.refusal.because("saved", "form", nb::none(), nullptr), reader);
+    for (std::size_t k = 0; k < gates.size(); ++k) {
+        LayerDirection<P>& layer = call.layers[k];
+        (layer.edits ? layer.raw_gates : layer.gates) = gates[k], layer.c = c[k];
+    }
+}
+
+template <class P>
+void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call, Gradients<P>& to) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
+    require(reader.read(grads[0], {call.T, call.N, call.directions * call.P}, "grad of out", to.out) &&
+                reader.read_or_none(grads[1], {count, call.N, call.P}, "grad of h_n", to.h_n) &&
+                reader.read_or_none(grads[2], {count, call.N, call.H}, "grad of c_n", to.c_n), reader);
+    to.layers.resize(static_cast<std::size_t>(count));
+    std::vector<const typename P::real*> gates, c;
+    require(read_all(grads[3], gates, [&](nb::handle value, const auto*& at) {
+        return reader.read_or_none(value, {call.T, call.N, kGatesOfUnit * call.H}, "grad of gates", at);
+    }) && read_all(grads[4], c, [&](nb::handle value, const auto*& at) {
+        return reader.read_or_none(value, {call.T, call.N, call.H}, "grad of c", at);
+    }), reader);
+    for (std::size_t k = 0; k < gates.size() && k < to.layers.size(); ++k) to.layers[k].gates = gates[k];
+    for (std::size_t k = 0; k < c.size() && k < to.layers.size(); ++k) to.layers[k].c = c[k];
+}
+
+template <class P>
+nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
+                    const std::vector<bool>& needed) {
+    CallFromPython<P> from;
+    read_call(call, edits, from);
+    Reader reader;
+    Gradients<P> gradients;
+    read_saved(reader, saved, from.call);
+    read_gradients(reader, grads, from.call, gradients);
+    const bool complete = needed.size() == kStates + kWeights * from.call.layers.size();
+    require(complete || reader.refusal.because("needed", "form", nb::none(), nullptr), reader);
+    const std::vector<nb::object> made = make_gradients(from.call, needed, gradients);
+    run_without_gil(scan, Task::kBackward, from.call, [&](const Call<P>& one) { scan.backward(one, gradients); });
+    return in_order(needed, made);
+}
+
+}  // namespace hiddenstate

@@ -1,0 +1,224 @@
+// Reads a call of an LSTM from Python's objects into the kernel's structs, and checks every type, shape and stride on the way:
+// this is the only place that turns a tensor into an address.
+//
+// What does not fit is told as a Refusal; nothing was computed then. Python converts what can be converted and asks once more, or
+// raises an error that names the argument.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernel/scan.h"
+#include "python/python_api.h"
+#include "python/tensor_access.h"
+
+namespace hiddenstate {
+
+template <class T>
+constexpr NumberType number_type() {
+    if constexpr (std::is_same_v<T, float>) return kFloat32;
+    else if constexpr (std::is_same_v<T, double>) return kFloat64;
+    else if constexpr (std::is_same_v<T, bfloat16>) return kBfloat16;
+    else if constexpr (std::is_same_v<T, std::int64_t>) return kInt64;
+    else return kBool;
+}
+
+// The first thing that did not fit. `expected` is the shape that was expected, a tuple, or None where any would do.
+struct Refusal {
+    std::string argument;
+    const char* reason = nullptr;  // "shape", "memory" (freed or none), "form": of another type, not contiguous, not on the CPU
+    nb::object value, expected;
+
+    bool because(const std::string& name, const char* why, nb::handle what, const Shape* shape) {
+        argument = name, reason = why, value = nb::borrow(what), expected = nb::none();
+        if (shape) {
+            nb::list sizes;
+            for (int k = 0; k < shape->rank; ++k) sizes.append(shape->sizes[k]);
+            expected = nb::tuple(sizes);
+        }
+        return false;
+    }
+};
+
+constexpr std::int64_t kGatesOfUnit = 4;  // the kernel's own headers are compiled for one instruction set each, and not for here
+constexpr std::int64_t kWeights = 5;      // of each layer and direction: ih, hh, b_ih, b_hh, hr
+constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
+constexpr std::int64_t kStates = 3;       // x, h0, c0: they stand before the weights among what a gradient may be needed of
+
+// Of a weight of one layer and direction that reads C features.
+inline Shape weight_shape(std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
+    switch (weight) {
+        case 0: return {kGatesOfUnit * H, C};
+        case 1: return {kGatesOfUnit * H, P};
+        case 4: return {P, H};
+        default: return Shape(kGatesOfUnit * H);
+    }
+}
+
+// Reads tensors one after another. With `plain`, only those of torch's own classes; subclasses are refused.
+class Reader {
+public:
+    explicit Reader(bool plain = false) : plain_(plain) {}
+
+    Refusal refusal;
+
+    // A contiguous tensor of such a shape.
+    template <class T>
+    bool read(nb::handle value, const Shape& shape, const char* name, T*& to) {
+        TensorView view;
+        using Number = std::remove_const_t<T>;
+        if (!look(value, number_type<Number>(), name, &shape, view)) return false;
+        if (!view.is_of(shape)) return refusal.because(name, "shape", value, &shape);
+        if (!view.is_contiguous()) return refusal.because(name, "form", value, &shape);
+        return has_memory(view, value, name, &shape, to);
+    }
+
+    // The same, or null for None.
+    template <class T>
+    bool read_or_none(nb::handle value, const Shape& shape, const char* name, T*& to) {
+        to = nullptr;
+        return value.is_none() || read(value, shape, name, to);
+    }
+
+    // The input [T, N, C], its features side by side; or with `single` allowed [T, C].
+    template <class P>
+    bool read_input(nb::handle value, bool batch_first, bool allow_single, Call<P>& call, bool& single) {
+        using element = typename P::element;
+        TensorView view;
+        if (!look(value, number_type<element>(), "input", nullptr, view)) return false;
+        single = view.rank == 2 && allow_single;
+        if ((view.rank != 3 && !single) || view.sizes[view.rank - 1] != call.C) return refusal.because("input", "shape", value, nullptr);
+        const int features = view.rank - 1, step = !single && batch_first ? 1 : 0;
+        if (call.C > 1 && view.strides[features] != 1) return refusal.because("input", "form", value, nullptr);
+        call.T = view.sizes[step], call.x_step = view.strides[step];
+        call.N = single ? 1 : view.sizes[1 - step], call.x_row = single ? 0 : view.strides[1 - step];
+        return has_memory(view, value, "input", nullptr, call.x);
+    }
+
+    // `get(k, weight)` gives a weight, None where there is none, or null where it can't be had.
+    template <class P, class Get>
+    bool read_weights(std::int64_t count, const Get& get, Call<P>& call) {
+        for (std::int64_t k = 0; k < count; ++k) {
+            const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
+            LayerDirection<P> layer{};
+            const auto one = [&](std::int64_t weight, auto*& to) {
+                const nb::handle value = get(k, weight);
+                const Shape shape = weight_shape(weight, C, call.H, call.P);
+                const bool needed = weight < 2 || (weight == 4 && call.P < call.H);
+                if (!value.is_valid() || (value.is_none() && needed)) {
+                    return refusal.because(kWeightNames[weight], "shape", nb::none(), &shape);
+                }
+                return read_or_none(value, shape, kWeightNames[weight], to);
+            };
+            auto& w = layer.weights;
+            if (!one(0, w.ih) || !one(1, w.hh) || !one(2, w.b_ih) || !one(3, w.b_hh) || !one(4, w.hr)) return false;
+            call.layers.push_back(layer);
+        }
+        return true;
+    }
+
+private:
+    bool look(nb::handle value, NumberType type, const char* name, const Shape* shape, TensorView& view) {
+        const bool reads = (!plain_ || is_plain_tensor(value)) && read_tensor(value, view);
+        return (reads && view.type == type) || refusal.because(name, "form", value, shape);
+    }
+
+    template <class T>
+    bool has_memory(const TensorView& view, nb::handle value, const char* name, const Shape* shape, T*& to) {
+        to = reinterpret_cast<T*>(view.address);
+        return to || view.is_empty() || refusal.because(name, "memory", value, shape);
+    }
+
+    const bool plain_;
+};
+
+// The tensors that a forward run makes.
+struct Outputs {
+    nb::object out, h_n, c_n;
+    // Lists with an entry for each layer and direction (the last: each layer but the last); None where not recorded.
+    nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
+};
+
+// Makes tensors; throws where torch gives something that has no memory, as a mode of torch's may.
+template <class T>
+nb::object make(const Shape& shape, T*& to) {
+    std::uintptr_t address = 0;
+    nb::object made = make_tensor(shape, number_type<T>(), address);
+    const bool empty = std::find(shape.sizes, shape.sizes + shape.rank, 0) != shape.sizes + shape.rank;
+    if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
+    to = reinterpret_cast<T*>(address);
+    return made;
+}
+
+// What a run records: what is shown (the gates after edits), and what a gradient needs (those before edits).
+struct Records {
+    bool shown = false, gradient = false;
+
+    bool any() const { return shown || gradient; }
+};
+
+// Makes the outputs and records of a call that was read. `single`: without N.
+template <class P>
+Outputs make_outputs(Call<P>& call, Records records, bool single) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), width = call.directions * call.P;
+    const auto shape = [&](std::int64_t first, std::int64_t units) {
+        return single ? Shape(first, units) : Shape(first, call.N, units);
+    };
+    Outputs made;
+    made.out = make(shape(call.T, width), call.out);
+    made.h_n = make(shape(count, call.P), call.h_n), made.c_n = make(shape(count, call.H), call.c_n);
+    if (!records.any()) return made;
+    nb::list gates, raw_gates, c, layer_outputs;
+    for (LayerDirection<P>& layer : call.layers) {
+        const bool raw = records.gradient && layer.edits;
+        const Shape of_gates(call.T, call.N, kGatesOfUnit * call.H);
+        gates.append(records.shown || !raw ? make(of_gates, layer.gates) : nb::none());
+        raw_gates.append(raw ? make(of_gates, layer.raw_gates) : nb::none());
+        c.append(make(Shape(call.T, call.N, call.H), layer.c));
+    }
+    for (std::int64_t k = call.directions; k < count; k += call.directions) {
+        call.layer_outputs.push_back(nullptr);
+        layer_outputs.append(make(Shape(call.T, call.N, width), call.layer_outputs.back()));
+    }
+    made.gates = gates, made.raw_gates = raw_gates, made.c = c, made.layer_outputs = layer_outputs;
+    return made;
+}
+
+// Makes the gradients that are `needed`, in the order of x, h0, c0 and each layer and direction's weights; None for others.
+// Both biases have the same gradient: `in_order` copies that of b_ih for b_hh.
+template <class P>
+std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
+    std::vector<nb::object> made;
+    const auto add = [&](bool wanted, const Shape& shape, auto*& at) { made.push_back(wanted ? make(shape, at) : nb::none()); };
+    add(needed[0], {call.T, call.N, call.C}, to.x);
+    add(true, {count, call.N, call.P}, to.h0), add(true, {count, call.N, call.H}, to.c0);
+    for (std::int64_t k = 0; k < count; ++k) {
+        const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
+        const auto needs = [&](std::int64_t weight) { return needed[static_cast<std::size_t>(kStates + k * kWeights + weight)]; };
+        LayerGradients<P>& layer = to.layers[static_cast<std::size_t>(k)];
+        add(needs(0), weight_shape(0, C, call.H, call.P), layer.ih), add(needs(1), weight_shape(1, C, call.H, call.P), layer.hh);
+        add(needs(2) || needs(3), weight_shape(2, C, call.H, call.P), layer.bias);
+        made.push_back(nb::none());
+        add(needs(4), weight_shape(4, C, call.H, call.P), layer.hr);
+    }
+    return made;
+}
+
+inline nb::list in_order(const std::vector<bool>& needed, const std::vector<nb::object>& made) {
+    static const auto* clone = new nb::object(interned("clone"));  // never freed
+    nb::list found;
+    for (std::size_t k = 0; k < made.size(); ++k) {
+        const bool other_bias = k >= kStates && (k - kStates) % kWeights == 3;
+        nb::object one = !needed[k]   ? nb::none()
+                         : other_bias ? nb::steal(PyObject_CallMethodNoArgs(made[k - 1].ptr(), clone->ptr()))
+                                      : made[k];
+        if (!one.is_valid()) throw nb::python_error();
+        found.append(one);
+    }
+    return found;
+}
+
+}  // namespace hiddenstate

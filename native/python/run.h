@@ -1,0 +1,60 @@
+// Runs a call that was read: without the GIL, on as many threads as pay.
+#pragma once
+
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "kernel/scan.h"
+#include "python/tensor_access.h"
+#include "threads/thread_tuner.h"
+#include "threads/thresholds.h"
+
+namespace hiddenstate {
+
+enum class Task { kForward, kRecordedForward, kBackward, kSteps, kStreamStep };
+
+// What decides how long a step takes: all calls that agree in it are timed together.
+struct Timed {
+    const void* scan;
+    Task task;
+    std::int64_t N, C, H, P, layers, directions;
+    int threads;
+
+    bool operator<(const Timed& o) const {
+        return std::tie(scan, task, N, C, H, P, layers, directions, threads) <
+               std::tie(o.scan, o.task, o.N, o.C, o.H, o.P, o.layers, o.directions, o.threads);
+    }
+};
+
+template <class P>
+Timed timed(const Scan<P>& scan, Task task, const Call<P>& call) {
+    const auto layers = static_cast<std::int64_t>(call.layers.size());
+    return {&scan, task, call.N, call.C, call.H, call.P, layers, call.directions, call.threads};
+}
+
+// The tuner of all such calls: what one of them has measured serves the next, which may be over in less time than measuring takes.
+ThreadTuner<>& tuner_of(const Timed& what);
+
+// Torch's number of threads, if the call is large enough for more than one.
+template <class P>
+int threads_for(const Call<P>& call) {
+    const int most = nb::cast<int>(torch_api().num_threads());
+    return threads_worth_waking(call.T, call.N, call.C, call.H, most);
+}
+
+// Runs work(call) while others may run Python: on all its threads, or, where these would wait for one another at every step, on as
+// many as turn out to be faster.
+template <class P, class Work>
+void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
+    ThreadTuner<>* const tuner =
+        scan.shares_units(call.N, call.H, call.threads) ? &tuner_of(timed(scan, task, call)) : nullptr;
+    const nb::gil_scoped_release released;
+    if (!tuner) return work(call);
+    tuner->run([&](int threads) {
+        call.threads = threads;
+        work(call);
+    }, call.T);
+}
+
+}  // namespace hiddenstate

@@ -1,0 +1,157 @@
+#include "python/tensor_access.h"
+
+#include <algorithm>
+
+#include "python/python_api.h"
+
+namespace hiddenstate {
+namespace {
+
+// As DLPack 1 lays the table out (dlpack.h, DLPackExchangeAPI).
+struct Header {
+    std::uint32_t major, minor;
+    const Header* previous;  // a table of an older version
+};
+
+struct Table {
+    Header header;
+    void (*allocate)();
+    void (*managed_from_object)();
+    void (*object_from_managed)();
+    int (*look)(void* object, nb::dlpack::dltensor* found);
+    void (*stream)();
+};
+
+constexpr std::uint32_t kMajor = 1;
+constexpr const char* kName = "dlpack_exchange_api";
+
+// Never freed: Python may be gone when statics are.
+Torch* connected = nullptr;
+int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
+
+// Names of attributes, made once.
+struct Names {
+    nb::object is_neg = interned("is_neg"), is_cpu = interned("is_cpu"), dtype = interned("dtype"), shape = interned("shape"),
+               stride = interned("stride"), data_ptr = interned("data_ptr");
+};
+
+const Names& names() {
+    static const Names* found = new Names;
+    return *found;
+}
+
+void look_for_table() {
+    const nb::object capsule = nb::getattr(connected->tensor, "__dlpack_c_exchange_api__", nb::none());
+    if (!PyCapsule_IsValid(capsule.ptr(), kName)) return;
+    const auto* header = static_cast<const Header*>(PyCapsule_GetPointer(capsule.ptr(), kName));
+    while (header && header->major != kMajor) header = header->previous;
+    if (header) look_up = reinterpret_cast<const Table*>(header)->look;
+}
+
+// No exception of torch's is left.
+bool look(nb::handle tensor, nb::dlpack::dltensor& found) {
+    if (look_up(tensor.ptr(), &found) == 0) return true;
+    PyErr_Clear();
+    return false;
+}
+
+std::uintptr_t begin_of(const nb::dlpack::dltensor& tensor) {
+    return reinterpret_cast<std::uintptr_t>(tensor.data) + tensor.byte_offset;
+}
+
+bool read_by_table(nb::handle tensor, TensorView& found) {
+    nb::dlpack::dltensor told;
+    if (!look(tensor, told) || told.device.device_type != nb::device::cpu::value) return false;
+    if (told.ndim < 0 || told.ndim > kMostAxes || (told.ndim > 0 && !told.strides)) return false;
+    found.address = begin_of(told), found.type = told.dtype, found.rank = told.ndim;
+    std::copy_n(told.shape, told.ndim, found.sizes), std::copy_n(told.strides, told.ndim, found.strides);
+    return true;
+}
+
+bool read_sizes(nb::handle tuple, int rank, std::int64_t* sizes) {
+    if (!tuple.is_valid() || !PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) != rank) return false;
+    for (int k = 0; k < rank; ++k) sizes[k] = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple.ptr(), k));
+    if (!PyErr_Occurred()) return true;
+    PyErr_Clear();
+    return false;
+}
+
+bool read_by_attributes(nb::handle tensor, TensorView& found) {
+    const nb::object shape = attribute(tensor, names().shape), dtype = attribute(tensor, names().dtype);
+    if (!shape.is_valid() || !PyTuple_Check(shape.ptr()) || attribute(tensor, names().is_cpu).ptr() != Py_True) return false;
+    const Py_ssize_t rank = PyTuple_GET_SIZE(shape.ptr());
+    if (rank > kMostAxes) return false;
+    found.rank = static_cast<int>(rank);
+    const nb::object strides = call(tensor, names().stride);
+    if (!read_sizes(shape, found.rank, found.sizes) || !read_sizes(strides, found.rank, found.strides)) return false;
+    for (const NumberType type : {kFloat32, kFloat64, kBfloat16, kInt64, kBool}) {
+        if (dtype.ptr() != connected->name_of(type).ptr()) continue;
+        found.type = type, found.address = address_of_tensor(tensor);
+        return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+bool TensorView::is_of(const Shape& shape) const {
+    return rank == shape.rank && std::equal(shape.sizes, shape.sizes + shape.rank, sizes);
+}
+
+bool TensorView::is_contiguous() const {
+    std::int64_t step = 1;
+    for (int k = rank - 1; k >= 0; --k) {
+        if (sizes[k] != 1 && strides[k] != step) return is_empty();
+        step *= sizes[k];
+    }
+    return true;
+}
+
+bool TensorView::is_empty() const { return std::find(sizes, sizes + rank, 0) != sizes + rank; }
+
+nb::handle Torch::name_of(NumberType type) const {
+    return type == kFloat32 ? float32 : type == kFloat64 ? float64 : type == kBfloat16 ? bfloat16 : type == kInt64 ? int64 : boolean;
+}
+
+void connect_torch(const Torch& torch) {
+    connected = new Torch(torch);
+    look_for_table();
+}
+
+const Torch& torch_api() { return *connected; }
+
+bool has_tensor_table() { return look_up != nullptr; }
+
+bool read_tensor(nb::handle tensor, TensorView& found) {
+    // The mark first: where a mode of torch's is in force it is asked in Python, which may change where a tensor lies.
+    if (call(tensor, names().is_neg).ptr() != Py_False) return false;
+    return look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found);
+}
+
+std::uintptr_t address_of_tensor(nb::handle tensor) {
+    if (look_up) {
+        nb::dlpack::dltensor told;
+        return look(tensor, told) ? begin_of(told) : 0;
+    }
+    const nb::object found = call(tensor, names().data_ptr);
+    return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
+}
+
+bool is_plain_tensor(nb::handle tensor) {
+    const auto* kind = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
+    return kind == connected->tensor.ptr() || kind == connected->parameter.ptr();
+}
+
+nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
+    static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
+    const nb::object sizes = nb::steal(PyTuple_New(shape.rank));
+    if (!sizes.is_valid()) throw nb::python_error();
+    for (int k = 0; k < shape.rank; ++k) PyTuple_SET_ITEM(sizes.ptr(), k, PyLong_FromLongLong(shape.sizes[k]));
+    PyObject* const arguments[] = {sizes.ptr(), connected->name_of(type).ptr(), connected->cpu.ptr()};
+    nb::object made = nb::steal(PyObject_Vectorcall(connected->empty.ptr(), arguments, 1, keywords->ptr()));
+    if (!made.is_valid()) throw nb::python_error();
+    address = address_of_tensor(made);
+    return made;
+}
+
+}  // namespace hiddenstate
