@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiddenstate.files import (
+from hiddenstate.base.files import (
     folder_beside,
     mend_folder,
     put_folder,

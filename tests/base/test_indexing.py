@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from hiddenstate.base.indexing import freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
-from hiddenstate.indexing import freeze, resolve
 
 
 @pytest.mark.parametrize(

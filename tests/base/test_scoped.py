@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 
-from hiddenstate.held import Held, holding
+from hiddenstate.base.scoped import Held, holding
 
 VARIABLE: Held[str] = ContextVar("test", default=())
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
-from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES
 from support import assert_close, layer_options, pair, random_input, random_state
 
 PLACES = [f"l0.{quantity}" for quantity in QUANTITIES + PRE_ACTIVATIONS]

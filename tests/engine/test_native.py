@@ -15,41 +15,42 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate import __version__, engine, native, reference
-from hiddenstate.engine import Track, live_steps
+from hiddenstate import __version__
+from hiddenstate.engine import kernels, native, reference
+from hiddenstate.engine.native import Track, live_steps
+from hiddenstate.engine.observer import Watch
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ShapeError
-from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES
-from hiddenstate.observe import Watch
-from hiddenstate.reference import Weights
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
 
 # The set that every CPU of the architecture has.
-BASELINE = "neon" if native.machine() in ("aarch64", "arm64") else "generic"
+BASELINE = "neon" if kernels.machine() in ("aarch64", "arm64") else "generic"
 
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 17, 33, 65])
 
 
-@pytest.fixture(params=native.isas(), autouse=True)
+@pytest.fixture(params=kernels.isas(), autouse=True)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this machine runs, forced."""
-    native.choose(request.param)
+    kernels.choose(request.param)
     yield str(request.param)
-    native.choose(None)
+    kernels.choose(None)
 
 
 def test_native_module_is_of_this_version() -> None:
-    assert native.version() == __version__
+    assert kernels.version() == __version__
 
 
 def test_the_widest_set_is_chosen_and_named() -> None:
-    native.choose(None)
-    assert native.isa() == native.isas()[-1]
-    assert native.isas()[0] == BASELINE
+    kernels.choose(None)
+    assert kernels.isa() == kernels.isas()[-1]
+    assert kernels.isas()[0] == BASELINE
 
 
 def test_cpu_features_are_the_systems() -> None:
     """What the module reads from the CPU is what Linux lists, where there is such a list."""
-    features = native.cpu_features()
+    features = kernels.cpu_features()
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
             listed = next((line.split(":")[1].split() for line in file if line.startswith("flags")), None)
@@ -59,7 +60,7 @@ def test_cpu_features_are_the_systems() -> None:
         spelled = {feature: feature.replace("sse4.1", "sse4_1") for feature in features}
         assert [f for f, name in spelled.items() if name not in listed] == []
         assert ("avx2" in listed) == ("avx2" in features)
-    assert features or native.machine() not in ("x86_64", "aarch64")
+    assert features or kernels.machine() not in ("x86_64", "aarch64")
 
 
 def every_magnitude() -> Tensor:
@@ -73,14 +74,14 @@ def every_magnitude() -> Tensor:
 def test_nonlinearity(name: str) -> None:
     """Within 2e-7 of the truth, and near zero as many digits as float32 has; never falling; exact where it must be."""
     x = every_magnitude()
-    got = native.nonlinearity(name, x)
+    got = kernels.nonlinearity(name, x)
     truth = getattr(torch, name)(x.double())
     assert (got - truth).abs().max() <= 2e-7
     near = x.abs() < 60
     assert ((got - truth).abs() / truth.abs().clamp_min(1e-37))[near].max() <= 4e-7
     assert (got.diff() >= 0).all()
     special = torch.tensor([0.0, torch.inf, -torch.inf, torch.nan, 1e-40])
-    zero, top, bottom, nan, small = native.nonlinearity(name, special).tolist()
+    zero, top, bottom, nan, small = kernels.nonlinearity(name, special).tolist()
     assert (zero, top) == ((0.5, 1.0) if name == "sigmoid" else (0.0, 1.0))
     assert bottom == pytest.approx(0.0 if name == "sigmoid" else -1.0, abs=1e-37)
     assert nan != nan
@@ -141,7 +142,7 @@ CASES = st.builds(
 
 def scanned(track: Track) -> tuple[Tensor, ...]:
     """The native scan: out, h_n, c_n, and gates and cell states, zero past a row's end."""
-    done = engine.scan(track, keep=True)
+    done = native.scan(track, keep=True)
     assert done.gates is not None
     assert done.c is not None
     live = alive(track)
@@ -224,10 +225,10 @@ def test_bfloat16_differs_from_float64_by_its_rounding(call: Call) -> None:
 @given(calls())
 def test_instruction_sets_agree(call: Call) -> None:
     """In bfloat16 to about the last place: what is rounded differs by less, now and then across a border."""
-    isa, mine = native.isa(), [told(call, dtype) for dtype in (torch.float32, torch.bfloat16)]
-    native.choose("generic")
+    isa, mine = kernels.isa(), [told(call, dtype) for dtype in (torch.float32, torch.bfloat16)]
+    kernels.choose("generic")
     generic = [told(call, dtype) for dtype in (torch.float32, torch.bfloat16)]
-    native.choose(isa)
+    kernels.choose(isa)
     for got, want, most in zip(mine, generic, (1e-5, 2**-7), strict=True):
         assert_shares(got.values, want.values, most, "values")
         assert_shares(got.gradients, want.gradients, 2 * most, "gradients")
@@ -564,7 +565,7 @@ def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: s
     try:
         for threads in (2, 3, 5):
             torch.set_num_threads(threads)
-            used.append(engine.threads(call.T, call.N, call.C, call.H))
+            used.append(native.threads(call.T, call.N, call.C, call.H))
             assert all(torch.equal(a, b) for a, b in zip(run(), want, strict=True)), f"{threads} threads"
         torch.set_num_threads(2)
         with ThreadPoolExecutor(4) as pool:
@@ -584,8 +585,8 @@ def test_results_do_not_depend_on_threads(reverse: bool) -> None:
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        used = engine.threads(20, 17, 9, 65)
-        results.append((used, engine.scan(track, keep=True)))
+        used = native.threads(20, 17, 9, 65)
+        results.append((used, native.scan(track, keep=True)))
     torch.set_num_threads(1)
     assert [threads for threads, _ in results] == [1, 2, 5], "so large that threads are used"
     for _, other in results[1:]:
@@ -772,7 +773,7 @@ def test_backward_twice_gives_the_same() -> None:
 def test_an_output_changed_in_place_is_noticed() -> None:
     lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
     track = Track(x, torch.zeros(2, 9), torch.zeros(2, 9), lstm._weights()[0], False, None, None)
-    out = engine.scan(track, keep=False).out
+    out = native.scan(track, keep=False).out
     out.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
@@ -874,7 +875,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_the_environment_chooses_the_set() -> None:
-    code = "from hiddenstate import native; print(native.isa())"
+    code = "from hiddenstate.engine import kernels; print(kernels.isa())"
     assert run_python(code, HIDDENSTATE_ISA=BASELINE).stdout == f"{BASELINE}\n"
     failed = run_python(code, HIDDENSTATE_ISA="avx9")
     assert f"HIDDENSTATE_ISA=avx9: this machine runs {BASELINE}" in failed.stderr
@@ -887,10 +888,10 @@ sys.modules["hiddenstate._native"] = None
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import hiddenstate as hs
-    from hiddenstate import native
+    from hiddenstate.engine import kernels
     import torch
     assert hs.LSTM(4, 3).trace(torch.zeros(2, 4)).out.shape == (2, 3)
-    assert native.version() is None and native.cpu_features() == [] and native.isa() is None
+    assert kernels.version() is None and kernels.cpu_features() == [] and kernels.isa() is None
 said = [str(w.message) for w in caught if "native module could not be loaded" in str(w.message)]
 assert len(said) == 1, said
 """

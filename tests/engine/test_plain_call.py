@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
-from hiddenstate import layers, native
+from hiddenstate.engine import kernels, layers
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -28,7 +28,7 @@ from hiddenstate.errors import (
 from support import assert_close, layer_options, random_input, random_state
 
 pytestmark = pytest.mark.skipif(
-    native.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
+    kernels.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
     reason="needs the native module and torch's table of functions",
 )
 

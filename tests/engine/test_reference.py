@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import hiddenstate as hs
-from hiddenstate.reference import Weights, step, unseen
+from hiddenstate.engine.reference import Weights, step, unseen
 from support import random_input, random_state
 
 OPTIONS: list[dict[str, Any]] = [

@@ -9,19 +9,19 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.models.language_config import CHARACTERS, WORDS, LanguageConfig, defaults_for
-from hiddenstate.models.surprise import measure
-from hiddenstate.train_language import (
+from hiddenstate.models.language_training import (
     RUN_FILES,
     LanguageTask,
     resume_language_model,
     said,
     train_language_model,
 )
+from hiddenstate.models.surprise import measure
 from hiddenstate.training.progress import Epoch, Step
 from hiddenstate.training.run_file import read_run_file
 from language_models import TEXT
 
-CONFIGS = sorted((Path(__file__).parents[1] / "examples" / "configs").glob("lm-*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("lm-*.toml"))
 SMALL: dict[str, Any] = {
     "embedding_size": 6,
     "hidden_size": 8,

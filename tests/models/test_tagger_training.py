@@ -10,12 +10,12 @@ from hiddenstate.models.accuracy import Accuracy, evaluate, words_of
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import CARD, FILES, load, load_language_model, save
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger_training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.train import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.training.run_file import read_run_file
 from language_models import make
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 TRAIN, DEV = DATA / "tiny-train.conllu", DATA / "tiny-dev.conllu"
 CONFIG = TaggerConfig(
     word_size=16,
@@ -223,7 +223,7 @@ def test_a_run_is_made_longer_by_editing_its_settings(tmp_path: Path) -> None:
 
 
 def test_the_example_config_can_be_read() -> None:
-    path = Path(__file__).parents[1] / "examples" / "configs" / "tagger-ewt.toml"
+    path = Path(__file__).parents[2] / "examples" / "configs" / "tagger-ewt.toml"
     found = read_run_file(path, RUN_FILE)
     assert found.settings.columns == ("upos", "xpos")
     assert found.files["train"] == "ud-english-ewt:train"

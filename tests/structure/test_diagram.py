@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
 
-from hiddenstate.drawing import LONGEST, Picture, save_picture
+from hiddenstate.base.figures import LONGEST, Picture, save_picture
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
-from hiddenstate.sizes import Sizes
-from hiddenstate.structure import structure_of
-from hiddenstate.unrolled import TIMES, WORD_SIZE
+from hiddenstate.structure.diagram import TIMES, WORD_SIZE
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.weights import structure_of
 from pictures import extents, overlaps, texts
 
 SENTENCE = ["Giraffes", "in", "a", "field", "ate", "the", "tall", "trees"]
@@ -153,8 +153,8 @@ def test_pyplot_is_not_touched_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_matplotlib_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "hiddenstate.unrolled", raising=False)
-    monkeypatch.delitem(sys.modules, "hiddenstate.drawing", raising=False)
+    monkeypatch.delitem(sys.modules, "hiddenstate.structure.diagram", raising=False)
+    monkeypatch.delitem(sys.modules, "hiddenstate.base.figures", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[plot\]'"):
         structure_of(Sizes(4, 3)).plot()

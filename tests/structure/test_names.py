@@ -1,8 +1,8 @@
 import pytest
 from torch import nn
 
-from hiddenstate import names
 from hiddenstate.errors import NameUnknownError
+from hiddenstate.structure import names
 
 
 def test_places() -> None:

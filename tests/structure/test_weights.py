@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from hiddenstate.equations import SIGMA, equations_of
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.names import GATES
-from hiddenstate.sizes import Sizes
-from hiddenstate.structure import Structure, structure_of
-from hiddenstate.structure_view import TIMES
+from hiddenstate.structure.equations import SIGMA, equations_of
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.table import TIMES
+from hiddenstate.structure.weights import Structure, structure_of
 
 GOLDEN = Path(__file__).parent / "golden" / "structure_4_3.txt"
 

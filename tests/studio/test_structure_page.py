@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
-from hiddenstate.names import GATES
+from hiddenstate.structure.names import GATES
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 from studio.whole_page import PHONE, WIDE, Shown, shown

@@ -7,8 +7,8 @@ import torch
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
+from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import FileFormatError
-from hiddenstate.files import write_tensors
 
 
 def same(a: hs.Trace, b: hs.Trace) -> bool:
@@ -84,7 +84,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def disk_full(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("hiddenstate.files.save_file", disk_full)
+    monkeypatch.setattr("hiddenstate.base.files.save_file", disk_full)
     with pytest.raises(OSError, match="no space left"):
         lstm.trace(torch.ones(2, 4)).save(file)
     assert file.read_bytes() == before

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
-from hiddenstate.chain import chained, goes_on, joined, narrowed
 from hiddenstate.errors import ArgumentError, IndexRangeError, ShapeError
+from hiddenstate.tracing.join import chained, goes_on, joined, narrowed
 from support import assert_all_close, assert_close, gradients, random_input, random_state
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError, MissingDependencyError, NameUnknownError
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.trace import Trace
 from pictures import overlaps, texts
 
 SENTENCE = ("Giraffes", "in", "a", "field", "ate", "incomprehensibilities", "$x^2$", ".")
@@ -228,7 +228,7 @@ def test_batch_first_and_unbatched() -> None:
 
 def test_without_matplotlib_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = traced()
-    for name in ("hiddenstate.trace_plot", "hiddenstate.drawing"):
+    for name in ("hiddenstate.tracing.plots", "hiddenstate.base.figures"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[plot\]'"):

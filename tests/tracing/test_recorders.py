@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.recording import Asked
-from hiddenstate.requests import OneCall, requested, requesting
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.record_spec import Asked
+from hiddenstate.tracing.recorders import OneCall, requested, requesting
+from hiddenstate.tracing.trace import Trace
 from support import assert_close
 
 EVERYTHING = Asked(None, None, False, None, None)

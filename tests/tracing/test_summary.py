@@ -5,7 +5,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.summary import summary_of
+from hiddenstate.tracing.summary import summary_of
 from support import assert_close
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
 
+from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
-from hiddenstate.indexing import FrozenIndex, Index, freeze, resolve
 
 if TYPE_CHECKING:
-    from hiddenstate.trace import Trace
+    from hiddenstate.tracing.trace import Trace
 
 Kind = Literal["set", "scale", "add"]
 Scope = Literal["write", "readout"]

@@ -7,11 +7,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hiddenstate.edit import Edit
+from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, IndexRangeError
-from hiddenstate.indexing import FrozenIndex, resolve
-from hiddenstate.names import Place, parse_place
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.sizes import Sizes
 
 
 @dataclass(frozen=True)

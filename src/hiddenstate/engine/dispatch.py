@@ -16,16 +16,17 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate import custom_op, engine, held, layers, native, reference
-from hiddenstate.binding import BoundEdit
+from hiddenstate.base import scoped
+from hiddenstate.base.scoped import Held, holding
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine import kernels, layers, native, operator, reference
+from hiddenstate.engine.layers import Layers
+from hiddenstate.engine.observer import Wanted, watch
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
-from hiddenstate.held import Held, holding
-from hiddenstate.layers import Layers
-from hiddenstate.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
-from hiddenstate.names import track as track_name
-from hiddenstate.observe import Wanted, watch
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
+from hiddenstate.structure.names import track as track_name
+from hiddenstate.structure.sizes import Sizes
 
 Backend = Literal["auto", "reference"]
 chosen_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
@@ -48,7 +49,7 @@ def backend(name: Backend) -> Iterator[None]:
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    chosen = chosen_backends.get() if held.anything else ()
+    chosen = chosen_backends.get() if scoped.anything else ()
     return bool(chosen) and chosen[-1] == "reference"
 
 
@@ -91,11 +92,11 @@ class Result:
 def run(job: Job) -> Result:
     """Compute a job by the fastest path that can."""
     if (torch.compiler.is_compiling() or torch._C._is_tracing()) and _exports_to_onnx():
-        from hiddenstate.interop import onnx_symbols
+        from hiddenstate.interop.onnx import symbols
 
-        return onnx_symbols.run(job)
+        return symbols.run(job)
     asks = job.edits or job.wanted is not None or uses_reference()
-    if torch.compiler.is_compiling() and not asks and not engine.transformed():
+    if torch.compiler.is_compiling() and not asks and not native.transformed():
         return _run_compiled(job)
     return _run_plain(job)
 
@@ -131,9 +132,9 @@ def _run_compiled(job: Job) -> Result:
         breaks = torch.compiler.is_dynamo_compiling() and not _exports()  # torch.export knows no breaks, and needs none
         return torch.compiler.disable(run)(job) if breaks else _run_plain(job)
     if not casts:
-        return Result(*custom_op.run(_layers(job)))
+        return Result(*operator.run(_layers(job)))
     with torch.autocast("cpu", enabled=False):
-        return _uncast(Result(*custom_op.run(_layers(cast))), job)
+        return _uncast(Result(*operator.run(_layers(cast))), job)
 
 
 def _exports() -> bool:
@@ -143,7 +144,7 @@ def _exports() -> bool:
 def _operator_can(job: Job) -> bool:
     biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
     alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in _tensors(job))
-    return alike and native.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
+    return alike and kernels.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
 
 
 def _layers(job: Job) -> Layers:
@@ -159,7 +160,7 @@ def _run_natively(job: Job) -> Result:
 
 def _autocasts(job: Job) -> bool:
     """Whether torch.autocast asks for bfloat16, which the native engine serves."""
-    return _asks_for_bfloat16(job) and all(engine.can((value,), autocast=True) for value in _tensors(job))
+    return _asks_for_bfloat16(job) and all(native.can((value,), autocast=True) for value in _tensors(job))
 
 
 def _asks_for_bfloat16(job: Job) -> bool:
@@ -180,14 +181,14 @@ def _uncast(done: Result, job: Job) -> Result:
 
 
 def _native_can(job: Job) -> bool:
-    fits = job.c0.dtype in (job.x.dtype, native.real_type(job.x.dtype)) and engine.is_plain(job.c0)
-    return fits and engine.can((job.x, job.h0, *_flat(job)))
+    fits = job.c0.dtype in (job.x.dtype, kernels.real_type(job.x.dtype)) and native.is_plain(job.c0)
+    return fits and native.can((job.x, job.h0, *_flat(job)))
 
 
 def _torch_can(job: Job) -> bool:
     plain = job.reset is None and not job.edits and job.wanted is None
     serves = torch_serves(job.x.device.type, projects=job.sizes.proj_size > 0, drops=job.dropout > 0)
-    return plain and serves and not engine.transformed() and _can_pack(job.lengths)
+    return plain and serves and not native.transformed() and _can_pack(job.lengths)
 
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
@@ -247,7 +248,7 @@ def _run_by_track(job: Job, *, natively: bool) -> Result:
 
 
 def _live(job: Job) -> Tensor | None:
-    return None if job.lengths is None else engine.live_steps(job.lengths, len(job.x))
+    return None if job.lengths is None else native.live_steps(job.lengths, len(job.x))
 
 
 def _noise(job: Job) -> list[Tensor]:
@@ -292,12 +293,12 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool)
     layer, reverse = job.sizes.tracks[k]
     observer = watch(layer, reverse, job.edits, job.wanted)
     edits = observer.edits if observer else ()
-    if natively and all(engine.can_edit(edit) for edit in edits):
-        track = engine.Track(
+    if natively and all(native.can_edit(edit) for edit in edits):
+        track = native.Track(
             x, job.h0[k], job.c0[k], job.weights[k], reverse, job.lengths, job.reset, edits, lazy=not job.training
         )
         if observer is None or not observer.quantities:
-            return _Track(*engine.scan(track, keep=False)[:3], {}, {})
+            return _Track(*native.scan(track, keep=False)[:3], {}, {})
         if job.wanted and not observer.quantities & set(PRE_ACTIVATIONS):
             return _record(track, layer, job.wanted)
     c0 = job.c0[k].to(x.dtype)
@@ -314,9 +315,9 @@ def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool)
     return _Track(out, h, c, values, carried)
 
 
-def _record(track: engine.Track, layer: int, wanted: Wanted) -> _Track:
+def _record(track: native.Track, layer: int, wanted: Wanted) -> _Track:
     """Run natively and pick what is wanted of the gates and states that the scan kept."""
-    done = engine.scan(track, keep=True)
+    done = native.scan(track, keep=True)
     assert done.gates is not None
     assert done.c is not None
     every = dict(zip(GATES, done.gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": done.c, "h": done.out}

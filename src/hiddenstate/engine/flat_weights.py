@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
 
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.checks import State, check_lengths, check_pair, check_tensor
+from hiddenstate.base.validation import State, check_lengths, check_pair, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
-from hiddenstate.layout import Layout, from_time_first, to_time_first
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes
 
 Lengths = Tensor | Sequence[int] | int | None
 

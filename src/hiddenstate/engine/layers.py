@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from hiddenstate import engine, native
-from hiddenstate.checks import State
-from hiddenstate.engine import Track, check_shapes, strided
+from hiddenstate.base.validation import State
+from hiddenstate.engine import kernels, native
+from hiddenstate.engine.kernels import Kernel, address, flat, new
+from hiddenstate.engine.native import Track, check_shapes, strided
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ShapeError
-from hiddenstate.names import GATES
-from hiddenstate.native import Kernel, address, flat, new
-from hiddenstate.parameters import PARAMETER_STEMS, ParameterNames
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames
+from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
     from hiddenstate import _native
@@ -69,7 +69,7 @@ def run(layers: Layers) -> Outputs:
         ShapeError: a weight's shape is not what the others say.
     """
     leaves = leaves_of(layers)
-    if engine.wants_gradient(leaves):
+    if native.wants_gradient(leaves):
         return _Layers.apply(layers, None, False, *leaves)  # type: ignore[no-any-return, no-untyped-call]
     return forward(layers, keep=False)[0]
 
@@ -91,7 +91,7 @@ def run_plain(
     first: ``out`` and ``(h_n, c_n)``; with ``keep`` also the three of `Kept`, in which unbatched runs have N = 1. None,
     with nothing done, where anything is not quite as the native code reads it, right or wrong: the long way sees to it.
     """
-    kernel = native.plain_kernel(x) if engine.is_undisturbed() else None
+    kernel = kernels.plain_kernel(x) if native.is_undisturbed() else None
     if kernel is None:
         return None
     return _plain_call(kernel).run(
@@ -121,13 +121,13 @@ def run_differentiable(
     given: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
     if not all(isinstance(value, Tensor) for value in given):
         return None
-    if not engine.wants_gradient((*given, *weights)):
+    if not native.wants_gradient((*given, *weights)):
         return run_plain(x, hx, lengths, parameters, names, sizes, batch_first, keep=keep)
-    if (keep and len(sizes.tracks) > 1) or not engine.is_undisturbed():
+    if (keep and len(sizes.tracks) > 1) or not native.is_undisturbed():
         return None
     axes = {value.dim() for value in given}
     single = axes == {2}
-    if native.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or not (single or axes == {3}):
+    if kernels.plain_kernel(x) is None or len(given) != (1 if hx is None else 3) or not (single or axes == {3}):
         return None
     if single:
         if lengths is not None:
@@ -156,7 +156,7 @@ def zero_state(x: Tensor, sizes: Sizes) -> State:
 
 @cache  # there is one for each type of numbers and instruction set
 def _plain_call(kernel: Kernel) -> "_native.PlainCall":
-    return kernel.scan.plain_call(Tensor, Parameter, torch.empty, kernel.element, torch.device("cpu"), engine.threads)
+    return kernel.scan.plain_call(Tensor, Parameter, torch.empty, kernel.element, torch.device("cpu"), native.threads)
 
 
 def leaves_of(layers: Layers) -> tuple[Tensor | None, ...]:
@@ -185,7 +185,7 @@ def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
-    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _input(layers)
+    kernel, sizes, x = kernels.kernel(layers.x.dtype), layers.sizes, _input(layers)
     element, real = kernel.element, kernel.real
     (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
     K, above = len(sizes.tracks), range(sizes.num_layers - 1)
@@ -212,7 +212,7 @@ def forward(layers: Layers, *, keep: bool) -> tuple[Outputs, Kept | None]:
         *([value.data_ptr() for value in values] for values in kept or ((), (), ())),
         *(h_n.data_ptr(), c_n.data_ptr()),
         *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
-        engine.threads(T, N, C, H),
+        native.threads(T, N, C, H),
     )
     del lying  # alive until here
     return (out, h_n, c_n.to(layers.c0.dtype)), kept
@@ -247,7 +247,7 @@ def _addresses(layers: Layers, element: torch.dtype, real: torch.dtype) -> tuple
 def _backward(
     layers: Layers, out: Tensor, kept: Kept, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    kernel, sizes, x = native.kernel(layers.x.dtype), layers.sizes, _input(layers)
+    kernel, sizes, x = kernels.kernel(layers.x.dtype), layers.sizes, _input(layers)
     element, real = kernel.element, kernel.real
     (T, N, C), H, P, D = x.shape, sizes.hidden_size, sizes.output_size, sizes.directions
     K, width = len(sizes.tracks), D * P
@@ -282,7 +282,7 @@ def _backward(
         [address(value, element) for of_track in asked for value in of_track],
         *(dh0.data_ptr(), dc0.data_ptr()),
         *(T, N, C, H, P, D, x.stride(0), x.stride(1)),
-        engine.threads(T, N, C, H),
+        native.threads(T, N, C, H),
     )
     del lying  # alive until here
     found = [dx, dh0.to(element) if needed[1] else None, dc0.to(layers.c0.dtype) if needed[2] else None]
@@ -307,7 +307,7 @@ def _asked(layers: Layers, k: int, needed: Sequence[bool], element: torch.dtype)
 def refer(layers: Layers, *, keep: bool = False) -> tuple[Tensor, ...]:
     """The same call through the reference; with ``keep`` the gates and cell states come after the outputs."""
     out, tracks = through(
-        layers.sizes, layers.x, layers.noise, lambda k, x: engine.refer(_track(layers, k, x), keep=keep)
+        layers.sizes, layers.x, layers.noise, lambda k, x: native.refer(_track(layers, k, x), keep=keep)
     )
     _, h_n, c_n, *kept = zip(*tracks, strict=True)
     return out, torch.stack(h_n), torch.stack(c_n), *chain.from_iterable(kept)
@@ -357,10 +357,10 @@ class _Layers(torch.autograd.Function):
         return (*outputs, *of_run) if shown else outputs
 
     @staticmethod
-    @engine.uncompiled
+    @native.uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         saved, sizes, needed = ctx.saved_tensors, ctx.sizes, ctx.needs_input_grad[3:]
-        natively = engine.computes_gradients(grads)
+        natively = native.computes_gradients(grads)
         if natively and ctx.plain and ctx.keeps and all(grad is None for grad in grads[3:]):
             found = _plain_gradients(sizes, saved, grads[:3], needed)
             if found is not None:
@@ -377,7 +377,7 @@ class _Layers(torch.autograd.Function):
         def run(*views: Tensor | None) -> tuple[Tensor, ...]:
             return refer(of_leaves(views, sizes, lengths, reset, noise), keep=ctx.shown)  # type: ignore[arg-type]
 
-        return None, None, None, *engine.differentiable_gradients(run, leaves, grads, needed)
+        return None, None, None, *native.differentiable_gradients(run, leaves, grads, needed)
 
 
 def _parts(values: Sequence[Tensor | None], counts: Sequence[int]) -> list[list[Tensor | None]]:
@@ -390,7 +390,7 @@ def _plain_gradients(
     sizes: Sizes, saved: tuple[Tensor | None, ...], grads: Sequence[Tensor | None], needed: tuple[bool, ...]
 ) -> list[Tensor | None] | None:
     """Gradients of the leaves of a plain run, at the least cost; None where something has changed since."""
-    kernel = native.plain_kernel(saved[1])
+    kernel = kernels.plain_kernel(saved[1])
     if kernel is None or grads[0] is None:
         return None
     found: list[Tensor | None] | None = _plain_call(kernel).gradients(
@@ -409,7 +409,7 @@ def gradients(
 
     What is needed of the forward run is computed once more where it was not ``kept``.
     """
-    with engine.own_types():
+    with native.own_types():
         if kept is None:
             _, kept = forward(layers, keep=True)
             assert kept is not None

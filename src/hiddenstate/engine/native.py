@@ -15,14 +15,14 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from hiddenstate import native, reference
-from hiddenstate.binding import BoundEdit
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine import kernels, reference
+from hiddenstate.engine.kernels import Kernel, address, flat, new
+from hiddenstate.engine.observer import Watch
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ShapeError
-from hiddenstate.names import GATES, PRE_ACTIVATIONS
-from hiddenstate.native import Kernel, address, flat, new
-from hiddenstate.observe import Watch
-from hiddenstate.parameters import PARAMETER_STEMS
-from hiddenstate.reference import Weights
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
+from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 # The numbers that native/edits.h knows them by.
 _PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
@@ -73,7 +73,7 @@ def can(tensors: Iterable[Tensor], *, autocast: bool = False) -> bool:
         if not is_plain(value) or value.dtype is not (dtype or value.dtype):
             return False
         dtype = value.dtype
-    return dtype is not None and native.serves(dtype) and is_undisturbed(autocast=autocast)
+    return dtype is not None and kernels.serves(dtype) and is_undisturbed(autocast=autocast)
 
 
 def is_undisturbed(*, autocast: bool = False) -> bool:
@@ -137,7 +137,7 @@ class _Run(NamedTuple):
 
 def _forward(track: Track, *, shown: bool, for_gradient: bool) -> _Run:
     """Run forward; keep what is shown of gates and cell states, and what a gradient needs of them."""
-    kernel = native.kernel(track.x.dtype)
+    kernel = kernels.kernel(track.x.dtype)
     x, (T, N, C), H, P = strided(track.x), track.x.shape, track.c0.shape[1], track.h0.shape[1]
     element, real = kernel.element, kernel.real
     out, h_n, c_n = new(element, T, N, P), new(element, N, P), new(real, N, H)
@@ -329,7 +329,7 @@ def gradients(
 
     ``others`` are the gradients of what `Scanned` gives beside ``out``, None for zeros.
     """
-    kernel = native.kernel(track.x.dtype)
+    kernel = kernels.kernel(track.x.dtype)
     element, real = kernel.element, kernel.real
     (T, N, P), C, H = kept.out.shape, track.x.shape[2], track.c0.shape[1]
     G = len(GATES) * H

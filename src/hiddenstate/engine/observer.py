@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hiddenstate.binding import BoundEdit
-from hiddenstate.names import Place
-from hiddenstate.reference import See
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine.reference import See
+from hiddenstate.structure.names import Place
 
 
 @dataclass(frozen=True)

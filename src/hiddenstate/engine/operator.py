@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate import engine, layers, native
-from hiddenstate.checks import check_lengths
+from hiddenstate.base.validation import check_lengths
+from hiddenstate.engine import kernels, layers, native
+from hiddenstate.engine.layers import Kept, Layers, Outputs
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from hiddenstate.layers import Kept, Layers, Outputs
-from hiddenstate.names import GATES
-from hiddenstate.parameters import PARAMETER_STEMS, parameter_shapes
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
+from hiddenstate.structure.sizes import Sizes
 
 _GIVEN = (
     "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? noise, "
@@ -62,7 +62,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     call = _call(*given)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.tracks)
-    real = native.real_type(x.dtype)
+    real = kernels.real_type(x.dtype)
     kept = Kept(
         [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
@@ -130,7 +130,7 @@ def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Seq
     def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
         return layers.refer(_call(x, h0, c0, weights, lengths, reset, noise, bias, bidirectional))
 
-    found = engine.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
+    found = native.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
     return [value for value, need in zip(found, needed, strict=True) if need]
 
 
@@ -175,7 +175,7 @@ def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
     of_run, between = Kept(kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
     if len(kept) != 2 * K + between:
         raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
-    real = native.real_type(call.x.dtype)
+    real = kernels.real_type(call.x.dtype)
     for values, shape, dtype in zip(
         of_run, ((T, N, len(GATES) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
     ):
@@ -228,12 +228,12 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
 def _check_types(call: Layers) -> None:
     tensors = (call.x, call.h0, *_given_weights(call), *call.noise)
     types = list(dict.fromkeys(value.dtype for value in tensors))
-    if len(types) > 1 or not native.serves(types[0]) or not all(value.is_cpu for value in tensors):
+    if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
         raise DtypeError(
             f"hiddenstate::lstm got {', '.join(map(str, types))}, expected tensors on CPU of one type that the native "
-            f"engine serves ({'not loaded here' if native.version() is None else 'float32, float64 or bfloat16'})"
+            f"engine serves ({'not loaded here' if kernels.version() is None else 'float32, float64 or bfloat16'})"
         )
-    if call.c0.dtype not in (types[0], native.real_type(types[0])) or not call.c0.is_cpu:
+    if call.c0.dtype not in (types[0], kernels.real_type(types[0])) or not call.c0.is_cpu:
         raise DtypeError(f"hiddenstate::lstm got c0 of {call.c0.dtype} on {call.c0.device}, expected {types[0]} on cpu")
     for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
         if value is not None and (value.dtype is not dtype or not value.is_cpu):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from hiddenstate import native
-from hiddenstate.engine import check_shapes, threads
+from hiddenstate.engine import kernels
+from hiddenstate.engine.kernels import address, flat, new
+from hiddenstate.engine.native import check_shapes, threads
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ConcurrentUseError
-from hiddenstate.native import address, flat, new
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
     from hiddenstate import _native
@@ -35,7 +35,7 @@ class Stepper:
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights]) -> None:
         H, widths = sizes.hidden_size, [sizes.layer_input_size(layer) for layer in range(sizes.num_layers)]
-        self.kernel = kernel = native.kernel(weights[0].ih.dtype)
+        self.kernel = kernel = kernels.kernel(weights[0].ih.dtype)
         self._sizes = (sizes.input_size, H, sizes.num_layers)
         self._weights = max(H * (K + H) for K in widths)
         nbytes, L = [kernel.scan.layer_bytes(K, H) for K in widths], sizes.num_layers

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.names import GATES
+from hiddenstate.structure.names import GATES
 
 See = Callable[[str, Tensor], Tensor]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import State
+from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models import folder
 from hiddenstate.models.card import Outcome
@@ -20,9 +20,9 @@ from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_card import write_language_card
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
 from hiddenstate.models.surprise import Tally, measure
+from hiddenstate.models.tagger_training import origin_of, run_task
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
-from hiddenstate.train import origin_of, run_task
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file

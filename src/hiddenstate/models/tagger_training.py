@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.files import mend_folder
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import mend_folder
 from hiddenstate.models import folder
 from hiddenstate.models.accuracy import Reports, evaluate, fitted_temperatures, words_of
 from hiddenstate.models.card import Origin, Outcome, write_card

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from hiddenstate import engine, held, reference
-from hiddenstate.chain import trace_of_step, wanted_of_step
-from hiddenstate.checks import State, check_pair, check_tensor
+from hiddenstate.base import scoped
+from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.engine import native, reference
+from hiddenstate.engine.dispatch import uses_reference
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.layout import Layout
-from hiddenstate.names import GATES
-from hiddenstate.parameters import draw
-from hiddenstate.reference import Weights
-from hiddenstate.requests import Requested, requested
-from hiddenstate.scan import uses_reference
-from hiddenstate.sizes import flag, whole
-from hiddenstate.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.parameters import draw
+from hiddenstate.structure.sizes import flag, whole
+from hiddenstate.tracing.join import trace_of_step, wanted_of_step
+from hiddenstate.tracing.recorders import Requested, requested
 
 
 class LSTMCell(nn.Module):
@@ -92,7 +93,7 @@ class LSTMCell(nn.Module):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
         # What a block holds is not for torch.compile, which would compile it in.
-        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.anything else self._run
         return run(input, hx)
 
     def _run(self, given: Tensor, hx: State | None) -> State:
@@ -161,7 +162,7 @@ class LSTMCell(nn.Module):
 
 def _transformed() -> bool:
     """Whether vmap, say, is at work, for which torch's cell has no rule."""
-    return not torch.compiler.is_compiling() and engine.transformed()
+    return not torch.compiler.is_compiling() and native.transformed()
 
 
 def _batch(value: Tensor) -> str:

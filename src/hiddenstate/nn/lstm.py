@@ -14,23 +14,31 @@ from torch.nn.modules import module as _hooks
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate import cudnn, engine, held, layers, names
-from hiddenstate.advance import Advance, Hindrances, Packed
-from hiddenstate.binding import Span, bind
-from hiddenstate.cell import LSTMCell
-from hiddenstate.checks import State
-from hiddenstate.edit import Edit
+from hiddenstate.base import scoped
+from hiddenstate.base.indexing import Index, resolve
+from hiddenstate.base.scoped import Held, holding
+from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import Span, bind
+from hiddenstate.engine import flat_weights, layers, native
+from hiddenstate.engine.dispatch import Job, chosen_backends, run, uses_reference
+from hiddenstate.engine.inputs import Inputs, Lengths, take
+from hiddenstate.engine.observer import Wanted
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
 )
-from hiddenstate.held import Held, holding
-from hiddenstate.indexing import Index, resolve
-from hiddenstate.inputs import Inputs, Lengths, take
-from hiddenstate.names import parse_place
-from hiddenstate.observe import Wanted
-from hiddenstate.parameters import draw, parameter_names, parameter_shapes
-from hiddenstate.recording import (
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.stream import Stream
+from hiddenstate.nn.stream_runner import Advance, Hindrances, Packed
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+from hiddenstate.structure import names
+from hiddenstate.structure.names import parse_place
+from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
+from hiddenstate.structure.sizes import Sizes, flag
+from hiddenstate.structure.weights import Structure, structure_of
+from hiddenstate.tracing.record_spec import (
     DEFAULT_TRACE_LIMIT,
     Asked,
     Tokens,
@@ -42,14 +50,8 @@ from hiddenstate.recording import (
     trace_of_all,
     wanted_of,
 )
-from hiddenstate.reference import Weights
-from hiddenstate.requests import OneCall, requested, requesting
-from hiddenstate.scan import Job, chosen_backends, run, uses_reference
-from hiddenstate.sizes import Sizes, flag
-from hiddenstate.stream import Stream
-from hiddenstate.structure import Structure, structure_of
-from hiddenstate.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.recorders import OneCall, requested, requesting
+from hiddenstate.tracing.trace import Trace
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
 # the module, so nothing can be left behind in it, and other threads never see these.
@@ -162,7 +164,7 @@ class LSTM(nn.Module):
         """
         if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
             named = [name for names in self._parameter_names for name in names if name is not None]
-            cudnn.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+            flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTM":
         # What moves and converts a module, and so scatters its weights.
@@ -239,7 +241,7 @@ class LSTM(nn.Module):
             if done is not None:
                 return done
         # What a block holds is not for torch.compile, which would compile it in.
-        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and held.anything else self._run
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.anything else self._run
         return run(input, hx, lengths, reset)
 
     def _run_plain(self, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
@@ -260,7 +262,7 @@ class LSTM(nn.Module):
 
     def _is_plain(self) -> bool:
         """Whether there is no dropout in a call now, and no block open that might change it."""
-        return not (torch.compiler.is_compiling() or held.anything or (self.training and self.dropout))
+        return not (torch.compiler.is_compiling() or scoped.anything or (self.training and self.dropout))
 
     def _run(
         self,
@@ -435,7 +437,7 @@ class LSTM(nn.Module):
         return self._parameter(name) if found is None else found
 
     def _edits_held(self) -> list[Edit]:
-        return [entry.edit for entry in _edits.get() if entry.lstm is self] if held.anything else []
+        return [entry.edit for entry in _edits.get() if entry.lstm is self] if scoped.anything else []
 
     def _take(
         self,
@@ -470,7 +472,7 @@ class LSTM(nn.Module):
             or self._forward_hooks
             or self._edits_held()
             or uses_reference()
-            or engine.transformed()
+            or native.transformed()
         )
 
     def _hindrances(self) -> Hindrances:

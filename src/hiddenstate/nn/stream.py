@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.advance import Advance
-from hiddenstate.checks import State, autocasts, check_pair, check_tensor
+from hiddenstate.base.files import read_tensors, write_tensors
+from hiddenstate.base.validation import State, autocasts, check_pair, check_tensor
+from hiddenstate.engine.kernels import real_type
+from hiddenstate.engine.packed import SHARED, QuickStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -20,11 +22,9 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.files import read_tensors, write_tensors
-from hiddenstate.layout import Layout, from_time_first, to_time_first
-from hiddenstate.native import real_type
-from hiddenstate.sizes import Sizes
-from hiddenstate.stepper import SHARED, QuickStep
+from hiddenstate.nn.stream_runner import Advance
+from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes
 
 # A tensor or a NumPy array; results are of the kind that was given.
 Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hiddenstate import engine
-from hiddenstate.checks import State
-from hiddenstate.names import suffix
-from hiddenstate.parameters import parameter_shapes
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
-from hiddenstate.stepper import QuickStep, Stepper
+from hiddenstate.base.validation import State
+from hiddenstate.engine import native
+from hiddenstate.engine.packed import QuickStep, Stepper
+from hiddenstate.engine.reference import Weights
+from hiddenstate.structure.names import suffix
+from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.structure.sizes import Sizes
 
 # More steps than these are cheaper with the input's projection as one matrix product.
 FEW_STEPS = 4
@@ -71,7 +71,7 @@ class Packed:
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         self._seen, self._stepper = [], None
-        if len(known) == len(found) and not self._sizes.proj_size and engine.can(known, autocast=True):
+        if len(known) == len(found) and not self._sizes.proj_size and native.can(known, autocast=True):
             self._seen = [
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hiddenstate.drawing import Pen, Picture, Point, shortened, width_of
+from hiddenstate.base.figures import Pen, Picture, Point, shortened, width_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.names import track
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import track
+from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,8 @@
 Letters: x is the layer's input, h_prev and c_prev its states one step before, ∘ multiplies unit by unit.
 """
 
-from hiddenstate.names import GATES
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.sizes import Sizes
 
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 

@@ -4,8 +4,8 @@ import math
 
 from torch import nn
 
-from hiddenstate.names import GATES, suffix
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.names import GATES, suffix
+from hiddenstate.structure.sizes import Sizes
 
 # In torch's order; a layer has those that its options ask for.
 PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.names import tracks
+from hiddenstate.structure.names import tracks
 
 
 @dataclass(frozen=True)

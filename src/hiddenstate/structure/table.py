@@ -14,12 +14,12 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.equations import equations_of, squash_of, terms_of
-from hiddenstate.names import AXES, GATES, MEANINGS, track
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.equations import equations_of, squash_of, terms_of
+from hiddenstate.structure.names import AXES, GATES, MEANINGS, track
+from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.structure import Structure, Weight
+    from hiddenstate.structure.weights import Structure, Weight
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _COLUMNS = ("part", "equation", "name", "shape", "count", "parameter", "rows")

@@ -17,12 +17,12 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING
 
-from hiddenstate.equations import equation_of, equations_of
 from hiddenstate.errors import NameUnknownError
-from hiddenstate.names import GATES, suffix, track
-from hiddenstate.parameters import parameter_shapes
-from hiddenstate.sizes import Sizes
-from hiddenstate.structure_view import html_of, table_of, text_of
+from hiddenstate.structure.equations import equation_of, equations_of
+from hiddenstate.structure.names import GATES, suffix, track
+from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.table import html_of, table_of, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,7 +144,7 @@ class Structure:
             ArgumentTypeError: a string where its words are expected.
             MissingDependencyError: matplotlib is not installed.
         """
-        from hiddenstate.unrolled import draw_unrolled
+        from hiddenstate.structure.diagram import draw_unrolled
 
         return draw_unrolled(self.sizes, words, ax)
 

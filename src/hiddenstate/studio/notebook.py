@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Looker
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
 from hiddenstate.studio.traces import of_trace
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
     from hiddenstate.studio.view import Studio

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.checks import State, optional_package
-from hiddenstate.stream import Stream
+from hiddenstate.base.validation import State, optional_package
+from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle, ids_of
 from hiddenstate.studio.live import Watched

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.errors import FileFormatError
-from hiddenstate.files import read_tensors, write_tensors
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.trace import Trace
 
 KIND = "hiddenstate.trace/1"
 _PLAIN = ("steps", "length", "num_layers", "bidirectional", "layout", "tokens")

@@ -7,13 +7,13 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import State
+from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.base.validation import State
+from hiddenstate.engine.observer import Wanted
 from hiddenstate.errors import ArgumentError
-from hiddenstate.indexing import FrozenIndex, resolve
-from hiddenstate.layout import Layout, from_time_first
-from hiddenstate.observe import Wanted
-from hiddenstate.recording import Asked, Tokens, check_limit, naming, places_of, words_of
-from hiddenstate.trace import Trace
+from hiddenstate.structure.axis_order import Layout, from_time_first
+from hiddenstate.tracing.record_spec import Asked, Tokens, check_limit, naming, places_of, words_of
+from hiddenstate.tracing.trace import Trace
 
 
 def wanted_of_step(asked: Asked, c: Tensor) -> Wanted:

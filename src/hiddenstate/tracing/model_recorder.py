@@ -7,14 +7,14 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate.cell import LSTMCell
-from hiddenstate.chain import chained, narrowed
+from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.indexing import Index, freeze
-from hiddenstate.lstm import LSTM
-from hiddenstate.names import parse_place, tracks
-from hiddenstate.recording import Asked, Tokens, names_of, naming
-from hiddenstate.trace import Trace
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import parse_place, tracks
+from hiddenstate.tracing.join import chained, narrowed
+from hiddenstate.tracing.record_spec import Asked, Tokens, names_of, naming
+from hiddenstate.tracing.trace import Trace
 
 OURS = (LSTM, LSTMCell)
 THEIRS = (nn.LSTM, nn.LSTMCell)

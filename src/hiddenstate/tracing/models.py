@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from hiddenstate.chain import goes_on, joined
+from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.indexing import Index, freeze
-from hiddenstate.model_run import Run, asked_of, chosen_modules
-from hiddenstate.recording import DEFAULT_TRACE_LIMIT, Tokens
-from hiddenstate.requests import requesting
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.join import goes_on, joined
+from hiddenstate.tracing.model_recorder import Run, asked_of, chosen_modules
+from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
+from hiddenstate.tracing.recorders import requesting
+from hiddenstate.tracing.trace import Trace
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiddenstate.drawing import Picture, shortened, width_of
+from hiddenstate.base.figures import Picture, shortened, width_of
+from hiddenstate.base.indexing import resolve
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.indexing import resolve
-from hiddenstate.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place, track
+from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place, track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from hiddenstate.trace import Trace
+    from hiddenstate.tracing.trace import Trace
 
 HINTS = {
     "i": "1 writes g into the cell",

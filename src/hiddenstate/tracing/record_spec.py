@@ -8,18 +8,18 @@ from functools import cache
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate.checks import State
-from hiddenstate.edit import Edit
+from hiddenstate.base.indexing import Index, freeze, resolve
+from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
+from hiddenstate.engine.dispatch import Result
+from hiddenstate.engine.inputs import Inputs
+from hiddenstate.engine.layers import zero_state
+from hiddenstate.engine.observer import Wanted
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
-from hiddenstate.indexing import Index, freeze, resolve
-from hiddenstate.inputs import Inputs
-from hiddenstate.layers import zero_state
-from hiddenstate.layout import Layout
-from hiddenstate.names import GATES, QUANTITIES, Place, parse_place, places, track
-from hiddenstate.observe import Wanted
-from hiddenstate.scan import Result
-from hiddenstate.sizes import Sizes
-from hiddenstate.trace import Trace
+from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.names import GATES, QUANTITIES, Place, parse_place, places, track
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.trace import Trace
 
 DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
 Tokens = Sequence[str] | Sequence[Sequence[str]]

@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 
 from torch import nn
 
-from hiddenstate import held
-from hiddenstate.held import Held, holding
-from hiddenstate.recording import Asked
-from hiddenstate.trace import Trace
+from hiddenstate.base import scoped
+from hiddenstate.base.scoped import Held, holding
+from hiddenstate.tracing.record_spec import Asked
+from hiddenstate.tracing.trace import Trace
 
 
 class Request(Protocol):
@@ -37,7 +37,7 @@ class Requested(NamedTuple):
 
 def requested(module: nn.Module) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
-    asking = _requests.get() if held.anything else ()
+    asking = _requests.get() if scoped.anything else ()
     if not asking:
         return ()
     # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hiddenstate.names import GATES, Place
-from hiddenstate.trace import Trace
+from hiddenstate.structure.names import GATES, Place
+from hiddenstate.tracing.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from hiddenstate.errors import MissingDependencyError
-from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, tracks
-from hiddenstate.trace import Trace
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, tracks
+from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
     import pandas

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.indexing import Index, freeze, resolve, resolve_one
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.indexing import Index, freeze, resolve, resolve_one
-from hiddenstate.layout import Layout, from_time_first
-from hiddenstate.moment import Moment
-from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
+from hiddenstate.structure.axis_order import Layout, from_time_first
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
+from hiddenstate.tracing.unit_step import Moment
 
 if TYPE_CHECKING:
     import pandas
@@ -162,7 +162,7 @@ class Trace:
 
         Steps past a row's end are left out. Needs pandas (``pip install 'hiddenstate[frames]'``).
         """
-        from hiddenstate.frames import trace_to_dataframe
+        from hiddenstate.tracing.tables import trace_to_dataframe
 
         return trace_to_dataframe(self)
 
@@ -172,7 +172,7 @@ class Trace:
         What was not recorded, or lies past a row's end, is NaN. Needs xarray
         (``pip install 'hiddenstate[frames]'``).
         """
-        from hiddenstate.frames import trace_to_xarray
+        from hiddenstate.tracing.tables import trace_to_xarray
 
         return trace_to_xarray(self)
 
@@ -181,7 +181,7 @@ class Trace:
 
         Needs matplotlib (``pip install 'hiddenstate[plot]'``).
         """
-        from hiddenstate.trace_plot import plot_trace
+        from hiddenstate.tracing.plots import plot_trace
 
         return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
 
@@ -193,7 +193,7 @@ class Trace:
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
-        from hiddenstate.trace_file import save_trace
+        from hiddenstate.tracing.files import save_trace
 
         save_trace(self, path)
 
@@ -204,7 +204,7 @@ class Trace:
         Raises:
             FileFormatError: the file is not a trace, or of a later version of the format.
         """
-        from hiddenstate.trace_file import load_trace
+        from hiddenstate.tracing.files import load_trace
 
         return load_trace(path)
 

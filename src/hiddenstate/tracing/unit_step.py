@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hiddenstate.equations import squash_of
-from hiddenstate.names import GATES, MEANINGS, track
+from hiddenstate.structure.equations import squash_of
+from hiddenstate.structure.names import GATES, MEANINGS, track
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from hiddenstate.base.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.training.progress import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.keras_config import entries_of
-from hiddenstate.interop.keras_import import from_keras, in_keras
-from interop.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
+from hiddenstate.interop.keras.config import entries_of
+from hiddenstate.interop.keras.importer import from_keras, in_keras
+from interop.keras.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
 from support import assert_close
 
 # Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.

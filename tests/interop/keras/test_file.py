@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import FileFormatError, NameUnknownError
-from hiddenstate.interop.keras_import import from_keras
-from interop.keras_models import archive_of, keras, lstm, model_of, saved
+from hiddenstate.interop.keras.importer import from_keras
+from interop.keras.keras_models import archive_of, keras, lstm, model_of, saved
 
 # Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
 pytestmark = [

@@ -20,8 +20,8 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.interop.keras_import import from_keras, in_keras
-from interop.keras_models import keras, layers, lstm, model_of, output_of, randomise, saved
+from hiddenstate.interop.keras.importer import from_keras, in_keras
+from interop.keras.keras_models import keras, layers, lstm, model_of, output_of, randomise, saved
 from support import assert_close
 
 # Keras on torch hands NumPy arrays that NumPy 2 warns of, and says that .h5 is old.
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
 ]
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def big_model() -> Any:
@@ -247,6 +247,6 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.keras"
     path.write_bytes(io.BytesIO().getvalue())
     monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.delitem(sys.modules, "hiddenstate.interop.keras_file", raising=False)
+    monkeypatch.delitem(sys.modules, "hiddenstate.interop.keras.file", raising=False)
     with pytest.raises(MissingDependencyError, match=r"files of Keras need h5py: pip install 'hiddenstate\[keras\]'"):
         from_keras(path)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ExportError
-from hiddenstate.interop.onnx_check import Run, check_file
+from hiddenstate.interop.onnx.check import Run, check_file
 
 NAN, INF = float("nan"), float("inf")
 

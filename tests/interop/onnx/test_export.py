@@ -19,8 +19,8 @@ from torch.nn.utils import parametrizations, prune
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, MissingDependencyError
-from hiddenstate.interop import onnx_export, onnx_lstm
 from hiddenstate.interop.layouts import ONNX
+from hiddenstate.interop.onnx import export, lstm
 from support import SIZES, assert_all_close, assert_close, pair, random_input, random_state
 
 OPTIONS = st.fixed_dictionaries(
@@ -269,7 +269,7 @@ def test_hooks_and_a_forward_of_its_own_are_refused(path: Path) -> None:
 
 
 def test_too_large_a_model_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_export, "MOST_BYTES", 100)
+    monkeypatch.setattr(export, "MOST_BYTES", 100)
     with pytest.raises(ArgumentError, match="432 bytes, over the 100"):
         hs.export_onnx(hs.LSTM(4, 3), path)
 
@@ -289,7 +289,7 @@ def test_a_file_of_other_numbers_is_not_left(
     path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     path.write_bytes(b"what was there before")
-    monkeypatch.setattr(onnx_lstm, "ONNX", replace(ONNX, gates=("i", "f", "o", "g")))
+    monkeypatch.setattr(lstm, "ONNX", replace(ONNX, gates=("i", "f", "o", "g")))
     with pytest.raises(ExportError, match="differs by .* over the tolerance of 0.0001"):
         hs.export_onnx(hs.LSTM(4, 3), path, **options)
     assert path.read_bytes() == b"what was there before"
@@ -299,13 +299,13 @@ def test_a_file_of_other_numbers_is_not_left(
 
 def test_rows_without_steps_are_part_of_the_check(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # without what mends them: the node that gives such rows their own state
-    real = onnx_lstm._Graph.node
+    real = lstm._Graph.node
 
     def node(self: Any, kind: str, inputs: Any, *outputs: str, **attributes: Any) -> str:
         kind, inputs = ("Identity", inputs[2:]) if kind == "Where" else (kind, inputs)
         return real(self, kind, inputs, *outputs, **attributes)
 
-    monkeypatch.setattr(onnx_lstm._Graph, "node", node)
+    monkeypatch.setattr(lstm._Graph, "node", node)
     with pytest.raises(ExportError, match="h_n of the file on 5 time steps of 3 rows differs"):
         hs.export_onnx(hs.LSTM(4, 3), path, lengths=True)
 

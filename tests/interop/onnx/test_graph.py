@@ -9,8 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.interop.onnx_import import from_onnx
-from interop.onnx_models import lstm_node, model_of, node, one_node, random_arrays
+from hiddenstate.interop.onnx.importer import from_onnx
+from interop.onnx.onnx_models import lstm_node, model_of, node, one_node, random_arrays
 
 
 def test_weights_in_constants_in_files_beside_and_inside_other_nodes(tmp_path: Path) -> None:

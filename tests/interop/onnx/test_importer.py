@@ -22,8 +22,8 @@ from hiddenstate.errors import (
     MissingDependencyError,
     NameUnknownError,
 )
-from hiddenstate.interop.onnx_import import from_onnx, in_onnx
-from interop.onnx_models import lstm_node, model_of, node, one_node, random_arrays, run, stack
+from hiddenstate.interop.onnx.importer import from_onnx, in_onnx
+from interop.onnx.onnx_models import lstm_node, model_of, node, one_node, random_arrays, run, stack
 from support import SIZES, assert_close
 
 

@@ -8,8 +8,8 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.onnx_lstm import model_of, stacked
-from hiddenstate.interop.onnx_signature import Signature
+from hiddenstate.interop.onnx.lstm import model_of, stacked
+from hiddenstate.interop.onnx.signature import Signature
 
 
 def weights_of(lstm: hs.LSTM) -> Any:

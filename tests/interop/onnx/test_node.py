@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.interop.onnx_import import from_onnx
-from interop.onnx_models import lstm_node, model_of, node, one_node, random_arrays, run
+from hiddenstate.interop.onnx.importer import from_onnx
+from interop.onnx.onnx_models import lstm_node, model_of, node, one_node, random_arrays, run
 from support import assert_close
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ExportError, MissingDependencyError
-from hiddenstate.interop.onnx_program import Given, program_of
+from hiddenstate.interop.onnx.program import Given, program_of
 
 
 class Model(nn.Module):

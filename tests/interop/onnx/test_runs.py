@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ExportError
-from hiddenstate.interop.onnx_program import Given
-from hiddenstate.interop.onnx_runs import SIZES, runs_of_lstm, runs_of_model
-from hiddenstate.interop.onnx_signature import Signature
+from hiddenstate.interop.onnx.program import Given
+from hiddenstate.interop.onnx.runs import SIZES, runs_of_lstm, runs_of_model
+from hiddenstate.interop.onnx.signature import Signature
 
 
 def test_an_lstm_is_called_with_rows_of_every_kind() -> None:

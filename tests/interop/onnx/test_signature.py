@@ -1,7 +1,7 @@
 """Names, order and shapes of what goes into an LSTM's ONNX model and comes out."""
 
-from hiddenstate.interop.onnx_signature import Signature, Value
-from hiddenstate.sizes import Sizes
+from hiddenstate.interop.onnx.signature import Signature, Value
+from hiddenstate.structure.sizes import Sizes
 
 SIZES = Sizes(4, 3, 2, bidirectional=True)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from hiddenstate.interop.onnx_import import from_onnx, in_onnx
-from interop.onnx_models import SQUEEZE, lstm_node, model_of, node, random_arrays, run, stack
+from hiddenstate.interop.onnx.importer import from_onnx, in_onnx
+from interop.onnx.onnx_models import SQUEEZE, lstm_node, model_of, node, random_arrays, run, stack
 from support import assert_close
 
 TURN = [node("Transpose", ["a_Y"], "t", perm=[0, 2, 1, 3]), node("Reshape", ["t", "shape"], "J")]

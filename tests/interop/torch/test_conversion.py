@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.recast import Recast
+from hiddenstate.interop.torch.class_swap import Recast
 from support import assert_all_close, assert_close, gradients, layer_options, random_input
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.model_parts import hidden_modules, modules_by_path, sharing_copy
+from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 
 
 def test_modules_with_all_their_paths() -> None:

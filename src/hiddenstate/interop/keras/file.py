@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiddenstate.base.files import check_is_file
 from hiddenstate.errors import FileFormatError
-from hiddenstate.files import check_is_file
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.layouts import KERAS
 

@@ -20,13 +20,13 @@ from hiddenstate.errors import (
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.build import lstm_of
 from hiddenstate.interop.found import Found
-from hiddenstate.interop.keras_config import Entry, entries_of, entry_of
+from hiddenstate.interop.keras.config import Entry, entries_of, entry_of
 from hiddenstate.interop.layouts import KERAS, to_weights
-from hiddenstate.lstm import LSTM
-from hiddenstate.names import GATES
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES
 
 if TYPE_CHECKING:
-    from hiddenstate.interop.keras_file import Track
+    from hiddenstate.interop.keras.file import Track
 
 # What a version of Keras that took another recurrent activation by default, or may have, writes into a file.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
@@ -96,7 +96,7 @@ def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = Non
 
 def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) -> Found:
     try:
-        from hiddenstate.interop.keras_file import read_keras
+        from hiddenstate.interop.keras.file import read_keras
     except ImportError as error:
         raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'") from error
     file = read_keras(path)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ExportError
 
 INFINITE = float("inf")

@@ -7,16 +7,16 @@ from typing import Any, get_args, overload
 import torch
 from torch import nn
 
-from hiddenstate.checks import autocasts, optional_package
+from hiddenstate.base.files import written_beside
+from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
-from hiddenstate.files import written_beside
 from hiddenstate.interop.build import evaluating
-from hiddenstate.interop.onnx_check import Run, check_file, runtime
-from hiddenstate.interop.onnx_lstm import OPSET, model_of
-from hiddenstate.interop.onnx_program import Given, program_of
-from hiddenstate.interop.onnx_runs import runs_of_lstm, runs_of_model
-from hiddenstate.interop.onnx_signature import Form, Signature
-from hiddenstate.lstm import LSTM, from_torch
+from hiddenstate.interop.onnx.check import Run, check_file, runtime
+from hiddenstate.interop.onnx.lstm import OPSET, model_of
+from hiddenstate.interop.onnx.program import Given, program_of
+from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
+from hiddenstate.interop.onnx.signature import Form, Signature
+from hiddenstate.nn.lstm import LSTM, from_torch
 
 TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
 MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hiddenstate.base.files import check_is_file
 from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
-from hiddenstate.files import check_is_file
 from hiddenstate.interop.arrays import array_of
 from hiddenstate.interop.build import lstm_of
 from hiddenstate.interop.found import Found
-from hiddenstate.lstm import LSTM
+from hiddenstate.nn.lstm import LSTM
 
 if TYPE_CHECKING:
     import onnx
 
-    from hiddenstate.interop.onnx_node import LstmNode
+    from hiddenstate.interop.onnx.node import LstmNode
 
 
 def from_onnx(
@@ -74,7 +74,7 @@ def in_onnx(
         import onnx
     except ImportError as error:
         raise MissingDependencyError("from_onnx needs onnx: pip install 'hiddenstate[onnx]'") from error
-    from hiddenstate.interop.onnx_stack import stacks_of
+    from hiddenstate.interop.onnx.stack import stacks_of
 
     if not isinstance(source, (str, Path, onnx.ModelProto)):
         raise ArgumentTypeError(f"expected an onnx.ModelProto or the path of a file, got {type(source).__name__}")
@@ -108,8 +108,8 @@ def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterato
     """Yield every LSTM node of a model, those inside other nodes and functions too, under a name of its own."""
     from onnx.inliner import inline_local_functions
 
-    from hiddenstate.interop.onnx_graph import scopes_of
-    from hiddenstate.interop.onnx_node import LstmNode
+    from hiddenstate.interop.onnx.graph import scopes_of
+    from hiddenstate.interop.onnx.node import LstmNode
 
     known = {value.name for value in (*model.graph.input, *model.graph.initializer)}
     unknown = [name for name in inputs if name not in known]

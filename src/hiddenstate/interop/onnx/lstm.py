@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import ONNX, from_weights
-from hiddenstate.interop.onnx_signature import Signature, Value
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.interop.onnx.signature import Signature, Value
+from hiddenstate.structure.sizes import Sizes
 
 LEAST_OPSET = 14
 OPSET = 17  # of 2022, so that any runtime reads it

@@ -10,11 +10,11 @@ from typing import Any
 
 from onnx import NodeProto, helper
 
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.layouts import ONNX, to_weights
-from hiddenstate.interop.onnx_graph import Array, Scope
-from hiddenstate.reference import Weights
+from hiddenstate.interop.onnx.graph import Array, Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 _ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # of each direction: i, o and f; g; and what h is made of c with

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ExportError, HiddenStateError
 
 # What the exporter leaves of weights put in another order, as it computes small ones only: none makes more of them.

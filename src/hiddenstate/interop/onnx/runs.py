@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import ExportError
-from hiddenstate.interop.onnx_check import Run
-from hiddenstate.interop.onnx_program import Given
-from hiddenstate.interop.onnx_signature import Signature, Value
+from hiddenstate.interop.onnx.check import Run
+from hiddenstate.interop.onnx.program import Given
+from hiddenstate.interop.onnx.signature import Signature, Value
 
 SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of the calls of an LSTM
 GROWTH = (0, 1, 2)  # of a model's open sizes: as given, larger, and larger again

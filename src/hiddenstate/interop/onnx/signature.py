@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from hiddenstate.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes
 
 Form = Literal["sequence", "step"]
 Dim = int | str

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from hiddenstate.errors import HiddenStateError
-from hiddenstate.interop.onnx_graph import Array
-from hiddenstate.interop.onnx_node import LstmNode
+from hiddenstate.interop.onnx.graph import Array
+from hiddenstate.interop.onnx.node import LstmNode
 
 # Time steps and rows of the numbers that are sent from one node to the next, where the graph does not say them.
 _SIZES = ((3, 2), (2, 5))

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import autocasts
+from hiddenstate.base.validation import autocasts
+from hiddenstate.engine.dispatch import Job, Result
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.onnx_lstm import direction, stacked
-from hiddenstate.scan import Job, Result
+from hiddenstate.interop.onnx.lstm import direction, stacked
 
 
 class _Outputs(NamedTuple):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from hiddenstate.cell import LSTMCell
 from hiddenstate.errors import ArgumentError
-from hiddenstate.lstm import LSTM
-from hiddenstate.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, outline
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, outline
 
 
 class Route(NamedTuple):

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from hiddenstate.conversion_report import ConversionReport, Converted, Left, named
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.model_parts import hidden_modules, modules_by_path, sharing_copy
-from hiddenstate.recast import TO_OURS, TO_TORCH, Recast, Route, apply_all, kind_of, name_of, plan
+from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, kind_of, name_of, plan
+from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
+from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
 
 
 class Conversion(NamedTuple):
