@@ -70,7 +70,7 @@ MOVED = {
 }
 # Modules whose names are packages now: the packages hand on what they do not have themselves.
 REPLACED = {
-    "structure": "structure.weights",
+    "structure": "structure.structure",
     "engine": "engine.native",
 }
 

@@ -10,7 +10,7 @@ from hiddenstate.cli.structure import structure
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.weights import structure_of
+from hiddenstate.structure.structure import structure_of
 
 SMALL = ("--input-size", "4", "--hidden-size", "3")
 

@@ -143,7 +143,7 @@ def test_permuted_batch_is_permuted_result(options: dict[str, Any], order: list[
 
 
 @pytest.mark.parametrize("path", ["auto", "reference"])
-def test_empty_batch_gives_empty_results(path: hs.scan.Backend) -> None:
+def test_empty_batch_gives_empty_results(path: hs.engine.dispatch.Backend) -> None:
     lstm = hs.LSTM(4, 5, 2, bidirectional=True)
     with hs.backend(path):
         out, (h_n, c_n) = lstm(torch.zeros(3, 0, 4))
@@ -153,7 +153,7 @@ def test_empty_batch_gives_empty_results(path: hs.scan.Backend) -> None:
 
 @pytest.mark.parametrize("path", ["auto", "reference"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30, 1e-40])
-def test_extreme_values_are_torchs(path: hs.scan.Backend, value: float) -> None:
+def test_extreme_values_are_torchs(path: hs.engine.dispatch.Backend, value: float) -> None:
     """And a NaN in one row never touches another."""
     ours, theirs = pair({"input_size": 4, "hidden_size": 5, "bidirectional": True}, 0)
     x = torch.randn(3, 2, 4)

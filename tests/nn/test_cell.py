@@ -26,7 +26,7 @@ from support import SIZES, TOLERANCE, assert_all_close, gradients
     st.sampled_from(["auto", "reference"]),
 )
 def test_numbers_and_gradients_are_torchs(
-    C: int, H: int, bias: bool, dtype: torch.dtype, N: int | None, with_state: bool, path: hs.scan.Backend
+    C: int, H: int, bias: bool, dtype: torch.dtype, N: int | None, with_state: bool, path: hs.engine.dispatch.Backend
 ) -> None:
     torch.manual_seed(H)
     ours = hs.LSTMCell(C, H, bias, dtype=dtype)
@@ -62,7 +62,7 @@ def test_copies() -> None:
 
 
 @pytest.mark.parametrize("path", ["auto", "reference"])
-def test_nothing_in_nothing_out(path: hs.scan.Backend) -> None:
+def test_nothing_in_nothing_out(path: hs.engine.dispatch.Backend) -> None:
     with hs.backend(path):
         assert hs.LSTMCell(4, 5)(torch.zeros(0, 4))[0].shape == (0, 5)
         assert hs.LSTMCell(0, 5)(torch.zeros(2, 0))[0].shape == (2, 5)

@@ -40,7 +40,7 @@ def test_parameters_are_torchs(options: dict[str, Any], seed: int) -> None:
 
 @given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), BACKENDS)
 def test_numbers_and_gradients_are_torchs(
-    options: dict[str, Any], T: int, N: int, with_state: bool, path: hs.scan.Backend
+    options: dict[str, Any], T: int, N: int, with_state: bool, path: hs.engine.dispatch.Backend
 ) -> None:
     ours, theirs = pair(options, T)
     x = random_input(ours, T, N, grad=True)
@@ -55,7 +55,7 @@ def test_numbers_and_gradients_are_torchs(
 
 
 @given(layer_options(), st.integers(1, 7), st.booleans(), BACKENDS)
-def test_unbatched(options: dict[str, Any], T: int, with_state: bool, path: hs.scan.Backend) -> None:
+def test_unbatched(options: dict[str, Any], T: int, with_state: bool, path: hs.engine.dispatch.Backend) -> None:
     ours, theirs = pair(options, T)
     x = torch.randn(T, ours.input_size, dtype=options["dtype"])
     state = None
@@ -97,7 +97,7 @@ def test_packed_from_padded_batch_first() -> None:
 
 
 @pytest.mark.parametrize("path", ["auto", "reference"])
-def test_dropout_between_layers_is_torchs(path: hs.scan.Backend) -> None:
+def test_dropout_between_layers_is_torchs(path: hs.engine.dispatch.Backend) -> None:
     ours, theirs = pair({"input_size": 4, "hidden_size": 5, "num_layers": 3, "dropout": 0.4, "bidirectional": True}, 0)
     x = torch.randn(6, 3, 4)
     torch.manual_seed(1)
@@ -115,7 +115,7 @@ def test_dropout_between_layers_is_torchs(path: hs.scan.Backend) -> None:
 
 @pytest.mark.parametrize("path", ["auto", "reference"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dropout_of_ragged_rows_is_torchs(path: hs.scan.Backend, dtype: torch.dtype) -> None:
+def test_dropout_of_ragged_rows_is_torchs(path: hs.engine.dispatch.Backend, dtype: torch.dtype) -> None:
     """A packed sequence draws for its real steps only, in its own order; so does every path of ours."""
     options = {"input_size": 4, "hidden_size": 5, "num_layers": 3, "dropout": 0.4, "bidirectional": True}
     ours, theirs = pair({**options, "dtype": dtype}, 0)
@@ -165,7 +165,7 @@ def test_copies_and_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 5e-3), (torch.bfloat16, 4e-2)])
 @pytest.mark.parametrize("path", ["auto", "reference"])
-def test_half_types(dtype: torch.dtype, tolerance: float, path: hs.scan.Backend) -> None:
+def test_half_types(dtype: torch.dtype, tolerance: float, path: hs.engine.dispatch.Backend) -> None:
     lstm, x = hs.LSTM(4, 5, 2), torch.randn(3, 2, 4)
     want = lstm(x)[0]
     with hs.backend(path):
@@ -245,4 +245,4 @@ def test_unknown_backend_fails() -> None:
 def test_backend_is_left_behind() -> None:
     with pytest.raises(KeyError), hs.backend("reference"):
         raise KeyError
-    assert not hs.scan.uses_reference()
+    assert not hs.engine.dispatch.uses_reference()

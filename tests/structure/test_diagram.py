@@ -12,7 +12,7 @@ from hiddenstate.base.figures import LONGEST, Picture, save_picture
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
 from hiddenstate.structure.diagram import TIMES, WORD_SIZE
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.weights import structure_of
+from hiddenstate.structure.structure import structure_of
 from pictures import extents, overlaps, texts
 
 SENTENCE = ["Giraffes", "in", "a", "field", "ate", "the", "tall", "trees"]

@@ -328,7 +328,7 @@ def test_an_error_inside_the_model_leaves_nothing_behind() -> None:
 
     with pytest.raises(ZeroDivisionError):
         hs.trace(model, fails)
-    assert not hs.requests.requested(model.inner)
+    assert not hs.tracing.recorders.requested(model.inner)
 
     def caught(lstm: nn.Module) -> None:
         with pytest.raises(ShapeError):

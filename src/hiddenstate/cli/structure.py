@@ -11,7 +11,7 @@ from rich.console import Console
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.weights import Structure, structure_of
+from hiddenstate.structure.structure import Structure, structure_of
 
 DEFAULT_WORDS = "Giraffes in a field"
 

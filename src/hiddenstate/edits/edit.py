@@ -7,15 +7,12 @@ applies them.
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
-
-if TYPE_CHECKING:
-    from hiddenstate.tracing.trace import Trace
 
 Kind = Literal["set", "scale", "add"]
 Scope = Literal["write", "readout"]
@@ -62,6 +59,22 @@ class Edit:
         object.__setattr__(self, "value", _value(self.value))
         for name in ("unit", "t", "row"):
             object.__setattr__(self, name, freeze(getattr(self, name), name))
+
+
+class Source(Protocol):
+    """What `patch` asks of the run that it copies from: a `hiddenstate.Trace` is one."""
+
+    @property
+    def batch(self) -> int:
+        """Rows of the batch."""
+
+    def row_length(self, row: int = 0) -> int:
+        """Return the real time steps of one row."""
+
+    def pick(
+        self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Return values of one place as ``[steps, rows, units]``, with their time steps."""
 
 
 def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write") -> Edit:
@@ -115,7 +128,7 @@ def add(
 def patch(
     place: str,
     *,
-    source: "Trace",
+    source: Source,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -148,7 +161,7 @@ def patch(
     return Edit(place, "set", values, **_indices(unit, times if t is None else t, row), scope=scope)
 
 
-def _refuse_padding(source: "Trace", times: tuple[int, ...], rows: Index) -> None:
+def _refuse_padding(source: Source, times: tuple[int, ...], rows: Index) -> None:
     for row in resolve(freeze(rows, "source_row"), source.batch, "source_row"):
         beyond = [t for t in times if t >= source.row_length(row)]
         if beyond:

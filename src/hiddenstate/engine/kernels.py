@@ -4,11 +4,16 @@ import os
 import platform
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, DtypeError
+
+if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
+    from hiddenstate._native import PlainCall as PlainCall
+    from hiddenstate._native import StreamStep as StreamStep
 
 try:
     from hiddenstate import _native

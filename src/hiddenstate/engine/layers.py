@@ -24,7 +24,7 @@ from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate import _native
+    from hiddenstate.engine.kernels import PlainCall
 
 _STEMS = len(PARAMETER_STEMS)
 R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
@@ -36,7 +36,7 @@ class Layers:
 
     ``lengths`` (int64 ``[N]``) and ``reset`` (bool ``[T, N]``) are None where there are none. ``noise``, if any, has
     for each layer but the last what its output ``[T, N, D*P]`` is multiplied with on its way to the next: dropout.
-    Types are as `engine.Track` says. Where it ``keeps`` nothing for a gradient, what one needs is computed once more
+    Types are as `native.Track` says. Where it ``keeps`` nothing for a gradient, what one needs is computed once more
     when it is asked for.
     """
 
@@ -52,7 +52,7 @@ class Layers:
 
 
 class Kept(NamedTuple):
-    """What a gradient needs, and a trace shows, of a forward run beside its output; in the types of `native.Kernel`."""
+    """What a gradient needs, and a trace shows, of a forward run beside its output, in the types of a `Kernel`."""
 
     gates: Sequence[Tensor]  # of each layer and direction [T, N, 4H]
     c: Sequence[Tensor]  # of each layer and direction [T, N, H]
@@ -155,7 +155,7 @@ def zero_state(x: Tensor, sizes: Sizes) -> State:
 
 
 @cache  # there is one for each type of numbers and instruction set
-def _plain_call(kernel: Kernel) -> "_native.PlainCall":
+def _plain_call(kernel: Kernel) -> "PlainCall":
     return kernel.scan.plain_call(Tensor, Parameter, torch.empty, kernel.element, torch.device("cpu"), native.threads)
 
 

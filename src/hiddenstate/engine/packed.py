@@ -16,7 +16,7 @@ from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate import _native
+    from hiddenstate.engine.kernels import StreamStep
 
 # Weights of a gate, times rows, from which on several threads can pay in a single step: less stays in one core's cache.
 _SHARED_FROM = 2**15
@@ -87,7 +87,7 @@ class Stepper:
 class QuickStep:
     """A native step, and whose weights and states it is for."""
 
-    def __init__(self, step: "_native.StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, step: "StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
         self.step = step.step
         self.stepper = stepper

@@ -18,10 +18,10 @@ from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import draw
 from hiddenstate.structure.sizes import flag, whole
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
-from hiddenstate.tracing.recorders import Requested, requested
+from hiddenstate.tracing.recorders import Requested, Traceable, requested
 
 
-class LSTMCell(nn.Module):
+class LSTMCell(Traceable):
     """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
 
     Args:
@@ -40,6 +40,7 @@ class LSTMCell(nn.Module):
     torch.Size([2, 3])
     """
 
+    _traces_steps = True
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -78,6 +79,9 @@ class LSTMCell(nn.Module):
     def extra_repr(self) -> str:
         """Arguments that differ from their defaults, as torch prints them."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        return 1, False
 
     def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (torch's name for it)
         """Read one time step.

@@ -37,7 +37,7 @@ from hiddenstate.structure import names
 from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes, flag
-from hiddenstate.structure.weights import Structure, structure_of
+from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.record_spec import (
     DEFAULT_TRACE_LIMIT,
     Asked,
@@ -50,7 +50,7 @@ from hiddenstate.tracing.record_spec import (
     trace_of_all,
     wanted_of,
 )
-from hiddenstate.tracing.recorders import OneCall, requested, requesting
+from hiddenstate.tracing.recorders import OneCall, Traceable, requested, requesting
 from hiddenstate.tracing.trace import Trace
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
@@ -58,7 +58,7 @@ from hiddenstate.tracing.trace import Trace
 _edits: Held["_Holding"] = ContextVar("hiddenstate_edits", default=())
 
 
-class LSTM(nn.Module):
+class LSTM(Traceable):
     r"""A multi-layer long short-term memory network: `torch.nn.LSTM`, with its inside open.
 
     Each layer and direction computes, at every time step t::
@@ -353,6 +353,9 @@ class LSTM(nn.Module):
             or _hooks._has_any_global_hook()
             or self._compiled_call_impl
         )
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        return self.num_layers, self.bidirectional
 
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False

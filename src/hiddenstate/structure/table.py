@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, JustifyMethod, RenderableType
@@ -17,9 +16,7 @@ from rich.text import Text
 from hiddenstate.structure.equations import equations_of, squash_of, terms_of
 from hiddenstate.structure.names import AXES, GATES, MEANINGS, track
 from hiddenstate.structure.sizes import Sizes
-
-if TYPE_CHECKING:
-    from hiddenstate.structure.weights import Structure, Weight
+from hiddenstate.structure.weights import Weight, WeightsByGate
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _COLUMNS = ("part", "equation", "name", "shape", "count", "parameter", "rows")
@@ -28,7 +25,7 @@ _NUMERIC = ("shape", "count", "rows")
 _PLAIN_WIDTH = 120
 
 
-def table_of(structure: Structure) -> RenderableType:
+def table_of(structure: WeightsByGate) -> RenderableType:
     """Build the table for rich: rows for each layer and direction, then equations and shapes."""
     parts: list[RenderableType] = [Text(_title(structure), style="bold")]
     for place in structure.sizes.tracks:
@@ -36,7 +33,7 @@ def table_of(structure: Structure) -> RenderableType:
     return Group(*parts, Text("\n".join(_notes(structure.sizes))))
 
 
-def text_of(structure: Structure) -> str:
+def text_of(structure: WeightsByGate) -> str:
     """Build the same table as plain text: no colour codes, the same on every terminal."""
     console = Console(width=_PLAIN_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
     with console.capture() as capture:
@@ -44,7 +41,7 @@ def text_of(structure: Structure) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def html_of(structure: Structure) -> str:
+def html_of(structure: WeightsByGate) -> str:
     """Build the same table as HTML that needs nothing from elsewhere."""
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     blocks = "".join(_html_block(structure, *place) for place in structure.sizes.tracks)
@@ -55,7 +52,7 @@ def html_of(structure: Structure) -> str:
     )
 
 
-def _title(structure: Structure) -> str:
+def _title(structure: WeightsByGate) -> str:
     sizes = structure.sizes
     layers = f"{sizes.num_layers} layer{'s' if sizes.num_layers > 1 else ''}"
     both = ", both directions" if sizes.bidirectional else ""
@@ -63,7 +60,7 @@ def _title(structure: Structure) -> str:
     return f"LSTM {ends}: {layers}{both}, {structure.count:,} parameters"
 
 
-def _block_title(structure: Structure, layer: int, reverse: bool) -> str:
+def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
     """Say which layer and direction it is, what its x is, and how many numbers it has."""
     sizes = structure.sizes
     name = track(layer, reverse)
@@ -73,7 +70,7 @@ def _block_title(structure: Structure, layer: int, reverse: bool) -> str:
     return f"{name}: layer {layer}, {way}; {x}; {structure.counts[name]:,} parameters"
 
 
-def _rows(structure: Structure, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
+def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
     """Texts of the table in the order of its columns: the rows of each gate, then of the projection."""
     name, sizes = track(layer, reverse), structure.sizes
     groups = [[*_gate_rows(structure, name, gate)] for gate in GATES]
@@ -82,7 +79,7 @@ def _rows(structure: Structure, layer: int, reverse: bool) -> list[list[tuple[st
     return groups
 
 
-def _gate_rows(structure: Structure, name: str, gate: str) -> Iterator[tuple[str, ...]]:
+def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple[str, ...]]:
     """Write one gate's equation down the rows of its weights."""
     terms = terms_of(gate, structure.sizes.bias)
     opening = f"{gate} = {squash_of(gate)}("
@@ -98,7 +95,7 @@ def _facts(weight: Weight) -> tuple[str, ...]:
     return weight.name, TIMES.join(map(str, weight.shape)), f"{weight.count:,}", weight.parameter, rows
 
 
-def _block(structure: Structure, layer: int, reverse: bool) -> Table:
+def _block(structure: WeightsByGate, layer: int, reverse: bool) -> Table:
     # Narrow gaps: with small sizes the table then fits 80 columns.
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
@@ -111,7 +108,7 @@ def _block(structure: Structure, layer: int, reverse: bool) -> Table:
     return table
 
 
-def _html_block(structure: Structure, layer: int, reverse: bool) -> str:
+def _html_block(structure: WeightsByGate, layer: int, reverse: bool) -> str:
     title = escape(_block_title(structure, layer, reverse))
     rows = [row for group in _rows(structure, layer, reverse) for row in group]
     body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)

@@ -1,34 +1,18 @@
-"""What an LSTM is made of: every gate's weight by name, its place in torch's parameters, its equation.
-
->>> structure = structure_of(Sizes(input_size=4, hidden_size=3))
->>> forget = structure["l0.W_if"]
->>> forget.parameter, forget.rows, forget.shape
-('weight_ih_l0', slice(3, 6, None), (3, 4))
->>> structure.count
-108
-"""
+"""Every weight of an LSTM by name: its gate, its place in torch's parameters, its equation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING
 
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure.equations import equation_of, equations_of
 from hiddenstate.structure.names import GATES, suffix, track
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.table import html_of, table_of, text_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
-
 
 # Stem of a stacked parameter's name to the name, but for the gate's letter, of a gate's part of it.
 _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "b_h"}
@@ -83,8 +67,8 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Structure:
-    """Every weight of an LSTM, in the order of torch's parameters; `print` it to see the table."""
+class WeightsByGate:
+    """Every weight of an LSTM, in the order of torch's parameters."""
 
     sizes: Sizes
     weights: tuple[Weight, ...]
@@ -132,35 +116,10 @@ class Structure:
         """One plain dict a weight (see `Weight.to_dict`), ready for JSON or a data frame."""
         return [weight.to_dict() for weight in self.weights]
 
-    def plot(self, words: Sequence[str] = ("Giraffes", "in", "a", "field"), ax: Axes | None = None) -> Figure:
-        """Draw the network unrolled over a sentence: a box for each word, layer and direction.
 
-        Args:
-            words: one step each.
-            ax: axes to draw into; without, a new figure outside pyplot.
-
-        Raises:
-            ArgumentError: no words.
-            ArgumentTypeError: a string where its words are expected.
-            MissingDependencyError: matplotlib is not installed.
-        """
-        from hiddenstate.structure.diagram import draw_unrolled
-
-        return draw_unrolled(self.sizes, words, ax)
-
-    def __str__(self) -> str:
-        return text_of(self)
-
-    def __rich__(self) -> RenderableType:
-        return table_of(self)
-
-    def _repr_html_(self) -> str:
-        return html_of(self)
-
-
-def structure_of(sizes: Sizes) -> Structure:
+def weights_of(sizes: Sizes) -> tuple[Weight, ...]:
     """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
-    return Structure(sizes, tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place)))
+    return tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place))
 
 
 def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:

@@ -2,20 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.errors import FileFormatError
-from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.record import Record
+
+R = TypeVar("R", bound=Record)
 
 KIND = "hiddenstate.trace/1"
 _PLAIN = ("steps", "length", "num_layers", "bidirectional", "layout", "tokens")
 
 
-def save_trace(trace: Trace, path: str | Path) -> None:
+def save_trace(trace: Record, path: str | Path) -> None:
     """Write a trace to a safetensors file."""
     out = trace.out
     if isinstance(out, PackedSequence):
@@ -41,21 +43,21 @@ def save_trace(trace: Trace, path: str | Path) -> None:
     )
 
 
-def load_trace(path: str | Path) -> Trace:
-    """Read a trace that `save_trace` wrote."""
+def load_record(path: str | Path, kind: type[R]) -> R:
+    """Read what `save_trace` wrote, as a record of a kind."""
     tensors, metadata = read_tensors(path, KIND)
     try:
-        return _trace(tensors, metadata)
+        return kind(**_fields(tensors, metadata))
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is damaged: it lacks parts of a trace ({error!r})") from error
 
 
-def _trace(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Trace:
+def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(metadata["trace"])
     plain["steps"] = tuple(plain["steps"])
     if plain["tokens"] is not None:
         plain["tokens"] = tuple(tuple(words) for words in plain["tokens"])
-    return Trace(
+    return dict(
         out=tensors["out"],
         state=(tensors["h_n"], tensors["c_n"]),
         initial=(tensors["h0"], tensors["c0"]),

@@ -9,21 +9,19 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.nn.cell import LSTMCell
-from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import parse_place, tracks
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Asked, Tokens, names_of, naming
+from hiddenstate.tracing.recorders import Traceable
 from hiddenstate.tracing.trace import Trace
 
-OURS = (LSTM, LSTMCell)
 THEIRS = (nn.LSTM, nn.LSTMCell)
 
 
 class Chosen(NamedTuple):
     """The modules of a model that are recorded, by path, and the paths of torch's own, which are not."""
 
-    modules: Mapping[str, nn.Module]
+    modules: Mapping[str, Traceable]
     theirs: tuple[str, ...]
 
 
@@ -38,7 +36,7 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
-    ours = {path: module for path, module in every if isinstance(module, OURS)}
+    ours = {path: module for path, module in every if isinstance(module, Traceable)}
     theirs = tuple(path for path, module in every if isinstance(module, THEIRS))
     if not ours:
         raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
@@ -63,7 +61,7 @@ def _checked_paths(paths: Sequence[str]) -> Sequence[str]:
     return paths
 
 
-def _under(path: str, ours: Mapping[str, nn.Module], theirs: Sequence[str]) -> list[nn.Module]:
+def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:
     found = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
     if not found:
         hint = " (that is torch's own: convert the model first, with hs.convert)" if path in theirs else ""
@@ -78,7 +76,7 @@ def asked_of(
     pre: bool,
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
-) -> dict[nn.Module, Asked]:
+) -> dict[Traceable, Asked]:
     """What to record of each module; those that have none of the places are left out.
 
     Raises:
@@ -91,7 +89,7 @@ def asked_of(
     if unknown:
         raise NameUnknownError(f"tokens are for {_listed(unknown)}; recorded are {_listed(chosen.modules)}")
     words = {chosen.modules[path]: given for path, given in by_path.items()}
-    names: dict[nn.Module, str] = {}
+    names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
         names.setdefault(module, _listed([path]))
     places = _places_by_module(list(names), keep)
@@ -99,32 +97,27 @@ def asked_of(
 
 
 def _places_by_module(
-    modules: Sequence[nn.Module], keep: Sequence[str] | None
-) -> Mapping[nn.Module, Sequence[str] | None]:
+    modules: Sequence[Traceable], keep: Sequence[str] | None
+) -> Mapping[Traceable, Sequence[str] | None]:
     """The places of ``keep`` that each module has."""
     if keep is None:
         return dict.fromkeys(modules)
     wanted = names_of(keep)
     kept = {module: [name for name in wanted if _has(module, name)] for module in modules}
-    largest = max(modules, key=lambda module: len(tracks(*_shape(module))))
+    largest = max(modules, key=lambda module: len(tracks(*module._traced_layers())))
     for name in set(wanted).difference(*kept.values()):
-        parse_place(name, *_shape(largest))  # says what is wrong with it
+        parse_place(name, *largest._traced_layers())  # says what is wrong with it
     if not wanted:
         raise ArgumentError("nothing to record: keep= names no place")
     return {module: names for module, names in kept.items() if names}
 
 
-def _has(module: nn.Module, place: str) -> bool:
+def _has(module: Traceable, place: str) -> bool:
     try:
-        parse_place(place, *_shape(module))
+        parse_place(place, *module._traced_layers())
     except NameUnknownError:
         return False
     return True
-
-
-def _shape(module: nn.Module) -> tuple[int, bool]:
-    """Layers, and whether there is a reverse direction."""
-    return (module.num_layers, module.bidirectional) if isinstance(module, LSTM) else (1, False)
 
 
 def _listed(paths: Iterable[str]) -> str:
@@ -135,28 +128,28 @@ def _listed(paths: Iterable[str]) -> str:
 class Run:
     """Wants a record of every call of some modules, and keeps what comes."""
 
-    asked: Mapping[nn.Module, Asked]
-    heard: dict[nn.Module, list[Trace]] = field(default_factory=dict)
+    asked: Mapping[Traceable, Asked]
+    heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
     spent: int = 0
 
-    def asks(self, module: nn.Module) -> Asked | None:
+    def asks(self, module: Traceable) -> Asked | None:
         """Say what to record of a call, and how much was recorded before it."""
         asked = self.asked.get(module)
         if asked is None:
             return None
-        if isinstance(module, LSTMCell):  # its steps are told apart when all calls are known
+        if module._traces_steps:  # its steps are told apart when all calls are known
             asked = replace(asked, steps=None, tokens=None)
         return replace(asked, spent=self.spent)
 
-    def take(self, module: nn.Module, trace: Trace) -> None:
+    def take(self, module: Traceable, trace: Trace) -> None:
         """Keep a record: as it is now, since the model may write into what it was given."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
 
-    def traces_of(self, module: nn.Module) -> tuple[Trace, ...]:
+    def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
         """The traces of one module, in the order of its calls."""
         heard, asked = self.heard.get(module, []), self.asked[module]
-        if not isinstance(module, LSTMCell):
+        if not module._traces_steps:
             return tuple(heard)
         with naming(asked.name):
             return tuple(narrowed(trace, freeze(asked.steps, "steps"), asked.tokens) for trace in chained(heard))

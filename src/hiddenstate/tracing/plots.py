@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from hiddenstate.tracing.trace import Trace
+    from hiddenstate.tracing.record import Record
 
 HINTS = {
     "i": "1 writes g into the cell",
@@ -54,7 +54,7 @@ class _Run:
     spans: dict[str, tuple[float, float]]  # quantity to its bounds, where it has any
 
 
-def plot_trace(trace: Trace, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
+def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
     """Draw gates and states over the steps: heat maps of all units, or the curves of one.
 
     Args:
@@ -74,7 +74,7 @@ def plot_trace(trace: Trace, *, layer: int, reverse: bool, row: int, unit: int |
     return _maps(run) if unit is None else _curves(run)
 
 
-def _read(trace: Trace, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
+def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
     """Collect what was kept of one row of one layer and direction."""
     if unit is not None:
         (unit,) = resolve(unit, trace.initial[1].shape[2], "unit")
@@ -95,7 +95,7 @@ def _read(trace: Trace, layer: int, reverse: bool, row: int, unit: int | None) -
     )
 
 
-def _names(trace: Trace, layer: int, reverse: bool, unit: int | None) -> dict[str, str]:
+def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[str, str]:
     """Recorded places of a layer and direction, by quantity."""
     places = {q: str(Place(layer, reverse, q)) for q in QUANTITIES}
     parse_place(places["c"], trace.num_layers, trace.bidirectional)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from torch import nn
 
@@ -14,13 +14,24 @@ from hiddenstate.tracing.record_spec import Asked
 from hiddenstate.tracing.trace import Trace
 
 
+class Traceable(nn.Module):
+    """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are such."""
+
+    # Whether a call is one time step: then successive calls that carry the state are one trace.
+    _traces_steps: ClassVar[bool] = False
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        """Return how many layers there are to record, and whether there is a reverse direction."""
+        raise NotImplementedError
+
+
 class Request(Protocol):
     """Wants a record of some of the calls that are made while it holds."""
 
-    def asks(self, module: nn.Module) -> Asked | None:
+    def asks(self, module: Traceable) -> Asked | None:
         """Say what to record of the module's call that begins now, or None."""
 
-    def take(self, module: nn.Module, trace: Trace) -> None:
+    def take(self, module: Traceable, trace: Trace) -> None:
         """Receive the record of a call."""
 
 
@@ -35,7 +46,7 @@ class Requested(NamedTuple):
     asked: Asked
 
 
-def requested(module: nn.Module) -> Sequence[Requested]:
+def requested(module: Traceable) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
     asking = _requests.get() if scoped.anything else ()
     if not asking:
@@ -56,18 +67,18 @@ def requesting(request: Request) -> AbstractContextManager[None]:
 class OneCall:
     """Wants the record of a module's next call; those that are made inside or after it are plain again."""
 
-    module: nn.Module
+    module: Traceable
     asked: Asked
     taken: bool = False
     trace: Trace | None = None
 
-    def asks(self, module: nn.Module) -> Asked | None:
+    def asks(self, module: Traceable) -> Asked | None:
         """Say what to record, the first time."""
         if module is not self.module or self.taken:
             return None
         self.taken = True
         return self.asked
 
-    def take(self, module: nn.Module, trace: Trace) -> None:
+    def take(self, module: Traceable, trace: Trace) -> None:
         """Keep the record."""
         self.trace = trace

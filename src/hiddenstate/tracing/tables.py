@@ -7,14 +7,14 @@ import torch
 
 from hiddenstate.errors import MissingDependencyError
 from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, tracks
-from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
 
-def trace_to_dataframe(trace: Trace) -> "pandas.DataFrame":
+def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     """One line per row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
     try:
         import pandas
@@ -32,7 +32,7 @@ def trace_to_dataframe(trace: Trace) -> "pandas.DataFrame":
     return table
 
 
-def _track_frame(pandas: Any, trace: Trace, row: int, layer: int, reverse: bool) -> Any:
+def _track_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
     """The lines of one row, layer and direction, or None when nothing of it was recorded."""
     kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
     if not kept:
@@ -50,7 +50,7 @@ def _track_frame(pandas: Any, trace: Trace, row: int, layer: int, reverse: bool)
     return pandas.DataFrame(columns)
 
 
-def trace_to_xarray(trace: Trace) -> "xarray.Dataset":
+def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     """A variable per quantity, dimensions layer, direction, time, batch, unit; see `Trace.to_xarray`."""
     try:
         import xarray
@@ -88,7 +88,7 @@ def trace_to_xarray(trace: Trace) -> "xarray.Dataset":
     return xarray.Dataset(variables, coords=coordinates)
 
 
-def _places(trace: Trace) -> list[Place]:
+def _places(trace: Record) -> list[Place]:
     order = tracks(trace.num_layers, trace.bidirectional)
     every = [Place(*t, quantity) for t in order for quantity in QUANTITIES + PRE_ACTIVATIONS]
     return [place for place in every if str(place) in trace]
@@ -98,7 +98,7 @@ def _direction(reverse: bool) -> str:
     return "reverse" if reverse else "forward"
 
 
-def _padded(trace: Trace, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
+def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
     """Recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
     values = trace.values[str(place)].detach().cpu()
     if values.dtype is torch.bfloat16:  # NumPy has no such type

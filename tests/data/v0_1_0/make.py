@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hiddenstate.train import train_tagger  # type: ignore[import-untyped]
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -15,7 +16,6 @@ from hiddenstate.models.folder import load, load_language_model, save
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.text.tokens import learn
-from hiddenstate.train import train_tagger
 
 HERE = Path(__file__).parent
 TRAIN, DEV = HERE.parent / "tiny-train.conllu", HERE.parent / "tiny-dev.conllu"

@@ -14,8 +14,8 @@ from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.equations import SIGMA, equations_of
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.structure.table import TIMES
-from hiddenstate.structure.weights import Structure, structure_of
 
 GOLDEN = Path(__file__).parent / "golden" / "structure_4_3.txt"
 
