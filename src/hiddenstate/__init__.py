@@ -22,9 +22,10 @@ from hiddenstate.interop.onnx.importer import from_onnx
 from hiddenstate.interop.onnx.symbols import run as _export_job
 from hiddenstate.interop.state_dict import from_state_dict
 from hiddenstate.interop.torch.conversion import Conversion, convert, convert_back
+from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
 from hiddenstate.nn.cell import LSTMCell
-from hiddenstate.nn.lstm import LSTM, from_torch
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.stream import Stream
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of

@@ -17,6 +17,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
+from hiddenstate.tracing.recorders import requested
 from support import assert_all_close, assert_close, gradients
 
 
@@ -328,7 +329,7 @@ def test_an_error_inside_the_model_leaves_nothing_behind() -> None:
 
     with pytest.raises(ZeroDivisionError):
         hs.trace(model, fails)
-    assert not hs.tracing.recorders.requested(model.inner)
+    assert not requested(model.inner)
 
     def caught(lstm: nn.Module) -> None:
         with pytest.raises(ShapeError):

@@ -10,9 +10,8 @@ import typer
 
 from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.tagger_training import default_run
 from hiddenstate.text.corpora import names_corpus, path_of
-from hiddenstate.training.checkpoint import SETTINGS, RunFolder
+from hiddenstate.training.checkpoint import SETTINGS, RunFolder, default_run
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file

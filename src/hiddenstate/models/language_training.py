@@ -15,12 +15,12 @@ from torch import Tensor
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models import folder
-from hiddenstate.models.card import Outcome
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_card import write_language_card
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
+from hiddenstate.models.outcome import Outcome
 from hiddenstate.models.surprise import Tally, measure
-from hiddenstate.models.tagger_training import origin_of, run_task
+from hiddenstate.models.training_run import origin_of, run_task
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
 from hiddenstate.training.checkpoint import RunFolder

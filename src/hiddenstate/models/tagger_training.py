@@ -5,38 +5,31 @@ The same seed, data, machine and number of threads give the same model.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from hiddenstate.base.files import mend_folder
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models import folder
 from hiddenstate.models.accuracy import Reports, evaluate, fitted_temperatures, words_of
-from hiddenstate.models.card import Origin, Outcome, write_card
+from hiddenstate.models.card import write_card
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.outcome import Outcome
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.training_run import origin_of, run_task
 from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import machine_of
 from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.task import Loss, Task, split
+from hiddenstate.training.task import Loss, split
 
 __all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
 
 StrPath = str | os.PathLike[str]
-C = TypeVar("C", bound=TrainConfig)
-K = TypeVar("K", bound=Task[Any])
-R = TypeVar("R")
 
 # Folders of the language models whose states tell a tagger the context.
 CONTEXT = ("forward_model", "backward_model")
@@ -127,44 +120,6 @@ def run_tagger(
 ) -> Training:
     """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
     return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
-
-
-def run_task(
-    make: Callable[[RunFile[C]], K],
-    finish: Callable[[K, Path, tuple[Epoch, ...]], R],
-    wanted: RunFile[C],
-    run: StrPath | None,
-    *,
-    resume: bool,
-    on_progress: OnProgress,
-) -> R:
-    """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
-    out = Path(wanted.files["out"])
-    machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    machine.once(partial(_make_way, out))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(wanted.settings.seed)
-        task = make(wanted)
-    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
-    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
-    return machine.once(lambda: finish(task, out, history))
-
-
-def _make_way(out: Path) -> None:
-    """Put in order what an earlier run left at a model's place, and refuse what a new model would destroy."""
-    mend_folder(out)
-    folder.check_target(out)
-
-
-def default_run(out: Path) -> Path:
-    """Return the folder for the checkpoints of a model, beside it."""
-    return out.with_name(f"{out.name}.run")
-
-
-def origin_of(wanted: RunFile[C]) -> Origin:
-    """Tell a card where the model of a run comes from: names of files, not their folders."""
-    names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
-    return Origin(**names, **wanted.about)
 
 
 class TaggerTask:

@@ -29,10 +29,9 @@ from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
 )
-from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import Advance, Hindrances, Packed
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import LSTM_OPTIONS, rebuild
 from hiddenstate.structure import names
 from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
@@ -503,28 +502,6 @@ class _Holding:
 
     lstm: LSTM
     edit: Edit
-
-
-@overload
-def from_torch(module: nn.LSTM) -> LSTM: ...
-
-
-@overload
-def from_torch(module: nn.LSTMCell) -> LSTMCell: ...
-
-
-def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
-    """Make our layer from torch's: same options, values, dtype, device and mode. Values are copied.
-
-    Raises:
-        ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
-        ArgumentError: it has parametrizations, which would be lost.
-    """
-    if isinstance(module, nn.LSTM):
-        return rebuild(module, LSTM, LSTM_OPTIONS)
-    if isinstance(module, nn.LSTMCell):
-        return rebuild(module, LSTMCell, CELL_OPTIONS)
-    raise ArgumentTypeError(f"from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got {type(module).__name__}")
 
 
 def _checked_dropout(dropout: float, num_layers: int) -> float:

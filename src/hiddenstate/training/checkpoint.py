@@ -22,6 +22,11 @@ SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.j
 _KIND = "hiddenstate.checkpoint/1"
 
 
+def default_run(out: Path) -> Path:
+    """Return the folder for the checkpoints of a model, beside it."""
+    return out.with_name(f"{out.name}.run")
+
+
 @dataclass
 class Position:
     """How far a run is.

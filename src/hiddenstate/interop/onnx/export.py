@@ -16,7 +16,8 @@ from hiddenstate.interop.onnx.lstm import OPSET, model_of
 from hiddenstate.interop.onnx.program import Given, program_of
 from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
-from hiddenstate.nn.lstm import LSTM, from_torch
+from hiddenstate.interop.torch.from_torch import from_torch
+from hiddenstate.nn.lstm import LSTM
 
 TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
 MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
