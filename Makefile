@@ -67,8 +67,8 @@ sanitize-engine: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sanitized . \
 		-Ccmake.define.HIDDENSTATE_SANITIZE=address,undefined -Cbuild-dir=build/sanitized-build -Cinstall.strip=false
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/test_engine.py \
-		tests/test_stream.py tests/test_plain_call.py
+		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
+		tests/nn/test_stream.py tests/engine/test_plain_call.py
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate import native
+from hiddenstate.engine import kernels
 
 TOLERANCE = 1e-5
 
 
 def main() -> None:
     """Check it."""
-    assert native.isa(), "the native module did not load"
+    assert kernels.isa(), "the native module did not load"
     assert len(_openmp_libraries()) <= 1, f"several pools of threads: {_openmp_libraries()}"
     torch.manual_seed(0)
     lstm = hs.LSTM(17, 65, num_layers=2, bidirectional=True)
@@ -23,7 +23,7 @@ def main() -> None:
         true = _output_and_gradients(lstm, x, lengths)
     gaps = [_gap(found, wanted) for found, wanted in zip(found_natively, true, strict=True)]
     assert max(gaps) <= TOLERANCE, f"native and reference differ by {max(gaps):.2g}"
-    print(f"hiddenstate {hs.__version__}: the native engine ({native.isa()}) gives the reference's numbers")
+    print(f"hiddenstate {hs.__version__}: the native engine ({kernels.isa()}) gives the reference's numbers")
 
 
 def _output_and_gradients(lstm: hs.LSTM, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:

@@ -19,13 +19,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import machine
 from contestants import Contestant, MissingPeerError, if_it_runs, itself
-from hiddenstate.lstm import LSTM
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import load
 from hiddenstate.models.generation import Sampling
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.batches import Encoded, plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.tokens import learn

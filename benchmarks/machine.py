@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import hiddenstate as hs
-from hiddenstate import native
+from hiddenstate.engine import kernels
 
 STAT = Path("/proc/stat")
 # Fields of its first line: the ticks that all cores spent in user, nice, system, irq, softirq and stolen by a host.
@@ -34,7 +34,7 @@ def described() -> list[str]:
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return [
         f"{_cpu_model()}, {cores()} cores, {threads()} threads, {platform.system()}",
-        f"Instruction sets: {' '.join(native.cpu_features()) or 'not known'}; our engine runs {native.isa()}",
+        f"Instruction sets: {' '.join(kernels.cpu_features()) or 'not known'}; our engine runs {kernels.isa()}",
         f"hiddenstate {hs.__version__}, Python {platform.python_version()}, {versions}",
     ]
 
@@ -86,4 +86,4 @@ def _cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or native.machine()
+    return named[0] if named else platform.processor() or kernels.machine()

@@ -4,9 +4,9 @@ import importlib
 from typing import Any
 
 from contestants import MissingPeerError
-from hiddenstate.interop.onnx_lstm import OPSET, model_of
-from hiddenstate.interop.onnx_signature import Signature
-from hiddenstate.reference import Weights
+from hiddenstate.engine.reference import Weights
+from hiddenstate.interop.onnx.lstm import OPSET, model_of
+from hiddenstate.interop.onnx.signature import Signature
 from shapes import Case
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 import layers
 from contestants import Contestant, itself
-from hiddenstate import native
-from hiddenstate.stepper import Stepper
+from hiddenstate.engine import kernels
+from hiddenstate.engine.packed import Stepper
 from measure import medians
 from report import Column, Part, Row, Table, in_microseconds, microseconds
 from shapes import Case, Shape
@@ -18,7 +18,7 @@ COLUMNS = (Column("us", "µs", in_microseconds),)
 
 
 def table() -> Table:
-    parts = [Part(_name(shape), partial(_measure, shape)) for shape in SHAPES if native.isa()]
+    parts = [Part(_name(shape), partial(_measure, shape)) for shape in SHAPES if kernels.isa()]
     return Table("python_cost", "What Python costs in a step of a stream", COLUMNS, parts)
 
 

@@ -32,7 +32,7 @@ def test_first_input(lesson: Lesson) -> None:
     assert digits(lesson[1][0]) == [1.4934, 0.4987, 0.2319, 1.1746]
 
 
-def test_every_step_from_the_same_state(lesson: Lesson, path: hs.scan.Backend) -> None:
+def test_every_step_from_the_same_state(lesson: Lesson, path: hs.engine.dispatch.Backend) -> None:
     lstm, inputs, start, _ = lesson
     with hs.backend(path):
         results = [lstm(x.view(1, 1, -1), start) for x in inputs]
@@ -44,7 +44,7 @@ def test_every_step_from_the_same_state(lesson: Lesson, path: hs.scan.Backend) -
     assert [digits(c_n) for _, (_, c_n) in results[:2]] == [[-0.7344, 0.6209, 0.4191], [-0.5041, 0.2672, 0.6370]]
 
 
-def test_all_steps_at_once(lesson: Lesson, path: hs.scan.Backend) -> None:
+def test_all_steps_at_once(lesson: Lesson, path: hs.engine.dispatch.Backend) -> None:
     lstm, inputs, _, start = lesson
     with hs.backend(path):
         out, (h_n, c_n) = lstm(torch.cat(inputs).view(5, 1, -1), start)

@@ -4,32 +4,43 @@
 >>> lstm = hs.LSTM(input_size=4, hidden_size=3)
 """
 
+import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate.cell import LSTMCell
-from hiddenstate.conversion import Conversion, convert, convert_back
-from hiddenstate.conversion_report import ConversionReport
-from hiddenstate.edit import Edit, add, patch, scale, zero
-from hiddenstate.edit import set as set  # noqa: A004 (hs.set reads as what it does)
+from hiddenstate import _aliases
+from hiddenstate.edits.edit import Edit, add, patch, scale, zero
+from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
+from hiddenstate.engine.dispatch import backend
+from hiddenstate.engine.dispatch import exporters as _exporters
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
-from hiddenstate.interop.keras_import import from_keras
-from hiddenstate.interop.onnx_export import export_onnx
-from hiddenstate.interop.onnx_import import from_onnx
+from hiddenstate.interop.keras.importer import from_keras
+from hiddenstate.interop.onnx.export import export_onnx
+from hiddenstate.interop.onnx.importer import from_onnx
+from hiddenstate.interop.onnx.symbols import run as _export_job
 from hiddenstate.interop.state_dict import from_state_dict
-from hiddenstate.lstm import LSTM, from_torch
-from hiddenstate.model_trace import ModelTrace, trace
-from hiddenstate.moment import Moment
-from hiddenstate.scan import backend
-from hiddenstate.sizes import Sizes
-from hiddenstate.stream import Stream
-from hiddenstate.structure import Structure, structure_of
+from hiddenstate.interop.torch.conversion import Conversion, convert, convert_back
+from hiddenstate.interop.torch.from_torch import from_torch
+from hiddenstate.interop.torch.report import ConversionReport
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.stream import Stream
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.studio.view import Studio, studio
-from hiddenstate.trace import Trace
+from hiddenstate.studio.view import trace_html as _trace_html
+from hiddenstate.tracing.models import ModelTrace, trace
+from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.trace import notebook_views as _notebook_views
+from hiddenstate.tracing.unit_step import Moment
 
 __version__ = _version("hiddenstate")
+# What lower rooms use and higher ones have.
+_exporters.append(_export_job)
+_notebook_views.append(_trace_html)
+_aliases.install(_sys.modules[__name__])
 
 __all__ = [
     "LSTM",

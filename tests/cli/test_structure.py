@@ -8,9 +8,9 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.structure import structure
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.lstm import LSTM
-from hiddenstate.sizes import Sizes
-from hiddenstate.structure import structure_of
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.structure import structure_of
 
 SMALL = ("--input-size", "4", "--hidden-size", "3")
 

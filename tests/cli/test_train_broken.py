@@ -13,7 +13,7 @@ import pytest
 
 from hiddenstate.cli.run_options import run_file
 from hiddenstate.models.folder import load
-from hiddenstate.train import RUN_FILE, resume_tagger, run_tagger
+from hiddenstate.models.tagger_training import RUN_FILE, resume_tagger, run_tagger
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

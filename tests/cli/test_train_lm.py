@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import CARD, WEIGHTS, load_language_model
+from hiddenstate.models.language_training import run_language_model
 from hiddenstate.text import corpora
 from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, Part, Remote
-from hiddenstate.train_language import run_language_model
 from language_models import TEXT
 
 SMALL = ("--hidden-size", "6", "--embedding-size", "5", "--rows", "3", "--steps", "7", "--epochs", "2")

@@ -18,10 +18,10 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
-from hiddenstate.interop.keras_import import from_keras
-from hiddenstate.interop.onnx_import import from_onnx
-from interop.keras_models import layers, output_of
-from interop.onnx_models import lstm_node, model_of, run
+from hiddenstate.interop.keras.importer import from_keras
+from hiddenstate.interop.onnx.importer import from_onnx
+from interop.keras.keras_models import layers, output_of
+from interop.onnx.onnx_models import lstm_node, model_of, run
 from support import SIZES, assert_close
 
 # Keras on torch hands NumPy arrays that NumPy 2 warns of.

@@ -16,9 +16,9 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.export_arrays import flax_weights
 from hiddenstate.interop.find import find_lstms
-from interop.keras_models import layers, model_of
-from interop.onnx_models import lstm_node, random_arrays
-from interop.onnx_models import model_of as onnx_model_of
+from interop.keras.keras_models import layers, model_of
+from interop.onnx.onnx_models import lstm_node, random_arrays
+from interop.onnx.onnx_models import model_of as onnx_model_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")
 

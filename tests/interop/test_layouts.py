@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.interop.layouts import (
     EQUINOX,
@@ -21,8 +22,7 @@ from hiddenstate.interop.layouts import (
     from_weights,
     to_weights,
 )
-from hiddenstate.names import GATES
-from hiddenstate.reference import Weights
+from hiddenstate.structure.names import GATES
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.framework)
 

@@ -5,9 +5,10 @@ import pytest
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.accuracy import Accuracy, Report
 from hiddenstate.models.calibration import Bin, Calibration
-from hiddenstate.models.card import Origin, Outcome, write_card
+from hiddenstate.models.card import write_card
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.outcome import Origin, Outcome
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from language_models import make

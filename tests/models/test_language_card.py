@@ -1,5 +1,5 @@
-from hiddenstate.models.card import Origin, Outcome
 from hiddenstate.models.language_card import write_language_card
+from hiddenstate.models.outcome import Origin, Outcome
 from hiddenstate.models.surprise import Tally
 from language_models import make
 

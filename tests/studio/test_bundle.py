@@ -1,6 +1,6 @@
 import json
 
-from hiddenstate.names import GATES, MEANINGS, STATES
+from hiddenstate.structure.names import GATES, MEANINGS, STATES
 from hiddenstate.studio.bundle import Bundle, Given, ids_of
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
-from hiddenstate.names import GATES
+from hiddenstate.structure.names import GATES
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
@@ -130,7 +130,7 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, and under every name the shape that the tensor has."""
     given = {"sizes": sizes, "gates": GATES}
-    expected = hs.equations.equations_of(hs.Sizes(**arguments(sizes)))
+    expected = hs.structure.equations.equations_of(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
         lines = run(script, "structure-equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]

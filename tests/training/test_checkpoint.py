@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import write_tensors
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder
 from hiddenstate.training.progress import Epoch, Score, Step
 

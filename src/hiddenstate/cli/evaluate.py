@@ -11,8 +11,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from hiddenstate.base.files import written_beside
 from hiddenstate.errors import FileFormatError
-from hiddenstate.files import written_beside
 from hiddenstate.models.accuracy import Report, evaluate, words_of
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
@@ -48,7 +48,7 @@ def evaluate_command(
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
     if plot is not None:
-        from hiddenstate.drawing import check_picture  # needs matplotlib, which is optional
+        from hiddenstate.base.figures import check_picture  # needs matplotlib, which is optional
 
         check_picture(plot)
     sentences, tagger = read_conllu(file), load(model or shipped())
@@ -155,7 +155,7 @@ def _data(report: Report, temperature: float) -> dict[str, Any]:
 
 
 def _draw(reports: dict[str, Report], path: Path) -> None:
-    from hiddenstate.drawing import save_picture  # needs matplotlib, which is optional
+    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
     from hiddenstate.models.report_plot import plot_reports
 
     save_picture(plot_reports(reports), path)

@@ -19,11 +19,11 @@ from rich.text import Text
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Reading, Tagger
-from hiddenstate.moment import Moment
-from hiddenstate.names import GATES, MEANINGS, STATES, track
-from hiddenstate.summary import StepSummary, summary_of
+from hiddenstate.structure.names import GATES, MEANINGS, STATES, track
 from hiddenstate.text.source import read_text
 from hiddenstate.text.tokenise import sentences, tokenise
+from hiddenstate.tracing.summary import StepSummary, summary_of
+from hiddenstate.tracing.unit_step import Moment
 
 PLAIN_WIDTH = 100
 LONGEST_WORD = 24
@@ -295,7 +295,7 @@ def _legend(view: View, tagger: Tagger) -> str:
 
 
 def _draw(reading: Reading, view: View, path: Path) -> None:
-    from hiddenstate.drawing import save_picture  # needs matplotlib, which is optional
+    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
 
     save_picture(reading.trace.plot(layer=view.layer, reverse=view.reverse, unit=view.unit), path)
     typer.echo(f"wrote {path}", err=True)

@@ -11,8 +11,7 @@ import typer
 from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.corpora import names_corpus, path_of
-from hiddenstate.train import default_run
-from hiddenstate.training.checkpoint import SETTINGS, RunFolder
+from hiddenstate.training.checkpoint import SETTINGS, RunFolder, default_run
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -168,7 +167,7 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
     """Return what draws the run into a file when it is done; what is missing for that is said now."""
     if path is None:
         return lambda: None
-    from hiddenstate.drawing import check_picture, save_picture  # needs matplotlib, which is optional
+    from hiddenstate.base.figures import check_picture, save_picture  # needs matplotlib, which is optional
     from hiddenstate.training.plot import plot_run
 
     check_picture(path)

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.cells import cell_len
 
+from hiddenstate.base.files import written_beside
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import written_beside
 from hiddenstate.models.folder import load_language_model, shipped
 from hiddenstate.models.scoring import Dynamic, Scored
 from hiddenstate.models.scoring import score as scored_by

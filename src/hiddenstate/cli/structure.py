@@ -10,8 +10,8 @@ from rich.console import Console
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load
-from hiddenstate.sizes import Sizes
-from hiddenstate.structure import Structure, structure_of
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.structure import Structure, structure_of
 
 DEFAULT_WORDS = "Giraffes in a field"
 
@@ -66,7 +66,7 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
 
 
 def _draw(found: Structure, path: Path, sentence: str) -> None:
-    from hiddenstate.drawing import save_picture  # needs matplotlib, which is optional
+    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
 
     save_picture(found.plot(sentence.split()), path)
     typer.echo(f"wrote {path}", err=True)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 
+from hiddenstate.base.files import written_beside
 from hiddenstate.cli.precision import Precision
-from hiddenstate.files import written_beside
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagging import Guess, Tagging, Tags
 from hiddenstate.text.conllu import (

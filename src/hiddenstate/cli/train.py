@@ -21,7 +21,7 @@ from hiddenstate.cli.run_options import (
     train_and_tell,
 )
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.train import RUN_FILE, Training, run_tagger
+from hiddenstate.models.tagger_training import RUN_FILE, Training, run_tagger
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

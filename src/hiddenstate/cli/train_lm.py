@@ -22,7 +22,7 @@ from hiddenstate.cli.run_options import (
     train_and_tell,
 )
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
-from hiddenstate.train_language import RUN_FILES, LanguageTraining, run_language_model, said
+from hiddenstate.models.language_training import RUN_FILES, LanguageTraining, run_language_model, said
 from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.settings import read_toml
 

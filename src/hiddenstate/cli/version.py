@@ -6,18 +6,18 @@ from importlib.metadata import version as version_of
 import torch
 import typer
 
-from hiddenstate import native
+from hiddenstate.engine import kernels
 
 
 def version() -> None:
     """Show versions, CPU features and which engine computes."""
-    built = native.version()
+    built = kernels.version()
     lines = {
         "hiddenstate": version_of("hiddenstate"),
         "python": platform.python_version(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
         "native module": built or "could not be loaded",
-        "CPU": f"{native.machine()} {' '.join(native.cpu_features()) or '(features unknown)'}",
+        "CPU": f"{kernels.machine()} {' '.join(kernels.cpu_features()) or '(features unknown)'}",
         "engine": _engine(),
     }
     for name, value in lines.items():
@@ -26,6 +26,6 @@ def version() -> None:
 
 def _engine() -> str:
     """Say what computes an ordinary call."""
-    if native.isa() is None:
+    if kernels.isa() is None:
         return "torch's kernels, and the reference path (plain torch) where they have none"
-    return f"native, {native.isa()} (of {', '.join(native.isas())}), for float32, float64 and bfloat16 on CPU"
+    return f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"

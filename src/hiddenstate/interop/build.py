@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.cell import LSTMCell
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.lstm import LSTM
-from hiddenstate.names import GATES, suffix, track
-from hiddenstate.parameters import PARAMETER_STEMS, parameter_shapes
-from hiddenstate.reference import Weights
-from hiddenstate.sizes import Sizes
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES, suffix, track
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
+from hiddenstate.structure.sizes import Sizes
 
 
 def lstm_of(

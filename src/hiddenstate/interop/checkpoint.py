@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from hiddenstate.base.files import check_is_file
 from hiddenstate.errors import FileFormatError
-from hiddenstate.files import check_is_file
 
 # How torch names a class that a file would have run.
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")

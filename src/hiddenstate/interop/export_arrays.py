@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hiddenstate.cell import LSTMCell
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.arrays import array_of
 from hiddenstate.interop.build import weights_of
 from hiddenstate.interop.layouts import EQUINOX, FLAX, KERAS, NNX, NNX_STACKED, ONNX, Layout, from_weights
-from hiddenstate.lstm import LSTM
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]

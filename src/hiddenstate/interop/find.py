@@ -9,8 +9,8 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.jax_arrays import in_flax
-from hiddenstate.interop.keras_import import in_keras
-from hiddenstate.interop.onnx_import import in_onnx
+from hiddenstate.interop.keras.importer import in_keras
+from hiddenstate.interop.onnx.importer import in_onnx
 from hiddenstate.interop.state_dict import in_state_dict
 
 _KERAS_ENDINGS = (".keras", ".h5", ".hdf5")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from hiddenstate.errors import ArgumentError, HiddenStateError, NameUnknownError
-from hiddenstate.lstm import LSTM
+from hiddenstate.nn.lstm import LSTM
 
 
 @dataclass(frozen=True)

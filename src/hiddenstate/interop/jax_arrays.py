@@ -6,14 +6,14 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from hiddenstate.cell import LSTMCell
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.build import cell_of, lstm_of, weights_of
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.layouts import EQUINOX, FLAX, NNX, NNX_STACKED, Layout, to_weights
-from hiddenstate.lstm import LSTM
-from hiddenstate.names import GATES
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES
 
 Path = tuple[str, ...]
 Leaves = Mapping[Path, Any]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, to_weights
-from hiddenstate.names import GATES, suffix, track, tracks
-from hiddenstate.parameters import PARAMETER_STEMS
-from hiddenstate.reference import Weights
+from hiddenstate.structure.names import GATES, suffix, track, tracks
+from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
-from hiddenstate.names import GATES
-from hiddenstate.reference import Weights
+from hiddenstate.structure.names import GATES
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any, Literal, overload
 
 from torch import Tensor, nn
 
-from hiddenstate.cell import LSTMCell
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.build import cell_of, lstm_of
 from hiddenstate.interop.checkpoint import read_checkpoint
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, groups_of
-from hiddenstate.lstm import LSTM
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
 
 Source = str | Path | Mapping[Any, Any]
 

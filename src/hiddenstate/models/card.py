@@ -1,18 +1,15 @@
 """The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import PurePath
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict
+from typing import Any
 
-from hiddenstate.errors import ArgumentError
 from hiddenstate.models.accuracy import Accuracy, Report, Reports
 from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.outcome import Origin, Outcome
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.settings import text_of
-
-M = TypeVar("M")  # what was measured
 
 _COLUMNS = {
     "upos": "universal part-of-speech tags (UPOS)",
@@ -28,55 +25,6 @@ _LIMITS = """\
 - The probabilities were calibrated on the dev data, and are right on average over text of its kind; elsewhere they are
   likely to be too high.
 - Word vectors learn the associations of the training texts, unwanted ones included."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a model comes from, as its card tells it.
-
-    Attributes:
-        train: name of the training file, without its folder.
-        dev: the same of the dev file.
-        test: the same of the test file, None without one.
-        command: the command that trained it; empty if it was trained from Python.
-        about_data: what the data is: version, source, licence.
-        licence: under what terms the weights may be used.
-
-    Raises:
-        ArgumentError: a file is named with its folder.
-    """
-
-    train: str
-    dev: str
-    test: str | None = None
-    command: str = ""
-    about_data: str = ""
-    licence: str = ""
-
-    def __post_init__(self) -> None:
-        for name in (self.train, self.dev, self.test):
-            # A card is published; the folders of the machine it was made on are nobody's business.
-            if name is not None and name != PurePath(name).name:
-                raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[M]):
-    """What training came to: the epoch that was kept and what was measured on it.
-
-    Attributes:
-        epoch: the epoch whose weights are in the folder.
-        epochs: how many were trained.
-        finished: False in a card written while training goes on, which stays if it is interrupted.
-        dev: how good it is on the dev data.
-        test: the same on the test data, None if not measured.
-    """
-
-    epoch: int
-    epochs: int
-    finished: bool
-    dev: M
-    test: M | None = None
 
 
 def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Reports]) -> str:

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 

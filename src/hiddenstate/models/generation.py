@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError, DeviceError
-from hiddenstate.models.softmax import AdaptiveSoftmax
-from hiddenstate.text.tokens import UNKNOWN_ID, Ids
-
-if TYPE_CHECKING:
-    from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.text.tokens import UNKNOWN_ID, Ids, Tokens
 
 # One sample is a vector, several are the rows of a matrix: [V] or [S, V], and so on.
 Array = NDArray[np.float32]
@@ -72,8 +72,25 @@ class Sampling:
 DEFAULT_SAMPLING = Sampling()
 
 
+class Writer(Protocol):
+    """What writing asks of a language model: a `LanguageModel` is such."""
+
+    config: LanguageConfig
+    tokens: Tokens
+    lstm: LSTM
+    embedding: nn.Embedding | None
+    project: nn.Linear | None
+    head: AdaptiveSoftmax | Softmax
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Yield the weights."""
+
+    def features(self, out: Tensor) -> Tensor:
+        """Return what the head is given, from the LSTM's output."""
+
+
 def generate(
-    model: "LanguageModel",
+    model: Writer,
     prompt: Ids,
     length: int,
     sampling: Sampling,
@@ -109,7 +126,7 @@ def generate(
     return islice(_endless(model, prompt, sampling, samples, precision), length)
 
 
-def _endless(model: "LanguageModel", prompt: Ids, sampling: Sampling, samples: int, precision: str) -> Iterator[Chosen]:
+def _endless(model: Writer, prompt: Ids, sampling: Sampling, samples: int, precision: str) -> Iterator[Chosen]:
     reader = _Reader(model, samples, precision)
     scores = _scores(model, sampling, samples)
     choose = _chooser(sampling, samples, len(model.tokens))
@@ -123,7 +140,7 @@ def _endless(model: "LanguageModel", prompt: Ids, sampling: Sampling, samples: i
 class _Reader:
     """Reads ids, and gives the hidden state ``[H]`` or ``[S, H]`` after each in the same array."""
 
-    def __init__(self, model: "LanguageModel", samples: int, precision: str) -> None:
+    def __init__(self, model: Writer, samples: int, precision: str) -> None:
         dtype, lstm = (torch.bfloat16, deepcopy(model.lstm).bfloat16()) if precision == "bf16" else (None, model.lstm)
         self._stream = lstm.stream(samples)
         self._vectors = _vectors(model, dtype)
@@ -154,14 +171,14 @@ class _Reader:
 
 
 @torch.no_grad()
-def _vectors(model: "LanguageModel", dtype: torch.dtype | None) -> torch.Tensor:
+def _vectors(model: Writer, dtype: torch.dtype | None) -> torch.Tensor:
     """What the LSTM is given for each id, ``[V, E]``."""
     ids = torch.arange(len(model.tokens))
     found = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
     return found.detach().to(dtype or found.dtype, copy=True)
 
 
-def _scores(model: "LanguageModel", sampling: Sampling, samples: int) -> Callable[[Array], Array]:
+def _scores(model: Writer, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
     """From a hidden state to the scores of all tokens, divided by the temperature, in an array that may be changed."""
     scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
     if isinstance(model.head, AdaptiveSoftmax):
@@ -181,7 +198,7 @@ def _scores(model: "LanguageModel", sampling: Sampling, samples: int) -> Callabl
     return scores
 
 
-def _adaptive_scores(model: "LanguageModel", scale: float, unknown: bool) -> Callable[[Array], Array]:
+def _adaptive_scores(model: Writer, scale: float, unknown: bool) -> Callable[[Array], Array]:
     @torch.no_grad()
     def scores(h: Array) -> Array:
         hidden = torch.from_numpy(h)

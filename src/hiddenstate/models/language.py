@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import dropout
 
-from hiddenstate.checks import State
+from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.lstm import LSTM
 from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.noise import locked, without_tokens
 from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
-from hiddenstate.parameters import parameter_shapes
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.text.tokens import Tokens
 
 T = TypeVar("T", bound="LanguageModel")

@@ -1,8 +1,9 @@
 """The model card of a language model: what it is, from what, how, and how well it predicts, in Markdown."""
 
-from hiddenstate.models.card import Origin, Outcome, data_section, page, training_section
+from hiddenstate.models.card import data_section, page, training_section
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.outcome import Origin, Outcome
 from hiddenstate.models.surprise import Tally
 
 _LIMITS = """\

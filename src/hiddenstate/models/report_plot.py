@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hiddenstate.drawing import Picture, shortened
+from hiddenstate.base.figures import Picture, shortened
 from hiddenstate.models.calibration import BINS
 
 if TYPE_CHECKING:

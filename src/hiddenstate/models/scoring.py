@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.checks import State
+from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.surprise import Tally, tally
 from hiddenstate.text.source import Source, read_chunks

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.checks import State
+from hiddenstate.base.validation import State
 from hiddenstate.text.continuous import Rows, Span, spans
 from hiddenstate.text.tokens import UNKNOWN_ID, Ids
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.lstm import LSTM
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.context import context_data, context_from_data, vectors_of
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
 from hiddenstate.models.tagging import Reading, Tagging, Tags
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary

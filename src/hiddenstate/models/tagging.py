@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hiddenstate.names import GATES, MEANINGS, STATES
+from hiddenstate.structure.names import GATES, MEANINGS, STATES
 
 FORMAT = "hiddenstate-studio"
 VERSION = 1

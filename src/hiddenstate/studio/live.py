@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.checks import State
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.validation import State
 from hiddenstate.errors import ShapeError
-from hiddenstate.indexing import resolve_one
-from hiddenstate.stream import Array, Stream
+from hiddenstate.nn.stream import Array, Stream
 from hiddenstate.studio.audience import Audience, Looker
 from hiddenstate.studio.messages import Begin, Floats, Step
 

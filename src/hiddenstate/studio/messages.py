@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate.base.indexing import freeze
 from hiddenstate.errors import MessageError
-from hiddenstate.indexing import freeze
 
 MOST_BYTES = 256 * 1024  # of a message from a page
 _MOST_CHARACTERS = 20_000  # of a text

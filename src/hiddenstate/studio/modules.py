@@ -8,15 +8,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.cell import LSTMCell
-from hiddenstate.checks import State
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.validation import State
+from hiddenstate.engine.inputs import take
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.indexing import resolve_one
-from hiddenstate.inputs import take
-from hiddenstate.lstm import LSTM
-from hiddenstate.names import suffix
-from hiddenstate.parameters import PARAMETER_STEMS, parameter_names
-from hiddenstate.sizes import Sizes
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import suffix
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.studio.bundle import Bundle, Given
 
 Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell

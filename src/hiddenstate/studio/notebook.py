@@ -7,19 +7,17 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
 from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
 from hiddenstate.studio.traces import of_trace
-from hiddenstate.trace import Trace
-
-if TYPE_CHECKING:
-    from hiddenstate.studio.view import Studio
+from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
 MOST_TRACE_BYTES = 16 * 2**20  # of a trace that shows itself, as the notebook keeps all of it
@@ -28,7 +26,28 @@ _WIDGET = "hosts/widget.js"
 _NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
-def mimebundle(studio: "Studio") -> tuple[dict[str, Any], dict[str, Any]]:
+class Shown(Protocol):
+    """What a notebook asks of a `hiddenstate.Studio`."""
+
+    bundles: dict[str, Bundle]
+    view: dict[str, Any]
+    audience: Audience
+
+    @property
+    def live(self) -> str:
+        """What Python does while the page is open."""
+
+    def hear(self, message: ViewMessage) -> None:
+        """Take what a page says."""
+
+    def html(self) -> str:
+        """Return the page as one file."""
+
+    def widget(self) -> Any:
+        """Return the page as a widget."""
+
+
+def mimebundle(studio: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a notebook shows of it: a widget where anywidget is installed, else a frame."""
     plain = {"text/plain": repr(studio)}
     if not _in_kernel():
@@ -50,7 +69,7 @@ def trace_html(trace: Trace) -> str | None:
         return None
 
 
-def widget_of(studio: "Studio") -> Any:
+def widget_of(studio: Shown) -> Any:
     """Make a widget of a studio's page.
 
     Raises:

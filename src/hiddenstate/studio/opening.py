@@ -6,21 +6,21 @@ from typing import Any
 
 from torch import nn
 
-from hiddenstate.checks import State
-from hiddenstate.conversion import Conversion
+from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.model_trace import ModelTrace
+from hiddenstate.interop.torch.conversion import Conversion
 from hiddenstate.models.folder import shipped
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
-from hiddenstate.stream import Stream
+from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.calls import numbers_read
 from hiddenstate.studio.live import Watched
 from hiddenstate.studio.models import of_folder, of_model
 from hiddenstate.studio.modules import KINDS, Numbers, bundle_of, lstm_in, of_lstm
 from hiddenstate.studio.traces import of_trace
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.models import ModelTrace
+from hiddenstate.tracing.trace import Trace
 
 _SHOWN = (
     "a model's folder, a Tagger, a LanguageModel, an LSTM or a module with one, a Trace, a trace of a model, a Stream"

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hiddenstate.files import written_beside
+from hiddenstate.base.files import written_beside
 from hiddenstate.studio import assets, html
 from hiddenstate.studio.bundle import Bundle
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Any
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.studio.messages import MOST_BYTES
 from hiddenstate.studio.server import Site

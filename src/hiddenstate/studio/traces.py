@@ -3,11 +3,11 @@
 import safetensors.torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
-from hiddenstate.indexing import resolve_one
-from hiddenstate.names import PRE_ACTIVATIONS
+from hiddenstate.structure.names import PRE_ACTIVATIONS
 from hiddenstate.studio.bundle import Bundle, Given
-from hiddenstate.trace import Trace
+from hiddenstate.tracing.trace import Trace
 
 
 def of_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.checks import State, optional_package
-from hiddenstate.stream import Stream
+from hiddenstate.base.validation import State, optional_package
+from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle, ids_of
 from hiddenstate.studio.live import Watched
 from hiddenstate.studio.messages import ViewMessage, check_view
+from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
     from hiddenstate.studio.server import Site
@@ -174,3 +175,10 @@ def studio(
 
 def _runs(model: Any) -> bool:
     return isinstance(model, Stream | Watched)
+
+
+def trace_html(trace: Trace) -> str | None:
+    """Return what a notebook shows of a trace; None where it can't be shown."""
+    from hiddenstate.studio.notebook import trace_html
+
+    return trace_html(trace)

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hiddenstate.checks import optional_package
+from hiddenstate.base.files import written_beside
+from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
-from hiddenstate.files import written_beside
 from hiddenstate.text.source import read_text
 
 StrPath = str | os.PathLike[str]

@@ -14,12 +14,17 @@ from typing import Any
 
 from torch import Tensor
 
+from hiddenstate.base.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.training.progress import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
 _KIND = "hiddenstate.checkpoint/1"
+
+
+def default_run(out: Path) -> Path:
+    """Return the folder for the checkpoints of a model, beside it."""
+    return out.with_name(f"{out.name}.run")
 
 
 @dataclass

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.drawing import Picture
+from hiddenstate.base.figures import Picture
 from hiddenstate.errors import FileFormatError
 from hiddenstate.training.checkpoint import METRICS
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.names import PRE_ACTIVATIONS, QUANTITIES, track, tracks
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, track, tracks
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime, as_data, close, head_of, values_of

@@ -1,0 +1,185 @@
+"""Edits: what to change in a run, as frozen data.
+
+An `Edit` says: at this *place* (``"l0.f"``), for these units, steps and batch rows, replace, scale or shift the
+value. Nothing here runs anything: `hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan
+applies them.
+"""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+from torch import Tensor
+
+from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+
+Kind = Literal["set", "scale", "add"]
+Scope = Literal["write", "readout"]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One change of a run. Make one with `zero`, `set`, `scale`, `add` or `patch`.
+
+    Attributes:
+        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``.
+        kind: the new value is ``value`` (set), ``old * value`` (scale) or ``old + value`` (add).
+        value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
+        unit: which units (all when None).
+        t: which time steps, counted as in the input, also for the reverse direction (all when None).
+        row: which rows of the batch (all when None).
+        scope: ``"write"``: the change goes on through time. ``"readout"``: only this step's output (and what lies
+            above it) is made with it, and the state that the step hands on is the one without it.
+
+    A negative ``t`` counts from the end of the whole input, also where a row ends earlier; past a row's end an edit
+    does nothing. Tensors are held, not copied, so that gradients reach them.
+
+    Raises:
+        ArgumentError: unknown kind or scope.
+        ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
+    """
+
+    place: str
+    kind: Kind
+    value: float | Tensor
+    unit: FrozenIndex = None
+    t: FrozenIndex = None
+    row: FrozenIndex = None
+    scope: Scope = "write"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ArgumentError(f"unknown kind {self.kind!r}: expected one of {' '.join(get_args(Kind))}")
+        if self.scope not in get_args(Scope):
+            raise ArgumentError(
+                f"unknown scope {self.scope!r}: expected 'write' (propagates) or 'readout' (this output only)"
+            )
+        # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
+        object.__setattr__(self, "value", _value(self.value))
+        for name in ("unit", "t", "row"):
+            object.__setattr__(self, name, freeze(getattr(self, name), name))
+
+
+class Source(Protocol):
+    """What `patch` asks of the run that it copies from: a `hiddenstate.Trace` is one."""
+
+    @property
+    def batch(self) -> int:
+        """Rows of the batch."""
+
+    def row_length(self, row: int = 0) -> int:
+        """Return the real time steps of one row."""
+
+    def pick(
+        self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Return values of one place as ``[steps, rows, units]``, with their time steps."""
+
+
+def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write") -> Edit:
+    """Set the place to zero.
+
+    >>> zero("l0.f", unit=3, t=[1, 2])
+    Edit(place='l0.f', kind='set', value=0.0, unit=3, t=(1, 2), row=None, scope='write')
+    """
+    return Edit(place, "set", 0.0, **_indices(unit, t, row), scope=scope)
+
+
+def set(  # noqa: A001 (hs.set reads as what it does)
+    place: str,
+    *,
+    to: float | Tensor,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Set the place to a value: a number, or a tensor that broadcasts against ``[steps, rows, units]``."""
+    return Edit(place, "set", to, **_indices(unit, t, row), scope=scope)
+
+
+def scale(
+    place: str,
+    *,
+    by: float | Tensor,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Multiply the place by a number or a tensor."""
+    return Edit(place, "scale", by, **_indices(unit, t, row), scope=scope)
+
+
+def add(
+    place: str,
+    *,
+    value: float | Tensor,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Add a number or a tensor to the place."""
+    return Edit(place, "add", value, **_indices(unit, t, row), scope=scope)
+
+
+def patch(
+    place: str,
+    *,
+    source: Source,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    source_t: Index = None,
+    source_row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Set the place to the values that it had in another run.
+
+    Args:
+        place: what is changed, and what is read from the source.
+        source: the trace of the other run. It must have recorded the place at the steps that are read.
+        unit: which units are copied (all when None).
+        t: which steps of this run are changed; when None, those that are read from the source.
+        row: which rows of this run are changed (all when None).
+        source_t: which steps of the source are read: ``t`` when None, or all that it recorded when ``t`` is too.
+        source_row: which rows of the source are read: ``row`` when None. One row serves any number of rows.
+        scope: as for `Edit`.
+
+    Raises:
+        IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
+        NameUnknownError: the source did not record the place.
+    """
+    reads_t = t if source_t is None else source_t
+    reads_row = row if source_row is None else source_row
+    if source_row is None and source.batch == 1:
+        reads_row = None
+    values, times = source.pick(place, t=reads_t, row=reads_row, unit=unit)
+    _refuse_padding(source, times, reads_row)
+    return Edit(place, "set", values, **_indices(unit, times if t is None else t, row), scope=scope)
+
+
+def _refuse_padding(source: Source, times: tuple[int, ...], rows: Index) -> None:
+    for row in resolve(freeze(rows, "source_row"), source.batch, "source_row"):
+        beyond = [t for t in times if t >= source.row_length(row)]
+        if beyond:
+            raise IndexRangeError(
+                f"the source has nothing to copy at step {beyond[0]} of its row {row}, which has "
+                f"{source.row_length(row)} steps: choose steps and rows with t= and row= (or source_t=, source_row=)"
+            )
+
+
+def _indices(unit: Index, t: Index, row: Index) -> dict[str, Any]:
+    return {"unit": freeze(unit, "unit"), "t": freeze(t, "t"), "row": freeze(row, "row")}
+
+
+def _value(value: float | Tensor) -> float | Tensor:
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            raise ArgumentTypeError(f"an edit's value must be real, got a tensor of {value.dtype}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ArgumentTypeError(f"an edit's value must be a number or a tensor, got {type(value).__name__}")
+    return float(value)

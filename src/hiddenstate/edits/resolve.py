@@ -1,0 +1,127 @@
+"""Edits bound to one call: their names checked, their indices resolved, ready to be applied."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.edits.edit import Edit
+from hiddenstate.errors import ArgumentError, IndexRangeError
+from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which time steps a scan covers: ``start .. start + T - 1``; ``open_end`` when more may follow (a stream)."""
+
+    T: int
+    start: int = 0
+    open_end: bool = False
+
+    @property
+    def stop(self) -> int:
+        """The time step behind the last."""
+        return self.start + self.T
+
+
+@dataclass(frozen=True, eq=False)
+class BoundEdit:
+    """An edit whose indices are resolved against the sizes of one call."""
+
+    place: Place
+    edit: Edit
+    value: Tensor  # broadcasts against [steps, rows, units], three axes
+    position: Mapping[int, int]  # time step of this call, from 0, to index of the step among the edit's steps
+    rows: Sequence[int]
+    units: Sequence[int]
+
+    @cached_property
+    def _chosen(self) -> tuple[Tensor, Tensor]:
+        """Rows ``[rows, 1]`` and units ``[units]`` as indices."""
+        # On CPU whatever the default device is: such indices serve tensors on any.
+        rows, units = (torch.tensor(chosen, dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units))
+        return rows[:, None], units
+
+    def apply(self, old: Tensor, t: int) -> Tensor:
+        """Value ``[N, H]`` of the place at step t after this edit."""
+        part = old[self._chosen]
+        value = self.value[self.position[t] if len(self.value) > 1 else 0].to(old)
+        new = {
+            "set": lambda: value.expand_as(part),
+            "scale": lambda: part * value,
+            "add": lambda: part + value,
+        }[self.edit.kind]()
+        return old.index_put(self._chosen, new)
+
+
+def bind(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[BoundEdit]:
+    """Resolve edits against one call, and refuse those that do not fit it.
+
+    Raises:
+        NameUnknownError: an edit's place is none of this LSTM's.
+        IndexRangeError: a step, row or unit does not exist.
+        ArgumentError: a value does not broadcast against the chosen block.
+    """
+    return [_bind(edit, sizes, N, span) for edit in edits]
+
+
+def _bind(edit: Edit, sizes: Sizes, N: int, span: Span) -> BoundEdit:
+    place = parse_place(edit.place, sizes.num_layers, sizes.bidirectional)
+    units = resolve(edit.unit, sizes.units(place.quantity), "unit")
+    rows = resolve(edit.row, N, "row")
+    times = _resolve_times(edit.t, span)
+    value = (
+        edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value, dtype=torch.float64, device="cpu")
+    )
+    value = value.reshape((1,) * (3 - value.dim()) + value.shape)
+    open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
+    _check_block(edit, value, (None if open_end else len(times), len(rows), len(units)))
+    position = {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
+    if len(value) > 1 and max(position.values(), default=0) >= len(value):
+        raise ArgumentError(
+            f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
+            f"{max(position) + span.start}; choose the steps with t= that the values are for"
+        )
+    return BoundEdit(place, edit, value, position, rows, units)
+
+
+def _resolve_times(t: FrozenIndex, span: Span) -> list[int]:
+    if not span.open_end:
+        return resolve(t, span.stop, "t")
+    if t is None:
+        return list(range(span.stop))
+    if isinstance(t, slice):
+        return _resolve_slice(t, span)
+    chosen = [t] if isinstance(t, int) else list(t)  # steps that lie ahead are waited for
+    if min(chosen, default=0) < 0:
+        raise _no_end(t)
+    return chosen
+
+
+def _resolve_slice(t: slice, span: Span) -> list[int]:
+    start, step = t.start or 0, 1 if t.step is None else t.step
+    stop = max(start, span.stop) if t.stop is None else t.stop
+    if start < 0 or stop < 0 or step < 0:
+        raise _no_end(t)
+    return list(range(start, stop, step))
+
+
+def _no_end(t: FrozenIndex) -> IndexRangeError:
+    return IndexRangeError(f"t={t} counts from the end, and a stream has none; count steps from its start")
+
+
+def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) -> None:
+    fits = value.dim() == 3 and all(
+        have in (1, want) or want is None for have, want in zip(value.shape, block, strict=True)
+    )
+    if not fits:
+        given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
+        shown = ", ".join("any" if n is None else str(n) for n in block)
+        raise ArgumentError(
+            f"the value of the edit of {edit.place!r} has shape {given}, which does "
+            f"not broadcast against the chosen [steps, rows, units] = [{shown}]"
+        )

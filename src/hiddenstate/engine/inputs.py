@@ -1,0 +1,184 @@
+"""What a call is given, checked and brought into one form: time first, batched, padded.
+
+Every shape, type and device is checked here, before anything is computed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from hiddenstate.base.validation import State, check_lengths, check_pair, check_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
+from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes
+
+Lengths = Tensor | Sequence[int] | int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """One call's input: ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, ``lengths [N]``, ``reset [T, N]``."""
+
+    x: Tensor
+    h0: Tensor
+    c0: Tensor
+    lengths: Tensor | None
+    reset: Tensor | None
+    layout: Layout
+    packed: PackedSequence | None  # the input, where it was packed: its output is packed alike
+
+    def give_out(self, out: Tensor) -> Tensor | PackedSequence:
+        """Bring ``out [T, N, D*P]`` into the form of the input."""
+        if self.packed is not None:
+            return _pack_like(out, self.packed)
+        return from_time_first(out, self.layout)
+
+    def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
+        """Bring the final states into the form of the input."""
+        return (h_n[:, 0], c_n[:, 0]) if self.layout == "T" else (h_n, c_n)
+
+
+def take(
+    input: Tensor | PackedSequence,  # noqa: A002 (torch's name for it)
+    hx: State | None,
+    lengths: Lengths,
+    reset: Tensor | None,
+    *,
+    sizes: Sizes,
+    batch_first: bool,
+    like: Tensor,
+) -> Inputs:
+    """Check a call's arguments and bring them into one form; ``like`` is a weight: its type and device rule.
+
+    Raises:
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
+    """
+    packed: PackedSequence | None = None
+    if isinstance(input, PackedSequence):
+        if lengths is not None:
+            raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
+        check_tensor(input.data, "input", like)
+        packed, (x, lengths) = input, pad_packed_sequence(input)
+        layout: Layout = "NT" if batch_first else "TN"
+    else:
+        given = check_tensor(input, "input", like)
+        layout = _layout(given, batch_first)
+        x = to_time_first(given, layout)
+    _check_input(x, sizes)
+    T, N = x.shape[:2]
+    h0, c0 = _initial_state(hx, layout, N, sizes, like, x.dtype)
+    return Inputs(
+        x=x,
+        h0=h0,
+        c0=c0,
+        lengths=_take_lengths(lengths, T, N, x.device),
+        reset=_take_reset(reset, layout, T, N, x),
+        layout=layout,
+        packed=packed,
+    )
+
+
+def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
+    if input.dim() == 2:
+        return "T"
+    if input.dim() == 3:
+        return "NT" if batch_first else "TN"
+    form = "[N, T, C]" if batch_first else "[T, N, C]"
+    raise RankError(
+        f"LSTM: Expected input to be 2D or 3D, got {input.dim()}D instead: give {form}, or [T, C] without a batch"
+    )
+
+
+def _check_input(x: Tensor, sizes: Sizes) -> None:
+    if x.shape[-1] != sizes.input_size:
+        raise ShapeError(f"input.size(-1) must be equal to input_size. Expected {sizes.input_size}, got {x.shape[-1]}")
+    if x.shape[0] == 0:  # len() would make a number of a size that torch.export keeps open
+        raise ShapeError(
+            "Expected sequence length to be larger than 0, got an input of T = 0 time steps; skip the call, or give "
+            "lengths= where some rows only are empty"
+        )
+
+
+def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype) -> State:
+    tracks = len(sizes.tracks)
+    if hx is None:
+        return tuple(  # type: ignore[return-value]
+            torch.zeros(tracks, N, units, dtype=dtype, device=like.device)
+            for units in (sizes.output_size, sizes.hidden_size)
+        )
+    pair = check_pair(hx, "hx")
+    h0, c0 = check_tensor(pair[0], "h0", like), check_tensor(pair[1], "c0", like)
+    rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
+    if h0.dim() != rank or c0.dim() != rank:
+        raise RankError(
+            f"For {form} input, hx and cx should also be {rank}-D but got ({h0.dim()}-D, {c0.dim()}-D) tensors"
+        )
+    if layout == "T":
+        h0, c0 = h0.unsqueeze(1), c0.unsqueeze(1)
+    for k, (value, units) in enumerate(((h0, sizes.output_size), (c0, sizes.hidden_size))):
+        if value.shape != (tracks, N, units):
+            raise ShapeError(
+                f"Expected hidden[{k}] size {(tracks, N, units)}, got {list(value.shape)}: it is "
+                f"(layers * directions, batch, {'units of the hidden state' if k == 0 else 'hidden_size'})"
+            )
+    return h0, c0
+
+
+def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:
+    if lengths is None:
+        return None
+    try:
+        taken = torch.as_tensor(lengths, device="cpu" if not isinstance(lengths, Tensor) else None)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"lengths must be integers, one a row, got {lengths!r}") from error
+    if isinstance(lengths, (list, tuple)) and not lengths:
+        taken = taken.long()  # an empty list has no type of its own
+    if taken.is_floating_point() or taken.is_complex() or taken.dtype is torch.bool:
+        raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: count whole time steps")
+    taken = taken.to(dtype=torch.int64)
+    taken = taken.reshape(1) if taken.dim() == 0 else taken
+    if taken.shape != (N,):
+        raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
+    if _can_be_read(taken):
+        check_lengths(taken, T)
+    return taken.to(device=device)
+
+
+def _can_be_read(lengths: Tensor) -> bool:
+    """Whether there are numbers to look at: not on the meta device, nor inside of vmap, nor where torch compiles.
+
+    What is compiled checks them when it runs.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return not lengths.is_meta and not torch._C._functorch.is_functorch_wrapped_tensor(lengths)
+
+
+def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor) -> Tensor | None:
+    if reset is None:
+        return None
+    if not isinstance(reset, Tensor) or reset.dtype is not torch.bool:
+        got, cure = type(reset).__name__, "torch.as_tensor(reset, dtype=torch.bool)"
+        if isinstance(reset, Tensor):
+            got, cure = str(reset.dtype), ".bool()"
+        raise ArgumentTypeError(f"reset must be a bool tensor, got {got}: convert it with {cure}")
+    want = {"TN": (T, N), "NT": (N, T), "T": (T,)}[layout]
+    if reset.shape != want:
+        axes = {"TN": "[T, N]", "NT": "[N, T] (batch_first)", "T": "[T]"}[layout]
+        raise ShapeError(f"reset has shape {list(reset.shape)}, expected {axes} = {list(want)}")
+    if reset.device != x.device:
+        raise DeviceError(f"reset is on {reset.device} and the input on {x.device}; move one of them with .to(...)")
+    return to_time_first(reset, layout)
+
+
+def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
+    """Pack ``[T, N, D*P]``, rows in the order of the batch, as the given sequence is packed."""
+    order = packed.sorted_indices
+    sorted_out = out if order is None else out.index_select(1, order)
+    # From the batch sizes, which are always on the CPU; to get the lengths from a device takes time.
+    rows = torch.arange(out.shape[1], device="cpu")
+    data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)

@@ -1,0 +1,89 @@
+"""What looks into a scan: the edits that hold in it, and the recorder of its values."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine.reference import See
+from hiddenstate.structure.names import Place
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a trace is to record: places by track, and time steps."""
+
+    places: Sequence[Place]
+    steps: Sequence[int]
+
+
+@dataclass
+class Watch:
+    """Observer of one layer and direction: applies its edits, records its values.
+
+    With a readout edit a step is computed twice: once for the state it hands on (``carried``), with the write edits
+    alone, and once for its output (``shown``), with all. What is recorded is what is shown.
+    """
+
+    edits: Sequence[BoundEdit]
+    quantities: frozenset[str]
+    steps: frozenset[int]
+    seen: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    handed_on: dict[int, Tensor] = field(default_factory=dict)
+
+    def carried(self, t: int) -> See:
+        """Return the function that sees the values of step t whose c and h go on."""
+        writes = [e for e in self.edits if e.edit.scope == "write" and t in e.position]
+        last = self._reads_out(t)
+
+        def see(name: str, value: Tensor) -> Tensor:
+            value = _edited(name, value, writes, t)
+            if not last:
+                self._record(name, value, t)
+            if name == "c" and t in self.steps and self.quantities and self._any_readout:
+                self.handed_on[t] = value
+            return value
+
+        return see
+
+    def shown(self, t: int) -> See | None:
+        """Return the function for the values of step t's output, if a readout edit makes them differ."""
+        if not self._reads_out(t):
+            return None
+        here = [e for e in self.edits if t in e.position]
+
+        def see(name: str, value: Tensor) -> Tensor:
+            value = _edited(name, value, here, t)
+            self._record(name, value, t)
+            return value
+
+        return see
+
+    def _reads_out(self, t: int) -> bool:
+        return any(e.edit.scope == "readout" and t in e.position for e in self.edits)
+
+    @property
+    def _any_readout(self) -> bool:
+        return any(e.edit.scope == "readout" for e in self.edits)
+
+    def _record(self, name: str, value: Tensor, t: int) -> None:
+        if name in self.quantities and t in self.steps:
+            self.seen.setdefault(name, {})[t] = value
+
+
+def _edited(name: str, value: Tensor, edits: Iterable[BoundEdit], t: int) -> Tensor:
+    for edit in edits:
+        if edit.place.quantity == name:
+            value = edit.apply(value, t)
+    return value
+
+
+def watch(layer: int, reverse: bool, edits: Iterable[BoundEdit], wanted: Wanted | None) -> Watch | None:
+    """Make the observer of one layer and direction, or None when there is nothing to look at."""
+    mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
+    places = wanted.places if wanted else ()
+    quantities = frozenset(p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse))
+    if not mine and not quantities:
+        return None
+    return Watch(mine, quantities, frozenset(wanted.steps if wanted else ()))

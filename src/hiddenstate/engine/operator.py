@@ -1,0 +1,256 @@
+"""A whole LSTM as one operator of torch's, ``hiddenstate::lstm``, for torch.compile and torch.export.
+
+A compiler sees one node, whatever the number of time steps, with rules for the shapes that it gives and for its
+derivative; `layers` computes both. Calls that are not compiled go there directly, which costs less.
+"""
+
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import check_lengths
+from hiddenstate.engine import kernels, layers, native
+from hiddenstate.engine.layers import Kept, Layers, Outputs
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
+from hiddenstate.structure.sizes import Sizes
+
+_GIVEN = (
+    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? noise, "
+    "bool bias, bool bidirectional"
+)
+
+
+def run(call: Layers) -> Outputs:
+    """Run a whole LSTM through the operator; as `layers.run`, where no weight is None that the sizes speak of."""
+    out, h_n, c_n, _ = lstm(
+        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise) or None),
+        *(call.sizes.bias, call.sizes.bidirectional, call.keeps),
+    )
+    return out, h_n, c_n
+
+
+@torch.library.custom_op(
+    "hiddenstate::lstm",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"({_GIVEN}, bool keep) -> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
+)
+def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Run a whole LSTM: `layers.forward`, whose `Kept` is one list, empty unless ``keep``.
+
+    ``weights`` are those of one layer and direction after another, in the order of `parameters.PARAMETER_STEMS`.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: what does not fit.
+    """
+    *given, keep = arguments
+    call = _checked_call(*given)
+    with torch.no_grad():
+        outputs, kept = layers.forward(call, keep=keep)
+    return (*outputs, list(chain.from_iterable(kept or ())))
+
+
+@lstm.register_fake
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    *given, keep = arguments
+    call = _call(*given)
+    (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
+    H, K = sizes.hidden_size, len(sizes.tracks)
+    real = kernels.real_type(x.dtype)
+    kept = Kept(
+        [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
+        [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
+        [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
+    )
+    states = call.h0.new_empty(call.h0.shape), call.c0.new_empty(call.c0.shape)
+    return x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else []
+
+
+@torch.library.custom_op(
+    "hiddenstate::lstm_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed) -> Tensor[]",
+)
+def lstm_backward(*arguments: Any) -> list[Tensor]:
+    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: what does not fit.
+    """
+    *given, out, kept, dout, dh_n, dc_n, needed = arguments
+    call, grads = _checked_call(*given), (dout, dh_n, dc_n)
+    of_run = _checked_kept(call, kept) if kept else None
+    _check_gradients(call, out, grads, needed)
+    with torch.no_grad():
+        found = layers.gradients(call, out, of_run, grads, _spread(needed, call))
+    return [value for value in found if value is not None]
+
+
+@lstm_backward.register_fake
+def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *others: Any) -> list[Tensor]:
+    leaves = (x, h0, c0, *weights)
+    return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, others[-1], strict=True) if need]
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+    x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional, _ = inputs
+    out, _, _, kept = output
+    ctx.of_noise = None if noise is None else [None] * len(noise)
+    ctx.counts = (len(weights), 2, len(noise or ()), 1, len(kept))
+    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(noise or ()), out, *kept)
+
+
+def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -> tuple[Any, ...]:
+    saved = iter(ctx.saved_tensors)
+    x, h0, c0 = islice(saved, 3)
+    weights, (lengths, reset), noise, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
+    of_inputs, of_weights = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
+    needed = [*of_inputs, *of_weights]
+    given = (x, h0, c0, weights, lengths, reset, noise or None, ctx.bias, ctx.bidirectional)
+    if torch.is_grad_enabled():  # create_graph=True
+        found = _differentiable(given, (dout, dh_n, dc_n), needed)
+    else:
+        found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed)
+    gradients = iter(found)
+    dx, dh0, dc0, *of_each = (next(gradients) if need else None for need in needed)
+    return dx, dh0, dc0, of_each, None, None, ctx.of_noise, None, None, None
+
+
+def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients that are needed as a graph, through the reference."""
+    *leaves, weights, lengths, reset, noise, bias, bidirectional = given
+
+    def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        return layers.refer(_call(x, h0, c0, weights, lengths, reset, noise, bias, bidirectional))
+
+    found = native.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
+    return [value for value, need in zip(found, needed, strict=True) if need]
+
+
+lstm.register_autograd(_differentiate, setup_context=_setup_context)
+
+
+def _call(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    noise: Sequence[Tensor],
+    bias: bool,
+    bidirectional: bool,
+) -> Layers:
+    """The call that the operator's arguments make."""
+    H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
+    sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
+    left = iter(weights)
+    tracks = [
+        Weights._make(next(left, None) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS)
+        for layer, _ in sizes.tracks
+    ]
+    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise or ())
+
+
+def _given_weights(call: Layers) -> list[Tensor]:
+    return [value for w in call.weights for value in w if value is not None]
+
+
+def _spread(needed: Sequence[bool], call: Layers) -> list[bool]:
+    """For all leaves, those that are None included."""
+    left = iter(needed)
+    return [leaf is not None and next(left) for leaf in layers.leaves_of(call)]
+
+
+def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
+    """What the forward run kept, as native code may trust it."""
+    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
+    of_run, between = Kept(kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
+    if len(kept) != 2 * K + between:
+        raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
+    real = kernels.real_type(call.x.dtype)
+    for values, shape, dtype in zip(
+        of_run, ((T, N, len(GATES) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
+    ):
+        for value in values:
+            _check_alike("a kept tensor", value, shape, dtype)
+    return of_run
+
+
+def _check_gradients(call: Layers, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
+    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in (call.h0, call.c0)))
+    for name, value, (shape, dtype) in zip(
+        ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
+    ):
+        _check_alike(name, value, shape, dtype)
+    leaves = 3 + len(_given_weights(call))
+    if len(needed) != leaves:
+        raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
+
+
+def _check_alike(name: str, value: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
+    if value.shape != tuple(shape):
+        raise ShapeError(f"hiddenstate::lstm_backward: {name} has shape {list(value.shape)}, expected {list(shape)}")
+    if value.dtype is not dtype or not value.is_cpu:
+        raise DtypeError(
+            f"hiddenstate::lstm_backward: {name} is {value.dtype} on {value.device}, expected {dtype} on cpu"
+        )
+
+
+def _out_shape(call: Layers) -> tuple[int, ...]:
+    return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
+
+
+def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Layers:
+    """The call, whose numbers and shapes native code may trust (the weights' shapes are checked with each call).
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: what does not fit.
+    """
+    if not x.dim() == h0.dim() == c0.dim() == 3:
+        raise ShapeError(f"hiddenstate::lstm: x, h0 and c0 must have 3 axes, got {x.dim()}, {h0.dim()}, {c0.dim()}")
+    call = _call(x, h0, c0, weights, *options)
+    if len(weights) > len(layers.leaves_of(call)) or len(_given_weights(call)) < len(weights):
+        raise ArgumentError(f"hiddenstate::lstm got {len(weights)} weights, expected {len(_given_weights(call))}")
+    _check_types(call)
+    _check_shapes(call)
+    check_lengths(call.lengths, x.shape[0])
+    return call
+
+
+def _check_types(call: Layers) -> None:
+    tensors = (call.x, call.h0, *_given_weights(call), *call.noise)
+    types = list(dict.fromkeys(value.dtype for value in tensors))
+    if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
+        raise DtypeError(
+            f"hiddenstate::lstm got {', '.join(map(str, types))}, expected tensors on CPU of one type that the native "
+            f"engine serves ({'not loaded here' if kernels.version() is None else 'float32, float64 or bfloat16'})"
+        )
+    if call.c0.dtype not in (types[0], kernels.real_type(types[0])) or not call.c0.is_cpu:
+        raise DtypeError(f"hiddenstate::lstm got c0 of {call.c0.dtype} on {call.c0.device}, expected {types[0]} on cpu")
+    for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
+        if value is not None and (value.dtype is not dtype or not value.is_cpu):
+            raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
+
+
+def _check_shapes(call: Layers) -> None:
+    (T, N), sizes, K = call.x.shape[:2], call.sizes, len(call.sizes.tracks)
+    shapes = {
+        "h0": (call.h0, (K, N, sizes.output_size)),
+        "c0": (call.c0, (K, N, sizes.hidden_size)),
+        "lengths": (call.lengths, (N,)),
+        "reset": (call.reset, (T, N)),
+        **{f"noise[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.noise)},
+    }
+    for name, (value, shape) in shapes.items():
+        if value is not None and value.shape != shape:
+            raise ShapeError(f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {list(shape)}")
+    if len(call.noise) not in (0, sizes.num_layers - 1):
+        raise ArgumentError(f"hiddenstate::lstm: noise is for {len(call.noise)} layers, not {sizes.num_layers - 1}")

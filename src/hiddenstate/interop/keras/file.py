@@ -1,0 +1,171 @@
+"""Weights and configuration in Keras's files, read without Keras: ``.keras``, and both kinds of ``.h5``."""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiddenstate.base.files import check_is_file
+from hiddenstate.errors import FileFormatError
+from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.layouts import KERAS
+
+# Groups that only hold others.
+_CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
+# What says more bytes than this, and a hundred times what it takes in the file, is no array of weights.
+_LARGE, _EXPANSION = 1 << 30, 100
+
+
+@dataclass(frozen=True)
+class Track:
+    """The arrays of what may be one direction of an LSTM."""
+
+    names: tuple[str, ...]  # of the layers around it, or of their groups where the file does not say them
+    places: tuple[str, ...]  # the groups that it is in
+    naming: str  # "exact": the names are the layers' own; "scoped": with those of other models between; "none": groups'
+    arrays: Mapping[str, Tensor]  # by the names of `layouts.KERAS`
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """What a file of Keras holds of recurrent layers."""
+
+    tracks: list[Track]
+    config: Mapping[str, Any] | None  # of the model, unless there are weights alone
+    version: str  # of the Keras that wrote it, or nothing
+
+
+def read_keras(path: str | Path) -> KerasFile:
+    """Read a ``.keras`` or ``.h5`` file: a whole model or its weights alone. No code in it is run.
+
+    Raises:
+        FileFormatError: it is none of these, or is damaged.
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
+    """
+    check_is_file(path)
+    try:
+        if zipfile.is_zipfile(path):
+            return _read_archive(Path(path))
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return _read_h5(file)
+    except (zipfile.BadZipFile, OSError, KeyError, RuntimeError, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise FileFormatError(f"{path}: {error}") from error
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
+
+
+def _read_archive(path: Path) -> KerasFile:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        for name in ("config.json", "model.weights.h5"):
+            if name not in names:
+                raise FileFormatError(
+                    f"this zip is no .keras file: {name} is not in it, only {', '.join(names) or 'nothing'}"
+                )
+        config = json.loads(_member(archive, "config.json"))
+        weights = io.BytesIO(_member(archive, "model.weights.h5"))
+    if not isinstance(config, dict):
+        raise FileFormatError("config.json does not hold the configuration of a model")
+    with h5py.File(weights, "r") as file:
+        return KerasFile(list(_modern_tracks(file)), config, "")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    info = archive.getinfo(name)
+    if info.file_size > max(_LARGE, _EXPANSION * info.compress_size):
+        raise FileFormatError(f"{name} says that it has {info.file_size} bytes, which can't be in this file")
+    return archive.read(name)
+
+
+def _read_h5(file: h5py.File) -> KerasFile:
+    items = _items(file)
+    root = items.get("model_weights", file)
+    if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
+        return KerasFile(list(_modern_tracks(file)), None, "")
+    config = json.loads(file.attrs["model_config"]) if "model_config" in file.attrs else None
+    return KerasFile(list(_older_tracks(root)), config, _text(root.attrs.get("keras_version", "")))
+
+
+def _modern_tracks(file: h5py.File) -> Iterator[Track]:
+    """Yield the tracks of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
+    items = _items(file)
+    roles = {str(k): role for k, role in enumerate(KERAS.names)}
+    for owner, arrays in _arrays(items).items():
+        *groups, last = owner.split("/")
+        if last == "vars" and groups:
+            paths = {k: "/".join(groups[: k + 1]) for k, group in enumerate(groups) if group not in _CONTAINERS}
+            said = [_said_name(items.get(f"{path}/vars")) for path in paths.values()]
+            places = tuple(groups[k] for k in paths)
+            names = tuple(name or place for name, place in zip(said, places, strict=True))
+            yield from _track(
+                names, places, "exact" if any(said) else "none", {roles.get(k, k): array for k, array in arrays.items()}
+            )
+
+
+def _older_tracks(root: h5py.Group) -> Iterator[Track]:
+    """Yield the tracks of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
+    for owner, arrays in _arrays(_items(root)).items():
+        layer, *weight = owner.split("/")
+        # A weight's name mostly has its layer's in it, after that of the model, if that built the layer.
+        names = (*weight[weight.index(layer) :],) if layer in weight else (layer, *weight)
+        yield from _track(names, names, "scoped", {name.partition(":")[0]: array for name, array in arrays.items()})
+
+
+def _track(
+    names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, h5py.Dataset]
+) -> Iterator[Track]:
+    """Yield a track of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
+    matrices = all(role in arrays and arrays[role].ndim == 2 for role in (*KERAS.ih, *KERAS.hh))
+    if matrices and set(arrays) <= set(KERAS.names):
+        read = {role: _read(arrays[role]) for role in KERAS.names if role in arrays}
+        yield Track(names, places, naming, read)
+
+
+def _items(group: h5py.Group) -> dict[str, Any]:
+    """Every group and dataset by its path. Links that may lead out of the file are not followed."""
+    found: dict[str, Any] = {}
+    group.visititems(found.__setitem__)
+    return found
+
+
+def _arrays(items: Mapping[str, Any]) -> dict[str, dict[str, h5py.Dataset]]:
+    """The datasets of each group, by their names in it."""
+    found: dict[str, dict[str, h5py.Dataset]] = {}
+    for path, item in items.items():
+        if isinstance(item, h5py.Dataset):
+            owner, _, name = path.rpartition("/")
+            found.setdefault(owner, {})[name] = item
+    return found
+
+
+def _said_name(variables: Any) -> str:
+    """Name of the layer that a group of variables is of, where this version of Keras wrote it."""
+    return "" if variables is None else _text(variables.attrs.get("name", ""))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read(dataset: h5py.Dataset) -> Tensor:
+    if dataset.external or dataset.is_virtual:
+        raise FileFormatError(f"{dataset.name} lies in another file, which is not read")
+    if math.prod(dataset.shape) * dataset.dtype.itemsize > max(_LARGE, _EXPANSION * dataset.id.get_storage_size()):
+        raise FileFormatError(
+            f"{dataset.name} says that it has shape {list(dataset.shape)}, which can't be in this file"
+        )
+    array = np.asarray(dataset[()])
+    if dataset.attrs.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    return tensor_of(array, str(dataset.name))

@@ -1,0 +1,217 @@
+"""LSTMs in Keras's files and layers."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FileFormatError,
+    MissingDependencyError,
+    NameUnknownError,
+)
+from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.build import lstm_of
+from hiddenstate.interop.found import Found
+from hiddenstate.interop.keras.config import Entry, entries_of, entry_of
+from hiddenstate.interop.layouts import KERAS, to_weights
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import GATES
+
+if TYPE_CHECKING:
+    from hiddenstate.interop.keras.file import Track
+
+# What a version of Keras that took another recurrent activation by default, or may have, writes into a file.
+_HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
+_CELL = re.compile(r"cell|lstm_cell(_\d+)?")
+_FORWARD, _BACKWARD = KERAS.directions or ("", "")
+
+Arrays = Mapping[str, Tensor]
+
+
+def from_keras(
+    source: str | Path | Sequence[Any] | Any,
+    name: str | None = None,
+    *,
+    recurrent_activation: str | None = None,
+    flipped: bool = False,
+) -> LSTM:
+    """Make an LSTM of the weights of an LSTM layer of Keras: out of a file, a layer, or its arrays.
+
+    Files are read without Keras, and no code in them is run. A layer, a Bidirectional of one, an RNN of LSTMCells (each
+    cell by itself) become a one-layer LSTM with ``batch_first=True``, as Keras's input is ``[N, T, C]``. Values are
+    copied as they are; Keras's one bias is our ``b_ih``, and ``b_hh`` is zero. What Keras does in training alone
+    (``dropout``, ``recurrent_dropout``) is not taken over.
+
+    Args:
+        source: the path of a ``.keras`` or ``.h5`` file, of a whole model or of its weights; or a layer; or the list
+            of arrays that its ``get_weights()`` gives (kernel, recurrent kernel, maybe a bias; both directions').
+        name: which layer, where there are several: its name, with those of the models around it (``"encoder/lstm"``).
+        recurrent_activation: ``"sigmoid"`` says that the layer has that one, where a file of weights alone does not:
+            it is taken to be so by default, but for files of Keras before 2.3, whose default was ``hard_sigmoid``.
+        flipped: also take a layer with ``go_backwards=True``, as an LSTM that reads forward: give it the flipped
+            sequence, ``x.flip(1)``.
+
+    Raises:
+        NameUnknownError: there is no LSTM, none of this name, or its weights are missing.
+        ArgumentError: there are several (the message lists them), or the layer is set to something that an `LSTM` has
+            not: other activations, another way to merge directions, reading in reverse alone.
+        ShapeError, RankError, DtypeError: its arrays do not fit together.
+        FileFormatError: the file is damaged or of another kind.
+        FileNotFoundError, IsADirectoryError: there is no such file.
+        MissingDependencyError: a file is given, and h5py is not installed.
+
+    >>> import numpy as np
+    >>> from_keras([np.zeros((4, 12)), np.zeros((3, 12)), np.zeros(12)])
+    LSTM(4, 3, batch_first=True)
+    """
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return _lstm(_split(source), batch_first=True)
+    return in_keras(source, recurrent_activation=recurrent_activation, flipped=flipped).one(name)
+
+
+def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = None, flipped: bool = False) -> Found:
+    """List the LSTMs in a file or layer of Keras; see `from_keras`."""
+    if recurrent_activation not in (None, "sigmoid"):
+        raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.LSTM has sigmoid, and no other")
+    if isinstance(source, (str, Path)):
+        return _in_file(source, recurrent_activation, flipped)
+    if not hasattr(source, "get_weights") or not hasattr(source, "get_config"):
+        raise ArgumentTypeError(
+            f"expected the path of a file, a layer of Keras or a list of its arrays, got {type(source).__name__}"
+        )
+    kind, where = type(source).__name__, f"this {type(source).__name__}"
+    entry = entry_of(kind, source.get_config())
+    if entry is None or not entry.is_lstm:
+        return Found(where, {}, {getattr(source, "name", kind): f"it is a {entry.kind if entry else kind}"})
+    return Found(where, {entry.name: lambda: _build(_Layer(entry.name, entry, _split(source.get_weights())), flipped)})
+
+
+def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) -> Found:
+    try:
+        from hiddenstate.interop.keras.file import read_keras
+    except ImportError as error:
+        raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'") from error
+    file = read_keras(path)
+    entries = _entries(path, file.config) if file.config is not None else []
+    layers = [*_said(entries, file.tracks), *_unsaid(entries, file.tracks)]
+    doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
+    builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
+    return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
+
+
+def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
+    try:
+        return entries_of(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path}: its configuration is not one that Keras writes ({error!r})") from error
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer that was found: its settings, where they are known, and the arrays of its directions."""
+
+    name: str
+    entry: Entry | None
+    tracks: Sequence[Arrays]
+
+
+def _said(entries: Iterable[Entry], tracks: Sequence["Track"]) -> Iterator[_Layer]:
+    """Yield the LSTMs of a configuration, with their arrays."""
+    owners = [_entry_of(track, entries) for track in tracks]
+    for entry in entries:
+        if entry.is_lstm:
+            own = [track for track, owner in zip(tracks, owners, strict=True) if owner is entry]
+            found = sorted(own, key=lambda track: any(p.startswith(_BACKWARD) for p in _beyond(track, entry) or ()))
+            yield _Layer(entry.name, entry, [track.arrays for track in found])
+
+
+def _entry_of(track: "Track", entries: Iterable[Entry]) -> Entry | None:
+    """Return the layer that a track is of, if a configuration has it: the innermost that it may be in."""
+    around = [entry for entry in entries if _beyond(track, entry) is not None]
+    return max(around, key=lambda entry: len(entry.names), default=None)
+
+
+def _beyond(track: "Track", entry: Entry) -> tuple[str, ...] | None:
+    """The groups that a track is in inside a layer, or None if it is not in that."""
+    path, wanted = (track.places, entry.places) if track.naming == "none" else (track.names, entry.names)
+    if track.naming != "scoped":
+        return track.places[len(wanted) :] if path[: len(wanted)] == wanted else None
+    end = 0  # names come in order, but with others between them: of models that a layer was built in
+    for name in wanted:
+        if name not in path[end:] or (end == 0 and path[0] != name):
+            return None
+        end = path.index(name, end) + 1
+    return path[end:]
+
+
+def _unsaid(entries: Sequence[Entry], tracks: Sequence["Track"]) -> Iterator[_Layer]:
+    """Yield what no configuration names, and looks like an LSTM by its shapes."""
+    left = [track for track in tracks if _entry_of(track, entries) is None and _looks_like_one(track.arrays)]
+    names = Counter(_without_cell(track) for track in left)
+    for track in left:
+        pair = [other for other in left if _half(track) is not None and _half(other) == _half(track)]
+        if len(pair) != 2:
+            name = _without_cell(track)
+            yield _Layer("/".join(name if names[name] == 1 else track.names), None, [track.arrays])
+        elif not _is_reverse(track):
+            yield _Layer("/".join(_half(track) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
+
+
+def _is_reverse(track: "Track") -> bool:
+    """Whether a track is the reverse one of a Bidirectional."""
+    return any(place.startswith(_BACKWARD) for place in track.places[1:])
+
+
+def _half(track: "Track") -> tuple[str, ...] | None:
+    """Names of the Bidirectional that a track seems to be a half of, or None."""
+    halves = [k for k, place in enumerate(track.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
+    return track.names[: halves[0]] if halves else None
+
+
+def _without_cell(track: "Track") -> tuple[str, ...]:
+    is_cell = len(track.names) > 1 and _CELL.fullmatch(track.names[-1])
+    return track.names[:-1] if is_cell else track.names
+
+
+def _looks_like_one(arrays: Arrays) -> bool:
+    rows, columns = arrays[KERAS.hh[0]].shape
+    return columns == len(GATES) * rows == arrays[KERAS.ih[0]].shape[1]
+
+
+def _split(arrays: Sequence[Any]) -> list[Arrays]:
+    """The arrays of each direction, of a list as ``get_weights()`` gives it."""
+    count = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(arrays))
+    if count is None:
+        raise ArgumentError(f"expected 2 or 3 arrays of an LSTM layer, or 4 or 6 of a Bidirectional, got {len(arrays)}")
+    tensors = [tensor_of(array, f"array {k}") for k, array in enumerate(arrays)]
+    return [dict(zip(KERAS.names, tensors[k : k + count], strict=False)) for k in range(0, len(tensors), count)]
+
+
+def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
+    if layer.entry is not None:
+        expected = 1 if layer.entry.backward is None else 2
+        if len(layer.tracks) != expected:
+            raise NameUnknownError(
+                f"there are weights of {len(layer.tracks)} directions of the LSTM {layer.name!r}, expected {expected}: "
+                "was the model built?"
+            )
+        layer.entry.refuse(flipped=flipped)
+    elif doubted:
+        raise ArgumentError(
+            f"Keras {doubted} wrote these weights of {layer.name!r}, and its default recurrent_activation was, or may "
+            "have been, hard_sigmoid, which an hs.LSTM has not. If it is sigmoid, say recurrent_activation='sigmoid'"
+        )
+    return _lstm(layer.tracks, batch_first=layer.entry is None or not layer.entry.time_first)
+
+
+def _lstm(tracks: Sequence[Arrays], *, batch_first: bool) -> LSTM:
+    weights = [to_weights(arrays, KERAS) for arrays in tracks]
+    return lstm_of(weights, bidirectional=len(weights) == 2, batch_first=batch_first)

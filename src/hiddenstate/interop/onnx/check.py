@@ -1,0 +1,91 @@
+"""A file run in onnxruntime, and held to the numbers that it should give."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ExportError
+
+INFINITE = float("inf")
+ERRORS_ONLY = 4  # onnxruntime's levels of what it prints: fatal errors alone, since an error is raised as well
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Inputs of a model by name, and the outputs that it should give, in its order; what is special about them."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: list[Tensor]
+    what: str
+
+
+def runtime() -> Any:
+    """The package onnxruntime.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    return optional_package("onnxruntime", "onnx", "checking an ONNX file (leave it out with check=False)")
+
+
+def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
+    """Run a file, and refuse it when any output is further off than ``tolerance``, a share of the largest value.
+
+    Raises:
+        ExportError: which output differs, by how much, on which inputs; or onnxruntime's own words.
+    """
+    session = _session(path)
+    names = [output.name for output in session.get_outputs()]
+    for run in runs:
+        got = _outputs(session, run)
+        if len(got) != len(run.outputs):
+            raise ExportError(f"the file has {len(got)} outputs, {', '.join(names)}, expected {len(run.outputs)}")
+        for name, a, b in zip(names, got, run.outputs, strict=True):
+            _compare(a, b.detach().cpu(), tolerance, f"{name} of the file on {run.what}")
+
+
+def _session(path: Path) -> Any:
+    onnxruntime = runtime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        raise ExportError(f"onnxruntime does not load the file: {error}") from error
+
+
+def _outputs(session: Any, run: Run) -> list[Tensor]:
+    feeds = {name: value.detach().cpu().numpy() for name, value in run.inputs.items()}
+    try:
+        return [torch.as_tensor(value) for value in session.run(None, feeds)]
+    except Exception as error:
+        raise ExportError(f"onnxruntime does not run the file on {run.what}: {error}") from error
+
+
+def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
+    if got.shape != want.shape or got.dtype != want.dtype:
+        raise ExportError(
+            f"{what} is {got.dtype} {list(got.shape)}, expected {want.dtype} {list(want.shape)}. Nothing was written"
+        )
+    gap, size = _gap(got, want)
+    if gap > tolerance * size:
+        raise ExportError(
+            f"{what} differs by {gap:.3g}, values up to {size:.3g}: over the tolerance of {tolerance:g} of that. "
+            "Nothing was written"
+        )
+
+
+def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:
+    """The largest difference, and the largest value (at least 1). What is not finite must be the same in both."""
+    if not want.numel():
+        return 0.0, 1.0
+    a, b = got.double(), want.double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    difference = (a - b).abs().masked_fill(same, 0).nan_to_num(nan=INFINITE, posinf=INFINITE)
+    return float(difference.max()), max(1.0, float(b.abs().nan_to_num(0, 0).max()))

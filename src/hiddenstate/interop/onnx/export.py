@@ -1,0 +1,199 @@
+"""LSTMs, and models around them, as files for other runtimes: ONNX, checked before the file is there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args, overload
+
+import torch
+from torch import nn
+
+from hiddenstate.base.files import written_beside
+from hiddenstate.base.validation import autocasts, optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
+from hiddenstate.interop.build import evaluating
+from hiddenstate.interop.onnx.check import Run, check_file, runtime
+from hiddenstate.interop.onnx.lstm import OPSET, model_of
+from hiddenstate.interop.onnx.program import Given, program_of
+from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
+from hiddenstate.interop.onnx.signature import Form, Signature
+from hiddenstate.interop.torch.from_torch import from_torch
+from hiddenstate.nn.lstm import LSTM
+
+TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
+MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
+
+
+@overload
+def export_onnx(
+    module: LSTM | nn.LSTM,
+    path: str | Path,
+    *,
+    form: Form = "sequence",
+    lengths: bool = False,
+    states: bool = True,
+    opset: int | None = None,
+    check: bool = True,
+    tolerance: float = TOLERANCE,
+) -> None: ...
+
+
+@overload
+def export_onnx(
+    module: nn.Module,
+    path: str | Path,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset: int | None = None,
+    check: bool = True,
+    tolerance: float = TOLERANCE,
+) -> None: ...
+
+
+def export_onnx(
+    module: nn.Module,
+    path: str | Path,
+    args: tuple[Any, ...] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    form: Form = "sequence",
+    lengths: bool = False,
+    states: bool = True,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset: int | None = None,
+    check: bool = True,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Write an LSTM, or any model, as an ONNX file that was run and gave the module's numbers.
+
+    The file is what the module is in eval mode: there is no dropout in it. It is run in onnxruntime before it is there,
+    on sequences and batches of several sizes; a file of other numbers is not written.
+
+    An LSTM becomes the standard's LSTM operator, once a layer, and takes any number of time steps T and rows N. As a
+    ``"sequence"`` it takes ``x`` (laid out as the module's input is), ``lengths [N]`` where asked for, ``h0`` and
+    ``c0 [L*D, N, H]``, and gives ``out``, ``h_n`` and ``c_n``: what a call takes and gives. As a ``"step"`` it takes
+    ``x [N, C]``, ``h`` and ``c [L, N, H]`` and gives ``out [N, H]``, ``h_n`` and ``c_n``, which the next step takes.
+
+    Any other model goes through ``torch.onnx.export``; LSTMs of ours in it become the same operators.
+
+    Args:
+        module: an LSTM, ours or torch's, or a model.
+        path: the file to write.
+        args: for a model, the arguments of a call of it.
+        kwargs: for a model, more of them, by name.
+        form: for an LSTM, ``"sequence"`` or ``"step"``.
+        lengths: for an LSTM, whether the file takes lengths of rows (int64, in any order, zero allowed).
+        states: for an LSTM, whether the state goes in and comes out; otherwise it begins at zero.
+        dynamic_shapes: for a model, the sizes to leave open, as ``torch.export.export`` takes them.
+        input_names: for a model, names of the file's inputs.
+        output_names: for a model, names of the file's outputs.
+        opset: version of ONNX's operators: 14 or later, 17 when None; for a model what torch takes, its own when None.
+        check: whether to run the file; False where onnxruntime is not there, or has not what is needed.
+        tolerance: largest difference allowed, as a share of the largest value (at least 1).
+
+    Raises:
+        ArgumentError: what ONNX has no operator for (a projection, edits that hold, hooks, resets), arguments that
+            contradict each other, or weights over 2 GiB.
+        ArgumentTypeError: the module is none, or ``args`` no tuple.
+        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``).
+        ExportError: the file gives other numbers, or does not run, or torch does not export the model.
+        MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
+    """
+    for_models = {"args": args, "kwargs": kwargs, "dynamic_shapes": dynamic_shapes}
+    for_models |= {"input_names": input_names, "output_names": output_names}
+    for_lstms = {"form": form, "lengths": lengths, "states": states}
+    _refuse_module(module)
+    if not tolerance >= 0:
+        raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
+    if check:
+        runtime()
+    if isinstance(module, (LSTM, nn.LSTM)):
+        _refuse_options(for_models, dict.fromkeys(for_models), "for a model around an LSTM; the LSTM itself needs none")
+        module = module if isinstance(module, LSTM) else from_torch(module)
+        signature = _signature(module, form, lengths, states)
+        _refuse_lstm(module, check)
+        with evaluating(module):
+            model = model_of(signature, module._weights(), OPSET if opset is None else opset)
+            _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
+        return
+    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
+    given = _given(module, args, kwargs, dynamic_shapes, input_names, output_names)
+    with evaluating(module):
+        model = program_of(module, given, opset)
+        _write(path, model, runs_of_model(module, given, model) if check else None, tolerance)
+
+
+def _refuse_module(module: object) -> None:
+    """Refuse what is no module, and what would be lost or not fit, before any work."""
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
+    if any(isinstance(part, LSTM) and part._edits_held() for part in module.modules()):
+        raise ArgumentError("edits hold, and an ONNX file has no place for them: leave the block that they hold in")
+    if autocasts("cpu"):
+        raise ArgumentError("torch.autocast is on, and an ONNX file has no such thing: leave its block")
+    nbytes = sum(value.nbytes for value in (*module.parameters(), *module.buffers()))
+    if nbytes > MOST_BYTES:
+        raise ArgumentError(
+            f"the weights take {nbytes:,} bytes, over the {MOST_BYTES:,} that fit into one ONNX file: "
+            "torch.onnx.export(..., external_data=True) writes them beside it"
+        )
+
+
+def _refuse_options(options: Mapping[str, Any], defaults: Mapping[str, Any], reason: str) -> None:
+    for name, value in options.items():
+        if value != defaults[name]:
+            raise ArgumentError(f"{name}= is {reason}")
+
+
+def _refuse_lstm(lstm: LSTM, check: bool) -> None:
+    """Refuse an LSTM that the operator can't be, or that has what the file would not."""
+    if lstm._forward_pre_hooks or lstm._forward_hooks or type(lstm).forward is not LSTM.forward:
+        raise ArgumentError(
+            "this LSTM has hooks or a forward of its own, which a file would not have: make pruning or weight norm "
+            "permanent, remove the hooks, or put it into a model and export that"
+        )
+    dtype = lstm._like().dtype
+    if dtype is torch.float64 and check:
+        raise DtypeError(
+            "onnxruntime has the LSTM operator in float32 alone, so a file in float64 can't be checked: export "
+            "copy.deepcopy(lstm).float(), or give check=False for a runtime that has it"
+        )
+    if dtype not in (torch.float32, torch.float64):
+        raise DtypeError(f"the weights are {dtype}, expected float32: export copy.deepcopy(lstm).float()")
+
+
+def _signature(lstm: LSTM, form: Form, lengths: bool, states: bool) -> Signature:
+    if form not in get_args(Form):
+        raise ArgumentError(f"unknown form {form!r}: expected 'sequence' or 'step'")
+    if form == "step" and (lengths or not states):
+        raise ArgumentError("a step has no lengths and takes the state: lengths= and states= are for a sequence")
+    if form == "step" and lstm.bidirectional:
+        raise ArgumentError("a bidirectional LSTM has no steps: its reverse direction begins at the last one")
+    return Signature(lstm.sizes, form, lstm.batch_first, lengths, states)
+
+
+def _given(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
+    if not isinstance(args, tuple):
+        raise ArgumentTypeError(
+            f"args must be a tuple, an example of the arguments of a call of this {type(module).__name__}, got "
+            f"{type(args).__name__}"
+        )
+    return Given(args, kwargs or {}, *more)
+
+
+def _write(path: str | Path, model: Any, runs: Iterator[Run] | None, tolerance: float) -> None:
+    """Write a model beside ``path``, run it there, and rename it."""
+    onnx = optional_package("onnx", "onnx", "writing an ONNX file")
+    with written_beside(path) as beside:
+        beside.write_bytes(model.SerializeToString())
+        try:
+            onnx.checker.check_model(str(beside), full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ExportError(f"the model is not valid ONNX: {error}") from error
+        if runs is not None:
+            check_file(beside, runs, tolerance)

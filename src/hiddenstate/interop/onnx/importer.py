@@ -1,0 +1,141 @@
+"""LSTMs in ONNX models."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hiddenstate.base.files import check_is_file
+from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
+from hiddenstate.interop.arrays import array_of
+from hiddenstate.interop.build import lstm_of
+from hiddenstate.interop.found import Found
+from hiddenstate.nn.lstm import LSTM
+
+if TYPE_CHECKING:
+    import onnx
+
+    from hiddenstate.interop.onnx.node import LstmNode
+
+
+def from_onnx(
+    source: "str | Path | onnx.ModelProto",
+    name: str | None = None,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    join: bool = True,
+    flipped: bool = False,
+) -> LSTM:
+    """Make an LSTM of the weights of an LSTM node in an ONNX model, or of several that are its layers.
+
+    Weights are initializers (in the model or in a file beside it), constants, or computed from these by other nodes,
+    which is done with onnx's reference. Values are copied as they are, in the operator's order of gates. The graph's
+    initial states are not taken over: give them to a call as ``hx``. Of what a node has and an LSTM has not (peepholes,
+    other activations, clipping, coupled gates) the error says the name.
+
+    Args:
+        source: the model, or the path of its file.
+        name: which LSTM, where there are several: the name of its (first) node, or of that node's first output where it
+            has none.
+        inputs: arrays for inputs of the graph, where weights are among these.
+        join: make one LSTM of nodes that are plainly its layers: each reads what the one below gives, and nothing else
+            does. False: a one-layer LSTM of each node.
+        flipped: also take a node that reads only in reverse, as an LSTM that reads forward: give it the flipped
+            sequence, ``x.flip(0)``, and flip what comes out.
+
+    Returns:
+        The LSTM; batch first where the nodes say ``layout=1``. Its output ``[T, N, D*H]`` is the node's ``Y``
+        ``[T, D, N, H]`` with the directions side by side.
+
+    Raises:
+        NameUnknownError: there is no LSTM, none of this name, or ``inputs`` names no input of the graph.
+        ArgumentError: there are several (the message lists them), a node has what an LSTM has not, or its weights are
+            computed at run time.
+        ShapeError, RankError, DtypeError: a node's arrays do not fit together.
+        FileFormatError: the file is no ONNX model, or is damaged, or data beside it is missing.
+        FileNotFoundError, IsADirectoryError: there is no such file.
+        MissingDependencyError: onnx is not installed.
+    """
+    return in_onnx(source, inputs=inputs, join=join, flipped=flipped).one(name)
+
+
+def in_onnx(
+    source: "str | Path | onnx.ModelProto",
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    join: bool = True,
+    flipped: bool = False,
+) -> Found:
+    """List the LSTMs in an ONNX model; see `from_onnx`."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingDependencyError("from_onnx needs onnx: pip install 'hiddenstate[onnx]'") from error
+    from hiddenstate.interop.onnx.stack import stacks_of
+
+    if not isinstance(source, (str, Path, onnx.ModelProto)):
+        raise ArgumentTypeError(f"expected an onnx.ModelProto or the path of a file, got {type(source).__name__}")
+    where, model = ("this ONNX model", source) if isinstance(source, onnx.ModelProto) else (str(source), _read(source))
+    nodes = list(_lstm_nodes(model, inputs or {}))
+    stacks = stacks_of(nodes) if join else [[node] for node in nodes]
+    others = {
+        node.name or node.output[0]: f"it is of type {node.op_type}"
+        for node in model.graph.node
+        if "LSTM" in node.op_type
+    }
+    builders = {stack[0].name: partial(_build, stack, flipped) for stack in stacks}
+    return Found(where, builders, {name: what for name, what in others.items() if name not in builders})
+
+
+def _read(path: str | Path) -> "onnx.ModelProto":
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    check_is_file(path)
+    try:
+        model = onnx.load(path)
+    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise FileFormatError(f"{path} can't be read as an ONNX model: {error}") from error
+    if not model.HasField("graph"):
+        raise FileFormatError(f"{path} is no ONNX model: it has no graph")
+    return model
+
+
+def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[LstmNode]":
+    """Yield every LSTM node of a model, those inside other nodes and functions too, under a name of its own."""
+    from onnx.inliner import inline_local_functions
+
+    from hiddenstate.interop.onnx.graph import scopes_of
+    from hiddenstate.interop.onnx.node import LstmNode
+
+    known = {value.name for value in (*model.graph.input, *model.graph.initializer)}
+    unknown = [name for name in inputs if name not in known]
+    if unknown:
+        raise NameUnknownError(
+            f"no input {', '.join(unknown)} in this graph: it has {', '.join(sorted(known)) or 'none'}"
+        )
+    given = {name: _array(value) for name, value in inputs.items()}
+    model = inline_local_functions(model) if model.functions else model
+    found = [(node, scope) for scope in scopes_of(model, given) for node in scope.nodes if _is_lstm(node)]
+    names = Counter(node.name for node, _ in found)
+    for node, scope in found:
+        output = next((name for name in node.output if name), "")
+        yield LstmNode(node.name if node.name and names[node.name] == 1 else output, node, scope)
+
+
+def _is_lstm(node: "onnx.NodeProto") -> bool:
+    return node.op_type == "LSTM" and node.domain in ("", "ai.onnx")
+
+
+def _array(value: Any) -> Any:
+    return array_of(value) if hasattr(value, "detach") else np.asarray(value)
+
+
+def _build(stack: "Sequence[LstmNode]", flipped: bool) -> LSTM:
+    tracks = [weights for node in stack for weights in node.weights(flipped=flipped)]
+    for node in stack:
+        node.warn_of_initial_state()
+    return lstm_of(tracks, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)

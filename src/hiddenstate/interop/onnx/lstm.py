@@ -1,0 +1,199 @@
+"""An LSTM as an ONNX model: the standard's LSTM operator, once a layer, with the weights inside.
+
+The operator stacks gates in an order of its own (`layouts.ONNX`), gives each layer's output as ``[T, D, N, H]``, and
+knows lengths of rows. Here is what it takes to make of it what a call of ours is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import optional_package
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError
+from hiddenstate.interop.layouts import ONNX, from_weights
+from hiddenstate.interop.onnx.signature import Signature, Value
+from hiddenstate.structure.sizes import Sizes
+
+LEAST_OPSET = 14
+OPSET = 17  # of 2022, so that any runtime reads it
+
+
+@dataclass
+class _Graph:
+    """A graph in the making. What makes a node gives back the name of the node's (first) output."""
+
+    onnx: Any
+    nodes: list[Any] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
+
+    def node(self, kind: str, inputs: Sequence[str], *outputs: str, **attributes: Any) -> str:
+        while inputs and not inputs[-1]:
+            inputs = inputs[:-1]
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, outputs, name=f"{outputs[-1]}/{kind}", **attributes))
+        return outputs[0]
+
+    def constant(self, name: str, value: Tensor | Sequence[int]) -> str:
+        numbers = value.detach().cpu() if isinstance(value, Tensor) else torch.tensor(value)
+        self.constants[name] = self.onnx.numpy_helper.from_array(numbers.numpy(), name)
+        return name
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give values other names."""
+        for node in self.nodes:
+            for ends in (node.input, node.output):
+                ends[:] = [names.get(name, name) for name in ends]
+
+
+def model_of(signature: Signature, weights: Sequence[Weights], opset: int = OPSET) -> Any:
+    """Make the ``onnx.ModelProto`` of an LSTM.
+
+    Args:
+        signature: what it is to take and give.
+        weights: of each layer and direction, in the order of ``Sizes.tracks``, of one type.
+        opset: version of ONNX's operators.
+
+    Raises:
+        ArgumentError: what ONNX's operator has not: a projection; or an opset that is not there.
+        MissingDependencyError: onnx is not installed.
+    """
+    onnx = optional_package("onnx", "onnx", "writing an ONNX file")
+    newest = onnx.defs.onnx_opset_version()
+    if opset not in range(LEAST_OPSET, newest + 1):
+        raise ArgumentError(f"opset must be in {LEAST_OPSET}..{newest}, which this onnx knows, got {opset!r}")
+    graph = _Graph(onnx)
+    (_steps if signature.form == "sequence" else _one_step)(graph, signature, weights)
+    element = onnx.helper.np_dtype_to_tensor_dtype(torch.zeros(0, dtype=weights[0].ih.dtype).numpy().dtype)
+    ends = [
+        [_value_info(onnx, value, element) for value in values] for values in (signature.inputs(), signature.outputs())
+    ]
+    made = onnx.helper.make_graph(graph.nodes, "lstm", *ends, list(graph.constants.values()))
+    return _wrapped(onnx, made, signature, opset)
+
+
+def stacked(tracks: Sequence[Weights]) -> dict[str, Tensor]:
+    """One layer's inputs of the operator: ``W [D, 4H, C]``, ``R [D, 4H, H]`` and, with biases, ``B [D, 8H]``.
+
+    Raises:
+        ArgumentError: there is a projection, which the operator has not.
+    """
+    each = [from_weights(track, ONNX) for track in tracks]
+    return {name: torch.stack([arrays[name] for arrays in each]) for name in each[0]}
+
+
+def direction(sizes: Sizes) -> str:
+    """The operator's attribute of this name."""
+    return "bidirectional" if sizes.bidirectional else "forward"
+
+
+def _wrapped(onnx: Any, graph: Any, signature: Signature, opset: int) -> Any:
+    """The model around the graph, which says what it is and who made it."""
+    imports = [onnx.helper.make_opsetid("", opset)]
+    model = onnx.helper.make_model(
+        graph,
+        opset_imports=imports,
+        ir_version=onnx.helper.find_min_ir_version_for(imports),
+        producer_name="hiddenstate",
+        producer_version=version("hiddenstate"),
+        doc_string=f"An LSTM, {'one time step' if signature.form == 'step' else 'a sequence'} a call. Axes: T time "
+        "steps, N batch rows, C input features, H hidden units, D directions, L layers.",
+    )
+    sizes = signature.sizes
+    facts = {"form": signature.form}
+    facts |= {name: getattr(sizes, name) for name in ("input_size", "hidden_size", "num_layers", "bidirectional")}
+    onnx.helper.set_model_props(model, {name: str(value).lower() for name, value in facts.items()})
+    return model
+
+
+def _value_info(onnx: Any, value: Value, element: int) -> Any:
+    kind = onnx.TensorProto.INT64 if value.whole else element
+    return onnx.helper.make_tensor_value_info(value.name, kind, value.shape, doc_string=value.meaning)
+
+
+def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> None:
+    """The nodes from ``x [T, N, C]`` to ``out [T, N, D*H]``."""
+    sizes, x = signature.sizes, "x"
+    if signature.batch_first:
+        x = graph.node("Transpose", [x], "x_by_step", perm=[1, 0, 2])
+    lengths = ""
+    if signature.lengths:
+        lengths = graph.node("Cast", ["lengths"], "sequence_lens", to=graph.onnx.TensorProto.INT32)
+    joined = graph.constant("joined", [0, 0, sizes.directions * sizes.hidden_size])  # 0: as it was
+    finals = []
+    for layer, tracks, state in _layers(graph, signature, weights):
+        y, *final = _operator(graph, signature, layer, tracks, [x, lengths, *state])
+        finals.append(final)
+        rows = graph.node("Transpose", [y], f"l{layer}.rows", perm=[0, 2, 1, 3])
+        x = graph.node("Reshape", [rows, joined], f"l{layer}.out")
+    if signature.batch_first:
+        x = graph.node("Transpose", [x], "out", perm=[1, 0, 2])
+    _finish(graph, signature, x, finals)
+
+
+def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> None:
+    """The nodes from ``x [N, C]`` to ``out [N, H]``: each layer reads, as its only step, the state of the one below."""
+    axis = graph.constant("time", [0])
+    x = graph.node("Unsqueeze", ["x", axis], "x_by_step")
+    finals = []
+    for layer, tracks, state in _layers(graph, signature, weights):
+        _, *final = _operator(graph, signature, layer, tracks, [x, "", *state])
+        finals.append(final)
+        x = final[0]
+    _finish(graph, signature, graph.node("Squeeze", [x, axis], "out"), finals)
+
+
+def _layers(
+    graph: _Graph, signature: Signature, weights: Sequence[Weights]
+) -> Iterator[tuple[int, Sequence[Weights], list[str]]]:
+    """Each layer, the weights of its directions, and the names of its initial hidden and cell state."""
+    sizes = signature.sizes
+    D, L = sizes.directions, sizes.num_layers
+    parts = [[""] * L] * 2
+    if signature.states:
+        parts = [[name] for name in signature.initial]
+        if L > 1:
+            each = graph.constant("directions", [D] * L)
+            parts = [[f"l{layer}.{name}" for layer in range(L)] for name in signature.initial]
+            for name, into in zip(signature.initial, parts, strict=True):
+                graph.node("Split", [name, each], *into, axis=0)
+    for layer in range(L):
+        yield layer, weights[layer * D : (layer + 1) * D], [part[layer] for part in parts]
+
+
+def _operator(
+    graph: _Graph, signature: Signature, layer: int, tracks: Sequence[Weights], inputs: Sequence[str]
+) -> Sequence[str]:
+    """The operator itself, on ``x [T, N, C]``, lengths and states; names of its outputs."""
+    x, lengths, h, c = inputs
+    arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(tracks).items()}
+    # Of one step there is nothing in Y that is not in h_n.
+    wanted = ("", "h_n", "c_n") if signature.form == "step" else ("Y", "h_n", "c_n")[: 3 if signature.states else 1]
+    outputs = [f"l{layer}.{name}" if name else "" for name in wanted]
+    graph.node(
+        "LSTM",
+        [x, arrays["W"], arrays["R"], arrays.get("B", ""), lengths, h, c],
+        *outputs,
+        hidden_size=signature.sizes.hidden_size,
+        direction=direction(signature.sizes),
+    )
+    return outputs
+
+
+def _finish(graph: _Graph, signature: Signature, out: str, finals: Sequence[Sequence[str]]) -> None:
+    """Join the layers' final states, and give the outputs their names."""
+    names = {out: "out"}
+    if signature.states:
+        empty = ""
+        if signature.lengths:
+            empty = graph.node("Equal", ["lengths", graph.constant("no_step", [0])], "is_empty")
+            empty = graph.node("Unsqueeze", [empty, graph.constant("unit", [1])], "is_empty_row")
+        for name, initial, parts in zip(("h_n", "c_n"), signature.initial, zip(*finals, strict=True), strict=True):
+            value = graph.node("Concat", parts, f"{name}_joined", axis=0) if len(parts) > 1 else parts[0]
+            if empty:  # runtimes give zeros for a row of no steps, whose state is the one it came with
+                value = graph.node("Where", [empty, initial, value], f"{name}_of_all")
+            names[value] = name
+    graph.rename(names)

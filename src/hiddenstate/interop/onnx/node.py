@@ -1,0 +1,155 @@
+"""One LSTM node of an ONNX graph: its weights, and what it asks for that this library does not do.
+
+The operator: https://onnx.ai/onnx/operators/onnx__LSTM.html
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from onnx import NodeProto, helper
+
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
+from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.layouts import ONNX, to_weights
+from hiddenstate.interop.onnx.graph import Array, Scope
+
+_INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+_ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # of each direction: i, o and f; g; and what h is made of c with
+# Attributes that are looked at, and such as change nothing: the default activations have no alpha and beta.
+_FREE = {"hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "output_sequence"}
+# Operators that repeat or move a state, but leave zeros zero.
+_SPREADS = ("Expand", "Tile", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Cast")
+
+
+@dataclass(frozen=True)
+class LstmNode:
+    """An LSTM node, in the graph that it is part of."""
+
+    name: str
+    node: NodeProto
+    scope: Scope
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Names of the values that it reads, by the operator's names."""
+        return {role: name for role, name in zip(_INPUTS, self.node.input, strict=False) if name}
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """What it says of itself."""
+        return {attribute.name: helper.get_attribute_value(attribute) for attribute in self.node.attribute}
+
+    @property
+    def direction(self) -> str:
+        """``forward``, ``reverse`` or ``bidirectional``."""
+        return str(self.attributes.get("direction", b"forward"), "utf-8")
+
+    @property
+    def directions(self) -> int:
+        """D: 2 with a reverse direction, else 1."""
+        return 2 if self.direction == "bidirectional" else 1
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether its input is ``[N, T, C]``."""
+        return bool(self.attributes.get("layout", 0))
+
+    def weights(self, *, flipped: bool = False) -> list[Weights]:
+        """Return the weights of its directions. Values are copied.
+
+        Args:
+            flipped: also take a node that reads only in reverse.
+
+        Raises:
+            ArgumentError: it has something that an `LSTM` has not, or its weights are computed at run time.
+            ShapeError, RankError, DtypeError: its arrays do not fit together.
+        """
+        self._refuse(flipped)
+        arrays = {role: self._array(role) for role in ONNX.names if role in self.inputs}
+        for role, array in arrays.items():
+            if len(array) != self.directions:
+                has = f"direction={self.direction!r} has {self.directions}"
+                raise ShapeError(f"{role} of {self} is for {len(array)} directions, and {has}")
+        tensors = {role: tensor_of(array, role) for role, array in arrays.items()}
+        found = [to_weights({role: t[d] for role, t in tensors.items()}, ONNX) for d in range(self.directions)]
+        H, said = found[0].hh.shape[1], self.attributes.get("hidden_size")
+        if said != H:
+            raise ArgumentError(f"{self} says hidden_size={said}, and its R is for {H} units")
+        return found
+
+    def warn_of_initial_state(self) -> None:
+        """Warn if it begins with other states than zeros that lie in the graph: an `LSTM` has no states of its own."""
+        states = [
+            role for role in ("initial_h", "initial_c") if role in self.inputs and self._is_set(self.inputs[role])
+        ]
+        if states:
+            warnings.warn(
+                f"{self} begins with {' and '.join(states)} out of the graph, which are not zero: give them to each "
+                "call as hx, as an LSTM begins with zeros otherwise",
+                stacklevel=6,  # whoever called from_onnx
+            )
+
+    def __str__(self) -> str:
+        return f"the LSTM node {self.name!r}"
+
+    def _array(self, role: str) -> Array:
+        try:
+            array = self.scope.constant(self.inputs[role])
+        except ArgumentError as error:
+            raise ArgumentError(
+                f"{role} of {self} is no constant: {error}. Values of the graph's inputs can be given with inputs="
+            ) from error
+        axes = 2 if role == ONNX.joined_bias else 3
+        if array.ndim != axes:
+            raise RankError(f"{role} of {self} must have {axes} axes, got shape {list(array.shape)}")
+        return array
+
+    def _is_set(self, name: str) -> bool:
+        """Whether a state is a constant, maybe spread over the batch, and not zero."""
+        while name not in self.scope.constants:
+            node = self.scope.producer(name)
+            if node is None or node.op_type not in _SPREADS:
+                break
+            name = node.input[0]
+        try:
+            return bool(self.scope.constant(name).any())
+        except HiddenStateError:
+            return False  # it is given at run time
+
+    def _refuse(self, flipped: bool) -> None:
+        """Refuse what would have other numbers."""
+        missing = [role for role in ("W", "R") if role not in self.inputs]
+        if missing:
+            raise ArgumentError(f"{self} has no {' and no '.join(missing)}")
+        for refused, why in (
+            (ONNX.peepholes in self.inputs, "has peepholes (its input P)"),
+            ("clip" in self.attributes, f"clips its gates (clip={self.attributes.get('clip')})"),
+            (self.attributes.get("input_forget", 0), "couples its input and forget gates (input_forget=1)"),
+            ("hidden_size" not in self.attributes, "does not say its hidden_size"),
+            (self._other_activations(), f"has activations={self._activations()}, and not {list(_ACTIVATIONS)}"),
+        ):
+            if refused:
+                raise ArgumentError(f"{self} {why}, which an hs.LSTM has not")
+        unknown = sorted(set(self.attributes) - _FREE - {"clip", "input_forget"})
+        if unknown:
+            raise ArgumentError(f"{self} has attributes that are not known here: {', '.join(unknown)}")
+        self._refuse_direction(flipped)
+
+    def _refuse_direction(self, flipped: bool) -> None:
+        if self.direction not in ("forward", "reverse", "bidirectional"):
+            raise ArgumentError(f"{self} has direction={self.direction!r}: expected forward, reverse or bidirectional")
+        if self.direction == "reverse" and not flipped:
+            raise ArgumentError(
+                f"{self} reads only in reverse, and an hs.LSTM reads forward, or both ways. With flipped=True you get "
+                "one that reads forward: give it the flipped sequence, x.flip(0), and flip what comes out"
+            )
+
+    def _activations(self) -> list[str]:
+        return [str(name, "utf-8") for name in self.attributes.get("activations", [])]
+
+    def _other_activations(self) -> bool:
+        wanted = [name.lower() for name in _ACTIVATIONS * self.directions]
+        return "activations" in self.attributes and [name.lower() for name in self._activations()] != wanted

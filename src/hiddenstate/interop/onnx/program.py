@@ -1,0 +1,98 @@
+"""Any module as an ONNX model, by ``torch.onnx.export``."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, ExportError, HiddenStateError
+
+# What the exporter leaves of weights put in another order, as it computes small ones only: none makes more of them.
+REORDERING = ("Slice", "Concat", "Unsqueeze")
+
+
+class Given(NamedTuple):
+    """Arguments of a call of the module, and of the exporter."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    dynamic_shapes: Any
+    input_names: Sequence[str] | None
+    output_names: Sequence[str] | None
+
+    def tensors(self) -> list[Tensor]:
+        """The arguments that become the model's inputs, in its order."""
+        return [leaf for leaf in pytree.tree_leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Tensor)]
+
+    def call(self, module: nn.Module, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Call the module with other tensors in the place of those given, and give what becomes the model's outputs."""
+        leaves, form = pytree.tree_flatten((self.args, dict(self.kwargs)))
+        left = iter(tensors)
+        filled = [next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, form)
+        return [leaf for leaf in pytree.tree_leaves(module(*args, **kwargs)) if isinstance(leaf, Tensor)]
+
+
+def program_of(module: nn.Module, given: Given, opset: int | None) -> Any:
+    """Export a module and give the ``onnx.ModelProto``.
+
+    Raises:
+        HiddenStateError: one of ours that an LSTM inside raised.
+        ExportError: what torch could not export.
+        MissingDependencyError: onnx or onnxscript is not installed.
+    """
+    if not hasattr(torch.onnx, "ops"):
+        raise ArgumentError(f"exporting a model to ONNX needs torch 2.8 or later, got {torch.__version__}")
+    for package in ("onnx", "onnxscript"):
+        optional_package(package, "onnx", "exporting a model to ONNX")
+    try:
+        with warnings.catch_warnings():
+            # torch's word to itself, and to those who name an axis twice: of two inputs, which is how it is done
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+            program = torch.onnx.export(
+                module,
+                given.args,
+                kwargs=dict(given.kwargs),
+                dynamic_shapes=given.dynamic_shapes,
+                input_names=given.input_names,
+                output_names=given.output_names,
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        if isinstance(error.__cause__, HiddenStateError):
+            raise error.__cause__ from None
+        raise ExportError(f"torch.onnx.export does not export the module: {error.__cause__ or error}") from error
+    assert program is not None
+    _fold_weights(program.model)
+    model = program.model_proto
+    got = next(imported.version for imported in model.opset_import if not imported.domain)
+    if opset not in (None, got):
+        raise ExportError(
+            f"torch.onnx.export gave a model of opset {got}, and not of {opset}: ask for that or a later one"
+        )
+    for node in model.graph.node:
+        _forget_sources(node)
+    return model
+
+
+def _forget_sources(node: Any) -> None:
+    """Leave out where in the source a node came from, with its lines and this machine's paths."""
+    kept = [entry for entry in node.metadata_props if entry.key != "pkg.torch.onnx.stack_trace"]
+    del node.metadata_props[:]
+    node.metadata_props.extend(kept)
+
+
+def _fold_weights(model: Any) -> None:
+    """Put the weights into the operator's order once and for all, however large they are."""
+    optimizer = optional_package("onnxscript.optimizer", "onnx", "exporting a model to ONNX")
+    optimizer.fold_constants(
+        model, output_size_limit=2**62, should_fold=lambda node: True if node.op_type in REORDERING else None
+    )
+    optimizer.remove_unused_nodes(model)

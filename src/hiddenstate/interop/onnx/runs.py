@@ -1,0 +1,116 @@
+"""The calls that check a file: inputs of several sizes, and what the module itself gives."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.errors import ExportError
+from hiddenstate.interop.onnx.check import Run
+from hiddenstate.interop.onnx.program import Given
+from hiddenstate.interop.onnx.signature import Signature, Value
+
+SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of the calls of an LSTM
+GROWTH = (0, 1, 2)  # of a model's open sizes: as given, larger, and larger again
+
+
+def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterator[Run]:
+    """Yield calls on random numbers of the type and on the device of ``like``, with what the LSTM gives."""
+    generator = torch.Generator().manual_seed(0)
+    for T, N in SIZES:
+        sizes = {signature.T: T, signature.N: N}
+        given = {value.name: _random(value, sizes, T, generator).to(like.device) for value in signature.inputs()}
+        given = {name: value.to(like.dtype) if value.is_floating_point() else value for name, value in given.items()}
+        yield Run(given, _of_lstm(lstm, signature, given), f"{T} time steps of {N} rows")
+
+
+def _random(value: Value, sizes: Mapping[int | str, int], T: int, generator: torch.Generator) -> Tensor:
+    """Random numbers, or lengths: of several rows the first is whole and the last has no step."""
+    shape = [int(sizes.get(dim, dim)) for dim in value.shape]
+    if not value.whole:
+        return torch.randn(shape, generator=generator)
+    lengths = torch.randint(T + 1, shape, generator=generator)
+    lengths[-1], lengths[0] = 0, T
+    return lengths
+
+
+@torch.no_grad()
+def _of_lstm(lstm: nn.Module, signature: Signature, given: Mapping[str, Tensor]) -> list[Tensor]:
+    """What the LSTM gives, in the order of the signature's outputs."""
+    state = tuple(given[name] for name in signature.initial) if signature.states else None
+    x, time = given["x"], 0
+    if signature.form == "step":
+        time = 1 if signature.batch_first else 0
+        x = x.unsqueeze(time)
+    out, final = lstm(x, state, lengths=given.get("lengths"))
+    outputs = [out.squeeze(time) if signature.form == "step" else out]
+    return [*outputs, *final] if signature.states else outputs
+
+
+class _Axes(NamedTuple):
+    """The axes of a model's inputs that may be of any size: for each input, their names by number; their sizes."""
+
+    of_inputs: list[dict[int, str]]
+    sizes: dict[str, int]
+
+    def drawn(self, growth: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """For each axis, places along it to take: as many as there are, and more the more it grows."""
+        return {
+            axis: torch.randint(size, (size + growth * (3 + k),), generator=generator) if growth else torch.arange(size)
+            for k, (axis, size) in enumerate(self.sizes.items())
+        }
+
+
+def runs_of_model(module: nn.Module, given: Given, model: Any) -> Iterator[Run]:
+    """Yield the call that was given, and two of larger sizes where the model leaves some open, with what comes out.
+
+    The larger ones hold the values of the given one, drawn anew along the open axes: what goes together, such as a row
+    and its length, stays together.
+
+    Raises:
+        ExportError: the module fails on sizes that the model leaves open.
+    """
+    tensors, inputs = given.tensors(), model.graph.input
+    if len(tensors) != len(inputs):
+        raise ExportError(
+            f"the model has {len(inputs)} inputs and {len(tensors)} tensors were given, so it can't be checked: give "
+            "check=False"
+        )
+    axes, generator = _axes(inputs, tensors), torch.Generator().manual_seed(0)
+    # An axis may be computed from another (2*T), which its name alone tells.
+    grows = axes.sizes and all(axis.isidentifier() for axis in axes.sizes)
+    for growth in GROWTH if grows else GROWTH[:1]:
+        drawn = axes.drawn(growth, generator)
+        made = [_taken(value, of, drawn) for value, of in zip(tensors, axes.of_inputs, strict=True)]
+        what = "inputs with " + (
+            ", ".join(f"{axis} = {len(places)}" for axis, places in drawn.items()) or "fixed sizes"
+        )
+        names = [value.name for value in inputs]
+        yield Run(dict(zip(names, made, strict=True)), _of_model(module, given, made, what), what)
+
+
+def _axes(inputs: Any, tensors: list[Tensor]) -> _Axes:
+    of_inputs = [
+        {k: dim.dim_param for k, dim in enumerate(value.type.tensor_type.shape.dim) if dim.dim_param}
+        for value in inputs
+    ]
+    sizes = {axis: t.shape[k] for t, axes in zip(tensors, of_inputs, strict=True) for k, axis in axes.items()}
+    return _Axes(of_inputs, sizes)
+
+
+def _taken(value: Tensor, axes: Mapping[int, str], drawn: Mapping[str, Tensor]) -> Tensor:
+    for k, axis in axes.items():
+        value = value.index_select(k, drawn[axis].to(value.device))
+    return value
+
+
+@torch.no_grad()
+def _of_model(module: nn.Module, given: Given, tensors: list[Tensor], what: str) -> list[Tensor]:
+    try:
+        return given.call(module, tensors)
+    except Exception as error:
+        raise ExportError(
+            f"the module itself fails on {what}, which the exported model takes: {error}. Leave fewer sizes open in "
+            "dynamic_shapes=, or give check=False"
+        ) from error

@@ -1,0 +1,74 @@
+"""What the ONNX model of an LSTM takes and gives."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from hiddenstate.structure.sizes import Sizes
+
+Form = Literal["sequence", "step"]
+Dim = int | str
+
+
+class Value(NamedTuple):
+    """An input or output of the model; a dimension that has a name may be of any size."""
+
+    name: str
+    shape: list[Dim]
+    meaning: str
+    whole: bool = False  # int64 and not the type of the weights
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives.
+
+    A ``"sequence"`` is what a call of the layer is: ``x [T, N, C]`` (``[N, T, C]`` with ``batch_first``), then
+    ``lengths [N]``, then ``h0`` and ``c0 [L*D, N, H]``, to ``out``, ``h_n`` and ``c_n``. A ``"step"`` reads one time
+    step: ``x [N, C]``, ``h`` and ``c [L, N, H]``, to ``out [N, H]``, ``h_n`` and ``c_n``.
+    """
+
+    sizes: Sizes
+    form: Form = "sequence"
+    batch_first: bool = False
+    lengths: bool = False
+    states: bool = True  # whether the state goes in and out; else it begins at zero
+    T: Dim = "T"
+    N: Dim = "N"
+
+    def inputs(self) -> list[Value]:
+        """What the model takes, in order."""
+        h, c = self.initial
+        meaning = "zeros where a sequence begins, then what the step before gave"
+        if self.form == "sequence":
+            meaning = "state before the first step; zeros where there is none"
+        return [
+            self._steps("x", self.sizes.input_size, "input"),
+            *([Value("lengths", [self.N], "time steps of each row, 0..T", whole=True)] if self.lengths else []),
+            *self._states((h, "hidden", meaning), (c, "cell", meaning)),
+        ]
+
+    def outputs(self) -> list[Value]:
+        """What the model gives, in order."""
+        meaning = "state after this step: the next step's input"
+        if self.form == "sequence":
+            meaning = "state after each row's last step"
+        return [
+            self._steps("out", self.sizes.directions * self.sizes.hidden_size, "hidden state of the last layer"),
+            *self._states(("h_n", "hidden", meaning), ("c_n", "cell", meaning)),
+        ]
+
+    @property
+    def initial(self) -> tuple[str, str]:
+        """Names of the state that goes in."""
+        return ("h", "c") if self.form == "step" else ("h0", "c0")
+
+    def _steps(self, name: str, features: int, meaning: str) -> Value:
+        if self.form == "step":
+            return Value(name, [self.N, features], f"{meaning}, one time step of each row")
+        axes = [self.N, self.T] if self.batch_first else [self.T, self.N]
+        return Value(name, [*axes, features], f"{meaning}, [{'N, T' if self.batch_first else 'T, N'}, features]")
+
+    def _states(self, *states: tuple[str, str, str]) -> list[Value]:
+        shape: list[Dim] = [len(self.sizes.tracks), self.N, self.sizes.hidden_size]
+        described = [Value(name, shape, f"{kind} {meaning}") for name, kind, meaning in states]
+        return described if self.states else []

@@ -1,0 +1,86 @@
+"""Which LSTM nodes of an ONNX graph are the layers of one LSTM."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from hiddenstate.errors import HiddenStateError
+from hiddenstate.interop.onnx.graph import Array
+from hiddenstate.interop.onnx.node import LstmNode
+
+# Time steps and rows of the numbers that are sent from one node to the next, where the graph does not say them.
+_SIZES = ((3, 2), (2, 5))
+
+
+def stacks_of(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
+    """Group nodes into LSTMs: a node joins the one whose output it reads, if the graph shows it plainly.
+
+    Plainly: nothing else reads that output, both have the same units, directions, biases and layout, and what lies
+    between them only turns ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads. That is
+    found out by running it on random numbers.
+    """
+    stacks: list[list[LstmNode]] = []
+    for node in nodes:
+        below = next((stack for stack in stacks if _is_next(stack[-1], node)), None)
+        if below is None:
+            stacks.append([node])
+        else:
+            below.append(node)
+    return stacks
+
+
+def _is_next(below: LstmNode, above: LstmNode) -> bool:
+    out = below.node.output[0] if below.node.output else ""
+    if below.scope is not above.scope or not out or "X" not in above.inputs:
+        return False
+    _, leaves = above.scope.ancestors([above.inputs["X"]], stop=[out])
+    if out not in leaves or not all(leaf == out or leaf in above.scope.constants for leaf in leaves):
+        return False
+    return _alike(below, above) and _read_by_none_else(below, above, out) and _only_joins(below, above, out)
+
+
+def _alike(below: LstmNode, above: LstmNode) -> bool:
+    names = ("hidden_size", "direction", "layout", "activations")
+    options = [[node.attributes.get(name) for name in names] for node in (below, above)]
+    return options[0] == options[1] and ("B" in below.inputs) == ("B" in above.inputs)
+
+
+def _read_by_none_else(below: LstmNode, above: LstmNode, out: str) -> bool:
+    """Whether nothing but the node above reads the output, or only its shape."""
+    scope = above.scope
+    between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
+    values = {out}  # and what is made of it, of which others could read as well
+    for node in between:
+        values.update(node.output if values & set(node.input) else ())
+    outputs = [node.output[0] for node in (*between, above.node)]
+    readers = [node for name in values for node in scope.consumers(name)]
+    return not values & scope.outputs and all(n.op_type == "Shape" or n.output[0] in outputs for n in readers)
+
+
+def _only_joins(below: LstmNode, above: LstmNode, out: str) -> bool:
+    scope = above.scope
+    between, leaves = scope.ancestors([above.inputs["X"]], stop=[out])
+    try:
+        constants = {leaf: scope.constant(leaf) for leaf in leaves - {out}}
+        for y in _samples(below, out):
+            x = scope.compute(above.inputs["X"], between, {**constants, out: y}) if between else y
+            if not np.array_equal(x, _joined(y, below.batch_first)):
+                return False
+    except HiddenStateError:
+        return False
+    return True
+
+
+def _samples(node: LstmNode, out: str) -> Iterator[Array]:
+    """Yield random outputs of a node, negative ones among them, of the sizes that the graph says, or of any."""
+    H, D = node.attributes.get("hidden_size", 1), node.directions
+    known = node.scope.shapes.get(out)
+    shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
+    for shape in shapes:
+        yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def _joined(y: Array, batch_first: bool) -> Array:
+    """Turn ``[T, D, N, H]`` into ``[T, N, D*H]``, or with ``batch_first`` ``[N, T, D, H]`` into ``[N, T, D*H]``."""
+    y = y if batch_first else y.swapaxes(1, 2)
+    return y.reshape(*y.shape[:2], -1)

@@ -1,0 +1,110 @@
+"""An LSTM while ``torch.onnx.export`` looks on: ONNX's own operator, once a layer, in place of a computation.
+
+Both exporters are served: the one that builds on ``torch.export``, and the older one that builds on TorchScript.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import autocasts
+from hiddenstate.engine.dispatch import Job, Result
+from hiddenstate.errors import ArgumentError
+from hiddenstate.interop.onnx.lstm import direction, stacked
+
+
+class _Outputs(NamedTuple):
+    """The operator's: ``y [T, D, N, H]``, ``h`` and ``c [D, N, H]``."""
+
+    y: Tensor
+    h: Tensor
+    c: Tensor
+
+
+def run(job: Job) -> Result:
+    """Write a job into the graph that is being exported. Sizes T and N stay open.
+
+    Raises:
+        ArgumentError: what ONNX has no operator for, by name; or an older torch than the exporter needs.
+    """
+    _refuse(job)
+    D = job.sizes.directions
+    x, h, c = job.x, [], []
+    for layer in range(job.sizes.num_layers):
+        here = slice(layer * D, (layer + 1) * D)
+        done = _operator(job, here, x)
+        x = _side_by_side(done.y, D)
+        h.append(done.h)
+        c.append(done.c)
+    return Result(x, _final(job, job.h0, h), _final(job, job.c0, c))
+
+
+def _operator(job: Job, here: slice, x: Tensor) -> _Outputs:
+    arrays = stacked(job.weights[here])
+    lengths = None if job.lengths is None else job.lengths.to(torch.int32)  # ONNX's type
+    inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, job.h0[here], job.c0[here]]
+    attributes: dict[str, Any] = {"hidden_size": job.sizes.hidden_size, "direction": direction(job.sizes)}
+    if not torch.compiler.is_compiling():
+        return _Outputs(*_Symbol.apply(attributes, *inputs))  # type: ignore[no-untyped-call]
+    shapes = _shapes(x, arrays["R"])
+    return _Outputs(*torch.onnx.ops.symbolic_multi_out("LSTM", inputs, attributes, dtypes=[x.dtype] * 3, shapes=shapes))
+
+
+def _side_by_side(y: Tensor, D: int) -> Tensor:
+    """Bring ``[T, D, N, H]`` into the form ``[T, N, D*H]``, without sizes, which would be nodes of their own."""
+    sides = [y[:, side] for side in range(D)]
+    return torch.cat(sides, dim=-1) if D > 1 else sides[0]
+
+
+def _shapes(x: Tensor, recurrent: Tensor) -> list[list[Any]]:
+    """Shapes of the operator's outputs, from ``x [T, N, C]`` and ``R [D, 4H, H]``."""
+    (T, N), (D, _, H) = x.shape[:2], recurrent.shape
+    return [[T, D, N, H], [D, N, H], [D, N, H]]
+
+
+class _Symbol(torch.autograd.Function):
+    """The operator for the exporter that builds on TorchScript, which asks a function for its ``symbolic``."""
+
+    @staticmethod
+    def forward(ctx: Any, attributes: dict[str, Any], *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Give outputs of the right shapes: a trace records what was called, not what came out."""
+        return tuple(inputs[0].new_zeros(shape) for shape in _shapes(inputs[0], inputs[2]))
+
+    @staticmethod
+    def symbolic(g: Any, attributes: dict[str, Any], *inputs: Any) -> Any:
+        """Write the node."""
+        given = [_nothing(g) if value is None else value for value in inputs]
+        size, way = attributes["hidden_size"], attributes["direction"]
+        return g.op("LSTM", *given, hidden_size_i=size, direction_s=way, outputs=len(_Outputs._fields))
+
+
+def _nothing(g: Any) -> Any:
+    """An input that is left out."""
+    node = g.op("prim::Constant")
+    node.setType(torch._C.OptionalType.ofTensor())
+    return node
+
+
+def _final(job: Job, initial: Tensor, layers: list[Tensor]) -> Tensor:
+    """Join the layers' final states; a row of no steps, for which runtimes give zeros, has its initial one."""
+    value = torch.cat(layers)
+    return value if job.lengths is None else torch.where((job.lengths == 0)[:, None], initial, value)
+
+
+def _refuse(job: Job) -> None:
+    """Refuse what would be lost or go wrong."""
+    cures = {
+        "edits": (bool(job.edits), "leave the block that they hold in"),
+        "traces": (job.wanted is not None, "call the LSTM instead"),
+        "reset=": (job.reset is not None, "cut the sequences before, or carry the state from call to call"),
+        "dropout in training mode": (job.dropout > 0, "call .eval() first"),
+        "autocast": (autocasts(job.x.device.type), "leave its block, and convert the model"),
+    }
+    for what, (there, cure) in cures.items():
+        if there:
+            raise ArgumentError(f"an LSTM with {what} can't be exported to ONNX, which has no operator for it: {cure}")
+    if torch.compiler.is_compiling() and not hasattr(torch.onnx, "ops"):
+        raise ArgumentError(
+            "torch.onnx.export(dynamo=True) of an LSTM needs torch 2.8 or later, got " + torch.__version__
+        )

@@ -1,0 +1,176 @@
+"""One module made another class where it stands: torch's layers to ours and back.
+
+The module stays the object that it is, so that whatever knows it or hangs on it is kept by nature: every path and
+attribute that leads to it, its parameters and buffers, hooks and their handles, its mode, parametrizations, pruning.
+Only its class changes, and with it the attributes that torch's or our constructor sets.
+"""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, outline
+
+
+class Route(NamedTuple):
+    """From which class to which, and the arguments that both have."""
+
+    old: type[nn.Module]
+    new: type[nn.Module]
+    options: tuple[str, ...]
+
+
+TO_OURS = (Route(nn.LSTM, LSTM, LSTM_OPTIONS), Route(nn.LSTMCell, LSTMCell, CELL_OPTIONS))
+TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS)
+
+
+@dataclass(frozen=True, eq=False)
+class Recast:
+    """What is to become of one module: its class, the attributes that go and those that come."""
+
+    module: nn.Module
+    route: Route
+    as_class: type[nn.Module]
+    gone: frozenset[str]
+    come: dict[str, Any]
+
+    def apply(self) -> None:
+        """Change the module."""
+        attributes = vars(self.module)
+        for name in self.gone:
+            attributes.pop(name, None)
+        attributes.update(self.come)
+        _set_class(self.module, self.as_class)
+
+
+def apply_all(recasts: Sequence[Recast]) -> None:
+    """Change all modules, or none: what was changed before an error is put back."""
+    before = [(recast.module, type(recast.module), dict(vars(recast.module))) for recast in recasts]
+    try:
+        for recast in recasts:
+            recast.apply()
+    except BaseException:
+        for module, kind, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+            _set_class(module, kind)
+        raise
+
+
+def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
+    object.__setattr__(module, "__class__", kind)  # torch's own __setattr__ looks at attributes that may be gone
+
+
+def plan(module: nn.Module, route: Route) -> Recast:
+    """Work out what is to become of a module. Nothing is changed, and no parametrization computed.
+
+    Raises:
+        ArgumentError: it can't be done without losing something; the message says what.
+    """
+    _refuse_subclass(module, route.old)
+    if "forward" in vars(module):
+        raise ArgumentError("its forward was replaced on the module itself")
+    outlines = [_outline(module, kind, route.options) for kind in (route.old, route.new)]
+    old, new = (vars(made).keys() - vars(nn.Module()).keys() for made in outlines)
+    gone = frozenset(old)
+    _refuse_clash(module, route, gone, new)
+    for name, parameter in outlines[1].named_parameters():
+        _refuse_weight(module, name, parameter)
+    come = {name: vars(outlines[1])[name] for name in new}
+    if route.new is nn.LSTM:
+        come |= _flat_weights(module, come)
+    return Recast(module, route, _class_for(module, route.new), gone, come)
+
+
+class _Bare:
+    """A class with nothing of its own but what every class has."""
+
+    annotated: int
+
+
+# A constructor of its own has done its work, and what it left is in the module.
+_HARMLESS = {*vars(_Bare), "__init__"}
+
+
+def _refuse_subclass(module: nn.Module, known: type[nn.Module]) -> None:
+    kind = parametrize.type_before_parametrizations(module)
+    others = [base for base in kind.__mro__ if base not in known.__mro__]
+    own = sorted({name for base in others for name in vars(base)} - _HARMLESS)
+    if own:
+        raise ArgumentError(f"a subclass, {kind.__name__}, with members of its own: {', '.join(own)}")
+
+
+def _outline(module: nn.Module, kind: type[nn.Module], options: tuple[str, ...]) -> nn.Module:
+    try:
+        return outline(module, kind, options)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{name_of(kind)} does not take its options: {error}") from error
+
+
+def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: set[str]) -> None:
+    """Refuse what would hide, or be hidden by, something that the new class has and the old has not."""
+    own = vars(module).keys() - gone
+    own |= module._parameters.keys() | module._buffers.keys() | module._modules.keys()
+    clash = sorted(own & (come | (set(dir(route.new)) - set(dir(route.old)))))
+    if clash:
+        raise ArgumentError(f"it has attributes that {name_of(route.new)} needs for itself: {', '.join(clash)}")
+
+
+def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
+    if parametrize.is_parametrized(module, name):
+        return
+    found = _weight(module, name)
+    if found is None:
+        raise ArgumentError(f"its {name} is missing")
+    if is_lazy(found):
+        raise ArgumentError(f"its {name} has no values yet: run the model once first")
+    if found.shape != like.shape:
+        raise ArgumentError(f"its {name} has shape {list(found.shape)}, and {list(like.shape)} by its options")
+
+
+def _weight(module: nn.Module, name: str) -> Tensor | None:
+    """A weight where it is kept: as a parameter, as a buffer, or as a plain tensor that a hook computes."""
+    places = (module._parameters, module._buffers, vars(module))
+    return next((place[name] for place in places if isinstance(place.get(name), Tensor)), None)
+
+
+def _flat_weights(module: nn.Module, come: dict[str, Any]) -> dict[str, Any]:
+    """The list of its weights that torch's LSTM keeps, and the references by which it sees that one was replaced."""
+    # In place of what a parametrization computes stays an empty tensor, which torch finds replaced at the next call.
+    # Computing it here might change what the parametrization keeps, as spectral norm's does.
+    pairs = zip(come["_flat_weights_names"], come["_flat_weights"], strict=True)
+    weights = [empty if parametrize.is_parametrized(module, name) else _weight(module, name) for name, empty in pairs]
+    return {"_flat_weights": weights, "_flat_weight_refs": [weakref.ref(weight) for weight in weights]}
+
+
+def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
+    """The class itself, or one like it with the properties by which torch finds what is parametrized."""
+    if not parametrize.is_parametrized(module):
+        return kind
+    members = {name: value for name, value in vars(type(module)).items() if name not in ("__dict__", "__weakref__")}
+    return type(f"Parametrized{kind.__name__}", (kind,), members)
+
+
+def kind_of(module: nn.Module) -> str:
+    """Name of a module's class as users write it."""
+    return name_of(parametrize.type_before_parametrizations(module))
+
+
+def name_of(kind: type[nn.Module]) -> str:
+    """Name of a class as users write it.
+
+    >>> name_of(nn.LSTM), name_of(LSTM)
+    ('torch.nn.LSTM', 'hs.LSTM')
+    """
+    package, _, _ = kind.__module__.partition(".modules.")
+    if package.startswith("hiddenstate."):
+        return f"hs.{kind.__name__}"
+    return f"{package}.{kind.__name__}" if package.startswith("torch.") else kind.__name__

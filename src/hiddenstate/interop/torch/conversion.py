@@ -1,0 +1,142 @@
+"""Whole models: every LSTM of torch's inside made ours, and back."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, kind_of, name_of, plan
+from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
+from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
+
+
+class Conversion(NamedTuple):
+    """A converted model and the report of what was done: ``model, report = hs.convert(model)``."""
+
+    model: nn.Module
+    report: ConversionReport
+
+
+def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False) -> Conversion:
+    """Make every `torch.nn.LSTM` and `torch.nn.LSTMCell` inside a model an `hiddenstate.LSTM` or `LSTMCell`.
+
+    Numbers, parameter names and ``state_dict`` stay as they are. The parameters are not copied, so an optimizer made
+    before goes on working; hooks, mode, parametrizations, pruning and attributes of your own are kept. A module that
+    can't be converted without losing something is left, and the report says why.
+
+    Args:
+        model: any module; an LSTM itself, too.
+        inplace: convert this very model. Without, a copy (`copy.deepcopy`) that shares its parameters, buffers and
+            other tensors.
+        strict: raise where a module would be left.
+
+    Returns:
+        The `Conversion`: the model and a `ConversionReport`.
+
+    Raises:
+        ArgumentTypeError: ``model`` is no `torch.nn.Module`.
+        ArgumentError: a module would be left and ``strict`` was asked for; or the model can't be copied. Nothing was
+            changed.
+
+    >>> model, report = convert(nn.Sequential(nn.LSTM(4, 3)))
+    >>> model
+    Sequential(
+      (0): LSTM(4, 3)
+    )
+    >>> print(report)
+    1 of 1 modules converted
+    <BLANKLINE>
+    path  was            is now   sizes  parameters  shared with
+    0     torch.nn.LSTM  hs.LSTM  4, 3          108
+    """
+    return _convert(model, TO_OURS, inplace, strict)
+
+
+def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False) -> Conversion:
+    """Make every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside a model torch's: `convert` the other way round.
+
+    Code of the model that uses what torch's layers lack (``lengths=``, ``reset=``, ``trace``) will not run on it.
+
+    Args:
+        model: any module; an LSTM itself, too.
+        inplace: convert this very model; without, a copy that shares its parameters, buffers and other tensors.
+            Streams that were opened before end with it.
+        strict: raise where a module would be left.
+
+    Returns:
+        The `Conversion`: the model and a `ConversionReport`.
+
+    Raises:
+        ArgumentTypeError, ArgumentError: as for `convert`.
+    """
+    return _convert(model, TO_TORCH, inplace, strict)
+
+
+def _convert(model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool) -> Conversion:
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"convert takes a torch.nn.Module, got {type(model).__name__}")
+    model = model if inplace else sharing_copy(model)
+    recasts, left = _sort(model, routes)
+    if strict and left:
+        said = "; ".join(f"{named(one.paths[0])} ({one.was}): {one.reason}" for one in left)
+        raise ArgumentError(f"these can't be converted: {said}. Nothing was changed; strict=False converts the others")
+    converted = tuple(_converted(model, paths, recast) for paths, recast in recasts)
+    apply_all([recast for _, recast in recasts])
+    return Conversion(model, ConversionReport(converted, tuple(left)))
+
+
+def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
+    """Work out what is to become of each LSTM, and which are left and why. Nothing is changed."""
+    recasts: list[tuple[tuple[str, ...], Recast]] = []
+    left: list[Left] = []
+    for paths, module in modules_by_path(model):
+        route = next((route for route in routes if isinstance(module, route.old)), None)
+        try:
+            if route is not None:
+                recasts.append((paths, plan(module, route)))
+            elif routes is TO_OURS and not _is_inside(paths[0], left):
+                _refuse_kin(module)
+        except ArgumentError as error:
+            left.append(Left(paths, kind_of(module), str(error)))
+    classes = tuple(route.old for route in routes)
+    unseen = [(path, module) for path, module in hidden_modules(model) if isinstance(module, classes)]
+    why = "kept where torch does not see it: use a ModuleList or ModuleDict"
+    return recasts, left + [Left((path,), kind_of(module), why) for path, module in unseen]
+
+
+def _refuse_kin(module: nn.Module) -> None:
+    """Say of LSTMs of torch's other kinds why they are left; of all else nothing.
+
+    Raises:
+        ArgumentError: why it is left.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        if module.original_name in _NAMES:
+            raise ArgumentError("compiled to TorchScript: convert the model before that")
+    elif any(kind.__name__ in _NAMES and kind.__module__.startswith("torch.ao.") for kind in type(module).__mro__):
+        raise ArgumentError("of torch's quantisation: convert the model before that")
+
+
+_NAMES = tuple(route.old.__name__ for route in TO_OURS)
+
+
+def _is_inside(path: str, left: Sequence[Left]) -> bool:
+    """Whether a module is a part of one that is left as a whole."""
+    return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
+
+
+def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast) -> Converted:
+    """Describe a conversion that is about to be made."""
+    own = {id(parameter) for parameter in recast.module.parameters()}
+    inside = tuple(f"{path}." for path in paths if path) or ("",)
+    others = [name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in own]
+    return Converted(
+        paths=paths,
+        was=kind_of(recast.module),
+        became=name_of(recast.route.new),
+        sizes=recast.module.extra_repr(),
+        parameters=sum(parameter.numel() for parameter in recast.module.parameters()),
+        tied=tuple(name for name in others if not name.startswith(inside)),
+    )

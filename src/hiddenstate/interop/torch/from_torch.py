@@ -1,0 +1,32 @@
+"""Our layers made from torch's: copies, and not the modules themselves as `hiddenstate.convert` makes them."""
+
+from typing import overload
+
+from torch import nn
+
+from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+
+
+@overload
+def from_torch(module: nn.LSTM) -> LSTM: ...
+
+
+@overload
+def from_torch(module: nn.LSTMCell) -> LSTMCell: ...
+
+
+def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
+    """Make our layer from torch's: same options, values, dtype, device and mode. Values are copied.
+
+    Raises:
+        ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
+        ArgumentError: it has parametrizations, which would be lost.
+    """
+    if isinstance(module, nn.LSTM):
+        return rebuild(module, LSTM, LSTM_OPTIONS)
+    if isinstance(module, nn.LSTMCell):
+        return rebuild(module, LSTMCell, CELL_OPTIONS)
+    raise ArgumentTypeError(f"from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got {type(module).__name__}")

@@ -1,0 +1,227 @@
+"""Training a tagger on CoNLL-U files: the task for the training loop, and the best model kept as a folder.
+
+The same seed, data, machine and number of threads give the same model.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models import folder
+from hiddenstate.models.accuracy import Reports, evaluate, fitted_temperatures, words_of
+from hiddenstate.models.card import write_card
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.outcome import Outcome
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.training_run import origin_of, run_task
+from hiddenstate.text.batches import plan_batches
+from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.task import Loss, split
+
+__all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
+
+StrPath = str | os.PathLike[str]
+
+# Folders of the language models whose states tell a tagger the context.
+CONTEXT = ("forward_model", "backward_model")
+# All that a run file of a tagger may name.
+RUN_FILE = RunFile(
+    Tagger.kind,
+    TaggerConfig(),
+    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT), ""),
+    about={"command": "", "about_data": "", "licence": ""},
+)
+
+
+class Training(Result[Reports]):
+    """What training a tagger came to, a `Result`: ``dev`` and ``test`` are by column, with calibrated confidence."""
+
+
+def train_tagger(
+    train: StrPath,
+    dev: StrPath,
+    out: StrPath,
+    config: TaggerConfig | None = None,
+    *,
+    test: StrPath | None = None,
+    context: tuple[StrPath, StrPath] | None = None,
+    run: StrPath | None = None,
+    command: str = "",
+    about_data: str = "",
+    licence: str = "",
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
+
+    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
+    (KeyboardInterrupt goes through) loses nothing, see `resume_tagger`. Training ends early when the dev accuracy has
+    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
+    before.
+
+    Args:
+        train: CoNLL-U to learn from.
+        dev: CoNLL-U that chooses the epoch.
+        out: the model's folder; an earlier model there is replaced when the first epoch is done.
+        config: sizes, rates and seed; the defaults without one.
+        test: CoNLL-U to measure the finished model on.
+        context: folders of a forward and a backward character model, whose states are a further input (see
+            `ContextualVectors`); they become part of the tagger.
+        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        command: for the card, the command line.
+        about_data: for the card, what the data is.
+        licence: for the card, the terms of the weights.
+        on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
+
+    Raises:
+        FileFormatError: a file is not CoNLL-U, or has no tags.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
+            stopped being a number.
+        OSError: a file cannot be read or written.
+    """
+    forward, backward = context or ("", "")
+    files = {"train": train, "dev": dev, "test": test, "out": out}
+    files |= {"forward_model": forward, "backward_model": backward}
+    about = {"command": command, "about_data": about_data, "licence": licence}
+    wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about)
+    return run_tagger(wanted, run, on_progress=on_progress)
+
+
+def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
+    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+
+    Args:
+        run: the run's folder.
+        on_progress: as for `train_tagger`.
+
+    Raises:
+        FileFormatError: there is no such run, or its checkpoint is damaged.
+        ArgumentError: the data has changed since.
+        OSError: a file cannot be read or written.
+    """
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
+    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+
+
+def run_tagger(
+    wanted: RunFile[TaggerConfig],
+    run: StrPath | None = None,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+
+
+class TaggerTask:
+    """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+
+    unit = "words"
+    higher_is_better = True
+
+    def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
+        self.config, files = wanted.settings, wanted.files
+        self.wanted = wanted
+        read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
+        self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
+        self.known = words_of(self.sentences)
+        self.fingerprint = _hash(files[name] for name in ("train", "dev", *CONTEXT) if files[name])
+        self.model = Tagger.build(self.config, self.sentences, _context(files))
+        self.lengths = [len(sentence) for sentence in self.sentences]
+        tags = {column: [sentence.tags(column) for sentence in self.sentences] for column in self.config.columns}
+        self.encoded = self.model.encode([sentence.forms for sentence in self.sentences], tags)
+        self.dev: Reports = {}
+
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
+        """Deal the positions of sentences of similar length out in batches."""
+        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
+        return split(plan_batches(self.lengths, self.config.batch_words, generator), rank, ranks)
+
+    def size(self, epoch: int) -> int:
+        """Count the words."""
+        return sum(self.lengths)
+
+    def loss(self, item: list[int]) -> Loss:
+        """Compute the mean surprise of the tags over words, in nats."""
+        batch = self.encoded.batch(item).to(self.model.head.weight.device)
+        return Loss(self.model.loss(batch), int(batch.lengths.sum()))
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Sentences have nothing to do with each other."""
+        return {}
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take over nothing."""
+
+    def evaluate(self) -> Score:
+        """Measure the accuracy on the dev data, its mean over the columns."""
+        self.dev = evaluate(self.model, self.dev_sentences, self.known)
+        details: dict[str, float] = {}
+        for column, report in self.dev.items():
+            details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
+        shares = [report.accuracy.share for report in self.dev.values()]
+        return Score(sum(shares) / len(shares), _told(self.dev), details)
+
+    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+        """Write the model that was just measured."""
+        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
+        """Write a model with its card."""
+        folder.save(tagger, out, write_card(out.resolve().name, tagger, origin_of(self.wanted), outcome))
+
+
+def _told(reports: Reports) -> str:
+    """Write accuracies in one line: of several columns their shares alone."""
+    if len(reports) == 1:
+        return str(*reports.values())
+    return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
+
+
+def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
+    """Calibrate and measure the best model as it is on disk, which was rounded, and write that into its card."""
+    best, stored = best_of(history), folder.load(out)
+    stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
+    dev = evaluate(stored, task.dev_sentences, task.known)
+    test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
+    task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
+    return Training(history, best, dev, test)
+
+
+def _context(files: Mapping[str, str]) -> ContextualVectors | None:
+    """Read the two language models that give vectors in context, if there are any."""
+    given = [files[name] for name in CONTEXT if files[name]]
+    if not given:
+        return None
+    if len(given) < len(CONTEXT):
+        raise ArgumentError(f"vectors in context need two language models, {' and '.join(CONTEXT)}, got one")
+    return ContextualVectors(*(folder.load_language_model(path) for path in given))
+
+
+def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
+    """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
+    sentences, tagged = read_conllu(path), set[int]()
+    for column in columns:
+        tags = [sentence.tags(column) for sentence in sentences]
+        # In FEATS _ is a tag, but where there is no other, nobody has given any.
+        if {tag for each in tags for tag in each} <= {None, "_"}:
+            raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
+        tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
+    return [sentence for k, sentence in enumerate(sentences) if k in tagged]
+
+
+def _hash(paths: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        file = Path(path, folder.WEIGHTS) if Path(path).is_dir() else Path(path)
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

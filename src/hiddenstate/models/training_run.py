@@ -1,0 +1,58 @@
+"""One run that trains a model of any kind: from its run file to its folder."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from hiddenstate.base.files import mend_folder
+from hiddenstate.models import folder
+from hiddenstate.models.outcome import Origin
+from hiddenstate.training.checkpoint import RunFolder, default_run
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.loop import fit
+from hiddenstate.training.machine import machine_of
+from hiddenstate.training.progress import Epoch, OnProgress
+from hiddenstate.training.run_file import RunFile
+from hiddenstate.training.task import Task
+
+StrPath = str | os.PathLike[str]
+C = TypeVar("C", bound=TrainConfig)
+K = TypeVar("K", bound=Task[Any])
+R = TypeVar("R")
+
+
+def run_task(
+    make: Callable[[RunFile[C]], K],
+    finish: Callable[[K, Path, tuple[Epoch, ...]], R],
+    wanted: RunFile[C],
+    run: StrPath | None,
+    *,
+    resume: bool,
+    on_progress: OnProgress,
+) -> R:
+    """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
+    out = Path(wanted.files["out"])
+    machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
+    machine.once(partial(_make_way, out))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(wanted.settings.seed)
+        task = make(wanted)
+    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
+    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
+    return machine.once(lambda: finish(task, out, history))
+
+
+def _make_way(out: Path) -> None:
+    """Put in order what an earlier run left at a model's place, and refuse what a new model would destroy."""
+    mend_folder(out)
+    folder.check_target(out)
+
+
+def origin_of(wanted: RunFile[C]) -> Origin:
+    """Tell a card where the model of a run comes from: names of files, not their folders."""
+    names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
+    return Origin(**names, **wanted.about)

@@ -1,0 +1,173 @@
+"""The cell: `LSTMCell`, a drop-in for torch's."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from hiddenstate.base import scoped
+from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.engine import native, reference
+from hiddenstate.engine.dispatch import uses_reference
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.names import GATES
+from hiddenstate.structure.parameters import draw
+from hiddenstate.structure.sizes import flag, whole
+from hiddenstate.tracing.join import trace_of_step, wanted_of_step
+from hiddenstate.tracing.recorders import Requested, Traceable, requested
+
+
+class LSTMCell(Traceable):
+    """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
+
+    Args:
+        input_size: features of the input, C.
+        hidden_size: units, H.
+        bias: whether there are bias vectors.
+        device: device of the parameters.
+        dtype: type of the parameters.
+
+    Raises:
+        ArgumentError: a size is negative.
+        ArgumentTypeError: an argument has a wrong type.
+
+    >>> h, c = LSTMCell(4, 3)(torch.zeros(2, 4))
+    >>> h.shape
+    torch.Size([2, 3])
+    """
+
+    _traces_steps = True
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 0:
+                raise ArgumentError(f"{name} must not be negative, got {size}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = flag("bias", bias, number=True)
+        rows = len(GATES) * hidden_size
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
+        shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
+        for name, shape in {**shapes, **shapes_of_biases}.items():
+            there = bias or name in shapes
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if there else None
+            )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        draw(self, self.hidden_size)
+
+    def extra_repr(self) -> str:
+        """Arguments that differ from their defaults, as torch prints them."""
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        return 1, False
+
+    def forward(self, input: Tensor, hx: State | None = None) -> State:  # noqa: A002 (torch's name for it)
+        """Read one time step.
+
+        Args:
+            input: ``[N, C]`` or ``[C]``.
+            hx: the state before, ``(h [N, H], c [N, H])``, without N where the input has none; zeros when None.
+
+        Returns:
+            The state after, ``(h, c)``, of the same shapes.
+
+        Raises:
+            RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+        """
+        # What a block holds is not for torch.compile, which would compile it in.
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.anything else self._run
+        return run(input, hx)
+
+    def _run(self, given: Tensor, hx: State | None) -> State:
+        # Each weight is read once: one that a parametrization computes may change what that keeps.
+        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        check_tensor(given, "input", w.ih)
+        if given.dim() not in (1, 2):
+            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
+        if given.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        h, c = self._state(given, hx, w.ih)
+        if given.dim() == 1:
+            h, c = self._step(given[None], (h[None], c[None]), w, "T")
+            return h[0], c[0]
+        return self._step(given, (h, c), w, "TN")
+
+    def to_torch(self) -> nn.LSTMCell:
+        """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
+        return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
+
+    def _state(self, given: Tensor, hx: State | None, like: Tensor) -> State:
+        want = (*given.shape[:-1], self.hidden_size)
+        if hx is None:
+            zeros = given.new_zeros(want)
+            return zeros, zeros
+        h, c = (check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(check_pair(hx, "hx")))
+        for k, value in enumerate((h, c)):
+            if value.dim() not in (1, 2):
+                raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
+            if value.shape[-1] != self.hidden_size:
+                raise ShapeError(
+                    f"hidden{k} has inconsistent hidden_size: got {value.shape[-1]}, expected {self.hidden_size}"
+                )
+            if value.shape != want:
+                raise ShapeError(
+                    f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
+                    f"hx[{k}] must be {list(want)}"
+                )
+        return h, c
+
+    def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
+        requests = requested(self)
+        if requests:
+            return self._recorded_step(x, state, w, layout, requests)
+        if uses_reference() or _transformed():
+            return reference.step(linear(x, w.ih, w.b_ih), *state, w, reference.unseen)
+        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
+        return new
+
+    def _recorded_step(
+        self, x: Tensor, state: State, w: Weights, layout: Layout, requests: Sequence[Requested]
+    ) -> State:
+        wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
+        seen: dict[str, Tensor] = {}
+
+        def see(name: str, value: Tensor) -> Tensor:
+            # Copies of what the caller gets, so that writing into it leaves the record as it is.
+            seen[name] = value.clone() if name in ("h", "c") else value
+            return value
+
+        new = reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
+        for wish, places in zip(requests, wanted, strict=True):
+            wish.request.take(self, trace_of_step(places, seen, state, layout))
+        return new
+
+
+def _transformed() -> bool:
+    """Whether vmap, say, is at work, for which torch's cell has no rule."""
+    return not torch.compiler.is_compiling() and native.transformed()
+
+
+def _batch(value: Tensor) -> str:
+    return str(len(value)) if value.dim() > 1 else "none"

@@ -1,0 +1,225 @@
+"""The picture of an LSTM unrolled over a sentence: a box for each step, layer and direction.
+
+Time runs to the right, layers are stacked upwards. All measures are inches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hiddenstate.base.figures import Pen, Picture, Point, shortened, width_of
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.structure.names import track
+from hiddenstate.structure.sizes import Sizes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+C_COLOR, H_COLOR, X_COLOR = "#c2410c", "#1d4ed8", "#404040"
+FACES = {False: "#e8eefb", True: "#fdf0e1"}
+
+BOX = (1.0, 0.72)
+GAP = 0.9  # between two boxes of a row: room for the label of an arrow
+NARROWEST = 6.2  # room for the notes
+MARGIN = 1.75  # beside the outer boxes: an arrow and the name of a state
+SHIFT = 0.38  # of the two directions, to the left and right of their step's middle
+ROW = 1.2  # from the forward row of a layer to its reverse row
+WORDS = 1.3  # y of the words, above the notes
+BOTTOM = 2.2  # below the first box
+RISE = 0.75  # between layers
+HEAD = 1.4  # above the last box: output and title
+FORK = 0.4  # above a layer of two directions, and half of it below
+LANE = 0.17  # of c above, and of h below, the middle of a row
+WORD_SIZE = 13  # points
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything stands."""
+
+    sizes: Sizes
+    words: tuple[str, ...]
+
+    @property
+    def shift(self) -> float:
+        return SHIFT if self.sizes.bidirectional else 0.0
+
+    @cached_property
+    def column(self) -> float:
+        """From one step to the next: room for the arrows between boxes, and for the longest word."""
+        words = max(width_of(word, WORD_SIZE, "bold") for word in self.words)
+        return max(BOX[0] + GAP + (0.35 if self.shift else 0), words + 0.2)
+
+    @property
+    def width(self) -> float:
+        return max(self._drawn, NARROWEST)
+
+    @property
+    def height(self) -> float:
+        return self.join(self.sizes.num_layers - 1) + HEAD
+
+    @property
+    def _drawn(self) -> float:
+        return 2 * (MARGIN + BOX[0] / 2 + self.shift) + self.column * (len(self.words) - 1)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """X where states come in and go out, at the left and at the right."""
+        left = (self.width - self._drawn) / 2 + MARGIN - GAP
+        return left, self.width - left
+
+    def step(self, t: int) -> float:
+        """X of a step's middle: of its word, and of its output."""
+        return self.ends[0] + GAP + BOX[0] / 2 + self.shift + t * self.column
+
+    def box(self, t: int, layer: int, reverse: bool) -> Point:
+        """Middle of a box."""
+        level = BOX[1] + RISE + (ROW + 2 * FORK if self.shift else 0)
+        y = BOTTOM + BOX[1] / 2 + layer * level + (ROW if reverse else 0)
+        return self.step(t) + (self.shift if reverse else -self.shift), y
+
+    def split(self, layer: int) -> float:
+        """Y where a layer's x parts for its directions, or arrives at the only one."""
+        return self.box(0, layer, False)[1] - BOX[1] / 2 - (FORK / 2 if self.shift else 0)
+
+    def join(self, layer: int) -> float:
+        """Y where a layer's hidden states come together."""
+        top = self.box(0, layer, bool(self.shift))[1] + BOX[1] / 2
+        return top + (FORK if self.shift else 0)
+
+
+def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) -> Figure:
+    """Draw an LSTM of these sizes unrolled over these words.
+
+    Args:
+        sizes: of the LSTM.
+        words: one a step.
+        ax: axes to fill; without, a figure of the picture's own size.
+
+    Raises:
+        ArgumentError: no words.
+        ArgumentTypeError: one string in place of a sequence of words.
+    """
+    plan = _Plan(sizes, _check(words))
+    if ax is None:
+        figure: Figure = Picture(figsize=(plan.width, plan.height))
+        ax = figure.add_axes((0, 0, 1, 1))
+    pen = Pen.on(ax, plan.width, plan.height)
+    for layer, reverse in sizes.tracks:
+        _carry(pen, plan, layer, reverse)
+    for t in range(len(plan.words)):
+        _climb(pen, plan, t)
+    _notes(pen, plan)
+    return ax.figure.figure  # of a subfigure: the figure that it is part of
+
+
+def _check(words: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(words, str):
+        raise ArgumentTypeError(f"words is the string {words!r}: expected its words; do words.split()")
+    if not words:
+        raise ArgumentError("words is empty: expected one word for each step to draw")
+    return tuple(shortened(word) for word in words)
+
+
+def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
+    """Draw one row: its boxes, and c and h from its initial state, through them, to its final state."""
+    way, half = (-1 if reverse else 1), BOX[0] / 2
+    middles = [plan.box(t, layer, reverse) for t in range(len(plan.words))[::way]]
+    first, last = plan.ends[::way]
+    tails = [first, *(x + way * half for x, _ in middles)]
+    heads = [*(x - way * half for x, _ in middles), last]
+    for k, (tail, head) in enumerate(zip(tails, heads, strict=True)):
+        # Right behind every box the other direction's line crosses: the label keeps clear of it.
+        clear = way * max(0, 2 * plan.shift - half) if k else 0
+        _states(pen, plan, (tail, head), (tail + clear + head) / 2, middles[0][1])
+    for middle in middles:
+        _cell(pen, middle, layer, reverse)
+    _names(pen, plan, layer, reverse)
+
+
+def _states(pen: Pen, plan: _Plan, span: tuple[float, float], label: float, y: float) -> None:
+    """Draw the arrows of c and h from one box to the next, with their shapes at x = label."""
+    sizes = plan.sizes
+    for name, units, color, side in (
+        ("c", sizes.hidden_size, C_COLOR, 1),
+        ("h", sizes.output_size, H_COLOR, -1),
+    ):
+        pen.line((span[0], y + side * LANE), (span[1], y + side * LANE), color, head=True)
+        pen.write((label, y + side * (LANE + 0.13)), f"{name} 1{TIMES}{units}", color=color)
+
+
+def _cell(pen: Pen, middle: Point, layer: int, reverse: bool) -> None:
+    x, y = middle
+    pen.box(middle, *BOX, FACES[reverse])
+    pen.write((x, y + 0.13), "LSTM", size=10)
+    pen.write((x, y - 0.13), track(layer, reverse), size=11, weight="bold")
+
+
+def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
+    """Name the initial and the final state of a row at its two ends."""
+    index, y = plan.sizes.tracks.index((layer, reverse)), plan.box(0, layer, reverse)[1]
+    names = ("_n", "0") if reverse else ("0", "_n")
+    for x, name, side, ha in zip(plan.ends, names, (-0.08, 0.08), ("right", "left"), strict=True):
+        pen.write((x + side, y + LANE), f"c{name}[{index}]", size=10, color=C_COLOR, ha=ha)
+        pen.write((x + side, y - LANE), f"h{name}[{index}]", size=10, color=H_COLOR, ha=ha)
+
+
+def _climb(pen: Pen, plan: _Plan, t: int) -> None:
+    """Draw one step: its word, the way up through the layers, its output."""
+    sizes, x, start, color = plan.sizes, plan.step(t), WORDS + 0.22, X_COLOR
+    pen.write((x, WORDS), plan.words[t], size=WORD_SIZE, weight="bold")
+    for layer in range(sizes.num_layers):
+        label = f"{'' if layer else f'input[{t}] '}1{TIMES}{sizes.layer_input_size(layer)}"
+        _rise(pen, (x, start), plan.split(layer), label, color, head=not sizes.bidirectional)
+        if sizes.bidirectional:
+            _fork(pen, plan, t, layer, color)
+        start, color = plan.join(layer), H_COLOR
+    label = f"1{TIMES}{sizes.directions * sizes.output_size}"
+    _rise(pen, (x, start), start + 0.55, label, color, head=True)
+    pen.write((x, start + 0.7), f"out[{t}]", size=11)
+
+
+def _rise(pen: Pen, start: Point, stop: float, label: str, color: str, head: bool) -> None:
+    """Draw a line straight up to y = stop, with the shape of what it carries."""
+    x, y = start
+    pen.line(start, (x, stop), color, head=head)
+    pen.write((x + 0.08, (y + stop) / 2), label, color=color, ha="left")
+
+
+def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
+    """Lead a layer's x to the boxes of both directions, and their hidden states together again."""
+    x, split, join, half = plan.step(t), plan.split(layer), plan.join(layer), BOX[1] / 2
+    for reverse, side, ha in ((False, -0.08, "right"), (True, 0.08, "left")):
+        bx, y = plan.box(t, layer, reverse)
+        pen.line((bx, split), (bx, y - half), color, head=True, bridge=reverse)
+        pen.line((bx, y + half), (bx, join), H_COLOR, bridge=not reverse)
+        pen.line((x, split), (bx, split), color)
+        pen.line((bx, join), (x, join), H_COLOR)
+        pen.write((bx + side, join - 0.2), f"1{TIMES}{plan.sizes.output_size}", color=H_COLOR, ha=ha)
+
+
+def _notes(pen: Pen, plan: _Plan) -> None:
+    """Write the title, and what c, h and out are."""
+    sizes, x, steps = plan.sizes, plan.width / 2, len(plan.words)
+    ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
+    title = f"LSTM {ends}, unrolled over {steps} step{'s' if steps > 1 else ''}"
+    pen.write((x, plan.height - 0.25), title, size=13)
+    pen.write((x, 0.9), "c: cell state, the long-term memory", color=C_COLOR)
+    pen.write((x, 0.7), "h: hidden state, the short-term memory", color=H_COLOR)
+    pen.write((x, 0.5), "Boxes of a row share their weights.")
+    pen.write((x, 0.3), _about_out(sizes))
+
+
+def _about_out(sizes: Sizes) -> str:
+    """Say how the output is made of hidden states, and where it meets the final ones."""
+    last = len(sizes.tracks) - 1
+    top = [f"{track(*place)}.h" for place in sizes.tracks if place[0] == sizes.num_layers - 1]
+    if not sizes.bidirectional:
+        return f"out[t] is {top[0]}, so out[-1] is h_n[{last}]."
+    ends = f"out[-1] begins with h_n[{last - 1}], out[0] ends with h_n[{last}]"
+    return f"out[t] is {top[0]} beside {top[1]}: {ends}."

@@ -1,0 +1,51 @@
+"""The parameters of an LSTM: torch's names, order, shapes and initial values."""
+
+import math
+
+from torch import nn
+
+from hiddenstate.structure.names import GATES, suffix
+from hiddenstate.structure.sizes import Sizes
+
+# In torch's order; a layer has those that its options ask for.
+PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+
+
+def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
+    """Stems and shapes of a layer's parameters, in torch's order; `names.suffix` completes the names.
+
+    >>> parameter_shapes(Sizes(4, 3, bias=False), 0)
+    {'weight_ih': (12, 4), 'weight_hh': (12, 3)}
+    """
+    rows = len(GATES) * sizes.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, sizes.layer_input_size(layer)),
+        "weight_hh": (rows, sizes.output_size),
+    }
+    if sizes.bias:
+        shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+    if sizes.proj_size:
+        shapes.update(weight_hr=(sizes.proj_size, sizes.hidden_size))
+    return shapes
+
+
+ParameterNames = list[list[str | None]]
+
+
+def parameter_names(sizes: Sizes) -> ParameterNames:
+    """Names of each layer's and direction's parameters, in the order of the stems; None for those it has not.
+
+    >>> parameter_names(Sizes(4, 3, bias=False))
+    [['weight_ih_l0', 'weight_hh_l0', None, None, None]]
+    """
+    return [
+        [stem + suffix(layer, reverse) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS]
+        for layer, reverse in sizes.tracks
+    ]
+
+
+def draw(module: nn.Module, hidden_size: int) -> None:
+    """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order of the parameters, as torch does."""
+    bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -bound, bound)

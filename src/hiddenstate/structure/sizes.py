@@ -1,0 +1,93 @@
+"""The sizes of an LSTM, from which every shape, name and index follows."""
+
+import operator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.structure.names import tracks
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes and options that shape an LSTM's parameters, under the names of torch's arguments.
+
+    Raises:
+        ArgumentTypeError: a size is no int, or an option no bool.
+        ArgumentError: a size is out of range.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    bidirectional: bool = False
+    proj_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        object.__setattr__(self, "bias", flag("bias", self.bias))
+        # As torch does, which refuses 0 and 1 for the others.
+        object.__setattr__(self, "bidirectional", flag("bidirectional", self.bidirectional, number=True))
+        for name in ("input_size", "hidden_size", "num_layers"):
+            if getattr(self, name) <= 0:
+                raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
+        if self.proj_size < 0:
+            raise ArgumentError(
+                f"proj_size should be a positive integer or zero to disable projections, got {self.proj_size}"
+            )
+        if self.proj_size >= self.hidden_size:
+            raise ArgumentError(
+                f"proj_size has to be smaller than hidden_size, got {self.proj_size} and {self.hidden_size}"
+            )
+
+    @property
+    def directions(self) -> int:
+        """D: 2 with a reverse direction, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """P: units of the hidden state, which are H without a projection."""
+        return self.proj_size or self.hidden_size
+
+    @cached_property
+    def tracks(self) -> list[tuple[int, bool]]:
+        """Every (layer, reverse), in the order in which torch stacks them in ``h_n``."""
+        return tracks(self.num_layers, self.bidirectional)
+
+    def units(self, quantity: str) -> int:
+        """How many units a quantity has: P for h, H for the gates and c."""
+        return self.output_size if quantity == "h" else self.hidden_size
+
+    def layer_input_size(self, layer: int) -> int:
+        """Features that a layer reads: C for the first, D*P above."""
+        return self.input_size if layer == 0 else self.directions * self.output_size
+
+
+def whole(name: str, value: object) -> int:
+    """Return an int of any kind (NumPy's too) as Python's, or refuse it.
+
+    Raises:
+        ArgumentTypeError: it is no int.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
+
+
+def flag(name: str, value: object, *, number: bool = False) -> bool:
+    """Return a truth value (NumPy's too) as Python's, or refuse it; 0 and 1 are such where it may be a ``number``.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

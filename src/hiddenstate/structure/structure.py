@@ -1,0 +1,61 @@
+"""What an LSTM is made of: every gate's weight by name, its place in torch's parameters, its equation.
+
+>>> structure = structure_of(Sizes(input_size=4, hidden_size=3))
+>>> forget = structure["l0.W_if"]
+>>> forget.parameter, forget.rows, forget.shape
+('weight_ih_l0', slice(3, 6, None), (3, 4))
+>>> structure.count
+108
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.table import html_of, table_of, text_of
+from hiddenstate.structure.weights import Weight, WeightsByGate, weights_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+__all__ = ["Structure", "Weight", "structure_of"]
+
+
+@dataclass(frozen=True)
+class Structure(WeightsByGate):
+    """Every weight of an LSTM, in the order of torch's parameters; `print` it to see the table."""
+
+    def plot(self, words: Sequence[str] = ("Giraffes", "in", "a", "field"), ax: Axes | None = None) -> Figure:
+        """Draw the network unrolled over a sentence: a box for each word, layer and direction.
+
+        Args:
+            words: one step each.
+            ax: axes to draw into; without, a new figure outside pyplot.
+
+        Raises:
+            ArgumentError: no words.
+            ArgumentTypeError: a string where its words are expected.
+            MissingDependencyError: matplotlib is not installed.
+        """
+        from hiddenstate.structure.diagram import draw_unrolled
+
+        return draw_unrolled(self.sizes, words, ax)
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def __rich__(self) -> RenderableType:
+        return table_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+
+def structure_of(sizes: Sizes) -> Structure:
+    """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
+    return Structure(sizes, weights_of(sizes))

@@ -1,0 +1,155 @@
+"""The table of an LSTM's weights, for a terminal, as plain text and for a notebook.
+
+Each gate's equation is written down the rows, one term a row, beside the weight that the term needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hiddenstate.structure.equations import equations_of, squash_of, terms_of
+from hiddenstate.structure.names import AXES, GATES, MEANINGS, track
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.weights import Weight, WeightsByGate
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+_COLUMNS = ("part", "equation", "name", "shape", "count", "parameter", "rows")
+_NUMERIC = ("shape", "count", "rows")
+# Wide enough for every row, so that plain text never wraps.
+_PLAIN_WIDTH = 120
+
+
+def table_of(structure: WeightsByGate) -> RenderableType:
+    """Build the table for rich: rows for each layer and direction, then equations and shapes."""
+    parts: list[RenderableType] = [Text(_title(structure), style="bold")]
+    for place in structure.sizes.tracks:
+        parts += [Text(), Text(_block_title(structure, *place), style="bold cyan"), _block(structure, *place)]
+    return Group(*parts, Text("\n".join(_notes(structure.sizes))))
+
+
+def text_of(structure: WeightsByGate) -> str:
+    """Build the same table as plain text: no colour codes, the same on every terminal."""
+    console = Console(width=_PLAIN_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
+    with console.capture() as capture:
+        console.print(table_of(structure))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def html_of(structure: WeightsByGate) -> str:
+    """Build the same table as HTML that needs nothing from elsewhere."""
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    blocks = "".join(_html_block(structure, *place) for place in structure.sizes.tracks)
+    notes = escape("\n".join(_notes(structure.sizes)))
+    return (
+        f"<table><caption>{escape(_title(structure))}</caption>"
+        f"<thead><tr>{head}</tr></thead>{blocks}</table><pre>{notes}</pre>"
+    )
+
+
+def _title(structure: WeightsByGate) -> str:
+    sizes = structure.sizes
+    layers = f"{sizes.num_layers} layer{'s' if sizes.num_layers > 1 else ''}"
+    both = ", both directions" if sizes.bidirectional else ""
+    ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
+    return f"LSTM {ends}: {layers}{both}, {structure.count:,} parameters"
+
+
+def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
+    """Say which layer and direction it is, what its x is, and how many numbers it has."""
+    sizes = structure.sizes
+    name = track(layer, reverse)
+    below = " beside ".join(f"{track(*place)}.h" for place in sizes.tracks if place[0] == layer - 1)
+    x = f"x is {below or 'the input'}, {sizes.layer_input_size(layer)} features"
+    way = "last step to first" if reverse else "first step to last"
+    return f"{name}: layer {layer}, {way}; {x}; {structure.counts[name]:,} parameters"
+
+
+def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
+    """Texts of the table in the order of its columns: the rows of each gate, then of the projection."""
+    name, sizes = track(layer, reverse), structure.sizes
+    groups = [[*_gate_rows(structure, name, gate)] for gate in GATES]
+    if sizes.proj_size:
+        groups.append([("projection", equations_of(sizes)[-1], *_facts(structure[f"{name}.W_hr"]))])
+    return groups
+
+
+def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple[str, ...]]:
+    """Write one gate's equation down the rows of its weights."""
+    terms = terms_of(gate, structure.sizes.bias)
+    opening = f"{gate} = {squash_of(gate)}("
+    for k, term in enumerate(terms):
+        part, left = ("", "+ ".rjust(len(opening))) if k else (MEANINGS[gate], opening)
+        right = ")" if k == len(terms) - 1 else ""
+        weight = structure[f"{name}.{term.partition('·')[0]}"]
+        yield part, f"{left}{term}{right}", *_facts(weight)
+
+
+def _facts(weight: Weight) -> tuple[str, ...]:
+    rows = f"{weight.start}:{weight.stop}"
+    return weight.name, TIMES.join(map(str, weight.shape)), f"{weight.count:,}", weight.parameter, rows
+
+
+def _block(structure: WeightsByGate, layer: int, reverse: bool) -> Table:
+    # Narrow gaps: with small sizes the table then fits 80 columns.
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in _COLUMNS:
+        justify: JustifyMethod = "right" if name in _NUMERIC else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "equation")
+    for group in _rows(structure, layer, reverse):
+        for row in group:
+            table.add_row(*row, end_section=row is group[-1])
+    table.columns[_COLUMNS.index("name")].style = "bold yellow"
+    return table
+
+
+def _html_block(structure: WeightsByGate, layer: int, reverse: bool) -> str:
+    title = escape(_block_title(structure, layer, reverse))
+    rows = [row for group in _rows(structure, layer, reverse) for row in group]
+    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
+    return f'<tbody><tr><th colspan="{len(_COLUMNS)}">{title}</th></tr>{body}</tbody>'
+
+
+def _html_cell(text: str) -> str:
+    # <pre>-like: the spaces before a term keep the equation in line.
+    return f'<td style="white-space: pre; text-align: left">{escape(text)}</td>'
+
+
+def _notes(sizes: Sizes) -> list[str]:
+    """One step's equations, what goes in and comes out, and the letters of the axes."""
+    return [
+        "One step (∘: unit by unit; _prev: of the step before, in the layer's direction):",
+        *(f"  {line}" for line in equations_of(sizes)),
+        "Shapes:",
+        *(f"  {line}" for line in _shapes(sizes)),
+        "Axes:",
+        *(f"  {line}" for line in _axes(sizes)),
+    ]
+
+
+def _shapes(sizes: Sizes) -> list[str]:
+    states = sizes.num_layers * sizes.directions
+    P = "P" if sizes.proj_size else "H"
+    return [
+        f"input    (T, N, C)    = (T, N, {sizes.input_size})",
+        f"out      (T, N, D·{P})  = (T, N, {sizes.directions * sizes.output_size})",
+        f"h0, h_n  (L·D, N, {P})  = ({states}, N, {sizes.output_size})",
+        f"c0, c_n  (L·D, N, H)  = ({states}, N, {sizes.hidden_size})",
+    ]
+
+
+def _axes(sizes: Sizes) -> list[str]:
+    values = {"C": sizes.input_size, "H": sizes.hidden_size, "P": sizes.output_size}
+    values |= {"D": sizes.directions, "L": sizes.num_layers}
+    lines = []
+    for letter, meaning in AXES.items():
+        if letter == "P" and not sizes.proj_size:
+            continue
+        size = f" = {values[letter]}" if letter in values else ""
+        lines.append(f"{letter}{size}: {meaning}")
+    return lines

@@ -1,0 +1,136 @@
+"""Every weight of an LSTM by name: its gate, its place in torch's parameters, its equation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from math import prod
+
+from hiddenstate.errors import NameUnknownError
+from hiddenstate.structure.equations import equation_of, equations_of
+from hiddenstate.structure.names import GATES, suffix, track
+from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.structure.sizes import Sizes
+
+# Stem of a stacked parameter's name to the name, but for the gate's letter, of a gate's part of it.
+_SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "b_h"}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One gate's part of one stacked parameter of `torch.nn.LSTM` (or a whole projection matrix).
+
+    ``getattr(lstm, weight.parameter)[weight.rows]`` is the tensor, of `shape`.
+    """
+
+    name: str
+    layer: int
+    reverse: bool
+    gate: str | None  # None: the projection, which belongs to no gate
+    parameter: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    equation: str
+
+    @property
+    def address(self) -> str:
+        """Name with layer and direction: ``l0.W_if``, ``l0r.W_if``."""
+        return f"{track(self.layer, self.reverse)}.{self.name}"
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in the stacked parameter."""
+        return slice(self.start, self.stop)
+
+    @property
+    def count(self) -> int:
+        """Numbers in it."""
+        return prod(self.shape)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, ready for JSON; ``rows`` is ``[start, stop]``."""
+        return {
+            "address": self.address,
+            "name": self.name,
+            "layer": self.layer,
+            "reverse": self.reverse,
+            "gate": self.gate,
+            "parameter": self.parameter,
+            "rows": [self.start, self.stop],
+            "shape": list(self.shape),
+            "count": self.count,
+            "equation": self.equation,
+        }
+
+
+@dataclass(frozen=True)
+class WeightsByGate:
+    """Every weight of an LSTM, in the order of torch's parameters."""
+
+    sizes: Sizes
+    weights: tuple[Weight, ...]
+
+    @property
+    def count(self) -> int:
+        """Numbers in the whole LSTM: ``sum(p.numel() for p in lstm.parameters())``."""
+        return sum(weight.count for weight in self.weights)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Numbers in each layer and direction: ``{"l0": 108}``."""
+        return {track(*place): sum(w.count for w in self.of(*place)) for place in self.sizes.tracks}
+
+    def of(self, layer: int, reverse: bool = False) -> tuple[Weight, ...]:
+        """List the weights of one layer and direction (none, if the LSTM does not have it)."""
+        return tuple(w for w in self.weights if (w.layer, w.reverse) == (layer, reverse))
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[Weight]:
+        return iter(self.weights)
+
+    def __getitem__(self, address: str) -> Weight:
+        """Look up one weight by its address, such as ``"l0.W_if"``.
+
+        Raises:
+            NameUnknownError: this LSTM has no such weight; the message names near ones.
+        """
+        for weight in self.weights:
+            if weight.address == address:
+                return weight
+        raise NameUnknownError(f"no weight {address!r} in this LSTM: {self._help(address)}")
+
+    def _help(self, address: str) -> str:
+        stacked = [w.address for w in self.weights if w.parameter == address]
+        if stacked:
+            return f"that is torch's stacked parameter, made of {', '.join(stacked)}"
+        known = [weight.address for weight in self.weights]
+        near = get_close_matches(str(address), known, n=3)
+        return f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+
+    def to_dicts(self) -> list[dict[str, object]]:
+        """One plain dict a weight (see `Weight.to_dict`), ready for JSON or a data frame."""
+        return [weight.to_dict() for weight in self.weights]
+
+
+def weights_of(sizes: Sizes) -> tuple[Weight, ...]:
+    """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
+    return tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place))
+
+
+def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:
+    """Yield the weights of one layer and direction: W_i*, W_h*, b_i*, b_h*, W_hr."""
+    for stem, (rows, *columns) in parameter_shapes(sizes, layer).items():
+        parameter = stem + suffix(layer, reverse)
+        if stem not in _SHORT:
+            shape, equation = (rows, *columns), equations_of(sizes)[-1]
+            yield Weight("W_hr", layer, reverse, None, parameter, 0, rows, shape, equation)
+            continue
+        H = rows // len(GATES)
+        for k, gate in enumerate(GATES):
+            name, equation = _SHORT[stem] + gate, equation_of(gate, sizes.bias)
+            yield Weight(name, layer, reverse, gate, parameter, k * H, (k + 1) * H, (H, *columns), equation)

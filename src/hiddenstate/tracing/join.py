@@ -1,0 +1,138 @@
+"""Calls that go on from one another as one trace: the steps of a cell, the pieces of a sequence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.base.validation import State
+from hiddenstate.engine.observer import Wanted
+from hiddenstate.errors import ArgumentError
+from hiddenstate.structure.axis_order import Layout, from_time_first
+from hiddenstate.tracing.record_spec import Asked, Tokens, check_limit, naming, places_of, words_of
+from hiddenstate.tracing.trace import Trace
+
+
+def wanted_of_step(asked: Asked, c: Tensor) -> Wanted:
+    """Which places to record of one step of a cell, whose state is ``c [N, H]``: layer 0, one time step.
+
+    Raises:
+        TraceTooLargeError: the record would take too much.
+        NameUnknownError, ArgumentError: what does not fit.
+    """
+    with naming(asked.name):
+        places = places_of(1, False, asked.keep, asked.pre)
+        if not places:
+            raise ArgumentError("nothing to record: 0 places (keep=)")
+        wanted = Wanted(places, [0])
+        check_limit(len(places) * c.nbytes, asked, wanted)
+        return wanted
+
+
+def trace_of_step(wanted: Wanted, seen: Mapping[str, Tensor], initial: State, layout: Layout) -> Trace:
+    """Put together the trace of one step of a cell.
+
+    Args:
+        wanted: the places.
+        seen: quantity to its value, ``[N, H]``; h and c are among them.
+        initial: the state before, two ``[N, H]``.
+        layout: ``"T"`` for a step without a batch.
+    """
+    h, c = seen["h"][None], seen["c"][None]
+    return Trace(
+        out=from_time_first(h, layout),
+        state=(from_time_first(h, layout), from_time_first(c, layout)),
+        initial=(initial[0][None].clone(), initial[1][None].clone()),
+        values={str(place): seen[place.quantity][None] for place in wanted.places},
+        carried={},
+        steps=(0,),
+        length=1,
+        num_layers=1,
+        bidirectional=False,
+        layout=layout,
+    )
+
+
+def chained(calls: Sequence[Trace]) -> list[Trace]:
+    """Join successive calls into one trace for as long as each goes on from the state that the one before left."""
+    chains: list[list[Trace]] = []
+    for call in calls:
+        if chains and goes_on(chains[-1][-1], call):
+            chains[-1].append(call)
+        else:
+            chains.append([call])
+    return [joined(chain) for chain in chains]
+
+
+def goes_on(before: Trace, after: Trace) -> bool:
+    """Whether a call began with the state that another ended with, so that both are pieces of one sequence.
+
+    A reverse direction reads the later piece first, so with one the answer is no; so it is where rows have lengths.
+    """
+    if before.bidirectional or before.lengths is not None or after.lengths is not None:
+        return False
+    if (before.layout, before.names, set(before.carried)) != (after.layout, after.names, set(after.carried)):
+        return False
+    left = [part[:, None] if before.layout == "T" else part for part in before.state]
+    return all(_same(a, b) for a, b in zip(left, after.initial, strict=True))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    alike = (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+    return alike and torch.allclose(a.detach(), b.detach(), rtol=0, atol=0, equal_nan=True)
+
+
+def joined(chain: Sequence[Trace]) -> Trace:
+    """One trace of calls each of which goes on from the one before."""
+    first, last = chain[0], chain[-1]
+    if len(chain) == 1:
+        return first
+    starts = accumulate((call.length for call in chain), initial=0)
+    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # all: what is packed has lengths
+    return replace(
+        first,
+        out=torch.cat(outs, dim=1 if first.layout == "NT" else 0),
+        state=last.state,
+        values={name: torch.cat([call.values[name] for call in chain]) for name in first.values},
+        carried={name: torch.cat([call.carried[name] for call in chain]) for name in first.carried},
+        steps=tuple(start + t for start, call in zip(starts, chain, strict=False) for t in call.steps),
+        length=sum(call.length for call in chain),
+        reset=_joined_reset(chain),
+        tokens=_joined_tokens(chain),
+    )
+
+
+def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
+    if all(call.reset is None for call in chain):
+        return None
+    device = chain[0].initial[0].device
+    none = [torch.zeros(call.length, call.batch, dtype=torch.bool, device=device) for call in chain]
+    return torch.cat([other if call.reset is None else call.reset for call, other in zip(chain, none, strict=True)])
+
+
+def _joined_tokens(chain: Sequence[Trace]) -> tuple[tuple[str, ...], ...] | None:
+    tokens = [call.tokens for call in chain if call.tokens is not None]
+    if len(tokens) < len(chain):
+        return None
+    return tuple(tuple(word for piece in row for word in piece) for row in zip(*tokens, strict=True))
+
+
+def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
+    """A trace in which every step was recorded, with the chosen ones alone and a word for each.
+
+    Raises:
+        IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: what does not fit.
+    """
+    times = sorted(resolve(steps, trace.length, "steps"))
+    if not times:
+        raise ArgumentError(f"nothing to record: 0 of {trace.length} steps (steps=)")
+    every = len(times) == trace.length
+    return replace(
+        trace,
+        values=trace.values if every else {name: value[times] for name, value in trace.values.items()},
+        steps=tuple(times),
+        tokens=words_of(tokens, trace.length, trace.batch, None),
+    )

@@ -1,0 +1,161 @@
+"""One run of a model that is recorded: which modules, what of each, and what their calls left."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.structure.names import parse_place, tracks
+from hiddenstate.tracing.join import chained, narrowed
+from hiddenstate.tracing.record_spec import Asked, Tokens, names_of, naming
+from hiddenstate.tracing.recorders import Traceable
+from hiddenstate.tracing.trace import Trace
+
+THEIRS = (nn.LSTM, nn.LSTMCell)
+
+
+class Chosen(NamedTuple):
+    """The modules of a model that are recorded, by path, and the paths of torch's own, which are not."""
+
+    modules: Mapping[str, Traceable]
+    theirs: tuple[str, ...]
+
+
+def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
+    """Find the modules to record: all, or those that are or lie under one of the paths.
+
+    Raises:
+        ArgumentTypeError: the model is no module, or the paths no list.
+        ArgumentError: there is no LSTM of ours in it.
+        NameUnknownError: there is none under a path.
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
+    every = list(model.named_modules(remove_duplicate=False))
+    ours = {path: module for path, module in every if isinstance(module, Traceable)}
+    theirs = tuple(path for path, module in every if isinstance(module, THEIRS))
+    if not ours:
+        raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
+    if paths is None:
+        return Chosen(ours, theirs)
+    wanted = {module for path in _checked_paths(paths) for module in _under(path, ours, theirs)}
+    return Chosen({path: module for path, module in ours.items() if module in wanted}, theirs)
+
+
+def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
+    if not theirs:
+        return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (what it keeps in plain lists is not seen)"
+    return (
+        f"the LSTMs of this {kind} are torch's own ({_listed(theirs)}), which can't be recorded: convert "
+        "them first, with model, report = hs.convert(model)"
+    )
+
+
+def _checked_paths(paths: Sequence[str]) -> Sequence[str]:
+    if isinstance(paths, str):
+        raise ArgumentTypeError(f"paths must be a list of module paths, got the string {paths!r}: write [{paths!r}]")
+    return paths
+
+
+def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:
+    found = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
+    if not found:
+        hint = " (that is torch's own: convert the model first, with hs.convert)" if path in theirs else ""
+        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {_listed(ours)}")
+    return found
+
+
+def asked_of(
+    chosen: Chosen,
+    keep: Sequence[str] | None,
+    steps: Index,
+    pre: bool,
+    tokens: Tokens | Mapping[str, Tokens] | None,
+    limit: int | None,
+) -> dict[Traceable, Asked]:
+    """What to record of each module; those that have none of the places are left out.
+
+    Raises:
+        NameUnknownError: a place that no module has; or tokens for a path that is none's.
+        ArgumentTypeError: ``keep`` is no list.
+        ArgumentError: nothing is to be recorded.
+    """
+    by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
+    unknown = [path for path in by_path if path not in chosen.modules]
+    if unknown:
+        raise NameUnknownError(f"tokens are for {_listed(unknown)}; recorded are {_listed(chosen.modules)}")
+    words = {chosen.modules[path]: given for path, given in by_path.items()}
+    names: dict[Traceable, str] = {}
+    for path, module in chosen.modules.items():
+        names.setdefault(module, _listed([path]))
+    places = _places_by_module(list(names), keep)
+    return {m: Asked(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
+
+
+def _places_by_module(
+    modules: Sequence[Traceable], keep: Sequence[str] | None
+) -> Mapping[Traceable, Sequence[str] | None]:
+    """The places of ``keep`` that each module has."""
+    if keep is None:
+        return dict.fromkeys(modules)
+    wanted = names_of(keep)
+    kept = {module: [name for name in wanted if _has(module, name)] for module in modules}
+    largest = max(modules, key=lambda module: len(tracks(*module._traced_layers())))
+    for name in set(wanted).difference(*kept.values()):
+        parse_place(name, *largest._traced_layers())  # says what is wrong with it
+    if not wanted:
+        raise ArgumentError("nothing to record: keep= names no place")
+    return {module: names for module, names in kept.items() if names}
+
+
+def _has(module: Traceable, place: str) -> bool:
+    try:
+        parse_place(place, *module._traced_layers())
+    except NameUnknownError:
+        return False
+    return True
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return ", ".join(repr(path) if path else "the model itself" for path in paths)
+
+
+@dataclass(eq=False)
+class Run:
+    """Wants a record of every call of some modules, and keeps what comes."""
+
+    asked: Mapping[Traceable, Asked]
+    heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
+    spent: int = 0
+
+    def asks(self, module: Traceable) -> Asked | None:
+        """Say what to record of a call, and how much was recorded before it."""
+        asked = self.asked.get(module)
+        if asked is None:
+            return None
+        if module._traces_steps:  # its steps are told apart when all calls are known
+            asked = replace(asked, steps=None, tokens=None)
+        return replace(asked, spent=self.spent)
+
+    def take(self, module: Traceable, trace: Trace) -> None:
+        """Keep a record: as it is now, since the model may write into what it was given."""
+        self.spent += trace.nbytes
+        self.heard.setdefault(module, []).append(_copied(trace))
+
+    def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
+        """The traces of one module, in the order of its calls."""
+        heard, asked = self.heard.get(module, []), self.asked[module]
+        if not module._traces_steps:
+            return tuple(heard)
+        with naming(asked.name):
+            return tuple(narrowed(trace, freeze(asked.steps, "steps"), asked.tokens) for trace in chained(heard))
+
+
+def _copied(trace: Trace) -> Trace:
+    out = trace.out
+    copy = PackedSequence(out.data.clone(), *out[1:]) if isinstance(out, PackedSequence) else out.clone()
+    return replace(trace, out=copy, state=(trace.state[0].clone(), trace.state[1].clone()))

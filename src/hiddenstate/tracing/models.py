@@ -1,0 +1,181 @@
+"""Traces of whole models: every LSTM and cell inside, recorded in one run."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.tracing.join import goes_on, joined
+from hiddenstate.tracing.model_recorder import Run, asked_of, chosen_modules
+from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
+from hiddenstate.tracing.recorders import requesting
+from hiddenstate.tracing.trace import Trace
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelTrace(Mapping[str, Trace]):
+    """What the LSTMs of a model computed in one run. Made by `hiddenstate.trace`.
+
+    A mapping from module paths to traces: ``run["encoder.lstm"]``. It holds the modules that were called; one that
+    the model knows under several paths answers to each.
+
+    Attributes:
+        out: what the model returned.
+        by_path: path to the traces of the module's calls, in their order; none where it was not called.
+        theirs: paths of torch's own LSTMs and cells, which are not recorded.
+    """
+
+    out: Any
+    by_path: Mapping[str, tuple[Trace, ...]]
+    theirs: tuple[str, ...] = ()
+
+    def calls(self, path: str) -> tuple[Trace, ...]:
+        """Return the traces of a module, one for each of its calls, in their order; none if it was not called.
+
+        Successive steps of an `hiddenstate.LSTMCell` that carry the state are one trace.
+
+        Raises:
+            NameUnknownError: no LSTM was recorded under this path.
+        """
+        if path not in self.by_path:
+            raise NameUnknownError(self._unknown(path))
+        return self.by_path[path]
+
+    def joined(self, path: str) -> Trace:
+        """Return the calls of a module as one trace, where each went on from the state that the one before left.
+
+        Raises:
+            NameUnknownError: no LSTM was recorded under this path, or it was not called.
+            ArgumentError: a call did not go on from the one before; or the LSTM is bidirectional or rows have lengths.
+        """
+        calls = self._called(path)
+        for k, (before, after) in enumerate(pairwise(calls), start=1):
+            if not goes_on(before, after):
+                raise ArgumentError(
+                    f"run.calls({path!r})[{k}] does not go on from the call before it: it began with another state or "
+                    "in another form, or an LSTM in both directions or rows with lengths leave no one end to go on from"
+                )
+        return joined(calls)
+
+    def __getitem__(self, path: str) -> Trace:
+        calls = self._called(path)
+        if len(calls) > 1:
+            raise ArgumentError(
+                f"{path!r} was called {len(calls)} times in this run: run.calls({path!r}) gives each trace, "
+                f"run.joined({path!r}) one of all where the state was carried"
+            )
+        return calls[0]
+
+    def __contains__(self, path: object) -> bool:
+        return bool(self.by_path.get(path))  # type: ignore[call-overload]
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for path, calls in self.by_path.items() if calls)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the recorded values take."""
+        each = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
+        return sum(each.values())
+
+    # Two runs are told apart as two traces are: the mapping's comparison would compare tensors.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        lines = [f"  {path!r}: {_summary(calls)}" for path, calls in self.by_path.items()]
+        lines += [f"  {path!r}: not recorded, as it is torch's own" for path in self.theirs]
+        return "\n".join([f"ModelTrace of {len(self)} modules, {self.nbytes:,} bytes", *lines])
+
+    def _called(self, path: str) -> tuple[Trace, ...]:
+        calls = self.calls(path)
+        if not calls:
+            raise NameUnknownError(
+                f"{path!r} was not called in this run, or where it is not seen: in another thread, as a replica, or as "
+                "a stream"
+            )
+        return calls
+
+    def _unknown(self, path: str) -> str:
+        if path in self.theirs:
+            return f"{path!r} is torch's own, which is not recorded: convert the model first, with hs.convert(model)"
+        near = get_close_matches(str(path), self.by_path, n=3) or list(self.by_path)
+        return f"no LSTM was recorded as {path!r}: there is {', '.join(map(repr, near))}"
+
+
+def _summary(calls: Sequence[Trace]) -> str:
+    if not calls:
+        return "not called"
+    times = ", ".join(f"{len(call.steps)} of {call.length}" for call in calls[:4]) + (", ..." if calls[4:] else "")
+    count = "1 trace" if len(calls) == 1 else f"{len(calls)} traces"
+    return f"{count}, {times} steps, {calls[0].batch} rows, {len(calls[0].names)} places"
+
+
+def trace(
+    model: nn.Module,
+    /,
+    *args: Any,
+    keep: Sequence[str] | None = None,
+    steps: Index = None,
+    pre: bool = False,
+    tokens: Tokens | Mapping[str, Tokens] | None = None,
+    limit: int | None = DEFAULT_TRACE_LIMIT,
+    paths: Sequence[str] | None = None,
+    call: Callable[..., Any] | None = None,
+    **kwargs: Any,
+) -> ModelTrace:
+    """Run a model once and record every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside it.
+
+    Differentiable; the numbers are those of a plain run. The record is of the calls made in this thread (or asyncio
+    task). A cell's successive calls are one trace, with a time step a call, as long as each is given the state that the
+    one before gave back. What forward hooks make of an LSTM's output afterwards is not in its trace.
+
+    Args:
+        model: any module. torch's own LSTMs in it are not recorded: `hiddenstate.convert` makes them ours.
+        args: what the model is called with, as are the other ``kwargs``.
+        keep: places to record, such as ``["l0.f", "l1.c"]``, of each LSTM that has them; all when None.
+        steps: time steps of each call to record; all when None.
+        pre: also record what the gates were before their sigmoid or tanh.
+        tokens: a word for each step, as in `hiddenstate.LSTM.trace`: for every LSTM, or a mapping from paths to them.
+        limit: the most bytes that all records together may take; None for no limit.
+        paths: paths of the modules to record, or of modules above them; all when None.
+        call: what to run instead of the model itself, such as ``model.generate``.
+        kwargs: what the model is called with.
+
+    Returns:
+        The `ModelTrace`.
+
+    Raises:
+        ArgumentTypeError: the model is no `torch.nn.Module`, or an argument of a wrong type.
+        ArgumentError: there is no LSTM of ours in the model, or nothing to record.
+        NameUnknownError: ``keep`` names a place that no LSTM has, or ``paths`` or ``tokens`` a path that is none's.
+        TraceTooLargeError: the record would take more than ``limit`` bytes. The run was given up there.
+        ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
+    """
+    chosen = chosen_modules(model, paths)
+    run = Run(asked_of(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
+    with requesting(run), _as_written():
+        out = (model if call is None else call)(*args, **kwargs)
+    traces = {module: run.traces_of(module) for module in run.asked}
+    by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
+    return ModelTrace(out, by_path, chosen.theirs)
+
+
+def _as_written() -> AbstractContextManager[None]:
+    """Open a block in which nothing runs compiled: what may not break (``fullgraph=True``) can't be recorded."""
+    # Without torch's compiler loaded nothing can be compiled, and loading it takes seconds.
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+        return stance
+    return nullcontext()

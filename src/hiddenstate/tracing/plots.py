@@ -1,0 +1,191 @@
+"""Pictures of a trace: a heat map for each gate and state over the steps, or the curves of one unit.
+
+Colours mean the same in every picture: gates run from 0 to 1, g and h from -1 to 1. Only the cell state, which has
+no bounds, is scaled by its largest value, and its title says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hiddenstate.base.figures import Picture, shortened, width_of
+from hiddenstate.base.indexing import resolve
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place, track
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from hiddenstate.tracing.record import Record
+
+HINTS = {
+    "i": "1 writes g into the cell",
+    "f": "1 keeps the cell",
+    "g": "what there is to write",
+    "o": "1 shows the cell",
+    "c": "long-term memory",
+    "h": "short-term memory",
+}
+# What a quantity lies between; c has no bounds, and neither has an h that a projection made.
+SPANS = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0), "h": (-1.0, 1.0)}
+# Told apart by colour (Okabe and Ito's, for every kind of eyes), and where curves cross by dashes.
+COLORS = {"i": "#009e73", "f": "#d55e00", "g": "#0072b2", "o": "#cc79a7", "c": "#c2410c", "h": "#1d4ed8"}
+DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
+FEW_STEPS = 20  # up to which three maps fit side by side
+MOST_LABELS = 60  # beside each other; also the most steps whose points are marked
+FINE = 600  # cells, about the pixels of a picture
+LABEL_SIZE = 8  # points
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is to be drawn: the recorded real steps of one row of one layer and direction."""
+
+    title: str
+    values: dict[str, NDArray[np.float64]]  # quantity to [steps, units]
+    labels: tuple[str, ...]
+    axis: str
+    spans: dict[str, tuple[float, float]]  # quantity to its bounds, where it has any
+
+
+def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
+    """Draw gates and states over the steps: heat maps of all units, or the curves of one.
+
+    Args:
+        trace: the recorded run.
+        layer: layer, from 0.
+        reverse: the reverse direction; time still runs to the right.
+        row: batch row; only its real steps are drawn.
+        unit: hidden unit, or None for all.
+
+    Raises:
+        NameUnknownError: no such layer or direction, or nothing of it was recorded.
+        IndexRangeError: no such row or unit.
+        ArgumentError: the row has no recorded step.
+    """
+    (row,) = resolve(row, trace.batch, "row")
+    run = _read(trace, layer, reverse, row, unit)
+    return _maps(run) if unit is None else _curves(run)
+
+
+def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
+    """Collect what was kept of one row of one layer and direction."""
+    if unit is not None:
+        (unit,) = resolve(unit, trace.initial[1].shape[2], "unit")
+    names = _names(trace, layer, reverse, unit)
+    end = trace.row_length(row)
+    times = [t for t in trace.steps if t < end]
+    if not times:
+        raise ArgumentError(f"row {row} has no recorded step: it is {end} steps long, recorded are {trace.steps}")
+    picked = {q: trace.pick(name, t=tuple(times), row=row, unit=unit)[0][:, 0] for q, name in names.items()}
+    way = ", last step to first" if reverse else ""
+    title = f"{track(layer, reverse)}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
+    return _Run(
+        title=title,
+        values={q: values.detach().double().cpu().numpy() for q, values in picked.items()},
+        labels=_labels(trace.words(row), times),
+        axis="step" if len(times) == times[-1] - times[0] + 1 else "recorded steps",
+        spans={q: span for q, span in SPANS.items() if not (q == "h" and trace.projected)},
+    )
+
+
+def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[str, str]:
+    """Recorded places of a layer and direction, by quantity."""
+    places = {q: str(Place(layer, reverse, q)) for q in QUANTITIES}
+    parse_place(places["c"], trace.num_layers, trace.bidirectional)
+    names = {q: name for q, name in places.items() if name in trace}
+    if trace.projected and unit is not None:
+        names.pop("h", None)  # a projection mixes the units: h has none that is this one's
+    if not names:
+        recorded = " ".join(trace.names)
+        raise NameUnknownError(f"nothing of {track(layer, reverse)} to draw: add it to keep=; recorded are {recorded}")
+    return names
+
+
+def _labels(words: Sequence[str] | None, times: Sequence[int]) -> tuple[str, ...]:
+    return tuple(str(t) if words is None else shortened(words[t]) for t in times)
+
+
+def _maps(run: _Run) -> Figure:
+    """Draw one heat map a quantity: units upwards, steps to the right."""
+    count = len(run.values)
+    columns = min(3, count) if len(run.labels) <= FEW_STEPS else 1
+    rows, width = -(-count // columns), 4.4 if len(run.labels) <= FEW_STEPS else 13.0
+    figure = Picture(figsize=(width * columns, 2.4 * rows + 0.8), layout="constrained")
+    figure.suptitle(run.title)
+    for k, (quantity, values) in enumerate(run.values.items()):
+        ax = figure.add_subplot(rows, columns, k + 1)
+        _map(ax, quantity, values.T, run.spans.get(quantity))
+        ax.set_ylabel("" if k % columns else "unit")
+        _mark_steps(ax, run, width, bottom=k + columns >= count)
+    return figure
+
+
+def _map(ax: Axes, quantity: str, values: NDArray[np.float64], span: tuple[float, float] | None) -> None:
+    """Draw the values ``[units, steps]`` of one quantity in colours, over ``span`` or, without bounds, over its own."""
+    bound = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
+    low, high = span or (-bound, bound)
+    colors = "RdBu_r" if low < 0 else "viridis"
+    units, steps = values.shape
+    borders = (-0.5, steps - 0.5, -0.5, units - 0.5)
+    style: dict[str, Any] = {"cmap": colors, "vmin": low, "vmax": high, "extent": borders}
+    image = ax.imshow(_fine(values), aspect="auto", origin="lower", **style)
+    beyond = bool((values < low).any() or (values > high).any())  # an edit can put a value anywhere
+    ax.figure.colorbar(image, ax=ax, extend="both" if beyond else "neither")
+    scale = "" if span else f"; scale ±{bound:.3g}"
+    ax.set_title(f"{quantity}: {MEANINGS[quantity]} ({HINTS[quantity]}{scale})", fontsize=9)
+    ax.locator_params(axis="y", integer=True)
+
+
+def _fine(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut every cell into many alike: where units outnumber pixels matplotlib mixes neighbours, and then within a cell.
+
+    Without it the mixing, which is right among hundreds of units, would smear one step into the next.
+    """
+    units, steps = (-(-FINE // n) for n in values.shape)
+    return values.repeat(units, axis=0).repeat(steps, axis=1)
+
+
+def _curves(run: _Run) -> Figure:
+    """Draw one unit over the steps: its gates above, its states below."""
+    width = 9.0 if len(run.labels) <= FEW_STEPS else 13.0
+    figure = Picture(figsize=(width, 6), layout="constrained")
+    figure.suptitle(run.title)
+    groups = [[q for q in group if q in run.values] for group in (GATES, STATES)]
+    groups = [group for group in groups if group]
+    for k, group in enumerate(groups):
+        ax = figure.add_subplot(len(groups), 1, k + 1)
+        for quantity in group:
+            _curve(ax, quantity, run.values[quantity][:, 0])
+        ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, -1.05), max(high, 1.05))
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+        _mark_steps(ax, run, width, bottom=k == len(groups) - 1)
+    return figure
+
+
+def _curve(ax: Axes, quantity: str, values: NDArray[np.float64]) -> None:
+    style: dict[str, Any] = {"color": COLORS[quantity], "linestyle": DASHES[quantity]}
+    style["marker"] = "o" if len(values) <= MOST_LABELS else ""
+    label = f"{quantity}: {MEANINGS[quantity]}\n    ({HINTS[quantity]})"
+    ax.plot(np.arange(len(values)), values, label=label, markersize=4, **style)
+
+
+def _mark_steps(ax: Axes, run: _Run, width: float, bottom: bool) -> None:
+    """Mark the steps, and on the lowest picture of a column write their words; thin them out when there are many."""
+    every = -(-len(run.labels) // MOST_LABELS)
+    places, labels = range(0, len(run.labels), every), run.labels[::every]
+    if not bottom:
+        ax.set_xticks(places, [""] * len(labels))
+        return
+    room = 0.6 * width / len(labels)
+    fits = all(width_of(label, LABEL_SIZE) + 0.1 < room for label in labels)
+    ax.set_xticks(places, labels, fontsize=LABEL_SIZE, rotation=0 if fits else 90, parse_math=False)
+    ax.set_xlabel(run.axis)

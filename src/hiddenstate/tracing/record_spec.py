@@ -1,0 +1,277 @@
+"""What a trace asks of a call, checked against it, and the record that the call gives back."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base.indexing import Index, freeze, resolve
+from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
+from hiddenstate.engine.dispatch import Result
+from hiddenstate.engine.inputs import Inputs
+from hiddenstate.engine.layers import zero_state
+from hiddenstate.engine.observer import Wanted
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
+from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.names import GATES, QUANTITIES, Place, parse_place, places, track
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.trace import Trace
+
+DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
+Tokens = Sequence[str] | Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The arguments of a trace that say what to record of a call.
+
+    ``name`` is the module's, for messages, and ``spent`` the bytes that earlier calls of the same run took.
+    """
+
+    keep: Sequence[str] | None
+    steps: Index
+    pre: bool
+    tokens: Tokens | None
+    limit: int | None
+    name: str | None = None
+    spent: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What one call is to record: places and steps, and the words that stand at the steps."""
+
+    wanted: Wanted
+    words: tuple[tuple[str, ...], ...] | None
+
+
+def prepare(asked: Asked, sizes: Sizes, inputs: Inputs, edits: Sequence[Edit], itemsize: int) -> Recording:
+    """Check what is asked against a call.
+
+    Raises:
+        TraceTooLargeError: the record would take too much.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
+    """
+    T, N = inputs.x.shape[:2]
+    with naming(asked.name):
+        wanted = wanted_of(sizes, T, asked.keep, asked.steps, asked.pre)
+        check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked, wanted)
+        return Recording(wanted, words_of(asked.tokens, T, N, inputs.lengths))
+
+
+@contextmanager
+def naming(module: str | None) -> Iterator[None]:
+    """Put a module's name before the message of an error that leaves the block."""
+    try:
+        yield
+    except HiddenStateError as error:
+        if module is not None:
+            error.args = (f"{module}: {error.args[0]}", *error.args[1:])
+        raise
+
+
+def together(wanted: Sequence[Wanted]) -> Wanted | None:
+    """What to record so that each gets what it wants; None for nothing."""
+    if len(wanted) < 2:
+        return wanted[0] if wanted else None
+    places = dict.fromkeys(place for one in wanted for place in one.places)
+    return Wanted(list(places), sorted({step for one in wanted for step in one.steps}))
+
+
+def wanted_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
+    """Which places and steps to record, of a call over T steps.
+
+    Raises:
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+    """
+    kept = places_of(sizes.num_layers, sizes.bidirectional, keep, pre)
+    times = resolve(freeze(steps, "steps"), T, "steps")
+    if not times or not kept:
+        raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
+    return Wanted(kept, sorted(times))
+
+
+def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
+    """Which places to record, each once.
+
+    Raises:
+        NameUnknownError, ArgumentTypeError: what does not fit.
+    """
+    if keep is None:
+        kept = places(num_layers, bidirectional)
+    else:
+        kept = [parse_place(name, num_layers, bidirectional) for name in names_of(keep)]
+    if pre:
+        kept += [Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in GATES]
+    return list(dict.fromkeys(kept))
+
+
+def names_of(keep: Sequence[str]) -> Sequence[str]:
+    """Return the names of places, or refuse what is no list of them.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if isinstance(keep, str):
+        raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
+    if not isinstance(keep, Iterable):
+        raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
+    return list(keep)
+
+
+def nbytes_of(sizes: Sizes, wanted: Wanted, edits: Sequence[Edit], N: int, itemsize: int) -> int:
+    """Bytes that a record takes; readout edits add to it."""
+    units = sum(sizes.units(place.quantity) for place in wanted.places)
+    # A readout edit makes what is shown differ from the cell state handed on, which is then recorded too.
+    shown = [edit.place for edit in edits if edit.scope == "readout"]
+    readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shown}
+    tracks = readouts & {place[:2] for place in wanted.places}
+    return len(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
+
+
+def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
+    """Bytes that the record of everything takes, over an input of C features each."""
+    return _units_of_all(sizes) * (x.numel() // sizes.input_size) * x.element_size()
+
+
+def trace_of_all(
+    sizes: Sizes,
+    batch_first: bool,
+    hx: State | None,
+    lengths: Tensor | None,
+    tokens: Tokens | None,
+    out: Tensor,
+    state: State,
+    kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
+) -> Trace:
+    """Put together the trace of a call of which all is recorded, from what `layers.run_plain` kept of it.
+
+    Raises:
+        ShapeError, ArgumentTypeError: the tokens are not one a step.
+    """
+    single, D, P = out.dim() == 2, sizes.directions, sizes.output_size
+    layout: Layout = "T" if single else "NT" if batch_first else "TN"
+    shown = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
+    T, N = shown[-1].shape[:2]
+    values: dict[str, Tensor] = {}
+    for k, (names, gates, c) in enumerate(zip(_names_of_all(sizes), kept[0], kept[1], strict=True)):
+        h = shown[k // D]
+        # A copy where memory is shared: with the other direction, or with the output, which is the caller's.
+        if D > 1:
+            h = h[..., k % D * P : (k % D + 1) * P].contiguous()
+        elif k == sizes.num_layers - 1:
+            h = h.clone()
+        values.update(zip(names, (*gates.chunk(len(GATES), dim=-1), c, h), strict=True))
+    return Trace(
+        out=out.transpose(0, 1) if layout == "NT" else out,
+        state=state,
+        initial=_initial(sizes, hx, shown[-1], single=single),
+        values=values,
+        carried={},
+        steps=tuple(range(T)),
+        length=T,
+        num_layers=sizes.num_layers,
+        bidirectional=sizes.bidirectional,
+        layout=layout,
+        lengths=None if lengths is None else lengths.clone(),
+        tokens=words_of(tokens, T, N, lengths),
+    )
+
+
+def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> State:
+    """The state that a call began with, batched; a copy."""
+    if hx is None:
+        return zero_state(out, sizes)
+    h0, c0 = hx[0].clone(), hx[1].clone()
+    return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
+
+
+@cache
+def _names_of_all(sizes: Sizes) -> list[list[str]]:
+    """The places of each layer and direction."""
+    return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in sizes.tracks]
+
+
+@cache
+def _units_of_all(sizes: Sizes) -> int:
+    return len(sizes.tracks) * sum(map(sizes.units, QUANTITIES))
+
+
+def trace_of(
+    recording: Recording,
+    recorded: Wanted,
+    sizes: Sizes,
+    inputs: Inputs,
+    result: Result,
+    out: Tensor | PackedSequence,
+    state: State,
+) -> Trace:
+    """Put together the trace of a call, of which perhaps more was ``recorded``."""
+    wanted = recording.wanted
+    tracks = {track(place.layer, place.reverse) for place in wanted.places}
+    return Trace(
+        out=out,
+        state=state,
+        # Copies of what the caller gave: a buffer that is used again must not change the record.
+        initial=(inputs.h0.clone(), inputs.c0.clone()),
+        values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
+        carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in tracks},
+        steps=tuple(wanted.steps),
+        length=len(inputs.x),
+        num_layers=sizes.num_layers,
+        bidirectional=sizes.bidirectional,
+        layout=inputs.layout,
+        lengths=None if inputs.lengths is None else inputs.lengths.clone(),
+        reset=None if inputs.reset is None else inputs.reset.clone(),
+        tokens=recording.words,
+    )
+
+
+def _at_steps(values: Tensor, wanted: Wanted, recorded: Wanted) -> Tensor:
+    """Pick the steps that are wanted of ``[steps, N, units]``."""
+    if wanted is recorded or list(wanted.steps) == list(recorded.steps):
+        return values
+    position = {t: k for k, t in enumerate(recorded.steps)}
+    return values[[position[t] for t in wanted.steps]]
+
+
+def check_limit(nbytes: int, asked: Asked, wanted: Wanted) -> None:
+    """Refuse a record that would take more than is allowed.
+
+    Raises:
+        TraceTooLargeError: it would.
+    """
+    if asked.limit is not None and asked.spent + nbytes > asked.limit:
+        before = f" on top of {asked.spent:,} of earlier calls," if asked.spent else ""
+        raise TraceTooLargeError(
+            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps),"
+            f"{before} over the limit of {asked.limit:,}: record fewer places (keep=), fewer steps (steps=), or raise "
+            "limit="
+        )
+
+
+def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
+    """Words for each row; a row's list may end where the row does.
+
+    Raises:
+        ShapeError: they are not one a step, or not for each row.
+        ArgumentTypeError: a string where its words are expected.
+    """
+    if tokens is None:
+        return None
+    if isinstance(tokens, str):
+        raise ArgumentTypeError(f"tokens must be a list of words, got the string {tokens!r}: split it first")
+    by_row = [tokens] if all(isinstance(word, str) for word in tokens) else list(tokens)
+    if len(by_row) != N:
+        raise ShapeError(
+            f"tokens are for {len(by_row)} rows, expected {N}: one list of words for each row of the batch"
+        )
+    for row, words in enumerate(by_row):
+        real = T if lengths is None else int(lengths[row])
+        if len(words) not in (T, real):
+            raise ShapeError(f"row {row} has {real} time steps and {len(words)} tokens; give one for each step")
+    return tuple(tuple(str(word) for word in words) for words in by_row)

@@ -1,0 +1,84 @@
+"""Who wants a record of the calls that are made now: a trace of one LSTM, or of a whole model."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+from torch import nn
+
+from hiddenstate.base import scoped
+from hiddenstate.base.scoped import Held, holding
+from hiddenstate.tracing.record_spec import Asked
+from hiddenstate.tracing.trace import Trace
+
+
+class Traceable(nn.Module):
+    """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are such."""
+
+    # Whether a call is one time step: then successive calls that carry the state are one trace.
+    _traces_steps: ClassVar[bool] = False
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        """Return how many layers there are to record, and whether there is a reverse direction."""
+        raise NotImplementedError
+
+
+class Request(Protocol):
+    """Wants a record of some of the calls that are made while it holds."""
+
+    def asks(self, module: Traceable) -> Asked | None:
+        """Say what to record of the module's call that begins now, or None."""
+
+    def take(self, module: Traceable, trace: Trace) -> None:
+        """Receive the record of a call."""
+
+
+# Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
+_requests: Held[Request] = ContextVar("hiddenstate_requests", default=())
+
+
+class Requested(NamedTuple):
+    """A request, and what it asks of one call."""
+
+    request: Request
+    asked: Asked
+
+
+def requested(module: Traceable) -> Sequence[Requested]:
+    """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
+    asking = _requests.get() if scoped.anything else ()
+    if not asking:
+        return ()
+    # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
+    innermost = next((request for request in reversed(asking) if isinstance(request, OneCall)), None)
+    listening = [request for request in asking if request is innermost or not isinstance(request, OneCall)]
+    asked = [(request, request.asks(module)) for request in listening]
+    return [Requested(request, found) for request, found in asked if found is not None]
+
+
+def requesting(request: Request) -> AbstractContextManager[None]:
+    """Open a block in which a request holds, in this thread (or asyncio task) alone."""
+    return holding(_requests, [request])
+
+
+@dataclass(eq=False)
+class OneCall:
+    """Wants the record of a module's next call; those that are made inside or after it are plain again."""
+
+    module: Traceable
+    asked: Asked
+    taken: bool = False
+    trace: Trace | None = None
+
+    def asks(self, module: Traceable) -> Asked | None:
+        """Say what to record, the first time."""
+        if module is not self.module or self.taken:
+            return None
+        self.taken = True
+        return self.asked
+
+    def take(self, module: Traceable, trace: Trace) -> None:
+        """Keep the record."""
+        self.trace = trace

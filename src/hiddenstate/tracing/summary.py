@@ -1,0 +1,75 @@
+"""A trace in few numbers a step: how open the gates were, how large the states, which units changed most."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.structure.names import GATES, Place
+from hiddenstate.tracing.trace import Trace
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """One time step of one layer, direction and row.
+
+    Attributes:
+        t: time step.
+        word: its token, or None.
+        gates: mean over the units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 nothing to write, 1 a full swing).
+        c_norm: Euclidean norm of the cell state.
+        h_norm: Euclidean norm of the hidden state.
+        changed: the units whose cell state changed most in this step, most first, each with its change.
+    """
+
+    t: int
+    word: str | None
+    gates: Mapping[str, float]
+    c_norm: float
+    h_norm: float
+    changed: tuple[tuple[int, float], ...]
+
+
+def summary_of(
+    trace: Trace, *, layer: int = 0, reverse: bool = False, row: int = 0, most: int = 3
+) -> tuple[StepSummary, ...]:
+    """Sum up each recorded real step of one layer, direction and row, in the order of the input.
+
+    A change is against the step read before, which for the reverse direction is the one behind.
+
+    Args:
+        trace: must hold i, f, g, o, c and h of the layer and direction.
+        layer: layer, from 0.
+        reverse: the reverse direction.
+        row: batch row.
+        most: how many units to name in ``changed``.
+
+    Raises:
+        NameUnknownError: no such layer or direction, or a quantity of it was not recorded.
+        IndexRangeError: no such row.
+    """
+    of = {q: _values(trace, Place(layer, reverse, q), row) for q in (*GATES, "c", "h")}
+    before = trace.cell_before(layer, reverse, row).detach().double()
+    change = of["c"] - before
+    top = change.abs().nan_to_num(0.0).topk(min(most, change.shape[1])).indices
+    words = trace.words(row)
+    real = [t for t in trace.steps if t < trace.row_length(row)]
+    return tuple(
+        StepSummary(
+            t=t,
+            word=words[t] if words else None,
+            gates={q: float((of[q][k].abs() if q == "g" else of[q][k]).mean()) for q in GATES},
+            c_norm=float(of["c"][k].norm()),
+            h_norm=float(of["h"][k].norm()),
+            changed=tuple((int(unit), float(change[k, unit])) for unit in top[k] if not change[k, unit].isnan()),
+        )
+        for k, t in enumerate(real)
+    )
+
+
+def _values(trace: Trace, place: Place, row: int) -> Tensor:
+    """Values ``[real steps, units]`` of one row, in double precision."""
+    values, times = trace.pick(str(place), row=row)
+    real = sum(t < trace.row_length(row) for t in times)
+    return values[:real, 0].detach().to(torch.float64)

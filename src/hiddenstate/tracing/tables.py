@@ -1,0 +1,107 @@
+"""Traces as tables (pandas) and labelled arrays (xarray). Both packages are optional."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hiddenstate.errors import MissingDependencyError
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, tracks
+from hiddenstate.tracing.record import Record
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+
+def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
+    """One line per row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingDependencyError("to_dataframe needs pandas: pip install 'hiddenstate[frames]'") from error
+    frames = [
+        frame
+        for row in range(trace.batch)
+        for layer, reverse in tracks(trace.num_layers, trace.bidirectional)
+        if (frame := _track_frame(pandas, trace, row, layer, reverse)) is not None
+    ]
+    if not frames:
+        return pandas.DataFrame()
+    table: pandas.DataFrame = pandas.concat(frames, ignore_index=True)
+    return table
+
+
+def _track_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
+    """The lines of one row, layer and direction, or None when nothing of it was recorded."""
+    kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
+    if not kept:
+        return None
+    real = [k for k, t in enumerate(trace.steps) if t < trace.row_length(row)]
+    units = max(trace.values[str(p)].shape[2] for p in kept)
+    step = np.repeat([trace.steps[k] for k in real], units)
+    words = trace.words(row)
+    columns: dict[str, Any] = {"row": row, "layer": layer, "direction": _direction(reverse), "step": step}
+    if words is not None:
+        columns["token"] = [words[t] for t in step]
+    columns["unit"] = np.tile(np.arange(units), len(real))
+    for place in kept:
+        columns[place.quantity] = _padded(trace, place, units)[real, row].reshape(-1)
+    return pandas.DataFrame(columns)
+
+
+def trace_to_xarray(trace: Record) -> "xarray.Dataset":
+    """A variable per quantity, dimensions layer, direction, time, batch, unit; see `Trace.to_xarray`."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise MissingDependencyError("to_xarray needs xarray: pip install 'hiddenstate[frames]'") from error
+    kept = _places(trace)
+    shape = (trace.num_layers, 1 + trace.bidirectional, len(trace.steps), trace.batch)
+    ends = np.array([trace.row_length(n) for n in range(trace.batch)], dtype=np.int64)
+    ended = np.array(trace.steps)[:, None] >= ends
+    dims = ("layer", "direction", "time", "batch")
+    variables: dict[str, Any] = {}
+    for quantity in QUANTITIES + PRE_ACTIVATIONS:
+        places = [p for p in kept if p.quantity == quantity]
+        if not places:
+            continue
+        units = trace.values[str(places[0])].shape[2]
+        filled = np.full((*shape, units), np.nan, dtype=_padded(trace, places[0], units).dtype)
+        for place in places:
+            filled[place.layer, int(place.reverse)] = _padded(trace, place, units)
+        filled[:, :, ended] = np.nan
+        # With a projection h has units of its own, which are not those of the gates.
+        variables[quantity] = (
+            (*dims, "projected_unit" if quantity == "h" and trace.projected else "unit"),
+            filled,
+        )
+    coordinates: dict[str, Any] = {
+        "direction": [_direction(reverse) for reverse in (False, True)[: 1 + trace.bidirectional]],
+        "layer": range(trace.num_layers),
+        "time": list(trace.steps),
+        "batch": range(trace.batch),
+    }
+    if trace.tokens is not None:
+        words = [[(w[t] if t < len(w) else "") for w in trace.tokens] for t in trace.steps]
+        coordinates["token"] = (("time", "batch"), words)
+    return xarray.Dataset(variables, coords=coordinates)
+
+
+def _places(trace: Record) -> list[Place]:
+    order = tracks(trace.num_layers, trace.bidirectional)
+    every = [Place(*t, quantity) for t in order for quantity in QUANTITIES + PRE_ACTIVATIONS]
+    return [place for place in every if str(place) in trace]
+
+
+def _direction(reverse: bool) -> str:
+    return "reverse" if reverse else "forward"
+
+
+def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
+    """Recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
+    values = trace.values[str(place)].detach().cpu()
+    if values.dtype is torch.bfloat16:  # NumPy has no such type
+        values = values.float()
+    pad = (0, units - values.shape[2])
+    return np.asarray(torch.nn.functional.pad(values, pad, value=float("nan")).numpy())

@@ -1,0 +1,75 @@
+"""A trace: the record of a call, with its tables, pictures and files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hiddenstate.tracing.record import Record
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+    from matplotlib.figure import Figure
+
+# What a notebook shows of a trace. The studio, which is above this room, adds its view; the last one is taken.
+notebook_views: list[Callable[["Trace"], str | None]] = []
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Record):
+    """What one call of an LSTM computed. Made by `hiddenstate.LSTM.trace`.
+
+    ``trace["l0.f"]`` is a tensor laid out as the call's input was: ``[T, N, H]``, ``[N, T, H]`` with
+    ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T counts the recorded steps.
+    `Record` lists the attributes.
+    """
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """One line per batch row, layer, direction, time step and unit; a column per recorded quantity.
+
+        Steps past a row's end are left out. Needs pandas (``pip install 'hiddenstate[frames]'``).
+        """
+        from hiddenstate.tracing.tables import trace_to_dataframe
+
+        return trace_to_dataframe(self)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """A variable per recorded quantity, with dimensions layer, direction, time, batch and unit.
+
+        What was not recorded, or lies past a row's end, is NaN. Needs xarray
+        (``pip install 'hiddenstate[frames]'``).
+        """
+        from hiddenstate.tracing.tables import trace_to_xarray
+
+        return trace_to_xarray(self)
+
+    def plot(self, *, layer: int = 0, reverse: bool = False, row: int = 0, unit: int | None = None) -> "Figure":
+        """Draw gates and states over the sequence: heat maps of all units, or curves of one.
+
+        Needs matplotlib (``pip install 'hiddenstate[plot]'``).
+        """
+        from hiddenstate.tracing.plots import plot_trace
+
+        return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
+
+    def _repr_html_(self) -> str | None:
+        """The first row in the studio, in a notebook; None, and so its text alone, where that can't show it."""
+        return notebook_views[-1](self) if notebook_views else None
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
+        from hiddenstate.tracing.files import save_trace
+
+        save_trace(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> "Trace":
+        """Read a trace that `save` wrote; a packed output comes back padded.
+
+        Raises:
+            FileFormatError: the file is not a trace, or of a later version of the format.
+        """
+        from hiddenstate.tracing.files import load_record
+
+        return load_record(path, Trace)

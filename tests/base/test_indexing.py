@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+
+from hiddenstate.base.indexing import freeze, resolve
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+
+
+@pytest.mark.parametrize(
+    ("index", "want"),
+    [
+        (None, None),
+        (2, 2),
+        (np.int64(2), 2),
+        (torch.tensor(2), 2),
+        (slice(1, 3), slice(1, 3)),
+        ([1, 2], (1, 2)),
+        (range(2), (0, 1)),
+        (torch.tensor([2, 1]), (2, 1)),
+        (np.array([2, 1]), (2, 1)),
+        ([], ()),
+    ],
+)
+def test_freeze(index: object, want: object) -> None:
+    assert freeze(index, "t") == want  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [1.5, True, "1", [1.0], [True], torch.tensor(1.0), torch.tensor([True]), torch.zeros(2, 2).long(), np.array([0.5])],
+)
+def test_freeze_fails(index: object) -> None:
+    with pytest.raises(ArgumentTypeError, match="t= must be an int, a slice, a sequence of ints or None, got"):
+        freeze(index, "t")  # type: ignore[arg-type]
+
+
+def test_resolve() -> None:
+    assert resolve(None, 3, "t") == [0, 1, 2]
+    assert resolve(-1, 3, "t") == [2]
+    assert resolve(slice(None, None, 2), 5, "t") == [0, 2, 4]
+    assert resolve(slice(7, 9), 5, "t") == []
+    assert resolve((2, -3), 3, "t") == [2, 0]
+
+
+def test_resolve_fails() -> None:
+    with pytest.raises(IndexRangeError, match=r"t=3 is out of range: there are 3, so it must be in 0..2"):
+        resolve(3, 3, "t")
+    with pytest.raises(IndexRangeError, match="row=0 is out of range: there are 0, so nothing can be chosen"):
+        resolve(0, 0, "row")
+    with pytest.raises(ArgumentError, match=r"t=\[1, 1\] names a position twice"):
+        resolve((1, -2), 3, "t")

@@ -1,0 +1,46 @@
+"""What holds inside a block, however blocks end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+
+from hiddenstate.base.scoped import Held, holding
+
+VARIABLE: Held[str] = ContextVar("test", default=())
+
+
+def test_blocks_nest() -> None:
+    with holding(VARIABLE, ["a"]):
+        with holding(VARIABLE, ["b", "a"]):
+            assert VARIABLE.get() == ("a", "b", "a")
+        assert VARIABLE.get() == ("a",)
+    assert VARIABLE.get() == ()
+
+
+def block(entry: str) -> Iterator[None]:
+    with holding(VARIABLE, [entry]):
+        while True:
+            yield
+
+
+def test_blocks_of_generators_may_end_in_any_order() -> None:
+    first, second = block("first"), block("second")
+    next(first), next(second)
+    first.close()  # type: ignore[attr-defined]
+    assert VARIABLE.get() == ("second",)
+    second.close()  # type: ignore[attr-defined]
+    assert VARIABLE.get() == ()
+
+
+def test_a_block_may_end_in_another_task() -> None:
+    async def entries() -> AsyncIterator[None]:
+        with holding(VARIABLE, ["task"]):
+            yield
+
+    async def run() -> tuple[str, ...]:
+        generator = entries()
+        await asyncio.create_task(generator.__anext__())  # type: ignore[arg-type]
+        await generator.aclose()  # type: ignore[attr-defined]
+        return VARIABLE.get()
+
+    assert asyncio.run(run()) == ()

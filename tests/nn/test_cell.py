@@ -1,0 +1,116 @@
+"""`hs.LSTMCell` against `torch.nn.LSTMCell`."""
+
+import copy
+import pickle
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import hiddenstate as hs
+from hiddenstate.engine import reference
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
+from support import SIZES, TOLERANCE, assert_all_close, gradients
+
+
+@given(
+    SIZES,
+    SIZES,
+    st.booleans(),
+    st.sampled_from(list(TOLERANCE)),
+    st.one_of(st.none(), st.integers(1, 5)),
+    st.booleans(),
+    st.sampled_from(["auto", "reference"]),
+)
+def test_numbers_and_gradients_are_torchs(
+    C: int, H: int, bias: bool, dtype: torch.dtype, N: int | None, with_state: bool, path: hs.engine.dispatch.Backend
+) -> None:
+    torch.manual_seed(H)
+    ours = hs.LSTMCell(C, H, bias, dtype=dtype)
+    torch.manual_seed(H)
+    theirs = nn.LSTMCell(C, H, bias, dtype=dtype)
+    assert repr(ours) == repr(theirs)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    batch = () if N is None else (N,)
+    x = torch.randn(*batch, C, dtype=dtype, requires_grad=True)
+    h, c = (torch.randn(*batch, H, dtype=dtype, requires_grad=True) for _ in range(2))
+    state, leaves = ((h, c), [x, h, c]) if with_state else (None, [x])
+    with hs.backend(path):
+        got = ours(x, state)
+        got_gradients = gradients(got, [*leaves, *ours.parameters()])
+    want = theirs(x, state)
+    assert_all_close(got, want, "h, c")
+    assert_all_close(got_gradients, gradients(want, [*leaves, *theirs.parameters()]), "gradients")
+
+
+def test_same_seed_same_values() -> None:
+    torch.manual_seed(3)
+    ours = hs.LSTMCell(4, 5)
+    torch.manual_seed(3)
+    theirs = nn.LSTMCell(4, 5)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_copies() -> None:
+    cell, x = hs.LSTMCell(4, 5), torch.randn(2, 4)
+    for other in (copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))):
+        assert torch.equal(other(x)[0], cell(x)[0])
+
+
+@pytest.mark.parametrize("path", ["auto", "reference"])
+def test_nothing_in_nothing_out(path: hs.engine.dispatch.Backend) -> None:
+    with hs.backend(path):
+        assert hs.LSTMCell(4, 5)(torch.zeros(0, 4))[0].shape == (0, 5)
+        assert hs.LSTMCell(0, 5)(torch.zeros(2, 0))[0].shape == (2, 5)
+        assert hs.LSTMCell(4, 0)(torch.zeros(2, 4))[0].shape == (2, 0)
+
+
+Z = torch.zeros
+BAD_CALLS: list[tuple[Any, Any, type[Exception], str]] = [
+    (Z(2, 2, 4), None, RankError, "LSTMCell: Expected input to be 1D or 2D, got 3D instead"),
+    (Z(2, 3), None, ShapeError, "input has inconsistent input_size: got 3 expected 4"),
+    (Z(2, 4).double(), None, DtypeError, "input has dtype torch.float64 and the weights have torch.float32"),
+    (Z(2, 4, device="meta"), None, DeviceError, "not at the same device"),
+    ([1.0], None, ArgumentTypeError, "input must be a torch.Tensor, got list"),
+    (Z(2, 4), Z(2, 5), ArgumentTypeError, "hx must be a tuple of two tensors.*got Tensor"),
+    (Z(2, 4), (Z(2, 5),), ArgumentTypeError, "got 1 values"),
+    (Z(2, 4), (Z(2, 5), 3), ArgumentTypeError, r"hx\[1\] must be a torch.Tensor, got int"),
+    (Z(2, 4), (Z(1, 2, 5), Z(2, 5)), RankError, r"LSTMCell: Expected hx\[0\] to be 1D or 2D, got 3D"),
+    (Z(2, 4), (Z(3, 5), Z(2, 5)), ShapeError, "Input batch size 2 doesn't match hidden0 batch size 3"),
+    (Z(2, 4), (Z(2, 5), Z(2, 4)), ShapeError, "hidden1 has inconsistent hidden_size: got 4, expected 5"),
+    (Z(2, 4), (Z(5), Z(5)), ShapeError, r"batch size none: hx\[0\] must be \[2, 5\]"),
+    (Z(2, 4), (Z(2, 5), Z(2, 5).double()), DtypeError, r"hx\[1\] has dtype torch.float64"),
+]
+
+
+@pytest.mark.parametrize(("given_input", "state", "error", "message"), BAD_CALLS)
+def test_bad_calls_fail(given_input: Any, state: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hs.LSTMCell(4, 5)(given_input, state)
+
+
+def test_bad_sizes_fail() -> None:
+    with pytest.raises(ArgumentTypeError, match="hidden_size should be of type int, got: float"):
+        hs.LSTMCell(4, 2.5)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="input_size must not be negative, got -1"):
+        hs.LSTMCell(-1, 2)
+
+
+# The compilers warn of their own internals.
+@pytest.mark.filterwarnings("default")
+def test_what_a_block_holds_is_not_compiled_in() -> None:
+    cell, x = hs.LSTMCell(4, 5), torch.randn(2, 4)
+    torch._dynamo.reset()
+    compiled = torch.compile(cell, backend="eager")
+    want = compiled(x)
+    with mock.patch.object(reference, "step", side_effect=ZeroDivisionError):
+        with hs.backend("reference"), pytest.raises(ZeroDivisionError):
+            compiled(x)
+        with hs.backend("auto"):
+            assert_all_close(compiled(x), want)
+        assert_all_close(compiled(x), want)
