@@ -62,7 +62,7 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle n
     if (!reads) return nb::none();
     call.lengths = from.lengths.empty() ? nullptr : from.lengths.data();
     call.threads = threads_for(call);
-    const Outputs made = make_outputs(call, {record, false}, single);
+    const Outputs made = make_outputs(call, {std::vector<bool>(record ? call.layers.size() : 0, true), false}, single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
     const nb::tuple state = nb::make_tuple(made.h_n, made.c_n);
     if (!record) return nb::make_tuple(made.out, state);

@@ -52,7 +52,7 @@ struct CallFromPython {
 // (place, kind, value [steps, rows, units], steps, rows, units). Gives out, h_n, c_n, and lists of records or None, as Outputs has
 // them. Throws Refused.
 template <class P>
-nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, bool shown, bool gradient);
+nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
 
 // The gradients of x, h0, c0 and the weights that are `needed`, None for others. `saved`: out, and lists: of each layer and direction
 // the gates before edits, and c; of each layer but the last its output. `grads`: those of out, h_n, c_n, and lists of those of gates

@@ -175,7 +175,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
 }
 
 template <class P>
-nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, bool shown, bool gradient) {
+nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient) {
     const nb::object packed = field(call, call_names().packed);
     if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
     CallFromPython<P> from;

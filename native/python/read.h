@@ -5,6 +5,7 @@
 // raises an error that names the argument.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -154,14 +155,15 @@ nb::object make(const Shape& shape, T*& to) {
 
 // What a run records: what is shown (the gates after edits), and what a gradient needs (those before edits).
 struct Records {
-    bool shown = false, gradient = false;
+    std::vector<bool> shown;  // of each layer and direction; or empty
+    bool gradient = false;
 
-    bool any() const { return shown || gradient; }
+    bool any() const { return gradient || std::find(shown.begin(), shown.end(), true) != shown.end(); }
 };
 
 // Makes the outputs and records of a call that was read. `single`: without N.
 template <class P>
-Outputs make_outputs(Call<P>& call, Records records, bool single) {
+Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), width = call.directions * call.P;
     const auto shape = [&](std::int64_t first, std::int64_t units) {
         return single ? Shape(first, units) : Shape(first, call.N, units);
@@ -171,12 +173,13 @@ Outputs make_outputs(Call<P>& call, Records records, bool single) {
     made.h_n = make(shape(count, call.P), call.h_n), made.c_n = make(shape(count, call.H), call.c_n);
     if (!records.any()) return made;
     nb::list gates, raw_gates, c, layer_outputs;
-    for (LayerDirection<P>& layer : call.layers) {
-        const bool raw = records.gradient && layer.edits;
+    for (std::size_t k = 0; k < call.layers.size(); ++k) {
+        LayerDirection<P>& layer = call.layers[k];
+        const bool shown = k < records.shown.size() && records.shown[k], raw = records.gradient && layer.edits;
         const Shape of_gates(call.T, call.N, kGatesOfUnit * call.H);
-        gates.append(records.shown || !raw ? make(of_gates, layer.gates) : nb::none());
+        gates.append(shown || (records.gradient && !raw) ? make(of_gates, layer.gates) : nb::none());
         raw_gates.append(raw ? make(of_gates, layer.raw_gates) : nb::none());
-        c.append(make(Shape(call.T, call.N, call.H), layer.c));
+        c.append(shown || records.gradient ? make(Shape(call.T, call.N, call.H), layer.c) : nb::none());
     }
     for (std::int64_t k = call.directions; k < count; k += call.directions) {
         call.layer_outputs.push_back(nullptr);

@@ -25,7 +25,7 @@ MOVED = {
     "reference": "engine.reference",
     "observe": "engine.observer",
     "native": "engine.kernels",
-    "layers": "engine.layers",
+    "layers": "engine.fast",
     "custom_op": "engine.operator",
     "scan": "engine.dispatch",
     "cudnn": "engine.flat_weights",

@@ -1,32 +1,20 @@
-"""The whole LSTM over a sequence: layers, directions, dropout between layers, and which path computes them.
+"""Which path computes a call: the first of `PATHS` that can. Each says why it can't."""
 
-Three paths give the same numbers. On CPU the native engine computes, whatever is recorded or edited. Elsewhere a call
-in which nothing is recorded, edited or reset goes to torch's own kernels where they have one. All else goes to
-`reference`: readout edits, recorded pre-activations, torch's transformations.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn.functional import dropout
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.scoped import Held, holding
-from hiddenstate.edits.resolve import BoundEdit
-from hiddenstate.engine import kernels, layers, native, operator, reference
-from hiddenstate.engine.layers import Layers
-from hiddenstate.engine.observer import Wanted, watch
-from hiddenstate.engine.reference import Weights
+from hiddenstate.engine import autocast, native_path, operator, reference_path, torch_path
+from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.dropout import draw_masks
+from hiddenstate.engine.interception import transformed
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES, Place
-from hiddenstate.structure.names import track as track_name
-from hiddenstate.structure.sizes import Sizes
 
 Backend = Literal["auto", "reference"]
 chosen_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
@@ -53,68 +41,59 @@ def uses_reference() -> bool:
     return bool(chosen) and chosen[-1] == "reference"
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One call, in canonical form: time first, batched, every shape checked.
+class Path(NamedTuple):
+    """A way to compute a call.
 
-    ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, ``lengths [N]`` and ``reset [T, N]`` or None. ``dropout``
-    is the probability that holds in this call: zero outside training. Outside ``training`` little is kept for a
-    gradient, which then costs a second run when it is asked for.
+    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can.
     """
 
-    sizes: Sizes
-    weights: Sequence[Weights]  # in the order of Sizes.tracks
-    x: Tensor
-    h0: Tensor
-    c0: Tensor
-    dropout: float = 0.0
-    training: bool = False
-    lengths: Tensor | None = None
-    reset: Tensor | None = None
-    edits: Sequence[BoundEdit] = ()
-    wanted: Wanted | None = None
+    name: str
+    what: str
+    why_not: Callable[[Call], str | None]
+    run: Callable[[Call], Result]
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a call gives: ``out [T, N, D*P]``, ``h_n``, ``c_n``, and what was recorded.
+def run(call: Call) -> Result:
+    """Compute a call by the first path that can."""
+    return choose(call).run(call)
 
-    ``values`` maps a place, and ``carried`` a track, to ``[steps, N, units]``.
+
+def choose(call: Call) -> Path:
+    """Return the first path that can compute a call."""
+    for path in PATHS:
+        if path.why_not(call) is None:
+            return path
+    raise AssertionError("the last path computes every call")
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """The path that a call takes, and why it takes none of those before it.
+
+    ``name`` is one of docs/engine.md's table; ``reasons`` maps each path before it to the reason.
     """
 
-    out: Tensor
-    h_n: Tensor
-    c_n: Tensor
-    values: Mapping[str, Tensor] = field(default_factory=dict)
-    carried: Mapping[str, Tensor] = field(default_factory=dict)
+    name: str
+    reasons: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"This call runs on the path {self.name!r}."]
+        return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
 
 
-# What writes a job into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
-exporters: list[Callable[[Job], Result]] = []
+def explain(call: Call) -> PathReport:
+    """Say which path a call takes, and why none of those before it."""
+    reasons: dict[str, str] = {}
+    for path in PATHS:
+        why = path.why_not(call)
+        if why is None:
+            return PathReport(path.name, reasons)
+        reasons[path.name] = why
+    raise AssertionError("the last path computes every call")
 
 
-def run(job: Job) -> Result:
-    """Compute a job by the fastest path that can."""
-    if (torch.compiler.is_compiling() or torch._C._is_tracing()) and _exports_to_onnx():
-        return exporters[-1](job)
-    asks = job.edits or job.wanted is not None or uses_reference()
-    if torch.compiler.is_compiling() and not asks and not native.transformed():
-        return _run_compiled(job)
-    return _run_plain(job)
-
-
-def _run_plain(job: Job) -> Result:
-    """As a call that is not compiled."""
-    if uses_reference():
-        return _run_by_track(job, natively=False)
-    if _native_can(job):
-        return _run_natively(job)
-    if _autocasts(job):
-        with torch.autocast("cpu", enabled=False):
-            return _uncast(_run_natively(_cast(job)), job)
-    if not _torch_can(job):
-        return _run_by_track(job, natively=False)
-    return _run_torch_packed(job) if job.lengths is not None else _run_torch(job)
+# What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
+exporters: list[Callable[[Call], Result]] = []
 
 
 def _exports_to_onnx() -> bool:
@@ -126,218 +105,105 @@ def _exports_to_onnx() -> bool:
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _run_compiled(job: Job) -> Result:
-    """The operator, where it can; else a break in the graph: below torch.lstm nothing compiles with gradients."""
-    casts = _asks_for_bfloat16(job)
-    cast = _cast(job) if casts else job
-    if not _operator_can(cast) or (torch.is_autocast_enabled("cpu") and not casts):
-        breaks = torch.compiler.is_dynamo_compiling() and not _exports()  # torch.export knows no breaks, and needs none
-        return torch.compiler.disable(run)(job) if breaks else _run_plain(job)
-    if not casts:
-        return Result(*operator.run(_layers(job)))
+def _why_not_onnx(_call: Call) -> str | None:
+    traced = torch.compiler.is_compiling() or torch._C._is_tracing()
+    return None if traced and _exports_to_onnx() else "torch.onnx.export does not look on"
+
+
+def _why_not_compiled(call: Call) -> str | None:
+    """Whether torch.compile or torch.export traces a call in which nothing is asked that it can't look into."""
+    if not torch.compiler.is_compiling():
+        return "torch.compile and torch.export do not trace the call"
+    if call.edits or call.record is not None or uses_reference() or transformed():
+        return "something is edited, recorded or transformed, or the reference was asked for"
+    return None
+
+
+def _why_not_operator(call: Call) -> str | None:
+    why = _why_not_compiled(call)
+    if why is not None:
+        return why
+    casts = autocast.asks_for_bfloat16(call)
+    if torch.is_autocast_enabled("cpu") and not casts:
+        return "torch.autocast is on, and not to bfloat16"
+    return operator.why_not(autocast.cast(call) if casts else call)
+
+
+def _run_operator(call: Call) -> Result:
+    masks = draw_masks(call)
+    if not autocast.asks_for_bfloat16(call):
+        return Result(*operator.run(call, masks))
     with torch.autocast("cpu", enabled=False):
-        return _uncast(Result(*operator.run(_layers(cast))), job)
+        return autocast.uncast(Result(*operator.run(autocast.cast(call), masks)), call)
 
 
-def _exports() -> bool:
-    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()  # from torch 2.7 on
+def _why_not_break(call: Call) -> str | None:
+    why = _why_not_compiled(call)
+    if why is not None:
+        return why
+    if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
+        return "torch.export knows no breaks, and needs none"
+    return None
 
 
-def _operator_can(job: Job) -> bool:
-    biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
-    alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in _tensors(job))
-    return alike and kernels.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
+def _run_uncompiled(call: Call) -> Result:
+    """Run outside of the compiled graph: below torch.lstm nothing compiles with gradients."""
+    return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
-def _layers(job: Job) -> Layers:
-    noise = _noise(job)
-    return Layers(job.sizes, job.weights, job.x, job.h0, job.c0, job.lengths, job.reset, noise, keeps=job.training)
+def _why_not_native(call: Call) -> str | None:
+    if uses_reference():
+        return 'hiddenstate.backend("reference") is in force'
+    return native_path.why_not(call)
 
 
-def _run_natively(job: Job) -> Result:
-    if job.edits or job.wanted is not None:
-        return _run_by_track(job, natively=True)
-    return Result(*layers.run(_layers(job)))
+def _why_not_whole(call: Call) -> str | None:
+    return _why_not_native(call) or native_path.why_not_whole(call)
 
 
-def _autocasts(job: Job) -> bool:
-    """Whether torch.autocast asks for bfloat16, which the native engine serves."""
-    return _asks_for_bfloat16(job) and all(native.can((value,), autocast=True) for value in _tensors(job))
+def _why_not_autocast(call: Call) -> str | None:
+    return 'hiddenstate.backend("reference") is in force' if uses_reference() else autocast.why_not(call)
 
 
-def _asks_for_bfloat16(job: Job) -> bool:
-    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
-        return False
-    return all(value.dtype in (torch.float32, torch.bfloat16) for value in _tensors(job))
+def _run_native(call: Call) -> Result:
+    return native_path.run(_drawn(call))
 
 
-def _cast(job: Job) -> Job:
-    """The job in bfloat16; what autocast would do before each product."""
-    weights = [Weights(*[None if w is None else w.bfloat16() for w in track]) for track in job.weights]  # type: ignore[arg-type]
-    return replace(job, x=job.x.bfloat16(), h0=job.h0.bfloat16(), c0=job.c0.bfloat16(), weights=weights)
+def _run_by_layer(call: Call) -> Result:
+    return native_path.run_by_layer(_drawn(call))
 
 
-def _uncast(done: Result, job: Job) -> Result:
-    """As torch does, which computes a projected layer step by step and casts nothing but the products there."""
-    return replace(done, c_n=done.c_n.to(job.c0.dtype)) if job.sizes.proj_size else done
+def _run_autocast(call: Call) -> Result:
+    with torch.autocast("cpu", enabled=False):
+        given = _drawn(autocast.cast(call))
+        whole = native_path.why_not_whole(given) is None
+        return autocast.uncast(native_path.run(given) if whole else native_path.run_by_layer(given), call)
 
 
-def _native_can(job: Job) -> bool:
-    fits = job.c0.dtype in (job.x.dtype, kernels.real_type(job.x.dtype)) and native.is_plain(job.c0)
-    return fits and native.can((job.x, job.h0, *_flat(job)))
+def _why_not_torch(call: Call) -> str | None:
+    return 'hiddenstate.backend("reference") is in force' if uses_reference() else torch_path.why_not(call)
 
 
-def _torch_can(job: Job) -> bool:
-    plain = job.reset is None and not job.edits and job.wanted is None
-    serves = torch_serves(job.x.device.type, projects=job.sizes.proj_size > 0, drops=job.dropout > 0)
-    return plain and serves and not native.transformed() and _can_pack(job.lengths)
+def _run_reference(call: Call) -> Result:
+    return reference_path.run(_drawn(call))
 
 
-def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
-    """Whether torch's layer has a kernel for a kind of device, and a right one."""
-    # On CPU it has none for projections: it warns, and loops over the steps as the reference does. On MPS it refuses
-    # them, and its gradient is that of a run without the dropout (pytorch#190056).
-    return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
+def _drawn(call: Call) -> Call:
+    """The call with its dropout masks."""
+    return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 
-def _can_pack(lengths: Tensor | None) -> bool:
-    """Whether every row is known to have a step, which in a packed sequence of torch's it must."""
-    return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
+def _always(_call: Call) -> str | None:
+    return None
 
 
-def _run_torch(job: Job) -> Result:
-    state = job.h0.contiguous(), job.c0.contiguous()  # cuDNN refuses others
-    out, h_n, c_n = torch.lstm(job.x, state, _flat(job), *_options(job), False)
-    return Result(out, h_n, c_n)
-
-
-def _run_torch_packed(job: Job) -> Result:
-    """Ragged rows as torch knows them: sorted and packed, and back."""
-    assert job.lengths is not None
-    packed = pack_padded_sequence(job.x, job.lengths.cpu(), enforce_sorted=False)
-    order, back = packed.sorted_indices, packed.unsorted_indices
-    assert order is not None
-    assert back is not None
-    state = job.h0.index_select(1, order), job.c0.index_select(1, order)
-    data, h_n, c_n = torch.lstm(packed.data, packed.batch_sizes, state, _flat(job), *_options(job))
-    out, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=len(job.x))
-    return Result(out, h_n.index_select(1, back), c_n.index_select(1, back))
-
-
-def _flat(job: Job) -> list[Tensor]:
-    return [w for weights in job.weights for w in weights if w is not None]
-
-
-def _tensors(job: Job) -> list[Tensor]:
-    return [job.x, job.h0, job.c0, *_flat(job)]
-
-
-def _options(job: Job) -> tuple[bool, int, float, bool, bool]:
-    """What torch.lstm takes in this order: has_biases, num_layers, dropout, train, bidirectional."""
-    # cuDNN keeps what its backward needs only when told that it trains, and gradients are as welcome in eval mode:
-    # dropout, the other thing that this switches, is already zero there.
-    train = job.dropout > 0 or (job.x.is_cuda and torch.is_grad_enabled())
-    return job.sizes.bias, job.sizes.num_layers, job.dropout, train, job.sizes.bidirectional
-
-
-def _run_by_track(job: Job, *, natively: bool) -> Result:
-    live = _live(job)
-    out, tracks = layers.through(job.sizes, job.x, _noise(job), lambda k, x: _run_track(job, k, x, live, natively))
-    h_n, c_n = _stacked([t.h for t in tracks]), _stacked([t.c for t in tracks])
-    values = {name: value for t in tracks for name, value in t.values.items()}
-    carried = {name: value for t in tracks for name, value in t.carried.items()}
-    return Result(out, h_n, c_n, values, carried)
-
-
-def _live(job: Job) -> Tensor | None:
-    return None if job.lengths is None else native.live_steps(job.lengths, len(job.x))
-
-
-def _noise(job: Job) -> list[Tensor]:
-    """What dropout multiplies the output ``[T, N, D*P]`` of each layer but the last with; nothing without dropout.
-
-    The random draws are torch's, layer after layer; for ragged rows, those that it makes for a packed sequence (unless
-    compiled: a compiler draws in ways of its own).
-    """
-    sizes, above = job.sizes, range(job.sizes.num_layers - 1)
-    if not job.dropout or not above:
-        return []
-    ones = job.x.new_ones(*job.x.shape[:2], sizes.directions * sizes.output_size)
-    live = None if torch.compiler.is_compiling() else _live(job)
-    if live is None:
-        return [dropout(ones, job.dropout) for _ in above]
-    order = live.sum(0).sort(descending=True).indices
-    packed = ones[live[:, order]]
-    noise = []
-    for _ in above:
-        mask = torch.zeros_like(ones)
-        mask[live[:, order]] = dropout(packed, job.dropout)
-        noise.append(mask[:, order.argsort()])
-    return noise
-
-
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """The parts along a new first axis; of a single one, a view, which is cheaper than a copy of it."""
-    return torch.stack(list(parts)) if len(parts) > 1 else parts[0].unsqueeze(0)
-
-
-class _Track(NamedTuple):
-    """What one layer and direction gives: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values."""
-
-    out: Tensor
-    h: Tensor
-    c: Tensor
-    values: Mapping[str, Tensor]
-    carried: Mapping[str, Tensor]
-
-
-def _run_track(job: Job, k: int, x: Tensor, live: Tensor | None, natively: bool) -> _Track:
-    layer, reverse = job.sizes.tracks[k]
-    observer = watch(layer, reverse, job.edits, job.wanted)
-    edits = observer.edits if observer else ()
-    if natively and all(native.can_edit(edit) for edit in edits):
-        track = native.Track(
-            x, job.h0[k], job.c0[k], job.weights[k], reverse, job.lengths, job.reset, edits, lazy=not job.training
-        )
-        if observer is None or not observer.quantities:
-            return _Track(*native.scan(track, keep=False)[:3], {}, {})
-        if job.wanted and not observer.quantities & set(PRE_ACTIVATIONS):
-            return _record(track, layer, job.wanted)
-    c0 = job.c0[k].to(x.dtype)
-    out, h, c = reference.scan(
-        x, job.h0[k], c0, job.weights[k], reverse=reverse, live=live, reset=job.reset, observer=observer
-    )
-    if observer is None or job.wanted is None:
-        return _Track(out, h, c, {}, {})
-    steps = job.wanted.steps
-    seen = {q: _stack(observer.seen[q], steps, live) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
-    values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
-    handed_on = observer.handed_on
-    carried = {track_name(layer, reverse): _stack(handed_on, steps, live)} if handed_on else {}
-    return _Track(out, h, c, values, carried)
-
-
-def _record(track: native.Track, layer: int, wanted: Wanted) -> _Track:
-    """Run natively and pick what is wanted of the gates and states that the scan kept."""
-    done = native.scan(track, keep=True)
-    assert done.gates is not None
-    assert done.c is not None
-    every = dict(zip(GATES, done.gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": done.c, "h": done.out}
-    mine = [place.quantity for place in wanted.places if (place.layer, place.reverse) == (layer, track.reverse)]
-    # Copies of what shares memory: of h, which with one direction is the output, so that neither changes with the
-    # other; of gates, where not all four are wanted, so that those that are not are let go.
-    shares = {"h"} if set(GATES) <= set(mine) else {"h", *GATES}
-    steps = None if len(wanted.steps) == len(track.x) else list(wanted.steps)
-    values = {}
-    for quantity in mine:
-        value = every[quantity] if steps is None else every[quantity][steps]
-        values[str(Place(layer, track.reverse, quantity))] = (
-            value.clone() if steps is None and quantity in shares else value
-        )
-    return _Track(done.out, done.h_n, done.c_n, values, {})
-
-
-def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
-    """Values that were recorded step by step, as ``[steps, N, units]``; zero past a row's end."""
-    values = torch.stack([by_step[t] for t in steps])
-    return values if live is None else torch.where(live[list(steps), :, None], values, 0)
+PATHS = (
+    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, lambda call: exporters[-1](call)),
+    Path("operator", "one operator in the graph of torch.compile or torch.export", _why_not_operator, _run_operator),
+    Path("break", "as below, outside of the graph of torch.compile", _why_not_break, _run_uncompiled),
+    Path("native", "all layers and directions in one native call", _why_not_whole, _run_native),
+    Path("native by layer", "each layer natively, or by the reference where it must be", _why_not_native, _run_by_layer),
+    Path("native bfloat16", "the same in bfloat16, under autocast", _why_not_autocast, _run_autocast),
+    Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
+    Path("reference", "plain torch, step by step", _always, _run_reference),
+)

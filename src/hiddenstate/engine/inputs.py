@@ -1,16 +1,19 @@
-"""What a call is given, checked and brought into one form: time first, batched, padded.
+"""Reads the arguments of a call: checks them, and brings them into one form, time first, batched, padded.
 
 Every shape, type and device is checked here, before anything is computed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.validation import State, check_lengths, check_pair, check_tensor
+from hiddenstate.engine.call import Call
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
@@ -19,16 +22,11 @@ Lengths = Tensor | Sequence[int] | int | None
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
-    """One call's input: ``x [T, N, C]``, ``h0 [L*D, N, P]``, ``c0 [L*D, N, H]``, ``lengths [N]``, ``reset [T, N]``."""
+class Form:
+    """The form in which a call's input came, and its outputs go back."""
 
-    x: Tensor
-    h0: Tensor
-    c0: Tensor
-    lengths: Tensor | None
-    reset: Tensor | None
     layout: Layout
-    packed: PackedSequence | None  # the input, where it was packed: its output is packed alike
+    packed: PackedSequence | None  # the input, if it was packed: its output is packed alike
 
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Bring ``out [T, N, D*P]`` into the form of the input."""
@@ -41,44 +39,55 @@ class Inputs:
         return (h_n[:, 0], c_n[:, 0]) if self.layout == "T" else (h_n, c_n)
 
 
-def take(
-    input: Tensor | PackedSequence,  # noqa: A002 (torch's name for it)
-    hx: State | None,
-    lengths: Lengths,
-    reset: Tensor | None,
-    *,
+class Arguments(NamedTuple):
+    """The arguments of a call of an LSTM, as they were given."""
+
+    input: Tensor | PackedSequence
+    hx: State | None = None
+    lengths: Lengths = None
+    reset: Tensor | None = None
+
+
+def read(
+    given: Arguments,
     sizes: Sizes,
+    weights: Sequence[Weights],
+    *,
     batch_first: bool,
-    like: Tensor,
-) -> Inputs:
-    """Check a call's arguments and bring them into one form; ``like`` is a weight: its type and device rule.
+    dropout: float = 0.0,
+    training: bool = False,
+) -> tuple[Call, Form]:
+    """Check a call's arguments and describe it; the first weight's type and device rule.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
     """
-    packed: PackedSequence | None = None
-    if isinstance(input, PackedSequence):
+    like, packed, lengths = weights[0].ih, None, given.lengths
+    if isinstance(given.input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
-        check_tensor(input.data, "input", like)
-        packed, (x, lengths) = input, pad_packed_sequence(input)
+        check_tensor(given.input.data, "input", like)
+        packed, (x, lengths) = given.input, pad_packed_sequence(given.input)
         layout: Layout = "NT" if batch_first else "TN"
     else:
-        given = check_tensor(input, "input", like)
-        layout = _layout(given, batch_first)
-        x = to_time_first(given, layout)
+        value = check_tensor(given.input, "input", like)
+        layout = _layout(value, batch_first)
+        x = to_time_first(value, layout)
     _check_input(x, sizes)
     T, N = x.shape[:2]
-    h0, c0 = _initial_state(hx, layout, N, sizes, like, x.dtype)
-    return Inputs(
+    h0, c0 = _initial_state(given.hx, layout, N, sizes, like, x.dtype)
+    call = Call(
+        sizes=sizes,
+        weights=weights,
         x=x,
         h0=h0,
         c0=c0,
         lengths=_take_lengths(lengths, T, N, x.device),
-        reset=_take_reset(reset, layout, T, N, x),
-        layout=layout,
-        packed=packed,
+        reset=_take_reset(given.reset, layout, T, N, x),
+        dropout=dropout,
+        training=training,
     )
+    return call, Form(layout, packed)
 
 
 def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002

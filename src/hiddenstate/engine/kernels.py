@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from hiddenstate.errors import ArgumentError, DtypeError
+from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
-    from hiddenstate._native import PlainCall as PlainCall
     from hiddenstate._native import StreamStep as StreamStep
 
 try:
@@ -24,6 +24,21 @@ except ImportError as error:  # a wheel for another machine, say: everything sti
         "hiddenstate on this machine usually mends it",
         stacklevel=2,
     )
+    Refused: type[Exception] = type("Refused", (Exception,), {})
+else:
+    # What it uses of torch. It is built without torch, and so serves every version.
+    _native.connect(
+        {
+            "Tensor": Tensor,
+            "Parameter": Parameter,
+            "cpu": torch.device("cpu"),
+            **{
+                name: getattr(torch, name)
+                for name in ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+            },
+        }
+    )
+    Refused = _native.Refused  # (argument, reason, value, expected shape): native/python/read.h
 
 
 def version() -> str | None:
@@ -48,8 +63,7 @@ class Kernel:
     ``element`` is the type of inputs, hidden states and weights; ``real`` that of gates, cell states and sums.
     """
 
-    scan: "_native.Scan"  # scan.h
-    edits: "type[_native._Edits]"  # edits.h
+    native: "_native.Kernel"  # native/kernel/scan.h
     element: torch.dtype
     real: torch.dtype
 
@@ -59,14 +73,11 @@ def _kernels() -> dict[torch.dtype, list[Kernel]]:
     if _native is None:
         return {}
     types = {
-        torch.float32: (_native.scans_float32(), _native.EditsFloat32, torch.float32),
-        torch.float64: (_native.scans_float64(), _native.EditsFloat64, torch.float64),
-        torch.bfloat16: (_native.scans_bfloat16(), _native.EditsFloat32, torch.float32),
+        torch.float32: (_native.kernels_float32, torch.float32),
+        torch.float64: (_native.kernels_float64, torch.float64),
+        torch.bfloat16: (_native.kernels_bfloat16, torch.float32),
     }
-    return {
-        element: [Kernel(scan, edits, element, real) for scan in scans]
-        for element, (scans, edits, real) in types.items()
-    }
+    return {element: [Kernel(one, element, real) for one in kernels()] for element, (kernels, real) in types.items()}
 
 
 _every = _kernels()
@@ -76,12 +87,12 @@ _chosen: dict[torch.dtype, Kernel] = {}
 def isas() -> list[str]:
     """Instruction sets that the native scan was compiled for and that this CPU runs, narrowest first."""
     # bfloat16 alone has one of its own; the other types take the widest below it.
-    return [kernel.scan.isa for kernel in _every.get(torch.bfloat16, [])]
+    return [kernel.native.isa for kernel in _every.get(torch.bfloat16, [])]
 
 
 def isa() -> str | None:
     """The instruction set whose scan runs, or None without the native module."""
-    return None if _native is None else _chosen[torch.bfloat16].scan.isa
+    return None if _native is None else _chosen[torch.bfloat16].native.isa
 
 
 def choose(name: str | None) -> None:
@@ -97,7 +108,7 @@ def choose(name: str | None) -> None:
         )
     allowed = names[: names.index(name) + 1] if name else names
     for dtype, kernels in _every.items():
-        _chosen[dtype] = [kernel for kernel in kernels if kernel.scan.isa in allowed][-1]
+        _chosen[dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
 
 
 choose(os.environ.get("HIDDENSTATE_ISA"))
@@ -125,49 +136,10 @@ def real_type(dtype: torch.dtype) -> torch.dtype:
 
 
 def nonlinearity(name: str, x: Tensor) -> Tensor:
-    """The scan's own ``"sigmoid"`` or ``"tanh"``, for those who check it."""
-    given = x.contiguous()
-    out = torch.empty_like(given)
-    kernel(x.dtype).scan.nonlinearity(name, given.data_ptr(), out.data_ptr(), given.numel())
-    return out
+    """The engine's own ``"sigmoid"`` or ``"tanh"`` of ``x [n]``, for those who check it."""
+    return kernel(x.dtype).native.nonlinearity(name, x.contiguous())
 
 
 def new(dtype: torch.dtype, *shape: int) -> Tensor:
     """Memory for numbers on the CPU, whatever torch's default type and device are."""
     return torch.empty(shape, dtype=dtype, device="cpu")
-
-
-def flat(value: Tensor | None, dtype: torch.dtype | None = None) -> Tensor | None:
-    """The same numbers, lying one after another as they are: torch may keep a tensor negated by a mark alone."""
-    if value is None:
-        return None
-    if value.is_neg():
-        value = value.resolve_neg()
-    if dtype is not None and value.dtype is not dtype:
-        value = value.to(dtype)
-    return value if value.is_contiguous() else value.contiguous()
-
-
-def address(
-    value: Tensor | None, dtype: torch.dtype, shape: tuple[int, ...] | None = None, *, strided: bool = False
-) -> int:
-    """Where a tensor lies in memory, 0 for one that is not there. The caller keeps it alive over the call.
-
-    Without gaps, unless it may be ``strided``; of a ``shape``, where that is not known already.
-
-    Raises:
-        DtypeError: it is not as native code must find it: hooks on saved tensors changed it, or its memory was freed.
-    """
-    if value is None:
-        return 0
-    fits = value.dtype is dtype and value.is_cpu and (shape is None or value.shape == shape)
-    if not fits or not (strided or value.is_contiguous()):
-        expected = "" if shape is None else f"{list(shape)} of "
-        raise DtypeError(
-            f"the native scan was handed a tensor {list(value.shape)} of {value.dtype} on {value.device}, expected "
-            f"{expected}{dtype} on cpu: hooks on saved tensors must give back what they were given"
-        )
-    where = value.data_ptr()
-    if not where and value.numel():
-        raise DtypeError("the native scan was handed a tensor whose memory was freed (or that has none of its own)")
-    return where

@@ -1,4 +1,4 @@
-"""What looks into a scan: the edits that hold in it, and the recorder of its values."""
+"""The observer of the reference: applies edits to the values of a scan, and records them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from hiddenstate.edits.resolve import BoundEdit
-from hiddenstate.engine.reference import See
+from hiddenstate.engine.reference import ValueHook
 from hiddenstate.structure.names import Place
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a trace is to record: places by track, and time steps."""
+class RecordSpec:
+    """What to record of a call: places and time steps."""
 
     places: Sequence[Place]
     steps: Sequence[int]
 
 
 @dataclass
-class Watch:
+class LayerObserver:
     """Observer of one layer and direction: applies its edits, records its values.
 
     With a readout edit a step is computed twice: once for the state it hands on (``carried``), with the write edits
@@ -32,7 +32,7 @@ class Watch:
     seen: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     handed_on: dict[int, Tensor] = field(default_factory=dict)
 
-    def carried(self, t: int) -> See:
+    def carried(self, t: int) -> ValueHook:
         """Return the function that sees the values of step t whose c and h go on."""
         writes = [e for e in self.edits if e.edit.scope == "write" and t in e.position]
         last = self._reads_out(t)
@@ -47,7 +47,7 @@ class Watch:
 
         return see
 
-    def shown(self, t: int) -> See | None:
+    def shown(self, t: int) -> ValueHook | None:
         """Return the function for the values of step t's output, if a readout edit makes them differ."""
         if not self._reads_out(t):
             return None
@@ -79,11 +79,11 @@ def _edited(name: str, value: Tensor, edits: Iterable[BoundEdit], t: int) -> Ten
     return value
 
 
-def watch(layer: int, reverse: bool, edits: Iterable[BoundEdit], wanted: Wanted | None) -> Watch | None:
+def observer_of(layer: int, reverse: bool, edits: Iterable[BoundEdit], record: RecordSpec | None) -> LayerObserver | None:
     """Make the observer of one layer and direction, or None when there is nothing to look at."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
-    places = wanted.places if wanted else ()
+    places = record.places if record else ()
     quantities = frozenset(p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse))
     if not mine and not quantities:
         return None
-    return Watch(mine, quantities, frozenset(wanted.steps if wanted else ()))
+    return LayerObserver(mine, quantities, frozenset(record.steps if record else ()))

@@ -1,7 +1,7 @@
 """A whole LSTM as one operator of torch's, ``hiddenstate::lstm``, for torch.compile and torch.export.
 
 A compiler sees one node, whatever the number of time steps, with rules for the shapes that it gives and for its
-derivative; `layers` computes both. Calls that are not compiled go there directly, which costs less.
+derivative; `native` computes both. Calls that are not compiled go there directly, which costs less.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import check_lengths
-from hiddenstate.engine import kernels, layers, native
-from hiddenstate.engine.layers import Kept, Layers, Outputs
+from hiddenstate.engine import derivative, kernels, native
+from hiddenstate.engine.call import Call, leaves_of
+from hiddenstate.engine.native import Gradients, Saved
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.names import GATES
@@ -21,16 +22,27 @@ from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
 _GIVEN = (
-    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? noise, "
+    "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, "
     "bool bias, bool bidirectional"
 )
 
 
-def run(call: Layers) -> Outputs:
-    """Run a whole LSTM through the operator; as `layers.run`, where no weight is None that the sizes speak of."""
+def why_not(call: Call) -> str | None:
+    """Say why the operator does not serve this call, or None."""
+    tensors = [value for value in leaves_of(call) if value is not None]
+    if not kernels.serves(call.x.dtype):
+        return "there is no native kernel for this type"
+    if not all(value.device.type == "cpu" and value.dtype is call.x.dtype for value in tensors):
+        return "not all tensors are on the CPU and of one type"
+    biases = [w for weights in call.weights for w in (weights.b_ih, weights.b_hh)]
+    return "a bias is None" if call.sizes.bias and None in biases else None
+
+
+def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a whole LSTM through the operator, with such dropout masks; give ``out``, ``h_n`` and ``c_n``."""
     out, h_n, c_n, _ = lstm(
-        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(call.noise) or None),
-        *(call.sizes.bias, call.sizes.bidirectional, call.keeps),
+        *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(masks) or None),
+        *(call.sizes.bias, call.sizes.bidirectional, call.training),
     )
     return out, h_n, c_n
 
@@ -42,7 +54,7 @@ def run(call: Layers) -> Outputs:
     schema=f"({_GIVEN}, bool keep) -> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
 def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    """Run a whole LSTM: `layers.forward`, whose `Kept` is one list, empty unless ``keep``.
+    """Run a whole LSTM: `native.forward`, whose records are one list, empty unless ``keep``.
 
     ``weights`` are those of one layer and direction after another, in the order of `parameters.PARAMETER_STEMS`.
 
@@ -52,8 +64,8 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     *given, keep = arguments
     call = _checked_call(*given)
     with torch.no_grad():
-        outputs, kept = layers.forward(call, keep=keep)
-    return (*outputs, list(chain.from_iterable(kept or ())))
+        done = native.forward(call, gradient=keep)
+    return (*done[:3], list(chain.from_iterable(done.saved()[1:])) if keep else [])
 
 
 @lstm.register_fake
@@ -63,7 +75,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.tracks)
     real = kernels.real_type(x.dtype)
-    kept = Kept(
+    kept = (
         [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
         [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
@@ -79,17 +91,17 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed) -> Tensor[]",
 )
 def lstm_backward(*arguments: Any) -> list[Tensor]:
-    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `layers.gradients`.
+    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `native.backward`.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
     """
     *given, out, kept, dout, dh_n, dc_n, needed = arguments
     call, grads = _checked_call(*given), (dout, dh_n, dc_n)
-    of_run = _checked_kept(call, kept) if kept else None
     _check_gradients(call, out, grads, needed)
     with torch.no_grad():
-        found = layers.gradients(call, out, of_run, grads, _spread(needed, call))
+        saved = _checked_saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
+        found = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
     return [value for value in found if value is not None]
 
 
@@ -100,37 +112,37 @@ def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *others: Any
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    x, h0, c0, weights, lengths, reset, noise, ctx.bias, ctx.bidirectional, _ = inputs
+    x, h0, c0, weights, lengths, reset, masks, ctx.bias, ctx.bidirectional, _ = inputs
     out, _, _, kept = output
-    ctx.of_noise = None if noise is None else [None] * len(noise)
-    ctx.counts = (len(weights), 2, len(noise or ()), 1, len(kept))
-    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(noise or ()), out, *kept)
+    ctx.of_masks = None if masks is None else [None] * len(masks)
+    ctx.counts = (len(weights), 2, len(masks or ()), 1, len(kept))
+    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(masks or ()), out, *kept)
 
 
 def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -> tuple[Any, ...]:
     saved = iter(ctx.saved_tensors)
     x, h0, c0 = islice(saved, 3)
-    weights, (lengths, reset), noise, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
+    weights, (lengths, reset), masks, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
     of_inputs, of_weights = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
     needed = [*of_inputs, *of_weights]
-    given = (x, h0, c0, weights, lengths, reset, noise or None, ctx.bias, ctx.bidirectional)
+    given = (x, h0, c0, weights, lengths, reset, masks or None, ctx.bias, ctx.bidirectional)
     if torch.is_grad_enabled():  # create_graph=True
         found = _differentiable(given, (dout, dh_n, dc_n), needed)
     else:
         found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed)
     gradients = iter(found)
     dx, dh0, dc0, *of_each = (next(gradients) if need else None for need in needed)
-    return dx, dh0, dc0, of_each, None, None, ctx.of_noise, None, None, None
+    return dx, dh0, dc0, of_each, None, None, ctx.of_masks, None, None, None
 
 
 def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
     """The gradients that are needed as a graph, through the reference."""
-    *leaves, weights, lengths, reset, noise, bias, bidirectional = given
+    *leaves, weights, lengths, reset, masks, bias, bidirectional = given
 
     def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        return layers.refer(_call(x, h0, c0, weights, lengths, reset, noise, bias, bidirectional))
+        return derivative.run_reference(_call(x, h0, c0, weights, lengths, reset, masks, bias, bidirectional))
 
-    found = native.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
+    found = derivative.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
     return [value for value, need in zip(found, needed, strict=True) if need]
 
 
@@ -144,10 +156,10 @@ def _call(
     weights: Sequence[Tensor],
     lengths: Tensor | None,
     reset: Tensor | None,
-    noise: Sequence[Tensor],
+    masks: Sequence[Tensor],
     bias: bool,
     bidirectional: bool,
-) -> Layers:
+) -> Call:
     """The call that the operator's arguments make."""
     H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
@@ -156,23 +168,23 @@ def _call(
         Weights._make(next(left, None) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS)
         for layer, _ in sizes.tracks
     ]
-    return Layers(sizes, tracks, x, h0, c0, lengths, reset, noise or ())
+    return Call(sizes, tracks, x, h0, c0, lengths, reset, masks=masks or ())
 
 
-def _given_weights(call: Layers) -> list[Tensor]:
+def _given_weights(call: Call) -> list[Tensor]:
     return [value for w in call.weights for value in w if value is not None]
 
 
-def _spread(needed: Sequence[bool], call: Layers) -> list[bool]:
+def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
     """For all leaves, those that are None included."""
     left = iter(needed)
-    return [leaf is not None and next(left) for leaf in layers.leaves_of(call)]
+    return [leaf is not None and next(left) for leaf in leaves_of(call)]
 
 
-def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
+def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     """What the forward run kept, as native code may trust it."""
     (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
-    of_run, between = Kept(kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
+    of_run, between = (kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
     if len(kept) != 2 * K + between:
         raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
     real = kernels.real_type(call.x.dtype)
@@ -181,10 +193,10 @@ def _checked_kept(call: Layers, kept: Sequence[Tensor]) -> Kept:
     ):
         for value in values:
             _check_alike("a kept tensor", value, shape, dtype)
-    return of_run
+    return Saved(out, *of_run)
 
 
-def _check_gradients(call: Layers, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
+def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
     expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in (call.h0, call.c0)))
     for name, value, (shape, dtype) in zip(
         ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
@@ -204,11 +216,11 @@ def _check_alike(name: str, value: Tensor, shape: Sequence[int], dtype: torch.dt
         )
 
 
-def _out_shape(call: Layers) -> tuple[int, ...]:
+def _out_shape(call: Call) -> tuple[int, ...]:
     return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
 
 
-def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Layers:
+def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *options: Any) -> Call:
     """The call, whose numbers and shapes native code may trust (the weights' shapes are checked with each call).
 
     Raises:
@@ -217,7 +229,7 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
     if not x.dim() == h0.dim() == c0.dim() == 3:
         raise ShapeError(f"hiddenstate::lstm: x, h0 and c0 must have 3 axes, got {x.dim()}, {h0.dim()}, {c0.dim()}")
     call = _call(x, h0, c0, weights, *options)
-    if len(weights) > len(layers.leaves_of(call)) or len(_given_weights(call)) < len(weights):
+    if len(weights) > len(leaves_of(call)) or len(_given_weights(call)) < len(weights):
         raise ArgumentError(f"hiddenstate::lstm got {len(weights)} weights, expected {len(_given_weights(call))}")
     _check_types(call)
     _check_shapes(call)
@@ -225,8 +237,8 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
     return call
 
 
-def _check_types(call: Layers) -> None:
-    tensors = (call.x, call.h0, *_given_weights(call), *call.noise)
+def _check_types(call: Call) -> None:
+    tensors = (call.x, call.h0, *_given_weights(call), *call.masks)
     types = list(dict.fromkeys(value.dtype for value in tensors))
     if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
         raise DtypeError(
@@ -240,17 +252,17 @@ def _check_types(call: Layers) -> None:
             raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
 
 
-def _check_shapes(call: Layers) -> None:
+def _check_shapes(call: Call) -> None:
     (T, N), sizes, K = call.x.shape[:2], call.sizes, len(call.sizes.tracks)
     shapes = {
         "h0": (call.h0, (K, N, sizes.output_size)),
         "c0": (call.c0, (K, N, sizes.hidden_size)),
         "lengths": (call.lengths, (N,)),
         "reset": (call.reset, (T, N)),
-        **{f"noise[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.noise)},
+        **{f"masks[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.masks)},
     }
     for name, (value, shape) in shapes.items():
         if value is not None and value.shape != shape:
             raise ShapeError(f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {list(shape)}")
-    if len(call.noise) not in (0, sizes.num_layers - 1):
-        raise ArgumentError(f"hiddenstate::lstm: noise is for {len(call.noise)} layers, not {sizes.num_layers - 1}")
+    if len(call.masks) not in (0, sizes.num_layers - 1):
+        raise ArgumentError(f"hiddenstate::lstm: masks is for {len(call.masks)} layers, not {sizes.num_layers - 1}")

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from hiddenstate.structure.names import GATES
 
-See = Callable[[str, Tensor], Tensor]
+ValueHook = Callable[[str, Tensor], Tensor]
 
 
 class Weights(NamedTuple):
@@ -30,14 +30,14 @@ class Weights(NamedTuple):
 class Observer(Protocol):
     """Sees each value of a scan as it is made, and may hand back another in its place."""
 
-    def carried(self, t: int) -> See:
+    def carried(self, t: int) -> ValueHook:
         """Return the function that sees the values whose c and h go on to the next step."""
 
-    def shown(self, t: int) -> See | None:
+    def shown(self, t: int) -> ValueHook | None:
         """Return the function for the values that only this step's output is made of, if they differ."""
 
 
-def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: See) -> tuple[Tensor, Tensor]:
+def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
     """One time step: the six equations.
 
     Args:

@@ -8,8 +8,9 @@ from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State, check_pair, check_tensor
-from hiddenstate.engine import native, reference
+from hiddenstate.engine import reference
 from hiddenstate.engine.dispatch import uses_reference
+from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, rebuild
@@ -166,7 +167,7 @@ class LSTMCell(Traceable):
 
 def _transformed() -> bool:
     """Whether vmap, say, is at work, for which torch's cell has no rule."""
-    return not torch.compiler.is_compiling() and native.transformed()
+    return not torch.compiler.is_compiling() and transformed()
 
 
 def _batch(value: Tensor) -> str:

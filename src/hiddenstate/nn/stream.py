@@ -22,7 +22,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.stream_runner import Advance
+from hiddenstate.nn.stream_runner import StreamRunner
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
@@ -47,7 +47,7 @@ class Stream:
     """
 
     def __init__(
-        self, advance: Advance, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
+        self, runner: StreamRunner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
     ) -> None:
         """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
         if isinstance(batch, bool) or not isinstance(batch, int):
@@ -59,7 +59,7 @@ class Stream:
                 "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
                 "come yet. Use bidirectional=False"
             )
-        self._advance = advance
+        self._runner = runner
         self._sizes = sizes
         self._batch = batch
         self._like = like
@@ -85,7 +85,7 @@ class Stream:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of the LSTM that runs, under torch's names."""
-        return self._advance.weights()
+        return self._runner.weights()
 
     @property
     def t(self) -> int:
@@ -149,7 +149,7 @@ class Stream:
         shape = (*given.shape[:-1], self._sizes.output_size)
         self._check_out(out, x, shape)
         done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
-        self._quick = self._advance.quick(self._state, self._quick)
+        self._quick = self._runner.quick(self._state, self._quick)
         return self._give(done, x, out)
 
     def feed(self, chunk: Array) -> Array:
@@ -216,7 +216,7 @@ class Stream:
         like = self._like()
         uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
         with self._alone(), torch.no_grad(), uncast:
-            out, state = self._advance(x.to(like.dtype), self._state, self._t)
+            out, state = self._runner.run(x.to(like.dtype), self._state, self._t)
             self._keep(*state)
             self._t += len(x)
         return out
@@ -266,7 +266,7 @@ class Stream:
         if mask is None:
             with self._alone():
                 self._t, self._quick = 0, None
-                self._advance.forget()
+                self._runner.forget()
                 h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
                 self._keep(h, c)
             return

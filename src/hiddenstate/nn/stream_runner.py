@@ -1,9 +1,8 @@
-"""How a stream goes on: natively, with weights packed once, or as any call does."""
+"""Runs the steps of a stream: on weights packed once, or on the general path."""
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -12,9 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate.base.validation import State
-from hiddenstate.engine import native
+from hiddenstate.engine.dispatch import chosen_backends, uses_reference
+from hiddenstate.engine.interception import interception, is_plain, transformed
+from hiddenstate.engine.kernels import serves
 from hiddenstate.engine.packed import QuickStep, Stepper
 from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.calls import run_chunk
+from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 from hiddenstate.structure.names import suffix
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -71,7 +76,7 @@ class Packed:
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         self._seen, self._stepper = [], None
-        if len(known) == len(found) and not self._sizes.proj_size and native.can(known, autocast=True):
+        if len(known) == len(found) and not self._sizes.proj_size and _can_pack(known):
             self._seen = [
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
@@ -100,49 +105,49 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
         torch.autograd.graph.increment_version([value for value in named if id(value) in written])
 
 
-class Hindrances(NamedTuple):
-    """What can stand between a stream's step and the engine: dicts and context variables, empty if nothing does."""
+def _can_pack(weights: Sequence[Tensor]) -> bool:
+    """Whether the native engine serves these, on packed copies of them."""
+    dtype = weights[0].dtype
+    fits = serves(dtype) and all(is_plain(value) and value.dtype is dtype for value in weights)
+    return fits and interception(autocast=True) is None
 
-    hooks: list[dict[int, Any]]
-    held: list[ContextVar[Any]]
 
+class StreamRunner:
+    """Runs the next steps of a stream: on packed weights if possible, else on the general path.
 
-class Advance:
-    """Reads the next steps of a stream. The state that it is given may be written in place and given back."""
+    The state that it is given may be written in place and given back.
+    """
 
-    def __init__(
-        self,
-        packed: Packed,
-        hindered: Callable[[], bool],
-        hindrances: Callable[[], Hindrances],
-        otherwise: Callable[..., tuple[Tensor, State]],
-    ) -> None:
-        self._packed = packed
-        self._hindered = hindered
-        self._hindrances = hindrances
-        self._otherwise = otherwise
+    def __init__(self, lstm: LSTMParameters) -> None:
+        self._lstm = lstm
+        self._packed = Packed(lstm, lstm.sizes, lstm._weights)
 
-    def __call__(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
-        if len(x) <= FEW_STEPS and not self._hindered():
+        if len(x) <= FEW_STEPS and not self._is_blocked():
             stepper = self._packed.stepper()
             if stepper is not None:
                 return stepper.run(x, *state), state
-        return self._otherwise(x, state, start)
+        if any(self._hooks()):
+            raise ArgumentError(
+                "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
+                "over: make pruning or weight norm permanent, or remove the hooks"
+            )
+        return run_chunk(self._lstm, x, state, edits_in_force(self._lstm), start)
 
     def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
-        """The shortest way to the next single steps, as long as nothing comes in between; None where there is none.
+        """Return the quickest way to the next single steps, as long as nothing comes in between; None if there is none.
 
         That is the one there is ``now``, if it still serves.
         """
-        stepper = None if self._hindered() else self._packed.stepper()
+        stepper = None if self._is_blocked() else self._packed.stepper()
         if now is not None and now.stepper is stepper and now.writes(state):
             return now
         if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
             return None
         step = stepper.quick(*state)
         step.native.guard_parameters(self._packed.parameters, self._packed.named())
-        step.native.guard_empty(*self._hindrances())
+        step.native.guard_empty(self._hooks(), [scoped_edits, chosen_backends])
         return step
 
     def weights(self) -> dict[str, Tensor]:
@@ -152,3 +157,10 @@ class Advance:
     def forget(self) -> None:
         """Look at the weights anew at the next step."""
         self._packed.forget()
+
+    def _is_blocked(self) -> bool:
+        """Whether packed weights don't serve: a hook, an edit, another path, a transform of torch's."""
+        return any(self._hooks()) or bool(edits_in_force(self._lstm)) or uses_reference() or transformed()
+
+    def _hooks(self) -> list[dict[int, Any]]:
+        return [self._lstm._forward_pre_hooks, self._lstm._forward_hooks]

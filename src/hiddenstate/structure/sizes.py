@@ -2,7 +2,7 @@
 
 import operator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -66,6 +66,15 @@ class Sizes:
     def layer_input_size(self, layer: int) -> int:
         """Features that a layer reads: C for the first, D*P above."""
         return self.input_size if layer == 0 else self.directions * self.output_size
+
+    def of_layer(self, layer: int) -> "Sizes":
+        """The sizes of one layer in one direction, as an LSTM of its own."""
+        return _of_layer(self, layer)
+
+
+@cache
+def _of_layer(sizes: Sizes, layer: int) -> Sizes:
+    return Sizes(sizes.layer_input_size(layer), sizes.hidden_size, 1, sizes.bias, False, sizes.proj_size)
 
 
 def whole(name: str, value: object) -> int:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, resolve
 from hiddenstate.base.validation import State
-from hiddenstate.engine.observer import Wanted
+from hiddenstate.engine.observer import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.tracing.record_spec import Asked, Tokens, check_limit, naming, places_of, words_of
+from hiddenstate.tracing.record_spec import TraceOptions, Tokens, check_limit, naming, places_of, words_of
 from hiddenstate.tracing.trace import Trace
 
 
-def wanted_of_step(asked: Asked, c: Tensor) -> Wanted:
+def wanted_of_step(asked: TraceOptions, c: Tensor) -> RecordSpec:
     """Which places to record of one step of a cell, whose state is ``c [N, H]``: layer 0, one time step.
 
     Raises:
@@ -27,12 +27,12 @@ def wanted_of_step(asked: Asked, c: Tensor) -> Wanted:
         places = places_of(1, False, asked.keep, asked.pre)
         if not places:
             raise ArgumentError("nothing to record: 0 places (keep=)")
-        wanted = Wanted(places, [0])
+        wanted = RecordSpec(places, [0])
         check_limit(len(places) * c.nbytes, asked, wanted)
         return wanted
 
 
-def trace_of_step(wanted: Wanted, seen: Mapping[str, Tensor], initial: State, layout: Layout) -> Trace:
+def trace_of_step(wanted: RecordSpec, seen: Mapping[str, Tensor], initial: State, layout: Layout) -> Trace:
     """Put together the trace of one step of a cell.
 
     Args:

@@ -11,7 +11,7 @@ from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.structure.names import parse_place, tracks
 from hiddenstate.tracing.join import chained, narrowed
-from hiddenstate.tracing.record_spec import Asked, Tokens, names_of, naming
+from hiddenstate.tracing.record_spec import TraceOptions, Tokens, names_of, naming
 from hiddenstate.tracing.recorders import Traceable
 from hiddenstate.tracing.trace import Trace
 
@@ -76,7 +76,7 @@ def asked_of(
     pre: bool,
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
-) -> dict[Traceable, Asked]:
+) -> dict[Traceable, TraceOptions]:
     """What to record of each module; those that have none of the places are left out.
 
     Raises:
@@ -93,7 +93,7 @@ def asked_of(
     for path, module in chosen.modules.items():
         names.setdefault(module, _listed([path]))
     places = _places_by_module(list(names), keep)
-    return {m: Asked(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
+    return {m: TraceOptions(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
 
 
 def _places_by_module(
@@ -128,11 +128,11 @@ def _listed(paths: Iterable[str]) -> str:
 class Run:
     """Wants a record of every call of some modules, and keeps what comes."""
 
-    asked: Mapping[Traceable, Asked]
+    asked: Mapping[Traceable, TraceOptions]
     heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
     spent: int = 0
 
-    def asks(self, module: Traceable) -> Asked | None:
+    def asks(self, module: Traceable) -> TraceOptions | None:
         """Say what to record of a call, and how much was recorded before it."""
         asked = self.asked.get(module)
         if asked is None:

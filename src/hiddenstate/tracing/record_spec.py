@@ -11,10 +11,9 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze, resolve
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.dispatch import Result
-from hiddenstate.engine.inputs import Inputs
-from hiddenstate.engine.layers import zero_state
-from hiddenstate.engine.observer import Wanted
+from hiddenstate.engine.call import Call, Result, zero_state
+from hiddenstate.engine.inputs import Form
+from hiddenstate.engine.observer import RecordSpec
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES, QUANTITIES, Place, parse_place, places, track
@@ -26,7 +25,7 @@ Tokens = Sequence[str] | Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class TraceOptions:
     """The arguments of a trace that say what to record of a call.
 
     ``name`` is the module's, for messages, and ``spent`` the bytes that earlier calls of the same run took.
@@ -45,22 +44,22 @@ class Asked:
 class Recording:
     """What one call is to record: places and steps, and the words that stand at the steps."""
 
-    wanted: Wanted
+    record: RecordSpec
     words: tuple[tuple[str, ...], ...] | None
 
 
-def prepare(asked: Asked, sizes: Sizes, inputs: Inputs, edits: Sequence[Edit], itemsize: int) -> Recording:
+def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int) -> Recording:
     """Check what is asked against a call.
 
     Raises:
         TraceTooLargeError: the record would take too much.
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
     """
-    T, N = inputs.x.shape[:2]
+    sizes, (T, N) = call.sizes, call.x.shape[:2]
     with naming(asked.name):
-        wanted = wanted_of(sizes, T, asked.keep, asked.steps, asked.pre)
+        wanted = record_spec_of(sizes, T, asked.keep, asked.steps, asked.pre)
         check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked, wanted)
-        return Recording(wanted, words_of(asked.tokens, T, N, inputs.lengths))
+        return Recording(wanted, words_of(asked.tokens, T, N, call.lengths))
 
 
 @contextmanager
@@ -74,15 +73,15 @@ def naming(module: str | None) -> Iterator[None]:
         raise
 
 
-def together(wanted: Sequence[Wanted]) -> Wanted | None:
+def together(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     """What to record so that each gets what it wants; None for nothing."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
     places = dict.fromkeys(place for one in wanted for place in one.places)
-    return Wanted(list(places), sorted({step for one in wanted for step in one.steps}))
+    return RecordSpec(list(places), sorted({step for one in wanted for step in one.steps}))
 
 
-def wanted_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> Wanted:
+def record_spec_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
     """Which places and steps to record, of a call over T steps.
 
     Raises:
@@ -92,7 +91,7 @@ def wanted_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pr
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
         raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
-    return Wanted(kept, sorted(times))
+    return RecordSpec(kept, sorted(times))
 
 
 def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
@@ -123,7 +122,7 @@ def names_of(keep: Sequence[str]) -> Sequence[str]:
     return list(keep)
 
 
-def nbytes_of(sizes: Sizes, wanted: Wanted, edits: Sequence[Edit], N: int, itemsize: int) -> int:
+def nbytes_of(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
     """Bytes that a record takes; readout edits add to it."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
     # A readout edit makes what is shown differ from the cell state handed on, which is then recorded too.
@@ -203,35 +202,35 @@ def _units_of_all(sizes: Sizes) -> int:
 
 def trace_of(
     recording: Recording,
-    recorded: Wanted,
-    sizes: Sizes,
-    inputs: Inputs,
+    recorded: RecordSpec,
+    call: Call,
+    form: Form,
     result: Result,
     out: Tensor | PackedSequence,
     state: State,
 ) -> Trace:
     """Put together the trace of a call, of which perhaps more was ``recorded``."""
-    wanted = recording.wanted
+    wanted = recording.record
     tracks = {track(place.layer, place.reverse) for place in wanted.places}
     return Trace(
         out=out,
         state=state,
         # Copies of what the caller gave: a buffer that is used again must not change the record.
-        initial=(inputs.h0.clone(), inputs.c0.clone()),
+        initial=(call.h0.clone(), call.c0.clone()),
         values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
         carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in tracks},
         steps=tuple(wanted.steps),
-        length=len(inputs.x),
-        num_layers=sizes.num_layers,
-        bidirectional=sizes.bidirectional,
-        layout=inputs.layout,
-        lengths=None if inputs.lengths is None else inputs.lengths.clone(),
-        reset=None if inputs.reset is None else inputs.reset.clone(),
+        length=len(call.x),
+        num_layers=call.sizes.num_layers,
+        bidirectional=call.sizes.bidirectional,
+        layout=form.layout,
+        lengths=None if call.lengths is None else call.lengths.clone(),
+        reset=None if call.reset is None else call.reset.clone(),
         tokens=recording.words,
     )
 
 
-def _at_steps(values: Tensor, wanted: Wanted, recorded: Wanted) -> Tensor:
+def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tensor:
     """Pick the steps that are wanted of ``[steps, N, units]``."""
     if wanted is recorded or list(wanted.steps) == list(recorded.steps):
         return values
@@ -239,7 +238,7 @@ def _at_steps(values: Tensor, wanted: Wanted, recorded: Wanted) -> Tensor:
     return values[[position[t] for t in wanted.steps]]
 
 
-def check_limit(nbytes: int, asked: Asked, wanted: Wanted) -> None:
+def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
     """Refuse a record that would take more than is allowed.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import nn
 
 from hiddenstate.base import scoped
 from hiddenstate.base.scoped import Held, holding
-from hiddenstate.tracing.record_spec import Asked
+from hiddenstate.tracing.record_spec import TraceOptions
 from hiddenstate.tracing.trace import Trace
 
 
@@ -25,10 +25,10 @@ class Traceable(nn.Module):
         raise NotImplementedError
 
 
-class Request(Protocol):
+class Recorder(Protocol):
     """Wants a record of some of the calls that are made while it holds."""
 
-    def asks(self, module: Traceable) -> Asked | None:
+    def asks(self, module: Traceable) -> TraceOptions | None:
         """Say what to record of the module's call that begins now, or None."""
 
     def take(self, module: Traceable, trace: Trace) -> None:
@@ -36,14 +36,14 @@ class Request(Protocol):
 
 
 # Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
-_requests: Held[Request] = ContextVar("hiddenstate_requests", default=())
+_requests: Held[Recorder] = ContextVar("hiddenstate_requests", default=())
 
 
 class Requested(NamedTuple):
     """A request, and what it asks of one call."""
 
-    request: Request
-    asked: Asked
+    request: Recorder
+    asked: TraceOptions
 
 
 def requested(module: Traceable) -> Sequence[Requested]:
@@ -52,27 +52,27 @@ def requested(module: Traceable) -> Sequence[Requested]:
     if not asking:
         return ()
     # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
-    innermost = next((request for request in reversed(asking) if isinstance(request, OneCall)), None)
-    listening = [request for request in asking if request is innermost or not isinstance(request, OneCall)]
+    innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
+    listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]
     return [Requested(request, found) for request, found in asked if found is not None]
 
 
-def requesting(request: Request) -> AbstractContextManager[None]:
+def requesting(request: Recorder) -> AbstractContextManager[None]:
     """Open a block in which a request holds, in this thread (or asyncio task) alone."""
     return holding(_requests, [request])
 
 
 @dataclass(eq=False)
-class OneCall:
+class SingleCallRecorder:
     """Wants the record of a module's next call; those that are made inside or after it are plain again."""
 
     module: Traceable
-    asked: Asked
+    asked: TraceOptions
     taken: bool = False
     trace: Trace | None = None
 
-    def asks(self, module: Traceable) -> Asked | None:
+    def asks(self, module: Traceable) -> TraceOptions | None:
         """Say what to record, the first time."""
         if module is not self.module or self.taken:
             return None

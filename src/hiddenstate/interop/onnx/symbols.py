@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import autocasts
-from hiddenstate.engine.dispatch import Job, Result
+from hiddenstate.engine.call import Call, Result
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.onnx.lstm import direction, stacked
 
@@ -22,29 +22,29 @@ class _Outputs(NamedTuple):
     c: Tensor
 
 
-def run(job: Job) -> Result:
-    """Write a job into the graph that is being exported. Sizes T and N stay open.
+def run(call: Call) -> Result:
+    """Write a call into the graph that is being exported. Sizes T and N stay open.
 
     Raises:
         ArgumentError: what ONNX has no operator for, by name; or an older torch than the exporter needs.
     """
-    _refuse(job)
-    D = job.sizes.directions
-    x, h, c = job.x, [], []
-    for layer in range(job.sizes.num_layers):
+    _refuse(call)
+    D = call.sizes.directions
+    x, h, c = call.x, [], []
+    for layer in range(call.sizes.num_layers):
         here = slice(layer * D, (layer + 1) * D)
-        done = _operator(job, here, x)
+        done = _operator(call, here, x)
         x = _side_by_side(done.y, D)
         h.append(done.h)
         c.append(done.c)
-    return Result(x, _final(job, job.h0, h), _final(job, job.c0, c))
+    return Result(x, _final(call, call.h0, h), _final(call, call.c0, c))
 
 
-def _operator(job: Job, here: slice, x: Tensor) -> _Outputs:
-    arrays = stacked(job.weights[here])
-    lengths = None if job.lengths is None else job.lengths.to(torch.int32)  # ONNX's type
-    inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, job.h0[here], job.c0[here]]
-    attributes: dict[str, Any] = {"hidden_size": job.sizes.hidden_size, "direction": direction(job.sizes)}
+def _operator(call: Call, here: slice, x: Tensor) -> _Outputs:
+    arrays = stacked(call.weights[here])
+    lengths = None if call.lengths is None else call.lengths.to(torch.int32)  # ONNX's type
+    inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, call.h0[here], call.c0[here]]
+    attributes: dict[str, Any] = {"hidden_size": call.sizes.hidden_size, "direction": direction(call.sizes)}
     if not torch.compiler.is_compiling():
         return _Outputs(*_Symbol.apply(attributes, *inputs))  # type: ignore[no-untyped-call]
     shapes = _shapes(x, arrays["R"])
@@ -86,20 +86,20 @@ def _nothing(g: Any) -> Any:
     return node
 
 
-def _final(job: Job, initial: Tensor, layers: list[Tensor]) -> Tensor:
+def _final(call: Call, initial: Tensor, layers: list[Tensor]) -> Tensor:
     """Join the layers' final states; a row of no steps, for which runtimes give zeros, has its initial one."""
     value = torch.cat(layers)
-    return value if job.lengths is None else torch.where((job.lengths == 0)[:, None], initial, value)
+    return value if call.lengths is None else torch.where((call.lengths == 0)[:, None], initial, value)
 
 
-def _refuse(job: Job) -> None:
+def _refuse(call: Call) -> None:
     """Refuse what would be lost or go wrong."""
     cures = {
-        "edits": (bool(job.edits), "leave the block that they hold in"),
-        "traces": (job.wanted is not None, "call the LSTM instead"),
-        "reset=": (job.reset is not None, "cut the sequences before, or carry the state from call to call"),
-        "dropout in training mode": (job.dropout > 0, "call .eval() first"),
-        "autocast": (autocasts(job.x.device.type), "leave its block, and convert the model"),
+        "edits": (bool(call.edits), "leave the block that they hold in"),
+        "traces": (call.wanted is not None, "call the LSTM instead"),
+        "reset=": (call.reset is not None, "cut the sequences before, or carry the state from call to call"),
+        "dropout in training mode": (call.dropout > 0, "call .eval() first"),
+        "autocast": (autocasts(call.x.device.type), "leave its block, and convert the model"),
     }
     for what, (there, cure) in cures.items():
         if there:

@@ -1,0 +1,34 @@
+"""torch.autocast to bfloat16, which the native engine computes itself."""
+
+from dataclasses import replace
+
+import torch
+
+from hiddenstate.engine import native_path
+from hiddenstate.engine.call import Call, Result, leaves_of
+from hiddenstate.engine.reference import Weights
+
+
+def asks_for_bfloat16(call: Call) -> bool:
+    """Whether autocast is on for the CPU, to bfloat16, and serves the types of this call."""
+    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
+        return False
+    return all(value is None or value.dtype in (torch.float32, torch.bfloat16) for value in leaves_of(call))
+
+
+def why_not(call: Call) -> str | None:
+    """Say why a call isn't computed in bfloat16 under autocast, or None."""
+    if not asks_for_bfloat16(call):
+        return "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
+    return native_path.why_not(cast(call), autocast=True)
+
+
+def cast(call: Call) -> Call:
+    """The call in bfloat16; what autocast would do before each product."""
+    weights = [Weights(*[None if w is None else w.bfloat16() for w in of_layer]) for of_layer in call.weights]  # type: ignore[arg-type]
+    return replace(call, x=call.x.bfloat16(), h0=call.h0.bfloat16(), c0=call.c0.bfloat16(), weights=weights)
+
+
+def uncast(done: Result, call: Call) -> Result:
+    """As torch does, which computes a projected layer step by step and casts nothing but the products there."""
+    return done._replace(c_n=done.c_n.to(call.c0.dtype)) if call.sizes.proj_size else done

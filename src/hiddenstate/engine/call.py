@@ -1,0 +1,137 @@
+"""The one description of a call, which every path computes, and what it gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.reference import Weights
+from hiddenstate.structure.sizes import Sizes
+
+R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call in canonical form: time first, batched, every shape checked.
+
+    Args:
+        sizes: sizes of what runs: of the whole LSTM, or of one layer and direction of it.
+        weights: weights of each layer and direction, in the order of ``tracks``.
+        x: input, ``[T, N, C]``.
+        h0: initial hidden states, ``[L*D, N, P]``.
+        c0: initial cell states, ``[L*D, N, H]``, of the type of ``x`` or of the type that cell states are kept in;
+            ``c_n`` comes back in its type.
+        lengths: int64 ``[N]``, or None: every row has T steps.
+        reset: bool ``[T, N]``, or None.
+        dropout: probability of dropping an output between layers; zero outside training.
+        masks: for each layer but the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty where
+            none was drawn.
+        training: whether a gradient is likely to be asked for. Otherwise nothing is saved for it, and it costs a
+            second forward run.
+        edits: edits, resolved against this call.
+        record: what to record, or None.
+        part: the layer and direction that runs, if it is a part of an LSTM; None for all of them.
+        packed: weights packed for single steps, which then change ``h0`` and ``c0`` in place; or None.
+    """
+
+    sizes: Sizes
+    weights: Sequence[Weights]
+    x: Tensor
+    h0: Tensor
+    c0: Tensor
+    lengths: Tensor | None = None
+    reset: Tensor | None = None
+    dropout: float = 0.0
+    masks: Sequence[Tensor] = ()
+    training: bool = False
+    edits: Sequence[BoundEdit] = ()
+    record: RecordSpec | None = None
+    part: tuple[int, bool] | None = None
+    packed: Any = None
+
+    @property
+    def tracks(self) -> Sequence[tuple[int, bool]]:
+        """Every layer and direction that runs, as (layer, reverse)."""
+        return self.sizes.tracks if self.part is None else [self.part]
+
+    @property
+    def reverse(self) -> bool:
+        """Whether a part reads from the last step to the first."""
+        return self.part is not None and self.part[1]
+
+    def only(self, k: int, x: Tensor) -> "Call":
+        """The part of the k-th layer and direction, which reads ``x``."""
+        layer, reverse = part = self.tracks[k]
+        edits = [edit for edit in self.edits if (edit.place.layer, edit.place.reverse) == part]
+        sizes, weights = self.sizes.of_layer(layer), [self.weights[k]]
+        return replace(
+            self, sizes=sizes, weights=weights, x=x, h0=self.h0[k : k + 1], c0=self.c0[k : k + 1], masks=(), edits=edits,
+            part=(layer, reverse),
+        )  # fmt: skip
+
+
+class Result(NamedTuple):
+    """What a call gives: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and what was recorded.
+
+    ``values`` maps a place, and ``carried`` a layer and direction, to ``[steps, N, units]``.
+    """
+
+    out: Tensor
+    h_n: Tensor
+    c_n: Tensor
+    values: Mapping[str, Tensor] = {}
+    carried: Mapping[str, Tensor] = {}
+
+
+def leaves_of(call: Call) -> tuple[Tensor | None, ...]:
+    """What a gradient may be needed of: x, h0, c0, and the weights of one layer and direction after another."""
+    return (call.x, call.h0, call.c0, *chain.from_iterable(call.weights))
+
+
+def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
+    """The same call of other leaves."""
+    x, h0, c0, *rest = leaves
+    width = len(Weights._fields)
+    weights = [Weights._make(rest[k : k + width]) for k in range(0, len(rest), width)]
+    return replace(call, x=x, h0=h0, c0=c0, weights=weights)
+
+
+def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether torch keeps a graph of what is made of these."""
+    return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
+
+
+def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor, list[R]]:
+    """Go through all layers and directions, each by ``run``, which takes its number and what it reads.
+
+    Returns:
+        The last layer's output, and what ``run`` gave, the first of which is the output of that layer and direction.
+    """
+    done: list[R] = []
+    x = call.x
+    D = call.sizes.directions
+    for first in range(0, len(call.tracks), D):
+        if first and call.masks:
+            x = x * call.masks[first // D - 1]
+        sides = [run(k, x) for k in range(first, first + D)]
+        x = torch.cat([side[0] for side in sides], dim=-1) if D > 1 else sides[0][0]
+        done += sides
+    return x, done
+
+
+def zero_state(x: Tensor, sizes: Sizes) -> State:
+    """The state that a run over ``x [T, N, ...]`` begins with if none is given: ``[L*D, N, P]``, ``[L*D, N, H]``."""
+    tracks, N = len(sizes.tracks), x.shape[1]
+    return x.new_zeros(tracks, N, sizes.output_size), x.new_zeros(tracks, N, sizes.hidden_size)
+
+
+def live_steps(lengths: Tensor, T: int) -> Tensor:
+    """Bool ``[T, N]``: True before each row's end."""
+    return torch.arange(T, device=lengths.device)[:, None] < lengths

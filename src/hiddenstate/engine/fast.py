@@ -1,0 +1,110 @@
+"""Calls at the least cost: on the arguments as they were given, where nothing is edited, recorded in part, reset or dropped.
+
+All that is here gives None, without side effects, if an argument is not in the form that native code accepts; the
+caller then uses the general path, which converts it or raises.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.engine import derivative, kernels
+from hiddenstate.engine.call import Call, wants_gradient, with_leaves, zero_state
+from hiddenstate.engine.interception import interception
+from hiddenstate.engine.kernels import Kernel
+from hiddenstate.engine.native import Run
+from hiddenstate.structure.parameters import ParameterNames
+from hiddenstate.structure.sizes import Sizes
+
+# What a fast call records: gates and cell states of each layer and direction, outputs of each layer but the last.
+Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
+
+
+def run(
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Any
+) -> Any:
+    """Run a call that needs no gradient.
+
+    Args:
+        given: x, hx and lengths, as the user gave them.
+        parameters: the LSTM's parameters by name.
+        names: the names of each layer and direction's five parameters, None for one that it has not.
+        sizes: the LSTM's sizes.
+        options: `Options`.
+
+    Returns:
+        What a call of the module returns, but time first: ``out`` and ``(h_n, c_n)``; with ``record`` also `Recorded`,
+        in which unbatched runs have N = 1. Or None.
+    """
+    kernel = kernels.plain_kernel(given[0]) if interception() is None else None
+    if kernel is None:
+        return None
+    layout = (sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions, bool(options.batch_first))
+    return _fast_call(kernel).run(given, parameters, names, layout, options.record)
+
+
+class Options:
+    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded."""
+
+    __slots__ = ("batch_first", "record", "training")
+
+    def __init__(self, batch_first: bool, training: bool, record: bool) -> None:
+        self.batch_first = batch_first
+        self.training = training
+        self.record = record
+
+
+def run_differentiable(
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+) -> Any:
+    """Run as `run`, also where torch keeps a graph of what is made of the arguments; what is recorded is part of it.
+
+    In training what a gradient needs is saved, else computed once more. None also for ``record`` of several layers or
+    directions: `derivative.run_shown` says why.
+    """
+    x, hx, lengths = given
+    weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
+    tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
+    if not all(isinstance(value, Tensor) for value in tensors):
+        return None
+    if not wants_gradient((*tensors, *weights)):
+        return run(given, parameters, names, sizes, options)
+    if options.record and len(sizes.tracks) > 1:
+        return None
+    axes = {value.dim() for value in tensors}
+    single = axes == {2}
+    if kernels.plain_kernel(x) is None or len(tensors) != (1 if hx is None else 3) or not (single or axes == {3}):
+        return None
+    if single:
+        if lengths is not None:
+            return None
+        tensors = [value.unsqueeze(1) for value in tensors]
+    elif options.batch_first:
+        tensors[0] = tensors[0].transpose(0, 1)
+    x, *states = tensors
+    h0, c0 = states or zero_state(x, sizes)
+    saves = options.training or options.record
+    done = run((x, (h0, c0), lengths), parameters, names, sizes, Options(False, options.training, saves))
+    if done is None:
+        return None
+    return _with_derivative((x, h0, c0, *weights), done, lengths, sizes, options, single=single)
+
+
+def _with_derivative(
+    leaves: tuple[Any, ...], done: Any, lengths: Any, sizes: Sizes, options: Options, *, single: bool
+) -> Any:
+    out, state, *recorded = done
+    gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
+    none = None if gates is None else [None] * len(gates)
+    nothing: Any = None
+    call = with_leaves(Call(sizes, (), nothing, nothing, nothing, lengths=lengths, training=options.training), leaves)
+    found = derivative.attach(call, Run(out, *state, gates, none, c, layer_outputs), shown=options.record)
+    out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
+    return (out, tuple(state), ([found[3]], [found[4]], [])) if options.record else (out, tuple(state))
+
+
+@cache  # there is one for each type of numbers and instruction set
+def _fast_call(kernel: Kernel) -> Any:
+    return kernel.native.fast_call()

@@ -1,0 +1,129 @@
+"""A call computed by the native engine, whole or layer by layer; differentiable any number of times."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.engine import derivative, kernels, native, reference_path
+from hiddenstate.engine.call import Call, Result, leaves_of, through_layers, wants_gradient
+from hiddenstate.engine.interception import interception, is_plain
+from hiddenstate.engine.reference_path import LayerResult
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
+
+
+def why_not(call: Call, *, autocast: bool = False) -> str | None:
+    """Say why the native engine can't compute this call, or None; with ``autocast`` torch's may be on."""
+    tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
+    for value in (*tensors, call.c0):
+        if not is_plain(value):
+            return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
+    dtype = call.x.dtype
+    if not kernels.serves(dtype):
+        return f"there is no native kernel for {dtype}" if kernels.version() else "the native module was not loaded"
+    types = dict.fromkeys(value.dtype for value in tensors)
+    if len(types) > 1 or call.c0.dtype not in (dtype, kernels.real_type(dtype)):
+        return f"types are mixed: {', '.join(map(str, types))}, cell state {call.c0.dtype}"
+    return interception(autocast=autocast)
+
+
+def why_not_whole(call: Call) -> str | None:
+    """Say why a layer of this call needs the reference, or None: then all layers are one native call."""
+    if call.record is not None and any(place.quantity in PRE_ACTIVATIONS for place in call.record.places):
+        return "pre-activations are recorded (pre=True), which the reference computes"
+    for edit in call.edits:
+        if not _applies(edit):
+            what = "shows a changed output only (readout)" if edit.edit.scope == "readout" else "has a value with gradient"
+            return f"the edit of {edit.place} {what}, which the reference computes"
+    return None
+
+
+def _applies(edit: BoundEdit) -> bool:
+    """Whether the engine applies an edit: one that goes on through time, of a value that needs no gradient."""
+    return edit.edit.scope == "write" and not (edit.value.requires_grad and torch.is_grad_enabled())
+
+
+def run(call: Call) -> Result:
+    """Compute a whole call in one native call, and one backward.
+
+    With gradients on, recorded values of several layers stay apart: one node of torch's graph a layer and direction.
+    """
+    if not wants_gradient(leaves_of(call)):
+        done = native.forward(call, shown=_recorded_tracks(call))
+        return Result(*done[:3], {} if call.record is None else _values(call, done))
+    if call.record is None:
+        return Result(*derivative.run(call))
+    return run_by_layer(call)
+
+
+def run_by_layer(call: Call) -> Result:
+    """Compute a call layer by layer: natively, or where an edit or a record needs it through the reference."""
+    out, done = through_layers(call, lambda k, x: _run_layer(call, k, x))
+    return reference_path.joined(out, done)
+
+
+def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
+    part = call.only(k, x)
+    track = part.tracks[0]
+    mine = [] if part.record is None else [place for place in part.record.places if (place.layer, place.reverse) == track]
+    part = replace(part, record=replace(part.record, places=mine) if part.record is not None and mine else None)
+    if why_not_whole(part) is not None:
+        return reference_path.run_layer(call, k, x)
+    grad, values = wants_gradient(leaves_of(part)), {}
+    if part.record is None or not grad:
+        done = run(part)
+        values, state = dict(done.values), done[:3]
+    else:
+        shown = derivative.run_shown(part)
+        values, state = _values_of(part, track, shown.gates, shown.c, shown.out, apart=True), shown[:3]
+    out, h_n, c_n = state
+    return LayerResult(out, h_n[0], c_n[0], values, {})
+
+
+def _recorded_tracks(call: Call) -> list[bool]:
+    """For each layer and direction, whether something of it is recorded."""
+    if call.record is None:
+        return []
+    recorded = {(place.layer, place.reverse) for place in call.record.places}
+    return [track in recorded for track in call.tracks]
+
+
+def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
+    """What is recorded of a run, by place."""
+    assert done.gates is not None
+    assert done.c is not None
+    assert done.layer_outputs is not None
+    D, P, dtype = call.sizes.directions, call.sizes.output_size, done.out.dtype
+    outputs = [*done.layer_outputs, done.out]
+    values: dict[str, Tensor] = {}
+    for k, (track, gates, c) in enumerate(zip(call.tracks, done.gates, done.c, strict=True)):
+        if gates is None or c is None:
+            continue
+        h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
+        apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
+        values |= _values_of(call, track, gates.to(dtype), c.to(dtype), h, apart=apart)
+    return values
+
+
+def _values_of(
+    call: Call, track: tuple[int, bool], gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
+) -> dict[str, Tensor]:
+    """What is recorded of one layer and direction; with ``apart`` h is copied, since others have its memory too."""
+    assert call.record is not None
+    every = dict(zip(GATES, gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": c, "h": h}
+    mine = [place.quantity for place in call.record.places if (place.layer, place.reverse) == track]
+    # Gates are copied where not all four are wanted, so that those that are not are let go.
+    copied = {"h"} if apart else set[str]()
+    copied |= set[str]() if set(GATES) <= set(mine) else set(GATES)
+    steps = None if _are_all(call.record.steps, len(call.x)) else list(call.record.steps)
+    values = {}
+    for quantity in mine:
+        value = every[quantity] if steps is None else every[quantity][steps]
+        values[str(Place(*track, quantity))] = value.clone() if steps is None and quantity in copied else value
+    return values
+
+
+def _are_all(steps: Sequence[int], T: int) -> bool:
+    return len(steps) == T

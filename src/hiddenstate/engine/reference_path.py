@@ -1,0 +1,66 @@
+"""A call computed by the reference, layer by layer: whatever is recorded or edited, on any device."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.engine import reference
+from hiddenstate.engine.call import Call, Result, live_steps, through_layers
+from hiddenstate.engine.observer import observer_of
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
+from hiddenstate.structure.names import track as track_name
+
+
+class LayerResult(NamedTuple):
+    """What one layer and direction gives: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values."""
+
+    out: Tensor
+    h: Tensor
+    c: Tensor
+    values: Mapping[str, Tensor]
+    carried: Mapping[str, Tensor]
+
+
+def run(call: Call) -> Result:
+    """Compute a call through the reference."""
+    out, done = through_layers(call, lambda k, x: run_layer(call, k, x))
+    return joined(out, done)
+
+
+def joined(out: Tensor, done: Sequence[LayerResult]) -> Result:
+    """The result of a call whose layers and directions gave these."""
+    values = {name: value for layer in done for name, value in layer.values.items()}
+    carried = {name: value for layer in done for name, value in layer.carried.items()}
+    return Result(out, _stacked([layer.h for layer in done]), _stacked([layer.c for layer in done]), values, carried)
+
+
+def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
+    """Compute the k-th layer and direction, which reads ``x``."""
+    layer, reverse = call.tracks[k]
+    observer = observer_of(layer, reverse, call.edits, call.record)
+    live = None if call.lengths is None else live_steps(call.lengths, len(x))
+    c0 = call.c0[k].to(x.dtype)
+    out, h, c = reference.scan(
+        x, call.h0[k], c0, call.weights[k], reverse=reverse, live=live, reset=call.reset, observer=observer
+    )
+    if observer is None or call.record is None:
+        return LayerResult(out, h, c, {}, {})
+    steps = call.record.steps
+    seen = {q: _stack(observer.seen[q], steps, live) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
+    values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
+    handed_on = observer.handed_on
+    carried = {track_name(layer, reverse): _stack(handed_on, steps, live)} if handed_on else {}
+    return LayerResult(out, h, c, values, carried)
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """The parts along a new first axis; of a single one, a view, which is cheaper than a copy of it."""
+    return torch.stack(list(parts)) if len(parts) > 1 else parts[0].unsqueeze(0)
+
+
+def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:
+    """Values that were recorded step by step, as ``[steps, N, units]``; zero past a row's end."""
+    values = torch.stack([by_step[t] for t in steps])
+    return values if live is None else torch.where(live[list(steps), :, None], values, 0)

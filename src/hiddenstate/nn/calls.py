@@ -1,0 +1,176 @@
+"""Runs the calls of an LSTM: at the least cost where that serves, else on the general path; recorded where asked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as _hooks
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base import scoped
+from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import Span, bind
+from hiddenstate.engine import dispatch, fast, inputs
+from hiddenstate.engine.call import Call
+from hiddenstate.engine.dispatch import PathReport
+from hiddenstate.engine.inputs import Arguments, Form
+from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.tracing.record_spec import (
+    Recording,
+    TraceOptions,
+    nbytes_of,
+    nbytes_of_all,
+    prepare,
+    record_spec_of,
+    together,
+    trace_of,
+    trace_of_all,
+)
+from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting
+from hiddenstate.tracing.trace import Trace
+
+# As they are before anyone puts others in their place.
+_MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
+
+
+def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
+    """Run a call at the least cost; None, without side effects, where only the general path serves."""
+    if not _is_plain(lstm):
+        return None
+    done = _run_fast(lstm, (x, hx, lengths), record=False)
+    if done is None or not lstm.batch_first or done[0].dim() == 2:
+        return done  # type: ignore[no-any-return]
+    return done[0].transpose(0, 1), done[1]
+
+
+def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
+    run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
+    options = fast.Options(lstm.batch_first, lstm.training, record)
+    return run(given, lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+
+
+def _is_plain(lstm: LSTMParameters) -> bool:
+    """Whether a call has no dropout, and no block is open that might change it."""
+    return not (scoped.anything or (lstm.training and lstm.dropout))
+
+
+def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
+    """Run a call on the general path, and hand its record to whoever asked for one.
+
+    Raises:
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+    """
+    # What is in force in a block is not for torch.compile, which would compile it in.
+    compiling = torch.compiler.is_compiling() and scoped.anything
+    return (torch.compiler.disable(_run) if compiling else _run)(lstm, given)
+
+
+def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
+    requests = requested(lstm)
+    call, form, recordings = _read(lstm, given, requests)
+    result = dispatch.run(call)
+    out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
+    if call.record is not None:
+        for wish, recording in zip(requests, recordings, strict=True):
+            wish.request.take(lstm, trace_of(recording, call.record, call, form, result, out, state))
+    return out, state
+
+
+def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested]) -> tuple[Call, Form, list[Recording]]:
+    """Check a call, with the edits in force and what is to be recorded."""
+    weights = lstm._weights()
+    dropout = lstm.dropout if lstm.training else 0.0
+    options = {"batch_first": lstm.batch_first, "dropout": dropout, "training": lstm.training}
+    call, form = inputs.read(given, lstm.sizes, weights, **options)
+    edits = edits_in_force(lstm)
+    if not edits and not requests:
+        return call, form, []
+    itemsize = weights[0].ih.element_size()
+    recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
+    T, N = call.x.shape[:2]
+    bound = bind(edits, lstm.sizes, N, Span(T)) if edits else ()
+    return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
+
+
+def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
+    """Say which path a call takes, and why none of the faster ones.
+
+    Raises:
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+    """
+    return dispatch.explain(_read(lstm, given, requested(lstm))[0])
+
+
+def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
+    """Run a call and record it; ``own_forward`` is `LSTM.forward` as it is before anyone replaces it.
+
+    Raises:
+        TraceTooLargeError, NameUnknownError: what is asked does not fit; and what `run` raises.
+    """
+    everything = options.keep is None and options.steps is None and not options.pre
+    if everything and given.reset is None:
+        found = trace_fast(lstm, given, options, own_forward)
+        if found is not None:
+            return found
+    recorder = SingleCallRecorder(lstm, options)
+    with requesting(recorder):
+        # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
+        out, state = lstm(given.input, given.hx, lengths=given.lengths, reset=given.reset)
+    found = recorder.trace
+    assert found is not None
+    hooked = out is not found.out or state is not found.state
+    return replace(found, out=out, state=state) if hooked else found
+
+
+def trace_fast(
+    lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any
+) -> Trace | None:
+    """Record everything of a call at the least cost; None, without side effects, where only `run` serves."""
+    x, hx, lengths, _ = given
+    compiling = torch.compiler.is_compiling()
+    if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
+        return None
+    if options.limit is not None and nbytes_of_all(lstm.sizes, x) > options.limit:
+        return None
+    done = _run_fast(lstm, (x, hx, lengths), record=True)
+    return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, options.tokens, *done)
+
+
+def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
+    """Whether to call this module is to run its `forward`, and that is ours."""
+    kind, forward = type(lstm), lstm.forward
+    called = getattr(forward, "__self__", None), kind.__call__, kind._call_impl
+    ours = getattr(forward, "__func__", None) is own_forward and called == (lstm, *_MODULE_CALLS)
+    return ours and not (
+        lstm._forward_pre_hooks
+        or lstm._forward_hooks
+        or lstm._backward_pre_hooks
+        or lstm._backward_hooks
+        or _hooks._has_any_global_hook()
+        or lstm._compiled_call_impl
+    )
+
+
+def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) -> int:
+    """Bytes that the record of such a trace would take.
+
+    Raises:
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+    """
+    record = record_spec_of(lstm.sizes, T, options.keep, options.steps, options.pre)
+    return nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
+
+
+def run_chunk(lstm: LSTMParameters, x: Tensor, state: State, edits: Sequence[Edit], start: int) -> tuple[Tensor, State]:
+    """Run over a chunk ``x [T, N, C]`` of a stream whose first step is the stream's step ``start``.
+
+    Raises:
+        IndexRangeError, ArgumentError: an edit does not fit.
+    """
+    bound = bind(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
+    result = dispatch.run(Call(lstm.sizes, lstm._weights(), x, *state, edits=bound))
+    return result.out, (result.h_n, result.c_n)

@@ -1,0 +1,168 @@
+"""What an LSTM is without its calls: sizes, options, parameters by torch's names, weights by gate."""
+
+import numbers
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from hiddenstate.engine import flat_weights
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError
+from hiddenstate.structure import names
+from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
+from hiddenstate.structure.sizes import Sizes, flag
+from hiddenstate.structure.structure import Structure, structure_of
+from hiddenstate.tracing.recorders import Traceable
+
+
+class LSTMParameters(Traceable):
+    """The sizes, options and parameters of an LSTM, under torch's names: what `hiddenstate.LSTM` computes with."""
+
+    mode = "LSTM"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        self.batch_first = flag("batch_first", batch_first)
+        self.dropout = _checked_dropout(dropout, self.num_layers)
+        for layer, reverse in self.sizes.tracks:
+            for stem, shape in parameter_shapes(self.sizes, layer).items():
+                parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(stem + names.suffix(layer, reverse), parameter)
+        self._parameter_names = parameter_names(self.sizes)
+        self.reset_parameters()
+        self.flatten_parameters()
+
+    @property
+    def input_size(self) -> int:
+        """Features of the input, C."""
+        return self.sizes.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Units, H."""
+        return self.sizes.hidden_size
+
+    @property
+    def num_layers(self) -> int:
+        """Layers, L."""
+        return self.sizes.num_layers
+
+    @property
+    def bias(self) -> bool:
+        """Whether there are bias vectors."""
+        return self.sizes.bias
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer also reads the sequence in reverse."""
+        return self.sizes.bidirectional
+
+    @property
+    def proj_size(self) -> int:
+        """Size P of the projection of the hidden state, or 0."""
+        return self.sizes.proj_size
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        draw(self, self.hidden_size)
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights out in one piece of memory, as cuDNN reads them. On other devices nothing is done.
+
+        This is done when the LSTM is made and when it is moved or converted. To do it again is of use after parameters
+        were replaced (by a deep copy, or ``load_state_dict(..., assign=True)``): else torch copies them together at
+        each call, and warns.
+        """
+        if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
+            named = [name for names in self._parameter_names for name in names if name is not None]
+            flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTMParameters":
+        # What moves and converts a module, and so scatters its weights.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Parameters of each layer and direction, as `torch.nn.LSTM.all_weights` lists them."""
+        return [[w for w in weights if w is not None] for weights in self._weights()]
+
+    def extra_repr(self) -> str:
+        """Arguments that differ from their defaults, as torch prints them."""
+        options = {
+            "proj_size": (self.proj_size, 0),
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0),
+            "bidirectional": (self.bidirectional, False),
+        }
+        said = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *said])
+
+    def structure(self) -> Structure:
+        """Every weight by gate, layer and direction: shape, place in the stacked matrix, equation and count."""
+        return structure_of(self.sizes)
+
+    def weight(self, name: str) -> Tensor:
+        """Return a weight by name, as a view into its stacked parameter: ``"l0.W_if"``, ``"l1r.b_ho"``, ``"l0.W_hr"``.
+
+        Raises:
+            NameUnknownError: this LSTM has no such weight.
+        """
+        entry = self.structure()[name]
+        return self._parameter(entry.parameter)[entry.rows]
+
+    def _traced_layers(self) -> tuple[int, bool]:
+        return self.num_layers, self.bidirectional
+
+    def _like(self) -> Tensor:
+        """Return a weight, whose type and device everything else must have."""
+        return self._parameter("weight_ih" + names.suffix(0, reverse=False))
+
+    def _parameter(self, name: str) -> Tensor:
+        # Through getattr, so that what a parametrization computes is found where the parameter was.
+        found: Tensor = getattr(self, name)
+        return found
+
+    def _weights(self) -> list[Weights]:
+        # Not by _make, which older versions of Dynamo do not trace.
+        return [Weights(*map(self._found, names)) for names in self._parameter_names]  # type: ignore[arg-type]
+
+    def _found(self, name: str | None) -> Tensor | None:
+        if name is None:
+            return None
+        found = self._parameters.get(name)
+        return self._parameter(name) if found is None else found
+
+
+def _checked_dropout(dropout: float, num_layers: int) -> float:
+    if isinstance(dropout, bool) or not isinstance(dropout, numbers.Real) or not 0 <= dropout <= 1:
+        raise ArgumentError(
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got "
+            f"{dropout!r}"
+        )
+    if dropout and num_layers == 1:
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+            f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+            stacklevel=3,
+        )
+    return float(dropout)

@@ -1,0 +1,53 @@
+"""Edits that are in force now, in this thread (or asyncio task).
+
+They are kept here and not in the modules, so nothing can be left behind in a module, and other threads never see them.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from hiddenstate.base import scoped
+from hiddenstate.base.indexing import resolve
+from hiddenstate.base.scoped import Held, holding
+from hiddenstate.edits.edit import Edit
+from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.structure.names import parse_place
+
+
+@dataclass(frozen=True, eq=False)
+class ScopedEdit:
+    """An edit in force, and the LSTM that it is for."""
+
+    lstm: LSTMParameters
+    edit: Edit
+
+
+scoped_edits: Held[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
+
+
+def edits_in_force(lstm: LSTMParameters) -> list[Edit]:
+    """Edits of this LSTM that are in force, in the order in which they are applied."""
+    return [entry.edit for entry in scoped_edits.get() if entry.lstm is lstm] if scoped.anything else []
+
+
+def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextManager[None]:
+    """Open a block in which edits are in force for an LSTM.
+
+    Raises:
+        NameUnknownError: an edit's place is none of this LSTM's.
+        IndexRangeError: a unit does not exist.
+        ArgumentTypeError: something else than an `Edit` was given.
+    """
+    for edit in edits:
+        if not isinstance(edit, Edit):
+            hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
+            raise ArgumentTypeError(
+                "edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got "
+                f"{type(edit).__name__}{hint}"
+            )
+        place = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
+        resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
+    return holding(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
