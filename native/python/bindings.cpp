@@ -106,6 +106,9 @@ NB_MODULE(_native, m) {
         connect_torch({of("Tensor"), of("Parameter"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"), of("float64"),
                        of("bfloat16"), of("int64"), of("bool")});
     }, "Gives what native code uses of torch, by name; before anything else is called.");
+    m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {
+        return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
+    }, "How many threads a call of such sizes has.");
     // A new exception type, whose arguments are those of Refusal.
     static PyObject* refused = PyErr_NewException("hiddenstate._native.Refused", nullptr, nullptr);
     m.attr("Refused") = nb::handle(refused);

@@ -16,12 +16,14 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate import __version__
-from hiddenstate.engine import kernels, native, reference
-from hiddenstate.engine.native import Track, live_steps
-from hiddenstate.engine.observer import Watch
+from hiddenstate.engine import call as engine_call
+from hiddenstate.engine import derivative, kernels, native, reference
+from hiddenstate.engine.call import leaves_of, live_steps
+from hiddenstate.engine.observer import LayerObserver
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
+from hiddenstate.structure.sizes import Sizes
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
 
 # The set that every CPU of the architecture has.
@@ -88,6 +90,32 @@ def test_nonlinearity(name: str) -> None:
     assert small == pytest.approx(0.5 if name == "sigmoid" else 1e-40, rel=1e-4)
 
 
+def one_layer(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    w: Weights,
+    reverse: bool,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+) -> engine_call.Call:
+    """The call of one layer and direction, from states ``[N, P]`` and ``[N, H]``."""
+    H, P = c0.shape[1], h0.shape[1]
+    sizes = Sizes(x.shape[2], H, 1, w.b_ih is not None, False, P if P < H else 0)
+    states = h0.unsqueeze(0), c0.unsqueeze(0)
+    return engine_call.Call(sizes, [w], x, *states, lengths, reset, training=True, part=(0, reverse))
+
+
+def shown(call: engine_call.Call) -> tuple[Tensor, ...]:
+    """The native run of one layer and direction: out, h_n, c_n, gates, c."""
+    if engine_call.wants_gradient(leaves_of(call)):
+        return derivative.run_shown(call)
+    done = native.forward(call, shown=[True])
+    assert done.gates is not None
+    assert done.c is not None
+    return *done[:3], done.gates[0], done.c[0]  # type: ignore[return-value]
+
+
 class Case(NamedTuple):
     """Any layer and direction: sizes with tails, ragged rows, borders, biases or none, gradients asked for or not."""
 
@@ -102,7 +130,7 @@ class Case(NamedTuple):
     reverse: bool
     projected: bool
 
-    def track(self) -> Track:
+    def track(self) -> engine_call.Call:
         generator = torch.Generator().manual_seed(self.seed)
 
         def leaf(*shape: int) -> Tensor:
@@ -122,7 +150,7 @@ class Case(NamedTuple):
         lengths = torch.randint(0, self.T + 1, (self.N,), generator=generator) if self.ragged else None
         reset = torch.rand(self.T, self.N, generator=generator) < 0.3 if self.borders else None
         x, h0, c0 = leaf(self.T, self.N, self.C), leaf(self.N, P), leaf(self.N, H)
-        return Track(x, h0, c0, weights, self.reverse, lengths, reset)
+        return one_layer(x, h0, c0, weights, self.reverse, lengths, reset)
 
 
 CASES = st.builds(
@@ -140,36 +168,34 @@ CASES = st.builds(
 )
 
 
-def scanned(track: Track) -> tuple[Tensor, ...]:
+def scanned(track: engine_call.Call) -> tuple[Tensor, ...]:
     """The native scan: out, h_n, c_n, and gates and cell states, zero past a row's end."""
-    done = native.scan(track, keep=True)
-    assert done.gates is not None
-    assert done.c is not None
+    out, h_n, c_n, gates, c = shown(track)
     live = alive(track)
-    return done.out, done.h_n, done.c_n, torch.where(live, done.gates, 0), torch.where(live, done.c, 0)
+    return out, h_n[0], c_n[0], torch.where(live, gates, 0), torch.where(live, c, 0)
 
 
-def referred(track: Track) -> tuple[Tensor, ...]:
+def referred(track: engine_call.Call) -> tuple[Tensor, ...]:
     """The same by the reference."""
-    T = len(track.x)
+    T, reverse = len(track.x), track.reverse
     live = None if track.lengths is None else live_steps(track.lengths, T)
-    watch = Watch((), frozenset((*GATES, "c")), frozenset(range(T)))
-    results = reference.scan(
-        track.x, track.h0, track.c0, track.w, reverse=track.reverse, live=live, reset=track.reset, observer=watch
-    )
-    seen = {name: torch.stack([values[t] for t in range(T)]) for name, values in watch.seen.items()}
+    observer = LayerObserver((), frozenset((*GATES, "c")), frozenset(range(T)))
+    given = track.x, track.h0[0], track.c0[0], track.weights[0]
+    results = reference.scan(*given, reverse=reverse, live=live, reset=track.reset, observer=observer)
+    seen = {name: torch.stack([values[t] for t in range(T)]) for name, values in observer.seen.items()}
     gates = torch.cat([seen[gate] for gate in GATES], dim=-1)
     return (*results, torch.where(alive(track), gates, 0), torch.where(alive(track), seen["c"], 0))
 
 
-def alive(track: Track) -> Tensor:
+def alive(track: engine_call.Call) -> Tensor:
     T, N = track.x.shape[:2]
     whole = torch.ones(T, N, dtype=torch.bool)
     return (whole if track.lengths is None else live_steps(track.lengths, T))[..., None]
 
 
-def leaves(track: Track) -> list[Tensor]:
-    found = (track.x, track.h0, track.c0, *track.w)
+def leaves(track: engine_call.Call) -> list[Tensor]:
+    # The states' views of one more axis are no leaves of the graph: what they are views of is.
+    found = [getattr(value, "_base", None) if k in (1, 2) else value for k, value in enumerate(leaves_of(track))]
     return [value for value in found if value is not None and value.requires_grad]
 
 
@@ -565,7 +591,7 @@ def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: s
     try:
         for threads in (2, 3, 5):
             torch.set_num_threads(threads)
-            used.append(native.threads(call.T, call.N, call.C, call.H))
+            used.append(kernels.threads(call.T, call.N, call.C, call.H))
             assert all(torch.equal(a, b) for a, b in zip(run(), want, strict=True)), f"{threads} threads"
         torch.set_num_threads(2)
         with ThreadPoolExecutor(4) as pool:
@@ -580,13 +606,13 @@ def test_results_are_the_same_to_the_last_bit_on_any_number_of_threads(shared: s
 def test_results_do_not_depend_on_threads(reverse: bool) -> None:
     lengths = torch.randint(0, 21, (17,))
     w = Weights(torch.randn(4 * 65, 9), torch.randn(4 * 65, 65) / 8, None, None, None)
-    track = Track(torch.randn(20, 17, 9), torch.randn(17, 65), torch.randn(17, 65), w, reverse, lengths, None)
-    track.w.hh.requires_grad_()
+    track = one_layer(torch.randn(20, 17, 9), torch.randn(17, 65), torch.randn(17, 65), w, reverse, lengths)
+    w.hh.requires_grad_()
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        used = native.threads(20, 17, 9, 65)
-        results.append((used, native.scan(track, keep=True)))
+        used = kernels.threads(20, 17, 9, 65)
+        results.append((used, shown(track)))
     torch.set_num_threads(1)
     assert [threads for threads, _ in results] == [1, 2, 5], "so large that threads are used"
     for _, other in results[1:]:
@@ -772,8 +798,8 @@ def test_backward_twice_gives_the_same() -> None:
 
 def test_an_output_changed_in_place_is_noticed() -> None:
     lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
-    track = Track(x, torch.zeros(2, 9), torch.zeros(2, 9), lstm._weights()[0], False, None, None)
-    out = native.scan(track, keep=False).out
+    track = one_layer(x, torch.zeros(2, 9), torch.zeros(2, 9), lstm._weights()[0], False)
+    out = derivative.run(track)[0]
     out.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()

@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
-from hiddenstate.engine import kernels, layers
+from hiddenstate.engine import kernels, native
+from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -25,6 +26,9 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
+from hiddenstate.nn import calls
+from hiddenstate.nn.lstm import _FORWARD
+from hiddenstate.tracing.record_spec import TraceOptions
 from support import assert_close, layer_options, random_input, random_state
 
 pytestmark = pytest.mark.skipif(
@@ -45,12 +49,17 @@ def flat(result: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def taken(lstm: hs.LSTM, x: Any, hx: Any = None, lengths: Any = None) -> bool:
-    return lstm._run_plain(x, hx, lengths) is not None
+    return calls.run_fast(lstm, x, hx, lengths) is not None
+
+
+def trace_fast(lstm: hs.LSTM, x: Any, hx: Any, lengths: Any, tokens: Any, limit: Any) -> hs.Trace | None:
+    options = TraceOptions(None, None, False, tokens, limit)
+    return calls.trace_fast(lstm, Arguments(x, hx, lengths), options, _FORWARD)
 
 
 def assert_same(lstm: hs.LSTM, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> None:
     """The shortest way is taken, and gives what the long one does, to the last bit and stride; so does a trace."""
-    got, want = lstm._run_plain(x, hx, lengths), lstm._run(x, hx, lengths, None)
+    got, want = calls.run_fast(lstm, x, hx, lengths), calls._run(lstm, Arguments(x, hx, lengths, None))
     assert got is not None
     for mine, other in zip(flat(got), flat(want), strict=True):
         assert_same_tensor(mine, other)
@@ -66,7 +75,7 @@ def assert_same_tensor(mine: Tensor, other: Tensor) -> None:
 
 
 def assert_same_trace(lstm: hs.LSTM, x: Tensor, hx: Any, lengths: Tensor | None) -> None:
-    got = lstm._trace_plain(x, hx, lengths, None, None)
+    got = trace_fast(lstm, x, hx, lengths, None, None)
     assert got is not None
     want = lstm.trace(x, hx, lengths=lengths, keep=got.names)  # names of places: that is the long way
     for mine, other in zip((got.out, *got.state, *got.initial), (want.out, *want.state, *want.initial), strict=True):
@@ -106,11 +115,11 @@ def test_steps_and_rows_may_lie_anywhere() -> None:
 
 def test_threads_give_the_same_numbers() -> None:
     lstm, x = hs.LSTM(64, 130, 2, bidirectional=True), torch.randn(70, 3, 64)
-    want = lstm._run(x, None, None, None)[0]
+    want = calls._run(lstm, Arguments(x, None, None, None))[0]
 
     @torch.no_grad()  # which holds in one thread alone
     def run(_: int) -> Any:
-        return lstm._run_plain(x, None, None)
+        return calls.run_fast(lstm, x, None, None)
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(run, range(40)))
@@ -240,7 +249,7 @@ def test_parametrized_weights_go_the_long_way() -> None:
 
 
 def traced_plainly(lstm: hs.LSTM, x: Tensor, limit: int | None = None) -> bool:
-    return lstm._trace_plain(x, None, None, None, limit) is not None
+    return trace_fast(lstm, x, None, None, None, limit) is not None
 
 
 class _Doubling(hs.LSTM):
@@ -274,7 +283,7 @@ def test_a_trace_is_a_call_with_all_that_belongs_to_one() -> None:
     for register in registers:
         handle = register(lambda _module, args: (2 * args[0],))
         assert not traced_plainly(lstm, x)
-        assert torch.equal(lstm.trace(x).out, lstm._run(2 * x, None, None, None)[0])  # type: ignore[arg-type]
+        assert torch.equal(lstm.trace(x).out, calls._run(lstm, Arguments(2 * x, None, None, None))[0])  # type: ignore[arg-type]
         handle.remove()
     assert traced_plainly(lstm, x)
 
@@ -391,8 +400,8 @@ def test_gradients_are_the_long_ways_to_the_last_bit(
     lengths = torch.randint(0, T + 1, (N,)) if with_lengths else None
     with torch.enable_grad():
         assert taken(lstm, x, hx, lengths)
-        got = gradients(lstm, lambda x, hx: flat(lstm._run_plain(x, hx, lengths)), x, hx)
-        want = gradients(lstm, lambda x, hx: flat(lstm._run(x, hx, lengths, None)), x, hx)
+        got = gradients(lstm, lambda x, hx: flat(calls.run_fast(lstm, x, hx, lengths)), x, hx)
+        want = gradients(lstm, lambda x, hx: flat(calls._run(lstm, Arguments(x, hx, lengths, None))), x, hx)
     for mine, other in zip(got, want, strict=True):
         assert mine is not None
         assert other is not None
@@ -408,13 +417,13 @@ def test_gradients_of_a_single_sequence_are_those_of_a_batch_of_one(
     hx = tuple(value[:, 0] for value in random_state(lstm, 1)) if with_state else None
 
     def single(x: Tensor, hx: Any) -> Sequence[Tensor]:
-        assert lstm._run_plain(x, hx, None) is not None
+        assert calls.run_fast(lstm, x, hx, None) is not None
         return everything(lstm.trace(x, hx)) if traced else flat(lstm(x, hx))
 
     def batched(x: Tensor, hx: Any) -> Sequence[Tensor]:
         axis = 0 if lstm.batch_first else 1
         x, hx = x.unsqueeze(axis), hx and tuple(value.unsqueeze(1) for value in hx)
-        out, *others = everything(lstm.trace(x, hx)) if traced else flat(lstm._run(x, hx, None, None))
+        out, *others = everything(lstm.trace(x, hx)) if traced else flat(calls._run(lstm, Arguments(x, hx, None, None)))
         return out.squeeze(axis), *(value.squeeze(1) for value in others[:2]), *others[2:]
 
     with torch.enable_grad():
@@ -440,7 +449,7 @@ def test_gradients_of_a_trace_are_the_long_ways(
     lengths = torch.randint(0, T + 1, (N,)) if with_lengths else None
 
     def shortest(x: Tensor, hx: Any) -> Sequence[Tensor]:
-        trace = lstm._trace_plain(x, hx, lengths, None, None)
+        trace = trace_fast(lstm, x, hx, lengths, None, None)
         assert trace is not None
         return everything(trace)
 
@@ -496,16 +505,20 @@ def test_layers_of_a_trace_have_nothing_to_do_with_those_above() -> None:
 
 @pytest.fixture
 def plain_gradients(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each gradient came by the shortest way."""
+    """Whether each gradient came by one native call on the tensors as they were, none of them converted."""
     came: list[bool] = []
-    found = layers._plain_gradients
+    backward, convert = native.backward, native._contiguous_call
 
     def spy(*arguments: Any) -> Any:
-        result = found(*arguments)
-        came.append(result is not None)
-        return result
+        came.append(True)
+        return backward(*arguments)
 
-    monkeypatch.setattr(layers, "_plain_gradients", spy)
+    def spy_on_converted(*arguments: Any) -> Any:
+        came[-1:] = [False] if came else []
+        return convert(*arguments)
+
+    monkeypatch.setattr(native, "backward", spy)
+    monkeypatch.setattr(native, "_contiguous_call", spy_on_converted)
     return came
 
 
@@ -518,7 +531,7 @@ def test_gradients_come_the_shortest_way_too(plain_gradients: list[bool]) -> Non
         total(*lstm(x)).backward()
     assert plain_gradients == [True] * 2
     lstm(x)[1][0].sum().backward()  # none of out
-    assert plain_gradients == [True] * 2 + [False]
+    assert plain_gradients == [True] * 3
     lstm.bias_hh_l0.requires_grad_(False)
     lstm.zero_grad()
     lstm(x)[0].sum().backward()
@@ -592,7 +605,7 @@ def test_derivatives_of_derivatives_of_a_trace(name: str) -> None:
     x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
 
     def show(x: Tensor) -> Tensor:
-        trace = lstm._trace_plain(x, None, torch.tensor([3, 2]), None, None)
+        trace = trace_fast(lstm, x, None, torch.tensor([3, 2]), None, None)
         assert trace is not None
         return trace[name]
 
@@ -602,7 +615,7 @@ def test_derivatives_of_derivatives_of_a_trace(name: str) -> None:
 
 def test_tokens_come_with_the_shortest_way() -> None:
     lstm, x = hs.LSTM(4, 9), torch.randn(3, 2, 4)
-    trace = lstm._trace_plain(x, None, torch.tensor([3, 1]), [["a", "b", "c"], ["d"]], None)
+    trace = trace_fast(lstm, x, None, torch.tensor([3, 1]), [["a", "b", "c"], ["d"]], None)
     assert trace is not None
     assert trace.words(1) == ("d",)
     with pytest.raises(ShapeError, match="row 1 has 3 time steps and 1 tokens"):

@@ -7,22 +7,22 @@ import torch
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.tracing.record_spec import Asked
-from hiddenstate.tracing.recorders import OneCall, requested, requesting
+from hiddenstate.tracing.record_spec import TraceOptions
+from hiddenstate.tracing.recorders import SingleCallRecorder, requested, requesting
 from hiddenstate.tracing.trace import Trace
 from support import assert_close
 
-EVERYTHING = Asked(None, None, False, None, None)
+EVERYTHING = TraceOptions(None, None, False, None, None)
 
 
 @dataclass
 class Everything:
     """Asks the same of every call of every module."""
 
-    asked: Asked
+    asked: TraceOptions
     heard: list[Trace] = field(default_factory=list)
 
-    def asks(self, module: nn.Module) -> Asked:
+    def asks(self, module: nn.Module) -> TraceOptions:
         return self.asked
 
     def take(self, module: nn.Module, trace: Trace) -> None:
@@ -32,7 +32,7 @@ class Everything:
 def test_nothing_is_asked_outside_a_block() -> None:
     lstm = hs.LSTM(4, 3)
     assert not requested(lstm)
-    with requesting(OneCall(lstm, EVERYTHING)):
+    with requesting(SingleCallRecorder(lstm, EVERYTHING)):
         assert not requested(hs.LSTM(4, 3))
         assert len(requested(lstm)) == 1
         assert not requested(lstm)  # its one call has begun
@@ -42,8 +42,8 @@ def test_nothing_is_asked_outside_a_block() -> None:
 def test_requests_for_one_call_get_each_what_it_asks() -> None:
     lstm, x = hs.LSTM(4, 3, 2, bidirectional=True), torch.randn(5, 2, 4)
     few, other = (
-        Everything(Asked(["l1.f", "l0r.c"], [0, 2], False, None, None)),
-        Everything(Asked(["l0.i", "l1.f"], slice(1, 4), True, [list("abcde")] * 2, None)),
+        Everything(TraceOptions(["l1.f", "l0r.c"], [0, 2], False, None, None)),
+        Everything(TraceOptions(["l0.i", "l1.f"], slice(1, 4), True, [list("abcde")] * 2, None)),
     )
     with requesting(few), requesting(other), lstm.edit(hs.zero("l1.f", scope="readout"), hs.zero("l0.o", t=1)):
         trace = lstm.trace(x, steps=[-1], keep=["l1.f"])
@@ -61,7 +61,7 @@ def test_requests_for_one_call_get_each_what_it_asks() -> None:
     assert few.heard[0].nbytes == lstm_bytes(lstm, few.asked)
 
 
-def lstm_bytes(lstm: hs.LSTM, asked: Asked) -> int:
+def lstm_bytes(lstm: hs.LSTM, asked: TraceOptions) -> int:
     with lstm.edit(hs.zero("l1.f", scope="readout")):
         return lstm.trace_nbytes(5, 2, keep=asked.keep, steps=asked.steps)
 
@@ -81,7 +81,7 @@ def test_a_trace_made_before_anothers_call_begins_takes_nothing_from_it() -> Non
 
 def test_what_is_asked_of_a_call_that_it_cannot_give_fails() -> None:
     lstm = hs.LSTM(4, 3)
-    request = Everything(Asked(None, 7, False, None, None, name="'encoder'"))
+    request = Everything(TraceOptions(None, 7, False, None, None, name="'encoder'"))
     with requesting(request), pytest.raises(hs.errors.IndexRangeError, match="^'encoder': steps=7 is out of range"):
         lstm(torch.randn(5, 2, 4))
     assert request.heard == []

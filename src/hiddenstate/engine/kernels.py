@@ -135,6 +135,11 @@ def real_type(dtype: torch.dtype) -> torch.dtype:
     return _chosen[dtype].real if dtype in _chosen else dtype
 
 
+def threads(T: int, N: int, C: int, H: int) -> int:
+    """How many threads a native call of such sizes has: native/threads/thresholds.h."""
+    return 1 if _native is None else _native.threads(T, N, C, H)
+
+
 def nonlinearity(name: str, x: Tensor) -> Tensor:
     """The engine's own ``"sigmoid"`` or ``"tanh"`` of ``x [n]``, for those who check it."""
     return kernel(x.dtype).native.nonlinearity(name, x.contiguous())

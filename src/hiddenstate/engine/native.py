@@ -97,12 +97,10 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
         grads = grads._replace(out=torch.zeros_like(saved.out))
 
     def run(call: Call) -> list[Tensor | None]:
-        again = call is not given
-        of_run = _contiguous_saved(saved) if again else saved
-        of_outputs = _contiguous_gradients(grads, kernel) if again else grads
-        return kernel.native.backward(call, edits, of_run, tuple(of_outputs), needs)
+        of_run = saved if call is given else _contiguous_saved(saved)
+        return kernel.native.backward(call, edits, of_run, of_outputs, needs)
 
-    given = call
+    given, of_outputs = call, tuple(_contiguous_gradients(grads, kernel))  # those of sums are often expanded
     dx, dh0, dc0, *weights = _ask(run, call, kernel)
     return [dx, dh0 if dh0 is None else dh0.to(kernel.element), dc0 if dc0 is None else dc0.to(call.c0.dtype), *weights]
 
