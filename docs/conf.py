@@ -81,7 +81,7 @@ def _draw(code: str, path: Path) -> None:
 
 def _keep_bars(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Bars in a docstring are absolute values, |g|, and not reST's substitutions."""
-    lines[:] = [re.sub(r"\|(\w+)\|", r"\|\1\|", line) for line in lines]
+    lines[:] = [re.sub(r"\|([^|]+)\|", r"\|\1\|", line) for line in lines]
 
 
 def _refuse_strangers(app: Sphinx, error: Exception | None) -> None:
