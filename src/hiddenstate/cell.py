@@ -17,7 +17,7 @@ from hiddenstate.reference import Weights
 from hiddenstate.requests import Requested, requested
 from hiddenstate.scan import uses_reference
 from hiddenstate.sizes import flag, whole
-from hiddenstate.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.torch_modules import CELL_OPTIONS, FX_LEAF, rebuild
 
 
 class LSTMCell(nn.Module):
@@ -53,6 +53,7 @@ class LSTMCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.__module__ = FX_LEAF
         input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 0:

@@ -48,7 +48,7 @@ from hiddenstate.scan import Job, chosen_backends, run, uses_reference
 from hiddenstate.sizes import Sizes, flag
 from hiddenstate.stream import Stream
 from hiddenstate.structure import Structure, structure_of
-from hiddenstate.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+from hiddenstate.torch_modules import CELL_OPTIONS, FX_LEAF, LSTM_OPTIONS, rebuild
 from hiddenstate.trace import Trace
 
 # The edits that hold now in this thread (or asyncio task), each with the LSTM that it is for. Nothing is kept in
@@ -108,6 +108,7 @@ class LSTM(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.__module__ = FX_LEAF
         self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         self.batch_first = flag("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
