@@ -83,7 +83,7 @@ def _draw(code: str, path: Path) -> None:
 
 
 def _keep_bars(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
-    """Bars in a docstring are absolute values, |a - b|, and never reST's substitutions, nor is what is quoted changed."""
+    """Bars in a docstring are absolute values, |a - b|, and never reST's substitutions; code stays as it is."""
     parts = _QUOTED.split("\n".join(lines))
     parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
     lines[:] = "".join(parts).split("\n")

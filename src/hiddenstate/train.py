@@ -92,6 +92,7 @@ def train_tagger(
         FileFormatError: a file is not CoNLL-U, or has no tags.
         ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
             stopped being a number.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     forward, backward = context or ("", "")
@@ -112,6 +113,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
     Raises:
         FileFormatError: there is no such run, or its checkpoint is damaged.
         ArgumentError: the data has changed since.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
@@ -141,13 +143,14 @@ def run_task(
     """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    machine.once(partial(_make_way, out))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(wanted.settings.seed)
-        task = make(wanted)
-    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
-    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
-    return machine.once(lambda: finish(task, out, history))
+    with run_folder.held(machine):  # from before anything is mended until the model is done
+        machine.once(partial(_make_way, out))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(wanted.settings.seed)
+            task = make(wanted)
+        machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
+        history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
+        return machine.once(lambda: finish(task, out, history))
 
 
 def _make_way(out: Path) -> None:
