@@ -267,6 +267,27 @@ def test_steps_by_arrow_keys(studio: Shown, trace: hs.Trace) -> None:
     expect(tokens).to_have_count(0)  # and are gone when they have arrived
 
 
+TALLER = """async () => {
+  const moving = () => document.querySelectorAll("#microscope .hs-token:not([display=none])").length;
+  const stage = document.querySelector("#microscope .hs-stage");
+  const pause = () => new Promise((done) => setTimeout(done, 150));
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", code: "ArrowRight", bubbles: true }));
+  await pause();
+  const [height, before] = [stage.clientHeight, moving()];
+  document.querySelector("#microscope .hs-about").style.paddingBottom = "60px"; // as where its words take more lines
+  await pause();
+  return { moved: stage.clientHeight !== height, before, after: moving() };
+}"""
+
+
+def test_numbers_travel_on_where_the_words_above_take_more_lines(studio: Shown) -> None:
+    look(studio, track="l1", unit=127, step=2)
+    seen = studio.page.evaluate(TALLER)
+    assert seen["moved"]
+    assert seen["before"] > 0
+    assert seen["after"] > 0
+
+
 def test_no_motion_where_it_is_unwelcome(studio: Shown) -> None:
     studio.page.emulate_media(reduced_motion="reduce")
     look(studio, track="l1", unit=127, step=2)
@@ -410,10 +431,19 @@ OVERLAPS = """() => {
 }"""
 
 
+WIDER = """(space) => {
+  const wider = new CSSStyleSheet();
+  wider.replaceSync(`#microscope text { letter-spacing: ${space}; }`);
+  document.adoptedStyleSheets = [wider];
+}"""
+
+
+@pytest.mark.parametrize("space", ["0", "0.15em"], ids=["this machine's fonts", "much wider ones"])
 @pytest.mark.parametrize(("track", "unit", "t"), PLACES[:2] + PLACES[3:4])
-def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int) -> None:
+def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int, space: str) -> None:
     look(studio, track=track, unit=unit, step=t)
-    for width in (1280, 1120, 800, 700, 390, 360):
+    studio.page.evaluate(WIDER, space)
+    for width in (390, 1280, 1120, 800, 700, 390, 360):
         studio.page.set_viewport_size({"width": width, "height": 720})
         stage = studio.panel("microscope").locator(".hs-stage")
         drawn = "(stage) => stage.firstElementChild.width.baseVal.value === Math.floor(stage.clientWidth)"

@@ -129,7 +129,12 @@ export function mountMicroscope({ store, session, player }) {
   session.on("run", take);
   store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
   store.subscribe(["step"], stepper(update));
-  new ResizeObserver(draw).observe(stage);
+  let wide = 0;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === wide) return; // only its height is another: what moves in it goes on
+    wide = stage.clientWidth;
+    draw();
+  }).observe(stage);
   root.addEventListener("keydown", (event) => outwards(event, store.get().zoom, go));
   take();
   return root;
