@@ -117,7 +117,8 @@ def test_no_or_another_token_is_refused(start: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["?token=secret-token", "/?secret-token", "/static/%2e%2e/secret-token", "/%73ecret-toke/", "/ secret-token/"]
+    "given",
+    ["?token=secret-token", "/?secret-token", "/static/%2e%2e/secret-token", "/%73ecret-toke/", "/ secret-token/"],
 )
 def test_a_token_elsewhere_is_none(given: str) -> None:
     assert client().get(OWN + given).status_code == 403
