@@ -1,14 +1,16 @@
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
-from studio.browsing import NEEDS_CHROMIUM
+from language_models import make
+from studio.browsing import NEEDS_CHROMIUM, PATIENCE
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -158,6 +160,59 @@ def test_the_first_step_begins_from_the_initial_state(studio: Shown) -> None:
     assert in_boxes(studio)["c_prev"] == 0
     look(studio, track="l0r", unit=3, step=0)
     expect(studio.panel("microscope").locator(".hs-state-c")).to_contain_text("final state")
+
+
+def about(page: Shown) -> Locator:
+    return page.panel("microscope").locator(".hs-about")
+
+
+def source(page: Shown) -> Locator:
+    return page.panel("microscope").locator(".hs-state-c_prev")
+
+
+def test_a_language_model_begins_after_a_line_end(chromium: Browser) -> None:
+    model = make()
+    line_end = torch.tensor([[model.tokens.start]])
+    with torch.no_grad():
+        _, (_, c) = model.lstm(model.embed(line_end))
+    with shown(chromium, hs.studio(model, text="the cat")) as page:
+        look(page, track="l1", unit=2, step=0)
+        expect(source(page)).to_contain_text("from line end")
+        expect(about(page)).to_contain_text(
+            "c_prev and h_prev are the state after a line end, which the model reads before any text"
+        )
+        assert in_boxes(page)["c_prev"] == pytest.approx(c[1, 0, 2].item(), abs=DIGITS)
+        assert in_boxes(page)["c_prev"] != 0
+        look(page, track="l1", unit=2, step=1)
+        expect(about(page)).to_contain_text("come from the character before")
+        expect(source(page)).to_contain_text("from “t”")
+
+
+def test_the_initial_state_is_zero_or_given(chromium: Browser) -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 4)
+    for hx, says in ((None, "the initial state, zero"), ((torch.ones(1, 3), torch.ones(1, 3)), "which was given")):
+        with shown(chromium, hs.studio(lstm, x=x, hx=hx)) as page:
+            look(page, unit=1, step=0)
+            expect(source(page)).to_contain_text("initial state")
+            expect(about(page)).to_contain_text(says)
+            assert in_boxes(page)["c_prev"] == (0 if hx is None else 1)
+
+
+def test_a_stream_begins_from_what_it_read_earlier(chromium: Browser) -> None:
+    studio = hs.studio(hs.LSTM(4, 3).stream())
+    assert studio.stream is not None
+    for _ in range(3):
+        studio.stream.step(torch.ones(4))  # nobody looks yet
+    with shown(chromium, studio) as page:
+        page.page.goto(page.url)
+        page.page.wait_for_function("() => document.querySelector('header.top')")
+        end = time.monotonic() + PATIENCE / 1000
+        while not studio.audience.lookers and time.monotonic() < end:
+            page.page.wait_for_timeout(20)
+        studio.stream.step(torch.ones(4))
+        expect(source(page)).to_contain_text("from earlier")
+        expect(about(page)).to_contain_text("the state that the stream had before what is shown")
+        assert in_boxes(page)["c_prev"] != 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import { PIPE, pipes } from "studio/panels/microscope-pipes.js";
 import { tokens } from "studio/panels/microscope-tokens.js";
 import { createTween } from "studio/panels/microscope-tween.js";
 import { momentOf, reachOf } from "studio/panels/microscope-values.js";
-import { sizeText, sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
+import { beginningOf, sizeText, sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/panels/microscope.js").Level} Level */
 /** @typedef {import("studio/panels/microscope.js").Scene} Scene */
@@ -98,7 +98,7 @@ function statesOf({ boxes }, scene) {
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
     const run = scene.run();
-    before.write(moment, sourceOf(run, moment.before));
+    before.write(moment, sourceOf(run, moment.before, beginningOf(model, moment.track, scene.live()).label));
     c.write(moment, targetOf(run, moment.after));
     h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
   };
