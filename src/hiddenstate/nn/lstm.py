@@ -31,7 +31,7 @@ from hiddenstate.errors import (
 )
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import Advance, Hindrances, Packed
-from hiddenstate.nn.torch_modules import LSTM_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import FX_LEAF, LSTM_OPTIONS, rebuild
 from hiddenstate.structure import names
 from hiddenstate.structure.names import parse_place
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
@@ -109,6 +109,7 @@ class LSTM(Traceable):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.__module__ = FX_LEAF
         self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         self.batch_first = flag("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
