@@ -49,6 +49,9 @@ _STRANGER = re.compile(
     re.VERBOSE,
 )
 
+# Code in a text: between backquotes, and a line of an example.
+_QUOTED = re.compile(r"(``.+?``|`[^`]+`|^ *(?:>>>|\.\.\.) [^\n]*$)", re.DOTALL | re.MULTILINE)
+
 
 class Drawing(SphinxDirective):
     """Code that binds a matplotlib figure to ``figure``, and what it draws; the argument describes the picture."""
@@ -80,8 +83,10 @@ def _draw(code: str, path: Path) -> None:
 
 
 def _keep_bars(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
-    """Bars in a docstring are absolute values, |g|, and not reST's substitutions."""
-    lines[:] = [re.sub(r"\|(\w+)\|", r"\|\1\|", line) for line in lines]
+    """Bars in a docstring are absolute values, |a - b|, and never reST's substitutions; code stays as it is."""
+    parts = _QUOTED.split("\n".join(lines))
+    parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+    lines[:] = "".join(parts).split("\n")
 
 
 def _refuse_strangers(app: Sphinx, error: Exception | None) -> None:

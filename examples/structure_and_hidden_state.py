@@ -44,7 +44,8 @@ print(lstm.weight("l0.W_if").detach())  # rows 3 to 5 of weight_ih_l0: what the 
 # ## Five inputs and a state
 #
 # An input is `(time steps, batch, features)`. A state is a pair: the hidden state h, the short-term memory, and the
-# cell state c, the long-term one; each is `(layers * directions, batch, units)`.
+# cell state c, the long-term one; each is `(layers * directions, batch, units)`. (With a projection h is narrower than
+# c.)
 
 # %%
 inputs = [torch.randn(1, 4) for _ in range(5)]
@@ -55,7 +56,7 @@ print(inputs[0])
 # ## One element at a time: the mistake
 #
 # This loop looks right, and it is how many a lesson has it. But it gives every element *the same* state to begin
-# with: nothing that the network learns from one element reaches the next.
+# with: nothing of one element reaches the next.
 
 # %%
 for x in inputs:
@@ -79,7 +80,8 @@ print("c at the end", stream.state[1].flatten())
 # %% [markdown]
 # ## All at once
 #
-# The same computation, in one call: `out` holds the hidden state after each of the five steps.
+# The same computation, in one call: `out` holds the hidden state after each of the five steps. (With two directions
+# there is no other way: the reverse one begins at the last element.)
 
 # %%
 sequence = torch.cat(inputs).view(5, 1, 4)
@@ -93,14 +95,19 @@ assert torch.allclose(torch.stack(stepwise), out.detach(), atol=1e-6)  # one at 
 assert torch.equal(out[-1], h_n[-1])  # the last output IS the final hidden state
 
 # %% [markdown]
-# `out[-1]` equals `h_n[-1]` because the output of an LSTM is its hidden state. It holds with one direction and whole
-# sequences. It does not hold when
+# `out[-1]` equals `h_n[-1]` because the output of an LSTM is the hidden state of its last layer. It holds with one
+# direction and whole sequences, of **two layers** too: `h_n` has a row for each, and `h_n[0]`, the first layer's, is
+# another. It does not hold when
 #
-# - there are **two layers**: `out` is the last layer's, `h_n` has both: `out[-1] == h_n[-1]`, and `h_n[0]` is another;
 # - there are **two directions**: the reverse one ends at the *first* step, so its final state is in `out[0]`;
-# - sequences are **padded**: `out[-1]` is padding for all but the longest.
+# - sequences are **padded**: `out[-1]` is padding for all that are shorter than the longest.
 
 # %%
+two_layers = hs.LSTM(4, 3, num_layers=2)
+out2, (h_n2, _) = two_layers(sequence)
+assert torch.equal(out2[-1], h_n2[-1])
+assert not torch.equal(out2[-1], h_n2[0])
+
 two_directions = hs.LSTM(4, 3, bidirectional=True)
 out2, (h_n2, _) = two_directions(sequence)
 assert torch.equal(out2[-1, :, :3], h_n2[0])  # forward: ends at the last step
@@ -122,12 +129,13 @@ print(trace.at(t=2, unit=1))
 
 # %% [markdown]
 # `c = f·c_prev + i·g`: the forget gate f says how much of the old cell state is kept, the input gate i how much of
-# the candidate g is written. `h = o·tanh(c)`: the output gate o says how much of it is shown.
+# the candidate g is written. `h = o·tanh(c)`: the output gate o says how much of tanh(c) is shown.
 #
 # ## Inside: what if?
 #
 # A value can be changed as well as read. Close every forget gate at the third step, and the network forgets what it
-# had in c. Steps before it are untouched; steps after it go on from there.
+# had in c. Steps before it are untouched; steps after it go on from there. (So it is with one direction. With two, a
+# layer above reads both, and an edit reaches the steps before it too.)
 
 # %%
 with lstm.edit(hs.zero("l0.f", t=2)):
@@ -135,3 +143,9 @@ with lstm.edit(hs.zero("l0.f", t=2)):
 print((forgetful - out).detach().abs().amax(dim=(1, 2)).round(decimals=4))
 assert torch.allclose(forgetful[:2], out[:2], atol=1e-6)
 assert not torch.allclose(forgetful[2:], out[2:], atol=1e-3)
+
+# %%
+both_ways = hs.LSTM(4, 3, num_layers=2, bidirectional=True)
+with both_ways.edit(hs.zero("l0.f", t=2)):
+    forgetful, _ = both_ways(sequence)
+assert not torch.allclose(forgetful[:2], both_ways(sequence)[0][:2], atol=1e-6)  # steps 0 and 1 moved as well

@@ -38,6 +38,10 @@ class ConcurrentUseError(HiddenStateError, RuntimeError):
     """Something that carries a state is used by two threads at once."""
 
 
+class RunInUseError(HiddenStateError, RuntimeError):
+    """Another process is training in the folder of a run."""
+
+
 class IndexRangeError(HiddenStateError, IndexError):
     """A step, unit or batch row was asked for that does not exist."""
 

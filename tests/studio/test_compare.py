@@ -253,6 +253,12 @@ def test_it_is_a_table_too(studio: Shown) -> None:
     expect(compare.locator(".compare-table tbody tr").nth(2)).to_contain_text("the")
 
 
+def test_it_fits_a_narrow_window(studio: Shown) -> None:
+    studio.page.set_viewport_size({"width": 360, "height": 720})
+    studio.look(page="compare", text2=B)
+    assert studio.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_picture(studio: Shown, kind: str) -> None:
     studio.look(page="compare", text2=B)

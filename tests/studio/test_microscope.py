@@ -1,14 +1,16 @@
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
-from studio.browsing import NEEDS_CHROMIUM
+from language_models import make
+from studio.browsing import NEEDS_CHROMIUM, PATIENCE
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -160,6 +162,59 @@ def test_the_first_step_begins_from_the_initial_state(studio: Shown) -> None:
     expect(studio.panel("microscope").locator(".hs-state-c")).to_contain_text("final state")
 
 
+def about(page: Shown) -> Locator:
+    return page.panel("microscope").locator(".hs-about")
+
+
+def source(page: Shown) -> Locator:
+    return page.panel("microscope").locator(".hs-state-c_prev")
+
+
+def test_a_language_model_begins_after_a_line_end(chromium: Browser) -> None:
+    model = make()
+    line_end = torch.tensor([[model.tokens.start]])
+    with torch.no_grad():
+        _, (_, c) = model.lstm(model.embed(line_end))
+    with shown(chromium, hs.studio(model, text="the cat")) as page:
+        look(page, track="l1", unit=2, step=0)
+        expect(source(page)).to_contain_text("from line end")
+        expect(about(page)).to_contain_text(
+            "c_prev and h_prev are the state after a line end, which the model reads before any text"
+        )
+        assert in_boxes(page)["c_prev"] == pytest.approx(c[1, 0, 2].item(), abs=DIGITS)
+        assert in_boxes(page)["c_prev"] != 0
+        look(page, track="l1", unit=2, step=1)
+        expect(about(page)).to_contain_text("come from the character before")
+        expect(source(page)).to_contain_text("from “t”")
+
+
+def test_the_initial_state_is_zero_or_given(chromium: Browser) -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 4)
+    for hx, says in ((None, "the initial state, zero"), ((torch.ones(1, 3), torch.ones(1, 3)), "which was given")):
+        with shown(chromium, hs.studio(lstm, x=x, hx=hx)) as page:
+            look(page, unit=1, step=0)
+            expect(source(page)).to_contain_text("initial state")
+            expect(about(page)).to_contain_text(says)
+            assert in_boxes(page)["c_prev"] == (0 if hx is None else 1)
+
+
+def test_a_stream_begins_from_what_it_read_earlier(chromium: Browser) -> None:
+    studio = hs.studio(hs.LSTM(4, 3).stream())
+    assert studio.stream is not None
+    for _ in range(3):
+        studio.stream.step(torch.ones(4))  # nobody looks yet
+    with shown(chromium, studio) as page:
+        page.page.goto(page.url)
+        page.page.wait_for_function("() => document.querySelector('header.top')")
+        end = time.monotonic() + PATIENCE / 1000
+        while not studio.audience.lookers and time.monotonic() < end:
+            page.page.wait_for_timeout(20)
+        studio.stream.step(torch.ones(4))
+        expect(source(page)).to_contain_text("from earlier")
+        expect(about(page)).to_contain_text("the state that the stream had before what is shown")
+        assert in_boxes(page)["c_prev"] != 0
+
+
 @pytest.mark.parametrize(
     ("track", "unit", "t", "gate"), [("l1", 127, 2, "f"), ("l0r", 5, 3, "g"), ("l1r", 90, LAST, "o")]
 )
@@ -265,6 +320,27 @@ def test_steps_by_arrow_keys(studio: Shown, trace: hs.Trace) -> None:
     tokens = studio.panel("microscope").locator(".hs-token:not([display=none])")
     expect(tokens.first).to_be_visible()  # numbers travel along the wires,
     expect(tokens).to_have_count(0)  # and are gone when they have arrived
+
+
+TALLER = """async () => {
+  const moving = () => document.querySelectorAll("#microscope .hs-token:not([display=none])").length;
+  const stage = document.querySelector("#microscope .hs-stage");
+  const pause = () => new Promise((done) => setTimeout(done, 150));
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", code: "ArrowRight", bubbles: true }));
+  await pause();
+  const [height, before] = [stage.clientHeight, moving()];
+  document.querySelector("#microscope .hs-about").style.paddingBottom = "60px"; // as where its words take more lines
+  await pause();
+  return { moved: stage.clientHeight !== height, before, after: moving() };
+}"""
+
+
+def test_numbers_travel_on_where_the_words_above_take_more_lines(studio: Shown) -> None:
+    look(studio, track="l1", unit=127, step=2)
+    seen = studio.page.evaluate(TALLER)
+    assert seen["moved"]
+    assert seen["before"] > 0
+    assert seen["after"] > 0
 
 
 def test_no_motion_where_it_is_unwelcome(studio: Shown) -> None:
@@ -410,10 +486,19 @@ OVERLAPS = """() => {
 }"""
 
 
+WIDER = """(space) => {
+  const wider = new CSSStyleSheet();
+  wider.replaceSync(`#microscope text { letter-spacing: ${space}; }`);
+  document.adoptedStyleSheets = [wider];
+}"""
+
+
+@pytest.mark.parametrize("space", ["0", "0.15em"], ids=["this machine's fonts", "much wider ones"])
 @pytest.mark.parametrize(("track", "unit", "t"), PLACES[:2] + PLACES[3:4])
-def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int) -> None:
+def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int, space: str) -> None:
     look(studio, track=track, unit=unit, step=t)
-    for width in (1280, 1120, 800, 700, 390, 360):
+    studio.page.evaluate(WIDER, space)
+    for width in (390, 1280, 1120, 800, 700, 390, 360):
         studio.page.set_viewport_size({"width": width, "height": 720})
         stage = studio.panel("microscope").locator(".hs-stage")
         drawn = "(stage) => stage.firstElementChild.width.baseVal.value === Math.floor(stage.clientWidth)"

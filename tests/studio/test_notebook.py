@@ -128,7 +128,7 @@ def test_the_widget_hears_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [content["type"] for content, _ in sent[4:]] == ["view", "begin", "step"]
     assert sent[4][0]["view"] == {"theme": "auto", "unit": 2}
     widget._handle_custom_msg({"type": "view", "view": {"step": 7}}, [])
-    assert opened.view == {"unit": 2, "step": 7}
+    assert opened.view == {"theme": "auto", "unit": 2, "step": 7}  # the theme too, which the page was told of
     forgotten(opened, widget)
 
 

@@ -39,6 +39,22 @@ def test_the_page() -> None:
     assert "alert(1)</script>" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (f"/{TOKEN}", f"/{TOKEN}/"),
+        (f"/{TOKEN}?a=b", f"/{TOKEN}/?a=b"),
+        (f"/{TOKEN}/models/ours/head.json/", f"/{TOKEN}/models/ours/head.json"),
+        (f"/{TOKEN}/models/ours/weights.safetensors/", f"/{TOKEN}/models/ours/weights.safetensors"),
+    ],
+)
+def test_a_slash_too_few_or_too_many_loses_no_token(asked: str, found: str) -> None:
+    answer = client().get(asked, follow_redirects=False)
+    assert answer.headers["Location"] == OWN + found
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert client().get(asked).status_code == 200
+
+
 def test_headers() -> None:
     head = f"/{TOKEN}/models/ours/head.json"
     for path, status in ((f"/{TOKEN}/", 200), (head, 200), ("/", 403), (f"/{TOKEN}/x", 404)):
@@ -101,7 +117,8 @@ def test_no_or_another_token_is_refused(start: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["?token=secret-token", "/?secret-token", "/static/../secret-token", "/%73ecret-toke/", "/ secret-token/"]
+    "given",
+    ["?token=secret-token", "/?secret-token", "/static/%2e%2e/secret-token", "/%73ecret-toke/", "/ secret-token/"],
 )
 def test_a_token_elsewhere_is_none(given: str) -> None:
     assert client().get(OWN + given).status_code == 403
@@ -232,6 +249,7 @@ def test_a_page_that_stays_in_touch() -> None:
         (f"/{TOKEN}/live", {"Origin": "http://evil.example"}),
         (f"/{TOKEN}/live", {"Host": "evil.example"}),
         (f"/{TOKEN}/none", {}),
+        (f"/{TOKEN}", {}),
     ],
 )
 def test_a_page_of_another_is_not_kept_in_touch(path: str, headers: dict[str, str]) -> None:

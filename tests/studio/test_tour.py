@@ -83,7 +83,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     guide.at(2)
     for _ in range(6):
         page.keyboard.press("ArrowRight")
-    guide.next("Each column was made from the one before it")
+    guide.next("Each column was made from three things: the column of the step read before it, the cell state c")
 
     guide.at(3)
     f = tagger.read(LONGER.split()).trace["l0.f"]
@@ -138,7 +138,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     edits.get_by_role("button", name="Undo").click()
     guide.next("The run is as it was")
 
-    expect(guide.card).to_contain_text("c = f·c + i·g")
+    expect(guide.card).to_contain_text("c = f·c_prev + i·g")
     guide.card.get_by_role("button", name="Go on reading").click()
     expect(guide.card).to_be_hidden()
     expect(studio.panel("sentence").locator("#text")).to_have_value(LONGER)

@@ -7,6 +7,7 @@ import torch
 from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder
+from hiddenstate.training.lock import LOCK
 from hiddenstate.training.progress import Epoch, Score, Step
 
 STEP = Step(1, 2, 3, 4, 0.1, 0.2, 1e-3, 5.0, 6.0)
@@ -44,14 +45,14 @@ def test_mend_cuts_off_what_came_after_the_checkpoint(run: RunFolder) -> None:
     run.mend()
     lines = (run.path / METRICS).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"event": "step", "loss": 1.0}]
-    assert sorted(path.name for path in run.path.iterdir()) == sorted([CHECKPOINT, METRICS, SETTINGS])
+    assert sorted(path.name for path in run.path.iterdir()) == sorted([CHECKPOINT, LOCK, METRICS, SETTINGS])
 
 
 def test_a_finished_run_may_be_replaced(run: RunFolder) -> None:
     run.log("step", {})
     run.write(checkpoint(), finished=True)
     run.begin("y = 2\n")
-    assert [path.name for path in run.path.iterdir()] == [SETTINGS]
+    assert sorted(path.name for path in run.path.iterdir()) == [LOCK, SETTINGS]
     assert run.check().read_text() == "y = 2\n"
 
 

@@ -82,6 +82,7 @@ def train_language_model(
         FileFormatError: a file is empty, or not UTF-8.
         ArgumentError: a text is shorter than a batch, ``out`` holds something else than a model, ``run`` a run that
             is not finished, or the loss stopped being a number.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     files = {"train": train, "dev": dev, "test": test, "out": out}
@@ -100,6 +101,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
     Raises:
         FileFormatError: there is no such run, or its checkpoint is damaged.
         ArgumentError: the data has changed since.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # which names every setting

@@ -85,6 +85,7 @@ def train_tagger(
         FileFormatError: a file is not CoNLL-U, or has no tags.
         ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
             stopped being a number.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     forward, backward = context or ("", "")
@@ -105,6 +106,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
     Raises:
         FileFormatError: there is no such run, or its checkpoint is damaged.
         ArgumentError: the data has changed since.
+        RunInUseError: another process trains in the run's folder.
         OSError: a file cannot be read or written.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILE)

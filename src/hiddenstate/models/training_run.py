@@ -37,13 +37,14 @@ def run_task(
     """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
     machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    machine.once(partial(_make_way, out))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(wanted.settings.seed)
-        task = make(wanted)
-    machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
-    history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
-    return machine.once(lambda: finish(task, out, history))
+    with run_folder.held(machine):  # from before anything is mended until the model is done
+        machine.once(partial(_make_way, out))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(wanted.settings.seed)
+            task = make(wanted)
+        machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
+        history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
+        return machine.once(lambda: finish(task, out, history))
 
 
 def _make_way(out: Path) -> None:

@@ -13,7 +13,7 @@ from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, rebuild
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import draw
@@ -56,6 +56,7 @@ class LSTMCell(Traceable):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.__module__ = FX_LEAF
         input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 0:

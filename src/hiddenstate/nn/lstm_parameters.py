@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from hiddenstate.engine import flat_weights
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.torch_modules import FX_LEAF
 from hiddenstate.structure import names
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes, flag
@@ -37,6 +38,7 @@ class LSTMParameters(Traceable):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.__module__ = FX_LEAF
         self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         self.batch_first = flag("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)

@@ -11,6 +11,12 @@ from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
+# torch.fx makes a node of a module whose ``__module__`` begins with this, and looks into every other, where a layer's
+# code can do nothing with proxies. So each layer of ours says so of itself. Its class goes on telling where it is from:
+# pickle, torch.compile and everyone else ask that. Nothing is done in a call, no tracer is changed, and hooks, pruning
+# and what a subclass adds run with the node, as with torch's own layers.
+FX_LEAF = "torch.nn"
+
 LSTM_OPTIONS = (
     "input_size",
     "hidden_size",

@@ -8,10 +8,8 @@ by guessing (the token). Nothing is allowed across origins.
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -42,7 +40,7 @@ class Guard:
     The token is the first part of the path, so that whatever the page asks for below its own address carries it.
 
     Attributes:
-        app: what answers those who may ask; it sees paths without the token.
+        app: what answers those who may ask, told that it stands below the token: where it sends one, the token stays.
         token: the secret.
         names: names that the server may be called by; numeric addresses too where ``any_address`` is true, as they
             can't be made to lead elsewhere.
@@ -61,7 +59,7 @@ class Guard:
             return
         refusal = self._refusal(Headers(scope=scope), scope["path"])
         if refusal is None:
-            await self.app(self._below(scope), receive, _with_headers(send))
+            await self.app({**scope, "root_path": f"/{self.token}"}, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await receive()  # the wish to connect
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:100]})
@@ -88,10 +86,6 @@ class Guard:
             return False
         name = match["name"].lower()
         return name in self.names or (self.any_address and _is_address(name))
-
-    def _below(self, scope: Scope) -> MutableMapping[str, Any]:
-        path = scope["path"][len(self.token) + 1 :]
-        return {**scope, "path": path, "raw_path": quote(path).encode(), "root_path": ""}
 
 
 def _is_address(name: str) -> bool:

@@ -83,6 +83,7 @@ def widget_of(studio: Shown) -> Any:
             page = offline_page(studio.bundles, studio.view, host="notebook", live=studio.live)
             widget.send({"type": "page"}, [page.encode()])
         elif content == {"type": "hello"}:
+            studio.view.setdefault("theme", "auto")  # the notebook's, which the page takes for known and never tells
             teller.begin(studio.view)
         else:
             studio.hear(read(content))
@@ -117,7 +118,7 @@ class _Teller:
         """Tell from now on; a page that is opened anew is told what is looked at, and from where things go on."""
         if self._opened.is_set():
             self._looker.begun = False
-        self._looker.put(ViewMessage({"theme": "auto", **view}))
+        self._looker.put(ViewMessage(view))
         self._opened.set()
 
     def _tell(self) -> None:

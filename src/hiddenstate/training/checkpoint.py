@@ -2,12 +2,13 @@
 
 The checkpoint is one file, written beside and renamed: whenever the process is killed, the earlier one or the new one
 is there, whole. What a run tells is a line in ``metrics.jsonl``; a resumed run cuts off those that came after its
-checkpoint, which will be written again.
+checkpoint, which will be written again. One process at a time trains in it.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, replace_bytes, sync, write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.training.lock import LOCK_FILES, RunLock
+from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
@@ -78,27 +81,46 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._lock = RunLock(self.path)
+
+    @contextmanager
+    def held(self, machine: Machine | None = None) -> Iterator[None]:
+        """Keep everyone else from training in this folder inside; of a machine's processes the first does so for all.
+
+        Blocks may stand inside of each other. A folder in which no run has begun by the end is left as it was.
+
+        Raises:
+            RunInUseError: someone else trains in it.
+            ArgumentError: it is a file.
+            OSError: it cannot be made.
+        """
+        if machine is None:
+            self._lock.acquire()
+        else:
+            machine.once(self._lock.acquire)
+        try:
+            yield
+        finally:
+            if machine is None or machine.leads:
+                self._lock.release(keep=(self.path / SETTINGS).is_file())
 
     def begin(self, settings: str) -> None:
         """Make the folder for a new run, in place of a finished one.
 
         Raises:
+            RunInUseError: someone else trains in it.
             ArgumentError: there is something that a new run would destroy.
             OSError: it cannot be made.
         """
-        self._refuse_to_destroy()
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in (CHECKPOINT, METRICS):
-            (self.path / name).unlink(missing_ok=True)
-        replace_bytes(self.path / SETTINGS, settings.encode())
+        with self.held():
+            self._refuse_to_destroy()
+            for name in (CHECKPOINT, METRICS):
+                (self.path / name).unlink(missing_ok=True)
+            replace_bytes(self.path / SETTINGS, settings.encode())
 
     def _refuse_to_destroy(self) -> None:
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise ArgumentError(f"{self.path} is a file; a run needs a folder for its checkpoints")
         # One that was killed as it began has left no more than half a file.
-        held = any(path.suffix != ".part" for path in self.path.iterdir())
+        held = any(path.suffix != ".part" and path.name not in LOCK_FILES for path in self.path.iterdir())
         if held and not (self.path / SETTINGS).is_file():
             raise ArgumentError(f"{self.path} is not the folder of a run: {SETTINGS} is missing; choose another folder")
         if (self.path / CHECKPOINT).is_file() and not self._state().get("finished"):

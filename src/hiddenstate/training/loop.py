@@ -61,13 +61,14 @@ def fit(
 
     Raises:
         KeyboardInterrupt: the run was ended.
+        RunInUseError: someone else trains in the folder.
         ArgumentError: the loss stopped being a number, or the checkpoint is of other data, of settings that it does
             not fit, or of another number of processes.
         FileFormatError: the checkpoint is damaged.
         OSError: a file cannot be written.
     """
     devices, kind = ([], "cuda") if machine.device.type == "cpu" else ([machine.device], machine.device.type)
-    with torch.random.fork_rng(devices, device_type=kind), stopping() as stop:
+    with run.held(machine), torch.random.fork_rng(devices, device_type=kind), stopping() as stop:
         loop = _Loop(task, run, out, machine, on_progress, stop)
         if resume:
             loop.resume()

@@ -3,20 +3,21 @@
 import { svg } from "studio/app/draw.js";
 import { GUTTER, RIBBON, RIBBON_HEAD } from "studio/panels/compare-layout.js";
 import { marksOf, strands } from "studio/panels/compare-ribbon.js";
+import { text } from "studio/panels/microscope-parts.js";
 
 /** @typedef {import("studio/panels/compare-figure.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare-layout.js").Layout} Layout */
 /** @typedef {import("studio/panels/compare-ribbon.js").Strip} Strip */
 
 /**
- * @param {string} text
+ * @param {string} words
  * @param {number} y
  * @param {string} [kind]
  */
-export function label(text, y, kind = "") {
-  const short = text.length > 8 ? `${text.slice(0, 7)}…` : text;
+export function label(words, y, kind = "") {
+  const short = words.length > 8 ? `${words.slice(0, 7)}…` : words;
   return svg("text", { class: `row-label ${kind}`, x: GUTTER - 10, y, "text-anchor": "end", text: short }, [
-    svg("title", { text }),
+    svg("title", { text: words }),
   ]);
 }
 
@@ -28,12 +29,8 @@ export function label(text, y, kind = "") {
  */
 export function ribbonTitle({ strips, quantity }, layout) {
   const state = quantity === "c" ? "c" : "h";
-  return svg("text", {
-    class: "ribbon-title",
-    x: layout.left,
-    y: layout.ribbons + 13,
-    text: `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${boundOf(strips)}`,
-  });
+  const says = `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${boundOf(strips)}`;
+  return text(layout.left, layout.ribbons + 13, "ribbon-title", "start", says, layout.total - layout.left);
 }
 
 /**

@@ -10,6 +10,7 @@ import { comparable, distances, partingOf } from "studio/panels/compare-distance
 import { createFigure } from "studio/panels/compare-figure.js";
 import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare-pair.js";
 import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare-words.js";
+import { fit } from "studio/panels/microscope-parts.js";
 
 /** @typedef {import("studio/app/panel.js").App} App */
 /** @typedef {import("studio/panels/compare-figure.js").Scene} Scene */
@@ -166,6 +167,7 @@ function show(scene, figure, parts) {
   parts.legend.replaceChildren(legend(scene.quantity, null));
   parts.stage.setAttribute("aria-label", `Two runs side by side. ${verdict}`);
   parts.stage.replaceChildren(figure);
+  fit(figure);
   parts.stage.scrollLeft = scrolled;
   fillTable(parts.table, scene);
 }

@@ -39,7 +39,7 @@ export const PRESETS = [
     id: "open",
     label: "Open the output gates",
     sets: [["o", 1]],
-    says: "o = 1: the whole cell is shown at every step, h = tanh(c).",
+    says: "o = 1: the whole cell is shown at every step, as tanh(c).",
   },
   {
     id: "silence",

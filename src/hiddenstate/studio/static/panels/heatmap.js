@@ -21,7 +21,8 @@ import { summary } from "studio/panels/heatmap-words.js";
 
 const HELP =
   "Each row is a hidden unit, each column a time step; the colour is the value there, on a scale that never " +
-  "changes with the sentence (only that of c grows, when it must). Click a cell to look at it in the microscope, " +
+  "changes with the sentence (only that of c grows, when it must; where a projection takes h beyond ±1, it has the " +
+  "colour of that end). Click a cell to look at it in the microscope, " +
   "double-click or press P to pin its unit, press Enter to edit it.";
 
 /** What is drawn now, for all parts of the panel. */

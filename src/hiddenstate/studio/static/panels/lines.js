@@ -14,7 +14,7 @@ import { linesPicture } from "studio/panels/lines-picture.js";
 const HELP =
   "Each pinned unit over the sentence. Above, its three gates from 0 (shut) to 1 (open): i writes, f keeps, o " +
   "shows. Below, the candidate g, the cell state c that remembers, and the hidden state h that the rest of the " +
-  "network sees. Drag across to scrub; the numbers on the right are those at the cursor.";
+  "network sees (with a projection, which mixes all units, the number of h with this index). Drag across to scrub; the numbers on the right are those at the cursor.";
 
 /**
  * @param {App} app

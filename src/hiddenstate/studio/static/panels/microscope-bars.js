@@ -2,6 +2,7 @@
 // An outline shows the whole (c_prev, g, tanh(c)), what is filled the part of it that its gate lets through.
 
 import { svg, tick } from "studio/app/draw.js";
+import { text } from "studio/panels/microscope-parts.js";
 import { flowColour } from "studio/panels/microscope-pipes.js";
 import { linesOf } from "studio/panels/microscope-words.js";
 
@@ -14,6 +15,7 @@ const WIDE = 560; // from which bars stand beside the equations
 const TEXT = 372; // room for an equation
 const NARROW_ROW = 40;
 const ROOM = 345; // from which a narrow panel has room for the formula
+const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value behind it
 
 /**
  * @typedef {object} Bars
@@ -84,9 +86,10 @@ function row(k, wide, width) {
   const baseline = wide ? y + 10 : k * NARROW_ROW + 13;
   const outline = svg("rect", { class: "hs-whole", y, height: BAR, rx: 2 });
   const bar = svg("rect", { class: "hs-part", y: y + 1, height: BAR - 2, rx: 1.5 });
-  const name = svg("text", { class: "hs-name", x: 0, y: baseline });
-  const formula = svg("text", { class: "hs-formula", x: 60, y: baseline });
-  const value = svg("text", { class: "hs-result", x: wide ? TEXT - 16 : width, y: baseline, "text-anchor": "end" });
+  const end = wide ? TEXT - 16 : width;
+  const name = text(0, baseline, "hs-name", "start", "", NAME - 4);
+  const formula = text(NAME, baseline, "hs-formula", "start", "", end - NAME - VALUE - 4);
+  const value = text(end, baseline, "hs-result", "end", "", VALUE);
   const write = (/** @type {import("studio/panels/microscope-words.js").Line} */ line) => {
     name.textContent = line.name;
     formula.textContent = `= ${line.formula && (wide || width >= ROOM) ? `${line.formula} = ` : ""}${line.numbers}`;

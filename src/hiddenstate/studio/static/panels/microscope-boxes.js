@@ -28,12 +28,13 @@ export function gateBox(gate, meaning, box, { open, edit }) {
   const { x, y, width } = box;
   const number = value({ x: x + width - 76, y: y + 4, width: 70, height: 23 }, "end", edit);
   const meter = meterAt({ x: x + 10, y: y + 32, width: width - 20, height: 6 }, gate);
-  const doing = text(x + 10, y + 65, "hs-soft");
-  const sum = text(x + 10, y + 78, "hs-soft hs-mono");
+  const room = width - 20;
+  const doing = text(x + 10, y + 65, "hs-soft", "start", "", room);
+  const sum = text(x + 10, y + 78, "hs-soft hs-mono", "start", "", room);
   const back = svg("rect", { ...box, rx: 8, class: "hs-gate-back", stroke: `var(--q-${gate})` });
   const names = [
     text(x + 10, y + 22, "hs-letter", "start", gate),
-    text(x + 10, y + 52, "hs-meaning", "start", meaning),
+    text(x + 10, y + 52, "hs-meaning", "start", meaning, room),
   ];
   const body = svg("g", {}, [back, ...names, meter.root, doing, sum]);
   pressable(body, `${meaning}: open what is behind it`, open);
@@ -80,10 +81,11 @@ function meterAt(box, gate) {
  */
 export function stateBox(name, box, edit) {
   const { x, y, width } = box;
-  const title = text(x + 8, y + 16, "hs-letter hs-small");
-  const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end");
+  const half = (width - 20) / 2; // beside the name, which is short where there is a change
+  const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", name === "c" ? half - 20 : width - 16);
+  const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end", "", half + 20);
   const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);
-  const about = text(x + width / 2, y + 50, "hs-soft", "middle");
+  const about = text(x + width / 2, y + 50, "hs-soft", "middle", "", width - 6);
   const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${name[0]})` });
   const write = (/** @type {Moment} */ moment, /** @type {string} */ words) => {
     const { values, computed, shown } = moment;

@@ -4,12 +4,12 @@ import { format, svg } from "studio/app/draw.js";
 import { bars } from "studio/panels/microscope-bars.js";
 import { gateBox, stateBox } from "studio/panels/microscope-boxes.js";
 import { layoutFor } from "studio/panels/microscope-layout.js";
-import { text } from "studio/panels/microscope-parts.js";
+import { fit, text } from "studio/panels/microscope-parts.js";
 import { PIPE, pipes } from "studio/panels/microscope-pipes.js";
 import { tokens } from "studio/panels/microscope-tokens.js";
 import { createTween } from "studio/panels/microscope-tween.js";
 import { momentOf, reachOf } from "studio/panels/microscope-values.js";
-import { sizeText, sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
+import { beginningOf, sizeText, sourceOf, spoken, targetOf } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/panels/microscope.js").Level} Level */
 /** @typedef {import("studio/panels/microscope.js").Scene} Scene */
@@ -70,6 +70,7 @@ export function circuit(scene) {
     sums.write(moment);
     notes.textContent = noteOf(moment);
     root.setAttribute("aria-label", spoken(moment, run));
+    fit(root);
     tween.go(
       { ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, view.unit) },
       pace === "jump" ? 0 : SWIFT,
@@ -90,14 +91,14 @@ function statesOf({ boxes }, scene) {
   const c = stateBox("c", boxes.c, scene.editor("c"));
   const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
   const last = model.tracks[model.tracks.length - 1].layer;
-  const { x, y } = boxes.x;
-  const input = text(x, y + 19, "hs-soft"),
-    hidden = text(x, y + 33, "hs-soft");
+  const { x, y, width } = boxes.x;
+  const input = text(x, y + 19, "hs-soft", "start", "", width),
+    hidden = text(x, y + 33, "hs-soft", "start", "", width);
   input.textContent = `x: ${sizeText(track.inputSize)}`;
   hidden.textContent = `h_prev: ${track.outputs}`;
   const write = (/** @type {Moment} */ moment) => {
     const run = scene.run();
-    before.write(moment, sourceOf(run, moment.before));
+    before.write(moment, sourceOf(run, moment.before, beginningOf(model, moment.track, scene.live()).label));
     c.write(moment, targetOf(run, moment.after));
     h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
   };

@@ -3,8 +3,8 @@
 import { element, format, svg } from "studio/app/draw.js";
 import { trackOf } from "studio/app/units.js";
 import { curve, squashLine, unsquash } from "studio/panels/microscope-curve.js";
-import { text } from "studio/panels/microscope-parts.js";
-import { columnsFor, drawSum, ROW, runningOf, sumRow } from "studio/panels/microscope-sum.js";
+import { fit, text } from "studio/panels/microscope-parts.js";
+import { columnsFor, drawSum, FACTORS, nameRoom, ROW, runningOf, sumRow, VALUE } from "studio/panels/microscope-sum.js";
 import { featureSource, termsOf } from "studio/panels/microscope-terms.js";
 import { createTween } from "studio/panels/microscope-tween.js";
 import { neighbours, squash } from "studio/panels/microscope-values.js";
@@ -71,6 +71,7 @@ function summed(scene) {
       "aria-label",
       `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`,
     );
+    fit(root);
     tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
   };
   return { root, update, leave: tween.stop, picture: () => root, table: () => tableOf(termsAt(scene, Infinity)) };
@@ -110,10 +111,14 @@ function sourceOpener({ model, track, run, view, go }) {
  * @param {import("studio/panels/microscope-sum.js").Columns} columns
  * @returns {SVGElement[]}
  */
-function headings({ factors, value, from }) {
-  const titles = [text(0, 12, "hs-head", "start", "what is weighed"), text(value, 12, "hs-head", "end", "adds")];
-  if (factors) titles.push(text(factors, 12, "hs-head", "end", "weight·value"));
-  return [...titles, text(from, 12, "hs-head", "start", "from 0 to the sum")];
+function headings(columns) {
+  const { factors, value, from, to } = columns;
+  const titles = [
+    text(0, 12, "hs-head", "start", "what is weighed", nameRoom(columns)),
+    text(value, 12, "hs-head", "end", "adds", VALUE),
+    text(from, 12, "hs-head", "start", "from 0 to the sum", to - from),
+  ];
+  return factors ? [...titles, text(factors, 12, "hs-head", "end", "weight·value", FACTORS)] : titles;
 }
 
 /**
@@ -127,9 +132,9 @@ function squashing(scene, gate, y) {
   const { root: picture, draw } = curve(gate);
   const beside = width >= BESIDE + 200;
   const [x, top] = beside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
-  const line = text(x, top, "hs-equation"),
-    doing = text(x, top + 20, "hs-soft"),
-    note = text(x, top + 40, "hs-note");
+  const beyond = (/** @type {number} */ lower, /** @type {string} */ kind) =>
+    text(x, top + lower, kind, "start", "", width - x);
+  const [line, doing, note] = [beyond(0, "hs-equation"), beyond(20, "hs-soft"), beyond(40, "hs-note")];
   picture.setAttribute("transform", `translate(${CURVE.x} ${y})`);
   const write = (/** @type {number} */ sum) => {
     const held = valueAt(scene, gate),
@@ -161,7 +166,7 @@ function traced(scene) {
   const { width } = scene;
   const { gate } = scene.view();
   const { root: picture, draw } = curve(gate);
-  const line = text(CURVE.x, CURVE.height + 24, "hs-equation");
+  const line = text(CURVE.x, CURVE.height + 24, "hs-equation", "start", "", width - CURVE.x);
   picture.setAttribute("transform", `translate(${CURVE.x} 10)`);
   const drawing = svg("svg", { class: "hs-sum", width, height: CURVE.height + 36, role: "group" }, [picture, line]);
   const why = element("p", { class: "hs-why", text: WHY });
@@ -172,6 +177,7 @@ function traced(scene) {
     line.textContent = Number.isFinite(sum)
       ? `${gate} = ${format(value)}, so the sum was ${format(sum)}`
       : `${gate} = ${format(value)}`;
+    fit(drawing);
   };
   const table = () => [
     ["gate", "value"],

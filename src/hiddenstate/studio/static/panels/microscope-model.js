@@ -3,7 +3,7 @@
 import { percent, svg } from "studio/app/draw.js";
 import { shortToken, stepName } from "studio/app/tokens.js";
 import { trackOf } from "studio/app/units.js";
-import { pressable, text } from "studio/panels/microscope-parts.js";
+import { fit, pressable, text } from "studio/panels/microscope-parts.js";
 import { boxesOf } from "studio/panels/microscope-stack.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
@@ -31,6 +31,7 @@ export function modelLevel(scene) {
   );
   const update = (/** @type {View} */ view) => {
     for (const one of made) one.update(view);
+    fit(root);
   };
   const table = () => [["part", "shape"], ...model.parts.map(({ label, shape }) => [label, shape.join("×")])];
   return { root, update, leave: () => {}, picture: () => root, table };
@@ -56,10 +57,11 @@ function drawn(box, scene) {
 function frame({ x, y, width, height, label, shape }, kind) {
   const back = svg("rect", { x, y, width, height, rx: 8, class: `hs-box hs-box-${kind}` });
   const below = kind === "part"; // too narrow for a name and a shape side by side
+  const room = width - 20;
   const size = below
-    ? text(x + 10, y + 32, "hs-soft hs-mono", "start", shape)
-    : text(x + width - 10, y + 17, "hs-soft hs-mono", "end", shape);
-  return [back, text(x + 10, y + 17, "hs-box-name", "start", label), size];
+    ? text(x + 10, y + 32, "hs-soft hs-mono", "start", shape, room)
+    : text(x + width - 10, y + 17, "hs-soft hs-mono", "end", shape, 0.45 * room);
+  return [back, text(x + 10, y + 17, "hs-box-name", "start", label, below ? room : 0.5 * room), size];
 }
 
 /** @param {Stacked} box */
@@ -72,7 +74,7 @@ function partBox(box) {
  * @param {Scene} scene
  */
 function tokenBox(box, { run }) {
-  const words = text(box.x + box.width / 2, box.y + 18, "hs-token-word", "middle");
+  const words = text(box.x + box.width / 2, box.y + 18, "hs-token-word", "middle", "", box.width - 8);
   const update = (/** @type {View} */ { step }) => {
     words.textContent = stepName(run(), step);
   };
@@ -145,8 +147,8 @@ function choiceRow({ x, width }, y) {
   const from = x + 96,
     room = width - 96 - 62;
   const bar = svg("rect", { x: from, y: y + 2, height: 11, rx: 2, width: 0, fill: "var(--accent)" });
-  const name = text(x + 10, y + 12, "hs-choice"),
-    part = text(x + width - 10, y + 12, "hs-soft hs-mono", "end");
+  const name = text(x + 10, y + 12, "hs-choice", "start", "", 82),
+    part = text(x + width - 10, y + 12, "hs-soft hs-mono", "end", "", 48);
   const show = (/** @type {string} */ label, /** @type {number} */ share) => {
     name.textContent = shortToken(label, 11);
     part.textContent = percent(share);

@@ -30,6 +30,9 @@ export function pressable(root, label, press) {
   return root;
 }
 
+/** @type {WeakMap<SVGTextElement, number>} */
+const rooms = new WeakMap();
+
 /**
  * A line of text with a place to stand.
  * @param {number} x
@@ -37,10 +40,27 @@ export function pressable(root, label, press) {
  * @param {string} kind its class
  * @param {"start" | "middle" | "end"} [anchor]
  * @param {string} [words]
+ * @param {number} [room] how wide it may be, which `fit` sees to
  * @returns {SVGElement}
  */
-export function text(x, y, kind, anchor = "start", words = "") {
-  return svg("text", { x, y, class: kind, "text-anchor": anchor, text: words });
+export function text(x, y, kind, anchor = "start", words = "", room = Infinity) {
+  const made = svg("text", { x, y, class: kind, "text-anchor": anchor, text: words });
+  if (room < Infinity) rooms.set(made, room);
+  return made;
+}
+
+/**
+ * Make those texts narrower that are wider than their room: fonts are those that the machine has, and some are wide.
+ * @param {Element} picture on the page, as texts have no width elsewhere
+ */
+export function fit(picture) {
+  const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
+  for (const one of texts) one.removeAttribute("textLength");
+  const wide = texts.filter((one) => one.getComputedTextLength() > /** @type {number} */ (rooms.get(one)));
+  for (const one of wide) {
+    one.setAttribute("textLength", String(rooms.get(one)));
+    one.setAttribute("lengthAdjust", "spacingAndGlyphs");
+  }
 }
 
 /**
@@ -61,7 +81,7 @@ export function value(box, anchor, edit) {
   const x = anchor === "start" ? box.x + inset : anchor === "end" ? box.x + box.width - inset : box.x + box.width / 2;
   const back = svg("rect", { ...box, rx: 5, class: "hs-value-back" });
   const mark = svg("rect", { x: box.x, y: box.y, width: 4, height: box.height, rx: 2, class: "hs-value-mark" });
-  const words = text(x, box.y + box.height / 2 + 5, "hs-number", anchor);
+  const words = text(x, box.y + box.height / 2 + 5, "hs-number", anchor, "", box.width - 2 * inset);
   const root = svg("g", { class: "hs-value" }, [back, mark, words]);
   if (edit) pressable(root, "", () => edit(root));
   const show = (/** @type {string} */ number, /** @type {string} */ label, /** @type {boolean} */ edited) => {

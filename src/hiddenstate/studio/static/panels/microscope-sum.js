@@ -23,6 +23,16 @@ export function columnsFor(width) {
   return { name: 0, factors: 294, value: 360, from: 376, to: width - 2 };
 }
 
+export const [FACTORS, VALUE] = [104, 62]; // room for numbers, which end where their column does
+
+/**
+ * @param {Columns} columns
+ * @returns {number} room for the name of what is weighed
+ */
+export function nameRoom({ name, factors, value }) {
+  return (factors ? factors - FACTORS : value - VALUE) - name - 4;
+}
+
 /**
  * @typedef {object} SumRow
  * @property {SVGElement} root
@@ -38,9 +48,9 @@ export function columnsFor(width) {
  */
 export function sumRow(k, columns, follow) {
   const y = k * ROW;
-  const name = text(columns.name, y + 12, "hs-term");
-  const factors = text(columns.factors ?? 0, y + 12, "hs-term hs-soft", "end");
-  const value = text(columns.value, y + 12, "hs-term", "end");
+  const name = text(columns.name, y + 12, "hs-term", "start", "", nameRoom(columns));
+  const factors = text(columns.factors ?? 0, y + 12, "hs-term hs-soft", "end", "", FACTORS);
+  const value = text(columns.value, y + 12, "hs-term", "end", "", VALUE);
   const bar = svg("rect", { y: y + (ROW - BAR) / 2, height: BAR, rx: 1.5 });
   const thread = svg("line", { y1: y + ROW - 3.5, y2: y + ROW + 3.5, class: "hs-thread" });
   const back = svg("rect", { x: -4, y, width: columns.to + 6, height: ROW, rx: 3, class: "hs-row-back" });

@@ -4,7 +4,9 @@ import { format, percent } from "studio/app/draw.js";
 import { stepName, wordAt } from "studio/app/tokens.js";
 
 /** @typedef {import("studio/panels/microscope-values.js").Moment} Moment */
+/** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
 
 const LONGEST = 9; // characters of a token in a box
 
@@ -34,7 +36,7 @@ export function factor(value) {
  */
 export function doingOf(gate, value) {
   if (!Number.isFinite(value)) return "no number";
-  if (gate === "f") return `keeps ${percent(value)} of c`;
+  if (gate === "f") return `keeps ${percent(value)} of c_prev`;
   if (gate === "i") return `writes ${percent(value)} of g`;
   if (gate === "o") return `shows ${percent(value)} of tanh(c)`;
   return value < 0 ? "would lower c" : "would raise c";
@@ -90,10 +92,28 @@ export function linesOf({ values, shown, computed }) {
  * Where c_prev and h_prev come from: "from step 1, “in”".
  * @param {Run} run
  * @param {number | null} before
+ * @param {string} beginning what is said of a state that comes from no step of the run
  * @returns {string}
  */
-export function sourceOf(run, before) {
-  return before === null ? "initial state" : `from ${nameOf(run, before)}`;
+export function sourceOf(run, before, beginning) {
+  return before === null ? beginning : `from ${nameOf(run, before)}`;
+}
+
+/**
+ * What a run begins from, which is zeros only where nothing was read before it and no state was given.
+ * @param {Model} model
+ * @param {Track} track
+ * @param {boolean} live whether the run is that of a stream in Python
+ * @returns {{label: string, says: string}} for a box, and as a part of a sentence
+ */
+export function beginningOf({ kind }, track, live) {
+  if (kind === "language-model")
+    return { label: "from line end", says: "the state after a line end, which the model reads before any text" };
+  const zero = [track.h0, track.c0].every((state) => state.every((value) => value === 0));
+  if (zero) return { label: "initial state", says: "the initial state, zero" };
+  return live
+    ? { label: "from earlier", says: "the state that the stream had before what is shown" }
+    : { label: "initial state", says: "the initial state, which was given" };
 }
 
 /**
@@ -119,11 +139,13 @@ function nameOf(run, t) {
  * Which way a direction reads, and so what its state before is.
  * @param {boolean} reverse
  * @param {string} unit "word"
+ * @param {string} beginning what that state is where no step of the run was read before; "" where one was
  * @returns {string}
  */
-export function wayOf(reverse, unit) {
-  if (reverse) return `reads from the last ${unit} to the first: c_prev and h_prev come from the next ${unit}`;
-  return `reads from the first ${unit} to the last: c_prev and h_prev come from the ${unit} before`;
+export function wayOf(reverse, unit, beginning) {
+  const way = reverse ? `from the last ${unit} to the first` : `from the first ${unit} to the last`;
+  const before = reverse ? `come from the next ${unit}` : `come from the ${unit} before`;
+  return `reads ${way}: c_prev and h_prev ${beginning ? `are ${beginning}` : before}`;
 }
 
 /**

@@ -11,7 +11,8 @@ import { gateLevel } from "studio/panels/microscope-gate.js";
 import { layerLevel } from "studio/panels/microscope-layer.js";
 import { modelLevel } from "studio/panels/microscope-model.js";
 
-import { wayOf } from "studio/panels/microscope-words.js";
+import { neighbours } from "studio/panels/microscope-values.js";
+import { beginningOf, wayOf } from "studio/panels/microscope-words.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -30,6 +31,7 @@ import { wayOf } from "studio/panels/microscope-words.js";
  * @property {() => Run} run
  * @property {() => View} view
  * @property {(patch: Partial<View>) => void} go
+ * @property {() => boolean} live whether the run is that of a stream in Python
  * @property {() => number} pause milliseconds until the next step at the soonest
  * @property {(quantity: string) => ((from: Element) => void) | null} editor null where nothing can be edited
  */
@@ -51,10 +53,10 @@ const QUICK_STEP = 90;
 
 const HELP =
   "One step of the model under a microscope. Model, layer, unit and gate are four zooms: click a part to go " +
-  "into it, Esc to go back. In the cell, a pipe is as wide as the largest value could be and what flows in " +
-  "it as wide as the value is; orange is positive, blue negative. An outlined bar is the whole, its filled " +
-  "part what a gate lets through: kept and written add up to the new cell state c. Click a number to change " +
-  "it.";
+  "into it, Esc to go back. In the cell, what flows in a pipe is as wide as the value is: the whole pipe is 1 for " +
+  "a gate, for all else the largest |c| of this unit in the run, 1 at least, rounded up; orange is positive, blue " +
+  "negative. An outlined bar is the whole, its filled part what a gate lets through: kept and written add up to " +
+  "the new cell state c, unless an edit put another in its place. Click a number to change it.";
 
 /**
  * @param {App} app
@@ -106,6 +108,7 @@ export function mountMicroscope({ store, session, player }) {
       width,
       run,
       view: () => store.get(),
+      live: () => session.live,
       go,
       pause: () => (player.playing ? player.pace : Infinity),
     });
@@ -129,7 +132,12 @@ export function mountMicroscope({ store, session, player }) {
   session.on("run", take);
   store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
   store.subscribe(["step"], stepper(update));
-  new ResizeObserver(draw).observe(stage);
+  let wide = 0;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === wide) return; // only its height is another: what moves in it goes on
+    wide = stage.clientWidth;
+    draw();
+  }).observe(stage);
   root.addEventListener("keydown", (event) => outwards(event, store.get().zoom, go));
   take();
   return root;
@@ -186,11 +194,14 @@ function sceneOf(parts) {
  * @param {View} view
  * @returns {string}
  */
-function aboutOf({ model, track, run }, { step, zoom }) {
-  const here = stepName(run(), step);
-  return zoom === "model"
-    ? `${here}: what goes up through the model`
-    : `${here}. ${track.name} ${wayOf(track.reverse, model.unit)}.`;
+function aboutOf({ model, track, run, live }, { step, zoom }) {
+  const now = run();
+  const here = stepName(now, step);
+  if (zoom === "model") return `${here}: what goes up through the model`;
+  const recorded = trackOf(now, track.name);
+  const { before } = neighbours(recorded, step, now.steps);
+  const beginning = before === null ? beginningOf(model, recorded, live()).says : "";
+  return `${here}. ${track.name} ${wayOf(track.reverse, model.unit, beginning)}.`;
 }
 
 /**

@@ -20,14 +20,14 @@ const WORDING = {
     title: "Sentence",
     help:
       "Type, and the model reads along. Under each word stands the tag it gives, over a bar as long as its " +
-      "probability; a dotted word is not in its vocabulary and known by its letters alone. On the right: every tag's " +
+      "probability; a dotted word is not in its vocabulary, and it knows the word by its letters. On the right: every tag's " +
       "probability for the word at the cursor.",
   },
   "language-model": {
     title: "Text",
     help:
       "Type, and the model reads along. Each token is the darker the more it surprised the model, which had read " +
-      "only what stands before it (in nats: 0 is certainty). On the right: what it expects after that at the cursor.",
+      "only a line end and what stands before it (in nats: 0 is certainty). On the right: what it expects after that at the cursor.",
   },
   lstm: {
     title: "Input",

@@ -17,7 +17,8 @@ import { trackPicker } from "studio/panels/structure-picker.js";
 
 const HELP =
   "Every weight of one layer and direction, as torch stacks them: four gates on top of one another, a row " +
-  "for each unit. W_i weighs the layer's input x, W_h the hidden state of the step before. Point at a " +
+  "for each unit. W_i weighs the layer's input x, W_h the hidden state of the step read before; W_hr, where there " +
+  "is a projection, has a row for each number of h. Point at a " +
   "weight to read it by name; click to see what it adds at the current step.";
 
 /**

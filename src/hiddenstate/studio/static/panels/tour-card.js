@@ -111,7 +111,11 @@ export function createCard(titles, ways) {
     finish({ go, equations }) {
       parts.pips.replaceChildren(...pips(titles, titles.length, new Set(titles.keys()), ways));
       last("The tour is done", "That is all there is in an LSTM", [
-        paragraph("Six equations, the same at every step. You have seen what each does, in real numbers:"),
+        paragraph(
+          `${equations.length === 6 ? "Six" : "Seven"} equations, the same at every step; each layer and direction has ` +
+            "weights of its own in them, and a network without biases leaves out the b. You have seen what each does, " +
+            "in real numbers:",
+        ),
         element("pre", { class: "tour-equations" }, [element("code", { text: equations.join("\n") })]),
         paragraph("What now? Type sentences of your own, change what you like, and set two runs side by side."),
       ]);

@@ -1,6 +1,7 @@
 // Step 10: change a value, and see what comes of it.
 
 import { differenceOf } from "studio/panels/edits-difference.js";
+import { sizesOf } from "studio/panels/tour-steps-gates.js";
 
 /** @typedef {import("studio/panels/tour-steps.js").Now} Now */
 /** @typedef {import("studio/panels/tour-steps.js").Step} Step */
@@ -31,9 +32,13 @@ export const EDIT = {
     ...(model.kind === "tagger" ? { text: SENTENCE } : {}),
   }),
   restores: ["text", "edits", "quantity", "track"],
-  says: () => [
+  says: (now) => [
     "You have seen what the gates do. Do they matter? The way to know is to change one and run the network " +
-      "again: that is an *edit*. What comes before it stays, and what comes after is computed anew.",
+      "again: that is an *edit*. What was computed before it stays, and what is computed from it is computed anew: " +
+      (sizesOf(now).D === 1
+        ? "the rest of its step and the steps after it, in its layer and in those above."
+        : "in its own direction the rest of its step and the steps read after it, and, as the layer above reads both " +
+          "ways, all steps of the layers above. With two directions an edit so reaches steps *before* it too."),
   ],
   task: ({ memory, model }) =>
     memory.edited

@@ -16,6 +16,15 @@ export function sizesOf({ model }) {
   return { C: first.inputSize, H: first.units, P: first.outputs, D, L: model.tracks.length / D };
 }
 
+/**
+ * The letter of the hidden state's size: P where a projection makes it another than H.
+ * @param {Now} now
+ */
+export function letterOf(now) {
+  const { H, P } = sizesOf(now);
+  return P === H ? "H" : "P";
+}
+
 /** @param {Now} now */
 const hasText = ({ model }) => model.kind === "tagger" || model.kind === "language-model";
 
@@ -34,11 +43,12 @@ const SHAPES = {
       : `At each step it is given ${size}`;
     const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
     return [
-      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. After each it ` +
+      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. For each it ` +
         `gives out a vector of its own: ${width}.`,
       `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ` +
-        `${D === 2 ? "2·" : ""}H] = [${T}, ${D * P}]\` comes out. ` +
-        "In torch there is one more axis, N, for a batch of sequences: `[T, N, C]`. Here N is 1.",
+        `${D === 2 ? "2·" : ""}${letterOf(now)}] = [${T}, ${D * P}]\` comes out. ` +
+        "torch has one more axis for a batch of N sequences: `[T, N, C]`, or `[N, T, C]` with batch_first=True. " +
+        "Here N is 1.",
     ];
   },
   task: (now) =>
@@ -50,7 +60,7 @@ const SHAPES = {
   learnt: (now) => {
     const { C, P, D } = sizesOf(now);
     return (
-      `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}H = ` +
+      `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}${letterOf(now)} = ` +
       `${D * P} are the network's, and are the same for every sequence.`
     );
   },
@@ -63,13 +73,17 @@ const HIDDEN = {
   sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
   restores: [],
   says: (now) => {
-    const { P } = sizesOf(now);
+    const { H, P } = sizesOf(now);
+    const numbers =
+      P === H
+        ? `${P} numbers between −1 and 1, one for each *unit*`
+        : `${P} numbers, which a projection mixes from the outputs of its ${H} *units*`;
     return [
-      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: ${P} ` +
-        `numbers between −1 and 1, one for each *unit*.`,
-      "In the heat map a row is a unit and a column is a step. A column of h is the hidden state after that " +
-        "step: what the layer says of all it has read so far, " +
-        "and what it reads again, together with the next input.",
+      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: in each layer ` +
+        `and direction ${numbers}.`,
+      `In the heat map a row is ${P === H ? "a unit" : "one of these numbers"} and a column is a step. A column of h is ` +
+        "the hidden state after that step: what the layer tells of all it has read so far, " +
+        "and what its gates read, together with the next input.",
     ];
   },
   task: (now) =>
@@ -82,7 +96,8 @@ const HIDDEN = {
   status: ({ memory, run }) => `${memory.seen?.size ?? 0} of ${run.steps} steps seen`,
   done: ({ memory, run, view }) => view.step === run.steps - 1 && memory.seen?.size >= Math.min(run.steps, 4),
   learnt: () =>
-    "Each column was made from the one before it and one new input. Nothing else of the past comes through.",
+    "Each column was made from three things: the column of the step read before it, the cell state c of that step, " +
+    "which another map shows, and one new input. What the layer read earlier comes through those two states alone.",
 };
 
 /** @param {Now} now */
@@ -100,14 +115,14 @@ const GATES_DO = {
   panels: () => ["heatmap"],
   sets: () => ({ page: "read", quantity: "f" }),
   restores: ["quantity"],
-  says: () => [
-    "Behind each h there is a *cell* c, the long-term memory. Three gates rule it, each a number from 0 (shut) " +
+  says: ({ view }) => [
+    "Behind h there is the *cell* c, the long-term memory. In every unit three gates rule it, each a number from 0 (shut) " +
       "to 1 (open): " +
       "`f`, the forget gate, says how much of the cell is *kept*; `i`, the input gate, how much of the " +
       "candidate `g` is *written* into it; " +
       "`o`, the output gate, how much of it is *read* out.",
     "g is often called a gate as well, but lets nothing through: it is what there is to write, from −1 to 1. " +
-      "The heat map now shows f.",
+      `The heat map now shows ${view.quantity}.`,
   ],
   task: ({ run, view }) => {
     const { high, low } = forgetBounds(trackOf(run, view.track));
@@ -129,7 +144,9 @@ const GATES_DO = {
     `f is ${format(here(now).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ` +
     `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
-  learnt: () => "Every unit decides this anew at every step, from the input and the last hidden state.",
+  learnt: () =>
+    "Every unit decides this anew at every step, from the input and the hidden state of the step read before, of " +
+    "all units.",
 };
 
 /** @type {readonly Step[]} */

@@ -4,7 +4,7 @@ import { format } from "studio/app/draw.js";
 import { loop } from "studio/panels/tour-loop.js";
 import { STATEMENTS, quiz } from "studio/panels/tour-quiz.js";
 import { question } from "studio/panels/tour-text.js";
-import { sizesOf } from "studio/panels/tour-steps-gates.js";
+import { letterOf, sizesOf } from "studio/panels/tour-steps-gates.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -18,8 +18,10 @@ const CARRY = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: () => [
-    "A sequence can go in all at once, or one element at a time. It is the same computation, *if the state is " +
-      "carried*: each step must be given the state that came back from the last.",
+    "A sequence can go in all at once, or one element at a time. In an LSTM that reads one way it is the same " +
+      "computation, *if the state is carried*: each step must be given the state that came back from the last. " +
+      "(With two directions it is not: the reverse one begins at the end, so all must be there first. Nor is it " +
+      "in training with dropout, which draws anew.)",
     "This loop is found in many a notebook, and it restarts every step from the same `(h0, c0)`. Every line is " +
       "right for a sequence of one element; none knows of the others. " +
       "(The LSTM is a small one, `torch.manual_seed(2); torch.nn.LSTM(4, 3)`, so that you can print the same numbers.)",
@@ -32,7 +34,7 @@ const CARRY = {
     }),
   done: ({ memory }) => Boolean(memory.carried),
   learnt: () =>
-    "Now both columns agree, to the last digit. A stream carries the state for you: `s = lstm.stream(); h = " +
+    "Now both columns agree, to the last digit shown. A stream carries the state for you: `s = lstm.stream(); h = " +
     "s.step(x)`.",
 };
 
@@ -54,6 +56,7 @@ function inThisRun({ run }) {
   const forward = run.tracks.findLast(({ info }) => !info.reverse);
   const end = run.steps - 1;
   if (!last || !forward) return "";
+  if (end === 0) return "On your page there is one step only, the first and the last: all of these are the same there.";
   const first =
     `On your page: \`out[-1]\` of ${forward.info.name} begins \`${some(forward, end)}\`, and that ` +
     `is its row of \`h_n\`.`;
@@ -71,11 +74,11 @@ const LAST = {
   sets: () => ({ page: "read" }),
   restores: [],
   says: (now) => [
-    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state after *every* step, and every layer's " +
-      "states after its *last* one.",
+    "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state after *every* step, and the states of every " +
+      "layer and direction after the step that it reads *last*.",
     inThisRun(now),
   ],
-  task: () => "Which of these hold?",
+  task: () => "Which of these hold? There are several steps, and the rows are equally long where nothing else is said.",
   work: ({ memory }, again) =>
     quiz((rights) => {
       memory.right = rights.filter(Boolean).length;
@@ -84,12 +87,27 @@ const LAST = {
   status: ({ memory }) => `${memory.right ?? 0} of ${STATEMENTS.length} right`,
   done: ({ memory }) => memory.right === STATEMENTS.length,
   learnt: () =>
-    "The output is the hidden state of the last layer, step by step. All else follows from asking which layer, " +
-    "and where it ends.",
+    "The output is the hidden state of the last layer, step by step. All else follows from asking which layer and " +
+    "direction, and where it ends.",
 };
 
 /** @param {Now} now */
 const reverseOf = ({ model }) => model.tracks.find(({ reverse }) => reverse);
+
+/**
+ * What someone counted who did not count both directions of the last layer.
+ * @param {number} answer
+ * @param {{C: number, H: number, P: number, L: number}} sizes
+ * @returns {string}
+ */
+function widthMistake(answer, { C, H, P, L }) {
+  if (answer === P) return "The two directions are not added up or put in one another's place: they stand side by side.";
+  if (answer === 2 * H) return "That is the cells' width. `out` is made of hidden states, which the projection has made shorter.";
+  if (L > 1 && answer === 2 * P * L) return "That counts every layer. `out` is the last layer's alone.";
+  if (answer === 4 * P) return "That counts h and c. `out` is made of hidden states alone.";
+  if (answer === C || answer === 2 * C) return "That is the input's width. `out` is made of hidden states.";
+  return `Each direction gives its hidden state, ${P} numbers, and they stand side by side.`;
+}
 
 /** @type {Step} */
 const BOTH_WAYS = {
@@ -106,8 +124,8 @@ const BOTH_WAYS = {
     const { L, D, P } = sizesOf(now);
     const layers =
       L > 1
-        ? `This network has ${L} layers: each reads the hidden states of the one below, \`weight_ih_l1\` is ` +
-          `\`[4H, ${D * P}]\` wide. `
+        ? `This network has ${L} layers: l0 reads the input, each other the hidden states of the one below, so ` +
+          `\`weight_ih_l1\` is \`[4H, ${D * P}]\`. `
         : "This network has one layer; with more, each reads the hidden states of the one below. ";
     const directions =
       D > 1
@@ -115,7 +133,12 @@ const BOTH_WAYS = {
           "l0r from the last to the first. Their h stand side by side."
         : "It has one direction. Others have two, with weights of their own: the reverse reads from the last " +
           "step to the first. Their h stand side by side.";
-    return [layers + directions, "So what a reverse unit holds at a step, it knows of what comes *after*."];
+    return [
+      layers + directions,
+      "So what a reverse unit of l0 holds at a step, it knows of that step and of what comes *after* it, and a forward " +
+        "unit of l0 of that step and of what came before. A layer above reads both directions of the one below: there " +
+        "either knows of both sides.",
+    ];
   },
   task: (now) =>
     reverseOf(now)
@@ -129,7 +152,7 @@ const BOTH_WAYS = {
           const { P } = sizesOf(now);
           now.memory.ended = answer === 2 * P;
           again();
-          return now.memory.ended ? "Right." : "Both directions' hidden states stand side by side.";
+          return now.memory.ended ? "Right." : `Not ${answer}. ${widthMistake(answer, sizesOf(now))}`;
         }),
   watch: ({ model, view, run, memory }) => {
     if (!model.tracks.find(({ name }) => name === view.track)?.reverse) return;
@@ -145,7 +168,7 @@ const BOTH_WAYS = {
   learnt: (now) =>
     reverseOf(now)
       ? "It begins at the last step and ends at the first: there its hidden state is its row of `h_n`."
-      : "`out` would be `[T, 2·H]`, forward first.",
+      : `\`out\` would be \`[T, 2·${letterOf(now)}]\`, forward first.`,
 };
 
 /** @type {readonly Step[]} */

@@ -37,13 +37,14 @@ const LACKING = {
     "Open one that has, or a model.",
 };
 const EQUATIONS = [
-  "i = σ(W_ii·x + b_ii + W_hi·h + b_hi)",
-  "f = σ(W_if·x + b_if + W_hf·h + b_hf)",
-  "g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)",
-  "o = σ(W_io·x + b_io + W_ho·h + b_ho)",
-  "c = f·c + i·g",
-  "h = o·tanh(c)",
+  "i = σ(W_ii·x + b_ii + W_hi·h_prev + b_hi)",
+  "f = σ(W_if·x + b_if + W_hf·h_prev + b_hf)",
+  "g = tanh(W_ig·x + b_ig + W_hg·h_prev + b_hg)",
+  "o = σ(W_io·x + b_io + W_ho·h_prev + b_ho)",
+  "c = f·c_prev + i·g",
 ];
+const SHOWN = ["h = o·tanh(c)"];
+const PROJECTED = ["m = o·tanh(c)", "h = W_hr·m"];
 
 /**
  * A step that is visited.
@@ -159,8 +160,10 @@ class Tour {
   end() {
     this.visit = { index: STEPS.length, step: STEPS[STEPS.length - 1], memory: {}, kept: {}, done: true, panels: "" };
     this.resumeAt = 0;
+    const { model } = this.app.session;
+    const projected = (/** @type {import("studio/types.js").TrackInfo} */ info) => info.outputs !== info.units;
     this.card.finish({
-      equations: EQUATIONS,
+      equations: [...EQUATIONS, ...(model?.tracks.some(projected) ? PROJECTED : SHOWN)],
       go: (page) => {
         this.found = { ...this.found, page };
         this.app.store.set({ tour: -1 });

@@ -1,0 +1,108 @@
+"""The lock of a run's folder: one run at a time, for two would mix their metrics and replace each other's checkpoints.
+
+The system holds the lock for the process, and takes it back when that ends, however it ends: what a killed process
+leaves is never in the way. Beside it a file tells others who holds it, for the system does not say.
+"""
+
+import errno
+import json
+import os
+import socket
+import threading
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hiddenstate.base.files import replace_bytes
+from hiddenstate.errors import ArgumentError, RunInUseError
+
+# The lock's own file stays in a folder where a run has begun: were it deleted, someone could still wait for it.
+LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
+# Seconds: a process that was just killed may need a moment, as may one that has the lock to say who it is.
+_PATIENCE = 0.5
+# What file systems say that have no locks at all.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+class RunLock:
+    """The lock of one folder, for one thread, which may acquire it again while it has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: FileLock | None = None
+        self._holder, self._depth = (0, 0), 0
+        self._made: list[Path] = []
+
+    def acquire(self) -> None:
+        """Take the lock, in a folder that is made where there is none.
+
+        Raises:
+            RunInUseError: another process has it.
+            ArgumentError: the folder is a file.
+            OSError: the folder cannot be made, or written into.
+        """
+        me = (os.getpid(), threading.get_ident())
+        if not (self._depth and self._holder == me):
+            made = self._make_folder()
+            lock = FileLock(self._folder / LOCK)
+            self._take(lock)
+            self._lock, self._made, self._holder, self._depth = lock, made, me, 0
+            replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
+        self._depth += 1
+
+    def release(self, *, keep: bool) -> None:
+        """Give the lock back when it was released as often as acquired; ``keep`` the folder then, or leave no trace."""
+        self._depth -= 1
+        if self._depth or self._lock is None:
+            return
+        with suppress(OSError):
+            (self._folder / HOLDER).unlink()
+            if not keep:
+                (self._folder / LOCK).unlink()
+        self._lock.release()
+        self._lock = None
+        if not keep:
+            with suppress(OSError):  # not empty
+                for path in self._made:
+                    path.rmdir()
+
+    def _make_folder(self) -> list[Path]:
+        """Make the folder, and return what had to be made for it, the innermost first."""
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
+        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return missing
+
+    def _take(self, lock: FileLock) -> None:
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            raise RunInUseError(
+                f"{self._folder} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
+                "go on with --resume; or give another folder"
+            ) from None
+        except (NotImplementedError, OSError) as error:  # the former of older versions of filelock
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"the file system of {self._folder} has no locks; see to it yourself that no other process trains "
+                "there meanwhile",
+                stacklevel=2,
+            )
+
+    def _others(self) -> str:
+        """Say who has the lock."""
+        try:
+            found = json.loads((self._folder / HOLDER).read_bytes())
+            return f"process {found['pid']} on {found['host']} trains there since {found['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process trains there"
+
+
+def _myself() -> dict[str, object]:
+    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
