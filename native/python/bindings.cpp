@@ -110,8 +110,8 @@ NB_MODULE(_native, m) {
         return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
     }, "How many threads a call of such sizes has.");
     // A new exception type, whose arguments are those of Refusal.
-    static PyObject* refused = PyErr_NewException("hiddenstate._native.Refused", nullptr, nullptr);
-    m.attr("Refused") = nb::handle(refused);
+    static PyObject* refused = PyErr_NewException("hiddenstate._native.RefusedError", nullptr, nullptr);
+    m.attr("RefusedError") = nb::handle(refused);
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
         try {
             std::rethrow_exception(thrown);

@@ -9,7 +9,7 @@
 
 namespace hiddenstate {
 
-// Raised in Python as hiddenstate._native.Refused(argument, reason, value, expected).
+// Raised in Python as hiddenstate._native.RefusedError(argument, reason, value, expected).
 struct Refused {
     Refusal refusal;
 };

@@ -6,12 +6,10 @@ from torch import Tensor
 __version__: str
 
 def cpu_features() -> list[str]: ...
-
 def connect(torch: dict[str, Any], /) -> None: ...
-
 def threads(T: int, N: int, C: int, H: int, /) -> int: ...
 
-class Refused(Exception): ...
+class RefusedError(Exception): ...
 
 class StreamStep:
     def guard_parameters(self, parameters: dict[str, Any], named: dict[str, Tensor], /) -> None: ...
@@ -31,7 +29,13 @@ class Packed:
 
 class FastCall:
     def run(
-        self, given: tuple[Any, Any, Any], parameters: dict[str, Any], names: list[Any], sizes: tuple[int, ...], record: bool, /
+        self,
+        given: tuple[Any, Any, Any],
+        parameters: dict[str, Any],
+        names: list[Any],
+        sizes: tuple[int, ...],
+        record: bool,
+        /,
     ) -> Any: ...
 
 class Kernel:

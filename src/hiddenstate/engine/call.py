@@ -68,13 +68,18 @@ class Call:
 
     def only(self, k: int, x: Tensor) -> "Call":
         """The part of the k-th layer and direction, which reads ``x``."""
-        layer, reverse = part = self.tracks[k]
-        edits = [edit for edit in self.edits if (edit.place.layer, edit.place.reverse) == part]
-        sizes, weights = self.sizes.of_layer(layer), [self.weights[k]]
+        part = self.tracks[k]
         return replace(
-            self, sizes=sizes, weights=weights, x=x, h0=self.h0[k : k + 1], c0=self.c0[k : k + 1], masks=(), edits=edits,
-            part=(layer, reverse),
-        )  # fmt: skip
+            self,
+            sizes=self.sizes.of_layer(part[0]),
+            weights=[self.weights[k]],
+            x=x,
+            h0=self.h0[k : k + 1],
+            c0=self.c0[k : k + 1],
+            masks=(),
+            edits=[edit for edit in self.edits if (edit.place.layer, edit.place.reverse) == part],
+            part=part,
+        )
 
 
 class Result(NamedTuple):
@@ -100,7 +105,7 @@ def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
     x, h0, c0, *rest = leaves
     width = len(Weights._fields)
     weights = [Weights._make(rest[k : k + width]) for k in range(0, len(rest), width)]
-    return replace(call, x=x, h0=h0, c0=c0, weights=weights)
+    return replace(call, x=x, h0=h0, c0=c0, weights=weights)  # type: ignore[arg-type]
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:

@@ -18,7 +18,7 @@ from hiddenstate.structure.names import GATES, Place
 
 
 class Shown(NamedTuple):
-    """What a differentiable run of one layer and direction gives: the gates ``[T, N, 4H]`` and cell states are outputs."""
+    """What a differentiable run of one layer and direction gives: the gates ``[T, N, 4H]`` and the cell states too."""
 
     out: Tensor
     h_n: Tensor
@@ -105,7 +105,8 @@ class _Lstm(torch.autograd.Function):
             return None, None, None, *differentiable_gradients(again, leaves, grads, needed)
         with own_types():
             saved = Saved(out, *records) if ctx.saves else native.forward(call, gradient=True).saved()
-            of_outputs = Gradients(*grads[:3], *([grad] for grad in grads[3:]))
+            out_grad, h_grad, c_grad, *of_records = grads
+            of_outputs = Gradients(out_grad, h_grad, c_grad, *([grad] for grad in of_records))
             return None, None, None, *native.backward(call, saved, of_outputs, needed)
 
 
@@ -114,7 +115,16 @@ def _without_tensors(call: Call) -> Call:
     nothing: Any = None
     edits = [replace(edit, value=nothing) for edit in call.edits]
     return replace(
-        call, weights=(), x=nothing, h0=nothing, c0=nothing, lengths=None, reset=None, masks=(), edits=edits, record=None
+        call,
+        weights=(),
+        x=nothing,
+        h0=nothing,
+        c0=nothing,
+        lengths=None,
+        reset=None,
+        masks=(),
+        edits=edits,
+        record=None,
     )
 
 

@@ -198,11 +198,15 @@ def _always(_call: Call) -> str | None:
 
 
 PATHS = (
-    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, lambda call: exporters[-1](call)),
+    Path(
+        "onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, lambda call: exporters[-1](call)
+    ),
     Path("operator", "one operator in the graph of torch.compile or torch.export", _why_not_operator, _run_operator),
     Path("break", "as below, outside of the graph of torch.compile", _why_not_break, _run_uncompiled),
     Path("native", "all layers and directions in one native call", _why_not_whole, _run_native),
-    Path("native by layer", "each layer natively, or by the reference where it must be", _why_not_native, _run_by_layer),
+    Path(
+        "native by layer", "each layer natively, or by the reference where it must be", _why_not_native, _run_by_layer
+    ),
     Path("native bfloat16", "the same in bfloat16, under autocast", _why_not_autocast, _run_autocast),
     Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
     Path("reference", "plain torch, step by step", _always, _run_reference),

@@ -1,4 +1,4 @@
-"""Calls at the least cost: on the arguments as they were given, where nothing is edited, recorded in part, reset or dropped.
+"""Runs calls at the least cost: on the arguments as they were given, without edits, resets and dropout.
 
 All that is here gives None, without side effects, if an argument is not in the form that native code accepts; the
 caller then uses the general path, which converts it or raises.
@@ -7,7 +7,6 @@ caller then uses the general path, which converts it or raises.
 from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hiddenstate.engine import derivative, kernels
@@ -95,12 +94,12 @@ def run_differentiable(
 def _with_derivative(
     leaves: tuple[Any, ...], done: Any, lengths: Any, sizes: Sizes, options: Options, *, single: bool
 ) -> Any:
-    out, state, *recorded = done
+    out, (h_n, c_n), *recorded = done
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
     nothing: Any = None
     call = with_leaves(Call(sizes, (), nothing, nothing, nothing, lengths=lengths, training=options.training), leaves)
-    found = derivative.attach(call, Run(out, *state, gates, none, c, layer_outputs), shown=options.record)
+    found = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=options.record)
     out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
     return (out, tuple(state), ([found[3]], [found[4]], [])) if options.record else (out, tuple(state))
 

@@ -24,7 +24,7 @@ except ImportError as error:  # a wheel for another machine, say: everything sti
         "hiddenstate on this machine usually mends it",
         stacklevel=2,
     )
-    Refused: type[Exception] = type("Refused", (Exception,), {})
+    RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
 else:
     # What it uses of torch. It is built without torch, and so serves every version.
     _native.connect(
@@ -38,7 +38,7 @@ else:
             },
         }
     )
-    Refused = _native.Refused  # (argument, reason, value, expected shape): native/python/read.h
+    RefusedError = _native.RefusedError  # (argument, reason, value, expected shape): native/python/read.h
 
 
 def version() -> str | None:

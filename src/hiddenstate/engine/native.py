@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.edits.resolve import BoundEdit
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.kernels import Kernel, Refused
+from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
@@ -81,7 +81,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False) -
     def run(call: Call) -> Run:
         return Run(*kernel.native.forward(call, edits, list(shown), gradient))
 
-    done = _ask(run, call, kernel)
+    done: Run = _ask(run, call, kernel)
     return done if done.c_n.dtype is call.c0.dtype else done._replace(c_n=done.c_n.to(call.c0.dtype))
 
 
@@ -110,11 +110,11 @@ def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
     if kernel.element is kernel.real:
         try:
             return run(call)
-        except Refused:
+        except RefusedError:
             pass
     try:
         return run(_contiguous_call(call, kernel))
-    except Refused as refused:
+    except RefusedError as refused:
         _raise(*refused.args)
 
 
@@ -128,7 +128,7 @@ def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[
         raise ShapeError(f"a {argument} is None, expected {_shape(expected)}: was it replaced?")
     if reason == "shape" and argument == "input":
         raise ShapeError(f"the input has shape {list(value.shape)}, which the LSTM does not read: was it replaced?")
-    if reason == "shape" and (argument.startswith("weight") or argument.startswith("bias")):
+    if reason == "shape" and (argument.startswith(("weight", "bias"))):
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
         raise DtypeError("the native scan was handed a tensor whose memory was freed (or that has none of its own)")
@@ -160,7 +160,7 @@ def _contiguous_call(call: Call, kernel: Kernel) -> Call:
 
 def _contiguous_saved(saved: Saved) -> Saved:
     # Hooks on saved tensors may have changed how they lie. Their types are left alone: another one is refused.
-    return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))  # type: ignore[arg-type]
+    return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))
 
 
 def _contiguous_gradients(grads: Gradients, kernel: Kernel) -> Gradients:
@@ -216,5 +216,5 @@ def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:
     given = [Weights._make(map(contiguous, of_layer, types)) for of_layer in weights]  # type: ignore[arg-type]
     try:
         return kernel.native.pack(given, sizes.input_size, sizes.hidden_size)
-    except Refused as refused:
+    except RefusedError as refused:
         _raise(*refused.args)

@@ -35,7 +35,9 @@ def why_not_whole(call: Call) -> str | None:
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
         if not _applies(edit):
-            what = "shows a changed output only (readout)" if edit.edit.scope == "readout" else "has a value with gradient"
+            what = (
+                "shows a changed output only (readout)" if edit.edit.scope == "readout" else "has a value with gradient"
+            )
             return f"the edit of {edit.place} {what}, which the reference computes"
     return None
 
@@ -67,7 +69,9 @@ def run_by_layer(call: Call) -> Result:
 def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     part = call.only(k, x)
     track = part.tracks[0]
-    mine = [] if part.record is None else [place for place in part.record.places if (place.layer, place.reverse) == track]
+    mine = (
+        [] if part.record is None else [place for place in part.record.places if (place.layer, place.reverse) == track]
+    )
     part = replace(part, record=replace(part.record, places=mine) if part.record is not None and mine else None)
     if why_not_whole(part) is not None:
         return reference_path.run_layer(call, k, x)

@@ -79,7 +79,9 @@ def _edited(name: str, value: Tensor, edits: Iterable[BoundEdit], t: int) -> Ten
     return value
 
 
-def observer_of(layer: int, reverse: bool, edits: Iterable[BoundEdit], record: RecordSpec | None) -> LayerObserver | None:
+def observer_of(
+    layer: int, reverse: bool, edits: Iterable[BoundEdit], record: RecordSpec | None
+) -> LayerObserver | None:
     """Make the observer of one layer and direction, or None when there is nothing to look at."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
     places = record.places if record else ()

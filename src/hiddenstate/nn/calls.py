@@ -29,6 +29,7 @@ from hiddenstate.tracing.record_spec import (
     together,
     trace_of,
     trace_of_all,
+    words_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting
 from hiddenstate.tracing.trace import Trace
@@ -62,7 +63,8 @@ def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence
     """Run a call on the general path, and hand its record to whoever asked for one.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
+            what does not fit.
     """
     # What is in force in a block is not for torch.compile, which would compile it in.
     compiling = torch.compiler.is_compiling() and scoped.anything
@@ -84,8 +86,9 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
     """Check a call, with the edits in force and what is to be recorded."""
     weights = lstm._weights()
     dropout = lstm.dropout if lstm.training else 0.0
-    options = {"batch_first": lstm.batch_first, "dropout": dropout, "training": lstm.training}
-    call, form = inputs.read(given, lstm.sizes, weights, **options)
+    call, form = inputs.read(
+        given, lstm.sizes, weights, batch_first=lstm.batch_first, dropout=dropout, training=lstm.training
+    )
     edits = edits_in_force(lstm)
     if not edits and not requests:
         return call, form, []
@@ -100,7 +103,8 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
     """Say which path a call takes, and why none of the faster ones.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
+            what does not fit.
     """
     return dispatch.explain(_read(lstm, given, requested(lstm))[0])
 
@@ -126,16 +130,21 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
     return replace(found, out=out, state=state) if hooked else found
 
 
-def trace_fast(
-    lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any
-) -> Trace | None:
+def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record everything of a call at the least cost; None, without side effects, where only `run` serves."""
     x, hx, lengths, _ = given
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
         return None
+    if not (lengths is None or isinstance(lengths, Tensor)) or x.dim() not in (2, 3):
+        return None
     if options.limit is not None and nbytes_of_all(lstm.sizes, x) > options.limit:
         return None
+    if options.tokens is not None:  # refused before anything is computed
+        T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if lstm.batch_first else x.shape[:2]
+        if lengths is not None and lengths.shape != (N,):
+            return None
+        words_of(options.tokens, T, N, lengths)
     done = _run_fast(lstm, (x, hx, lengths), record=True)
     return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, options.tokens, *done)
 
@@ -159,7 +168,8 @@ def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) ->
     """Bytes that the record of such a trace would take.
 
     Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
+        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
+            what does not fit.
     """
     record = record_spec_of(lstm.sizes, T, options.keep, options.steps, options.pre)
     return nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())

@@ -19,7 +19,7 @@ from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import LSTM_OPTIONS, rebuild
-from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens, TraceOptions
+from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
 
@@ -120,7 +120,7 @@ class LSTM(LSTMParameters):
         lengths: Lengths = None,
         reset: Tensor | None = None,
     ) -> PathReport:
-        """Say which path a call of these arguments takes, and why it takes none of the faster ones. Nothing is computed.
+        """Say which path a call of these arguments takes, and why none of the faster ones. Nothing is computed.
 
         What is in force around it counts: edits, traces, autocast, gradients, `hiddenstate.backend`.
 

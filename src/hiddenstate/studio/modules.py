@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
-from hiddenstate.engine.inputs import take
+from hiddenstate.engine.inputs import Arguments, read
+from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
@@ -107,7 +108,8 @@ def _sizes(layer: Layer) -> Sizes:
 def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
     x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
     batch_first = getattr(layer, "batch_first", False)
-    inputs = take(x, numbers.hx, None, None, sizes=sizes, batch_first=batch_first, like=like)
+    rules = Weights(like, like, None, None, None)  # of which reading asks type and device alone
+    inputs, _ = read(Arguments(x, numbers.hx), sizes, [rules], batch_first=batch_first)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
     tokens = None if numbers.tokens is None else _words(numbers.tokens)

@@ -12,7 +12,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.engine.observer import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.tracing.record_spec import TraceOptions, Tokens, check_limit, naming, places_of, words_of
+from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, places_of, words_of
 from hiddenstate.tracing.trace import Trace
 
 

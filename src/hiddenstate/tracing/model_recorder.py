@@ -11,7 +11,7 @@ from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.structure.names import parse_place, tracks
 from hiddenstate.tracing.join import chained, narrowed
-from hiddenstate.tracing.record_spec import TraceOptions, Tokens, names_of, naming
+from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
 from hiddenstate.tracing.recorders import Traceable
 from hiddenstate.tracing.trace import Trace
 

@@ -18,6 +18,7 @@ from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.scoped_edits import edits_in_force
 
 TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
 MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
@@ -132,7 +133,7 @@ def _refuse_module(module: object) -> None:
     """Refuse what is no module, and what would be lost or not fit, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
-    if any(isinstance(part, LSTM) and part._edits_held() for part in module.modules()):
+    if any(isinstance(part, LSTM) and edits_in_force(part) for part in module.modules()):
         raise ArgumentError("edits hold, and an ONNX file has no place for them: leave the block that they hold in")
     if autocasts("cpu"):
         raise ArgumentError("torch.autocast is on, and an ONNX file has no such thing: leave its block")

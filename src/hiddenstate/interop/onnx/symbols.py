@@ -96,7 +96,7 @@ def _refuse(call: Call) -> None:
     """Refuse what would be lost or go wrong."""
     cures = {
         "edits": (bool(call.edits), "leave the block that they hold in"),
-        "traces": (call.wanted is not None, "call the LSTM instead"),
+        "traces": (call.record is not None, "call the LSTM instead"),
         "reset=": (call.reset is not None, "cut the sequences before, or carry the state from call to call"),
         "dropout in training mode": (call.dropout > 0, "call .eval() first"),
         "autocast": (autocasts(call.x.device.type), "leave its block, and convert the model"),
