@@ -81,7 +81,8 @@ void bind(nb::module_& m) {
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
         nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as they were given: fast_call.h.")
-            .def("run", &FastCall<P>::run);
+            .def("run", &FastCall<P>::run)
+            .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }
     m.def(named("kernels").c_str(), [] {
@@ -116,9 +117,7 @@ NB_MODULE(_native, m) {
         try {
             std::rethrow_exception(thrown);
         } catch (const Refused& found) {
-            const Refusal& r = found.refusal;
-            const nb::object value = r.value.is_valid() ? r.value : nb::none(), expected = r.expected.is_valid() ? r.expected : nb::none();
-            PyErr_SetObject(refused, nb::make_tuple(r.argument, r.reason ? r.reason : "form", value, expected).ptr());
+            PyErr_SetObject(refused, found.refusal.as_tuple().ptr());
         }
     });
     bind_stream_step(m);

@@ -9,6 +9,15 @@
 
 namespace hiddenstate {
 
+// The arguments of a fast call, read.
+template <class P>
+struct FastArguments {
+    CallFromPython<P> from;
+    Reader reader{true};
+    bool single = false;  // x has no N
+    std::vector<nb::object> alive;
+};
+
 template <class P>
 class FastCall {
 public:
@@ -19,28 +28,36 @@ public:
     // N where x has none; with `record` also lists of gates, of cell states and of the outputs of all layers but the last, which have N.
     nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const;
 
+    // Why `run` would return None: (argument, reason, value, expected shape), as Refusal has them; or None if it would not.
+    nb::object why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const;
+
 private:
-    bool read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call) const;
+    static bool read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, FastArguments<P>& to);
+    static bool read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call);
 
     const Scan<P>& scan_;
 };
 
 template <class P>
-bool FastCall<P>::read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call) const {
+bool FastCall<P>::read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call) {
     if (hx.is_none()) return true;
-    if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
+    if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) {
+        return reader.refusal.because("hx", "form", hx, nullptr);
+    }
     const auto shape = [&](std::int64_t units) { return single ? Shape(count, units) : Shape(count, call.N, units); };
     return reader.read(PyTuple_GET_ITEM(hx.ptr(), 0), shape(call.P), "h0", call.h0) &&
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
 }
 
 template <class P>
-nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const {
-    if (!has_tensor_table() || !PyDict_CheckExact(parameters.ptr()) || !PyList_CheckExact(names.ptr())) return nb::none();
+bool FastCall<P>::read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, FastArguments<P>& to) {
+    Reader& reader = to.reader;
+    const auto refuse = [&](const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); };
+    if (!has_tensor_table()) return refuse("torch");
+    if (!PyDict_CheckExact(parameters.ptr()) || !PyList_CheckExact(names.ptr())) return refuse("parameters");
     const auto size = [&](std::size_t k) { return nb::cast<std::int64_t>(sizes[k]); };
     const std::int64_t count = PyList_GET_SIZE(names.ptr());
-    const nb::handle x = given[0], hx = given[1], lengths = given[2];
-    std::vector<nb::object> alive;
+    const nb::handle lengths = given[2];
     const auto weight = [&](std::int64_t k, std::int64_t which) -> nb::handle {
         const nb::handle five = PyList_GET_ITEM(names.ptr(), k);
         if (!PyList_CheckExact(five.ptr()) || PyList_GET_SIZE(five.ptr()) != kWeights) return {};
@@ -48,25 +65,37 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle n
         if (name.is_none()) return name;
         const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
         if (!value.is_valid()) return PyErr_Clear(), value;
-        alive.push_back(nb::borrow(value));
+        to.alive.push_back(nb::borrow(value));
         return value.is_none() ? nb::handle() : value;
     };
-    Reader reader(true);
-    CallFromPython<P> from;
-    Call<P>& call = from.call;
+    Call<P>& call = to.from.call;
     call.C = size(0), call.H = size(1), call.P = size(2), call.directions = size(3);
-    bool single = false;
-    const bool reads = reader.read_input(x, nb::cast<bool>(sizes[4]), true, call, single) && call.T > 0 && call.N > 0 &&
-                       read_state(reader, hx, count, single, call) && !(single && !lengths.is_none()) &&
-                       read_lengths(reader, lengths, call.T, call.N, from.lengths) && reader.read_weights(count, weight, call);
-    if (!reads) return nb::none();
-    call.lengths = from.lengths.empty() ? nullptr : from.lengths.data();
+    if (!reader.read_input(given[0], nb::cast<bool>(sizes[4]), true, call, to.single)) return false;
+    if (call.T <= 0 || call.N <= 0) return refuse("input");
+    if (to.single && !lengths.is_none()) return refuse("lengths");
+    return read_state(reader, given[1], count, to.single, call) &&
+           read_lengths(reader, lengths, call.T, call.N, to.from.lengths) && reader.read_weights(count, weight, call);
+}
+
+template <class P>
+nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const {
+    FastArguments<P> arguments;
+    if (!read(given, parameters, names, sizes, arguments)) return nb::none();
+    Call<P>& call = arguments.from.call;
+    call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
-    const Outputs made = make_outputs(call, {std::vector<bool>(record ? call.layers.size() : 0, true), false}, single);
+    const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};
+    const Outputs made = make_outputs(call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
     const nb::tuple state = nb::make_tuple(made.h_n, made.c_n);
     if (!record) return nb::make_tuple(made.out, state);
     return nb::make_tuple(made.out, state, nb::make_tuple(made.gates, made.c, made.layer_outputs));
+}
+
+template <class P>
+nb::object FastCall<P>::why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const {
+    FastArguments<P> arguments;
+    return read(given, parameters, names, sizes, arguments) ? nb::none() : arguments.reader.refusal.as_tuple();
 }
 
 }  // namespace hiddenstate

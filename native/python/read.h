@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -28,11 +27,11 @@ constexpr NumberType number_type() {
 
 // The first thing that did not fit. `expected` is the shape that was expected, a tuple, or None where any would do.
 struct Refusal {
-    std::string argument;
+    const char* argument = "";
     const char* reason = nullptr;  // "shape", "memory" (freed or none), "form": of another type, not contiguous, not on the CPU
     nb::object value, expected;
 
-    bool because(const std::string& name, const char* why, nb::handle what, const Shape* shape) {
+    bool because(const char* name, const char* why, nb::handle what, const Shape* shape) {
         argument = name, reason = why, value = nb::borrow(what), expected = nb::none();
         if (shape) {
             nb::list sizes;
@@ -40,6 +39,12 @@ struct Refusal {
             expected = nb::tuple(sizes);
         }
         return false;
+    }
+
+    // (argument, reason, value, expected)
+    nb::object as_tuple() const {
+        const auto or_none = [](const nb::object& one) { return one.is_valid() ? one : nb::none(); };
+        return nb::make_tuple(argument, reason ? reason : "form", or_none(value), or_none(expected));
     }
 };
 

@@ -38,6 +38,10 @@ class FastCall:
         /,
     ) -> Any: ...
 
+    def why_not(
+        self, given: tuple[Any, Any, Any], parameters: dict[str, Any], names: list[Any], sizes: tuple[int, ...], /
+    ) -> tuple[str, str, Any, Any] | None: ...
+
 class Kernel:
     isa: str
     def forward(self, call: Any, edits: list[Any] | None, shown: list[bool], gradient: bool, /) -> Any: ...

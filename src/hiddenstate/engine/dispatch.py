@@ -44,13 +44,15 @@ def uses_reference() -> bool:
 class Path(NamedTuple):
     """A way to compute a call.
 
-    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can.
+    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can. A path ``is_faster`` if a call
+    gains by it; the others serve torch's compilers and exporters.
     """
 
     name: str
     what: str
     why_not: Callable[[Call], str | None]
     run: Callable[[Call], Result]
+    is_faster: bool = True
 
 
 def run(call: Call) -> Result:
@@ -68,9 +70,11 @@ def choose(call: Call) -> Path:
 
 @dataclass(frozen=True)
 class PathReport:
-    """The path that a call takes, and why it takes none of those before it.
+    """The path that a call takes, and why it takes none of the faster ones.
 
-    ``name`` is one of docs/engine.md's table; ``reasons`` maps each path before it to the reason.
+    Attributes:
+        name: ``"fast"``, or the name of a path of the table in the documentation of the engine.
+        reasons: the reason of each faster path, by its name.
     """
 
     name: str
@@ -81,14 +85,15 @@ class PathReport:
         return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
 
 
-def explain(call: Call) -> PathReport:
-    """Say which path a call takes, and why none of those before it."""
-    reasons: dict[str, str] = {}
+def explain(call: Call, before: dict[str, str]) -> PathReport:
+    """Say which path a call takes, and why none of those ``before`` it, nor of the faster ones of `PATHS`."""
+    reasons = dict(before)
     for path in PATHS:
         why = path.why_not(call)
         if why is None:
             return PathReport(path.name, reasons)
-        reasons[path.name] = why
+        if path.is_faster:
+            reasons[path.name] = why
     raise AssertionError("the last path computes every call")
 
 
@@ -108,6 +113,10 @@ _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _why_not_onnx(_call: Call) -> str | None:
     traced = torch.compiler.is_compiling() or torch._C._is_tracing()
     return None if traced and _exports_to_onnx() else "torch.onnx.export does not look on"
+
+
+def _run_exporter(call: Call) -> Result:
+    return exporters[-1](call)
 
 
 def _why_not_compiled(call: Call) -> str | None:
@@ -197,17 +206,14 @@ def _always(_call: Call) -> str | None:
     return None
 
 
+# In the order in which they are tried.
 PATHS = (
-    Path(
-        "onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, lambda call: exporters[-1](call)
-    ),
-    Path("operator", "one operator in the graph of torch.compile or torch.export", _why_not_operator, _run_operator),
-    Path("break", "as below, outside of the graph of torch.compile", _why_not_break, _run_uncompiled),
-    Path("native", "all layers and directions in one native call", _why_not_whole, _run_native),
-    Path(
-        "native by layer", "each layer natively, or by the reference where it must be", _why_not_native, _run_by_layer
-    ),
-    Path("native bfloat16", "the same in bfloat16, under autocast", _why_not_autocast, _run_autocast),
+    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, _run_exporter, False),
+    Path("operator", "one operator in the graph of torch.compile or torch.export", _why_not_operator, _run_operator, False),
+    Path("break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False),
+    Path("native", "one native call for all layers and directions, and one backward", _why_not_whole, _run_native),
+    Path("native by layer", "each layer natively, or through the reference", _why_not_native, _run_by_layer),
+    Path("native bfloat16", "as the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),
     Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
     Path("reference", "plain torch, step by step", _always, _run_reference),
 )

@@ -40,8 +40,39 @@ def run(
     kernel = kernels.plain_kernel(given[0]) if interception() is None else None
     if kernel is None:
         return None
-    layout = (sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions, bool(options.batch_first))
-    return _fast_call(kernel).run(given, parameters, names, layout, options.record)
+    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record)
+
+
+def _layout(sizes: Sizes, options: "Options") -> tuple[int, ...]:
+    return sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions, bool(options.batch_first)
+
+
+def why_not(
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
+) -> str | None:
+    """Say why `run` would give None, or None."""
+    why = interception()
+    if why is not None:
+        return why
+    kernel = kernels.plain_kernel(given[0])
+    if kernel is None:
+        kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
+        return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"
+    refused = _fast_call(kernel).why_not(given, parameters, names, _layout(sizes, options))
+    return None if refused is None else _reason(*refused)
+
+
+def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
+    if argument == "torch":
+        return "this version of torch has no table of functions that tells what a tensor is"
+    if argument == "input" and isinstance(value, Tensor) and reason == "form" and value.stride(-1) != 1:
+        return "the input is not contiguous in its last axis: give x.contiguous()"
+    if isinstance(value, Tensor):
+        got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
+        return f"{argument} is {got}, and not a contiguous tensor {list(expected) if expected else ''} of the weights' type"
+    if value is None and reason == "shape":
+        return f"{argument} is computed anew (a parametrization, say), and not a parameter"
+    return f"{argument} is given in another form than a plain tensor"
 
 
 class Options:

@@ -106,7 +106,23 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    return dispatch.explain(_read(lstm, given, requested(lstm))[0])
+    call = _read(lstm, given, requested(lstm))[0]
+    why = _why_not_fast(lstm, given, call)
+    return PathReport("fast", {}) if why is None else dispatch.explain(call, {"fast": why})
+
+
+def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:
+    """Say why `run_fast` would give None for a call, or None."""
+    if given.reset is not None:
+        return "reset= is given"
+    if call.edits or call.record is not None:
+        return "edits are in force, or a trace records the call"
+    if scoped.anything:
+        return "a block of edits, traces or hiddenstate.backend is open"
+    if lstm.training and lstm.dropout:
+        return "dropout is drawn in training"
+    options = fast.Options(lstm.batch_first, lstm.training, False)
+    return fast.why_not(given[:3], lstm._parameters, lstm._parameter_names, lstm.sizes, options)
 
 
 def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:

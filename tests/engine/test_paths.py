@@ -1,0 +1,161 @@
+"""Which path computes a call, and what is said of the faster ones."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import hiddenstate as hs
+from hiddenstate.engine import dispatch, fast, kernels
+from hiddenstate.engine.dispatch import PATHS
+from hiddenstate.errors import ShapeError
+
+DOCS = Path(__file__).parents[2] / "docs" / "paths.md"
+
+pytestmark = pytest.mark.skipif(
+    kernels.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
+    reason="needs the native module and torch's table of functions",
+)
+
+
+def test_the_documentation_lists_the_paths() -> None:
+    rows = [line.split("|")[1:3] for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    listed = [(name.strip().strip("`"), what.strip()) for name, what in rows]
+    assert listed[0][0] == "fast"
+    assert listed[1:] == [(path.name, path.what) for path in PATHS]
+
+
+@contextmanager
+def a_transform() -> Iterator[None]:
+    with torch.autograd.forward_ad.dual_level():
+        yield
+
+
+# A case: what the LSTM has, what is in force, what is given beside x, the path, and each reason.
+Case = tuple[dict[str, Any], Callable[[hs.LSTM], AbstractContextManager[Any]], dict[str, Any], str, dict[str, str]]
+PLAIN: Callable[[hs.LSTM], AbstractContextManager[Any]] = lambda _: nullcontext()  # noqa: E731
+RESET = torch.zeros(5, 2, dtype=torch.bool)
+CASES: dict[str, Case] = {
+    "plain": ({}, PLAIN, {}, "fast", {}),
+    "ragged": ({}, PLAIN, {"lengths": torch.tensor([5, 0])}, "fast", {}),
+    "lengths as a list": ({}, PLAIN, {"lengths": [5, 0]}, "native", {"fast": "lengths"}),
+    "reset": ({}, PLAIN, {"reset": RESET}, "native", {"fast": "reset= is given"}),
+    "dropout": ({"num_layers": 2, "dropout": 0.5}, PLAIN, {}, "native", {"fast": "dropout is drawn in training"}),
+    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "native", {"fast": "of torch.bfloat16"}),
+    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), {}, "native", {"fast": "edits are in force"}),
+    "readout edit": (
+        {"num_layers": 2},
+        lambda lstm: lstm.edit(hs.zero("l1.h", scope="readout")),
+        {},
+        "native by layer",
+        {"fast": "edits", "native": r"the edit of l1\.h shows a changed output only"},
+    ),
+    "edit with gradient": (
+        {},
+        lambda lstm: lstm.edit(hs.set("l0.f", to=torch.ones((), requires_grad=True))),
+        {},
+        "native by layer",
+        {"fast": "edits", "native": "has a value with gradient"},
+    ),
+    "reference": (
+        {},
+        lambda _: hs.backend("reference"),
+        {},
+        "reference",
+        dict.fromkeys(["native", "native by layer", "native bfloat16", "torch"], "is in force")
+        | {"fast": "a block of edits"},
+    ),
+    "autocast": (
+        {},
+        lambda _: torch.autocast("cpu", dtype=torch.bfloat16),
+        {},
+        "native bfloat16",
+        dict.fromkeys(["fast", "native", "native by layer"], "torch.autocast is on"),
+    ),
+    "half": (
+        {"dtype": torch.float16},
+        PLAIN,
+        {},
+        "torch",
+        dict.fromkeys(["native", "native by layer"], "no native kernel for torch.float16")
+        | {"fast": "of torch.float16", "native bfloat16": "autocast"},
+    ),
+    "transform": (
+        {},
+        lambda _: a_transform(),
+        {},
+        "reference",
+        dict.fromkeys(["fast", "native", "native by layer"], "forward-mode derivative")
+        | {"native bfloat16": "autocast", "torch": "transforms"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_call_takes_the_path_that_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, scope, given, path, reasons = CASES[name]
+    lstm = hs.LSTM(4, 3, **options)
+    x = torch.randn(5, 2, 4).to(options.get("dtype"))
+    taken: list[str] = []
+
+    def watched(one: dispatch.Path) -> dispatch.Path:
+        def run(call: Any) -> Any:
+            taken.append(one.name)
+            return one.run(call)
+
+        return one._replace(run=run)
+
+    def run_fast(*arguments: Any) -> Any:
+        done = found(*arguments)
+        taken.extend(["fast"] if done is not None else [])
+        return done
+
+    found = fast.run_differentiable
+    monkeypatch.setattr(dispatch, "PATHS", tuple(watched(one) for one in PATHS))
+    monkeypatch.setattr(fast, "run_differentiable", run_fast)
+    with scope(lstm):
+        report = lstm.path(x, **given)
+        assert taken == [], "nothing is computed"
+        lstm(x, **given)
+    assert taken == [path] == [report.name]
+    assert report.reasons.keys() == reasons.keys()
+    for which, pattern in reasons.items():
+        assert re.search(pattern, report.reasons[which]), report.reasons[which]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda x: x.repeat(1, 1, 2)[..., ::2], r"not contiguous in its last axis: give x.contiguous\(\)"),
+        (nn.Parameter, "is a Parameter of torch.float32"),
+    ],
+)
+def test_an_input_that_is_not_fast(change: Callable[[Tensor], Tensor], reason: str) -> None:
+    report = hs.LSTM(4, 3).path(change(torch.randn(5, 2, 4)))
+    assert report.name == "native"
+    assert re.search(reason, report.reasons["fast"])
+    assert f"not 'fast': {report.reasons['fast']}" in str(report)
+
+
+def test_weights_and_states_that_are_not_fast() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    state = torch.zeros(1, 3, 2).mT, torch.zeros(1, 2, 3)
+    assert re.search("h0 is .* not a contiguous tensor", lstm.path(x, state).reasons["fast"])
+
+    class Twice(nn.Module):
+        def forward(self, value: Tensor) -> Tensor:
+            return 2 * value
+
+    parametrize.register_parametrization(lstm, "weight_hh_l0", Twice())
+    assert re.search("weight_hh is computed anew", lstm.path(x).reasons["fast"])
+
+
+def test_path_fails() -> None:
+    with pytest.raises(ShapeError, match="Expected 4, got 5"):
+        hs.LSTM(4, 3).path(torch.randn(5, 2, 5))
