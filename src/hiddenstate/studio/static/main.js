@@ -1,22 +1,22 @@
 // The page's beginning: reads the address, makes the state, mounts the panels, opens the model.
 
-import { fromHash, toHash } from "studio/app/address.js";
-import { element } from "studio/app/draw.js";
-import { header, notice } from "studio/app/frame.js";
-import * as host from "studio/app/host.js";
-import { listenForKeys } from "studio/app/keys.js";
-import { followLive } from "studio/app/live.js";
-import { mountPages } from "studio/app/pages.js";
-import { Player } from "studio/app/player.js";
-import { createSession } from "studio/app/session.js";
-import { createStore } from "studio/app/store.js";
-import { applyTheme } from "studio/app/theme.js";
-import { firstView, unsaid } from "studio/app/view.js";
-import { EXAMPLES } from "studio/panels/sentence-text.js";
+import { header, notice } from "studio/page/header.js";
+import { mountPages } from "studio/page/pages.js";
+import { EXAMPLES } from "studio/panels/sentence/text.js";
+import { fromHash, toHash } from "studio/state/address.js";
+import * as host from "studio/state/host.js";
+import { followLive } from "studio/state/live.js";
+import { Player } from "studio/state/player.js";
+import { createSession } from "studio/state/session.js";
+import { createStore } from "studio/state/store.js";
+import { firstView, unsaid } from "studio/state/view.js";
+import { element } from "studio/ui/draw.js";
+import { listenForKeys } from "studio/ui/keys.js";
+import { applyTheme } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/app/panel.js").App} App */
+/** @typedef {import("studio/ui/panel.js").App} App */
 
 const READS_TEXT = new Set(["tagger", "language-model"]);
 
