@@ -219,15 +219,13 @@ def test_scales(page: Modules, theme: str) -> None:
 
 
 def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
-    body = (
-        SCALES
-        + """
+    body = """
+        const ranges = await import("studio/state/ranges.js");
         const run = (c) => ({ tracks: [{ values: { c: Float32Array.from(c) } }] });
-        const ends = (...runs) => (scales.fitCell(runs), scales.range("c")[1]);
+        const ends = (...runs) => (ranges.fitCell(runs), ranges.range("c")[1]);
         return [ends(run([0.2])), ends(run([-1.2])), ends(run([3.5]), null), ends(run([0]), run([4.2])),
           ends(run([55]))];
     """
-    )
     assert run(page, body) == [1, 1.5, 4, 6, 60]
 
 

@@ -12,11 +12,11 @@ import { createStore } from "studio/state/store.js";
 import { firstView, unsaid } from "studio/state/view.js";
 import { element } from "studio/ui/draw.js";
 import { listenForKeys } from "studio/ui/keys.js";
-import { applyTheme } from "studio/ui/theme.js";
+import { applyTheme, isCalm } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const READS_TEXT = new Set(["tagger", "language-model"]);
 
@@ -29,7 +29,7 @@ export async function start(root) {
   const { view, broken } = fromHash(location.hash);
   const store = createStore(firstView(boot, view), (now) => keep(now, unsaid(boot)));
   const session = createSession(store, host);
-  const app = { store, session, player: new Player(store, session), host };
+  const app = { store, session, player: new Player(store, session, isCalm), host };
   applyTheme(store.get().theme);
   store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
   root.classList.add("studio");

@@ -6,7 +6,7 @@ import { icon } from "studio/ui/icons.js";
 
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /** @type {{value: View["page"], text: string, title: string}[]} */
 const PAGES = [

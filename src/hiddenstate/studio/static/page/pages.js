@@ -13,7 +13,7 @@ import { mountTransport } from "studio/panels/transport/index.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {(app: App) => Node} Mount */
 
 // Windows in which the lines, too, are seen without scrolling.

@@ -3,7 +3,7 @@
 /** @typedef {import("studio/types.js").Boot} Boot */
 /** @typedef {import("studio/types.js").LiveMessage} LiveMessage */
 /** @typedef {import("studio/types.js").Stream} Stream */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const KEEP = 240; // steps that are shown: what came before has left the page
 const PAUSE = 80; // milliseconds between two pictures, however fast the stream is

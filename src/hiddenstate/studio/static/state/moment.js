@@ -1,6 +1,7 @@
 // One unit at one step: the numbers of the cell's equations, as Python's Moment has them.
 
 import { stateBefore } from "studio/runtime/states.js";
+import { nextRound } from "studio/state/ranges.js";
 import { trackOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
@@ -81,7 +82,7 @@ export function reachOf(track, unit) {
       if (Math.abs(value) > known[k % known.length]) known[k % known.length] = Math.abs(value);
     });
   reaches.set(track, known);
-  return roundedUp(Math.max(1, known[unit]));
+  return nextRound(Math.max(1, known[unit]));
 }
 
 /**
@@ -91,19 +92,7 @@ export function reachOf(track, unit) {
  */
 export function mostReach(track) {
   const sizes = track.values.c.map(Math.abs).sort();
-  return roundedUp(sizes[Math.floor(0.95 * (sizes.length - 1))]);
-}
-
-/**
- * The next round number.
- * @param {number} value
- * @returns {number}
- */
-export function roundedUp(value) {
-  if (!(value > 0 && value < Infinity)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 1.5, 2, 3, 4, 5, 6, 8].find((one) => one * power >= value) ?? 10;
-  return Number((step * power).toPrecision(2));
+  return nextRound(sizes[Math.floor(0.95 * (sizes.length - 1))]);
 }
 
 /**

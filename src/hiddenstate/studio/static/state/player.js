@@ -1,7 +1,5 @@
 // Moves the step on by itself, like a hand on the slider.
 
-import { isCalm } from "studio/ui/theme.js";
-
 /** @typedef {import("studio/state/store.js").Store} Store */
 /** @typedef {import("studio/state/session.js").Session} Session */
 
@@ -13,10 +11,12 @@ export class Player {
   /**
    * @param {Store} store
    * @param {Session} session
+   * @param {() => boolean} isCalm whether the person asked for less motion
    */
-  constructor(store, session) {
+  constructor(store, session, isCalm) {
     this.store = store;
     this.session = session;
+    this.isCalm = isCalm;
     this.playing = false;
     /** Milliseconds a step. */
     this.pace = PACES.steady;
@@ -66,7 +66,7 @@ export class Player {
   }
 
   #wait() {
-    this.timer = setTimeout(() => this.#advance(), isCalm() ? Math.max(this.pace, PACES.steady) : this.pace);
+    this.timer = setTimeout(() => this.#advance(), this.isCalm() ? Math.max(this.pace, PACES.steady) : this.pace);
   }
 
   #advance() {

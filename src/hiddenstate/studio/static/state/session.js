@@ -3,8 +3,8 @@
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";
 import { readInput } from "studio/state/input.js";
+import { fitCell } from "studio/state/ranges.js";
 import { fitted } from "studio/state/view.js";
-import { fitCell } from "studio/ui/scales.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */

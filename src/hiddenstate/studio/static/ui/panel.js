@@ -1,17 +1,10 @@
-// The frame of every panel: a heading, what is seen in two or three sentences, tools, and its export.
+// The card that every panel stands in: a heading, what is seen in two or three sentences, tools, and its export.
 
 import { element, set } from "studio/ui/draw.js";
 import { save } from "studio/ui/export.js";
 
 /** @typedef {import("studio/ui/export.js").Exports} Exports */
-/**
- * What each panel is given.
- * @typedef {object} App
- * @property {import("studio/state/store.js").Store} store
- * @property {import("studio/state/session.js").Session} session
- * @property {import("studio/state/player.js").Player} player
- * @property {typeof import("studio/state/host.js")} host
- */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const KINDS = /** @type {(keyof Exports)[]} */ (["svg", "png", "csv"]);
 

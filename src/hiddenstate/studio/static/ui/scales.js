@@ -1,7 +1,8 @@
-// One absolute scale for each kind of value: equal colours mean equal numbers, in every panel and for every sentence.
+// The colours of values: equal colours mean equal numbers, in every panel and for every sentence.
 //
-// i, f and o lie in 0..1 (sequential), g and h in -1..1, and c in ±c_max (both diverging, with nothing at the middle).
+// i, f and o have sequential colours; g, h and c have diverging ones, with nothing at the middle.
 
+import { isSequential, limitOf, range } from "studio/state/ranges.js";
 import { LEVELS, RAMPS } from "studio/ui/colormaps.js";
 import { svg, tick } from "studio/ui/draw.js";
 import { isDark } from "studio/ui/theme.js";
@@ -9,75 +10,13 @@ import { isDark } from "studio/ui/theme.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/ui/colormaps.js").Rgb} Rgb */
 
-const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o"]);
-
-let cellRange = 1;
-
-/**
- * The cell state's scale becomes that of these runs: their largest |c|, rounded up to 1, 1.5, 2, 3, ...
- * @param {readonly (Run | null)[]} runs
- */
-export function fitCell(runs) {
-  cellRange = Math.max(...runs.map((run) => (run === null ? 1 : cellMax(run))), 1);
-}
-
-/** @type {WeakMap<Run, number>} */
-const KNOWN_MAX = new WeakMap();
-
-/**
- * @param {Run} run
- * @returns {number} its largest |c| rounded up to 1, 1.5, 2, 3, ...
- */
-function cellMax(run) {
-  let max = KNOWN_MAX.get(run);
-  if (max === undefined) KNOWN_MAX.set(run, (max = roundedUp(largest(run))));
-  return max;
-}
-
-/** @param {Run} run */
-function largest(run) {
-  let max = 0;
-  for (const { values } of run.tracks) for (const value of values.c ?? []) max = Math.max(max, Math.abs(value));
-  return max;
-}
-
-/**
- * To 1, 1.5, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; 1 at least.
- * @param {number} value
- * @returns {number}
- */
-export function roundedUp(value) {
-  if (!(value > 1)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 1.5, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
-}
-
-/**
- * @param {string} quantity
- * @returns {[number, number]} the ends of its scale
- */
-export function range(quantity) {
-  if (SEQUENTIAL_QUANTITIES.has(quantity)) return [0, 1];
-  return quantity === "c" ? [-cellRange, cellRange] : [-1, 1];
-}
-
-/**
- * How far a quantity's scale reaches from zero in a run.
- * @param {string} quantity
- * @param {Run | null} run
- * @returns {number}
- */
-export function limitOf(quantity, run) {
-  return quantity === "c" ? Math.max(cellRange, run === null ? 1 : cellMax(run)) : 1;
-}
-
 /**
  * The colours of a scale from its low end to its high one: 256 times red, green, blue.
  * @param {string} quantity
  * @returns {Uint8Array}
  */
 export function colours(quantity) {
-  if (SEQUENTIAL_QUANTITIES.has(quantity)) return RAMPS.sequential;
+  if (isSequential(quantity)) return RAMPS.sequential;
   return isDark() ? RAMPS.dark : RAMPS.light;
 }
 

@@ -2,7 +2,7 @@
 
 import { svg } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/panels/microscope/layout.js").Box} Box */
+/** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
 /**
  * Make an SVG element a button: reachable by Tab, pressed by a click, Enter or Space.

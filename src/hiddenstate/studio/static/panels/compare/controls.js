@@ -6,7 +6,7 @@ import { element, set } from "studio/ui/draw.js";
 import { choice } from "studio/ui/fields.js";
 
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
 const WAYS = { position: "position", words: "equal words" };

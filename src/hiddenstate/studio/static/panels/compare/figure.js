@@ -13,19 +13,7 @@ import { canvas, element, svg } from "studio/ui/draw.js";
 /** @typedef {import("studio/panels/compare/pair.js").Side} Side */
 /** @typedef {import("studio/panels/compare/layout.js").Layout} Layout */
 /** @typedef {import("studio/panels/compare/ribbon.js").Strip} Strip */
-
-/**
- * @typedef {object} Scene
- * @property {Pair} pair
- * @property {Column[]} columns
- * @property {Track | undefined} a
- * @property {Track | undefined} b
- * @property {boolean} comparable whether their units can be compared
- * @property {Strip[]} strips
- * @property {string} quantity
- * @property {string} head
- * @property {number} width room that there is
- */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 
 /**
  * @param {Scene} scene

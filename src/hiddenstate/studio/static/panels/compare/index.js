@@ -12,8 +12,8 @@ import { legend } from "studio/ui/scales.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
-/** @typedef {import("studio/panels/compare/figure.js").Scene} Scene */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare/pair.js").Pair} Pair */
 /** @typedef {{scene: Scene, figure: ReturnType<typeof createFigure>}} Shown */
 

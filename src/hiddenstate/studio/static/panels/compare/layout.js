@@ -3,7 +3,7 @@
 import { chosenAt, headOf } from "studio/state/difference.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
-/** @typedef {import("studio/panels/compare/figure.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 
 export const GUTTER = 64;
 const WORDS = 42;

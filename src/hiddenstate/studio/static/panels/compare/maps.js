@@ -1,7 +1,8 @@
 // Heat maps of two runs on one canvas, column beside column, and the map of their difference.
 
 import { widthOf } from "studio/state/edits.js";
-import { colours, level, range } from "studio/ui/scales.js";
+import { range } from "studio/state/ranges.js";
+import { colours, level } from "studio/ui/scales.js";
 import { resolved } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Track} Track */

@@ -2,7 +2,7 @@
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Model} Model */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /** @typedef {{name: string, model: Model, run: Run}} Side */
 /** @typedef {{a: Side, b: Side}} Pair */

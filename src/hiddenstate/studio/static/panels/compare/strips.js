@@ -5,7 +5,7 @@ import { marksOf, strands } from "studio/panels/compare/ribbon.js";
 import { svg } from "studio/ui/draw.js";
 import { text } from "studio/ui/svg-parts.js";
 
-/** @typedef {import("studio/panels/compare/figure.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare/layout.js").Layout} Layout */
 /** @typedef {import("studio/panels/compare/ribbon.js").Strip} Strip */
 

@@ -5,7 +5,7 @@ import { chosenAt, headOf } from "studio/state/difference.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/panels/compare/figure.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/compare/pair.js").Side} Side */
 
 /**

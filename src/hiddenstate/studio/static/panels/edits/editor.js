@@ -12,7 +12,7 @@ import { button, choice, field } from "studio/ui/fields.js";
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/edits/draft.js").Spot} Spot */
 
 /**

@@ -10,7 +10,7 @@ import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
 import { panel } from "studio/ui/panel.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/edits/draft.js").Spot} Spot */
 /** @typedef {import("studio/state/difference.js").Difference} Difference */
 

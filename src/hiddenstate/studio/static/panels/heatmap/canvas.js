@@ -2,10 +2,11 @@
 // The tokens have a canvas of their own, which stays in sight where more units are there than find room.
 
 import { SLANT } from "studio/panels/heatmap/layout.js";
+import { range } from "studio/state/ranges.js";
 import { shortToken } from "studio/state/tokens.js";
 import { widthOf } from "studio/state/units.js";
 import { element } from "studio/ui/draw.js";
-import { colours, level, range } from "studio/ui/scales.js";
+import { colours, level } from "studio/ui/scales.js";
 import { fontOf, resolved } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Track} Track */

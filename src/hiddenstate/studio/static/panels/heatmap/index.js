@@ -16,7 +16,7 @@ import { legend } from "studio/ui/scales.js";
 import { onTheme } from "studio/ui/theme.js";
 import { onResize } from "studio/ui/visibility.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
 
 const HELP =

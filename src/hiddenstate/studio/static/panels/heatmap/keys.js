@@ -2,7 +2,7 @@
 
 import { togglePin } from "studio/state/units.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
 
 /**

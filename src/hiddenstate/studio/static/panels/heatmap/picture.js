@@ -2,13 +2,14 @@
 
 import { LONGEST_TOKEN } from "studio/panels/heatmap/canvas.js";
 import { SLANT } from "studio/panels/heatmap/layout.js";
+import { range } from "studio/state/ranges.js";
 import { shortToken } from "studio/state/tokens.js";
 import { trackOf, trackTitle, valueAt, widthOf } from "studio/state/units.js";
 import { svg } from "studio/ui/draw.js";
-import { colours, legend, level, range } from "studio/ui/scales.js";
+import { colours, legend, level } from "studio/ui/scales.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
 
 const HEAD = 26;

@@ -4,7 +4,7 @@ import { wordAt } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";
 import { element, format } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /**
  * @param {App} app

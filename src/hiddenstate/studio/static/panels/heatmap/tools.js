@@ -5,7 +5,7 @@ import { togglePin } from "studio/state/units.js";
 import { chooser, iconButton, segments } from "studio/ui/controls.js";
 import { element, set } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const MOST_TAGS = 200; // a vocabulary is too long a list to choose from
 

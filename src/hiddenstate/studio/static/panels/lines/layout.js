@@ -1,7 +1,7 @@
 // Where what stands in the charts of units.
 
+import { roundedUp } from "studio/state/ranges.js";
 import { valueAt } from "studio/state/units.js";
-import { roundedUp } from "studio/ui/scales.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */

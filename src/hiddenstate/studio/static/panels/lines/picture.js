@@ -5,7 +5,7 @@ import { reachOf } from "studio/panels/lines/layout.js";
 import { shownUnits, trackOf } from "studio/state/units.js";
 import { svg } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /**
  * @param {App} app

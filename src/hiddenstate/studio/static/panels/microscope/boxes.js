@@ -5,7 +5,7 @@ import { format, svg } from "studio/ui/draw.js";
 import { changeOf, doingOf } from "studio/ui/moment-words.js";
 import { pressable, text, value } from "studio/ui/svg-parts.js";
 
-/** @typedef {import("studio/panels/microscope/layout.js").Box} Box */
+/** @typedef {import("studio/ui/svg-parts.js").Box} Box */
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 

@@ -11,10 +11,10 @@ import { format, svg } from "studio/ui/draw.js";
 import { beginningOf, sizeText, sourceOf, spoken, targetOf } from "studio/ui/moment-words.js";
 import { fit, text } from "studio/ui/svg-parts.js";
 
-/** @typedef {import("studio/panels/microscope/index.js").Level} Level */
-/** @typedef {import("studio/panels/microscope/index.js").Scene} Scene */
-/** @typedef {import("studio/panels/microscope/layout.js").Layout} Layout */
-/** @typedef {import("studio/panels/microscope/layout.js").Point} Point */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
 /** @typedef {import("studio/state/moment.js").Moment} Moment */
 
 const SYMBOLS = { keep: "×", write: "×", add: "+", tanh: "tanh", show: "×" };

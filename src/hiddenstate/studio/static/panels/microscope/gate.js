@@ -10,8 +10,8 @@ import { element, format, svg } from "studio/ui/draw.js";
 import { doingOf } from "studio/ui/moment-words.js";
 import { fit, text } from "studio/ui/svg-parts.js";
 
-/** @typedef {import("studio/panels/microscope/index.js").Level} Level */
-/** @typedef {import("studio/panels/microscope/index.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/microscope/terms.js").Term} Term */
 
 const SHOWN = 5; // terms of each side

@@ -18,32 +18,10 @@ import { beginningOf, wayOf } from "studio/ui/moment-words.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
-
-/** @typedef {"jump" | "move" | "play"} Pace at once, swiftly, or with numbers that travel along the wires */
-
-/**
- * What a level is drawn from. The functions give what is there now.
- * @typedef {object} Scene
- * @property {Model} model
- * @property {TrackInfo} track
- * @property {number} width
- * @property {() => Run} run
- * @property {() => View} view
- * @property {(patch: Partial<View>) => void} go
- * @property {() => boolean} live whether the run is that of a stream in Python
- * @property {() => number} pause milliseconds until the next step at the soonest
- * @property {(quantity: string) => ((from: Element) => void) | null} editor null where nothing can be edited
- */
-
-/**
- * @typedef {object} Level
- * @property {Element} root
- * @property {(view: View, pace: Pace) => void} update
- * @property {() => void} leave
- * @property {() => SVGSVGElement} picture
- * @property {() => string[][]} table
- */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/microscope/types.js").Pace} Pace */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
 
 /** @type {Record<View["zoom"], (scene: Scene) => Level>} */
 const LEVELS = { model: modelLevel, layer: layerLevel, unit: circuit, gate: gateLevel };

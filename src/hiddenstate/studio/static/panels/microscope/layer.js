@@ -8,8 +8,8 @@ import { trackOf } from "studio/state/units.js";
 import { element, format } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
-/** @typedef {import("studio/panels/microscope/index.js").Level} Level */
-/** @typedef {import("studio/panels/microscope/index.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/microscope/tiles.js").Units} Units */
 
 const SWIFT = 240;

@@ -2,22 +2,11 @@
 
 import { portrait } from "studio/panels/microscope/portrait.js";
 
-/** @typedef {{x: number, y: number}} Point */
-/** @typedef {{x: number, y: number, width: number, height: number}} Box */
-/** @typedef {{at: Point, anchor: "start" | "middle" | "end"}} Label */
-/** @typedef {{name: string, points: Point[]}} Wire its name is that of the value which it carries */
-
-/**
- * @typedef {object} Layout
- * @property {number} width
- * @property {number} height
- * @property {Record<string, Box>} boxes gates by letter, states by name, and "x", where the vectors come in
- * @property {Record<string, Point>} nodes the cell's five operations: keep write add tanh show
- * @property {Wire[]} wires that carry a number of this unit
- * @property {Point[][]} buses that carry whole vectors, x and h_prev
- * @property {Record<string, Label>} labels of kept, wrote and tanh
- */
-
+/** @typedef {import("studio/ui/svg-parts.js").Box} Box */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
+/** @typedef {import("studio/panels/microscope/types.js").Label} Label */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
 const NARROW = 540;
 const GAP = 12;
 const GATE_HEIGHT = 84;

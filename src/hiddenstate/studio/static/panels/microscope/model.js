@@ -8,8 +8,8 @@ import { fit, pressable, text } from "studio/ui/svg-parts.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/panels/microscope/index.js").Level} Level */
-/** @typedef {import("studio/panels/microscope/index.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
 /** @typedef {import("studio/panels/microscope/stack.js").Stacked} Stacked */
 
 /**

@@ -2,9 +2,9 @@
 
 import { svg } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/panels/microscope/layout.js").Layout} Layout */
-/** @typedef {import("studio/panels/microscope/layout.js").Point} Point */
-/** @typedef {import("studio/panels/microscope/layout.js").Wire} Wire */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
 
 export const PIPE = 14;

@@ -1,8 +1,8 @@
 // The circuit on a narrow panel: the cell state runs down the left side, the gates stand to its right.
 
-/** @typedef {import("studio/panels/microscope/layout.js").Layout} Layout */
-/** @typedef {import("studio/panels/microscope/layout.js").Point} Point */
-/** @typedef {import("studio/panels/microscope/layout.js").Wire} Wire */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
 const STATE = { width: 92, height: 56 };
 const LINE = STATE.width / 2; // x of the cell state

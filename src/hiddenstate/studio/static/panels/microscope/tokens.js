@@ -4,8 +4,8 @@ import { along, flowColour } from "studio/panels/microscope/pipes.js";
 import { svg } from "studio/ui/draw.js";
 import { isCalm } from "studio/ui/theme.js";
 
-/** @typedef {import("studio/panels/microscope/layout.js").Layout} Layout */
-/** @typedef {import("studio/panels/microscope/layout.js").Wire} Wire */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
 
 /** When each value is on its way, as parts of the whole: what is kept and written first, what is shown last. */
 /** @type {Record<string, [number, number]>} */

@@ -2,7 +2,7 @@
 
 import { label, set, svg } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/panels/sentence/distribution.js").Chart} Chart */
+/** @typedef {import("studio/panels/sentence/types.js").Chart} Chart */
 
 const WIDTH = 330;
 const HEIGHT = 50;

@@ -12,10 +12,8 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
-/** @typedef {{label: string, value: number, click?: () => void}} Bar a value in -1..1 */
-/** @typedef {{root: SVGSVGElement, update: (bars: Bar[], chosen: number) => void}} Chart */
-
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/sentence/types.js").Chart} Chart */
 const MOST_COLUMNS = 24;
 const ROWS = 6;
 

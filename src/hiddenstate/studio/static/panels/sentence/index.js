@@ -12,7 +12,7 @@ import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /** @type {Record<Model["kind"], {title: string, help: string}>} */
 const WORDING = {

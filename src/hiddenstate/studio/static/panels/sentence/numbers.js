@@ -5,7 +5,7 @@ import { segments } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/state/input.js").Signal} Signal */
 
 const REST = 120;

@@ -7,7 +7,7 @@ import { element, svg } from "studio/ui/draw.js";
 import { fontOf } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const WIDTH = 960;
 const LINE = 46;

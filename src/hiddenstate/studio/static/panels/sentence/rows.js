@@ -5,8 +5,8 @@ import { shownToken } from "studio/state/tokens.js";
 import { label, set, svg } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
 
-/** @typedef {import("studio/panels/sentence/distribution.js").Chart} Chart */
-/** @typedef {import("studio/panels/sentence/distribution.js").Bar} Bar */
+/** @typedef {import("studio/panels/sentence/types.js").Chart} Chart */
+/** @typedef {import("studio/panels/sentence/types.js").Bar} Bar */
 
 const WIDTH = 340;
 const PITCH = 16;

@@ -4,7 +4,7 @@ import { element, label, set, svg, tick } from "studio/ui/draw.js";
 import { onResize } from "studio/ui/visibility.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /**
  * @typedef {object} Plot
  * @property {Float32Array[]} columns numbers over time, of as many columns as can be told apart

@@ -4,7 +4,7 @@ import { chooser } from "studio/ui/controls.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const SHORTEST_REST = 90;
 /** @type {Record<string, string[]>} */

@@ -8,7 +8,7 @@ import { onResize } from "studio/ui/visibility.js";
 
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Run} Run */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 const LONGEST = 32; // characters of a token
 const MOST_NATS = 8; // from here on a token is as dark as it gets

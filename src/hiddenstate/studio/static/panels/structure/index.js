@@ -5,7 +5,7 @@ import { unrolledPanel } from "studio/panels/structure/unrolled.js";
 import { weightsPanel } from "studio/panels/structure/weights.js";
 import { element } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /**
  * @param {App} app

@@ -9,7 +9,7 @@ import { refusal, sizesOf } from "studio/panels/structure/sizes.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/structure/setup.js").Setup} Setup */
 
 const HELP =

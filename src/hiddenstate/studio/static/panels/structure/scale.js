@@ -1,6 +1,6 @@
 // How weights become colours: one scale for a layer and direction, which says how many weights go beyond it.
 
-import { roundedUp } from "studio/state/moment.js";
+import { nextRound } from "studio/state/ranges.js";
 import { colours, level } from "studio/ui/scales.js";
 
 /** @typedef {{limit: number, beyond: number, count: number}} Scale colours reach from -limit to limit */
@@ -16,7 +16,7 @@ export function scaleOf(parts) {
   let at = 0;
   for (const part of parts) for (const value of part) sizes[at++] = Math.abs(value);
   sizes.sort();
-  const limit = roundedUp(sizes[Math.floor(WITHIN * (sizes.length - 1))]);
+  const limit = nextRound(sizes[Math.floor(WITHIN * (sizes.length - 1))]);
   return { limit, beyond: sizes.length - firstAbove(sizes, limit), count: sizes.length };
 }
 

@@ -8,7 +8,7 @@ import { element } from "studio/ui/draw.js";
 import { panel, unread } from "studio/ui/panel.js";
 import { whenSeen } from "studio/ui/visibility.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
 
 const MOST = 48; // steps that are drawn at once

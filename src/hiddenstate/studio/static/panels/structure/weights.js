@@ -10,7 +10,7 @@ import { onTheme } from "studio/ui/theme.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/structure/layout.js").Figure} Figure */
 /** @typedef {import("studio/panels/structure/layout.js").Matrix} Matrix */
 /** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */

@@ -7,7 +7,7 @@ import { panel } from "studio/ui/panel.js";
 import { tablePicture } from "studio/ui/table-picture.js";
 import { whenSeen } from "studio/ui/visibility.js";
 
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/table/rows.js").Column} Column */
 /** @typedef {import("studio/panels/table/rows.js").Row} Row */
 

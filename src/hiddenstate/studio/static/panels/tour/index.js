@@ -6,9 +6,9 @@ import { STEPS } from "studio/panels/tour/steps.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").View} View */
-/** @typedef {import("studio/ui/panel.js").App} App */
-/** @typedef {import("studio/panels/tour/steps.js").Now} Now */
-/** @typedef {import("studio/panels/tour/steps.js").Step} Step */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 const WATCHED = /** @type {const} */ ([
   "step",

@@ -8,8 +8,8 @@ import { stepName } from "studio/state/tokens.js";
 import { element, format } from "studio/ui/draw.js";
 import { beginningOf } from "studio/ui/moment-words.js";
 
-/** @typedef {import("studio/panels/tour/steps.js").Now} Now */
-/** @typedef {import("studio/panels/tour/steps.js").Step} Step */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 const NEAR = 0.006; // what rounding to two digits may cost
 

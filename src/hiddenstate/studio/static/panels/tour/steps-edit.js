@@ -3,8 +3,8 @@
 import { sizesOf } from "studio/panels/tour/steps-gates.js";
 import { differenceOf } from "studio/state/difference.js";
 
-/** @typedef {import("studio/panels/tour/steps.js").Now} Now */
-/** @typedef {import("studio/panels/tour/steps.js").Step} Step */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words are nouns or verbs by their context
 

@@ -3,8 +3,8 @@
 import { forgetBounds, momentAt, trackOf } from "studio/panels/tour/moments.js";
 import { format } from "studio/ui/draw.js";
 
-/** @typedef {import("studio/panels/tour/steps.js").Now} Now */
-/** @typedef {import("studio/panels/tour/steps.js").Step} Step */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 /**
  * Sizes of the LSTM in the letters that torch's documentation has.

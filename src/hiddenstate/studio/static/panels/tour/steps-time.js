@@ -8,8 +8,8 @@ import { format } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Track} Track */
-/** @typedef {import("studio/panels/tour/steps.js").Now} Now */
-/** @typedef {import("studio/panels/tour/steps.js").Step} Step */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
 /** @type {Step} */
 const CARRY = {

@@ -8,7 +8,7 @@ import { element, set } from "studio/ui/draw.js";
 import { icon } from "studio/ui/icons.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
-/** @typedef {import("studio/ui/panel.js").App} App */
+/** @typedef {import("studio/state/types.js").App} App */
 
 /**
  * @param {App} app
