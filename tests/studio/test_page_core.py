@@ -304,7 +304,7 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { columnsOf, exampleOf, rowsOf } = await import("studio/panels/table/rows.js");
+    const { columnsOf, exampleOf, shownRows } = await import("studio/panels/table/rows.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
@@ -315,7 +315,7 @@ TABLE = """
     const session = { run, model: { quantities: [..."ifgoch"] } };
     const view = { track: "l0", unit: 0, pinned: [1], head: "upos", rows: "step", filter: "", ...given };
     const columns = columnsOf(session, view);
-    const [keys, steps] = [columns.map((c) => c.key), rowsOf(columns, session, view).map((r) => r.step)];
+    const [keys, steps] = [columns.map((c) => c.key), shownRows(columns, session, view).map((r) => r.step)];
     return { keys, steps, example: exampleOf(columns, session, view) };
 """
 

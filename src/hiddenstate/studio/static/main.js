@@ -5,7 +5,7 @@ import { mountPages } from "studio/page/pages.js";
 import { EXAMPLES } from "studio/panels/sentence/text.js";
 import { fromHash, toHash } from "studio/state/address.js";
 import * as host from "studio/state/host.js";
-import { followLive } from "studio/state/live.js";
+import { subscribeLive } from "studio/state/live.js";
 import { Player } from "studio/state/player.js";
 import { createSession } from "studio/state/session.js";
 import { createStore } from "studio/state/store.js";
@@ -37,10 +37,10 @@ export async function start(root) {
   const say = (/** @type {string} */ text) => root.prepend(notice(text));
   if (broken.length > 0) say(brokenNotice(broken));
   listenForKeys(document, app);
-  followAddress(session, boot, say);
+  subscribeAddress(session, boot, say);
   suitText(app);
   await session.open();
-  followLive(app, boot.live, say);
+  subscribeLive(app, boot.live, say);
 }
 
 /** The end of the address as it was last written or read here. */
@@ -52,7 +52,7 @@ let address = location.hash;
  */
 function keep(view, firsts) {
   host.tell(view);
-  if (location.hash !== address) return; // someone has just changed it, which followAddress is about to hear
+  if (location.hash !== address) return; // someone has just changed it, which subscribeAddress is about to hear
   const hash = toHash(view, firsts);
   if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
   try {
@@ -94,7 +94,7 @@ function suitText({ store, session }) {
  * @param {Boot} boot
  * @param {(text: string) => void} say
  */
-function followAddress(session, boot, say) {
+function subscribeAddress(session, boot, say) {
   window.addEventListener("hashchange", () => {
     address = location.hash;
     const { view, broken } = fromHash(address);

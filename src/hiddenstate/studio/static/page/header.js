@@ -25,9 +25,9 @@ const THEMES = ["auto", "light", "dark"];
 export function header(app, boot) {
   const { store } = app;
   const pages = segments("Page", PAGES, (page) => store.set({ page }));
-  const follow = () => pages.show(store.get().page);
-  store.subscribe(["page"], follow);
-  follow();
+  const update = () => pages.show(store.get().page);
+  store.subscribe(["page"], update);
+  update();
   const tour = element("button", {
     type: "button",
     class: "tour-button",

@@ -1,5 +1,7 @@
 // What an edit changed: the same sentence before and after, word by word and step by step.
 
+import { headOf, predictionAt } from "studio/state/predictions.js";
+
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Track} Track */
@@ -39,26 +41,6 @@ export const SAME = 1e-6;
  */
 
 /**
- * @param {Run} run
- * @param {string} name
- * @returns {Head | null}
- */
-export function headOf(run, name) {
-  return run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
-}
-
-/**
- * The label that was chosen at a step.
- * @param {Head} head
- * @param {number} t
- * @returns {Choice}
- */
-export function chosenAt(head, t) {
-  const k = head.chosen[t];
-  return { label: head.labels[k], probability: head.probabilities[t * head.labels.length + k] };
-}
-
-/**
  * Half the summed difference of two distributions: the share of probability that lies elsewhere.
  * @param {Head} a
  * @param {number} s step of a
@@ -66,7 +48,7 @@ export function chosenAt(head, t) {
  * @param {number} t step of b
  * @returns {number}
  */
-export function moved(a, s, b, t) {
+export function movedShare(a, s, b, t) {
   const K = a.labels.length;
   let sum = 0;
   for (let k = 0; k < K; k++) sum += Math.abs(a.probabilities[s * K + k] - b.probabilities[t * K + k]);
@@ -121,7 +103,7 @@ function distanceOf(before, after, steps) {
 function wordsOf(tokens, was, is) {
   return tokens.map((token, t) => {
     if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
-    const pair = { before: chosenAt(was, t), after: chosenAt(is, t), moved: moved(was, t, is, t) };
+    const pair = { before: predictionAt(was, t), after: predictionAt(is, t), moved: movedShare(was, t, is, t) };
     return { t, token, ...pair, changed: was.chosen[t] !== is.chosen[t] };
   });
 }

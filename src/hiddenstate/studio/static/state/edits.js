@@ -1,5 +1,7 @@
 // Which edits a run can have. Those that name a step, a unit or a layer that is not there rest until it is.
 
+import { widthOf } from "studio/state/units.js";
+
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
@@ -12,16 +14,6 @@
 export function partsOf(place) {
   const dot = place.indexOf(".");
   return { track: place.slice(0, dot), quantity: place.slice(dot + 1) };
-}
-
-/**
- * How many numbers a quantity has at each step: a projection makes h another width.
- * @param {TrackInfo} info
- * @param {string} quantity
- * @returns {number}
- */
-export function widthOf(info, quantity) {
-  return quantity === "h" ? info.outputs : info.units;
 }
 
 /**

@@ -9,12 +9,12 @@ const KEEP = 240; // steps that are shown: what came before has left the page
 const PAUSE = 80; // milliseconds between two pictures, however fast the stream is
 
 /**
- * Follows Python once the model is there.
+ * Subscribes the session to what Python says, once the model is there.
  * @param {App} app
  * @param {Boot["live"]} live
  * @param {(text: string) => void} say
  */
-export function followLive({ store, session, host }, live, say) {
+export function subscribeLive({ store, session, host }, live, say) {
   /** @type {Stream | null} */
   let stream = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */

@@ -55,16 +55,16 @@ export function trackTitle({ layer, reverse }, twoWays) {
  * @returns {number}
  */
 export function valueAt(track, quantity, unit, t) {
-  const width = widthOf(track, quantity);
+  const width = widthOf(track.info, quantity);
   return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
 }
 
 /**
- * How many units a quantity has: H, but for the hidden state of an LSTM with a projection.
- * @param {Track} track
+ * Returns how many numbers a quantity has at each step: H; P for the hidden state of an LSTM with a projection.
+ * @param {TrackInfo} info
  * @param {string} quantity
  * @returns {number}
  */
-export function widthOf({ info }, quantity) {
+export function widthOf(info, quantity) {
   return quantity === "h" ? info.outputs : info.units;
 }

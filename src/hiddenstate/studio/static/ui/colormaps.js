@@ -1,4 +1,4 @@
-// The colours of the scales, from their low ends to their high ones.
+// The colormaps of the scales, from their low ends to their high ones.
 
 /** @typedef {[number, number, number]} Rgb */
 /** @typedef {[number, Rgb][]} Stops colours, and where from 0 to 1 they stand */
@@ -16,7 +16,7 @@ const ORANGE = { light: "#f8f7f3 #f7d9b6 #eba35c #ce6816 #853904", dark: "#1e202
  * Tables of 256 colours, each red, green, blue.
  * @type {Readonly<Record<"sequential" | "light" | "dark", Uint8Array>>}
  */
-export const RAMPS = Object.freeze({
+export const COLORMAPS = Object.freeze({
   sequential: table(spread(SEQUENTIAL)),
   light: table(both(BLUE.light, ORANGE.light)),
   dark: table(both(BLUE.dark, ORANGE.dark)),

@@ -50,14 +50,14 @@ export function field({ label, low, high, value }, onChange) {
   );
   const number = input({ type: "number", step: "any", "aria-label": label }, value);
   /** @param {HTMLInputElement} from @param {HTMLInputElement} to */
-  const follow = (from, to) =>
+  const link = (from, to) =>
     from.addEventListener("input", () => {
       if (!Number.isFinite(from.valueAsNumber)) return;
       to.value = from.value;
       onChange(from.valueAsNumber);
     });
-  follow(slider, number);
-  follow(number, slider);
+  link(slider, number);
+  link(number, slider);
   return element("div", { class: "edit-value" }, [number, slider]);
 }
 

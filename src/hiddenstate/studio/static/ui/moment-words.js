@@ -67,7 +67,7 @@ export function changeOf({ values }) {
  * @param {Moment} moment
  * @returns {Line[]}
  */
-export function linesOf({ values, shown, computed }) {
+export function equationLines({ values, shown, computed }) {
   const { i, f, g, o, c_prev, kept, wrote, c } = values;
   const gives = (/** @type {string} */ name) => ({
     value: format(computed[name] ?? values[name]),
@@ -154,7 +154,7 @@ export function wayOf(reverse, unit, beginning) {
  * @param {Run} run
  * @returns {string}
  */
-export function spoken(moment, run) {
+export function spokenMoment(moment, run) {
   const { values, track, unit, t, shown } = moment;
   const parts = ["i", "f", "g", "o"].map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
   const states = `c ${format(values.c)}, ${changeOf(moment)}; ${shown} ${format(values[shown])}`;

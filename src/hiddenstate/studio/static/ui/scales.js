@@ -3,7 +3,7 @@
 // i, f and o have sequential colours; g, h and c have diverging ones, with nothing at the middle.
 
 import { isSequential, limitOf, range } from "studio/state/ranges.js";
-import { LEVELS, RAMPS } from "studio/ui/colormaps.js";
+import { LEVELS, COLORMAPS } from "studio/ui/colormaps.js";
 import { svg, tick } from "studio/ui/draw.js";
 import { isDark } from "studio/ui/theme.js";
 
@@ -16,8 +16,8 @@ import { isDark } from "studio/ui/theme.js";
  * @returns {Uint8Array}
  */
 export function colours(quantity) {
-  if (isSequential(quantity)) return RAMPS.sequential;
-  return isDark() ? RAMPS.dark : RAMPS.light;
+  if (isSequential(quantity)) return COLORMAPS.sequential;
+  return isDark() ? COLORMAPS.dark : COLORMAPS.light;
 }
 
 /**

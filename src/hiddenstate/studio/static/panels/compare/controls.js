@@ -29,15 +29,15 @@ function textBox({ store, session }, key, name) {
       ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
       : "";
   };
-  const follow = () => {
+  const update = () => {
     if (document.activeElement !== input)
       input.value = store.get()[key] || (key === "otherText" ? store.get().text : "");
   };
   input.addEventListener("input", () => store.set({ [key]: input.value }));
-  store.subscribe(["text", "otherText", "comparison"], follow);
+  store.subscribe(["text", "otherText", "comparison"], update);
   session.on("model", suit);
   suit();
-  follow();
+  update();
   return input;
 }
 
@@ -51,10 +51,10 @@ function textBox({ store, session }, key, name) {
 function modelBox({ store }, key, name, models) {
   const options = models.map(({ id, name: text }) => element("option", { value: id, text }));
   const select = element("select", { "aria-label": `Model ${name}` }, options);
-  const follow = () => (select.value = store.get()[key] || store.get().model);
+  const update = () => (select.value = store.get()[key] || store.get().model);
   select.addEventListener("change", () => store.set({ [key]: select.value }));
-  store.subscribe(["model", "otherModel"], follow);
-  follow();
+  store.subscribe(["model", "otherModel"], update);
+  update();
   return select;
 }
 
@@ -77,7 +77,7 @@ export function whatControls(app, models) {
   );
   const pairs = pairBar(app);
   const bar = element("div", { class: "compare-kind" });
-  const follow = () => {
+  const update = () => {
     const { comparison } = store.get();
     chosen.forEach((select) => (select.hidden = comparison !== "models"));
     texts[1].hidden = comparison !== "sentences";
@@ -87,9 +87,9 @@ export function whatControls(app, models) {
       (app.session.model?.kind !== "tagger" && app.session.model?.kind !== "language-model");
     bar.replaceChildren(kindBar(app, several));
   };
-  store.subscribe(["comparison"], follow);
-  app.session.on("model", follow);
-  follow();
+  store.subscribe(["comparison"], update);
+  app.session.on("model", update);
+  update();
   return element("div", { class: "compare-what" }, [element("div", { class: "compare-row" }, [bar, pairs]), ...sides]);
 }
 

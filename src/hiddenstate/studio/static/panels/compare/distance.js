@@ -1,7 +1,7 @@
 // How far two runs are apart, column by column, and where they part and meet.
 
 import { SAME } from "studio/state/difference.js";
-import { widthOf } from "studio/state/edits.js";
+import { widthOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/align.js").Column} Column */

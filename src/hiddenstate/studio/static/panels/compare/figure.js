@@ -1,9 +1,9 @@
 // The figure of the compare page: words, heat maps, their difference and the ribbons, all over the same columns.
 
 import { layoutOf } from "studio/panels/compare/layout.js";
-import { differencePicture, paint, pictureOf } from "studio/panels/compare/maps.js";
-import { label, ribbons, ribbonTitle } from "studio/panels/compare/strips.js";
-import { chosenAt, headOf } from "studio/state/difference.js";
+import { pictureDifference, paint, pictureOf } from "studio/panels/compare/maps.js";
+import { rowLabel, ribbons, ribbonTitle } from "studio/panels/compare/strips.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import { canvas, element, svg } from "studio/ui/draw.js";
 
@@ -65,7 +65,7 @@ function paintMaps({ a, b, comparable, quantity, columns }, layout) {
   if (one) paint(made.context, one, { ...box, y: layout.mapA, height: layout.mapHeightA });
   if (two) paint(made.context, two, { ...box, y: layout.mapB, height: layout.mapHeightB });
   if (one && two && comparable)
-    paint(made.context, differencePicture(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
+    paint(made.context, pictureDifference(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
   return made.canvas;
 }
 
@@ -82,11 +82,11 @@ function drawing(scene, layout) {
       ? ["before", "after", "change"]
       : [`${quantity} of A`, `${quantity} of B`, "B − A"];
   const labels = [
-    label(pair.a.name, layout.wordsA + 15, "side a"),
-    label(mapA, layout.mapA + 11),
-    label(pair.b.name, layout.wordsB + 15, "side b"),
-    label(mapB, layout.mapB + 11),
-    ...(comparable ? [label(difference, layout.difference + 11)] : []),
+    rowLabel(pair.a.name, layout.wordsA + 15, "side a"),
+    rowLabel(mapA, layout.mapA + 11),
+    rowLabel(pair.b.name, layout.wordsB + 15, "side b"),
+    rowLabel(mapB, layout.mapB + 11),
+    ...(comparable ? [rowLabel(difference, layout.difference + 11)] : []),
   ];
   return [
     ...labels,
@@ -116,8 +116,8 @@ function wordRow({ pair, columns, head }, layout, side) {
       [svg("title", { text: shownToken(run.tokens[t]) })],
     );
     if (!mine) return [word];
-    const { label: tag, probability } = chosenAt(mine, t);
-    const changed = theirs !== null && other >= 0 && chosenAt(theirs, other).label !== tag;
+    const { label: tag, probability } = predictionAt(mine, t);
+    const changed = theirs !== null && other >= 0 && predictionAt(theirs, other).label !== tag;
     return [
       word,
       svg("text", {

@@ -5,7 +5,7 @@ import { howControls, whatControls } from "studio/panels/compare/controls.js";
 import { comparable, distances, partingOf } from "studio/panels/compare/distance.js";
 import { createFigure } from "studio/panels/compare/figure.js";
 import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
-import { readoutOf, rowsOf, tableOf, verdictOf } from "studio/panels/compare/words.js";
+import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "studio/panels/compare/words.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 import { legend } from "studio/ui/scales.js";
@@ -43,7 +43,7 @@ export function mountCompare(app) {
     exports: {
       svg: () => shown?.figure.picture() ?? null,
       png: () => shown?.figure.picture() ?? null,
-      csv: () => (shown ? rowsOf(shown.scene) : []),
+      csv: () => (shown ? comparisonRows(shown.scene) : []),
     },
   });
   const parts = {
@@ -93,7 +93,7 @@ export function mountCompare(app) {
     mark();
   };
   store.subscribe(["step"], () => (only = -1));
-  follow(app, parts.stage, draw, mark);
+  subscribe(app, parts.stage, draw, mark);
   parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
   pointing(
     parts.stage,
@@ -108,13 +108,13 @@ export function mountCompare(app) {
 }
 
 /**
- * Draw anew when what is drawn is another; the cursor alone moves.
+ * Subscribes `draw` to what changes the drawing, and `mark` to what moves the cursor alone.
  * @param {App} app
  * @param {HTMLElement} stage
  * @param {() => void} draw
  * @param {() => void} mark
  */
-function follow({ store, session }, stage, draw, mark) {
+function subscribe({ store, session }, stage, draw, mark) {
   for (const event of /** @type {const} */ (["run", "other", "model", "error"])) session.on(event, draw);
   store.subscribe(["page", "track", "quantity", "head", "comparison", "align", "edits"], draw);
   store.subscribe(["step", "unit"], mark);
@@ -162,7 +162,7 @@ function sceneOf({ store }, pair, width) {
  */
 function show(scene, figure, parts) {
   const scrolled = parts.stage.scrollLeft;
-  const verdict = verdictOf(scene);
+  const verdict = comparisonVerdict(scene);
   parts.verdict.textContent = verdict;
   parts.legend.replaceChildren(legend(scene.quantity, null));
   parts.stage.setAttribute("aria-label", `Two runs side by side. ${verdict}`);
@@ -189,7 +189,7 @@ function clear({ verdict, legend: scale, readout, stage, table }) {
  */
 function fillTable(details, scene) {
   details.querySelector(".scroll")?.remove();
-  if (details.hasAttribute("open")) details.append(element("div", { class: "scroll" }, [tableOf(scene)]));
+  if (details.hasAttribute("open")) details.append(element("div", { class: "scroll" }, [comparisonTable(scene)]));
 }
 
 /**

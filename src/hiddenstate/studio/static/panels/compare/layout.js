@@ -1,6 +1,6 @@
 // Where everything of the compare page's figure goes.
 
-import { chosenAt, headOf } from "studio/state/difference.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
 
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
@@ -54,5 +54,5 @@ export function layoutOf({ pair, columns, a, b, comparable, strips, width, head 
  * @param {number} t
  */
 function longestAt(token, head, t) {
-  return Math.max(token.length, head ? chosenAt(head, t).label.length + 5 : 0);
+  return Math.max(token.length, head ? predictionAt(head, t).label.length + 5 : 0);
 }

@@ -1,7 +1,7 @@
 // Heat maps of two runs on one canvas, column beside column, and the map of their difference.
 
-import { widthOf } from "studio/state/edits.js";
 import { range } from "studio/state/ranges.js";
+import { widthOf } from "studio/state/units.js";
 import { colours, level } from "studio/ui/scales.js";
 import { resolved } from "studio/ui/theme.js";
 
@@ -44,7 +44,7 @@ export function pictureOf(track, quantity, columns, side) {
  * @param {Picture} b
  * @returns {Picture}
  */
-export function differencePicture(a, b) {
+export function pictureDifference(a, b) {
   const bound = Math.max(...a.ends.map(Math.abs));
   return { ...a, ends: [-bound, bound], table: colours("h"), at: (unit, k) => b.at(unit, k) - a.at(unit, k) };
 }

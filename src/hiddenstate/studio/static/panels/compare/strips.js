@@ -14,7 +14,7 @@ import { text } from "studio/ui/svg-parts.js";
  * @param {number} y
  * @param {string} [kind]
  */
-export function label(words, y, kind = "") {
+export function rowLabel(words, y, kind = "") {
   const short = words.length > 8 ? `${words.slice(0, 7)}…` : words;
   return svg("text", { class: `row-label ${kind}`, x: GUTTER - 10, y, "text-anchor": "end", text: short }, [
     svg("title", { text: words }),
@@ -62,7 +62,7 @@ export function ribbons({ strips, a }, layout) {
         }),
         ...strands(strip, where),
         ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
-        label(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
+        rowLabel(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
       ]),
     ];
   });

@@ -1,7 +1,7 @@
 // What a comparison says in words and numbers: where two runs part, the column under the cursor, and a table of all.
 
 import { MET } from "studio/panels/compare/distance.js";
-import { chosenAt, headOf } from "studio/state/difference.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 
@@ -35,7 +35,7 @@ function named({ run }, t) {
  * @param {Scene} scene
  * @returns {string}
  */
-export function verdictOf(scene) {
+export function comparisonVerdict(scene) {
   const { strips, a, quantity } = scene;
   const strip = strips.find(({ name }) => name === a?.info.name);
   if (!strip)
@@ -100,7 +100,7 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
   const track = side === "a" ? a : b;
   const value = track?.values[quantity][t * (track.values[quantity].length / run.steps) + unit];
   const mine = headOf(run, head);
-  const tag = mine ? ` ${shownToken(chosenAt(mine, t).label)} ${chosenAt(mine, t).probability.toFixed(4)}` : "";
+  const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
   return (
     `${name}: ` +
     `${named(pair[side], t)}${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
@@ -112,7 +112,7 @@ function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
  * @param {Scene} scene
  * @returns {string[][]}
  */
-export function rowsOf(scene) {
+export function comparisonRows(scene) {
   const { pair, columns, strips, head, quantity } = scene;
   const state = quantity === "c" ? "c" : "h";
   const names = ["", " of B"];
@@ -139,7 +139,7 @@ export function rowsOf(scene) {
 function cells({ run }, name, t) {
   const head = headOf(run, name);
   if (t < 0) return ["", "", "", ""];
-  const chosen = head && chosenAt(head, t);
+  const chosen = head && predictionAt(head, t);
   return [String(t), run.tokens[t], chosen?.label ?? "", chosen ? String(chosen.probability) : ""];
 }
 
@@ -148,8 +148,8 @@ function cells({ run }, name, t) {
  * @param {Scene} scene
  * @returns {HTMLElement}
  */
-export function tableOf(scene) {
-  const [head, ...lines] = rowsOf(scene);
+export function comparisonTable(scene) {
+  const [head, ...lines] = comparisonRows(scene);
   const short = (/** @type {string} */ text) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
   return element("table", { class: "compare-table" }, [
     element("thead", {}, [

@@ -1,6 +1,7 @@
 // An edit while it is being made: what the editor's controls say, and what comes of it.
 
-import { partsOf, widthOf } from "studio/state/edits.js";
+import { partsOf } from "studio/state/edits.js";
+import { widthOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -71,7 +72,7 @@ export function draftAt(spot) {
 export function spotOf(edit, run) {
   const { track, quantity } = partsOf(edit.place);
   const [unit, t] = [edit.unit?.[0] ?? 0, edit.t?.[0] ?? 0];
-  return { place: edit.place, unit, t, value: valueAt(run, track, quantity, unit, t) };
+  return { place: edit.place, unit, t, value: valueInRun(run, track, quantity, unit, t) };
 }
 
 /**
@@ -83,7 +84,7 @@ export function spotOf(edit, run) {
  * @param {number} t
  * @returns {number}
  */
-export function valueAt(run, track, quantity, unit, t) {
+export function valueInRun(run, track, quantity, unit, t) {
   const found = run.tracks.find(({ info }) => info.name === track);
   return found?.values[quantity]?.[t * widthOf(found.info, quantity) + unit] ?? NaN;
 }

@@ -1,6 +1,6 @@
 // The small editor that opens at a value: what becomes of it, in how much of the run, and what that does, at once.
 
-import { SCOPES, draftAt, rangeOf, spotOf, valueAt } from "studio/panels/edits/draft.js";
+import { SCOPES, draftAt, rangeOf, spotOf, valueInRun } from "studio/panels/edits/draft.js";
 import { placeAt } from "studio/panels/edits/place.js";
 import { placeOf, sentenceOf } from "studio/panels/edits/words.js";
 import { differenceOf } from "studio/state/difference.js";
@@ -202,7 +202,7 @@ function outcomeOf({ session, store }, { spot, base, index }) {
   const { run, plain } = session;
   if (!run || !plain || run.steps !== plain.steps) return "";
   const { track, quantity } = partsOf(spot.place);
-  const now = valueAt(run, track, quantity, spot.unit, spot.t);
+  const now = valueInRun(run, track, quantity, spot.unit, spot.t);
   const others = index < base.length ? base.length > 1 : base.length > 0;
   const words = differenceOf(plain, run, store.get().head).words.filter((word) => word.changed);
   const listed = words

@@ -3,7 +3,7 @@
 import { IDEAS, PRESETS, editsOf } from "studio/panels/edits/presets.js";
 import { search, sweepOf } from "studio/panels/edits/search.js";
 import { sentenceOf } from "studio/panels/edits/words.js";
-import { headOf } from "studio/state/difference.js";
+import { headOf } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";

@@ -1,6 +1,6 @@
 // The edits in force, one a line, and the Python that does the same.
 
-import { doingOf, pythonOf, sentenceOf, whereOf } from "studio/panels/edits/words.js";
+import { actionOf, pythonOf, sentenceOf, whereOf } from "studio/panels/edits/words.js";
 import { inForce, restingReason } from "studio/state/edits.js";
 import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
@@ -43,7 +43,7 @@ function line(edit, index, model, run, doings) {
   const item = element("li", { class: rests ? "resting" : "" }, [
     element("div", { class: "edit-what" }, [
       element("code", { text: edit.place }),
-      ` ${doingOf(edit)}`,
+      ` ${actionOf(edit)}`,
       element("span", {
         class: "edit-where",
         text: `${whereOf(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`,

@@ -1,6 +1,6 @@
 // Before and after as a picture: the table of the panel, in lines that a file can keep.
 
-import { scaleOf } from "studio/panels/edits/table.js";
+import { barBound } from "studio/panels/edits/table.js";
 import { shownToken } from "studio/state/tokens.js";
 import { svg } from "studio/ui/draw.js";
 
@@ -68,7 +68,7 @@ function bars(name, sizes, scale, y, first) {
 export function differencePicture({ words, tracks }) {
   const predicts = Boolean(words[0]?.before);
   const top = TOP + (predicts ? 2 * LINE + 16 : 4);
-  const scale = scaleOf(tracks);
+  const scale = barBound(tracks);
   const rows = tracks.flatMap(({ info, size, first }, k) => bars(info.name, size, scale, top + 20 + k * BAND, first));
   const names = predicts
     ? ["before", "after"].map((name, k) => label(LEFT - 10, TOP + LINE * (k + 0.6), name, "name"))

@@ -1,7 +1,7 @@
 // Look for an edit that changes a word's label, by trying: a few runs at a time, so that the page stays alive.
 
-import { chosenAt, headOf } from "studio/state/difference.js";
-import { widthOf } from "studio/state/edits.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import { widthOf } from "studio/state/units.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Choice} Choice */
@@ -120,7 +120,7 @@ export function search({ model, run, head, t }, onProgress, onFind) {
     const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
     if (!was || !is || was.chosen[t] === is.chosen[t]) return;
     found++;
-    onFind({ edit, before: chosenAt(was, t), after: chosenAt(is, t) });
+    onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
   };
   const slice = () => {
     const end = performance.now() + SLICE;

@@ -104,7 +104,7 @@ function predictionRows({ words }) {
  * @param {Distance[]} tracks
  * @returns {number}
  */
-export function scaleOf(tracks) {
+export function barBound(tracks) {
   const most = Math.max(0, ...tracks.map(({ size }) => Math.max(0, ...size)));
   return [0.1, 0.2, 0.5, 1].find((bound) => most <= bound) ?? 2;
 }
@@ -115,7 +115,7 @@ export function scaleOf(tracks) {
  * @returns {HTMLElement}
  */
 export function differenceTable(difference, onStep) {
-  const scale = scaleOf(difference.tracks);
+  const scale = barBound(difference.tracks);
   const heads = difference.words.map(({ t, token, changed }) => {
     const step = element("button", { type: "button", text: shownToken(token), title: `step ${t}` });
     step.addEventListener("click", () => onStep(t));

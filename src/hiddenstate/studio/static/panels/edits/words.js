@@ -24,7 +24,7 @@ export function pythonNumber(value) {
  * @param {Edit} edit
  * @returns {string}
  */
-export function doingOf(edit) {
+export function actionOf(edit) {
   if (edit.kind === "add" && edit.value < 0) return `lowered by ${pythonNumber(-edit.value)}`;
   return `${VERBS[edit.kind]} ${pythonNumber(edit.value)}`;
 }
@@ -75,7 +75,7 @@ export function placeOf(place, model) {
  */
 export function sentenceOf(edit, model, tokens) {
   const scope = edit.scope === "readout" ? ", for this step's output alone" : "";
-  return `${placeOf(edit.place, model)}: ${doingOf(edit)} (${whereOf(edit, tokens)}${scope})`;
+  return `${placeOf(edit.place, model)}: ${actionOf(edit)} (${whereOf(edit, tokens)}${scope})`;
 }
 
 /**

@@ -58,7 +58,7 @@ function image(track, quantity, units, T) {
   const context = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
   const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
   const { data } = pixels;
-  const [values, width] = [track.values[quantity], widthOf(track, quantity)];
+  const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
   const [table, ends] = [colours(quantity), range(quantity)];
   units.forEach((unit, row) => {
     for (let t = 0; t < T; t += 1) {

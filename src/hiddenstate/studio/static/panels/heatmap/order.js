@@ -17,8 +17,8 @@ const TURNS = 60; // of the power iteration: enough for an order that the eye ca
  * @returns {{order: number[], about: (unit: number) => string}} units from top to bottom, and what ranks one
  */
 export function ordered(run, track, quantity, sort, head) {
-  const units = Array.from({ length: widthOf(track, quantity) }, (_, unit) => unit);
-  if (sort === "cluster") return { order: byLikeness(rowsOf(track, quantity, run.steps)), about: () => "" };
+  const units = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => unit);
+  if (sort === "cluster") return { order: byLikeness(unitSeries(track, quantity, run.steps)), about: () => "" };
   const score = scores(run, track, quantity, sort, head);
   if (score === null) return { order: units, about: () => "" };
   const about = (/** @type {number} */ unit) => `${score.name} ${score.values[unit].toFixed(2)}`;
@@ -34,13 +34,13 @@ export function ordered(run, track, quantity, sort, head) {
  * @returns {{name: string, values: Float64Array} | null}
  */
 function scores(run, track, quantity, sort, headName) {
-  if (sort === "change") return { name: "mean change", values: changes(rowsOf(track, quantity, run.steps)) };
+  if (sort === "change") return { name: "mean change", values: changes(unitSeries(track, quantity, run.steps)) };
   const head = headOf(run, headName);
   const label = sort.startsWith("tag:") ? sort.slice(4) : "";
   const k = head?.labels.indexOf(label) ?? -1;
   if (head === null || k < 0) return null;
   const wanted = Float64Array.from(head.chosen, (chosen) => (chosen === k ? 1 : 0));
-  return { name: `r with ${label}`, values: correlations(rowsOf(track, quantity, run.steps), wanted) };
+  return { name: `r with ${label}`, values: correlations(unitSeries(track, quantity, run.steps), wanted) };
 }
 
 /**
@@ -50,9 +50,9 @@ function scores(run, track, quantity, sort, headName) {
  * @param {number} T
  * @returns {Float64Array[]}
  */
-export function rowsOf(track, quantity, T) {
+export function unitSeries(track, quantity, T) {
   const values = track.values[quantity];
-  const width = widthOf(track, quantity);
+  const width = widthOf(track.info, quantity);
   return Array.from({ length: width }, (_, unit) =>
     Float64Array.from({ length: T }, (__, t) => values[t * width + unit]),
   );

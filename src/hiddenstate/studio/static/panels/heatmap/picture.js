@@ -116,7 +116,7 @@ export function heatRows({ session, store }) {
   const { track: name, quantity } = store.get();
   const track = trackOf(run, name);
   const heading = [`${name}.${quantity} unit`, ...run.tokens.map((token, t) => `${t} ${token}`)];
-  const rows = Array.from({ length: widthOf(track, quantity) }, (_, unit) => [
+  const rows = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => [
     String(unit),
     ...run.tokens.map((__, t) => String(valueAt(track, quantity, unit, t))),
   ]);

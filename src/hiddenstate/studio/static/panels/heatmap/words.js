@@ -1,6 +1,6 @@
 // The heat map in words, for those who do not see it.
 
-import { changes, rowsOf } from "studio/panels/heatmap/order.js";
+import { changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf, widthOf } from "studio/state/units.js";
 
@@ -15,9 +15,9 @@ import { trackOf, widthOf } from "studio/state/units.js";
 export function summary(run, { track: name, quantity }) {
   const track = trackOf(run, name);
   const values = track.values[quantity];
-  const width = widthOf(track, quantity);
+  const width = widthOf(track.info, quantity);
   const [low, high] = [extreme(values, -1), extreme(values, 1)];
-  const restless = mostOf(changes(rowsOf(track, quantity, run.steps)), 3);
+  const restless = mostOf(changes(unitSeries(track, quantity, run.steps)), 3);
   const at = (/** @type {number} */ k) => {
     const t = Math.floor(k / width);
     return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;

@@ -68,7 +68,7 @@ export function createChart(given) {
  * @param {number} unit
  */
 function has(track, name, unit) {
-  return unit < widthOf(track, name);
+  return unit < widthOf(track.info, name);
 }
 
 /**

@@ -1,7 +1,7 @@
 // The six values of the pinned units over the sentence, gates above, memory below.
 
 import { createChart } from "studio/panels/lines/chart.js";
-import { reachOf, stepAt } from "studio/panels/lines/layout.js";
+import { chartReach, stepAt } from "studio/panels/lines/layout.js";
 import { linesPicture } from "studio/panels/lines/picture.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import { element } from "studio/ui/draw.js";
@@ -41,7 +41,7 @@ export function mountLines(app) {
     if (run === null || model === null || width === 0) return list.replaceChildren();
     const track = trackOf(run, view.track);
     const units = shownUnits(view);
-    const reach = reachOf(run, track, units);
+    const reach = chartReach(run, track, units);
     charts = units.map((unit, k) =>
       createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }),
     );

@@ -23,7 +23,7 @@ export const TOKENS_HEIGHT = 60;
  * @param {readonly number[]} units
  * @returns {number}
  */
-export function reachOf(run, track, units) {
+export function chartReach(run, track, units) {
   const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, "c", unit, t))));
   return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
 }

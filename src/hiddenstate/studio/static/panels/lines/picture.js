@@ -1,7 +1,7 @@
 // All charts of the panel in one picture.
 
 import { createChart } from "studio/panels/lines/chart.js";
-import { reachOf } from "studio/panels/lines/layout.js";
+import { chartReach } from "studio/panels/lines/layout.js";
 import { shownUnits, trackOf } from "studio/state/units.js";
 import { svg } from "studio/ui/draw.js";
 
@@ -17,7 +17,7 @@ export function linesPicture({ session, store }, shown) {
   if (run === null || model === null) return null;
   const view = store.get();
   const [units, track, width] = [shownUnits(view), trackOf(run, view.track), Math.max(480, shown)];
-  const reach = reachOf(run, track, units);
+  const reach = chartReach(run, track, units);
   let height = 0;
   const charts = units.map((unit, k) => {
     const chart = createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 });

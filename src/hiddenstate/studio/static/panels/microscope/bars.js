@@ -3,7 +3,7 @@
 
 import { flowColour } from "studio/panels/microscope/pipes.js";
 import { svg, tick } from "studio/ui/draw.js";
-import { linesOf } from "studio/ui/moment-words.js";
+import { equationLines } from "studio/ui/moment-words.js";
 import { text } from "studio/ui/svg-parts.js";
 
 /** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
@@ -35,7 +35,7 @@ export function bars(width) {
   const rows = [0, 1, 2, 3].map((k) => row(k, wide, width));
   const bottom = 4 * (wide ? ROW : NARROW_ROW) + 2;
   const { root: axis, draw: drawAxis } = axisAt(scale, bottom);
-  const write = (/** @type {Moment} */ moment) => linesOf(moment).forEach((line, k) => rows[k].write(line));
+  const write = (/** @type {Moment} */ moment) => equationLines(moment).forEach((line, k) => rows[k].write(line));
   const draw = (/** @type {Numbers} */ numbers, /** @type {number} */ largest) => {
     const x = (/** @type {number} */ value) => xOf(value, largest, scale);
     spansOf(numbers).forEach((spans, k) => rows[k].draw(spans, x));

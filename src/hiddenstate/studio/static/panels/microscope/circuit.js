@@ -8,7 +8,7 @@ import { tokens } from "studio/panels/microscope/tokens.js";
 import { createTween } from "studio/panels/microscope/tween.js";
 import { momentOf, reachOf } from "studio/state/moment.js";
 import { format, svg } from "studio/ui/draw.js";
-import { beginningOf, sizeText, sourceOf, spoken, targetOf } from "studio/ui/moment-words.js";
+import { beginningOf, sizeText, sourceOf, spokenMoment, targetOf } from "studio/ui/moment-words.js";
 import { fit, text } from "studio/ui/svg-parts.js";
 
 /** @typedef {import("studio/panels/microscope/types.js").Level} Level */
@@ -69,7 +69,7 @@ export function circuit(scene) {
     between.write(moment);
     sums.write(moment);
     notes.textContent = noteOf(moment);
-    root.setAttribute("aria-label", spoken(moment, run));
+    root.setAttribute("aria-label", spokenMoment(moment, run));
     fit(root);
     tween.go(
       { ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, view.unit) },

@@ -5,14 +5,13 @@ import { crumbs } from "studio/panels/microscope/crumbs.js";
 import { gateLevel } from "studio/panels/microscope/gate.js";
 import { layerLevel } from "studio/panels/microscope/layer.js";
 import { modelLevel } from "studio/panels/microscope/model.js";
+import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import { element } from "studio/ui/draw.js";
+import { beginningOf, wayOf } from "studio/ui/moment-words.js";
 import { panel, unread } from "studio/ui/panel.js";
 import { isCalm } from "studio/ui/theme.js";
-
-import { neighbours } from "studio/state/moment.js";
-import { beginningOf, wayOf } from "studio/ui/moment-words.js";
 
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
@@ -97,7 +96,7 @@ export function mountMicroscope({ store, session, player }) {
     if (before) zoomed(now.level.root, depth(key) - depth(before.key));
     update("jump");
   };
-  const take = () => {
+  const updateRun = () => {
     const { model, run } = session;
     pair = model && run ? { model, run } : null;
     for (const part of [about, stage, way.root]) part.hidden = pair === null;
@@ -107,7 +106,7 @@ export function mountMicroscope({ store, session, player }) {
   body.classList.add("hs-microscope");
   tools.append(way.root);
   body.append(unread(session), about, stage);
-  session.on("run", take);
+  session.on("run", updateRun);
   store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
   store.subscribe(["step"], stepper(update));
   let wide = 0;
@@ -117,7 +116,7 @@ export function mountMicroscope({ store, session, player }) {
     draw();
   }).observe(stage);
   root.addEventListener("keydown", (event) => outwards(event, store.get().zoom, go));
-  take();
+  updateRun();
   return root;
 }
 

@@ -42,7 +42,7 @@ export function columns(labels) {
       set(numbers[k], "y", TOP + HEIGHT - tall - 3);
       numbers[k].textContent = value >= 0.05 ? value.toFixed(2) : "";
     });
-    set(root, "aria-label", spoken(values));
+    set(root, "aria-label", spokenValues(values));
   };
   return { root, update };
 }
@@ -51,7 +51,7 @@ export function columns(labels) {
  * @param {{label: string, value: number}[]} values
  * @returns {string}
  */
-export function spoken(values) {
+export function spokenValues(values) {
   const best = [...values]
     .sort((a, b) => b.value - a.value)
     .slice(0, 5)

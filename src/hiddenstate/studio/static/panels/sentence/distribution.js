@@ -115,7 +115,7 @@ function sentence(run, head, step) {
  * @returns {{unit: number, value: number}[]}
  */
 function strongest(track, t, most) {
-  const width = widthOf(track, "h");
+  const width = widthOf(track.info, "h");
   const row = track.values.h.subarray(t * width, (t + 1) * width);
   const units = Array.from(row, (value, unit) => ({ unit, value }));
   return units.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, most);

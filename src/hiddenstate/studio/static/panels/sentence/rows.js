@@ -1,6 +1,6 @@
 // A few labels or units with their values, a row each, the strongest first.
 
-import { spoken } from "studio/panels/sentence/columns.js";
+import { spokenValues } from "studio/panels/sentence/columns.js";
 import { shownToken } from "studio/state/tokens.js";
 import { label, set, svg } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
@@ -40,7 +40,7 @@ export function rows(count, signed) {
       set(group, "visibility", bars[k] ? null : "hidden");
       if (bars[k]) write(bars[k], k === chosen);
     });
-    set(root, "aria-label", signed ? `Strongest: ${bars.map(said).join(", ")}` : spoken(bars));
+    set(root, "aria-label", signed ? `Strongest: ${bars.map(said).join(", ")}` : spokenValues(bars));
   };
   return { root, update };
 }

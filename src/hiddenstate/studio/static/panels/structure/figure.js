@@ -123,7 +123,7 @@ function listen(holder, shown, look, open) {
   });
   holder.addEventListener("keydown", (event) => {
     const now = shown();
-    const spot = now && moved(now.figure, now.spot, event.key);
+    const spot = now && nextSpot(now.figure, now.spot, event.key);
     if (!spot && event.key !== "Enter") return;
     event.preventDefault();
     event.stopPropagation(); // the arrows are the pointer's here
@@ -142,7 +142,7 @@ const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDo
  * @param {string} key
  * @returns {Spot | null}
  */
-export function moved({ placed }, spot, key) {
+export function nextSpot({ placed }, spot, key) {
   const way = WAYS[key];
   if (!way) return null;
   const { rows, columns } = spot.placed.matrix;

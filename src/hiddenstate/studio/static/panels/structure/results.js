@@ -12,7 +12,7 @@ import { element } from "studio/ui/draw.js";
  * @param {Setup} setup
  * @returns {string} the lines of Python that make it and call it
  */
-export function linesOf(setup) {
+export function codeLines(setup) {
   const [input] = flowsOf(setup, setup);
   return `lstm = ${codeOf(setup, setup.batchFirst)}\nout, (h_n, c_n) = lstm(torch.randn(${input.shape.join(", ")}))`;
 }

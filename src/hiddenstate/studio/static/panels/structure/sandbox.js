@@ -3,7 +3,7 @@
 import { fields } from "studio/panels/structure/fields.js";
 import { unrolledPicture } from "studio/panels/structure/picture.js";
 import { planOf } from "studio/panels/structure/plan.js";
-import { claims, linesOf, parameterRows, results, shapeRows } from "studio/panels/structure/results.js";
+import { claims, codeLines, parameterRows, results, shapeRows } from "studio/panels/structure/results.js";
 import { LESSON, readSetup, writeSetup } from "studio/panels/structure/setup.js";
 import { refusal, sizesOf } from "studio/panels/structure/sizes.js";
 import { element } from "studio/ui/draw.js";
@@ -56,7 +56,7 @@ export function sandboxPanel({ store, session }) {
     refused.textContent = why;
     root.classList.toggle("is-refused", why !== "");
     if (why) return;
-    code.textContent = linesOf(now);
+    code.textContent = codeLines(now);
     claimed.replaceChildren(claims(now));
     out.replaceChildren(...results(now, session.model?.gates ?? []));
     drawing.replaceChildren(pictureOf(now));

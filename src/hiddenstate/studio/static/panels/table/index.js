@@ -1,6 +1,6 @@
 // The state table: a row for each step, with what was predicted and the six values of the pinned units.
 
-import { columnsOf, exampleOf, rowsOf } from "studio/panels/table/rows.js";
+import { columnsOf, exampleOf, shownRows } from "studio/panels/table/rows.js";
 import { shownToken } from "studio/state/tokens.js";
 import { element, format, set } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
@@ -47,7 +47,7 @@ export function mountTable(app) {
   let byStep = new Map();
   const draw = whenSeen(root, () => {
     const columns = columnsOf(session, store.get());
-    const shown = rowsOf(columns, session, store.get());
+    const shown = shownRows(columns, session, store.get());
     head.replaceChildren(headings(app, columns));
     const example = exampleOf(columns, session, store.get());
     filter.placeholder = example === "" ? "Filter" : `Filter: ${example}`;
@@ -154,7 +154,7 @@ function line({ store, player }, row, columns) {
 function tableRows({ session, store }, written) {
   const columns = columnsOf(session, store.get());
   if (columns.length === 0) return [];
-  const rows = rowsOf(columns, session, store.get());
+  const rows = shownRows(columns, session, store.get());
   return [
     columns.map(({ group, title }) => `${group}${title}`),
     ...rows.map(({ values }) => values.map((value) => (typeof value === "number" ? written(value) : value))),

@@ -102,7 +102,7 @@ export function exampleOf(columns, { run }, view) {
  * @param {View} view
  * @returns {Row[]}
  */
-export function rowsOf(columns, { run }, { rows: sort, filter }) {
+export function shownRows(columns, { run }, { rows: sort, filter }) {
   const fits = fitting(columns, filter);
   const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({
     step: t,

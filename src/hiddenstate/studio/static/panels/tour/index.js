@@ -1,12 +1,15 @@
 // The guided tour: ten steps on the real page, each with something to do. It can be left and resumed at any time.
 
 import { createCard } from "studio/panels/tour/card.js";
-import { bringIntoView, boxesOf, createSpotlight, placeCard } from "studio/panels/tour/spotlight.js";
+import { equationsOfCell } from "studio/panels/tour/equations.js";
+import { canTour, reasonAgainst } from "studio/panels/tour/reasons.js";
+import { bringIntoView, litBoxes, createSpotlight, placeCard } from "studio/panels/tour/spotlight.js";
 import { STEPS } from "studio/panels/tour/steps.js";
 import { element } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/types.js").View} View */
 /** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/tour/reasons.js").Reason} Reason */
 /** @typedef {import("studio/panels/tour/types.js").Now} Now */
 /** @typedef {import("studio/panels/tour/types.js").Step} Step */
 
@@ -23,28 +26,6 @@ const WATCHED = /** @type {const} */ ([
   "zoom",
 ]);
 const SETTLING = 1500; // milliseconds in which a page that was just turned to may still grow
-/** @typedef {{title: string, says: string}} Reason */
-/** @type {Reason} */
-const UNREAD = {
-  title: "Nothing is read yet",
-  says: "The tour follows what is read, step by step. It begins as soon as the model has something to read.",
-};
-/** @type {Reason} */
-const LACKING = {
-  title: "Not with this trace",
-  says:
-    "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
-    "Open one that has, or a model.",
-};
-const EQUATIONS = [
-  "i = σ(W_ii·x + b_ii + W_hi·h_prev + b_hi)",
-  "f = σ(W_if·x + b_if + W_hf·h_prev + b_hf)",
-  "g = tanh(W_ig·x + b_ig + W_hg·h_prev + b_hg)",
-  "o = σ(W_io·x + b_io + W_ho·h_prev + b_ho)",
-  "c = f·c_prev + i·g",
-];
-const SHOWN = ["h = o·tanh(c)"];
-const PROJECTED = ["m = o·tanh(c)", "h = W_hr·m"];
 
 /**
  * A step that is visited.
@@ -91,8 +72,8 @@ class Tour {
     this.app.store.set({ tour: tour > STEPS.length ? -1 : Math.max(0, tour) });
   }
 
-  /** Do as the view says: begin, go on, or leave. */
-  follow() {
+  /** Brings the tour to the step that the view says: begins, goes on, or leaves. */
+  sync() {
     const tour = Math.min(this.app.store.get().tour, STEPS.length);
     if (tour < 0) return this.leave();
     if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
@@ -161,9 +142,8 @@ class Tour {
     this.visit = { index: STEPS.length, step: STEPS[STEPS.length - 1], memory: {}, kept: {}, done: true, panels: "" };
     this.resumeAt = 0;
     const { model } = this.app.session;
-    const projected = (/** @type {import("studio/types.js").TrackInfo} */ info) => info.outputs !== info.units;
     this.card.finish({
-      equations: [...EQUATIONS, ...(model?.tracks.some(projected) ? PROJECTED : SHOWN)],
+      equations: equationsOfCell(model),
       go: (page) => {
         this.found = { ...this.found, page };
         this.app.store.set({ tour: -1 });
@@ -222,7 +202,7 @@ class Tour {
       const free = placeCard(this.card.root, panels);
       if (this.scroll) bringIntoView(panels, free);
       this.scroll = false;
-      this.light.light(boxesOf(panels, free));
+      this.light.light(litBoxes(panels, free));
     });
   }
 
@@ -241,37 +221,16 @@ class Tour {
 }
 
 /**
- * Whether a run has all that the tour talks about: a trace may have recorded less.
- * @param {App["session"]} session
- */
-function canTour({ plain, model }) {
-  const needed = [...(model?.gates ?? []), "c", "h"];
-  return Boolean(
-    plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))),
-  );
-}
-
-/**
- * Why there is no tour now; null where there is one.
- * @param {App["session"]} session
- * @returns {Reason | null}
- */
-function reasonAgainst(session) {
-  if (canTour(session)) return null;
-  return session.plain ? LACKING : UNREAD;
-}
-
-/**
  * @param {App} app
  * @returns {HTMLElement}
  */
 export function mountTour(app) {
   const { store, session } = app;
   const tour = new Tour(app);
-  store.subscribe(["tour"], () => tour.follow());
+  store.subscribe(["tour"], () => tour.sync());
   store.subscribe([...WATCHED], () => tour.update());
   session.on("model", () => (tour.visit = null));
-  session.on("run", () => (tour.visit ? tour.update() : tour.follow()));
+  session.on("run", () => (tour.visit ? tour.update() : tour.sync()));
   for (const event of ["scroll", "resize"])
     window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
   new ResizeObserver(() => tour.visit && tour.aim(performance.now() - tour.entered < SETTLING)).observe(document.body);
@@ -283,6 +242,6 @@ export function mountTour(app) {
     else return;
     event.preventDefault();
   });
-  tour.follow();
+  tour.sync();
   return tour.root;
 }

@@ -12,16 +12,6 @@
 /** @typedef {{c: number, o: number}} Bounds |c| at least, o at most */
 
 /**
- * The track that the page looks at; the first where it has no such.
- * @param {Run} run
- * @param {string} name
- * @returns {Track}
- */
-export function trackOf(run, name) {
-  return run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
-}
-
-/**
  * @param {Track} track
  * @param {number} steps
  * @param {number} unit

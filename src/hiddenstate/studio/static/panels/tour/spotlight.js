@@ -42,7 +42,7 @@ function rounded({ left, top, right, bottom }) {
  * @param {Free} free
  * @returns {Box[]}
  */
-export function boxesOf(panels, free) {
+export function litBoxes(panels, free) {
   return panels
     .map((panel) => panel.getBoundingClientRect())
     .map((box) => ({

@@ -1,10 +1,11 @@
 // Steps 4 to 6: the two equations of the cell by hand, and where the weights of its gates lie.
 
-import { isSilent, mixed, momentAt, silent, silentBounds, trackOf } from "studio/panels/tour/moments.js";
-import { here, sizesOf } from "studio/panels/tour/steps-gates.js";
+import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
+import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { question } from "studio/panels/tour/text.js";
 import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
+import { trackOf } from "studio/state/units.js";
 import { element, format } from "studio/ui/draw.js";
 import { beginningOf } from "studio/ui/moment-words.js";
 
@@ -18,7 +19,7 @@ const factor = (value) => (value < 0 ? `(${format(value)})` : format(value));
 
 /** @param {Now} now */
 function projected(now) {
-  const { H, P } = sizesOf(now);
+  const { H, P } = sizeLetters(now);
   return P !== H;
 }
 
@@ -162,7 +163,7 @@ const STACKED = {
   sets: ({ model }) => ({ page: "structure", track: model.tracks[0].name }),
   restores: ["page", "track"],
   says: (now) => {
-    const { C, H, P } = sizesOf(now);
+    const { C, H, P } = sizeLetters(now);
     return [
       `A gate (g counts as one here) is a weighted sum of the input and the hidden state of the step read before, ` +
         `squashed. One gate's weights for the ` +
@@ -176,7 +177,7 @@ const STACKED = {
     "Rows count from 0, and the input gate's come first. At which row do the forget gate's begin, and at which the " +
     "output gate's?",
   work: (now, again) => {
-    const { H } = sizesOf(now);
+    const { H } = sizeLetters(now);
     /** @param {string} gate @param {string} name @param {number} row */
     const ask = (gate, name, row) =>
       question(`the ${name}'s first row: `, (answer) => {
@@ -190,7 +191,7 @@ const STACKED = {
   },
   done: ({ memory }) => Boolean(memory.f && memory.o),
   learnt: (now) => {
-    const { H } = sizesOf(now);
+    const { H } = sizeLetters(now);
     return (
       `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: ` +
       `\`lstm.weight("l0.W_if")\`.`

@@ -1,6 +1,6 @@
 // Step 10: change a value, and see what comes of it.
 
-import { sizesOf } from "studio/panels/tour/steps-gates.js";
+import { sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { differenceOf } from "studio/state/difference.js";
 
 /** @typedef {import("studio/panels/tour/types.js").Now} Now */
@@ -35,7 +35,7 @@ export const EDIT = {
   says: (now) => [
     "You have seen what the gates do. Do they matter? The way to know is to change one and run the network " +
       "again: that is an *edit*. What was computed before it stays, and what is computed from it is computed anew: " +
-      (sizesOf(now).D === 1
+      (sizeLetters(now).D === 1
         ? "the rest of its step and the steps after it, in its layer and in those above."
         : "in its own direction the rest of its step and the steps read after it, and, as the layer above reads both " +
           "ways, all steps of the layers above. With two directions an edit so reaches steps *before* it too."),

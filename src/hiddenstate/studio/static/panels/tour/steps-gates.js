@@ -1,6 +1,7 @@
 // Steps 1 to 3: what goes in and out, what the hidden state is, what the gates do.
 
-import { forgetBounds, momentAt, trackOf } from "studio/panels/tour/moments.js";
+import { forgetBounds, momentAt } from "studio/panels/tour/moments.js";
+import { trackOf } from "studio/state/units.js";
 import { format } from "studio/ui/draw.js";
 
 /** @typedef {import("studio/panels/tour/types.js").Now} Now */
@@ -10,7 +11,7 @@ import { format } from "studio/ui/draw.js";
  * Sizes of the LSTM in the letters that torch's documentation has.
  * @param {Now} now
  */
-export function sizesOf({ model }) {
+export function sizeLetters({ model }) {
   const [first] = model.tracks;
   const D = model.tracks.some(({ reverse }) => reverse) ? 2 : 1;
   return { C: first.inputSize, H: first.units, P: first.outputs, D, L: model.tracks.length / D };
@@ -21,7 +22,7 @@ export function sizesOf({ model }) {
  * @param {Now} now
  */
 export function letterOf(now) {
-  const { H, P } = sizesOf(now);
+  const { H, P } = sizeLetters(now);
   return P === H ? "H" : "P";
 }
 
@@ -35,7 +36,7 @@ const SHAPES = {
   sets: () => ({ page: "read", edits: [] }),
   restores: [],
   says: (now) => {
-    const { C, P, D } = sizesOf(now);
+    const { C, P, D } = sizeLetters(now);
     const T = now.run.steps;
     const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
     const made = hasText(now)
@@ -58,7 +59,7 @@ const SHAPES = {
   watch: (now) => (now.memory.steps ??= now.run.steps),
   done: (now) => (hasText(now) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
   learnt: (now) => {
-    const { C, P, D } = sizesOf(now);
+    const { C, P, D } = sizeLetters(now);
     return (
       `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}${letterOf(now)} = ` +
       `${D * P} are the network's, and are the same for every sequence.`
@@ -73,7 +74,7 @@ const HIDDEN = {
   sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
   restores: [],
   says: (now) => {
-    const { H, P } = sizesOf(now);
+    const { H, P } = sizeLetters(now);
     const numbers =
       P === H
         ? `${P} numbers between −1 and 1, one for each *unit*`

@@ -2,7 +2,7 @@
 
 import { loop } from "studio/panels/tour/loop.js";
 import { STATEMENTS, quiz } from "studio/panels/tour/quiz.js";
-import { letterOf, sizesOf } from "studio/panels/tour/steps-gates.js";
+import { letterOf, sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { question } from "studio/panels/tour/text.js";
 import { format } from "studio/ui/draw.js";
 
@@ -121,7 +121,7 @@ const BOTH_WAYS = {
   }),
   restores: ["track"],
   says: (now) => {
-    const { L, D, P } = sizesOf(now);
+    const { L, D, P } = sizeLetters(now);
     const layers =
       L > 1
         ? `This network has ${L} layers: l0 reads the input, each other the hidden states of the one below, so ` +
@@ -149,10 +149,10 @@ const BOTH_WAYS = {
     reverseOf(now)
       ? document.createElement("div")
       : question("numbers: ", (answer) => {
-          const { P } = sizesOf(now);
+          const { P } = sizeLetters(now);
           now.memory.ended = answer === 2 * P;
           again();
-          return now.memory.ended ? "Right." : `Not ${answer}. ${widthMistake(answer, sizesOf(now))}`;
+          return now.memory.ended ? "Right." : `Not ${answer}. ${widthMistake(answer, sizeLetters(now))}`;
         }),
   watch: ({ model, view, run, memory }) => {
     if (!model.tracks.find(({ name }) => name === view.track)?.reverse) return;
