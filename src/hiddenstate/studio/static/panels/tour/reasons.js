@@ -2,6 +2,7 @@
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {{title: string, says: string}} Reason */
+
 /** @type {Reason} */
 const UNREAD = {
   title: "Nothing is read yet",
