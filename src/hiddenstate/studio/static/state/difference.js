@@ -41,7 +41,7 @@ export const SAME = 1e-6;
  */
 
 /**
- * Half the summed difference of two distributions: the share of probability that lies elsewhere.
+ * Returns half the summed difference of two distributions: the share of probability that lies elsewhere.
  * @param {Head} a
  * @param {number} s step of a
  * @param {Head} b
@@ -56,7 +56,7 @@ export function movedShare(a, s, b, t) {
 }
 
 /**
- * Max |Δ| over the units, at each step.
+ * Returns max |Δ| over the units, at each step.
  * @param {Float32Array} before [T, H]
  * @param {Float32Array} after [T, H]
  * @param {number} steps
@@ -72,7 +72,7 @@ export function largest(before, after, steps) {
 }
 
 /**
- * The first step in reading order at which a size is more than rounding; -1 for none.
+ * Returns the first step in reading order at which a size is more than rounding; -1 for none.
  * @param {ArrayLike<number>} size
  * @param {boolean} reverse
  * @returns {number}
@@ -109,7 +109,7 @@ function wordsOf(tokens, was, is) {
 }
 
 /**
- * The largest difference of the last layer at each step, both directions.
+ * Returns the largest difference of the last layer at each step, both directions.
  * @param {Distance[]} tracks
  * @param {number} steps
  * @returns {number[]}
@@ -121,7 +121,7 @@ function outputSizes(tracks, steps) {
 }
 
 /**
- * Compare two runs of one model over the same tokens.
+ * Compares two runs of one model over the same tokens.
  * @param {Run} before
  * @param {Run} after
  * @param {string} name of the head that is compared

@@ -1,4 +1,4 @@
-// Which edits a run can have. Those that name a step, a unit or a layer that is not there rest until it is.
+// Which edits hold in a run. An edit rests while the step, unit or layer that it names does not exist.
 
 import { widthOf } from "studio/state/units.js";
 
@@ -7,7 +7,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
 
 /**
- * Take "l1r.f_pre" apart.
+ * Splits a place, "l1r.f_pre", into its track and its quantity.
  * @param {string} place
  * @returns {{track: string, quantity: string}}
  */
@@ -17,7 +17,7 @@ export function partsOf(place) {
 }
 
 /**
- * The first of the chosen that is not there; negative ones count from the end.
+ * Returns the first chosen index that does not exist; negative ones count from the end.
  * @param {readonly number[] | null} chosen
  * @param {number} size
  * @returns {number | undefined}
@@ -27,7 +27,7 @@ function missing(chosen, size) {
 }
 
 /**
- * Say why an edit can't hold in a run of so many steps; "" when it can.
+ * Says why an edit cannot hold in a run of so many steps; "" where it can.
  * @param {Edit} edit
  * @param {Model} model
  * @param {number} steps
@@ -49,7 +49,7 @@ export function restingReason(edit, model, steps, unit = model.unit) {
 }
 
 /**
- * Those of the edits that can hold.
+ * Returns the edits that can hold.
  * @param {readonly Edit[]} edits
  * @param {Model} model
  * @param {number} steps

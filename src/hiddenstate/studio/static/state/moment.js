@@ -30,7 +30,7 @@ export const squash = (/** @type {string} */ gate, /** @type {number} */ x) =>
 export const squashName = (/** @type {string} */ gate) => (gate === "g" ? "tanh" : "σ");
 
 /**
- * The steps read before and after a step, in the track's own direction; null at its two ends.
+ * Returns the steps read before and after a step, in the track's own direction; null at its two ends.
  * @param {Track} track
  * @param {number} t
  * @param {number} steps
@@ -43,7 +43,7 @@ export function neighbours(track, t, steps) {
 }
 
 /**
- * Everything that one unit did at one step.
+ * Returns everything that one unit did at one step.
  * @param {Model} model
  * @param {Run} run
  * @param {string} trackName
@@ -69,8 +69,8 @@ export function momentOf(model, run, trackName, unit, t) {
 const reaches = new WeakMap();
 
 /**
- * How far the cell state of a unit goes from 0 in the whole run, rounded up: the scale of its pipes and bars. It is the
- * same at each step, and stands beside the bars.
+ * Returns the largest |c| of a unit in the whole run, rounded up: the scale of its pipes and bars. It is the same at
+ * each step, and stands beside the bars.
  * @param {Track} track
  * @param {number} unit
  * @returns {number}
@@ -86,7 +86,7 @@ export function reachOf(track, unit) {
 }
 
 /**
- * How far most cell states of a layer go from 0 in the whole run, rounded up: 19 of 20 are within.
+ * Returns a bound for |c| of a layer in the whole run, rounded up: 19 of 20 cell states are within it.
  * @param {Track} track
  * @returns {number}
  */
@@ -96,7 +96,7 @@ export function mostReach(track) {
 }
 
 /**
- * Whether h is a projection, so that its units are none of the gates' units.
+ * Returns whether h is a projection: its units are then not the units of the gates.
  * @param {Track} track
  * @returns {boolean}
  */
@@ -118,7 +118,7 @@ function sumsOf(model, run, track, unit, t) {
 }
 
 /**
- * What the equations give where the run holds something else: an edit put it there.
+ * Returns what the equations give for each value that an edit replaced.
  * @param {Moment} moment
  * @returns {Record<string, number>}
  */
@@ -137,7 +137,8 @@ function replaced({ track, values, sums, shown }) {
 const roundings = new WeakMap();
 
 /**
- * Relative rounding of the coarsest type that a track was computed in, from the bits that its numbers leave empty.
+ * Finds the relative rounding of the coarsest type that a track was computed in, from the bits that its numbers leave
+ * empty.
  * @param {Track} track
  * @returns {number}
  */

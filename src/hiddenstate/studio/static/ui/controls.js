@@ -1,4 +1,4 @@
-// Small controls that several panels share.
+// Controls of the tool bars: segments, a button with an icon, a choice from a list.
 
 import { element, set } from "studio/ui/draw.js";
 import { icon } from "studio/ui/icons.js";

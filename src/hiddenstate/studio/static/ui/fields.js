@@ -1,4 +1,4 @@
-// Small controls: a button, a choice of a few, a number with its slider.
+// Controls of forms: a button, a choice of a few, a number with its slider.
 
 import { element } from "studio/ui/draw.js";
 
@@ -17,7 +17,7 @@ export function button(text, onPress, attributes = {}) {
 }
 
 /**
- * One of a few, as radio buttons that look like one bar.
+ * Makes a choice of one of a few: radio buttons that look like one bar.
  * @template {string} K
  * @param {string} label
  * @param {Record<K, string>} options
@@ -38,7 +38,7 @@ export function choice(label, options, chosen, onChoose) {
 }
 
 /**
- * A number by slider or by hand. What is typed may lie beyond the slider.
+ * Makes a field for a number, with a slider. What is typed may lie beyond the slider.
  * @param {{label: string, low: number, high: number, value: number}} what
  * @param {(value: number) => void} onChange
  * @returns {HTMLElement}

@@ -11,7 +11,7 @@ import { format, percent } from "studio/ui/draw.js";
 const LONGEST = 9; // characters of a token in a box
 
 /**
- * A size; "?" where a recorded run does not say it.
+ * Returns a size as text; "?" where a recorded run does not say it.
  * @param {number} size
  * @returns {string}
  */
@@ -20,7 +20,7 @@ export function sizeText(size) {
 }
 
 /**
- * A number as a factor: in brackets where it is negative.
+ * Returns a number as a factor: in brackets where it is negative.
  * @param {number} value
  * @returns {string}
  */
@@ -29,7 +29,7 @@ export function factor(value) {
 }
 
 /**
- * What a gate's value does, in a few words.
+ * Says in a few words what a gate's value does.
  * @param {string} gate
  * @param {number} value
  * @returns {string}
@@ -43,7 +43,7 @@ export function doingOf(gate, value) {
 }
 
 /**
- * What happened to the cell state: "up by 0.2446".
+ * Says what happened to the cell state: "up by 0.2446".
  * @param {Moment} moment
  * @returns {string}
  */
@@ -63,7 +63,7 @@ export function changeOf({ values }) {
  */
 
 /**
- * The equations of c and h, with the kept and the written part on lines of their own.
+ * Returns the equations of c and h, with the kept and the written part on lines of their own.
  * @param {Moment} moment
  * @returns {Line[]}
  */
@@ -89,7 +89,7 @@ export function equationLines({ values, shown, computed }) {
 }
 
 /**
- * Where c_prev and h_prev come from: "from step 1, “in”".
+ * Says where c_prev and h_prev come from: "from step 1, “in”".
  * @param {Run} run
  * @param {number | null} before
  * @param {string} beginning what is said of a state that comes from no step of the run
@@ -100,7 +100,7 @@ export function sourceOf(run, before, beginning) {
 }
 
 /**
- * What a run begins from, which is zeros only where nothing was read before it and no state was given.
+ * Says what a run begins from: zeros, if nothing was read before it and no state was given.
  * @param {Model} model
  * @param {Track} track
  * @param {boolean} live whether the run is that of a stream in Python
@@ -117,7 +117,7 @@ export function beginningOf({ kind }, track, live) {
 }
 
 /**
- * Where c and h go.
+ * Says where c and h go.
  * @param {Run} run
  * @param {number | null} after
  * @returns {string}
@@ -136,7 +136,7 @@ function nameOf(run, t) {
 }
 
 /**
- * Which way a direction reads, and so what its state before is.
+ * Says which way a direction reads, and what its previous state is.
  * @param {boolean} reverse
  * @param {string} unit "word"
  * @param {string} beginning what that state is where no step of the run was read before; "" where one was
@@ -149,7 +149,7 @@ export function wayOf(reverse, unit, beginning) {
 }
 
 /**
- * The whole moment as one sentence, for those who hear the page.
+ * Says the whole moment in one sentence, for screen readers.
  * @param {Moment} moment
  * @param {Run} run
  * @returns {string}

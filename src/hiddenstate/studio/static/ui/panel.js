@@ -1,4 +1,4 @@
-// The card that every panel stands in: a heading, what is seen in two or three sentences, tools, and its export.
+// The card of a panel: a heading, an explanation in two or three sentences, tools, and its export.
 
 import { element, set } from "studio/ui/draw.js";
 import { save } from "studio/ui/export.js";

@@ -1,11 +1,11 @@
-// Small parts of the microscope's pictures: boxes with a value that can be edited, marks of edits, things to press.
+// Small parts of SVG pictures: a line of text, a value that can be edited, an element that can be pressed.
 
 import { svg } from "studio/ui/draw.js";
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
 /**
- * Make an SVG element a button: reachable by Tab, pressed by a click, Enter or Space.
+ * Makes an SVG element a button: reachable by Tab, pressed by a click, Enter or Space.
  * @template {SVGElement} T
  * @param {T} root
  * @param {string} label
@@ -34,7 +34,7 @@ export function pressable(root, label, press) {
 const rooms = new WeakMap();
 
 /**
- * A line of text with a place to stand.
+ * Makes a line of text.
  * @param {number} x
  * @param {number} y
  * @param {string} kind its class
@@ -50,7 +50,7 @@ export function text(x, y, kind, anchor = "start", words = "", room = Infinity) 
 }
 
 /**
- * Make those texts narrower that are wider than their room: fonts are those that the machine has, and some are wide.
+ * Makes texts narrower that are wider than their room: fonts differ between machines, and some are wide.
  * @param {Element} picture on the page, as texts have no width elsewhere
  */
 export function fit(picture) {
@@ -70,7 +70,7 @@ export function fit(picture) {
  */
 
 /**
- * A number, a button where it can be edited.
+ * Makes a number in a box; a button where it can be edited.
  * @param {Box} box the room it takes
  * @param {"start" | "middle" | "end"} anchor
  * @param {((element: SVGElement) => void) | null} edit

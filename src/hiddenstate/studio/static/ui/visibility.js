@@ -1,4 +1,4 @@
-// Work for what is on the screen alone: a panel further down is drawn when it is scrolled to.
+// Draws only what is on the screen: a panel further down is drawn when it is scrolled to.
 
 /**
  * @param {HTMLElement} root
