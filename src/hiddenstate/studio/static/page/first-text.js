@@ -7,8 +7,8 @@ import { EXAMPLES } from "studio/panels/sentence/text.js";
 const READS_TEXT = new Set(["tagger", "language-model"]);
 
 /**
- * Gives a model an example to read where nothing was typed. A text is no input for a model of numbers, nor numbers for a
- * model of text: after a change of model, each gets back what it read last.
+ * Gives a model an example to read where nothing was typed. A text is no input for a model of numbers, nor numbers for
+ * a model of text: after a change of model, each gets back what it read last.
  * @param {App} app
  */
 export function suitText({ store, session }) {
