@@ -243,6 +243,6 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 def test_the_equations_name_the_state_before() -> None:
     """No c on both sides: what is kept is of c_prev, as in the concepts."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels").glob("tour*.js")}
-    assert "c = f·c_prev + i·g" in texts["tour-steps-cell.js"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels" / "tour").glob("*.js")}
+    assert "c = f·c_prev + i·g" in texts["steps-cell.js"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []
