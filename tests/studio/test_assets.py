@@ -11,11 +11,11 @@ IMPORT = re.compile(r'^\s*(?:import|export)\b[^;"]*from\s+"([^"]+)";?$', re.MULT
 
 def test_names() -> None:
     scripts = assets.names(".js")
-    assert {"main.js", "app/host.js", "runtime/model.js"} <= set(scripts)
-    assert scripts.index("main.js") < scripts.index("app/host.js")  # what is nearer to the root comes first
+    assert {"main.js", "state/host.js", "runtime/model.js"} <= set(scripts)
+    assert scripts.index("main.js") < scripts.index("state/host.js")  # what is nearer to the root comes first
     assert "types.js" not in scripts
     assert not any(name.startswith("hosts/") for name in scripts)
-    assert assets.names(".css")[0] == "app.css"
+    assert assets.names(".css")[0] == "page/page.css"
 
 
 def test_a_change_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,10 +36,10 @@ def test_modules_import_only_one_another() -> None:
     for name in assets.names(".js"):
         source = assets.text(name)
         assert set(IMPORT.findall(source)) <= known, name
-        code = re.sub(r"/\*\*.*?\*/|^\s*//.*$", "", source, flags=re.DOTALL | re.MULTILINE)
+        code = re.sub(r"/\*\*.*?\*/|^\s*//[^\n]*$", "", source, flags=re.DOTALL | re.MULTILINE)
         for forbidden in ("import.meta", "import(", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
             assert forbidden not in code, f"{name} has {forbidden}"
-        if name != "app/host.js":
+        if name != "state/host.js":
             for forbidden in ("fetch(", "WebSocket(", "XMLHttpRequest", "localStorage", "postMessage"):
                 assert forbidden not in code, f"{name} has {forbidden}"
 
@@ -53,7 +53,7 @@ def test_styles_ask_for_nothing() -> None:
 def test_colours_for_light_and_dark_are_said_together() -> None:
     for name in assets.names(".css"):
         assert "prefers-color-scheme" not in assets.text(name), name
-        assert assets.text(name).count('[data-theme="dark"]') == (1 if name == "app.css" else 0), name
+        assert assets.text(name).count('[data-theme="dark"]') == (1 if name == "page/page.css" else 0), name
 
 
 def test_the_compiler_finds_the_modules_as_the_page_does() -> None:

@@ -46,13 +46,13 @@ EDITS = [
 
 @pytest.mark.parametrize("edit", EDITS, ids=str)
 def test_python_line(page: Modules, edit: hs.Edit) -> None:
-    script = '(edit) => import("studio/panels/edits-words.js").then(({ pythonEdit }) => pythonEdit(edit))'
+    script = '(edit) => import("studio/panels/edits/words.js").then(({ pythonEdit }) => pythonEdit(edit))'
     line = page.run(f"async {script}", as_view(edit))
     assert as_view(eval(line, {"hs": hs})) == as_view(edit)
 
 
 def test_python_line_says_set(page: Modules) -> None:
-    script = 'async (e) => (await import("studio/panels/edits-words.js")).pythonEdit(e)'
+    script = 'async (e) => (await import("studio/panels/edits/words.js")).pythonEdit(e)'
     assert page.run(script, as_view(EDITS[0])) == 'hs.set("l1.f", unit=203, t=17, to=0.0)'
 
 
@@ -71,7 +71,7 @@ RESTING = [
     (hs.zero("l1.f"), "no l1"),
 ]
 REASON = """async ([edit, model]) => {
-  const { inForce, restingReason } = await import("studio/panels/edits-fit.js");
+  const { inForce, restingReason } = await import("studio/state/edits.js");
   return [restingReason(edit, model, 2), inForce([edit], model, 2).length];
 }"""
 

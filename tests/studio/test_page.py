@@ -32,7 +32,7 @@ def test_everything_is_in_it() -> None:
     assert unpacked(parts["weights"]) == bundle.weights
     modules = json.loads(unpacked(found.data["modules"]))
     assert set(modules["modules"]) == set(assets.names(".js"))
-    assert modules["styles"].startswith(assets.text("app.css"))
+    assert modules["styles"].startswith(assets.text("page/page.css"))
     assert found.tags.count("script") == 4
 
 

@@ -11,11 +11,11 @@ from studio.chromium import Modules
 pytestmark = NEEDS_CHROMIUM
 
 VIEW = """
-    const { plainView } = await import("studio/app/view.js");
+    const { plainView } = await import("studio/state/view.js");
     const first = plainView({ models: [{ id: "m" }] });
 """
-STORE = 'const { createStore } = await import("studio/app/store.js");' + VIEW
-ADDRESS = 'const { fromHash, toHash } = await import("studio/app/address.js");' + VIEW
+STORE = 'const { createStore } = await import("studio/state/store.js");' + VIEW
+ADDRESS = 'const { fromHash, toHash } = await import("studio/state/address.js");' + VIEW
 
 
 def run(page: Modules, body: str, given: object = None) -> Any:
@@ -112,7 +112,7 @@ def test_address_says_what_any_page_may_begin_with_otherwise(page: Modules) -> N
 
 def test_what_a_page_begins_with(page: Modules) -> None:
     body = """
-        const { firstView } = await import("studio/app/view.js");
+        const { firstView } = await import("studio/state/view.js");
         const boot = { models: [{ id: "m" }], view: { text: "by Python", pinned: [4], step: 2 } };
         return [{}, { step: 1 }, { text: "by hand" }].map((said) => firstView(boot, said));
     """
@@ -158,7 +158,7 @@ def test_address_fails(page: Modules, broken: str) -> None:
     assert len(found["broken"]) == 2
 
 
-INPUT = 'const { rowsOf } = await import("studio/app/input.js");'
+INPUT = 'const { rowsOf } = await import("studio/state/input.js");'
 
 
 def test_signals(page: Modules) -> None:
@@ -190,7 +190,7 @@ def test_signals_fail(page: Modules, text: str, complaint: str) -> None:
 
 
 SCALES = (
-    'const scales = await import("studio/app/scales.js"); const { applyTheme } = await import("studio/app/theme.js");'
+    'const scales = await import("studio/ui/scales.js"); const { applyTheme } = await import("studio/ui/theme.js");'
 )
 
 
@@ -219,15 +219,13 @@ def test_scales(page: Modules, theme: str) -> None:
 
 
 def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
-    body = (
-        SCALES
-        + """
+    body = """
+        const ranges = await import("studio/state/ranges.js");
         const run = (c) => ({ tracks: [{ values: { c: Float32Array.from(c) } }] });
-        const ends = (...runs) => (scales.fitCell(runs), scales.range("c")[1]);
+        const ends = (...runs) => (ranges.fitCell(runs), ranges.range("c")[1]);
         return [ends(run([0.2])), ends(run([-1.2])), ends(run([3.5]), null), ends(run([0]), run([4.2])),
           ends(run([55]))];
     """
-    )
     assert run(page, body) == [1, 1.5, 4, 6, 60]
 
 
@@ -249,12 +247,12 @@ def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
     ],
 )
 def test_tokens_are_seen(page: Modules, token: str, shown: str) -> None:
-    body = "return (await import('studio/app/tokens.js')).shownToken(given)"
+    body = "return (await import('studio/state/tokens.js')).shownToken(given)"
     assert page.run(f"async (given) => {{ {body} }}", token) == shown
 
 
 def test_csv(page: Modules) -> None:
-    body = 'const { csv } = await import("studio/app/export.js"); return csv(given);'
+    body = 'const { csv } = await import("studio/ui/export.js"); return csv(given);'
     assert (
         run(page, body, [["a", "b,c", 'say "x"'], [" d", "e\nf", "戦"]]) == 'a,"b,c","say ""x"""\r\n" d","e\nf",戦\r\n'
     )
@@ -262,8 +260,8 @@ def test_csv(page: Modules) -> None:
 
 def test_svg_stands_alone(page: Modules) -> None:
     body = """
-        const { svgText } = await import("studio/app/export.js");
-        const { svg } = await import("studio/app/draw.js");
+        const { svgText } = await import("studio/ui/export.js");
+        const { svg } = await import("studio/ui/draw.js");
         const style = document.createElement("style");
         style.textContent = ":root { --hot: #123456 } .word { fill: var(--hot); font: 700 13px serif }";
         document.head.append(style);
@@ -282,7 +280,7 @@ def test_svg_stands_alone(page: Modules) -> None:
 
 def test_orders(page: Modules) -> None:
     body = """
-        const { byLikeness, changes, correlations } = await import("studio/panels/heatmap-order.js");
+        const { byLikeness, changes, correlations } = await import("studio/panels/heatmap/order.js");
         const rows = given.map((row) => Float64Array.from(row));
         return [byLikeness(rows), [...changes(rows)], [...correlations(rows, Float64Array.from([0, 1, 0, 1]))]];
     """
@@ -298,7 +296,7 @@ def test_orders(page: Modules) -> None:
 
 def test_orders_fail(page: Modules) -> None:
     body = """
-        const { byLikeness } = await import("studio/panels/heatmap-order.js");
+        const { byLikeness } = await import("studio/panels/heatmap/order.js");
         return byLikeness(given.map((row) => Float64Array.from(row)));
     """
     assert run(page, body, []) == []
@@ -306,7 +304,7 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { columnsOf, exampleOf, rowsOf } = await import("studio/panels/table-rows.js");
+    const { columnsOf, exampleOf, shownRows } = await import("studio/panels/table/rows.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
@@ -317,7 +315,7 @@ TABLE = """
     const session = { run, model: { quantities: [..."ifgoch"] } };
     const view = { track: "l0", unit: 0, pinned: [1], head: "upos", rows: "step", filter: "", ...given };
     const columns = columnsOf(session, view);
-    const [keys, steps] = [columns.map((c) => c.key), rowsOf(columns, session, view).map((r) => r.step)];
+    const [keys, steps] = [columns.map((c) => c.key), shownRows(columns, session, view).map((r) => r.step)];
     return { keys, steps, example: exampleOf(columns, session, view) };
 """
 
@@ -363,7 +361,7 @@ def test_table_is_that_of_the_model(page: Modules, given: dict[str, Any], keys: 
 
 def test_layout_of_the_heat_map(page: Modules) -> None:
     body = """
-        const { cellAt, heatLayout, rowTop } = await import("studio/panels/heatmap-layout.js");
+        const { cellAt, heatLayout, rowTop } = await import("studio/panels/heatmap/layout.js");
         const order = Array.from({ length: 100 }, (_, k) => 99 - k);
         const layout = heatLayout({ width: 600, height: 400, steps: 20, pinned: [7, 500], order, longest: 60 });
         const middle = (step, y) => cellAt(layout, layout.left + (step + 0.5) * layout.pitch, y);
@@ -395,7 +393,7 @@ def test_layout_of_the_heat_map(page: Modules) -> None:
 )
 def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: int, slanted: bool, every: int) -> None:
     body = """
-        const { heatLayout } = await import("studio/panels/heatmap-layout.js");
+        const { heatLayout } = await import("studio/panels/heatmap/layout.js");
         const layout = heatLayout({ width: 560, height: 400, pinned: [], order: [0, 1], ...given });
         return { slanted: layout.slanted, every: layout.every };
     """
@@ -404,7 +402,7 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { words } = await import("studio/panels/lines-axes.js");
+        const { words } = await import("studio/panels/lines/axes.js");
         const shown = (token, steps) => {
           const made = words({ tokens: Array(steps).fill(token), steps }, 600, 100);
           return [made.length, made[0].getAttribute("text-anchor")];

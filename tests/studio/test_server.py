@@ -213,7 +213,7 @@ def test_nothing_can_be_changed(method: str) -> None:
         "static/%2e%2e/server.py",
         "static/..%2fserver.py",
         "static/..%5cserver.py",
-        "static/app/../../server.py",
+        "static/ui/../../server.py",
         "static//etc/passwd",
         "static/%00main.js",
         "static/main.js%00.css",

@@ -78,11 +78,11 @@ def test_weights_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> 
     """Every gate's weight: its name, its place in torch's parameters, its shape and count."""
     expression = """(await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
         .flatMap((track) => m.weightsOf(given.sizes, track, given.gates))"""
-    found = run(script, "structure-sizes", expression, {"sizes": sizes, "gates": GATES})
+    found = run(script, "structure/sizes", expression, {"sizes": sizes, "gates": GATES})
     structure = hs.structure_of(hs.Sizes(**arguments(sizes)))
     names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
     assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
-    assert run(script, "structure-sizes", "m.countOf(given)", sizes) == structure.count
+    assert run(script, "structure/sizes", "m.countOf(given)", sizes) == structure.count
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
@@ -90,7 +90,7 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
     for call in CALLS:
         code, flows, parameters = run(
             script,
-            "structure-sizes",
+            "structure/sizes",
             """[m.codeOf(given, given.batchFirst), m.flowsOf(given, given),
                 (await import("studio/runtime/lstm.js")).tracksOf(given)
                   .flatMap((track) => m.parametersOf(given, track))]""",
@@ -114,7 +114,7 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
 def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
     """Each line of Python that the sandbox says holds does, on random numbers."""
     for call in CALLS:
-        facts = run(script, "structure-equations", "m.factsOf(given, given)", {**sizes, **call})
+        facts = run(script, "structure/equations", "m.factsOf(given, given)", {**sizes, **call})
         lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
         lead = (call["N"], call["T"]) if call["batchFirst"] else (call["T"], call["N"])
         out, (h_n, _) = lstm(torch.randn(*lead, sizes["inputSize"]))
@@ -132,7 +132,7 @@ def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -
     given = {"sizes": sizes, "gates": GATES}
     expected = hs.structure.equations.equations_of(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
-        lines = run(script, "structure-equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
+        lines = run(script, "structure/equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
         assert texts == [line.replace(" ", "") for line in expected]
         lstm = hs.LSTM(**arguments(sizes))
@@ -151,8 +151,8 @@ def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -
 )
 def test_sizes_that_no_lstm_has_are_refused(script: Modules, change: dict[str, Any], says: str) -> None:
     sizes = SIZES[13] | {"inputSize": 4, "hiddenSize": 3, "projSize": 0}
-    assert run(script, "structure-sizes", "m.refusal(given)", sizes) == ""
-    assert says in run(script, "structure-sizes", "m.refusal(given)", sizes | change)
+    assert run(script, "structure/sizes", "m.refusal(given)", sizes) == ""
+    assert says in run(script, "structure/sizes", "m.refusal(given)", sizes | change)
 
 
 def test_several_weights_a_pixel(script: Modules) -> None:
@@ -163,7 +163,7 @@ def test_several_weights_a_pixel(script: Modules) -> None:
     expression = "m.farthest({ ...given, values: Float32Array.from(given.values) }, 2, 3)"
     found = run(
         script,
-        "structure-matrix",
+        "structure/matrix",
         f"(({{ values, rows, columns }}) => ({{ values: [...values], rows, columns }}))({expression})",
         given,
     )
@@ -363,7 +363,7 @@ def test_titles_of_weights_keep_apart(script: Modules) -> None:
         {"parameter": name, "rows": 512, "columns": columns, "vector": name.startswith("bias")}
         for name, columns in zip(names, [1, 128, 1, 1], strict=True)
     ]
-    figure = run(script, "structure-layout", "m.figureOf(given, 600)", matrices)
+    figure = run(script, "structure/layout", "m.figureOf(given, 600)", matrices)
     assert figure["pixel"] == 1
     starts = [one["x"] for one in figure["placed"]]
     assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide

@@ -51,7 +51,7 @@ def ends(
 
 
 def test_what_the_quiz_takes_for_right_is_right(page: Modules) -> None:
-    statements = page.run('async () => (await import("studio/panels/tour-quiz.js")).STATEMENTS')
+    statements = page.run('async () => (await import("studio/panels/tour/quiz.js")).STATEMENTS')
     assert {one["says"]: one["holds"] for one in statements} == {says: holds() for says, holds in QUIZ.items()}
     told = [one[part] for one in statements for part in ("because", "mistake")]
     assert len(set(told)) == 2 * len(QUIZ)
@@ -92,7 +92,7 @@ def test_a_wrong_number_is_told_what_it_counts(chromium: Browser) -> None:
 
 
 ANOTHER_CELL = """async () => {
-  const { INPUTS, START, step } = await import("studio/panels/tour-lesson.js");
+  const { INPUTS, START, step } = await import("studio/panels/tour/lesson.js");
   const other = { h: START.h, c: START.c.map((value) => -value) };
   return [START, other].map((state) => step(INPUTS[0], state).h);
 }"""
@@ -243,6 +243,6 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 def test_the_equations_name_the_state_before() -> None:
     """No c on both sides: what is kept is of c_prev, as in the concepts."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels").glob("tour*.js")}
-    assert "c = f·c_prev + i·g" in texts["tour-steps-cell.js"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (STATIC / "panels" / "tour").glob("*.js")}
+    assert "c = f·c_prev + i·g" in texts["steps-cell.js"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 # Types alone, and what begins the page or holds it in a notebook, which no module imports.
-_NO_MODULE = re.compile(r"types\.js|hosts/.*")
+_NO_MODULE = re.compile(r"(.*/)?types\.js|hosts/.*")
 
 
 def names(suffix: str) -> list[str]:

@@ -23,7 +23,7 @@ const SMALLEST = 2 ** -126; // the smallest float32 at full precision, as in Pyt
  * @param {Weights} weights
  * @returns {Column[]}
  */
-export function columnsOf(config, vocabulary, weights) {
+export function tagColumns(config, vocabulary, weights) {
   return strings(config?.columns, "columns").map((name) => {
     const tags = strings(vocabulary.tags?.[name], `tags of ${name}`);
     const temperature = vocabulary.temperatures?.[name];

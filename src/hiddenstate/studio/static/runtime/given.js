@@ -2,7 +2,7 @@
 
 import { named, refuse } from "studio/runtime/common.js";
 import { tracksOf } from "studio/runtime/lstm.js";
-import { sizesOf, tokensOf } from "studio/runtime/plain.js";
+import { configSizes, tokensOf } from "studio/runtime/plain.js";
 import { count } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
@@ -18,7 +18,7 @@ import { count } from "studio/runtime/weights.js";
  */
 export function trace(head, weights) {
   const T = count(head.given, "steps");
-  const infos = tracksOf(sizesOf(head.config, 0));
+  const infos = tracksOf(configSizes(head.config, 0));
   const tracks = infos.map((info, k) => trackOf(head, weights, info, k, infos.length, T));
   const tokens = tokensOf(head, T);
   const run = { tokens, known: tokens.map(() => true), steps: T, tracks, heads: [], surprise: null, edits: [] };

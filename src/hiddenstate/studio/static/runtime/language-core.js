@@ -2,7 +2,7 @@
 
 import { damaged } from "studio/runtime/errors.js";
 import { Lstm } from "studio/runtime/lstm.js";
-import { adaptiveOutput, clustersOf, plainOutput, product } from "studio/runtime/outputs.js";
+import { adaptiveOutput, clustersOf, plainOutput, dense } from "studio/runtime/outputs.js";
 import { embedded } from "studio/runtime/vocabulary.js";
 import { count, flag, strings } from "studio/runtime/weights.js";
 
@@ -71,7 +71,7 @@ export class LanguageCore {
   scores(out, T) {
     const { projection, features } = this;
     return this.output.scores(
-      projection === null ? out : Float32Array.from(product(out, T, projection, null, features)),
+      projection === null ? out : Float32Array.from(dense(out, T, projection, null, features)),
       T,
     );
   }

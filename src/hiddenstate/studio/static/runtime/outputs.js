@@ -25,7 +25,7 @@ export function plainOutput(F, V, weights, prefix) {
   const weight = weights.take(`${prefix}weight`, [V, F]);
   const bias = weights.take(`${prefix}bias`, [V]);
   return {
-    scores: (features, T) => Float32Array.from(product(features, T, weight, bias, V)),
+    scores: (features, T) => Float32Array.from(dense(features, T, weight, bias, V)),
     embed: (ids) => embedded(weight, F, ids),
     shape: [V, F],
   };
@@ -55,11 +55,11 @@ export function adaptiveOutput(F, V, { cutoffs, factor }, weights, prefix) {
   /** @type {Output["scores"]} */
   const scores = (features, T) => {
     const out = new Float32Array(T * V);
-    const heads = logSoftmax(product(features, T, headWeight, headBias, headRows), headRows);
+    const heads = logSoftmax(dense(features, T, headWeight, headBias, headRows), headRows);
     put(heads, T, headRows, first, out, V, 0, () => 0);
     tails.forEach(({ start, count, width, narrow, rows }, k) => {
-      const less = Float32Array.from(product(features, T, narrow, null, width));
-      const inside = logSoftmax(product(less, T, rows, null, count), count);
+      const less = Float32Array.from(dense(features, T, narrow, null, width));
+      const inside = logSoftmax(dense(less, T, rows, null, count), count);
       put(inside, T, count, count, out, V, start, (t) => heads[t * headRows + first + k]);
     });
     return out;
@@ -110,7 +110,7 @@ export function clustersOf(config, V) {
  * @param {number} R
  * @returns {Float64Array} [T, R]
  */
-export function product(x, T, weight, bias, R) {
+export function dense(x, T, weight, bias, R) {
   const out = new Float64Array(T * R);
   affine(x, T, weight, bias, out);
   return out;

@@ -20,7 +20,7 @@ import { allFinite, count, flag } from "studio/runtime/weights.js";
  * @returns {Model}
  */
 export function plain(head, weights) {
-  const lstm = new Lstm(sizesOf(head.config), weights, "", { gates: head.gates, states: head.states });
+  const lstm = new Lstm(configSizes(head.config), weights, "", { gates: head.gates, states: head.states });
   const { state, rows } = givenOf(head, lstm, weights);
   const { inputSize } = lstm.sizes;
 
@@ -57,7 +57,7 @@ export function plain(head, weights) {
  * @param {number} [leastInput] 0 where the input's size need not be known
  * @returns {Sizes}
  */
-export function sizesOf(config, leastInput = 1) {
+export function configSizes(config, leastInput = 1) {
   return {
     inputSize: count(config, "input_size", leastInput),
     hiddenSize: count(config, "hidden_size"),

@@ -1,6 +1,6 @@
 // The tagger: words and their spelling, through an LSTM that reads both ways, to tags.
 
-import { columnsOf, found } from "studio/runtime/columns.js";
+import { tagColumns, found } from "studio/runtime/columns.js";
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
 import { affine } from "studio/runtime/linear.js";
@@ -35,7 +35,7 @@ class Tagger {
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
     const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional: true, bias: true, projSize: 0 };
     this.lstm = new Lstm(sizes, weights, "lstm.", names);
-    this.columns = columnsOf(config, vocabulary, weights);
+    this.columns = tagColumns(config, vocabulary, weights);
     this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
     this.weight = weights.take("head.weight", [this.scores, this.lstm.outputSize]);
     this.bias = weights.take("head.bias", [this.scores]);

@@ -1,0 +1,57 @@
+// The view in the browser's address bar: written there when it changes, read when someone edits it.
+
+import { fromHash, toHash } from "studio/state/address.js";
+import * as host from "studio/state/host.js";
+import { firstView } from "studio/state/view.js";
+
+/** @typedef {import("studio/types.js").Boot} Boot */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+
+/** The hash of the address as it was last written or read here. */
+let address = location.hash;
+
+/**
+ * Writes the view into the address, and tells the host.
+ * @param {View} view
+ * @param {View[]} firsts the views that an address need not say
+ */
+export function keepInAddress(view, firsts) {
+  host.tell(view);
+  if (location.hash !== address) return; // someone has just changed it, which subscribeAddress is about to hear
+  const hash = toHash(view, firsts);
+  if (`#${hash}` === location.hash || (hash === "" && location.hash === "")) return;
+  try {
+    history.replaceState(history.state, "", hash === "" ? location.pathname + location.search : `#${hash}`);
+    address = location.hash;
+  } catch {
+    // A page without an address of its own, in a notebook: there is none to keep the view in.
+  }
+}
+
+/**
+ * Takes over what someone puts into the address while the page is open.
+ * @param {App["session"]} session
+ * @param {Boot} boot
+ * @param {(text: string) => void} say
+ */
+export function subscribeAddress(session, boot, say) {
+  window.addEventListener("hashchange", () => {
+    address = location.hash;
+    const { view, broken } = fromHash(address);
+    session.look(firstView(boot, view));
+    if (broken.length > 0) say(brokenNotice(broken));
+  });
+}
+
+/**
+ * Returns what is said of the parts of an address that could not be read.
+ * @param {string[]} broken
+ * @returns {string}
+ */
+export function brokenNotice(broken) {
+  const parts = broken
+    .map((part) => `\u201c${part.length > 60 ? `${part.slice(0, 59)}\u2026` : part}\u201d`)
+    .slice(0, 3);
+  return `The address says ${parts.join(", ")}, which could not be read; what the page begins with is shown instead.`;
+}

@@ -1,0 +1,122 @@
+// What is around the pages: the name, the model, which page, undo, the theme, and notices.
+
+import { chooser, iconButton, segments } from "studio/ui/controls.js";
+import { element, set } from "studio/ui/draw.js";
+import { icon } from "studio/ui/icons.js";
+
+/** @typedef {import("studio/types.js").Boot} Boot */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+
+/** @type {{value: View["page"], text: string, title: string}[]} */
+const PAGES = [
+  { value: "read", text: "Read", title: "Watch the model read" },
+  { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
+  { value: "structure", text: "Structure", title: "Weights by gate, the net unrolled, and a sandbox of shapes" },
+];
+/** @type {readonly View["theme"][]} */
+const THEMES = ["auto", "light", "dark"];
+
+/**
+ * @param {App} app
+ * @param {Boot} boot
+ * @returns {HTMLElement}
+ */
+export function header(app, boot) {
+  const { store } = app;
+  const pages = segments("Page", PAGES, (page) => store.set({ page }));
+  const update = () => pages.show(store.get().page);
+  store.subscribe(["page"], update);
+  update();
+  const tour = element("button", {
+    type: "button",
+    class: "tour-button",
+    text: "Tour",
+    title: "A guided tour in ten steps",
+    on: { click: () => store.set({ tour: 0, page: "read" }) },
+  });
+  return element("header", { class: "top" }, [
+    element("h1", { class: "wordmark", text: "hiddenstate" }),
+    models(app, boot),
+    element("nav", { class: "top-pages", "aria-label": "Pages" }, [pages.root, tour]),
+    element("div", { class: "top-ends" }, [...undoButtons(app), themeButton(app)]),
+  ]);
+}
+
+/**
+ * @param {App} app
+ * @param {Boot} boot
+ */
+function models({ store, session }, boot) {
+  const says = element("span", { class: "soft model-size" });
+  session.on("model", () => (says.textContent = session.model ? sizes(session.model) : ""));
+  if (boot.models.length < 2) {
+    return element("p", { class: "model-name" }, [
+      element("b", { text: boot.models[0]?.name ?? "no model" }),
+      " ",
+      says,
+    ]);
+  }
+  const { root, select, fill } = chooser("Model", (model) => store.set({ model }));
+  const show = () =>
+    fill([{ label: "", options: boot.models.map(({ id, name }) => ({ value: id, text: name })) }], store.get().model);
+  select.setAttribute("aria-label", "Model");
+  store.subscribe(["model"], show);
+  show();
+  return element("div", { class: "model-name" }, [root, says]);
+}
+
+/** @param {import("studio/types.js").Model} model */
+function sizes({ tracks }) {
+  const layers = Math.max(...tracks.map(({ layer }) => layer)) + 1;
+  const ways = tracks.some(({ reverse }) => reverse) ? ", both directions" : "";
+  return `${layers} ${layers === 1 ? "layer" : "layers"} \u00d7 ${tracks[0].units} units${ways}`;
+}
+
+/** @param {App} app */
+function undoButtons({ store }) {
+  const undo = iconButton("undo", "Undo", () => store.undo());
+  const redo = iconButton("redo", "Redo", () => store.redo());
+  const show = () => {
+    undo.disabled = !store.canUndo;
+    redo.disabled = !store.canRedo;
+    undo.title = store.canUndo ? `Undo: ${store.undoLabel} (Ctrl+Z)` : "Nothing to undo";
+    redo.title = store.canRedo ? "Redo (Ctrl+Shift+Z)" : "Nothing to redo";
+  };
+  store.onHistory(show);
+  show();
+  return [undo, redo];
+}
+
+/** @param {App} app */
+function themeButton({ store }) {
+  const button = iconButton("auto", "Theme", () => {
+    const now = THEMES.indexOf(store.get().theme);
+    store.set({ theme: THEMES[(now + 1) % THEMES.length] });
+  });
+  const show = () => {
+    const { theme } = store.get();
+    button.replaceChildren(icon(theme));
+    set(button, "aria-label", `Theme: ${theme}`);
+    button.title = `Theme: ${theme === "auto" ? "as the system has it" : theme}`;
+  };
+  store.subscribe(["theme"], show);
+  show();
+  return button;
+}
+
+/**
+ * A line that says something once and can be closed.
+ * @param {string} text
+ * @returns {HTMLElement}
+ */
+export function notice(text) {
+  const close = element("button", {
+    type: "button",
+    class: "quiet",
+    text: "Close",
+    on: { click: () => line.remove() },
+  });
+  const line = element("div", { class: "notice", role: "status" }, [element("span", { text }), close]);
+  return line;
+}

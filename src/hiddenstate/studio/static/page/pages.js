@@ -1,0 +1,64 @@
+// The three pages and the panels on them. Those of a page that nobody has turned to are not made yet.
+
+import { mountCompare } from "studio/panels/compare/index.js";
+import { mountEdits } from "studio/panels/edits/index.js";
+import { mountHeatmap } from "studio/panels/heatmap/index.js";
+import { mountLines } from "studio/panels/lines/index.js";
+import { mountMicroscope } from "studio/panels/microscope/index.js";
+import { mountSentence } from "studio/panels/sentence/index.js";
+import { mountStructure } from "studio/panels/structure/index.js";
+import { mountTable } from "studio/panels/table/index.js";
+import { mountTour } from "studio/panels/tour/index.js";
+import { mountTransport } from "studio/panels/transport/index.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {(app: App) => Node} Mount */
+
+// Windows in which the lines, too, are seen without scrolling.
+const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 900px)");
+
+/** @type {Record<View["page"], Mount[]>} */
+const PANELS = {
+  read: [mountDesk, mountEdits, mountTable],
+  compare: [mountCompare],
+  structure: [mountStructure],
+};
+
+/**
+ * What one looks at together: it fills the window, where that is large enough. The lines follow it, or are part of it.
+ * @param {App} app
+ */
+function mountDesk(app) {
+  const desk = element(
+    "div",
+    { class: "desk" },
+    [mountSentence, mountTransport, mountHeatmap, mountMicroscope].map((mount) => mount(app)),
+  );
+  const lines = mountLines(app);
+  const parts = new DocumentFragment();
+  parts.append(desk, lines);
+  const place = () => (TALL.matches ? desk.append(lines) : desk.after(lines));
+  TALL.addEventListener("change", place);
+  place();
+  return parts;
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement[]} the pages, and the tour over them
+ */
+export function mountPages(app) {
+  const names = /** @type {View["page"][]} */ (Object.keys(PANELS));
+  const pages = new Map(names.map((name) => [name, element("main", { class: `page page-${name}`, hidden: true })]));
+  const turn = () => {
+    const { page: wanted } = app.store.get();
+    for (const [name, page] of pages) page.hidden = name !== wanted;
+    const page = /** @type {HTMLElement} */ (pages.get(wanted));
+    if (page.childElementCount === 0) page.append(...PANELS[wanted].map((mount) => mount(app)));
+  };
+  app.store.subscribe(["page"], turn);
+  turn();
+  return [...pages.values(), mountTour(app)];
+}

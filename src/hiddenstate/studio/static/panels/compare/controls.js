@@ -1,0 +1,197 @@
+// What is compared with what: kind, texts, models, pairs to try; and which track, quantity and alignment are shown.
+
+import { PAIRS } from "studio/panels/compare/presets.js";
+import { trackTitle } from "studio/state/units.js";
+import { element, set } from "studio/ui/draw.js";
+import { choice } from "studio/ui/fields.js";
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+
+const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
+const WAYS = { position: "position", words: "equal words" };
+
+/**
+ * A text box that follows the view, and says what is typed a moment later.
+ * @param {App} app
+ * @param {"text" | "otherText"} key
+ * @param {string} name
+ */
+function textBox({ store, session }, key, name) {
+  // Line ends mean something to models of characters and of numbers.
+  const input = element("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" });
+  const suit = () => {
+    const { model } = session;
+    const numbers = model?.kind === "lstm";
+    set(input, "aria-label", `${numbers ? "Input" : "Sentence"} ${name}`);
+    const given = model?.given && key === "text" ? "As given. " : "";
+    input.placeholder = numbers
+      ? `${given}A signal, such as sine 24, or rows of ${model.tracks[0].inputSize} numbers, one a line`
+      : "";
+  };
+  const update = () => {
+    if (document.activeElement !== input)
+      input.value = store.get()[key] || (key === "otherText" ? store.get().text : "");
+  };
+  input.addEventListener("input", () => store.set({ [key]: input.value }));
+  store.subscribe(["text", "otherText", "comparison"], update);
+  session.on("model", suit);
+  suit();
+  update();
+  return input;
+}
+
+/**
+ * A choice of models, for pages that have several.
+ * @param {App} app
+ * @param {"model" | "otherModel"} key
+ * @param {string} name
+ * @param {{id: string, name: string}[]} models
+ */
+function modelBox({ store }, key, name, models) {
+  const options = models.map(({ id, name: text }) => element("option", { value: id, text }));
+  const select = element("select", { "aria-label": `Model ${name}` }, options);
+  const update = () => (select.value = store.get()[key] || store.get().model);
+  select.addEventListener("change", () => store.set({ [key]: select.value }));
+  store.subscribe(["model", "otherModel"], update);
+  update();
+  return select;
+}
+
+/**
+ * @param {App} app
+ * @param {{id: string, name: string}[]} models
+ * @returns {HTMLElement}
+ */
+export function whatControls(app, models) {
+  const { store } = app;
+  const several = models.length > 1;
+  const texts = [textBox(app, "text", "A"), textBox(app, "otherText", "B")];
+  const chosen = several ? [modelBox(app, "model", "A", models), modelBox(app, "otherModel", "B", models)] : [];
+  const sides = ["A", "B"].map((name, k) =>
+    element("div", { class: "compare-side" }, [
+      element("span", { class: `side ${name.toLowerCase()}`, text: name }),
+      chosen[k],
+      texts[k],
+    ]),
+  );
+  const pairs = pairBar(app);
+  const bar = element("div", { class: "compare-kind" });
+  const update = () => {
+    const { comparison } = store.get();
+    chosen.forEach((select) => (select.hidden = comparison !== "models"));
+    texts[1].hidden = comparison !== "sentences";
+    sides[1].hidden = comparison === "edits";
+    pairs.hidden =
+      comparison !== "sentences" ||
+      (app.session.model?.kind !== "tagger" && app.session.model?.kind !== "language-model");
+    bar.replaceChildren(kindBar(app, several));
+  };
+  store.subscribe(["comparison"], update);
+  app.session.on("model", update);
+  update();
+  return element("div", { class: "compare-what" }, [element("div", { class: "compare-row" }, [bar, pairs]), ...sides]);
+}
+
+/**
+ * @param {App} app
+ * @param {boolean} several
+ */
+function kindBar({ store, session }, several) {
+  const { models, ...others } = KINDS;
+  const named = session.model?.kind === "lstm" ? { sentences: "Two inputs" } : {};
+  const options = /** @type {Record<View["comparison"], string>} */ ({ ...(several ? KINDS : others), ...named });
+  return choice("Compare", options, store.get().comparison, (comparison) => {
+    const { otherText, otherModel } = store.get();
+    store.set({
+      comparison,
+      otherText: comparison === "sentences" ? otherText : "",
+      otherModel: comparison === "models" ? otherModel : "",
+    });
+  });
+}
+
+/** @param {App} app */
+function pairBar({ store }) {
+  const about = element("p", { class: "compare-about" });
+  const options = PAIRS.map(({ text, other }, k) =>
+    element("option", { value: String(k), text: `${text}  |  ${other}` }),
+  );
+  const select = element("select", {}, [element("option", { value: "", text: "a pair to try" }), ...options]);
+  const say = () => {
+    const k = PAIRS.findIndex(({ text, other }) => text === store.get().text && other === store.get().otherText);
+    select.value = k < 0 ? "" : String(k);
+    about.textContent = PAIRS[k]?.about ?? "";
+  };
+  select.addEventListener("change", () => {
+    const pair = PAIRS[Number(select.value)];
+    if (select.value !== "") store.change({ text: pair.text, otherText: pair.other }, "compare a pair of sentences");
+  });
+  store.subscribe(["text", "otherText"], say);
+  say();
+  return element("div", { class: "compare-pairs" }, [
+    element("label", { class: "pick" }, [element("span", { text: "pairs" }), select]),
+    about,
+  ]);
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function howControls(app) {
+  const { store, session } = app;
+  const controls = element("div", { class: "compare-picks" });
+  const fill = () => {
+    const { model } = session;
+    if (!model) return;
+    const aligns = store.get().comparison !== "edits" && model.kind !== "lstm"; // else only numbers are alike
+    controls.replaceChildren(
+      pick(
+        "layer",
+        model.tracks.map(({ name }) => name),
+        store.get().track,
+        (track) => store.set({ track }),
+        titlesOf(model),
+      ),
+      pick(
+        "values",
+        [...model.quantities],
+        store.get().quantity,
+        (quantity) => store.set({ quantity }),
+        model.meanings,
+      ),
+      ...(aligns ? [choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align }))] : []),
+    );
+  };
+  session.on("model", fill);
+  store.subscribe(["track", "quantity", "align", "comparison"], fill);
+  fill();
+  return element("div", { class: "compare-how" }, [controls]);
+}
+
+/**
+ * @param {import("studio/types.js").Model} model
+ * @returns {Record<string, string>}
+ */
+function titlesOf({ tracks }) {
+  const twoWays = tracks.some(({ reverse }) => reverse);
+  return Object.fromEntries(tracks.map((info) => [info.name, trackTitle(info, twoWays)]));
+}
+
+/**
+ * @param {string} label
+ * @param {string[]} values
+ * @param {string} chosen
+ * @param {(value: string) => void} onChoose
+ * @param {Record<string, string>} [meanings]
+ */
+function pick(label, values, chosen, onChoose, meanings = {}) {
+  const options = values.map((value) =>
+    element("option", { value, text: meanings[value] ? `${value}: ${meanings[value]}` : value }),
+  );
+  const select = element("select", {}, options);
+  select.value = chosen;
+  select.addEventListener("change", () => onChoose(select.value));
+  return element("label", { class: "pick" }, [element("span", { text: label }), select]);
+}

@@ -1,0 +1,241 @@
+// The compare page: two sentences, two models, or one run before and after its edits, with one cursor for both.
+
+import { align } from "studio/panels/compare/align.js";
+import { howControls, whatControls } from "studio/panels/compare/controls.js";
+import { comparable, distances, partingOf } from "studio/panels/compare/distance.js";
+import { createFigure } from "studio/panels/compare/figure.js";
+import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
+import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "studio/panels/compare/words.js";
+import { element } from "studio/ui/draw.js";
+import { panel } from "studio/ui/panel.js";
+import { legend } from "studio/ui/scales.js";
+import { fit } from "studio/ui/svg-parts.js";
+import { onTheme } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/pair.js").Pair} Pair */
+/** @typedef {{scene: Scene, figure: ReturnType<typeof createFigure>}} Shown */
+
+const HELP =
+  "Two runs, column by column. The heat maps have one scale, so that equal colours are equal numbers; the " +
+  "third shows " +
+  "the difference. A ribbon has two strands, one for each run: they lie together while both states are the " +
+  "same, and are as far " +
+  "apart as the states are (the Euclidean distance over all units). A place where a word is in one sentence " +
+  "alone is hatched.";
+
+const BLANK = "Two runs side by side: nothing is drawn.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountCompare(app) {
+  const { store } = app;
+  /** @type {Shown | null} */
+  let shown = null;
+  let only = -1; // a column of B alone that was pointed at: the step, which is A's, can't say so
+  const { root, body } = panel({
+    id: "compare",
+    title: "Compare",
+    help: HELP,
+    exports: {
+      svg: () => shown?.figure.picture() ?? null,
+      png: () => shown?.figure.picture() ?? null,
+      csv: () => (shown ? comparisonRows(shown.scene) : []),
+    },
+  });
+  const parts = {
+    note: element("p", { class: "compare-note", role: "status" }),
+    verdict: element("p", { class: "verdict", "aria-live": "polite" }),
+    legend: element("div", { class: "compare-legend" }),
+    readout: element("p", { class: "compare-readout" }),
+    stage: element("div", { class: "compare-stage scroll", tabindex: "0", role: "img", "aria-label": BLANK }),
+    table: element("details", { class: "compare-more" }, [element("summary", { text: "As a table" })]),
+  };
+  const how = howControls(app);
+  how.append(parts.legend);
+  body.append(
+    whatControls(app, app.host.boot().models),
+    how,
+    parts.note,
+    parts.verdict,
+    parts.readout,
+    parts.stage,
+    parts.table,
+  );
+
+  const mark = () => {
+    if (!shown) return;
+    const { step, unit } = store.get();
+    const k =
+      only < 0
+        ? Math.max(
+            0,
+            shown.scene.columns.findIndex(({ a }) => a === step),
+          )
+        : only;
+    shown.figure.mark(k, unit);
+    parts.readout.textContent = readoutOf(shown.scene, k, unit);
+  };
+  const draw = () => {
+    if (store.get().page !== "compare") return;
+    const pair = pairOf(app);
+    parts.note.textContent = pair ? emptyBecause(app, pair) : blankBecause(app);
+    if (!pair) {
+      shown = null;
+      return clear(parts);
+    }
+    const scene = sceneOf(app, pair, parts.stage.clientWidth);
+    [shown, only] = [{ scene, figure: createFigure(scene) }, -1];
+    show(scene, shown.figure.root, parts);
+    mark();
+  };
+  store.subscribe(["step"], () => (only = -1));
+  subscribe(app, parts.stage, draw, mark);
+  parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
+  pointing(
+    parts.stage,
+    app,
+    () => shown,
+    (k) => {
+      only = k;
+      mark();
+    },
+  );
+  return root;
+}
+
+/**
+ * Subscribes `draw` to what changes the drawing, and `mark` to what moves the cursor alone.
+ * @param {App} app
+ * @param {HTMLElement} stage
+ * @param {() => void} draw
+ * @param {() => void} mark
+ */
+function subscribe({ store, session }, stage, draw, mark) {
+  for (const event of /** @type {const} */ (["run", "other", "model", "error"])) session.on(event, draw);
+  store.subscribe(["page", "track", "quantity", "head", "comparison", "align", "edits"], draw);
+  store.subscribe(["step", "unit"], mark);
+  onTheme(draw);
+  let width = 0;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === width) return;
+    width = stage.clientWidth;
+    draw();
+  }).observe(stage);
+}
+
+/**
+ * @param {App} app
+ * @param {Pair} pair
+ * @param {number} width
+ * @returns {Scene}
+ */
+function sceneOf({ store }, pair, width) {
+  const { align: way, quantity, track, head } = store.get();
+  const columns = align(
+    pair.a.run === pair.b.run || store.get().comparison === "edits" ? "position" : way,
+    pair.a.run.tokens,
+    pair.b.run.tokens,
+  );
+  const find = (/** @type {"a" | "b"} */ side, /** @type {string} */ name) =>
+    pair[side].run.tracks.find(({ info }) => info.name === name);
+  const [a, b] = [find("a", track), find("b", track)];
+  const state = quantity === "c" ? "c" : "h";
+  const strips = pair.a.run.tracks.flatMap((one) => {
+    const two = find("b", one.info.name);
+    if (!two || !comparable(one, two)) return [];
+    const distance = distances(one, two, state, columns);
+    return [
+      { name: one.info.name, reverse: one.info.reverse, distance, parting: partingOf(distance, one.info.reverse) },
+    ];
+  });
+  return { pair, columns, a, b, comparable: comparable(a, b), strips, quantity, head, width };
+}
+
+/**
+ * @param {Scene} scene
+ * @param {HTMLElement} figure
+ * @param {Record<"verdict" | "legend" | "stage" | "table", HTMLElement>} parts
+ */
+function show(scene, figure, parts) {
+  const scrolled = parts.stage.scrollLeft;
+  const verdict = comparisonVerdict(scene);
+  parts.verdict.textContent = verdict;
+  parts.legend.replaceChildren(legend(scene.quantity, null));
+  parts.stage.setAttribute("aria-label", `Two runs side by side. ${verdict}`);
+  parts.stage.replaceChildren(figure);
+  fit(figure);
+  parts.stage.scrollLeft = scrolled;
+  fillTable(parts.table, scene);
+}
+
+/**
+ * Without two runs nothing is left of those before.
+ * @param {Record<"verdict" | "legend" | "readout" | "stage" | "table", HTMLElement>} parts
+ */
+function clear({ verdict, legend: scale, readout, stage, table }) {
+  for (const part of [verdict, scale, readout, stage]) part.replaceChildren();
+  table.querySelector(".scroll")?.remove();
+  stage.setAttribute("aria-label", BLANK);
+}
+
+/**
+ * A table of hundreds of cells is made only for who opens it.
+ * @param {HTMLElement} details
+ * @param {Scene} scene
+ */
+function fillTable(details, scene) {
+  details.querySelector(".scroll")?.remove();
+  if (details.hasAttribute("open")) details.append(element("div", { class: "scroll" }, [comparisonTable(scene)]));
+}
+
+/**
+ * A click chooses step, unit and, on a ribbon, the track; with the button down the cursor follows the pointer.
+ * @param {HTMLElement} stage
+ * @param {App} app
+ * @param {() => Shown | null} current
+ * @param {(k: number) => void} choose a column that B alone has
+ */
+function pointing(stage, { store }, current, choose) {
+  const point = (/** @type {PointerEvent} */ event) => {
+    const shown = current();
+    const box = shown?.figure.root.getBoundingClientRect();
+    if (!shown || !box) return;
+    const { layout } = shown.figure;
+    const k = Math.floor((event.clientX - box.left - layout.left) / layout.column);
+    const column = shown.scene.columns[k];
+    if (!column) return;
+    const unit = unitAt(shown.scene, layout, event.clientY - box.top);
+    if (unit >= 0) store.set({ unit });
+    if (column.a >= 0) store.set({ step: column.a });
+    choose(column.a >= 0 ? -1 : k);
+  };
+  stage.addEventListener("pointerdown", (event) => {
+    point(event);
+    const band = event.target instanceof Element ? event.target.closest("[data-track]") : null;
+    if (band instanceof SVGElement && band.dataset.track) store.set({ track: band.dataset.track });
+  });
+  stage.addEventListener(
+    "pointermove",
+    (event) => event.buttons === 1 && event.pointerType === "mouse" && point(event),
+  );
+}
+
+/**
+ * The unit of a height in the figure, -1 outside the maps.
+ * @param {Scene} scene
+ * @param {import("studio/panels/compare/layout.js").Layout} layout
+ * @param {number} y
+ */
+function unitAt({ a, b }, layout, y) {
+  const maps = [
+    { track: a, top: layout.mapA, height: layout.mapHeightA },
+    { track: b, top: layout.mapB, height: layout.mapHeightB },
+    { track: a, top: layout.difference, height: layout.mapHeightA },
+  ];
+  const hit = maps.find(({ top, height }) => y >= top && y < top + height);
+  return hit?.track ? Math.floor(((y - hit.top) / hit.height) * hit.track.info.units) : -1;
+}

@@ -1,0 +1,112 @@
+// Heat maps of two runs on one canvas, column beside column, and the map of their difference.
+
+import { range } from "studio/state/ranges.js";
+import { widthOf } from "studio/state/units.js";
+import { colours, level } from "studio/ui/scales.js";
+import { resolved } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/panels/compare/align.js").Column} Column */
+
+/**
+ * What a map shows: a value for each unit of each column; NaN where there is none.
+ * @typedef {object} Picture
+ * @property {number} units
+ * @property {number} columns
+ * @property {[number, number]} ends of the scale
+ * @property {Uint8Array} table of its colours
+ * @property {(unit: number, column: number) => number} at
+ */
+
+/**
+ * One run's values.
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {Column[]} columns
+ * @param {"a" | "b"} side
+ * @returns {Picture}
+ */
+export function pictureOf(track, quantity, columns, side) {
+  const units = widthOf(track.info, quantity);
+  const values = track.values[quantity];
+  return {
+    units,
+    columns: columns.length,
+    ends: range(quantity),
+    table: colours(quantity),
+    at: (unit, k) => (columns[k][side] < 0 ? NaN : values[columns[k][side] * units + unit]),
+  };
+}
+
+/**
+ * The second minus the first, on a scale with nothing at its middle.
+ * @param {Picture} a
+ * @param {Picture} b
+ * @returns {Picture}
+ */
+export function pictureDifference(a, b) {
+  const bound = Math.max(...a.ends.map(Math.abs));
+  return { ...a, ends: [-bound, bound], table: colours("h"), at: (unit, k) => b.at(unit, k) - a.at(unit, k) };
+}
+
+/**
+ * A picture with one pixel for each value; nothing where there is no value.
+ * @param {Picture} picture
+ * @returns {HTMLCanvasElement}
+ */
+export function pixels({ units, columns, ends, table, at }) {
+  const made = document.createElement("canvas");
+  [made.width, made.height] = [columns, units];
+  const context = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
+  const image = context.createImageData(columns, units);
+  for (let unit = 0; unit < units; unit++) {
+    for (let k = 0; k < columns; k++) {
+      const value = at(unit, k);
+      if (Number.isNaN(value)) continue;
+      const [from, to] = [level(value, ends) * 3, (unit * columns + k) * 4];
+      image.data.set(table.subarray(from, from + 3), to);
+      image.data[to + 3] = 255;
+    }
+  }
+  context.putImageData(image, 0, 0);
+  return made;
+}
+
+/**
+ * Paint a picture into a rectangle, and mark the columns that have nothing.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Picture} picture
+ * @param {{x: number, y: number, width: number, height: number}} box
+ */
+export function paint(context, picture, box) {
+  context.imageSmoothingEnabled = picture.units > box.height * (window.devicePixelRatio || 1);
+  context.fillStyle = resolved("--line");
+  const column = box.width / picture.columns;
+  for (let k = 0; k < picture.columns; k++) {
+    if (Number.isNaN(picture.at(0, k))) hatch(context, box.x + k * column, box.y, column, box.height);
+  }
+  context.drawImage(pixels(picture), box.x, box.y, box.width, box.height);
+}
+
+/**
+ * Thin slanting lines: here is no step.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} width
+ * @param {number} height
+ */
+function hatch(context, x, y, width, height) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.strokeStyle = resolved("--line");
+  context.beginPath();
+  for (let at = -height; at < width; at += 7) {
+    context.moveTo(x + at, y + height);
+    context.lineTo(x + at + height, y);
+  }
+  context.stroke();
+  context.restore();
+}

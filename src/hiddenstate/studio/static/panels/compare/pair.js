@@ -1,0 +1,60 @@
+// The two runs that are set side by side, as the view asks for them.
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/state/types.js").App} App */
+
+/** @typedef {{name: string, model: Model, run: Run}} Side */
+/** @typedef {{a: Side, b: Side}} Pair */
+
+/**
+ * @param {App} app
+ * @returns {Pair | null} null until there are two
+ */
+export function pairOf({ store, session }) {
+  const { comparison } = store.get();
+  const { model, plain, run, other } = session;
+  if (!model || !plain || !run) return null;
+  if (comparison === "edits") {
+    return run.steps === plain.steps
+      ? { a: { name: "before", model, run: plain }, b: { name: "after", model, run } }
+      : null;
+  }
+  if (!other) return null;
+  const names = comparison === "models" ? [model.name, other.model.name] : ["A", "B"];
+  return { a: { name: names[0], model, run: plain }, b: { name: names[1], model: other.model, run: other.run } };
+}
+
+/**
+ * What stands in the way of a comparison, "" if nothing does.
+ * @param {App} app
+ * @param {Pair} pair
+ * @returns {string}
+ */
+export function emptyBecause({ store, session }, { a, b }) {
+  const { comparison, edits, otherText, otherModel, text } = store.get();
+  if (session.error) return session.error.message; // the run of A that is shown is the one before
+  if (comparison === "edits" && !session.run?.edits.length) {
+    return edits.length
+      ? "All edits rest here, so both runs are the same."
+      : "Nothing is edited yet, so both runs are the same. Edit something on the first page.";
+  }
+  if (comparison === "sentences" && (otherText === "" || otherText === text))
+    return a.model.kind === "lstm"
+      ? "Both inputs are the same. Change one of them."
+      : "Both sentences are the same. Change one of them, or choose a pair.";
+  if (comparison === "models" && otherModel === "") return "Both models are the same. Choose another for B.";
+  return a.run === b.run ? "Both runs are the same." : "";
+}
+
+/**
+ * Why there are no two runs to compare.
+ * @param {App} app
+ * @returns {string}
+ */
+export function blankBecause({ store, session }) {
+  const error = session.error ?? (store.get().comparison === "edits" ? null : session.otherError);
+  if (error) return error.message;
+  if (session.model && !session.run) return "There is nothing to compare: A has nothing to read.";
+  return store.get().comparison !== "edits" && session.run ? "There is nothing to compare: B is not read yet." : "";
+}

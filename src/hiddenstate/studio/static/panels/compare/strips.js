@@ -1,0 +1,107 @@
+// The ribbons of all layers and directions, one beneath the other, and the names of the figure's rows.
+
+import { GUTTER, RIBBON, RIBBON_HEAD } from "studio/panels/compare/layout.js";
+import { marksOf, strands } from "studio/panels/compare/ribbon.js";
+import { svg } from "studio/ui/draw.js";
+import { text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/layout.js").Layout} Layout */
+/** @typedef {import("studio/panels/compare/ribbon.js").Strip} Strip */
+
+/**
+ * @param {string} words
+ * @param {number} y
+ * @param {string} [kind]
+ */
+export function rowLabel(words, y, kind = "") {
+  const short = words.length > 8 ? `${words.slice(0, 7)}…` : words;
+  return svg("text", { class: `row-label ${kind}`, x: GUTTER - 10, y, "text-anchor": "end", text: short }, [
+    svg("title", { text: words }),
+  ]);
+}
+
+/**
+ * What the ribbons show.
+ * @param {Scene} scene
+ * @param {Layout} layout
+ * @returns {SVGElement}
+ */
+export function ribbonTitle({ strips, quantity }, layout) {
+  const state = quantity === "c" ? "c" : "h";
+  const says = `distance of ${state}, ‖Δ${state}‖: a gap as high as the band is ${boundOf(strips)}`;
+  return text(layout.left, layout.ribbons + 13, "ribbon-title", "start", says, layout.total - layout.left);
+}
+
+/**
+ * @param {Scene} scene
+ * @param {Layout} layout
+ * @returns {SVGElement[]}
+ */
+export function ribbons({ strips, a }, layout) {
+  const bound = boundOf(strips);
+  return strips.flatMap((strip, k) => {
+    const y = layout.ribbons + RIBBON_HEAD + k * RIBBON;
+    const where = {
+      y,
+      height: RIBBON - 6,
+      centre: layout.centre,
+      column: layout.column,
+      scale: (RIBBON - 10) / bound,
+    };
+    const chosen = strip.name === a?.info.name;
+    return [
+      svg("g", { class: chosen ? "ribbon chosen" : "ribbon", "data-track": strip.name }, [
+        svg("rect", {
+          class: "band",
+          x: layout.left,
+          y,
+          width: layout.total - layout.left,
+          height: RIBBON - 6,
+          rx: 3,
+        }),
+        ...strands(strip, where),
+        ...marksOf(strip).map((mark) => markText(mark, strip, where, layout)),
+        rowLabel(`${strip.name} ${strip.reverse ? "◂" : "▸"}`, y + RIBBON / 2, chosen ? "chosen" : ""),
+      ]),
+    ];
+  });
+}
+
+/**
+ * The greatest distance stands between the strands where there is room; where they part and meet, at the column's edge.
+ * @param {{k: number, text: string, kind: string}} mark
+ * @param {Strip} strip
+ * @param {{y: number, height: number, scale: number}} where
+ * @param {Layout} layout
+ */
+function markText({ k, text, kind }, { distance, reverse }, { y, height, scale }, layout) {
+  if (kind === "widest") {
+    const roomy = distance[k] * scale > 18;
+    return svg("text", { class: "ribbon-mark", x: layout.centre(k), y: roomy ? y + height / 2 + 4 : y + 11, text });
+  }
+  const side = reverse ? 1 : -1;
+  const x = layout.centre(k) + side * (layout.column / 2 - 5);
+  return svg("text", {
+    class: `ribbon-mark ${kind}`,
+    x,
+    y: y + height - 4,
+    "text-anchor": reverse ? "end" : "start",
+    text,
+  });
+}
+
+/**
+ * The greatest distance, rounded up.
+ * @param {Strip[]} strips
+ * @returns {number}
+ */
+function boundOf(strips) {
+  const most = Math.max(
+    0.1,
+    ...strips.flatMap(({ distance }) => Array.from(distance).filter((size) => !Number.isNaN(size))),
+  );
+  const power = 10 ** Math.floor(Math.log10(most));
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= most * 0.999) ?? 10;
+  return Number((step * power).toPrecision(2));
+}

@@ -1,0 +1,174 @@
+// What a comparison says in words and numbers: where two runs part, the column under the cursor, and a table of all.
+
+import { MET } from "studio/panels/compare/distance.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import { shownToken, wordAt } from "studio/state/tokens.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/panels/compare/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/compare/pair.js").Side} Side */
+
+/**
+ * The words of a column: “to” | “the”, or “to” where they are the same.
+ * @param {Scene} scene
+ * @param {number} k
+ * @returns {string}
+ */
+function wordsAt({ pair, columns }, k) {
+  const { a, b } = columns[k];
+  const [one, two] = [a < 0 ? "“–”" : named(pair.a, a), b < 0 ? "“–”" : named(pair.b, b)];
+  return one === two ? one : `${one} | ${two}`;
+}
+
+/**
+ * A step by its word; by its number where it has none.
+ * @param {Side} side
+ * @param {number} t
+ */
+function named({ run }, t) {
+  const word = wordAt(run, t, Infinity);
+  return word === "" ? `step ${t}` : `“${word}”`;
+}
+
+/**
+ * Where the two runs part in the track that is looked at, and whether they meet again.
+ * @param {Scene} scene
+ * @returns {string}
+ */
+export function comparisonVerdict(scene) {
+  const { strips, a, quantity } = scene;
+  const strip = strips.find(({ name }) => name === a?.info.name);
+  if (!strip)
+    return (
+      "The two have layers of other sizes, so their states have no distance. Their predictions can be " +
+      "compared word by word."
+    );
+  const { parting, distance, name, reverse } = strip;
+  if (parting.first < 0) return `In ${name} the two are the same at every step.`;
+  const state = quantity === "c" ? "c" : "h";
+  const parts =
+    `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they part at ` +
+    `${wordsAt(scene, parting.first)}`;
+  const far =
+    `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ` +
+    `${distance[parting.widest].toFixed(2)})`;
+  return `${parts}, ${far}, and ${ending(scene, strip)}.`;
+}
+
+/**
+ * @param {Scene} scene
+ * @param {import("studio/panels/compare/ribbon.js").Strip} strip
+ * @returns {string}
+ */
+function ending(scene, { parting, distance }) {
+  const share = (/** @type {number} */ k) => `${Math.round((100 * distance[k]) / distance[parting.widest])} %`;
+  if (parting.meets >= 0)
+    return `meet again from ${wordsAt(scene, parting.meets)} on: there they stay below ${MET * 100} % of that`;
+  return `do not meet again: after the last step that both have, ${share(parting.last)} of that is left`;
+}
+
+/**
+ * The column under the cursor, in a line.
+ * @param {Scene} scene
+ * @param {number} k
+ * @param {number} unit
+ * @returns {string}
+ */
+export function readoutOf(scene, k, unit) {
+  const { columns, strips, a, quantity } = scene;
+  if (!columns[k]) return "";
+  const said = [sideAt(scene, "a", k, unit), sideAt(scene, "b", k, unit)].join("   ");
+  const strip = strips.find(({ name }) => name === a?.info.name);
+  const size =
+    strip && !Number.isNaN(strip.distance[k])
+      ? `   ‖Δ${quantity === "c" ? "c" : "h"}‖ = ${strip.distance[k].toFixed(4)}`
+      : "";
+  return said + size;
+}
+
+/**
+ * @param {Scene} scene
+ * @param {"a" | "b"} side
+ * @param {number} k
+ * @param {number} unit
+ * @returns {string}
+ */
+function sideAt({ pair, columns, quantity, head, a, b }, side, k, unit) {
+  const t = columns[k][side];
+  const { name, run } = pair[side];
+  if (t < 0) return `${name}: no step here`;
+  const track = side === "a" ? a : b;
+  const value = track?.values[quantity][t * (track.values[quantity].length / run.steps) + unit];
+  const mine = headOf(run, head);
+  const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
+  return (
+    `${name}: ` +
+    `${named(pair[side], t)}${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`
+  );
+}
+
+/**
+ * Rows for a table or a file: a line for each column.
+ * @param {Scene} scene
+ * @returns {string[][]}
+ */
+export function comparisonRows(scene) {
+  const { pair, columns, strips, head, quantity } = scene;
+  const state = quantity === "c" ? "c" : "h";
+  const names = ["", " of B"];
+  const top = names.flatMap((of) => [
+    `step${of || " of A"}`,
+    `token${of || " of A"}`,
+    `prediction${of || " of A"}`,
+    `probability${of || " of A"}`,
+  ]);
+  const lines = columns.map((column, k) => [
+    ...cells(pair.a, head, column.a),
+    ...cells(pair.b, head, column.b),
+    ...strips.map(({ distance }) => (Number.isNaN(distance[k]) ? "" : String(distance[k]))),
+  ]);
+  return [[...top, ...strips.map(({ name }) => `‖Δ${state}‖ ${name}`)], ...lines];
+}
+
+/**
+ * @param {Side} side
+ * @param {string} name of the head
+ * @param {number} t
+ * @returns {string[]}
+ */
+function cells({ run }, name, t) {
+  const head = headOf(run, name);
+  if (t < 0) return ["", "", "", ""];
+  const chosen = head && predictionAt(head, t);
+  return [String(t), run.tokens[t], chosen?.label ?? "", chosen ? String(chosen.probability) : ""];
+}
+
+/**
+ * The same as a table on the page, for those who read numbers, or hear them.
+ * @param {Scene} scene
+ * @returns {HTMLElement}
+ */
+export function comparisonTable(scene) {
+  const [head, ...lines] = comparisonRows(scene);
+  const short = (/** @type {string} */ text) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
+  return element("table", { class: "compare-table" }, [
+    element("thead", {}, [
+      element(
+        "tr",
+        {},
+        head.map((text) => element("th", { scope: "col", text })),
+      ),
+    ]),
+    element(
+      "tbody",
+      {},
+      lines.map((line) =>
+        element(
+          "tr",
+          {},
+          line.map((text) => element("td", { text: short(text) })),
+        ),
+      ),
+    ),
+  ]);
+}

@@ -1,0 +1,176 @@
+// Things to try: whole gates, sentences that hang on context, and a search for an edit that changes a word's label.
+
+import { IDEAS, PRESETS, editsOf } from "studio/panels/edits/presets.js";
+import { search, sweepOf } from "studio/panels/edits/search.js";
+import { sentenceOf } from "studio/panels/edits/words.js";
+import { headOf } from "studio/state/predictions.js";
+import { shownToken } from "studio/state/tokens.js";
+import { element } from "studio/ui/draw.js";
+import { button } from "studio/ui/fields.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/edits/search.js").Find} Find */
+
+/**
+ * Experiments on every gate of the track that is looked at.
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function presetBar({ store }) {
+  const track = element("code", {});
+  const name = () => (track.textContent = store.get().track);
+  store.subscribe(["track"], name);
+  name();
+  const buttons = PRESETS.map((preset) =>
+    button(
+      preset.label,
+      () => {
+        const { track: chosen, edits } = store.get();
+        const added = editsOf(preset, chosen);
+        const others = edits.filter(
+          (edit) => !added.some(({ place }) => place === edit.place && !edit.unit && !edit.t),
+        );
+        store.change({ edits: [...others, ...added] }, `${preset.label} of ${chosen}`);
+      },
+      { title: preset.says },
+    ),
+  );
+  return element("section", { class: "edit-presets" }, [
+    element("h3", {}, ["On whole gates of ", track]),
+    element("div", { class: "chips" }, buttons),
+  ]);
+}
+
+/**
+ * Sentences with an experiment each; only for taggers that have such layers.
+ * @param {App} app
+ * @param {Model} model
+ * @returns {HTMLElement[]}
+ */
+export function ideaCards({ store }, model) {
+  const fitting = IDEAS.filter(
+    ({ track }) => model.kind === "tagger" && model.tracks.some(({ name }) => name === track),
+  );
+  return fitting.map(({ text, preset, track, asks }) => {
+    const chosen = PRESETS.find(({ id }) => id === preset);
+    const card = button(
+      "",
+      () => {
+        store.change({ text, track, edits: chosen ? editsOf(chosen, track) : [] }, `the experiment “${text}”`);
+      },
+      { class: "idea" },
+    );
+    card.append(element("strong", { text }), element("span", { text: `${chosen?.label ?? ""} in ${track}. ${asks}` }));
+    return card;
+  });
+}
+
+/**
+ * The search. It looks at the run as it is, edits included, and stops when that changes.
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function searchBox(app) {
+  const { store, session } = app;
+  const words = /** @type {HTMLSelectElement} */ (
+    element("select", { "aria-label": "Word whose prediction is to change" })
+  );
+  const finds = element("ol", { class: "edit-finds" });
+  const progress = element("p", { class: "edit-progress", role: "status" });
+  /** @type {(() => void) | null} */
+  let stop = null;
+
+  const halt = () => {
+    stop?.();
+    stop = null;
+    go.textContent = "Search";
+  };
+  const go = button("Search", () => (stop ? halt() : begin()));
+  const begin = () => {
+    const { model, run } = session;
+    if (!model || !run) return;
+    /** @type {Find[]} */
+    const found = [];
+    finds.replaceChildren();
+    go.textContent = "Stop";
+    stop = search(
+      { model, run, head: store.get().head, t: Number(words.value) },
+      (tried, of, done) => {
+        progress.textContent = progressOf(tried, of, found.length, done);
+        if (done) halt();
+      },
+      (find) => {
+        found.push(find);
+        found.sort((a, b) => sweepOf(a.edit) - sweepOf(b.edit) || b.after.probability - a.after.probability);
+        finds.replaceChildren(...found.map((one) => findLine(one, app, model, run)));
+      },
+    );
+  };
+  const refill = () => {
+    halt();
+    const run = session.run;
+    const chosen = words.value;
+    const head = run && headOf(run, store.get().head);
+    box.hidden = !head || !session.model?.hasWeights;
+    words.replaceChildren(
+      ...(run?.tokens ?? []).map((token, t) =>
+        element("option", {
+          value: String(t),
+          text: head ? `${shownToken(token)}: ${shownToken(head.labels[head.chosen[t]])}` : shownToken(token),
+        }),
+      ),
+    );
+    words.value = run && chosen !== "" && Number(chosen) < run.steps ? chosen : String(store.get().step);
+  };
+  const box = element("section", { class: "edit-search" }, [
+    element("h3", { text: "Find an edit that changes" }),
+    element("div", { class: "row" }, [words, go]),
+    progress,
+    finds,
+  ]);
+  store.subscribe(["step"], (view) => stop || (words.value = String(view.step)));
+  session.on("run", refill);
+  refill();
+  return box;
+}
+
+/**
+ * @param {number} tried
+ * @param {number} of
+ * @param {number} found
+ * @param {boolean} done
+ * @returns {string}
+ */
+function progressOf(tried, of, found, done) {
+  const so = `tried ${tried.toLocaleString("en")} of ${of.toLocaleString("en")} edits, ${found || "none"} found`;
+  return done ? `Done: ${so}.` : `Searching: ${so}…`;
+}
+
+/**
+ * @param {Find} find
+ * @param {App} app
+ * @param {Model} model
+ * @param {Run} run
+ */
+function findLine({ edit, before, after }, { store }, model, run) {
+  const sentence = sentenceOf(edit, model, run.tokens);
+  const use = button("Try", () => store.change({ edits: [...store.get().edits, edit] }, sentence), {
+    "aria-label": `Try: ${sentence}`,
+  });
+  return element("li", {}, [
+    element("span", { text: sentence }),
+    element("span", {
+      class: "turn",
+      text: `${said(before)} → ${said(after)}`,
+    }),
+    use,
+  ]);
+}
+
+/** @param {import("studio/types.js").Choice} choice */
+function said({ label, probability }) {
+  return `${shownToken(label)} ${probability.toFixed(2)}`;
+}

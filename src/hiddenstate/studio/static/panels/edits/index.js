@@ -1,0 +1,197 @@
+// The panel of edits: what is changed in the run, what that does to it, and what one could try.
+
+import { createEditor } from "studio/panels/edits/editor.js";
+import { ideaCards, presetBar, searchBox } from "studio/panels/edits/ideas.js";
+import { editList, pythonLines } from "studio/panels/edits/list.js";
+import { differencePicture } from "studio/panels/edits/picture.js";
+import { differenceRows, differenceTable, verdictOf } from "studio/panels/edits/table.js";
+import { differenceOf } from "studio/state/difference.js";
+import { element } from "studio/ui/draw.js";
+import { button } from "studio/ui/fields.js";
+import { panel } from "studio/ui/panel.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/edits/draft.js").Spot} Spot */
+/** @typedef {import("studio/state/difference.js").Difference} Difference */
+
+const HELP =
+  "Change a value inside the run and see what comes of it. Choose a value in the heat map and press Enter, or click " +
+  "one in the cell, and an editor opens there. An edit is exactly what hs.set, hs.scale and hs.add do in " +
+  "Python: what comes later in the " +
+  "equations is computed from the changed value, and the rest of the page shows the run with the edits.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountEdits(app) {
+  const { store, session } = app;
+  const picture = () => {
+    const found = difference(app);
+    return found && differencePicture(found);
+  };
+  const rows = () => {
+    const found = difference(app);
+    return found ? differenceRows(found) : [];
+  };
+  const { root, body, tools } = panel({
+    id: "edits",
+    title: "Edits: what if?",
+    help: HELP,
+    exports: { svg: picture, png: picture, csv: rows },
+  });
+  const editor = createEditor(app);
+  const list = element("div", { class: "edits-list" });
+  const result = element("div", { class: "edits-result" });
+  const presets = presetBar(app);
+  body.classList.add("edits-body");
+  body.append(element("div", { class: "edits-side" }, [list, presets, searchBox(app)]), result);
+  tools.append(...historyButtons(app));
+  document.body.append(editor.root);
+
+  const draw = () => {
+    const { model, run } = session;
+    presets.hidden = !model?.hasWeights || !run;
+    if (!model || !run) return clear(list, result);
+    drawList(app, list, editor.change);
+    drawResult(app, result);
+    mark();
+  };
+  const mark = () => markStep(result, store.get().step);
+  session.on("run", draw);
+  store.subscribe(["edits", "head"], draw);
+  store.subscribe(["step"], mark);
+  listenForClicks(app, editor.open);
+  draw();
+  return root;
+}
+
+/**
+ * @param {App} app
+ * @returns {Difference | null} null where nothing is read
+ */
+function difference({ session, store }) {
+  const { plain, run } = session;
+  return plain && run && differenceOf(plain, run, store.get().head);
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement[]}
+ */
+function historyButtons({ store, session }) {
+  const undo = button("Undo", () => store.undo());
+  const redo = button("Redo", () => store.redo());
+  const clear = button("Remove all", () => store.change({ edits: [] }, "remove all edits"));
+  const refresh = () => {
+    undo.disabled = !store.canUndo;
+    redo.disabled = !store.canRedo;
+    undo.title = store.canUndo ? `Undo: ${store.undoLabel}` : "Nothing to undo";
+    clear.disabled = store.get().edits.length === 0;
+  };
+  session.on("run", refresh);
+  store.subscribe(["edits"], refresh);
+  refresh();
+  return [undo, redo, clear];
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} list
+ * @param {(index: number, at: DOMRect) => void} change
+ */
+function drawList({ store, session }, list, change) {
+  const { model, run } = session;
+  const { edits } = store.get();
+  if (!model || !run) return;
+  const remove = (/** @type {number} */ index) => {
+    store.change({ edits: edits.filter((_, k) => k !== index) }, "remove an edit");
+  };
+  list.replaceChildren(
+    ...(edits.length
+      ? [editList(edits, model, run, { change, remove }), pythonLines(edits, model, run)]
+      : [element("p", { class: "edits-none", text: invitation(model.hasWeights) })]),
+  );
+}
+
+/**
+ * Without a run nothing stays of the one before.
+ * @param {HTMLElement} list
+ * @param {HTMLElement} result
+ */
+function clear(list, result) {
+  list.replaceChildren();
+  result.replaceChildren();
+}
+
+/** @param {boolean} hasWeights */
+function invitation(hasWeights) {
+  return hasWeights
+    ? "Nothing is edited yet. Choose a value in the heat map and press Edit there, click one in the cell, or " +
+        "try one of these."
+    : "This is a recorded trace. Without weights it can't be run again, so nothing can be changed in it.";
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} result
+ */
+function drawResult(app, result) {
+  const { model, run } = app.session;
+  if (!model || !run) return;
+  if (!run.edits.length) {
+    result.replaceChildren(...ideaCards(app, model));
+    result.className = "edits-result ideas";
+    return;
+  }
+  const found = difference(app);
+  if (!found) return;
+  const scrolled = result.querySelector(".scroll")?.scrollLeft ?? 0;
+  const scroll = element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "group", "aria-label": "Before and after, step by step" },
+    [differenceTable(found, (step) => app.store.set({ step }))],
+  );
+  result.className = "edits-result";
+  result.replaceChildren(element("p", { class: "verdict", "aria-live": "polite", text: verdictOf(found) }), scroll);
+  scroll.scrollLeft = scrolled;
+}
+
+/**
+ * Mark the column of the step that the page looks at.
+ * @param {HTMLElement} result
+ * @param {number} step
+ */
+function markStep(result, step) {
+  for (const cell of result.querySelectorAll(".here")) cell.classList.remove("here");
+  for (const cell of result.querySelectorAll(`tr > :nth-child(${step + 2})`)) cell.classList.add("here");
+}
+
+/**
+ * Open the editor where a value is clicked, whoever shows it.
+ * @param {App} app
+ * @param {(spot: Spot, at: DOMRect) => void} open
+ */
+function listenForClicks({ session }, open) {
+  /** @type {PointerEvent | null} */
+  let pointer = null;
+  document.addEventListener("pointerup", (event) => (pointer = event), true);
+  document.addEventListener("hs-edit", (event) => {
+    if (!(event instanceof CustomEvent) || !(event.target instanceof Element) || !session.model?.hasWeights) return;
+    open(event.detail, rectangleOf(event.target, pointer));
+  });
+}
+
+/**
+ * What the editor must not cover: the point that was clicked, or all of the element that a key or a button was for.
+ * @param {Element} target
+ * @param {PointerEvent | null} pointer
+ * @returns {DOMRect}
+ */
+function rectangleOf(target, pointer) {
+  const box = target.getBoundingClientRect();
+  if (!pointer || performance.now() - pointer.timeStamp > 400) return box;
+  const { clientX: x, clientY: y } = pointer;
+  const inside = x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
+  return inside ? new DOMRect(x - 8, y - 8, 16, 16) : box;
+}

@@ -1,0 +1,134 @@
+// Look for an edit that changes a word's label, by trying: a few runs at a time, so that the page stays alive.
+
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import { widthOf } from "studio/state/units.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Choice} Choice */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+
+const SLICE = 10; // milliseconds of work before the page gets its turn
+const ENOUGH = 12; // finds
+
+/** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
+/** @typedef {{edit: Edit, weight: number}} Candidate */
+
+/**
+ * @param {string} place
+ * @param {number | null} unit
+ * @param {number | null} t
+ * @returns {Edit}
+ */
+function zeroed(place, unit, t) {
+  const [units, steps] = [unit, t].map((chosen) => (chosen === null ? null : [chosen]));
+  return { place, kind: "set", value: 0, unit: units, t: steps, scope: "write" };
+}
+
+/**
+ * One unit at one step: its cell emptied or its output silenced. What is large comes first.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Candidate[]}
+ */
+function moments(track, steps) {
+  return ["c", "h"].flatMap((quantity) => {
+    const width = widthOf(track.info, quantity);
+    return Array.from({ length: steps * width }, (_, k) => ({
+      edit: zeroed(`${track.info.name}.${quantity}`, k % width, Math.floor(k / width)),
+      weight: Math.abs(track.values[quantity][k]),
+    }));
+  });
+}
+
+/**
+ * One unit at every step: silenced. Those that say most come first.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Candidate[]}
+ */
+function units(track, steps) {
+  const H = track.info.outputs;
+  return Array.from({ length: H }, (_, unit) => {
+    let weight = 0;
+    for (let t = 0; t < steps; t++) weight += Math.abs(track.values.h[t * H + unit]);
+    return { edit: zeroed(`${track.info.name}.h`, unit, null), weight };
+  });
+}
+
+/**
+ * All units at one step: each quantity zeroed.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Candidate[]}
+ */
+function wholeSteps(track, steps) {
+  return ["f", "i", "o", "c", "h"].flatMap((quantity) =>
+    Array.from({ length: steps }, (_, t) => ({ edit: zeroed(`${track.info.name}.${quantity}`, null, t), weight: 0 })),
+  );
+}
+
+/**
+ * Whole gates, shut or wide open.
+ * @param {Track} track
+ * @returns {Candidate[]}
+ */
+function gates(track) {
+  return ["f", "i", "o"].flatMap((gate) =>
+    [0, 1].map((value) => ({ edit: { ...zeroed(`${track.info.name}.${gate}`, null, null), value }, weight: 0 })),
+  );
+}
+
+/**
+ * Everything that is tried, small edits and sweeping ones in turn.
+ * @param {Run} run
+ * @returns {Edit[]}
+ */
+export function candidatesOf(run) {
+  const kinds = [moments, units, wholeSteps, gates].map((kind) =>
+    run.tracks.flatMap((track) => kind(track, run.steps)).sort((a, b) => b.weight - a.weight),
+  );
+  const longest = Math.max(...kinds.map((kind) => kind.length));
+  return Array.from({ length: longest }, (_, k) => kinds.flatMap((kind) => (kind[k] ? [kind[k].edit] : []))).flat();
+}
+
+/**
+ * How sweeping an edit is: how many numbers it touches, all counted as very many.
+ * @param {Edit} edit
+ * @returns {number}
+ */
+export function sweepOf(edit) {
+  return (edit.unit?.length ?? 1e4) * (edit.t?.length ?? 1e3);
+}
+
+/**
+ * Search until enough is found, all is tried, or it is stopped.
+ * @param {{model: Model, run: Run, head: string, t: number}} where the label to change
+ * @param {(tried: number, of: number, done: boolean) => void} onProgress
+ * @param {(find: Find) => void} onFind
+ * @returns {() => void} stops it
+ */
+export function search({ model, run, head, t }, onProgress, onFind) {
+  const candidates = candidatesOf(run);
+  let tried = 0;
+  let found = 0;
+  let timer = 0;
+
+  const attempt = () => {
+    const edit = candidates[tried++];
+    const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
+    if (!was || !is || was.chosen[t] === is.chosen[t]) return;
+    found++;
+    onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
+  };
+  const slice = () => {
+    const end = performance.now() + SLICE;
+    while (tried < candidates.length && found < ENOUGH && performance.now() < end) attempt();
+    const done = tried >= candidates.length || found >= ENOUGH;
+    onProgress(tried, candidates.length, done);
+    if (!done) timer = window.setTimeout(slice);
+  };
+  timer = window.setTimeout(slice);
+  return () => window.clearTimeout(timer);
+}

@@ -1,0 +1,183 @@
+// Before and after, a column for each step: the prediction, how much of it moved, and how far each track's h is off.
+
+import { firstOf } from "studio/state/difference.js";
+import { shownToken, stepName } from "studio/state/tokens.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Choice} Choice */
+/** @typedef {import("studio/state/difference.js").Difference} Difference */
+/** @typedef {import("studio/state/difference.js").Distance} Distance */
+
+/**
+ * @param {Choice | null} choice
+ * @param {boolean} changed
+ * @returns {HTMLElement}
+ */
+function predicted(choice, changed) {
+  const cell = element("td", { class: changed ? "changed" : "" });
+  if (choice) {
+    cell.append(
+      element("span", { class: "label", text: shownToken(choice.label) }),
+      element("span", { class: "share", text: choice.probability.toFixed(2) }),
+    );
+  }
+  return cell;
+}
+
+/**
+ * A number with a bar as long as its share of the row's scale.
+ * @param {number} size
+ * @param {number} scale
+ * @param {string} mark "" or what is said of a first step
+ * @returns {HTMLElement}
+ */
+function sized(size, scale, mark) {
+  const bar = element("span", { class: "bar", style: { "--share": Math.min(1, size / scale) } });
+  const cell = element("td", { class: mark ? "size first" : "size" }, [
+    bar,
+    element("span", { class: "share", text: size ? short(size) : "0" }),
+  ]);
+  if (mark) cell.append(element("span", { class: "mark", text: mark }));
+  return cell;
+}
+
+/** @param {number} size */
+function short(size) {
+  return size < 0.01 ? "<.01" : size.toFixed(2);
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {HTMLElement[]} cells
+ * @param {string} [kind]
+ */
+function row(name, title, cells, kind = "") {
+  return element("tr", { class: kind }, [element("th", { scope: "row", text: name, title }), ...cells]);
+}
+
+/**
+ * @param {Distance} track
+ * @param {number} scale
+ */
+function trackRow({ info, size, first }, scale) {
+  const title = `Largest difference of h of any unit of ${info.name}, with and without the edits`;
+  const mark = info.reverse ? "◂ first" : "first ▸";
+  return row(
+    info.name,
+    title,
+    Array.from(size, (one, t) => sized(one, scale, t === first ? mark : "")),
+  );
+}
+
+/**
+ * @param {Difference} difference
+ * @returns {HTMLElement[]}
+ */
+function predictionRows({ words }) {
+  if (!words[0]?.before) return [];
+  const moved = words.map((word) => word.moved);
+  const first = firstOf(moved, false);
+  return [
+    row(
+      "before",
+      "What was predicted without the edits",
+      words.map((word) => predicted(word.before, false)),
+      "before",
+    ),
+    row(
+      "after",
+      "What is predicted with them",
+      words.map((word) => predicted(word.after, word.changed)),
+      "after",
+    ),
+    row(
+      "moved",
+      "Share of probability that went to other labels",
+      moved.map((one, t) => sized(one, 1, t === first ? "first" : "")),
+    ),
+  ];
+}
+
+/**
+ * The bound of the bars of h: 2 is the most that two values between -1 and 1 can differ.
+ * @param {Distance[]} tracks
+ * @returns {number}
+ */
+export function barBound(tracks) {
+  const most = Math.max(0, ...tracks.map(({ size }) => Math.max(0, ...size)));
+  return [0.1, 0.2, 0.5, 1].find((bound) => most <= bound) ?? 2;
+}
+
+/**
+ * @param {Difference} difference
+ * @param {(t: number) => void} onStep
+ * @returns {HTMLElement}
+ */
+export function differenceTable(difference, onStep) {
+  const scale = barBound(difference.tracks);
+  const heads = difference.words.map(({ t, token, changed }) => {
+    const step = element("button", { type: "button", text: shownToken(token), title: `step ${t}` });
+    step.addEventListener("click", () => onStep(t));
+    return element("th", { scope: "col", class: changed ? "changed" : "" }, [step]);
+  });
+  const label = `max |Δh|, bars to ${scale}`;
+  return element("table", { class: "difference", style: { "--columns": heads.length } }, [
+    element("caption", { text: "Before and after the edits, step by step" }),
+    element("thead", {}, [element("tr", {}, [element("td", {}), ...heads])]),
+    element("tbody", {}, predictionRows(difference)),
+    element("tbody", { class: "tracks" }, [
+      element("tr", { class: "divide" }, [
+        element("th", { scope: "rowgroup", colspan: String(heads.length + 1), text: label }),
+      ]),
+      ...difference.tracks.map((track) => trackRow(track, scale)),
+    ]),
+  ]);
+}
+
+/**
+ * Rows for a file.
+ * @param {Difference} difference
+ * @returns {string[][]}
+ */
+export function differenceRows({ words, tracks }) {
+  const head = [
+    "step",
+    "token",
+    "before",
+    "probability before",
+    "after",
+    "probability after",
+    "moved",
+    ...tracks.map(({ info }) => `max |Δh| ${info.name}`),
+  ];
+  const lines = words.map(({ t, token, before, after, moved }) => [
+    String(t),
+    token,
+    before?.label ?? "",
+    before ? String(before.probability) : "",
+    after?.label ?? "",
+    after ? String(after.probability) : "",
+    String(moved),
+    ...tracks.map(({ size }) => String(size[t])),
+  ]);
+  return [head, ...lines];
+}
+
+/**
+ * What changed, in a sentence or two.
+ * @param {Difference} difference
+ * @returns {string}
+ */
+export function verdictOf({ words, tracks, first, changed }) {
+  const tokens = words.map(({ token }) => token);
+  const at = (/** @type {number} */ t) => stepName({ tokens }, t);
+  const parted = tracks.filter((track) => track.first >= 0);
+  if (!parted.length) return "These edits change nothing here: every value is as it was.";
+  const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");
+  const count = `${changed} of ${words.length} predictions ${changed === 1 ? "is another" : "are others"}`;
+  const outside = words[0].before
+    ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. `
+    : "";
+  return `${outside}Where each layer first differs, in the order in which it reads: ${inside}.`;
+}

@@ -1,0 +1,135 @@
+// Edits in words: a sentence for a person, and the lines of Python that do the same.
+
+import { partsOf } from "studio/state/edits.js";
+import { wordAt } from "studio/state/tokens.js";
+
+/** @typedef {import("studio/types.js").Edit} Edit */
+/** @typedef {import("studio/types.js").Model} Model */
+
+const VERBS = { set: "set to", scale: "multiplied by", add: "raised by" };
+const ARGUMENTS = { set: "to", scale: "by", add: "value" };
+
+/**
+ * A number as Python would write it: "1.0", "0.25", "1e-07".
+ * @param {number} value
+ * @returns {string}
+ */
+export function pythonNumber(value) {
+  const text = String(value).replace(/e([+-])(\d)$/, "e$10$2");
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
+/**
+ * What is done to the value: "set to 0.5", "multiplied by 2.0".
+ * @param {Edit} edit
+ * @returns {string}
+ */
+export function actionOf(edit) {
+  if (edit.kind === "add" && edit.value < 0) return `lowered by ${pythonNumber(-edit.value)}`;
+  return `${VERBS[edit.kind]} ${pythonNumber(edit.value)}`;
+}
+
+/**
+ * Where: "unit 7", "units 1, 2, 3", "all units".
+ * @param {string} name
+ * @param {number[] | null} chosen
+ * @returns {string}
+ */
+function chosenOf(name, chosen) {
+  if (!chosen) return `all ${name}s`;
+  return chosen.length === 1 ? `${name} ${chosen[0]}` : `${name}s ${chosen.join(", ")}`;
+}
+
+/**
+ * Which units and steps, the word beside a single step.
+ * @param {Edit} edit
+ * @param {string[]} tokens
+ * @returns {string}
+ */
+export function whereOf(edit, tokens) {
+  const [t] = edit.t?.length === 1 ? edit.t.map((one) => (one < 0 ? one + tokens.length : one)) : [-1];
+  const word = t in tokens ? wordAt({ tokens }, t, 24) : "";
+  const steps = chosenOf("step", edit.t) + (word === "" ? "" : ` “${word}”`);
+  return `${chosenOf("unit", edit.unit)}, ${steps}`;
+}
+
+/**
+ * What is changed: "forget gate of l0", "forget gate of l0 before its sigmoid".
+ * @param {string} place
+ * @param {Model} model
+ * @returns {string}
+ */
+export function placeOf(place, model) {
+  const { track, quantity } = partsOf(place);
+  const name = quantity.replace(/_pre$/, "");
+  const before = name === quantity ? "" : ` before its ${name === "g" ? "tanh" : "sigmoid"}`;
+  return `${model.meanings[name] ?? name} of ${track}${before}`;
+}
+
+/**
+ * One sentence for one edit.
+ * @param {Edit} edit
+ * @param {Model} model
+ * @param {string[]} tokens
+ * @returns {string}
+ */
+export function sentenceOf(edit, model, tokens) {
+  const scope = edit.scope === "readout" ? ", for this step's output alone" : "";
+  return `${placeOf(edit.place, model)}: ${actionOf(edit)} (${whereOf(edit, tokens)}${scope})`;
+}
+
+/**
+ * @param {string} name
+ * @param {number[] | null} chosen
+ * @returns {string[]}
+ */
+function argument(name, chosen) {
+  if (!chosen) return [];
+  return [`${name}=${chosen.length === 1 ? chosen[0] : `[${chosen.join(", ")}]`}`];
+}
+
+/**
+ * The edit as a call: hs.set("l1.f", unit=203, t=17, to=0.0).
+ * @param {Edit} edit
+ * @returns {string}
+ */
+export function pythonEdit(edit) {
+  const given = [
+    JSON.stringify(edit.place),
+    ...argument("unit", edit.unit),
+    ...argument("t", edit.t),
+    `${ARGUMENTS[edit.kind]}=${pythonNumber(edit.value)}`,
+    ...(edit.scope === "readout" ? ['scope="readout"'] : []),
+  ];
+  return `hs.${edit.kind}(${given.join(", ")})`;
+}
+
+/**
+ * What runs inside the block, and what is made ready before it, by kind of model.
+ * @param {Model} model
+ * @param {string[]} tokens
+ * @returns {{before: string[], lstm: string, call: string}}
+ */
+function callOf(model, tokens) {
+  const words = `[${tokens.map((token) => JSON.stringify(token)).join(", ")}]`;
+  if (model.kind === "tagger") return { before: [], lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
+  if (model.kind !== "language-model") return { before: [], lstm: "lstm", call: "out, (h_n, c_n) = lstm(x)" };
+  const ids = `torch.from_numpy(model.tokens.ids(${words})).long()[:, None]`;
+  const start = "_, begin = model(torch.tensor([[model.tokens.start]]))  # a text is read after a line end";
+  return { before: [start, `ids = ${ids}`], lstm: "model.lstm", call: "said, state = model(ids, begin)" };
+}
+
+/**
+ * The lines of Python that run the model with these edits.
+ * @param {readonly Edit[]} edits
+ * @param {Model} model
+ * @param {string[]} tokens
+ * @returns {string}
+ */
+export function pythonOf(edits, model, tokens) {
+  const { before, lstm, call } = callOf(model, tokens);
+  const calls = edits.map(pythonEdit);
+  const one = `with ${lstm}.edit(${calls.join(", ")}):`;
+  const many = `with ${lstm}.edit(\n${calls.map((line) => `    ${line},\n`).join("")}):`;
+  return [...before, one.length <= 88 || calls.length < 2 ? one : many, `    ${call}`, ""].join("\n");
+}

@@ -1,0 +1,122 @@
+// The heat map's still layers: drawn when the run or the choice of what is shown changes, never while one scrubs.
+// The tokens have a canvas of their own, which stays in sight where more units are there than find room.
+
+import { SLANT } from "studio/panels/heatmap/layout.js";
+import { range } from "studio/state/ranges.js";
+import { shortToken } from "studio/state/tokens.js";
+import { widthOf } from "studio/state/units.js";
+import { element } from "studio/ui/draw.js";
+import { colours, level } from "studio/ui/scales.js";
+import { fontOf, resolved } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
+
+export const LONGEST_TOKEN = 12;
+const SIZE = "11px";
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {HeatLayout} layout
+ * @param {Track} track
+ * @param {string} quantity
+ */
+export function drawHeat(context, layout, track, quantity) {
+  context.clearRect(0, 0, layout.width, layout.height);
+  context.imageSmoothingEnabled = false;
+  const wide = layout.pitch * layout.steps;
+  const { pinned, order } = layout;
+  if (pinned.length > 0) {
+    context.drawImage(
+      image(track, quantity, pinned, layout.steps),
+      layout.left,
+      layout.top,
+      wide,
+      pinned.length * layout.pinHeight,
+    );
+  }
+  context.drawImage(
+    image(track, quantity, order, layout.steps),
+    layout.left,
+    layout.mapTop,
+    wide,
+    order.length * layout.rowHeight,
+  );
+  drawUnits(context, layout);
+}
+
+/**
+ * One pixel for each value.
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {readonly number[]} units
+ * @param {number} T
+ * @returns {HTMLCanvasElement}
+ */
+function image(track, quantity, units, T) {
+  const made = element("canvas", { width: Math.max(1, T), height: Math.max(1, units.length) });
+  const context = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
+  const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
+  const { data } = pixels;
+  const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
+  const [table, ends] = [colours(quantity), range(quantity)];
+  units.forEach((unit, row) => {
+    for (let t = 0; t < T; t += 1) {
+      const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
+      data[to] = table[from];
+      data[to + 1] = table[from + 1];
+      data[to + 2] = table[from + 2];
+      data[to + 3] = 255;
+    }
+  });
+  context.putImageData(pixels, 0, 0);
+  return made;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {HeatLayout} layout
+ * @param {readonly string[]} tokens
+ */
+export function drawTokens(context, layout, tokens) {
+  context.clearRect(0, 0, layout.width, layout.top);
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.fillStyle = resolved("--ink");
+  tokens.forEach((token, t) => {
+    if (t % layout.every !== 0) return;
+    context.save();
+    context.translate(layout.left + (t + 0.5) * layout.pitch, layout.top - 6);
+    if (layout.slanted) context.rotate((SLANT * Math.PI) / 180);
+    context.textAlign = layout.slanted ? "left" : "center";
+    context.fillText(shortToken(token, LONGEST_TOKEN), 0, layout.slanted ? 4 : 0);
+    context.restore();
+  });
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {HeatLayout} layout
+ */
+function drawUnits(context, layout) {
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.textAlign = "right";
+  context.fillStyle = resolved("--ink");
+  layout.pinned.forEach((unit, k) =>
+    context.fillText(`${unit}`, layout.left - 8, layout.top + k * layout.pinHeight + 11.5),
+  );
+  context.fillStyle = resolved("--ink-soft");
+  if (layout.rowHeight < 11) return;
+  layout.order.forEach((unit, k) => {
+    context.fillText(`${unit}`, layout.left - 8, layout.mapTop + (k + 0.5) * layout.rowHeight + 4);
+  });
+}
+
+/**
+ * @param {readonly string[]} tokens
+ * @returns {number} pixels that the longest of them needs
+ */
+export function longestToken(tokens) {
+  const context = /** @type {CanvasRenderingContext2D} */ (element("canvas").getContext("2d"));
+  context.font = `${SIZE} ${fontOf("--sans")}`;
+  return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
+}

@@ -1,0 +1,77 @@
+// What moves over the heat map: the step and the unit that are looked at, and what the pointer is over. Each is one
+// element that is moved, so that scrubbing costs nothing.
+
+import { rowTop } from "studio/panels/heatmap/layout.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
+
+const LEAST = 3; // pixels that a marked row is high at least
+const CLEAR = 60; // pixels between a cursor and the edge of what is in sight
+
+/**
+ * @param {HTMLElement} map
+ * @param {HTMLElement} scroller around it
+ */
+export function createCursors(map, scroller) {
+  const column = element("div", { class: "heat-column" });
+  const name = element("span", { class: "heat-unit number" });
+  const row = element("div", { class: "heat-row" }, [name]);
+  const under = element("div", { class: "heat-hover", hidden: true });
+  map.append(column, row, under);
+  /**
+   * @param {HeatLayout | null} layout
+   * @param {View} view
+   * @param {{width: number, height: number}} seen the part of the map that is in sight
+   */
+  const show = (layout, { step, unit }, seen) => {
+    if (layout === null) return;
+    const x = layout.left + step * layout.pitch;
+    place(column, x, layout.top, layout.pitch, layout.height - layout.top - 2);
+    const high = Math.max(LEAST, layout.rowHeight);
+    const y = rowTop(layout, unit) + (layout.rowHeight - high) / 2;
+    place(row, layout.left, y, layout.pitch * layout.steps, high);
+    if (name.textContent !== String(unit)) name.textContent = String(unit);
+    if (layout.width > seen.width + 1) scrollInto(scroller, "scrollLeft", [x, layout.pitch], [0, seen.width]);
+    if (layout.height > seen.height + 1) scrollInto(scroller, "scrollTop", [y, high], [layout.top, seen.height]);
+  };
+  /**
+   * @param {HeatLayout | null} layout
+   * @param {{unit: number, step: number} | null} cell
+   */
+  const hover = (layout, cell) => {
+    under.hidden = cell === null || layout === null;
+    if (layout === null || cell === null) return;
+    const high = Math.max(LEAST, layout.rowHeight);
+    const y = rowTop(layout, cell.unit) + (layout.rowHeight - high) / 2;
+    place(under, layout.left + cell.step * layout.pitch, y, layout.pitch, high);
+  };
+  return { show, hover };
+}
+
+/**
+ * @param {HTMLElement} node
+ * @param {number} x
+ * @param {number} y
+ * @param {number} width
+ * @param {number} height
+ */
+function place(node, x, y, width, height) {
+  node.style.transform = `translate(${x}px, ${y}px)`;
+  if (node.style.width !== `${width}px`) node.style.width = `${width}px`;
+  if (node.style.height !== `${height}px`) node.style.height = `${height}px`;
+}
+
+/**
+ * Scrolls so far that a cursor stands clear of the edges.
+ * @param {HTMLElement} scroller
+ * @param {"scrollLeft" | "scrollTop"} way
+ * @param {readonly [number, number]} cursor where it begins, and its size
+ * @param {readonly [number, number]} seen from where to where the scroller shows what is under it
+ */
+function scrollInto(scroller, way, [from, size], [first, last]) {
+  const now = scroller[way];
+  if (from < now + first + CLEAR) scroller[way] = from - first - CLEAR;
+  else if (from + size > now + last - CLEAR) scroller[way] = from + size - last + CLEAR;
+}

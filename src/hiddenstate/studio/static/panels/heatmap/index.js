@@ -1,0 +1,164 @@
+// Units by steps, coloured by one gate or state: the whole of a layer's memory at a glance.
+
+import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
+import { createCursors } from "studio/panels/heatmap/cursors.js";
+import { heatKeys } from "studio/panels/heatmap/keys.js";
+import { cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
+import { ordered } from "studio/panels/heatmap/order.js";
+import { heatPicture, heatRows } from "studio/panels/heatmap/picture.js";
+import { createReadout } from "studio/panels/heatmap/readout.js";
+import { heatTools } from "studio/panels/heatmap/tools.js";
+import { summary } from "studio/panels/heatmap/words.js";
+import { togglePin, trackOf } from "studio/state/units.js";
+import { element, resize } from "studio/ui/draw.js";
+import { panel, unread } from "studio/ui/panel.js";
+import { legend } from "studio/ui/scales.js";
+import { onTheme } from "studio/ui/theme.js";
+import { onResize } from "studio/ui/visibility.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
+
+const HELP =
+  "Each row is a hidden unit, each column a time step; the colour is the value there, on a scale that never " +
+  "changes with the sentence (only that of c grows, when it must; where a projection takes h beyond ±1, it has the " +
+  "colour of that end). Click a cell to look at it in the microscope, " +
+  "double-click or press P to pin its unit, press Enter to edit it.";
+
+/** What is drawn now, for all parts of the panel. */
+class Scene {
+  constructor() {
+    /** @type {HeatLayout | null} */
+    this.layout = null;
+    /** @type {(unit: number) => string} */
+    this.about = () => "";
+    this.size = { width: 0, height: 0 };
+  }
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountHeatmap(app) {
+  const { store, session } = app;
+  const scene = new Scene();
+  const { root, body, tools } = panel({
+    id: "heatmap",
+    title: "Heat map",
+    help: HELP,
+    exports: {
+      svg: () => heatPicture(app, scene.layout),
+      png: () => heatPicture(app, scene.layout),
+      csv: () => heatRows(app),
+    },
+  });
+  const head = element("canvas", { class: "heat-head", "aria-hidden": "true" });
+  const canvas = element("canvas", { class: "heat-canvas", "aria-hidden": "true" });
+  const words = element("p", { class: "unseen", id: "heatmap-words" });
+  const map = element(
+    "div",
+    {
+      class: "heat-map",
+      tabindex: 0,
+      role: "group",
+      "aria-roledescription": "heat map",
+      "aria-label": "Units by steps. Arrow keys move, P pins, Enter edits.",
+      "aria-describedby": words.id,
+    },
+    [head, canvas],
+  );
+  const place = element("div", { class: "heat-place" }, [map]);
+  const cursors = createCursors(map, place);
+  const readout = createReadout(app, scene, map);
+  const scale = element("div", { class: "heat-legend" });
+  const heard = element("p", { class: "unseen", role: "status" }); // where the keys have led to
+  body.classList.add("heat-body");
+  body.append(unread(session), place, words, heard, element("div", { class: "heat-foot" }, [readout.root, scale]));
+  tools.append(...heatTools(app));
+
+  const arrange = () => layOut(app, scene, { head, canvas, map });
+  const draw = () => {
+    if (!arrange()) return readout.show(null);
+    const { run } = session;
+    const { quantity } = store.get();
+    scale.replaceChildren(legend(quantity, run));
+    words.textContent = run ? summary(run, store.get()) : "";
+    move();
+  };
+  const move = () => {
+    cursors.show(scene.layout, store.get(), scene.size);
+    readout.show(null);
+    if (document.activeElement === map) heard.textContent = readout.said();
+  };
+  session.on("run", draw);
+  session.on("other", draw);
+  store.subscribe(["track", "quantity", "sort", "pinned", "head"], draw);
+  store.subscribe(["step", "unit"], move);
+  onTheme(draw);
+  onResize(place, (width, height) => {
+    scene.size = { width, height };
+    draw();
+  });
+  listen(app, scene, { head, map }, readout, cursors);
+  return root;
+}
+
+/**
+ * @param {App} app
+ * @param {Scene} scene
+ * @param {{head: HTMLCanvasElement, canvas: HTMLCanvasElement, map: HTMLElement}} parts
+ * @returns {boolean} whether there is anything to see
+ */
+function layOut({ store, session }, scene, { head, canvas, map }) {
+  const { run } = session;
+  const { track: name, quantity, sort, head: column, pinned } = store.get();
+  map.hidden = run === null;
+  if (run === null || scene.size.width === 0) return false;
+  const track = trackOf(run, name);
+  const { order, about } = ordered(run, track, quantity, sort, column);
+  const layout = heatLayout({ ...scene.size, steps: run.steps, pinned, order, longest: longestToken(run.tokens) });
+  Object.assign(scene, { layout, about });
+  drawHeat(resize(canvas, layout.width, layout.height), layout, track, quantity);
+  drawTokens(resize(head, layout.width, headHeight(layout)), layout, run.tokens);
+  head.style.marginBottom = `-${headHeight(layout)}px`;
+  map.style.width = `${layout.width}px`;
+  map.style.height = `${layout.height}px`;
+  return true;
+}
+
+/**
+ * @param {App} app
+ * @param {Scene} scene
+ * @param {{head: HTMLElement, map: HTMLElement}} parts
+ * @param {ReturnType<typeof createReadout>} readout
+ * @param {ReturnType<typeof createCursors>} cursors
+ */
+function listen(app, scene, { head, map }, readout, cursors) {
+  const { store, player } = app;
+  const under = (/** @type {MouseEvent} */ event) => {
+    const box = map.getBoundingClientRect();
+    if (event.target === head) return null; // which may cover cells
+    return scene.layout && cellAt(scene.layout, event.clientX - box.left, event.clientY - box.top);
+  };
+  const hover = (/** @type {ReturnType<typeof cellAt>} */ cell) => {
+    cursors.hover(scene.layout, cell);
+    readout.show(cell);
+  };
+  map.addEventListener("pointermove", (event) => {
+    const cell = under(event);
+    hover(cell);
+    if (cell && event.buttons === 1 && event.pointerType === "mouse") store.set(cell);
+  });
+  map.addEventListener("pointerleave", () => hover(null));
+  map.addEventListener("click", (event) => {
+    const cell = under(event);
+    if (cell) player.pause();
+    if (cell) store.set(cell);
+  });
+  map.addEventListener("dblclick", (event) => {
+    const cell = under(event);
+    if (cell) togglePin(store, cell.unit);
+  });
+  heatKeys(app, map, () => scene.layout, readout.edit);
+}

@@ -1,0 +1,37 @@
+// The heat map by keys: up and down follow the rows as they are sorted.
+
+import { togglePin } from "studio/state/units.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} map
+ * @param {() => HeatLayout | null} layout
+ * @param {() => void} edit opens the editor at the cursor
+ */
+export function heatKeys({ store, player }, map, layout, edit) {
+  const row = (/** @type {number} */ by) => {
+    const order = layout()?.order ?? [];
+    const at = Math.max(0, order.indexOf(store.get().unit));
+    const unit = order[Math.min(Math.max(at + by, 0), order.length - 1)];
+    if (unit !== undefined) store.set({ unit });
+  };
+  /** @type {Record<string, () => void>} */
+  const keys = {
+    ArrowUp: () => row(-1),
+    ArrowDown: () => row(1),
+    PageUp: () => row(-10),
+    PageDown: () => row(10),
+    ArrowLeft: () => player.move(-1),
+    ArrowRight: () => player.move(1),
+    p: () => togglePin(store, store.get().unit),
+    Enter: edit,
+  };
+  map.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    keys[event.key]();
+    event.preventDefault();
+  });
+}

@@ -1,0 +1,160 @@
+// In which order the heat map shows its units.
+
+import { headOf } from "studio/state/predictions.js";
+import { widthOf } from "studio/state/units.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+
+const TURNS = 60; // of the power iteration: enough for an order that the eye can't tell from a better one
+
+/**
+ * @param {Run} run
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {string} sort "index", "change", "cluster" or "tag:NOUN"
+ * @param {string} head
+ * @returns {{order: number[], about: (unit: number) => string}} units from top to bottom, and what ranks one
+ */
+export function ordered(run, track, quantity, sort, head) {
+  const units = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => unit);
+  if (sort === "cluster") return { order: byLikeness(unitSeries(track, quantity, run.steps)), about: () => "" };
+  const score = scores(run, track, quantity, sort, head);
+  if (score === null) return { order: units, about: () => "" };
+  const about = (/** @type {number} */ unit) => `${score.name} ${score.values[unit].toFixed(2)}`;
+  return { order: units.sort((a, b) => score.values[b] - score.values[a] || a - b), about };
+}
+
+/**
+ * @param {Run} run
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {string} sort
+ * @param {string} headName
+ * @returns {{name: string, values: Float64Array} | null}
+ */
+function scores(run, track, quantity, sort, headName) {
+  if (sort === "change") return { name: "mean change", values: changes(unitSeries(track, quantity, run.steps)) };
+  const head = headOf(run, headName);
+  const label = sort.startsWith("tag:") ? sort.slice(4) : "";
+  const k = head?.labels.indexOf(label) ?? -1;
+  if (head === null || k < 0) return null;
+  const wanted = Float64Array.from(head.chosen, (chosen) => (chosen === k ? 1 : 0));
+  return { name: `r with ${label}`, values: correlations(unitSeries(track, quantity, run.steps), wanted) };
+}
+
+/**
+ * A unit's values over time, unit after unit.
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {number} T
+ * @returns {Float64Array[]}
+ */
+export function unitSeries(track, quantity, T) {
+  const values = track.values[quantity];
+  const width = widthOf(track.info, quantity);
+  return Array.from({ length: width }, (_, unit) =>
+    Float64Array.from({ length: T }, (__, t) => values[t * width + unit]),
+  );
+}
+
+/**
+ * How far each row moves from one step to the next, on the average.
+ * @param {Float64Array[]} rows
+ * @returns {Float64Array}
+ */
+export function changes(rows) {
+  return Float64Array.from(rows, (row) => {
+    let sum = 0;
+    for (let t = 1; t < row.length; t += 1) sum += Math.abs(row[t] - row[t - 1]);
+    return sum / Math.max(1, row.length - 1);
+  });
+}
+
+/**
+ * Pearson's r of each row with what is wanted; 0 where either is constant.
+ * @param {Float64Array[]} rows
+ * @param {Float64Array} wanted
+ * @returns {Float64Array}
+ */
+export function correlations(rows, wanted) {
+  const target = standardised(wanted);
+  return Float64Array.from(rows, (row) => dot(standardised(row), target));
+}
+
+/**
+ * Rows that move alike beside one another: by their angle in the plane of the two directions in which rows differ
+ * most, cut where the gap is widest.
+ * @param {Float64Array[]} rows
+ * @returns {number[]}
+ */
+export function byLikeness(rows) {
+  if (rows.length < 3) return rows.map((_, k) => k);
+  const all = rows.map(standardised);
+  const first = principal(all, null);
+  const second = principal(all, first);
+  const angles = all.map((row) => Math.atan2(dot(row, second), dot(row, first)));
+  const order = angles.map((_, k) => k).sort((a, b) => angles[a] - angles[b] || a - b);
+  const gap = (/** @type {number} */ k) => {
+    const before = angles[order[(k + order.length - 1) % order.length]];
+    return (angles[order[k]] - before + 2 * Math.PI) % (2 * Math.PI);
+  };
+  let start = 0;
+  for (let k = 1; k < order.length; k += 1) if (gap(k) > gap(start)) start = k;
+  return [...order.slice(start), ...order.slice(0, start)];
+}
+
+/**
+ * The direction in which rows differ most, at right angles to another.
+ * @param {Float64Array[]} rows
+ * @param {Float64Array | null} besides
+ * @returns {Float64Array}
+ */
+function principal(rows, besides) {
+  let now = Float64Array.from({ length: rows[0].length }, (_, t) => Math.sin(1 + t * (besides ? 2.3 : 1.7)));
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    if (besides) remove(now, besides);
+    const next = new Float64Array(now.length);
+    for (const row of rows) {
+      const part = dot(row, now);
+      for (let t = 0; t < next.length; t += 1) next[t] += part * row[t];
+    }
+    now = scaled(next);
+  }
+  return now;
+}
+
+/**
+ * @param {Float64Array} from
+ * @param {Float64Array} direction of length 1
+ */
+function remove(from, direction) {
+  const part = dot(from, direction);
+  for (let t = 0; t < from.length; t += 1) from[t] -= part * direction[t];
+}
+
+/**
+ * Mean 0, length 1; zeros where it is constant or not finite.
+ * @param {Float64Array} row
+ * @returns {Float64Array}
+ */
+function standardised(row) {
+  const mean = row.reduce((sum, value) => sum + value, 0) / Math.max(1, row.length);
+  return scaled(row.map((value) => value - mean));
+}
+
+/** @param {Float64Array} row */
+function scaled(row) {
+  const length = Math.sqrt(dot(row, row));
+  return length > 1e-9 && Number.isFinite(length) ? row.map((value) => value / length) : new Float64Array(row.length);
+}
+
+/**
+ * @param {Float64Array} a
+ * @param {Float64Array} b
+ */
+function dot(a, b) {
+  let sum = 0;
+  for (let t = 0; t < a.length; t += 1) sum += a[t] * b[t];
+  return sum;
+}

@@ -1,0 +1,124 @@
+// The heat map as a picture that scales, and as a table.
+
+import { LONGEST_TOKEN } from "studio/panels/heatmap/canvas.js";
+import { SLANT } from "studio/panels/heatmap/layout.js";
+import { range } from "studio/state/ranges.js";
+import { shortToken } from "studio/state/tokens.js";
+import { trackOf, trackTitle, valueAt, widthOf } from "studio/state/units.js";
+import { svg } from "studio/ui/draw.js";
+import { colours, legend, level } from "studio/ui/scales.js";
+
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/heatmap/layout.js").HeatLayout} HeatLayout */
+
+const HEAD = 26;
+const FOOT = 34;
+
+/**
+ * @param {App} app
+ * @param {HeatLayout | null} layout
+ * @returns {SVGSVGElement | null} null where nothing is read
+ */
+export function heatPicture({ session, store }, layout) {
+  const { run, model } = session;
+  if (run === null || model === null || layout === null) return null;
+  const { track: name, quantity } = store.get();
+  const track = trackOf(run, name);
+  const twoWays = model.tracks.some(({ reverse }) => reverse);
+  const title = `${quantity}, ${model.meanings[quantity]}: ${trackTitle(track.info, twoWays)} of ${model.name}`;
+  const height = layout.height + HEAD + FOOT;
+  const key = legend(quantity, run);
+  key.setAttribute("x", String(layout.left - 8));
+  key.setAttribute("y", String(layout.height + HEAD + 8));
+  return svg("svg", { class: "heat-picture", width: layout.width, height, viewBox: `0 0 ${layout.width} ${height}` }, [
+    svg("text", { x: 8, y: 18, class: "picture-title", text: title }),
+    svg("g", { transform: `translate(0 ${HEAD})` }, [
+      ...cells(track, quantity, layout.pinned, layout, layout.top, layout.pinHeight),
+      ...cells(track, quantity, layout.order, layout, layout.mapTop, layout.rowHeight),
+      ...names(layout, run.tokens),
+    ]),
+    key,
+  ]);
+}
+
+/**
+ * One path for each colour, which holds all cells that have it.
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {readonly number[]} units
+ * @param {HeatLayout} layout
+ * @param {number} top
+ * @param {number} high
+ */
+function cells(track, quantity, units, layout, top, high) {
+  const ends = range(quantity);
+  /** @type {Map<number, string>} */
+  const paths = new Map();
+  units.forEach((unit, row) => {
+    for (let t = 0; t < layout.steps; t += 1) {
+      const key = level(valueAt(track, quantity, unit, t), ends);
+      const [x, y] = [short(layout.left + t * layout.pitch), short(top + row * high)];
+      paths.set(
+        key,
+        `${paths.get(key) ?? ""}M${x} ${y}h${short(layout.pitch)}v${short(high)}h-${short(layout.pitch)}z`,
+      );
+    }
+  });
+  const table = colours(quantity);
+  return [...paths].map(([key, d]) => svg("path", { d, fill: `rgb(${table.slice(key * 3, key * 3 + 3).join(", ")})` }));
+}
+
+/** @param {number} value */
+function short(value) {
+  return Number(value.toFixed(2));
+}
+
+/**
+ * @param {HeatLayout} layout
+ * @param {readonly string[]} tokens
+ */
+function names(layout, tokens) {
+  const units = layout.pinned.map((unit, k) =>
+    svg("text", {
+      x: layout.left - 8,
+      y: layout.top + k * layout.pinHeight + 11.5,
+      class: "picture-label",
+      "text-anchor": "end",
+      text: unit,
+    }),
+  );
+  const words = tokens.flatMap((token, t) => {
+    if (t % layout.every !== 0) return [];
+    const [x, y] = [layout.left + (t + 0.5) * layout.pitch, layout.top - 6];
+    const turn = layout.slanted ? `rotate(${SLANT} ${x} ${y})` : null;
+    const anchor = layout.slanted ? "start" : "middle";
+    return svg("text", {
+      x,
+      y,
+      class: "picture-label",
+      transform: turn,
+      "text-anchor": anchor,
+      text: shortToken(token, LONGEST_TOKEN),
+    });
+  });
+  return [...units, ...words];
+}
+
+/**
+ * A row for each unit, a column for each step.
+ * @param {App} app
+ * @returns {string[][]}
+ */
+export function heatRows({ session, store }) {
+  const { run } = session;
+  if (run === null) return [];
+  const { track: name, quantity } = store.get();
+  const track = trackOf(run, name);
+  const heading = [`${name}.${quantity} unit`, ...run.tokens.map((token, t) => `${t} ${token}`)];
+  const rows = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => [
+    String(unit),
+    ...run.tokens.map((__, t) => String(valueAt(track, quantity, unit, t))),
+  ]);
+  return [heading, ...rows];
+}

@@ -1,0 +1,49 @@
+// The heat map in words, for those who do not see it.
+
+import { changes, unitSeries } from "studio/panels/heatmap/order.js";
+import { stepName } from "studio/state/tokens.js";
+import { trackOf, widthOf } from "studio/state/units.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").View} View */
+
+/**
+ * @param {Run} run
+ * @param {View} view
+ * @returns {string}
+ */
+export function summary(run, { track: name, quantity }) {
+  const track = trackOf(run, name);
+  const values = track.values[quantity];
+  const width = widthOf(track.info, quantity);
+  const [low, high] = [extreme(values, -1), extreme(values, 1)];
+  const restless = mostOf(changes(unitSeries(track, quantity, run.steps)), 3);
+  const at = (/** @type {number} */ k) => {
+    const t = Math.floor(k / width);
+    return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;
+  };
+  return (
+    `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +
+    `The units that change most are ${restless.join(", ")}.`
+  );
+}
+
+/**
+ * @param {Float32Array} values
+ * @param {1 | -1} sign
+ */
+function extreme(values, sign) {
+  let best = 0;
+  for (let k = 1; k < values.length; k += 1) if (sign * values[k] > sign * values[best]) best = k;
+  return best;
+}
+
+/**
+ * @param {Float64Array} values
+ * @param {number} most
+ */
+function mostOf(values, most) {
+  return Array.from(values.keys())
+    .sort((a, b) => values[b] - values[a])
+    .slice(0, most);
+}

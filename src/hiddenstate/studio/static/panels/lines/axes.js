@@ -1,0 +1,51 @@
+// The still parts of the charts of units: scales on the left, tokens below.
+
+import { LEFT, RIGHT, xOf, yOf } from "studio/panels/lines/layout.js";
+import { shortToken } from "studio/state/tokens.js";
+import { label, svg, tick } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/panels/lines/layout.js").Band} Band */
+
+const CLOSE = 14; // pixels from one token to the next, where each step has one
+const LOOSE = 18; // the same where not
+
+/**
+ * @param {Band} band
+ * @param {number} width
+ */
+export function frame(band, width) {
+  const marks = band.low === 0 ? [0, 1] : [band.low, 0, band.high];
+  return marks.flatMap((value) => {
+    const y = Math.round(yOf(value, band)) + 0.5;
+    return [
+      svg("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: value === 0 ? "axis" : "axis faint" }),
+      label(LEFT - 6, y + 3.5, "tick", "end", tick(value)),
+    ];
+  });
+}
+
+/**
+ * @param {Run} run
+ * @param {number} width
+ * @param {number} bottom
+ */
+export function words(run, width, bottom) {
+  const pitch = (width - LEFT - RIGHT) / Math.max(1, run.steps);
+  const every = pitch >= CLOSE ? 1 : Math.ceil(LOOSE / pitch);
+  const turned = run.tokens.some((token) => shortToken(token, 2).length > 1); // but characters stand upright
+  return run.tokens.flatMap((token, t) => {
+    if (t % every !== 0) return [];
+    const [x, y] = [xOf(t, width, run.steps) + (turned ? 3 : 0), bottom + 14];
+    return [
+      svg("text", {
+        x,
+        y,
+        class: "tick word-tick",
+        "text-anchor": turned ? "end" : "middle",
+        transform: turned ? `rotate(-40 ${x} ${y})` : null,
+        text: shortToken(token, 11),
+      }),
+    ];
+  });
+}

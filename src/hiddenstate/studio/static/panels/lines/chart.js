@@ -1,0 +1,116 @@
+// One unit's chart: two bands of three lines each, and the numbers at the cursor.
+
+import { frame, words } from "studio/panels/lines/axes.js";
+import { bands, RIGHT, TOKENS_HEIGHT, TOP, xOf, yOf } from "studio/panels/lines/layout.js";
+import { stepName } from "studio/state/tokens.js";
+import { valueAt, widthOf } from "studio/state/units.js";
+import { label, set, svg } from "studio/ui/draw.js";
+import { quantityColour } from "studio/ui/scales.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/**
+ * @typedef {object} ChartOf
+ * @property {Model} model
+ * @property {Run} run
+ * @property {Track} track
+ * @property {number} unit
+ * @property {number} width
+ * @property {boolean} tokens whether they stand below
+ * @property {number} reach how far c goes from zero
+ */
+
+/** @typedef {{root: SVGSVGElement, show: (step: number) => void, height: number}} Chart */
+/** @typedef {import("studio/panels/lines/layout.js").Band} Band */
+
+const ROW = 17; // of the numbers on the right
+
+/**
+ * @param {ChartOf} given
+ * @returns {Chart}
+ */
+export function createChart(given) {
+  const { model, run, track, unit, width, tokens, reach } = given;
+  const all = bands(model, reach);
+  const last = /** @type {Band} */ (all.at(-1));
+  const bottom = last.top + last.height;
+  const height = bottom + (tokens ? TOKENS_HEIGHT : 10);
+  const cursor = svg("line", { y1: TOP, y2: bottom, class: "cursor" });
+  const dots = all.flatMap(({ names }) => names.filter((name) => has(track, name, unit)).map((name) => dot(name)));
+  const numbers = all.flatMap((band) => band.names.map((name, k) => number(name, band, k, width)));
+  const root = svg("svg", { class: "lines-chart", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }, [
+    label(0, TOP + 11, "lines-unit", "start", `unit ${unit}`),
+    ...all.flatMap((band) => [...frame(band, width), ...band.names.map((name) => line(given, band, name))]),
+    cursor,
+    ...dots.map(({ root: circle }) => circle),
+    ...numbers.map(({ root: group }) => group),
+    ...(tokens ? words(run, width, bottom) : []),
+  ]);
+  const show = (/** @type {number} */ step) => {
+    const x = xOf(step, width, run.steps);
+    set(cursor, "x1", x);
+    set(cursor, "x2", x);
+    for (const { name, root: circle } of dots) {
+      const band = /** @type {Band} */ (all.find(({ names }) => names.includes(name)));
+      set(circle, "cx", x);
+      set(circle, "cy", yOf(valueAt(track, name, unit, step), band));
+    }
+    for (const { name, write } of numbers) write(valueAt(track, name, unit, step));
+    set(root, "aria-label", spoken(given, step));
+  };
+  return { root, show, height };
+}
+
+/**
+ * @param {Track} track
+ * @param {string} name
+ * @param {number} unit
+ */
+function has(track, name, unit) {
+  return unit < widthOf(track.info, name);
+}
+
+/**
+ * @param {ChartOf} given
+ * @param {Band} band
+ * @param {string} name
+ */
+function line({ run, track, unit, width }, band, name) {
+  const points = !has(track, name, unit)
+    ? []
+    : run.tokens.map(
+        (_, t) => `${xOf(t, width, run.steps).toFixed(1)},${yOf(valueAt(track, name, unit, t), band).toFixed(1)}`,
+      );
+  return svg("polyline", { points: points.join(" "), class: "lines-line", stroke: quantityColour(name) });
+}
+
+/** @param {string} name */
+function dot(name) {
+  return { name, root: svg("circle", { r: 3.2, class: "lines-dot", fill: quantityColour(name) }) };
+}
+
+/**
+ * @param {string} name
+ * @param {Band} band
+ * @param {number} k
+ * @param {number} width
+ */
+function number(name, { top, height, names }, k, width) {
+  const y = top + height / 2 + (k - (names.length - 1) / 2) * ROW + 4;
+  const value = label(width - 2, y, "lines-number", "end");
+  const letter = label(width - RIGHT + 14, y, "lines-letter", "start", name);
+  letter.style.fill = quantityColour(name);
+  const write = (/** @type {number} */ given) =>
+    (value.textContent = Number.isFinite(given) ? given.toFixed(4) : "\u2013");
+  return { name, root: svg("g", {}, [letter, value]), write };
+}
+
+/**
+ * @param {ChartOf} given
+ * @param {number} step
+ */
+function spoken({ model, run, track, unit }, step) {
+  const values = model.quantities.map((name) => `${name} ${valueAt(track, name, unit, step).toFixed(2)}`);
+  return `Unit ${unit} of ${track.info.name} at ${stepName(run, step)}: ${values.join(", ")}`;
+}

@@ -1,0 +1,106 @@
+// The six values of the pinned units over the sentence, gates above, memory below.
+
+import { createChart } from "studio/panels/lines/chart.js";
+import { chartReach, stepAt } from "studio/panels/lines/layout.js";
+import { linesPicture } from "studio/panels/lines/picture.js";
+import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
+import { element } from "studio/ui/draw.js";
+import { panel, unread } from "studio/ui/panel.js";
+import { onResize, whenSeen } from "studio/ui/visibility.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/lines/chart.js").Chart} Chart */
+
+const HELP =
+  "Each pinned unit over the sentence. Above, its three gates from 0 (shut) to 1 (open): i writes, f keeps, o " +
+  "shows. Below, the candidate g, the cell state c that remembers, and the hidden state h that the rest of the " +
+  "network sees (with a projection, which mixes all units, the number of h with this index). Drag across to scrub; the numbers on the right are those at the cursor.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountLines(app) {
+  const { store, session } = app;
+  const { root, body } = panel({
+    id: "lines",
+    title: "Units over time",
+    help: HELP,
+    exports: { svg: () => linesPicture(app, width), png: () => linesPicture(app, width), csv: () => lineRows(app) },
+  });
+  const list = element("div", { class: "lines" });
+  const hint = element("p", { class: "soft hint", text: "Pin units in the heat map to keep several of them here." });
+  body.append(unread(session), list, hint);
+  let width = 0;
+  /** @type {Chart[]} */
+  let charts = [];
+  const draw = whenSeen(root, () => {
+    const { run, model } = session;
+    const view = store.get();
+    hint.hidden = run === null || view.pinned.length > 0;
+    if (run === null || model === null || width === 0) return list.replaceChildren();
+    const track = trackOf(run, view.track);
+    const units = shownUnits(view);
+    const reach = chartReach(run, track, units);
+    charts = units.map((unit, k) =>
+      createChart({ model, run, track, unit, width, reach, tokens: k === units.length - 1 }),
+    );
+    list.replaceChildren(...charts.map((chart) => chart.root));
+    return move();
+  });
+  const move = () => charts.forEach((chart) => chart.show(store.get().step));
+  session.on("run", draw);
+  session.on("other", draw);
+  store.subscribe(["track", "pinned"], draw);
+  store.subscribe(["unit"], ({ pinned }) => pinned.length === 0 && draw());
+  store.subscribe(["step"], move);
+  onResize(list, (wide) => {
+    width = Math.floor(wide);
+    draw();
+  });
+  scrub(app, list);
+  return root;
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} list
+ */
+function scrub({ store, session, player }, list) {
+  const go = (/** @type {PointerEvent} */ event) => {
+    const steps = session.run?.steps ?? 0;
+    const box = list.getBoundingClientRect();
+    const step = stepAt(event.clientX - box.left, box.width, steps);
+    if (step !== null) store.set({ step });
+  };
+  list.addEventListener("pointerdown", (event) => {
+    player.pause();
+    if (event.pointerType !== "touch") list.setPointerCapture(event.pointerId);
+    go(event);
+  });
+  list.addEventListener("pointermove", (event) => {
+    if (event.buttons === 1) go(event);
+  });
+}
+
+/**
+ * A row for each unit and step.
+ * @param {App} app
+ * @returns {string[][]}
+ */
+function lineRows({ session, store }) {
+  const { run, model } = session;
+  if (run === null || model === null) return [];
+  const view = store.get();
+  const track = trackOf(run, view.track);
+  const rows = shownUnits(view).flatMap((unit) =>
+    run.tokens.map((token, t) => [
+      view.track,
+      String(unit),
+      String(t),
+      token,
+      ...model.quantities.map((name) => String(valueAt(track, name, unit, t))),
+    ]),
+  );
+  return [["track", "unit", "step", "token", ...model.quantities], ...rows];
+}

@@ -1,0 +1,134 @@
+// The equations of c and h with their numbers, each with its bar: what is kept and what is written add up to c.
+// An outline shows the whole (c_prev, g, tanh(c)), what is filled the part of it that its gate lets through.
+
+import { flowColour } from "studio/panels/microscope/pipes.js";
+import { svg, tick } from "studio/ui/draw.js";
+import { equationLines } from "studio/ui/moment-words.js";
+import { text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
+/** @typedef {import("studio/state/moment.js").Moment} Moment */
+
+const ROW = 21;
+const BAR = 11;
+const WIDE = 560; // from which bars stand beside the equations
+const TEXT = 372; // room for an equation
+const NARROW_ROW = 40;
+const ROOM = 345; // from which a narrow panel has room for the formula
+const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value behind it
+
+/**
+ * @typedef {object} Bars
+ * @property {SVGElement} root
+ * @property {number} height
+ * @property {(moment: Moment) => void} write
+ * @property {(numbers: Numbers, largest: number) => void} draw
+ */
+
+/**
+ * @param {number} width
+ * @returns {Bars}
+ */
+export function bars(width) {
+  const wide = width >= WIDE;
+  const scale = { from: wide ? TEXT : 2, to: width - 2 };
+  const rows = [0, 1, 2, 3].map((k) => row(k, wide, width));
+  const bottom = 4 * (wide ? ROW : NARROW_ROW) + 2;
+  const { root: axis, draw: drawAxis } = axisAt(scale, bottom);
+  const write = (/** @type {Moment} */ moment) => equationLines(moment).forEach((line, k) => rows[k].write(line));
+  const draw = (/** @type {Numbers} */ numbers, /** @type {number} */ largest) => {
+    const x = (/** @type {number} */ value) => xOf(value, largest, scale);
+    spansOf(numbers).forEach((spans, k) => rows[k].draw(spans, x));
+    drawAxis(largest);
+  };
+  const root = svg("g", { class: "hs-bars" }, [axis, ...rows.map((one) => one.root)]);
+  return { root, height: bottom + 16, write, draw };
+}
+
+/**
+ * @typedef {object} Spans
+ * @property {[number, number]} filled from and to
+ * @property {[number, number] | null} outlined
+ */
+
+/**
+ * What is drawn in each row: kept, written, c, h.
+ * @param {Numbers} numbers
+ * @returns {Spans[]}
+ */
+function spansOf({ kept, wrote, c, c_prev, g, tanh, h }) {
+  return [
+    { filled: [0, kept], outlined: [0, c_prev] },
+    { filled: [kept, kept + wrote], outlined: [kept, kept + g] },
+    { filled: [0, c], outlined: null },
+    { filled: [0, h], outlined: [0, tanh] },
+  ];
+}
+
+/**
+ * @param {number} value
+ * @param {number} largest
+ * @param {{from: number, to: number}} scale
+ * @returns {number}
+ */
+function xOf(value, largest, { from, to }) {
+  const part = Math.max(-1, Math.min(1, value / largest || 0));
+  return (from + to) / 2 + (part * (to - from)) / 2;
+}
+
+/**
+ * @param {number} k
+ * @param {boolean} wide
+ * @param {number} width
+ */
+function row(k, wide, width) {
+  const y = wide ? k * ROW + 3 : k * NARROW_ROW + 22;
+  const baseline = wide ? y + 10 : k * NARROW_ROW + 13;
+  const outline = svg("rect", { class: "hs-whole", y, height: BAR, rx: 2 });
+  const bar = svg("rect", { class: "hs-part", y: y + 1, height: BAR - 2, rx: 1.5 });
+  const end = wide ? TEXT - 16 : width;
+  const name = text(0, baseline, "hs-name", "start", "", NAME - 4);
+  const formula = text(NAME, baseline, "hs-formula", "start", "", end - NAME - VALUE - 4);
+  const value = text(end, baseline, "hs-result", "end", "", VALUE);
+  const write = (/** @type {import("studio/ui/moment-words.js").Line} */ line) => {
+    name.textContent = line.name;
+    formula.textContent = `= ${line.formula && (wide || width >= ROOM) ? `${line.formula} = ` : ""}${line.numbers}`;
+    value.textContent = `= ${line.value}`;
+    value.classList.toggle("is-edited", line.edited);
+  };
+  const draw = (/** @type {Spans} */ { filled, outlined }, /** @type {(value: number) => number} */ x) => {
+    place(bar, filled, x);
+    bar.setAttribute("fill", flowColour("c", filled[1] - filled[0]));
+    outline.setAttribute("display", outlined ? "inline" : "none");
+    if (outlined) place(outline, outlined, x);
+  };
+  return { root: svg("g", {}, [outline, bar, name, formula, value]), write, draw };
+}
+
+/**
+ * @param {SVGElement} rect
+ * @param {[number, number]} span
+ * @param {(value: number) => number} x
+ */
+function place(rect, [from, to], x) {
+  const [a, b] = [x(from), x(to)];
+  rect.setAttribute("x", String(Math.min(a, b)));
+  rect.setAttribute("width", String(Math.abs(b - a)));
+}
+
+/**
+ * The line at 0 and the ends of the scale.
+ * @param {{from: number, to: number}} scale
+ * @param {number} bottom
+ */
+function axisAt({ from, to }, bottom) {
+  const middle = (from + to) / 2;
+  const lines = [from, middle, to].map((x) => svg("line", { x1: x, x2: x, y1: 0, y2: bottom, class: "hs-axis" }));
+  const anchors = ["start", "middle", "end"];
+  const texts = [from, middle, to].map((x, k) =>
+    svg("text", { x, y: bottom + 13, "text-anchor": anchors[k], class: "hs-tick" }),
+  );
+  const draw = (/** @type {number} */ largest) =>
+    [-largest, 0, largest].forEach((value, k) => (texts[k].textContent = value === 0 ? "0" : tick(Number(value.toPrecision(2)))));
+  return { root: svg("g", {}, [...lines, ...texts]), draw };
+}

@@ -1,0 +1,104 @@
+// The boxes of the circuit: gates, and the states that come in and go out.
+
+import { squashName } from "studio/state/moment.js";
+import { format, svg } from "studio/ui/draw.js";
+import { changeOf, doingOf } from "studio/ui/moment-words.js";
+import { pressable, text, value } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/ui/svg-parts.js").Box} Box */
+/** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
+/** @typedef {import("studio/state/moment.js").Moment} Moment */
+
+/**
+ * @typedef {object} GateBox
+ * @property {SVGElement} root
+ * @property {(moment: Moment) => void} write
+ * @property {(numbers: Numbers) => void} draw
+ */
+
+/**
+ * One gate: its value, how far it is open, what that means, and the sum that it is the squashing of.
+ * @param {string} gate
+ * @param {string} meaning "forget gate"
+ * @param {Box} box
+ * @param {{open: () => void, edit: ((element: SVGElement) => void) | null}} actions
+ * @returns {GateBox}
+ */
+export function gateBox(gate, meaning, box, { open, edit }) {
+  const { x, y, width } = box;
+  const number = value({ x: x + width - 76, y: y + 4, width: 70, height: 23 }, "end", edit);
+  const meter = meterAt({ x: x + 10, y: y + 32, width: width - 20, height: 6 }, gate);
+  const room = width - 20;
+  const doing = text(x + 10, y + 65, "hs-soft", "start", "", room);
+  const sum = text(x + 10, y + 78, "hs-soft hs-mono", "start", "", room);
+  const back = svg("rect", { ...box, rx: 8, class: "hs-gate-back", stroke: `var(--q-${gate})` });
+  const names = [
+    text(x + 10, y + 22, "hs-letter", "start", gate),
+    text(x + 10, y + 52, "hs-meaning", "start", meaning, room),
+  ];
+  const body = svg("g", {}, [back, ...names, meter.root, doing, sum]);
+  pressable(body, `${meaning}: open what is behind it`, open);
+  const write = (/** @type {Moment} */ { values, sums, computed }) => {
+    number.show(format(values[gate]), `${meaning} ${format(values[gate])}`, gate in computed);
+    doing.textContent = gate in computed ? "edited" : doingOf(gate, values[gate]);
+    sum.textContent = sums[gate] ? `${squashName(gate)}(${format(sums[gate].sum)})` : "";
+  };
+  return { root: svg("g", { class: `hs-gate hs-gate-${gate}` }, [body, number.root]), write, draw: meter.draw };
+}
+
+/**
+ * How far a gate is open, or how far to either side the candidate is.
+ * @param {Box} box
+ * @param {string} gate
+ */
+function meterAt(box, gate) {
+  const signed = gate === "g";
+  const zero = signed ? box.x + box.width / 2 : box.x;
+  const scale = signed ? box.width / 2 : box.width;
+  const back = svg("rect", { ...box, rx: 3, class: "hs-meter" });
+  const bar = svg("rect", { y: box.y, height: box.height, rx: 3, fill: `var(--q-${gate})` });
+  const tick = svg("line", { x1: zero, x2: zero, y1: box.y - 2, y2: box.y + box.height + 2, class: "hs-axis" });
+  const draw = (/** @type {Numbers} */ numbers) => {
+    const length = Math.max(-1, Math.min(1, numbers[gate] || 0)) * scale;
+    bar.setAttribute("x", String(Math.min(zero, zero + length)));
+    bar.setAttribute("width", String(Math.abs(length)));
+  };
+  return { root: svg("g", {}, signed ? [back, bar, tick] : [back, bar]), draw };
+}
+
+/**
+ * @typedef {object} StateBox
+ * @property {SVGElement} root
+ * @property {(moment: Moment, about: string) => void} write
+ */
+
+/**
+ * A state: its name, its value, where it comes from or goes.
+ * @param {string} name "c", "c_prev", "h"
+ * @param {Box} box
+ * @param {((element: SVGElement) => void) | null} edit
+ * @returns {StateBox}
+ */
+export function stateBox(name, box, edit) {
+  const { x, y, width } = box;
+  const half = (width - 20) / 2; // beside the name, which is short where there is a change
+  const title = text(x + 8, y + 16, "hs-letter hs-small", "start", "", name === "c" ? half - 20 : width - 16);
+  const change = text(x + width - 8, y + 15, "hs-soft hs-mono hs-change", "end", "", half + 20);
+  const number = value({ x: x + 3, y: y + 18, width: width - 6, height: 21 }, "middle", edit);
+  const about = text(x + width / 2, y + 50, "hs-soft", "middle", "", width - 6);
+  const back = svg("rect", { ...box, rx: 8, class: "hs-state-back", stroke: `var(--q-${name[0]})` });
+  const write = (/** @type {Moment} */ moment, /** @type {string} */ words) => {
+    const { values, computed, shown } = moment;
+    const key = name === "h" ? shown : name;
+    title.textContent = key;
+    if (name === "c")
+      change.textContent = `${values.c < values.c_prev ? "↓" : "↑"}${format(Math.abs(values.c - values.c_prev))}`;
+    number.show(
+      format(values[key]),
+      `${key} ${format(values[key])}${name === "c" ? `, ${changeOf(moment)}` : ""}`,
+      key in computed,
+    );
+    about.textContent = key in computed ? "edited" : words;
+  };
+  return { root: svg("g", { class: `hs-state hs-state-${name}` }, [back, title, change, number.root, about]), write };
+}

@@ -1,0 +1,168 @@
+// One unit at one step as a circuit: the gates, the line of the cell state, and the numbers that flow through them.
+
+import { bars } from "studio/panels/microscope/bars.js";
+import { gateBox, stateBox } from "studio/panels/microscope/boxes.js";
+import { layoutFor } from "studio/panels/microscope/layout.js";
+import { PIPE, pipes } from "studio/panels/microscope/pipes.js";
+import { tokens } from "studio/panels/microscope/tokens.js";
+import { createTween } from "studio/panels/microscope/tween.js";
+import { momentOf, reachOf } from "studio/state/moment.js";
+import { format, svg } from "studio/ui/draw.js";
+import { beginningOf, sizeText, sourceOf, spokenMoment, targetOf } from "studio/ui/moment-words.js";
+import { fit, text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
+/** @typedef {import("studio/state/moment.js").Moment} Moment */
+
+const SYMBOLS = { keep: "×", write: "×", add: "+", tanh: "tanh", show: "×" };
+const SWIFT = 240; // milliseconds in which bars and wires follow
+
+/**
+ * @param {Scene} scene
+ * @returns {Level}
+ */
+export function circuit(scene) {
+  const { model, track, width } = scene;
+  const layout = layoutFor(width, track.reverse);
+  const wires = pipes(layout),
+    moving = tokens(layout),
+    sums = bars(width);
+  const gates = model.gates.map((gate) =>
+    gateBox(gate, model.meanings[gate], layout.boxes[gate], {
+      open: () => scene.go({ zoom: "gate", gate }),
+      edit: scene.editor(gate),
+    }),
+  );
+  const states = statesOf(layout, scene);
+  const between = betweenNodes(layout),
+    notes = text(0, layout.height + sums.height + 26, "hs-note");
+  sums.root.setAttribute("transform", `translate(0 ${layout.height + 12})`);
+  const height = layout.height + sums.height + 30;
+  const root = svg(
+    "svg",
+    { class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" },
+    [
+      ...wires.parts,
+      ...nodesOf(layout),
+      ...between.parts,
+      ...gates.map((gate) => gate.root),
+      ...states.parts,
+      moving.root,
+      sums.root,
+      notes,
+    ],
+  );
+  const tween = createTween((numbers) => {
+    wires.fill(numbers, numbers.largest);
+    for (const gate of gates) gate.draw(numbers);
+    sums.draw(numbers, numbers.largest);
+  });
+  /** @type {Level["update"]} */
+  const update = (view, pace) => {
+    const run = scene.run();
+    const moment = momentOf(model, run, view.track, view.unit, view.step);
+    for (const gate of gates) gate.write(moment);
+    states.write(moment);
+    between.write(moment);
+    sums.write(moment);
+    notes.textContent = noteOf(moment);
+    root.setAttribute("aria-label", spokenMoment(moment, run));
+    fit(root);
+    tween.go(
+      { ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, view.unit) },
+      pace === "jump" ? 0 : SWIFT,
+    );
+    if (pace === "play") moving.run(moment.values, scene.pause());
+    else moving.stop();
+  };
+  return { root, update, leave: () => (tween.stop(), moving.stop()), picture: () => root, table: () => tableOf(scene) };
+}
+
+/**
+ * @param {Layout} layout
+ * @param {Scene} scene
+ */
+function statesOf({ boxes }, scene) {
+  const { track, model } = scene;
+  const before = stateBox("c_prev", boxes.c_prev, null);
+  const c = stateBox("c", boxes.c, scene.editor("c"));
+  const h = stateBox("h", boxes.h, track.outputs === track.units ? scene.editor("h") : null);
+  const last = model.tracks[model.tracks.length - 1].layer;
+  const { x, y, width } = boxes.x;
+  const input = text(x, y + 19, "hs-soft", "start", "", width),
+    hidden = text(x, y + 33, "hs-soft", "start", "", width);
+  input.textContent = `x: ${sizeText(track.inputSize)}`;
+  hidden.textContent = `h_prev: ${track.outputs}`;
+  const write = (/** @type {Moment} */ moment) => {
+    const run = scene.run();
+    before.write(moment, sourceOf(run, moment.before, beginningOf(model, moment.track, scene.live()).label));
+    c.write(moment, targetOf(run, moment.after));
+    h.write(moment, moment.shown === "m" ? "h = W_hr·m" : track.layer < last ? "to layer above" : "output");
+  };
+  return { parts: [before.root, c.root, h.root, input, hidden], write };
+}
+
+/**
+ * The five operations.
+ * @param {Layout} layout
+ * @returns {SVGElement[]}
+ */
+function nodesOf({ nodes }) {
+  return Object.entries(SYMBOLS).map(([name, symbol]) => {
+    const { x, y } = nodes[name];
+    const circle = svg("circle", { cx: x, cy: y, r: PIPE });
+    const kind = symbol.length > 1 ? "hs-tanh" : "hs-symbol";
+    return svg("g", { class: "hs-node" }, [circle, text(x, y + (symbol.length > 1 ? 3.5 : 6), kind, "middle", symbol)]);
+  });
+}
+
+const BETWEEN = { kept: "kept", wrote: "written", tanh: "tanh(c)" };
+
+/**
+ * Names and values of what flows between the operations.
+ * @param {Layout} layout
+ */
+function betweenNodes({ labels }) {
+  const made = Object.entries(BETWEEN).map(([key, words]) => {
+    const { at, anchor } = labels[key];
+    return {
+      key,
+      name: text(at.x, at.y - 3, "hs-soft", anchor, words),
+      number: text(at.x, at.y + 12, "hs-between", anchor),
+    };
+  });
+  const write = (/** @type {Moment} */ { values }) => {
+    for (const { key, number } of made) number.textContent = format(values[key]);
+  };
+  return { parts: made.flatMap(({ name, number }) => [name, number]), write };
+}
+
+/**
+ * What an edit put in the place of what the equations give.
+ * @param {Moment} moment
+ * @returns {string}
+ */
+function noteOf({ computed }) {
+  return Object.entries(computed)
+    .map(([name, value]) => `${name} edited: the equation gives ${format(value)}`)
+    .join("; ");
+}
+
+/**
+ * All steps of the unit.
+ * @param {Scene} scene
+ * @returns {string[][]}
+ */
+function tableOf(scene) {
+  const run = scene.run(),
+    view = scene.view();
+  const moments = run.tokens.map((_, t) => momentOf(scene.model, run, view.track, view.unit, t));
+  const names = Object.keys(moments[0].values);
+  return [
+    ["step", "token", ...names],
+    ...moments.map(({ t, values }) => [String(t), run.tokens[t], ...names.map((name) => String(values[name]))]),
+  ];
+}

@@ -1,0 +1,80 @@
+// The curve that a gate's sum goes through, with the point where it is now.
+
+import { squash, squashName } from "studio/state/moment.js";
+import { format, svg, tick } from "studio/ui/draw.js";
+import { text } from "studio/ui/svg-parts.js";
+
+const SIZE = { width: 230, height: 86 };
+const POINTS = 80;
+const LEAST = 6; // the curve is drawn from -6 to 6 at least
+
+/**
+ * @param {string} gate
+ * @returns {{root: SVGElement, draw: (sum: number) => void}}
+ */
+export function curve(gate) {
+  const low = gate === "g" ? -1 : 0;
+  const line = svg("path", { class: "hs-curve", stroke: `var(--q-${gate})` });
+  const guides = svg("path", { class: "hs-guides" });
+  const point = svg("circle", { r: 5, fill: `var(--q-${gate})`, class: "hs-point" });
+  const labels = [text(0, SIZE.height + 14, "hs-tick", "start"), text(SIZE.width, SIZE.height + 14, "hs-tick", "end")];
+  const sides = [text(-6, 4, "hs-tick", "end", "1"), text(-6, SIZE.height + 4, "hs-tick", "end", tick(low))];
+  const y = (/** @type {number} */ value) => SIZE.height * (1 - (value - low) / (1 - low));
+  const draw = (/** @type {number} */ sum) => {
+    const reach = Math.max(LEAST, Math.min(99, Math.ceil(Math.abs(sum) || 0)));
+    const x = (/** @type {number} */ at) => (SIZE.width * (at + reach)) / (2 * reach);
+    line.setAttribute("d", pathOf(gate, reach, x, y));
+    labels.forEach((label, k) => (label.textContent = tick(k === 0 ? -reach : reach)));
+    mark(point, guides, x(Math.max(-reach, Math.min(reach, sum || 0))), y(squash(gate, sum || 0)), y(low), x(-reach));
+  };
+  const frame = svg("rect", { ...SIZE, class: "hs-frame" });
+  const zero = svg("line", { x1: SIZE.width / 2, x2: SIZE.width / 2, y1: 0, y2: SIZE.height, class: "hs-axis" });
+  const middle = text(SIZE.width / 2, SIZE.height + 14, "hs-tick", "middle", "0");
+  return { root: svg("g", {}, [frame, zero, guides, line, point, ...labels, middle, ...sides]), draw };
+}
+
+/**
+ * @param {string} gate
+ * @param {number} reach
+ * @param {(at: number) => number} x
+ * @param {(value: number) => number} y
+ * @returns {string}
+ */
+function pathOf(gate, reach, x, y) {
+  const points = Array.from({ length: POINTS + 1 }, (_, k) => -reach + (2 * reach * k) / POINTS);
+  return `M${points.map((at) => `${x(at).toFixed(1)} ${y(squash(gate, at)).toFixed(1)}`).join("L")}`;
+}
+
+/**
+ * @param {SVGElement} point
+ * @param {SVGElement} guides from the axes to the point
+ * @param {number} x
+ * @param {number} y
+ * @param {number} bottom
+ * @param {number} left
+ */
+function mark(point, guides, x, y, bottom, left) {
+  point.setAttribute("cx", String(x));
+  point.setAttribute("cy", String(y));
+  guides.setAttribute("d", `M${x} ${bottom}L${x} ${y}L${left} ${y}`);
+}
+
+/**
+ * "f = σ(-3.6271) = 0.0259".
+ * @param {string} gate
+ * @param {number} sum
+ * @returns {string}
+ */
+export function squashLine(gate, sum) {
+  return `${gate} = ${squashName(gate)}(${format(sum)}) = ${format(squash(gate, sum))}`;
+}
+
+/**
+ * The sum that must have been there for a gate to have this value.
+ * @param {string} gate
+ * @param {number} value
+ * @returns {number}
+ */
+export function unsquash(gate, value) {
+  return gate === "g" ? Math.atanh(value) : Math.log(value / (1 - value));
+}

@@ -1,0 +1,211 @@
+// What is behind a gate: the sum of its products, the largest first, and the curve that the sum goes through.
+
+import { curve, squashLine, unsquash } from "studio/panels/microscope/curve.js";
+import { columnsFor, drawSum, FACTORS, nameRoom, ROW, runningOf, sumRow, VALUE } from "studio/panels/microscope/sum.js";
+import { featureSource, termsOf } from "studio/panels/microscope/terms.js";
+import { createTween } from "studio/panels/microscope/tween.js";
+import { neighbours, squash } from "studio/state/moment.js";
+import { trackOf } from "studio/state/units.js";
+import { element, format, svg } from "studio/ui/draw.js";
+import { doingOf } from "studio/ui/moment-words.js";
+import { fit, text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/terms.js").Term} Term */
+
+const SHOWN = 5; // terms of each side
+const TOP = 18;
+const SWIFT = 240;
+const CURVE = { x: 26, height: 106 };
+const BESIDE = 280; // x of what stands beside the curve
+
+/**
+ * @param {Scene} scene
+ * @returns {Level}
+ */
+export function gateLevel(scene) {
+  return scene.model.hasWeights ? summed(scene) : traced(scene);
+}
+
+/**
+ * @param {Scene} scene
+ * @returns {Level}
+ */
+function summed(scene) {
+  const { track, width } = scene;
+  const { gate } = scene.view();
+  /** @type {Term[]} */
+  let terms = [];
+  const columns = columnsFor(width);
+  const open = sourceOpener(scene);
+  const count = termsAt(scene, SHOWN).length;
+  const rows = Array.from({ length: count }, (_, k) => sumRow(k, columns, (at) => open(terms[at])));
+  const total = sumRow(count, columns, null);
+  const bottom = TOP + (count + 1) * ROW;
+  const zero = svg("line", { y1: -4, y2: (count + 1) * ROW + 2, class: "hs-axis" });
+  const squashed = squashing(scene, gate, bottom + 10);
+  const all = [...rows, total];
+  const body = svg("g", { transform: `translate(0 ${TOP})` }, [zero, ...all.map(({ root }) => root)]);
+  const root = svg("svg", { class: "hs-sum", width, height: squashed.bottom, role: "group" }, [
+    ...headings(columns),
+    body,
+    squashed.root,
+  ]);
+  const tween = createTween((numbers) => drawSum(all, zero, columns, numbers));
+  /** @type {Level["update"]} */
+  const update = (view, pace) => {
+    terms = termsAt(scene, SHOWN);
+    const { sum } = dotAt(scene);
+    terms.forEach((term, k) => rows[k].write(term));
+    total.write({
+      kind: "sum",
+      name: `sum, before the ${gate === "g" ? "tanh" : "sigmoid"}`,
+      index: -1,
+      weight: null,
+      factor: null,
+      value: sum,
+    });
+    squashed.write(sum);
+    root.setAttribute(
+      "aria-label",
+      `What is behind ${gate} of ${track.name}, unit ${view.unit}: ${squashLine(gate, sum)}`,
+    );
+    fit(root);
+    tween.go(runningOf(terms), pace === "jump" ? 0 : SWIFT);
+  };
+  return { root, update, leave: tween.stop, picture: () => root, table: () => tableOf(termsAt(scene, Infinity)) };
+}
+
+/** @param {Scene} scene */
+function dotAt({ model, track, run, view }) {
+  const { gate, unit, step } = view();
+  return model.dotProduct(run(), track.name, gate, unit, step);
+}
+
+/**
+ * @param {Scene} scene
+ * @param {number} shown
+ * @returns {Term[]}
+ */
+function termsAt(scene, shown) {
+  return termsOf(scene.model, scene.track, scene.view().unit, dotAt(scene), shown);
+}
+
+/**
+ * Go where a term comes from: the unit below at this step, or the unit of this layer at the step before.
+ * @param {Scene} scene
+ * @returns {(term: Term) => void}
+ */
+function sourceOpener({ model, track, run, view, go }) {
+  return ({ kind, index }) => {
+    const below = kind === "input" ? featureSource(model.tracks, track, index) : null;
+    const inUnits = track.outputs === track.units;
+    if (below && inUnits) return go({ zoom: "unit", track: below.track, unit: below.unit });
+    const { before } = neighbours(trackOf(run(), track.name), view().step, run().steps);
+    if (kind === "hidden" && before !== null && inUnits) go({ zoom: "unit", unit: index, step: before });
+  };
+}
+
+/**
+ * @param {import("studio/panels/microscope/sum.js").Columns} columns
+ * @returns {SVGElement[]}
+ */
+function headings(columns) {
+  const { factors, value, from, to } = columns;
+  const titles = [
+    text(0, 12, "hs-head", "start", "what is weighed", nameRoom(columns)),
+    text(value, 12, "hs-head", "end", "adds", VALUE),
+    text(from, 12, "hs-head", "start", "from 0 to the sum", to - from),
+  ];
+  return factors ? [...titles, text(factors, 12, "hs-head", "end", "weight·value", FACTORS)] : titles;
+}
+
+/**
+ * The curve with the point on it, and the equation beside it.
+ * @param {Scene} scene
+ * @param {string} gate
+ * @param {number} y
+ */
+function squashing(scene, gate, y) {
+  const { model, width } = scene;
+  const { root: picture, draw } = curve(gate);
+  const beside = width >= BESIDE + 200;
+  const [x, top] = beside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
+  const beyond = (/** @type {number} */ lower, /** @type {string} */ kind) =>
+    text(x, top + lower, kind, "start", "", width - x);
+  const [line, doing, note] = [beyond(0, "hs-equation"), beyond(20, "hs-soft"), beyond(40, "hs-note")];
+  picture.setAttribute("transform", `translate(${CURVE.x} ${y})`);
+  const write = (/** @type {number} */ sum) => {
+    const held = valueAt(scene, gate),
+      gives = squash(gate, sum);
+    draw(sum);
+    line.textContent = squashLine(gate, sum);
+    doing.textContent = `${model.meanings[gate]}: ${doingOf(gate, gives)}`;
+    note.textContent = Math.abs(held - gives) > 5e-5 ? `edited: the run holds ${format(held)}` : "";
+  };
+  return { root: svg("g", {}, [picture, line, doing, note]), bottom: beside ? y + CURVE.height : top + 48, write };
+}
+
+/**
+ * @param {Scene} scene
+ * @param {string} gate
+ * @returns {number}
+ */
+function valueAt({ track, run, view }, gate) {
+  const { unit, step } = view();
+  return trackOf(run(), track.name).values[gate][step * track.units + unit];
+}
+
+/**
+ * A trace has no weights: only the curve, and where on it the gate must have been.
+ * @param {Scene} scene
+ * @returns {Level}
+ */
+function traced(scene) {
+  const { width } = scene;
+  const { gate } = scene.view();
+  const { root: picture, draw } = curve(gate);
+  const line = text(CURVE.x, CURVE.height + 24, "hs-equation", "start", "", width - CURVE.x);
+  picture.setAttribute("transform", `translate(${CURVE.x} 10)`);
+  const drawing = svg("svg", { class: "hs-sum", width, height: CURVE.height + 36, role: "group" }, [picture, line]);
+  const why = element("p", { class: "hs-why", text: WHY });
+  const update = () => {
+    const value = valueAt(scene, gate),
+      sum = unsquash(gate, value);
+    draw(sum);
+    line.textContent = Number.isFinite(sum)
+      ? `${gate} = ${format(value)}, so the sum was ${format(sum)}`
+      : `${gate} = ${format(value)}`;
+    fit(drawing);
+  };
+  const table = () => [
+    ["gate", "value"],
+    [gate, String(valueAt(scene, gate))],
+  ];
+  return {
+    root: element("div", {}, [why, drawing]),
+    update,
+    leave: () => {},
+    picture: () => /** @type {SVGSVGElement} */ (drawing),
+    table,
+  };
+}
+
+const WHY =
+  "This is a recorded run: it holds what each gate was, not the weights that made it. So the sum behind a gate " +
+  "can't be taken apart here. Open the model itself in the studio to see every product.";
+
+/**
+ * @param {readonly Term[]} terms
+ * @returns {string[][]}
+ */
+function tableOf(terms) {
+  const rows = terms.map(({ name, weight, factor, value }) => [
+    name,
+    String(weight ?? ""),
+    String(factor ?? ""),
+    String(value),
+  ]);
+  return [["term", "weight", "value", "adds"], ...rows];
+}

@@ -1,0 +1,198 @@
+// The cell microscope: one step of the model, from the whole of it down to the products behind one gate of one unit.
+
+import { circuit } from "studio/panels/microscope/circuit.js";
+import { crumbs } from "studio/panels/microscope/crumbs.js";
+import { gateLevel } from "studio/panels/microscope/gate.js";
+import { layerLevel } from "studio/panels/microscope/layer.js";
+import { modelLevel } from "studio/panels/microscope/model.js";
+import { neighbours } from "studio/state/moment.js";
+import { stepName } from "studio/state/tokens.js";
+import { trackOf } from "studio/state/units.js";
+import { element } from "studio/ui/draw.js";
+import { beginningOf, wayOf } from "studio/ui/moment-words.js";
+import { panel, unread } from "studio/ui/panel.js";
+import { isCalm } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/microscope/types.js").Pace} Pace */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+
+/** @type {Record<View["zoom"], (scene: Scene) => Level>} */
+const LEVELS = { model: modelLevel, layer: layerLevel, unit: circuit, gate: gateLevel };
+const ORDER = /** @type {View["zoom"][]} */ (Object.keys(LEVELS));
+const SINGLE_STEP = 280; // milliseconds since the last step from which a step is watched, not scrubbed over
+const QUICK_STEP = 90;
+
+const HELP =
+  "One step of the model under a microscope. Model, layer, unit and gate are four zooms: click a part to go " +
+  "into it, Esc to go back. In the cell, what flows in a pipe is as wide as the value is: the whole pipe is 1 for " +
+  "a gate, for all else the largest |c| of this unit in the run, 1 at least, rounded up; orange is positive, blue " +
+  "negative. An outlined bar is the whole, its filled part what a gate lets through: kept and written add up to " +
+  "the new cell state c, unless an edit put another in its place. Click a number to change it.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountMicroscope({ store, session, player }) {
+  const stage = element("div", { class: "hs-stage", tabindex: -1 });
+  const about = element("p", { class: "hs-about soft" });
+  const { root, body, tools } = panel({
+    id: "microscope",
+    title: "Cell microscope",
+    help: HELP,
+    exports: {
+      svg: () => shown()?.picture() ?? null,
+      png: () => shown()?.picture() ?? null,
+      csv: () => shown()?.table() ?? [],
+    },
+  });
+  /** @type {{scene: Scene, level: Level, key: string} | null} */
+  let now = null;
+  const shown = () => (pair ? now?.level : undefined);
+  /** @type {{model: Model, run: Run} | null} a model and a run of it */
+  let pair = null;
+
+  const go = (/** @type {Partial<View>} */ patch) => {
+    store.set(patch);
+    store.flush();
+    stage.focus({ preventScroll: true });
+  };
+  const way = crumbs(go);
+  const update = (/** @type {Pace} */ pace) => {
+    const view = store.get();
+    if (!now || !pair || stage.clientWidth === 0 || view.step >= pair.run.steps) return;
+    now.level.update(view, pace);
+    way.update(now.scene.track, view);
+    about.textContent = aboutOf(now.scene, view);
+  };
+  const draw = () => {
+    const view = store.get(),
+      width = Math.floor(stage.clientWidth);
+    const track = pair?.model.tracks.find(({ name }) => name === view.track);
+    if (!pair || !track || width === 0) return;
+    const key = [width, track.name, view.zoom === "gate" ? view.gate : "", view.zoom].join();
+    if (now && now.scene.model === pair.model && now.key === key) return update("move");
+    const run = () => /** @type {{run: Run}} */ (pair).run;
+    const scene = sceneOf({
+      model: pair.model,
+      track,
+      width,
+      run,
+      view: () => store.get(),
+      live: () => session.live,
+      go,
+      pause: () => (player.playing ? player.pace : Infinity),
+    });
+    const before = now;
+    now = { scene, level: LEVELS[view.zoom](scene), key };
+    stage.replaceChildren(now.level.root);
+    before?.level.leave();
+    if (before) zoomed(now.level.root, depth(key) - depth(before.key));
+    update("jump");
+  };
+  const updateRun = () => {
+    const { model, run } = session;
+    pair = model && run ? { model, run } : null;
+    for (const part of [about, stage, way.root]) part.hidden = pair === null;
+    draw();
+  };
+
+  body.classList.add("hs-microscope");
+  tools.append(way.root);
+  body.append(unread(session), about, stage);
+  session.on("run", updateRun);
+  store.subscribe(["zoom", "track", "gate", "unit", "pinned", "head"], draw);
+  store.subscribe(["step"], stepper(update));
+  let wide = 0;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === wide) return; // only its height is another: what moves in it goes on
+    wide = stage.clientWidth;
+    draw();
+  }).observe(stage);
+  root.addEventListener("keydown", (event) => outwards(event, store.get().zoom, go));
+  updateRun();
+  return root;
+}
+
+const depth = (/** @type {string} */ key) => ORDER.indexOf(/** @type {View["zoom"]} */ (key.split(",")[3]));
+
+/**
+ * A step that is watched is played; those that are scrubbed over follow at once.
+ * @param {(pace: Pace) => void} update
+ * @returns {() => void}
+ */
+function stepper(update) {
+  let last = 0;
+  return () => {
+    const since = performance.now() - last;
+    last += since;
+    update(since > SINGLE_STEP ? "play" : since > QUICK_STEP ? "move" : "jump");
+  };
+}
+
+/**
+ * Esc and Backspace go to the next larger view.
+ * @param {KeyboardEvent} event
+ * @param {View["zoom"]} zoom
+ * @param {(patch: Partial<View>) => void} go
+ */
+function outwards(event, zoom, go) {
+  const at = ORDER.indexOf(zoom);
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (typing || at === 0 || (event.key !== "Escape" && event.key !== "Backspace")) return;
+  event.preventDefault();
+  event.stopPropagation();
+  go({ zoom: ORDER[at - 1] });
+}
+
+/**
+ * @param {Omit<Scene, "editor">} parts
+ * @returns {Scene}
+ */
+function sceneOf(parts) {
+  const editor = (/** @type {string} */ quantity) => (/** @type {Element} */ from) => {
+    const { unit, step } = parts.view();
+    const value = trackOf(parts.run(), parts.track.name).values[quantity][step * parts.track.units + unit];
+    const detail = { place: `${parts.track.name}.${quantity}`, unit, t: step, value };
+    from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
+  };
+  return { ...parts, editor: parts.model.hasWeights ? editor : () => null };
+}
+
+/**
+ * Where we are, and which way this direction reads.
+ * @param {Scene} scene
+ * @param {View} view
+ * @returns {string}
+ */
+function aboutOf({ model, track, run, live }, { step, zoom }) {
+  const now = run();
+  const here = stepName(now, step);
+  if (zoom === "model") return `${here}: what goes up through the model`;
+  const recorded = trackOf(now, track.name);
+  const { before } = neighbours(recorded, step, now.steps);
+  const beginning = before === null ? beginningOf(model, recorded, live()).says : "";
+  return `${here}. ${track.name} ${wayOf(track.reverse, model.unit, beginning)}.`;
+}
+
+/**
+ * A level comes nearer, or moves away.
+ * @param {Element} root
+ * @param {number} deeper
+ */
+function zoomed(root, deeper) {
+  if (deeper === 0 || isCalm()) return;
+  root.animate(
+    [
+      { opacity: 0, transform: `scale(${deeper > 0 ? 0.94 : 1.06})` },
+      { opacity: 1, transform: "none" },
+    ],
+    { duration: 180, easing: "ease-out" },
+  );
+}

@@ -1,0 +1,188 @@
+// All units of one layer and direction at one step: a tile each, with what it keeps of c and what it writes.
+
+import { tilesFor, unitAt } from "studio/panels/microscope/tiles.js";
+import { createTween } from "studio/panels/microscope/tween.js";
+import { stateBefore } from "studio/runtime/states.js";
+import { mostReach, projected } from "studio/state/moment.js";
+import { trackOf } from "studio/state/units.js";
+import { element, format } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/panels/microscope/types.js").Level} Level */
+/** @typedef {import("studio/panels/microscope/types.js").Scene} Scene */
+/** @typedef {import("studio/panels/microscope/tiles.js").Units} Units */
+
+const SWIFT = 240;
+const MOST = 5; // units that are named as those that changed most
+
+/** @type {WeakMap<Track, number>} */
+const reaches = new WeakMap();
+
+/**
+ * @param {Scene} scene
+ * @returns {Level}
+ */
+export function layerLevel(scene) {
+  const { track, width } = scene;
+  const tiles = tilesFor(track.units, width);
+  const said = element("p", { class: "hs-readout number" });
+  const changed = element("p", { class: "hs-changed" });
+  const scale = element("span");
+  const foot = element("div", { class: "hs-row-of" }, [key(scale), changed]);
+  const root = element("div", { class: "hs-layer" }, [tiles.root, said, foot]);
+  const open = (/** @type {number} */ unit) => scene.go({ zoom: "unit", unit });
+  /** @type {Units | null} */
+  let from = null;
+  /** @type {Units} */
+  let now = unitsAt(trackOf(scene.run(), track.name), scene.view().step);
+  const look = (/** @type {number} */ unit) => {
+    tiles.point(unit);
+    said.textContent = reading(now, unit);
+    tiles.root.setAttribute(
+      "aria-label",
+      `${track.units} units of ${track.name}. ${said.textContent}. Arrows: another unit; Enter: open it`,
+    );
+  };
+  listen(scene, tiles, look, open);
+  const tween = createTween(({ part, largest }) => tiles.draw(from ? mixed(from, now, part) : now, largest));
+  /** @type {Level["update"]} */
+  const update = (view, pace) => {
+    const values = trackOf(scene.run(), track.name);
+    const largest = reaches.get(values) ?? mostReach(values);
+    reaches.set(values, largest);
+    from = now;
+    now = unitsAt(values, view.step);
+    scale.textContent = `tiles reach from -${largest} to ${largest}`;
+    tiles.select(view.unit, view.pinned);
+    look(view.unit);
+    changed.replaceChildren(...changedMost(now, open));
+    tween.go({ part: 0, largest }, 0);
+    tween.go({ part: 1, largest }, pace === "jump" ? 0 : SWIFT);
+  };
+  return { root, update, leave: tween.stop, picture: () => tiles.root, table: () => tableOf(now) };
+}
+
+/**
+ * @param {Track} track
+ * @param {number} t
+ * @returns {Units}
+ */
+function unitsAt(track, t) {
+  const { units } = track.info;
+  const at = (/** @type {string} */ quantity) => track.values[quantity].subarray(t * units, (t + 1) * units);
+  const before = stateBefore(track, "c", t),
+    [i, f, g, c, o] = ["i", "f", "g", "c", "o"].map(at);
+  return {
+    before,
+    c,
+    kept: before.map((value, k) => value * f[k]),
+    wrote: i.map((value, k) => value * g[k]),
+    h: projected(track) ? o.map((value, k) => value * Math.tanh(c[k])) : at("h"),
+  };
+}
+
+/**
+ * @param {Units} from
+ * @param {Units} to
+ * @param {number} part
+ * @returns {Units}
+ */
+function mixed(from, to, part) {
+  if (part >= 1) return to;
+  const mix = (/** @type {keyof Units} */ name) =>
+    to[name].map((end, k) => from[name][k] + (end - from[name][k]) * part);
+  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), c: mix("c"), h: to.h };
+}
+
+/**
+ * @param {Units} units
+ * @param {number} k
+ * @returns {string}
+ */
+function reading({ before, kept, wrote, c, h }, k) {
+  const parts = [`c_prev ${format(before[k])}`, `kept ${format(kept[k])}`, `written ${format(wrote[k])}`];
+  return `unit ${k}: ${[...parts, `c ${format(c[k])}`, `h ${format(h[k])}`].join(" · ")}`;
+}
+
+/**
+ * @param {Scene} scene
+ * @param {ReturnType<typeof tilesFor>} tiles
+ * @param {(unit: number) => void} look
+ * @param {(unit: number) => void} open
+ */
+function listen(scene, { root, tiling }, look, open) {
+  const { units } = scene.track;
+  let focus = scene.view().unit;
+  const under = (/** @type {MouseEvent} */ event) => {
+    const box = root.getBoundingClientRect();
+    return unitAt(event.clientX - box.left, event.clientY - box.top, units, tiling);
+  };
+  const see = (/** @type {number} */ unit) => {
+    if (unit >= 0 && unit < units) look((focus = unit));
+  };
+  const ways = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -tiling.columns, ArrowDown: tiling.columns };
+  root.addEventListener("pointermove", (event) => see(under(event)));
+  root.addEventListener("pointerleave", () => see(scene.view().unit));
+  root.addEventListener("click", (event) => {
+    if (under(event) >= 0) open(under(event));
+  });
+  root.addEventListener("keydown", (event) => {
+    const way = ways[/** @type {keyof typeof ways} */ (event.key)];
+    if (way === undefined && event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation(); // the arrows are the grid's here
+    if (way === undefined) open(focus);
+    else see(focus + way);
+  });
+}
+
+/**
+ * The units whose cell state changed most, each a button.
+ * @param {Units} units
+ * @param {(unit: number) => void} open
+ * @returns {Node[]}
+ */
+function changedMost({ before, c }, open) {
+  const change = Array.from(c, (value, k) => ({ unit: k, by: value - before[k] })).filter(({ by }) => by !== 0);
+  change.sort((a, b) => Math.abs(b.by) - Math.abs(a.by));
+  const buttons = change.slice(0, MOST).map(({ unit, by }) =>
+    element("button", {
+      type: "button",
+      class: "quiet number",
+      text: `${unit} ${by < 0 ? "↓" : "↑"}`,
+      title: `unit ${unit}: c ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`,
+      on: { click: () => open(unit) },
+    }),
+  );
+  return [element("span", { class: "soft", text: "changed most in c" }), ...buttons];
+}
+
+/**
+ * What a tile shows.
+ * @param {HTMLElement} scale
+ */
+function key(scale) {
+  const parts = [
+    ["before", "c_prev"],
+    ["left", "kept"],
+    ["right", "written"],
+    ["end", "c"],
+    ["beyond", "goes beyond"],
+  ];
+  return element("p", { class: "hs-key soft" }, [
+    ...parts.flatMap(([kind, words]) => [
+      element("span", { class: `hs-key-${kind}`, "aria-hidden": "true" }),
+      element("span", { text: words }),
+    ]),
+    scale,
+  ]);
+}
+
+/**
+ * @param {Units} units
+ * @returns {string[][]}
+ */
+function tableOf({ before, kept, wrote, c, h }) {
+  const rows = Array.from(c, (_, k) => [k, before[k], kept[k], wrote[k], c[k], h[k]].map(String));
+  return [["unit", "c_prev", "kept", "written", "c", "h"], ...rows];
+}

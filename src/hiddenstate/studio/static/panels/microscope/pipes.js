@@ -1,0 +1,107 @@
+// Wires as pipes: the pipe is as wide as the largest value could be, what flows in it as wide as the value is.
+
+import { svg } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Point} Point */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
+/** @typedef {import("studio/panels/microscope/tween.js").Numbers} Numbers */
+
+export const PIPE = 14;
+const THINNEST = 0.8; // of a flow that is not 0, so that it can be seen
+const CORNER = 8;
+const OPEN = new Set(["i", "f", "o"]); // between 0 and 1: colour says which gate; the others' says which sign
+
+/**
+ * Draw all pipes, empty, and return what fills them.
+ * @param {Layout} layout
+ * @returns {{parts: SVGElement[], fill: (numbers: Numbers, largest: number) => void}}
+ */
+export function pipes(layout) {
+  const casings = layout.wires.map((wire) => line(wire.points, "casing", PIPE + 2));
+  const insides = layout.wires.map((wire) => line(wire.points, "inside", PIPE));
+  const flows = layout.wires.map((wire) => line(wire.points, "flow", 0));
+  const buses = layout.buses.map((points) => line(points, "bus", 1.5));
+  const fill = (/** @type {Numbers} */ numbers, /** @type {number} */ largest) =>
+    layout.wires.forEach((wire, k) => flow(flows[k], wire.name, numbers[wire.name], largest));
+  return { parts: [...buses, ...casings, ...insides, ...flows], fill };
+}
+
+/**
+ * @param {SVGElement} path
+ * @param {string} name
+ * @param {number} value
+ * @param {number} largest
+ */
+function flow(path, name, value, largest) {
+  const part = Math.min(1, Math.abs(value) / (OPEN.has(name) ? 1 : largest));
+  path.setAttribute("stroke-width", String(part > 0 ? Math.max(THINNEST, PIPE * part) : 0));
+  path.setAttribute("stroke", flowColour(name, value));
+}
+
+/**
+ * A gate's own colour, or that of the sign.
+ * @param {string} name
+ * @param {number} value
+ * @returns {string}
+ */
+export function flowColour(name, value) {
+  if (OPEN.has(name)) return `var(--q-${name})`;
+  return value < 0 ? "var(--minus)" : "var(--plus)";
+}
+
+/**
+ * @param {Point[]} points
+ * @param {string} kind
+ * @param {number} width
+ * @returns {SVGElement}
+ */
+function line(points, kind, width) {
+  return svg("path", { d: pathOf(points), class: `hs-${kind}`, fill: "none", "stroke-width": width });
+}
+
+/**
+ * A line through points, its corners rounded.
+ * @param {Point[]} points
+ * @returns {string}
+ */
+export function pathOf(points) {
+  const [first, ...rest] = points;
+  const parts = rest.map((here, k) => {
+    const next = rest[k + 1];
+    if (!next) return `L${here.x} ${here.y}`;
+    const from = towards(here, k === 0 ? first : rest[k - 1], CORNER),
+      to = towards(here, next, CORNER);
+    return `L${from.x} ${from.y}Q${here.x} ${here.y} ${to.x} ${to.y}`;
+  });
+  return `M${first.x} ${first.y}${parts.join("")}`;
+}
+
+/**
+ * The point at a distance from one point on the way to another.
+ * @param {Point} from
+ * @param {Point} to
+ * @param {number} distance
+ * @returns {Point}
+ */
+function towards(from, to, distance) {
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  const part = Math.min(1, distance / length);
+  return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
+}
+
+/**
+ * The point part of the way along a line.
+ * @param {Point[]} points
+ * @param {number} part 0..1
+ * @returns {Point}
+ */
+export function along(points, part) {
+  const lengths = points.slice(1).map((end, k) => Math.hypot(end.x - points[k].x, end.y - points[k].y));
+  let left = part * lengths.reduce((sum, length) => sum + length, 0);
+  for (let k = 0; k < lengths.length; k++) {
+    if (left <= lengths[k] || k === lengths.length - 1) return towards(points[k], points[k + 1], left);
+    left -= lengths[k];
+  }
+  return points[0];
+}

@@ -1,0 +1,161 @@
+// Where the parts of a model stand: the input below, layers above it, what the model says on top.
+
+import { sizeText } from "studio/ui/moment-words.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+
+/**
+ * @typedef {object} Stacked one part in its place
+ * @property {"token" | "part" | "track" | "head"} kind
+ * @property {number} x
+ * @property {number} y
+ * @property {number} width
+ * @property {number} height
+ * @property {string} label
+ * @property {string} shape
+ * @property {TrackInfo | null} track
+ */
+
+/** @typedef {{path: string, label: string, x: number, y: number}} Link what one row hands to the next */
+/** @typedef {Pick<Stacked, "kind" | "label" | "shape" | "track">} Part */
+
+const HEIGHT = { token: 24, part: 40, track: 62, head: 86 };
+const GAP = 26; // between rows
+const BESIDE = 10;
+
+/**
+ * @param {Model} model
+ * @param {Run} run
+ * @param {number} width
+ * @returns {{boxes: Stacked[], links: Link[], height: number}}
+ */
+export function boxesOf(model, run, width) {
+  const rows = rowsOf(model, run);
+  const heights = rows.map((row) => Math.max(...row.map(heightOf)));
+  const height = heights.reduce((sum, one) => sum + one, 0) + GAP * (rows.length - 1) + 4;
+  let bottom = height - 2;
+  const placed = rows.map((row, k) => {
+    const columns = placedIn(row, bottom - heights[k], heights[k], width);
+    bottom -= heights[k] + GAP;
+    return columns;
+  });
+  const links = placed.slice(1).map((upper, k) => comb(placed[k], upper, sizeBelow(model, upper[0][0])));
+  return { boxes: placed.flat(2), links, height };
+}
+
+/**
+ * The rows from below, each of columns, each of parts from below.
+ * @param {Model} model
+ * @param {Run} run
+ * @returns {Part[][][]}
+ */
+function rowsOf(model, run) {
+  const first = model.parts.findIndex(({ label }) => isTrack(model, label));
+  const inputs = first < 0 ? [] : model.parts.slice(0, first);
+  const layers = [...new Set(model.tracks.map(({ layer }) => layer))];
+  const outputs = model.parts.slice(first < 0 ? 0 : first).filter(({ label }) => !isTrack(model, label));
+  return [
+    [[part("token", "", "")]],
+    ...(inputs.length ? [grouped(inputs)] : []),
+    ...layers.map((layer) => model.tracks.filter((track) => track.layer === layer).map((track) => [trackPart(track)])),
+    ...(run.heads.length ? [[[part("head", outputs[0]?.label ?? "", outputs[0]?.shape.join("×") ?? "")]]] : []),
+  ];
+}
+
+const isTrack = (/** @type {Model} */ model, /** @type {string} */ label) =>
+  model.tracks.some(({ name }) => label === `LSTM ${name}`);
+
+/**
+ * @param {Part["kind"]} kind
+ * @param {string} label
+ * @param {string} shape
+ * @param {TrackInfo | null} [track]
+ * @returns {Part}
+ */
+function part(kind, label, shape, track = null) {
+  return { kind, label, shape, track };
+}
+
+/** @param {TrackInfo} track */
+function trackPart(track) {
+  return part(
+    "track",
+    `${track.name} ${track.reverse ? "←" : "→"}`,
+    `${sizeText(track.inputSize)} → ${track.outputs}`,
+    track,
+  );
+}
+
+/**
+ * Parts whose names begin with the same word follow one another: characters are embedded, then spelt.
+ * @param {{label: string, shape: number[]}[]} inputs
+ * @returns {Part[][]}
+ */
+function grouped(inputs) {
+  const words = [...new Set(inputs.map(({ label }) => label.split(" ")[0]))];
+  return words.map((word) =>
+    inputs
+      .filter(({ label }) => label.split(" ")[0] === word)
+      .map(({ label, shape }) => part("part", label, shape.join("×"))),
+  );
+}
+
+/** @param {Part[]} column */
+function heightOf(column) {
+  return column.reduce((sum, { kind }) => sum + HEIGHT[kind], 0) + 6 * (column.length - 1);
+}
+
+/**
+ * @param {Part[][]} row
+ * @param {number} top
+ * @param {number} height
+ * @param {number} width
+ * @returns {Stacked[][]}
+ */
+function placedIn(row, top, height, width) {
+  const one = (width - BESIDE * (row.length - 1) - 4) / row.length;
+  return row.map((column, k) => {
+    let y = top + (height + heightOf(column)) / 2;
+    return column.map((each) => {
+      y -= HEIGHT[each.kind];
+      const box = { ...each, x: 2 + k * (one + BESIDE), y, width: one, height: HEIGHT[each.kind] };
+      y -= 6;
+      return box;
+    });
+  });
+}
+
+/**
+ * Lines from all columns of a row to a bar, and from there to all columns of the row above.
+ * @param {Stacked[][]} lower
+ * @param {Stacked[][]} upper
+ * @param {string} label
+ * @returns {Link}
+ */
+function comb(lower, upper, label) {
+  const tops = lower.map((column) => column[column.length - 1]),
+    bottoms = upper.map((column) => column[0]);
+  const middle = (/** @type {Stacked} */ { x, width }) => x + width / 2;
+  const floor = Math.max(...bottoms.map(({ y, height }) => y + height)),
+    bar = floor + GAP / 2;
+  const xs = [...tops, ...bottoms].map(middle);
+  const up = tops.map((box) => `M${middle(box)} ${box.y}V${bar}`);
+  const on = bottoms.map((box) => `M${middle(box)} ${bar}V${box.y + box.height + 2}m-4 6l4 -6l4 6`);
+  const path = `${up.join("")}M${Math.min(...xs)} ${bar}H${Math.max(...xs)}${on.join("")}`;
+  return { path, label, x: middle(bottoms[bottoms.length - 1]) + 10, y: bar + 11 };
+}
+
+/**
+ * How many numbers a part reads at each step.
+ * @param {Model} model
+ * @param {Stacked} box
+ * @returns {string}
+ */
+function sizeBelow({ tracks }, { kind, track }) {
+  if (track) return `1×${sizeText(track.inputSize)}`;
+  if (kind !== "head") return "";
+  const { layer, outputs } = tracks[tracks.length - 1];
+  return `1×${outputs * tracks.filter((one) => one.layer === layer).length}`;
+}

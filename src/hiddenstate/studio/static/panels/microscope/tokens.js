@@ -1,0 +1,83 @@
+// The numbers of one step on their way through the cell: small labels that move along the wires, once a step.
+
+import { along, flowColour } from "studio/panels/microscope/pipes.js";
+import { svg } from "studio/ui/draw.js";
+import { isCalm } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/panels/microscope/types.js").Layout} Layout */
+/** @typedef {import("studio/panels/microscope/types.js").Wire} Wire */
+
+/** When each value is on its way, as parts of the whole: what is kept and written first, what is shown last. */
+/** @type {Record<string, [number, number]>} */
+const TIMES = {
+  c_prev: [0, 0.3],
+  f: [0, 0.3],
+  i: [0.05, 0.35],
+  g: [0.05, 0.35],
+  kept: [0.3, 0.58],
+  wrote: [0.35, 0.58],
+  c: [0.58, 0.78],
+  tanh: [0.78, 0.88],
+  o: [0.55, 0.88],
+  h: [0.88, 1],
+  m: [0.88, 1],
+};
+const SIZE = { width: 38, height: 17 };
+const JOURNEY = 800; // milliseconds, where there is time
+
+/**
+ * @param {Layout} layout
+ * @returns {{root: SVGElement, run: (values: Record<string, number>, time: number) => void, stop: () => void}}
+ */
+export function tokens(layout) {
+  const travellers = layout.wires.map(traveller);
+  const root = svg(
+    "g",
+    { class: "hs-tokens", "aria-hidden": "true" },
+    travellers.map(({ root }) => root),
+  );
+  let frame = 0;
+  const stop = () => {
+    cancelAnimationFrame(frame);
+    for (const one of travellers) one.at(-1);
+  };
+  const run = (/** @type {Record<string, number>} */ values, /** @type {number} */ time) => {
+    const journey = Math.min(JOURNEY, 0.9 * time);
+    stop();
+    if (isCalm()) return;
+    for (const one of travellers) one.carry(values);
+    const start = performance.now();
+    const tick = (/** @type {number} */ now) => {
+      const part = (now - start) / journey;
+      for (const one of travellers) one.at(part);
+      if (part < 1) frame = requestAnimationFrame(tick);
+      else stop();
+    };
+    frame = requestAnimationFrame(tick);
+  };
+  return { root, run, stop };
+}
+
+/**
+ * One label on one wire: `carry` gives it a number, `at` puts it where it is at a part of the journey, or nowhere.
+ * @param {Wire} wire
+ */
+function traveller(wire) {
+  const [begin, end] = TIMES[wire.name];
+  const text = svg("text", { "text-anchor": "middle", y: 4 });
+  const box = svg("rect", { x: -SIZE.width / 2, y: -SIZE.height / 2, rx: SIZE.height / 2, ...SIZE });
+  const root = svg("g", { class: "hs-token", display: "none" }, [box, text]);
+  const carry = (/** @type {Record<string, number>} */ values) => {
+    const value = values[wire.name] ?? values.m;
+    text.textContent = value.toFixed(2);
+    box.setAttribute("stroke", flowColour(wire.name, value));
+  };
+  const at = (/** @type {number} */ part) => {
+    const away = part < begin || part > end;
+    root.setAttribute("display", away ? "none" : "inline");
+    if (away) return;
+    const { x, y } = along(wire.points, (part - begin) / (end - begin));
+    root.setAttribute("transform", `translate(${x} ${y})`);
+  };
+  return { root, carry, at };
+}

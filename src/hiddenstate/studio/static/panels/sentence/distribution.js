@@ -1,0 +1,122 @@
+// The distribution at the cursor. A few labels stand in columns of a fixed order, so that steps can be compared by
+// eye; of many labels the likeliest are listed. Without predictions: the strongest units of the hidden state.
+
+import { columns } from "studio/panels/sentence/columns.js";
+import { rows } from "studio/panels/sentence/rows.js";
+import { headOf, likeliest, predictionAt } from "studio/state/predictions.js";
+import { shortToken, shownToken } from "studio/state/tokens.js";
+import { trackOf, widthOf } from "studio/state/units.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Head} Head */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/sentence/types.js").Chart} Chart */
+const MOST_COLUMNS = 24;
+const ROWS = 6;
+
+/**
+ * @param {App} app
+ * @returns {{root: HTMLElement}}
+ */
+export function createDistribution(app) {
+  const { store, session } = app;
+  const says = element("p", { class: "says", "aria-live": "polite" });
+  const root = element("div", { class: "distribution" }, [says]);
+  /** @type {Chart | null} */
+  let chart = null;
+  let form = "";
+  const update = () => {
+    const { run } = session;
+    root.hidden = run === null;
+    if (run === null) return;
+    const view = store.get();
+    const head = headOf(run, view.head);
+    const fixed = inColumns(run, head);
+    const wanted = fixed ? fixed.labels.join("\n") : `rows ${head === null}`;
+    if (wanted !== form) {
+      chart?.root.remove();
+      chart = fixed ? columns(fixed.labels) : rows(ROWS, head === null);
+      root.append(chart.root);
+      form = wanted;
+    }
+    says.replaceChildren(
+      ...(head ? sentence(run, head, view.step) : [`Hidden state h of ${view.track} at step ${view.step}`]),
+    );
+    draw(/** @type {Chart} */ (chart), app, run, head, view);
+  };
+  session.on("run", update);
+  store.subscribe(["step", "head", "track"], update);
+  return { root };
+}
+
+/**
+ * A tagger's labels, where they are few; what may come next is better read as a list.
+ * @param {Run} run
+ * @param {Head | null} head
+ * @returns {Head | null}
+ */
+function inColumns(run, head) {
+  return head && run.surprise === null && head.labels.length <= MOST_COLUMNS ? head : null;
+}
+
+/**
+ * @param {Chart} chart
+ * @param {App} app
+ * @param {Run} run
+ * @param {Head | null} head
+ * @param {View} view
+ */
+function draw(chart, { store }, run, head, { step, track }) {
+  if (head === null) {
+    const units = strongest(trackOf(run, track), step, ROWS);
+    const choose = (/** @type {number} */ unit) => () => store.set({ unit });
+    return chart.update(
+      units.map(({ unit, value }) => ({ label: `unit ${unit}`, value, click: choose(unit) })),
+      -1,
+    );
+  }
+  const K = head.labels.length;
+  if (!inColumns(run, head)) {
+    const best = likeliest(head, step, Math.min(K, ROWS - 1));
+    const rest = 1 - best.reduce((sum, { probability }) => sum + probability, 0);
+    const bars = best.map(({ label, probability }) => ({ label: shortToken(label, 16), value: probability }));
+    const others = { label: `${K - best.length} others`, value: Math.max(0, rest) };
+    return chart.update(K > best.length ? [...bars, others] : bars, 0);
+  }
+  const row = head.probabilities.subarray(step * K, (step + 1) * K);
+  return chart.update(
+    head.labels.map((label, k) => ({ label, value: row[k] })),
+    head.chosen[step],
+  );
+}
+
+/**
+ * @param {Run} run
+ * @param {Head} head
+ * @param {number} step
+ * @returns {(Node | string)[]}
+ */
+function sentence(run, head, step) {
+  const { label, probability } = predictionAt(head, step);
+  const token = element("b", { class: "says-token", text: shortToken(run.tokens[step], 20) });
+  const said = element("b", { text: shownToken(label) });
+  const number = element("span", { class: "number", text: probability.toFixed(4) });
+  if (run.surprise) return ["After ", token, " it expects ", said, " ", number];
+  return [token, " is ", said, " ", number];
+}
+
+/**
+ * @param {Track} track
+ * @param {number} t
+ * @param {number} most
+ * @returns {{unit: number, value: number}[]}
+ */
+function strongest(track, t, most) {
+  const width = widthOf(track.info, "h");
+  const row = track.values.h.subarray(t * width, (t + 1) * width);
+  const units = Array.from(row, (value, unit) => ({ unit, value }));
+  return units.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, most);
+}

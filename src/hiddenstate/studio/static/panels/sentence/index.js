@@ -1,0 +1,109 @@
+// What is read, and what the model makes of it: a text box, the tokens with their predictions, and the whole
+// distribution at the step that is looked at.
+
+import { createDistribution } from "studio/panels/sentence/distribution.js";
+import { createNumbers } from "studio/panels/sentence/numbers.js";
+import { sentencePicture, sentenceRows } from "studio/panels/sentence/picture.js";
+import { createSignal } from "studio/panels/sentence/signal.js";
+import { createTextBox } from "studio/panels/sentence/text.js";
+import { createWords } from "studio/panels/sentence/words.js";
+import { chooser } from "studio/ui/controls.js";
+import { element } from "studio/ui/draw.js";
+import { panel } from "studio/ui/panel.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/state/types.js").App} App */
+
+/** @type {Record<Model["kind"], {title: string, help: string}>} */
+const WORDING = {
+  tagger: {
+    title: "Sentence",
+    help:
+      "Type, and the model reads along. Under each word stands the tag it gives, over a bar as long as its " +
+      "probability; a dotted word is not in its vocabulary, and it knows the word by its letters. On the right: every tag's " +
+      "probability for the word at the cursor.",
+  },
+  "language-model": {
+    title: "Text",
+    help:
+      "Type, and the model reads along. Each token is the darker the more it surprised the model, which had read " +
+      "only a line end and what stands before it (in nats: 0 is certainty). On the right: what it expects after that at the cursor.",
+  },
+  lstm: {
+    title: "Input",
+    help:
+      "This LSTM has no vocabulary: it reads numbers, a row of them each time step. Choose a signal or give rows of " +
+      "your own. On the right: the hidden state that it shows at the step of the cursor, strongest units first.",
+  },
+  trace: {
+    title: "Recorded run",
+    help:
+      "A trace is what was recorded of one run. It has no weights, so it can be looked through but not run anew. On " +
+      "the right: the hidden state at the step of the cursor, strongest units first.",
+  },
+};
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountSentence(app) {
+  const { store, session } = app;
+  const { root, body, tools } = panel({
+    id: "sentence",
+    title: WORDING.tagger.title,
+    help: WORDING.tagger.help,
+    exports: { svg: () => sentencePicture(app), png: () => sentencePicture(app), csv: () => sentenceRows(app) },
+  });
+  const words = createWords(app);
+  const distribution = createDistribution(app);
+  const heads = chooser("Predicts", (head) => store.set({ head }));
+  const input = element("div", { class: "sentence-input" });
+  tools.append(input, heads.root);
+  body.classList.add("sentence-body");
+  body.append(
+    element("div", { class: "sentence-read" }, [problem(app), createSignal(app).root, words.root]),
+    distribution.root,
+  );
+
+  session.on("model", () => equip(app, root, input));
+  const fill = () => {
+    const names = session.run?.heads.map(({ name }) => name) ?? [];
+    heads.root.hidden = names.length < 2;
+    heads.fill([{ label: "", options: names.map((name) => ({ value: name, text: name })) }], store.get().head);
+  };
+  session.on("run", fill);
+  store.subscribe(["head"], fill);
+  return root;
+}
+
+/**
+ * Gives the panel the words and the input that suit the kind of model.
+ * @param {App} app
+ * @param {HTMLElement} root
+ * @param {HTMLElement} input
+ */
+function equip(app, root, input) {
+  const { model } = app.session;
+  if (model === null) return;
+  const { title, help } = WORDING[model.kind];
+  /** @type {HTMLElement} */ (root.querySelector(".panel-title")).textContent = title;
+  /** @type {HTMLElement} */ (root.querySelector(".panel-help")).textContent = help;
+  root.dataset.kind = model.kind;
+  const live = element("p", { class: "soft", text: "Live: the steps come from a stream in Python." });
+  if (app.session.live || model.kind === "trace") input.replaceChildren(...(app.session.live ? [live] : []));
+  else input.replaceChildren(model.kind === "lstm" ? createNumbers(app, model) : createTextBox(app, model));
+}
+
+/**
+ * What the model could not read, and what to do about it.
+ * @param {App} app
+ */
+function problem({ session }) {
+  const line = element("p", { class: "problem", role: "alert", hidden: true });
+  session.on("error", () => {
+    line.hidden = session.error === null;
+    line.textContent = session.error?.message ?? "";
+  });
+  return line;
+}

@@ -1,0 +1,135 @@
+// Numbers in, for an LSTM without a vocabulary: a signal by name, or rows of one's own.
+
+import { rowsOf, SIGNALS } from "studio/state/input.js";
+import { segments } from "studio/ui/controls.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/state/input.js").Signal} Signal */
+
+const REST = 120;
+const FIRST = 8; // rows that one begins with
+
+/**
+ * @param {App} app
+ * @param {Model} model
+ * @returns {HTMLElement}
+ */
+export function createNumbers({ store, session }, model) {
+  const columns = model.tracks[0].inputSize;
+  const steps = counter("Steps", 24, 1, 400);
+  const seed = counter("Seed", 0, 0, 999999);
+  const say = (/** @type {string} */ text) => store.set({ text });
+  const choices = [
+    ...(model.given ? [{ value: "given", text: "as given" }] : []),
+    ...SIGNALS.map((name) => ({ value: name, text: name })),
+    { value: "rows", text: "own rows" },
+  ];
+  const kinds = segments("Signal", choices, (kind) => say(described(kind)));
+  const rows = element("textarea", {
+    id: "rows",
+    rows: 3,
+    spellcheck: "false",
+    class: "number",
+    "aria-label": `Rows of ${columns} numbers, one row a step`,
+    placeholder: `${columns} numbers a row, one row a step, with commas between them`,
+  });
+  const described = (/** @type {string} */ kind) => {
+    if (kind === "given") return "";
+    if (kind === "rows") return asRows(rowsNow(store.get().text, model));
+    return `${kind} ${steps.input.value}${kind === "noise" ? ` ${seed.input.value}` : ""}`;
+  };
+  for (const input of [steps.input, seed.input]) {
+    input.addEventListener("input", () => input.checkValidity() && say(described(kindOf(store.get().text, model))));
+  }
+  afterRest(rows, () => say(rows.value));
+  const show = () => {
+    const { text } = store.get();
+    const kind = kindOf(text, model);
+    kinds.show(kind);
+    rows.hidden = kind !== "rows";
+    steps.root.hidden = kind === "rows" || kind === "given";
+    seed.root.hidden = kind !== "noise";
+    const [, length, start] = text.trim().split(/\s+/);
+    if (isSignal(kind)) fillIn(steps.input, length);
+    if (kind === "noise") fillIn(seed.input, start);
+    if (kind === "rows" && document.activeElement !== rows) rows.value = text;
+  };
+  store.subscribe(["text"], show);
+  session.on("run", show);
+  show();
+  return element("div", { class: "numbers-in" }, [
+    element("div", { class: "numbers-choice" }, [kinds.root, steps.root, seed.root]),
+    rows,
+  ]);
+}
+
+/** @param {string} name */
+function isSignal(name) {
+  return SIGNALS.includes(/** @type {Signal} */ (name));
+}
+
+/**
+ * @param {HTMLInputElement} input
+ * @param {string | undefined} value
+ */
+function fillIn(input, value) {
+  if (value !== undefined && /^\d+$/.test(value) && document.activeElement !== input) input.value = value;
+}
+
+/**
+ * @param {string} text
+ * @param {Model} model
+ * @returns {string}
+ */
+function kindOf(text, model) {
+  const name = text.trim().split(/\s+/)[0];
+  if (isSignal(name)) return name;
+  if (text.trim() !== "") return "rows";
+  return model.given ? "given" : "noise";
+}
+
+/**
+ * What is read now; of what was given only the beginning, so that it can be changed by hand.
+ * @param {string} text
+ * @param {Model} model
+ * @returns {Float32Array[]}
+ */
+function rowsNow(text, { given, tracks }) {
+  const columns = tracks[0].inputSize;
+  if (text.trim() !== "") return rowsOf(text, columns);
+  const input = given?.tracks[0].input;
+  if (!input) return rowsOf(`noise ${FIRST} 0`, columns);
+  const length = Math.min(FIRST, input.length / columns);
+  return Array.from({ length }, (_, t) => input.subarray(t * columns, (t + 1) * columns));
+}
+
+/** @param {Float32Array[]} rows */
+function asRows(rows) {
+  return rows.map((row) => Array.from(row, (value) => String(Number(value.toFixed(4)))).join(", ")).join("\n");
+}
+
+/**
+ * @param {string} label
+ * @param {number} value
+ * @param {number} min
+ * @param {number} max
+ */
+function counter(label, value, min, max) {
+  const input = element("input", { type: "number", value, min, max, step: 1, class: "counter" });
+  return { root: element("label", { class: "field" }, [element("span", { text: label }), input]), input };
+}
+
+/**
+ * @param {HTMLTextAreaElement} box
+ * @param {() => void} fn called a moment after the last input
+ */
+function afterRest(box, fn) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  box.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(fn, REST);
+  });
+}

@@ -1,0 +1,140 @@
+// The sentence panel as a picture and as a table.
+
+import { readsNumbers, signalPicture } from "studio/panels/sentence/signal.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import { shownToken } from "studio/state/tokens.js";
+import { element, svg } from "studio/ui/draw.js";
+import { fontOf } from "studio/ui/theme.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/state/types.js").App} App */
+
+const WIDTH = 960;
+const LINE = 46;
+const MOST_LABELS = 200; // that have a column each in the table
+
+/** @typedef {{name: string, value: (t: number) => string | number | boolean}} Column */
+
+/**
+ * Words over their tags and the bars of their probabilities, in lines as a page has them.
+ * @param {App} app
+ * @returns {SVGSVGElement | null} null where nothing is read
+ */
+export function sentencePicture({ session, store }) {
+  const { run } = session;
+  if (run === null) return null;
+  const signal = readsNumbers(run) ? signalPicture(run, WIDTH, store.get().step) : null;
+  if (signal) return signal;
+  const placed = laidOut(run);
+  const width = Math.max(...placed.map((place) => place.x + place.width), LINE) + 2;
+  const height = ((placed.at(-1)?.line ?? 0) + 1) * LINE + 8;
+  const parts = placed.flatMap((place, t) => wordParts(run, store.get().head, t, place));
+  return svg("svg", { class: "sentence-picture", width, height, viewBox: `0 0 ${width} ${height}` }, parts);
+}
+
+/**
+ * @param {Run} run
+ * @returns {{x: number, width: number, line: number}[]}
+ */
+function laidOut(run) {
+  const context = element("canvas").getContext("2d");
+  if (context) context.font = `16px ${fontOf("--font")}`;
+  let [x, line] = [8, 0];
+  return run.tokens.map((token) => {
+    const width = Math.max(34, (context?.measureText(shownToken(token)).width ?? 40) + 14);
+    if (x + width > WIDTH - 8) [x, line] = [8, line + 1];
+    const place = { x, width, line };
+    x += width;
+    return place;
+  });
+}
+
+/**
+ * @param {Run} run
+ * @param {string} headName
+ * @param {number} t
+ * @param {{x: number, width: number, line: number}} place
+ * @returns {SVGElement[]}
+ */
+function wordParts(run, headName, t, { x, width, line }) {
+  const [middle, y] = [x + (width - 6) / 2, line * LINE];
+  const head = headOf(run, headName);
+  const token = svg("text", {
+    x: middle,
+    y: y + 20,
+    class: "picture-token",
+    "text-anchor": "middle",
+    text: shownToken(run.tokens[t]),
+  });
+  if (run.surprise === null && head === null) return [token];
+  const { label, probability } = head && !run.surprise ? predictionAt(head, t) : { label: "", probability: 0 };
+  const below = run.surprise ? run.surprise[t].toFixed(1) : label;
+  const share = run.surprise ? Math.min(1, run.surprise[t] / 8) : probability;
+  return [
+    token,
+    svg("text", { x: middle, y: y + 34, class: "picture-tag", "text-anchor": "middle", text: below }),
+    svg("rect", {
+      x,
+      y: y + 38,
+      width: (width - 6) * (Number.isFinite(share) ? share : 0),
+      height: 3,
+      class: "picture-bar",
+    }),
+  ];
+}
+
+/**
+ * A row for each step; a column for each label of the chosen head, where there are few.
+ * @param {App} app
+ * @returns {string[][]}
+ */
+export function sentenceRows({ session, store }) {
+  const { run } = session;
+  if (run === null) return [];
+  const columns = [
+    ...tokenColumns(run),
+    ...(readsNumbers(run) ? inputColumns(run) : headColumns(run, store.get().head)),
+  ];
+  return [columns.map(({ name }) => name), ...run.tokens.map((_, t) => columns.map(({ value }) => String(value(t))))];
+}
+
+/**
+ * @param {Run} run
+ * @returns {Column[]}
+ */
+function tokenColumns({ tokens, known, surprise }) {
+  return [
+    { name: "step", value: (t) => t },
+    { name: "token", value: (t) => tokens[t] },
+    { name: "known", value: (t) => known[t] ?? true },
+    ...(surprise ? [{ name: "surprise", value: (/** @type {number} */ t) => surprise[t] }] : []),
+  ];
+}
+
+/**
+ * @param {Run} run
+ * @param {string} name
+ * @returns {Column[]}
+ */
+function headColumns(run, name) {
+  const head = headOf(run, name);
+  if (head === null) return [];
+  const K = head.labels.length;
+  const shares = K > MOST_LABELS ? [] : head.labels;
+  return [
+    { name: "prediction", value: (t) => predictionAt(head, t).label },
+    { name: "probability", value: (t) => predictionAt(head, t).probability },
+    ...shares.map((label, k) => ({ name: label, value: (/** @type {number} */ t) => head.probabilities[t * K + k] })),
+  ];
+}
+
+/**
+ * @param {Run} run
+ * @returns {Column[]}
+ */
+function inputColumns({ tracks: [{ info, input }] }) {
+  return Array.from({ length: info.inputSize }, (_, k) => ({
+    name: `x${k}`,
+    value: (/** @type {number} */ t) => input?.[t * info.inputSize + k] ?? NaN,
+  }));
+}

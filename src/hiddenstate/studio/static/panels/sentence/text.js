@@ -1,0 +1,79 @@
+// The text box. What is typed is read after a short rest, the longer the slower the model, so that typing never waits.
+
+import { chooser } from "studio/ui/controls.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/state/types.js").App} App */
+
+const SHORTEST_REST = 90;
+/** @type {Record<string, string[]>} */
+export const EXAMPLES = {
+  word: [
+    "She said the old man who sold us the house could not remember why he had left the city.",
+    "The old man the boats.",
+    "Time flies like an arrow; fruit flies like a banana.",
+    "Giraffes in a field",
+    "The blorfs were glimping happily near the quibbled zandle.",
+  ],
+  character: [
+    "To be, or not to be: that is the question.",
+    "First Citizen:\nBefore we proceed any further, hear me speak.",
+  ],
+};
+
+/**
+ * @param {App} app
+ * @param {Model} model
+ * @returns {HTMLElement}
+ */
+export function createTextBox({ store, session }, model) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let resting;
+  const read = () => {
+    resting = undefined;
+    store.set({ text: box.value });
+  };
+  // Line ends mean something to a model of characters alone.
+  const box = element(model.unit === "character" ? "textarea" : "input", {
+    id: "text",
+    type: "text",
+    rows: 2,
+    spellcheck: "false",
+    autocomplete: "off",
+    placeholder: "Type a sentence.",
+    "aria-label": `Text to read, ${model.unit} by ${model.unit}`,
+    on: {
+      input: () => {
+        clearTimeout(resting);
+        resting = setTimeout(read, Math.max(SHORTEST_REST, 1.5 * session.took));
+      },
+    },
+  });
+  box.value = store.get().text;
+  store.subscribe(["text"], ({ text }) => {
+    if (resting === undefined && box.value !== text) box.value = text;
+  });
+  return element("div", { class: "text-box" }, [
+    box,
+    examples(model, (text) => store.change({ text }, "another text")),
+  ]);
+}
+
+/**
+ * @param {Model} model
+ * @param {(text: string) => void} choose
+ */
+function examples(model, choose) {
+  const { root, select, fill } = chooser("Examples", (text) => {
+    if (text !== "") choose(text);
+    select.value = "";
+  });
+  root.classList.add("nameless");
+  const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
+  fill(
+    [{ label: "", options: [{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))] }],
+    "",
+  );
+  return root;
+}

@@ -1,0 +1,112 @@
+// The six equations with the shape of everything in them, and what holds between out and h_n.
+
+import { directions, outputSize } from "studio/panels/structure/sizes.js";
+import { squashName } from "studio/state/moment.js";
+
+/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+
+/** @typedef {{text: string, shape: string}} Piece a part of an equation, and its shape; "" for signs */
+
+const sign = (/** @type {string} */ text) => ({ text, shape: "" });
+
+/**
+ * @param {Sizes} sizes
+ * @param {readonly string[]} gates
+ * @param {number} layer
+ * @returns {Piece[][]} an equation each
+ */
+export function equationsOf(sizes, gates, layer) {
+  const H = String(sizes.hiddenSize),
+    P = String(outputSize(sizes));
+  const C = String(layer === 0 ? sizes.inputSize : directions(sizes) * outputSize(sizes));
+  const vector = (/** @type {string} */ text, /** @type {string} */ shape) => ({ text, shape });
+  const gate = (/** @type {string} */ letter) => [
+    vector(letter, H),
+    sign(`= ${squashName(letter)}(`),
+    vector(`W_i${letter}`, `${H}×${C}`),
+    sign("·"),
+    vector("x", C),
+    ...(sizes.bias ? [sign("+"), vector(`b_i${letter}`, H)] : []),
+    sign("+"),
+    vector(`W_h${letter}`, `${H}×${P}`),
+    sign("·"),
+    vector("h_prev", P),
+    ...(sizes.bias ? [sign("+"), vector(`b_h${letter}`, H)] : []),
+    sign(")"),
+  ];
+  const cell = [
+    vector("c", H),
+    sign("="),
+    vector("f", H),
+    sign("∘"),
+    vector("c_prev", H),
+    sign("+"),
+    vector("i", H),
+    sign("∘"),
+    vector("g", H),
+  ];
+  const shown = [vector("o", H), sign("∘ tanh("), vector("c", H), sign(")")];
+  const hidden = sizes.projSize ? [vector("W_hr", `${P}×${H}`), sign("·("), ...shown, sign(")")] : shown;
+  return [...gates.map(gate), cell, [vector("h", P), sign("="), ...hidden]];
+}
+
+/** @typedef {{holds: string, why: string}} Fact `holds` is Python, "" where there is only something to know */
+
+/**
+ * What holds between the output and the final states.
+ * @param {Sizes} sizes
+ * @param {{T: number, batchFirst: boolean}} call
+ * @returns {Fact[]}
+ */
+export function factsOf(sizes, call) {
+  const P = outputSize(sizes),
+    states = sizes.numLayers * directions(sizes);
+  const facts = sizes.bidirectional ? bothWays(call, P) : oneWay(sizes, call);
+  if (sizes.numLayers > 1) {
+    const others = `The other ${states - directions(sizes)} of the ${states} rows of h_n`;
+    const below = `${others} are final states of the layers below, which out does not have.`;
+    facts.push({ holds: "", why: below });
+  }
+  if (sizes.projSize)
+    facts.push({ holds: "", why: `h is projected to ${P} numbers; c keeps its ${sizes.hiddenSize}.` });
+  facts.push({
+    holds: "",
+    why: "With rows of different lengths (lengths=) the last output is at each row's own last step, then zeros.",
+  });
+  return facts;
+}
+
+/**
+ * @param {Sizes} sizes
+ * @param {{T: number, batchFirst: boolean}} call
+ * @returns {Fact[]}
+ */
+function oneWay({ numLayers }, { batchFirst }) {
+  const last = batchFirst ? "out[:, -1]" : "out[-1]";
+  const row = numLayers === 1 ? "h_n[0]" : "h_n[-1]";
+  return [
+    {
+      holds: `${last} == ${row}`,
+      why: "The output is the hidden state of the last layer, so its last step is the final one.",
+    },
+  ];
+}
+
+/**
+ * @param {{T: number, batchFirst: boolean}} call
+ * @param {number} P
+ * @returns {Fact[]}
+ */
+function bothWays({ T, batchFirst }, P) {
+  const at = (/** @type {number} */ t) => (batchFirst ? `:, ${t}` : `${t}, :`);
+  const facts = [
+    { holds: `out[${at(-1)}, :${P}] == h_n[-2]`, why: "The forward direction ends at the last step." },
+    { holds: `out[${at(0)}, ${P}:] == h_n[-1]`, why: "The reverse direction ends at the first." },
+  ];
+  if (T === 1) return facts;
+  const not = {
+    holds: `out[${at(-1)}, ${P}:] != h_n[-1]`,
+    why: "At the last step the reverse direction has only begun.",
+  };
+  return [...facts, not];
+}

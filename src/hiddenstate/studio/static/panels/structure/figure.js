@@ -1,0 +1,171 @@
+// The matrices with a pointer in them: by mouse or arrow keys, read by name, enlarged in a lens.
+
+import { figureOf, matricesOf, spotAt, weightAt } from "studio/panels/structure/layout.js";
+import { lens } from "studio/panels/structure/lens.js";
+import { drawFigure } from "studio/panels/structure/matrix.js";
+import { scaleOf } from "studio/panels/structure/scale.js";
+import { weightsPicture } from "studio/panels/structure/weights-picture.js";
+import { canvas, element, format, resize } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/panels/structure/layout.js").Figure} Figure */
+/** @typedef {import("studio/panels/structure/layout.js").Matrix} Matrix */
+/** @typedef {import("studio/panels/structure/layout.js").Spot} Spot */
+/** @typedef {import("studio/panels/structure/scale.js").Scale} Scale */
+
+const ROOM = 600; // pixels that the matrices have at least, even where one must scroll to them
+const BESIDE = 330; // pixels beside the matrices from which the lens stands there
+const BIG = 34; // pixels of a weight from which its number stands in it, and no lens is needed
+
+/** @typedef {ReturnType<typeof lens>} Lens */
+/**
+ * @typedef {object} Shown
+ * @property {Figure} figure
+ * @property {Scale} scale
+ * @property {readonly string[]} gates
+ * @property {Spot} spot
+ * @property {Lens} glass
+ * @property {(matrix: Matrix) => string} below what stands under a matrix
+ * @property {string} title
+ */
+
+/**
+ * @param {(gate: string, unit: number) => void} open what a click does
+ */
+export function matrixFigure(open) {
+  const { canvas: drawing } = canvas(ROOM, 100, { class: "st-matrices", role: "img" });
+  const mark = element("div", { class: "st-mark" });
+  const holder = element(
+    "div",
+    { class: "st-holder", tabindex: 0, role: "group", "aria-label": "Weights; arrows move, Enter opens" },
+    [drawing, mark],
+  );
+  const said = element("p", { class: "st-said number", "aria-live": "polite" });
+  const side = element("div", { class: "st-side" });
+  const root = element("div", { class: "st-weights" }, [element("div", { class: "st-scroll" }, [holder]), side]);
+  /** @type {Shown | null} */
+  let now = null;
+
+  const look = (/** @type {Spot} */ spot) => {
+    if (!now) return;
+    now.spot = spot;
+    const { name, parameter, value } = weightAt(spot.placed.matrix, now.gates, spot.row, spot.column);
+    said.replaceChildren(
+      element("b", { text: `${name} = ${format(value)}` }),
+      element("span", { class: "soft", text: parameter }),
+    );
+    now.glass.draw(spot, now.scale.limit);
+    markAt(mark, spot);
+  };
+  const show = (
+    /** @type {Model} */ model,
+    /** @type {TrackInfo} */ track,
+    /** @type {(matrix: Matrix) => string} */ below,
+  ) => {
+    const width = root.clientWidth;
+    const matrices = matricesOf(track, model.weights(track.name));
+    const figure = figureOf(matrices, Math.max(ROOM, width)),
+      scale = scaleOf(matrices.map(({ values }) => values));
+    drawFigure(resize(drawing, figure.width, figure.height), figure, model.gates, scale.limit, below);
+    drawing.setAttribute("aria-label", wordsOf(track, matrices));
+    const glass = lens(model.gates),
+      beside = width - figure.width - 28,
+      wide = beside >= BESIDE;
+    root.classList.toggle("is-wide", wide);
+    glass.fit(wide ? beside : width, wide);
+    side.replaceChildren(said, ...(figure.pixel < BIG ? [glass.root] : []));
+    const spot = { placed: figure.placed[0], row: track.units, column: 0 };
+    const title = `Weights of ${track.name} in ${model.name}`;
+    now = { figure, scale, gates: model.gates, glass, spot, below, title };
+    look(now.spot);
+    return { figure, scale };
+  };
+  const chosen = () => {
+    if (!now) return;
+    const { gate, unit } = weightAt(now.spot.placed.matrix, now.gates, now.spot.row, now.spot.column);
+    if (gate) open(gate, unit);
+  };
+  listen(holder, () => now, look, chosen);
+  const picture = () => now && weightsPicture(now.figure, now.gates, now.scale.limit, now.below, now.title);
+  return { root, show, picture };
+}
+
+/**
+ * @param {TrackInfo} track
+ * @param {Matrix[]} matrices
+ * @returns {string}
+ */
+function wordsOf({ name }, matrices) {
+  const shapes = matrices.map(({ parameter, rows, columns }) => `${parameter} ${rows} by ${columns}`);
+  return `Weights of ${name}: ${shapes.join(", ")}`;
+}
+
+/**
+ * @param {HTMLElement} holder
+ * @param {() => Shown | null} shown
+ * @param {(spot: Spot) => void} look
+ * @param {() => void} open
+ */
+function listen(holder, shown, look, open) {
+  const under = (/** @type {MouseEvent} */ event) => {
+    const box = holder.getBoundingClientRect(),
+      now = shown();
+    return now && spotAt(now.figure, event.clientX - box.left, event.clientY - box.top);
+  };
+  holder.addEventListener("pointermove", (event) => {
+    const spot = under(event);
+    if (spot) look(spot);
+  });
+  holder.addEventListener("click", (event) => {
+    const spot = under(event);
+    if (spot) (look(spot), open());
+  });
+  holder.addEventListener("keydown", (event) => {
+    const now = shown();
+    const spot = now && nextSpot(now.figure, now.spot, event.key);
+    if (!spot && event.key !== "Enter") return;
+    event.preventDefault();
+    event.stopPropagation(); // the arrows are the pointer's here
+    if (spot) look(spot);
+    else open();
+  });
+}
+
+/** @type {Record<string, [number, number]>} */
+const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+/**
+ * The spot that an arrow key leads to; past the side of a matrix that is the next one.
+ * @param {Figure} figure
+ * @param {Spot} spot
+ * @param {string} key
+ * @returns {Spot | null}
+ */
+export function nextSpot({ placed }, spot, key) {
+  const way = WAYS[key];
+  if (!way) return null;
+  const { rows, columns } = spot.placed.matrix;
+  const row = Math.max(0, Math.min(rows - 1, spot.row + way[0])),
+    column = spot.column + way[1];
+  const next = placed[placed.indexOf(spot.placed) + (column < 0 ? -1 : column >= columns ? 1 : 0)];
+  if (!next) return spot;
+  const entered = column < 0 ? next.matrix.columns - 1 : column >= columns ? 0 : column;
+  return { placed: next, row: Math.min(row, next.matrix.rows - 1), column: entered };
+}
+
+/**
+ * @param {HTMLElement} mark
+ * @param {Spot} spot
+ */
+function markAt(mark, { placed, row, column }) {
+  const { x, y, cellWidth, cellHeight } = placed;
+  const [width, height] = [Math.max(cellWidth, 7), Math.max(cellHeight, 7)];
+  const place = {
+    left: x + (column + 0.5) * cellWidth - width / 2,
+    top: y + (row + 0.5) * cellHeight - height / 2,
+    width,
+    height,
+  };
+  for (const [name, value] of Object.entries(place)) mark.style.setProperty(name, `${value}px`);
+}

@@ -1,0 +1,165 @@
+// Draws a network unrolled over its steps: a box for each step, layer and direction, and the shape of all that flows.
+
+import { line } from "studio/panels/structure/lines.js";
+import { BOX } from "studio/panels/structure/plan.js";
+import { carried } from "studio/panels/structure/rows.js";
+import { directions, outputSize } from "studio/panels/structure/sizes.js";
+import { svg } from "studio/ui/draw.js";
+import { sizeText } from "studio/ui/moment-words.js";
+import { pressable, text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
+/** @typedef {import("studio/panels/structure/lines.js").Ink} Ink */
+
+/**
+ * @param {Plan} plan
+ * @param {((step: number, track: TrackInfo) => void) | null} open what a click on a box does
+ * @returns {{root: SVGSVGElement, point: (step: number, track: string) => void}}
+ */
+export function unrolledPicture(plan, open) {
+  const { width, height, words, first, tracks } = plan;
+  const column = svg("rect", {
+    class: "st-column",
+    y: 4,
+    width: plan.column - 8,
+    height: height - 8,
+    rx: 8,
+    x: 4 - plan.column / 2,
+    display: "none",
+  });
+  const boxes = tracks.flatMap((track) => words.map((word, k) => boxAt(plan, k, track, word, open)));
+  const root = svg(
+    "svg",
+    {
+      class: "st-unrolled",
+      width,
+      height,
+      role: "group",
+      "aria-label": `The network unrolled over ${words.length} steps`,
+    },
+    [
+      ...tracks.flatMap((track) => carried(plan, track)),
+      ...words.flatMap((_, k) => climbed(plan, k)),
+      ...boxes.map(({ root }) => root),
+      column,
+    ],
+  );
+  const point = (/** @type {number} */ step, /** @type {string} */ track) => {
+    const inside = step >= first && step < first + words.length;
+    column.setAttribute("display", inside ? "inline" : "none");
+    column.setAttribute("transform", `translate(${plan.stepX(step - first)} 0)`);
+    for (const box of boxes) box.root.classList.toggle("is-chosen", box.track === track && box.step === step);
+  };
+  return { root, point };
+}
+
+/**
+ * @param {Plan} plan
+ * @param {number} k
+ * @param {TrackInfo} track
+ * @param {string} word
+ * @param {((step: number, track: TrackInfo) => void) | null} open
+ */
+function boxAt(plan, k, track, word, open) {
+  const { x, y } = plan.box(k, track),
+    step = plan.first + k;
+  const back = svg("rect", {
+    x: x - BOX.width / 2,
+    y: y - BOX.height / 2,
+    ...BOX,
+    rx: 9,
+    class: track.reverse ? "st-box st-reverse" : "st-box",
+  });
+  const words = [text(x, y - 4, "st-kind", "middle", "LSTM"), text(x, y + 12, "st-name", "middle", track.name)];
+  const root = svg("g", {}, [back, ...words]);
+  if (open) pressable(root, `${track.name} at step ${step} “${word}”: open in the microscope`, () => open(step, track));
+  return { root, step, track: track.name };
+}
+
+/**
+ * One step: its word, the way up through the layers, its output.
+ * @param {Plan} plan
+ * @param {number} k
+ * @returns {SVGElement[]}
+ */
+function climbed(plan, k) {
+  const { sizes, words, first, height, rows: N } = plan,
+    x = plan.stepX(k),
+    D = directions(sizes),
+    P = outputSize(sizes);
+  const parts = [text(x, height - 18, "st-word", "middle", words[k])];
+  let from = height - 36;
+  /** @type {Ink} */
+  let ink = "x";
+  for (let layer = 0; layer < sizes.numLayers; layer++) {
+    const size = layer === 0 ? `input[${first + k}] ${N}×${sizeText(sizes.inputSize)}` : `${N}×${D * P}`;
+    parts.push(...rise(x, from, plan.split(layer), size, ink, D === 1), ...(D === 2 ? fork(plan, k, layer, ink) : []));
+    [from, ink] = [plan.join(layer), "h"];
+  }
+  const out = plan.layers === sizes.numLayers ? `out[${first + k}]` : `to l${sizes.numLayers}`;
+  return [
+    ...parts,
+    ...rise(x, from, from - 42, `${N}×${D * P}`, "h", true),
+    text(x, from - 52, "st-out", "middle", out),
+  ];
+}
+
+/**
+ * @param {number} x
+ * @param {number} from
+ * @param {number} to
+ * @param {string} label
+ * @param {Ink} ink
+ * @param {boolean} head
+ */
+function rise(x, from, to, label, ink, head) {
+  return [line(x, from, x, to, ink, head), text(x + 6, (from + to) / 2 + 4, `st-shape st-ink-${ink}`, "start", label)];
+}
+
+/**
+ * Leads a layer's x to the boxes of both directions, and their hidden states together again.
+ * @param {Plan} plan
+ * @param {number} k
+ * @param {number} layer
+ * @param {Ink} ink
+ * @returns {SVGElement[]}
+ */
+function fork(plan, k, layer, ink) {
+  const x = plan.stepX(k),
+    split = plan.split(layer),
+    join = plan.join(layer),
+    half = BOX.height / 2;
+  const pair = plan.tracks.filter((track) => track.layer === layer);
+  return pair.flatMap((track) => {
+    const { x: at, y } = plan.box(k, track),
+      side = track.reverse ? 6 : -6;
+    return [
+      bridged(line(at, split, at, y + half, ink, true), track.reverse),
+      bridged(line(at, y - half, at, join, "h", false), !track.reverse),
+      [line(x, split, at, split, ink, false), line(at, join, x, join, "h", false)],
+      [
+        text(
+          at + side,
+          join + 18,
+          "st-shape st-ink-h",
+          track.reverse ? "start" : "end",
+          `${plan.rows}×${track.outputs}`,
+        ),
+      ],
+    ].flat();
+  });
+}
+
+/**
+ * A line over others: with a gap beside it where it crosses them.
+ * @param {SVGElement} over
+ * @param {boolean} crosses
+ * @returns {SVGElement[]}
+ */
+function bridged(over, crosses) {
+  if (!crosses) return [over];
+  const gap = /** @type {SVGElement} */ (over.cloneNode());
+  gap.setAttribute("class", "st-gap");
+  return [gap, over];
+}

@@ -1,0 +1,91 @@
+// Where everything stands in the picture of a network unrolled over its steps: time to the right, layers upwards.
+
+import { directions, outputSize } from "studio/panels/structure/sizes.js";
+import { tracksOf } from "studio/runtime/lstm.js";
+import { sizeText } from "studio/ui/moment-words.js";
+
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/runtime/lstm.js").Sizes} Sizes */
+
+export const BOX = { width: 78, height: 46 };
+const GAP = 78; // between two boxes of a row: room for the label of an arrow
+const MARGIN = 156; // beside the outer boxes: an arrow and the name of a state
+const SHIFT = 30; // of the two directions, to the left and right of their step's middle
+const ROW = 80; // from the forward row of a layer to its reverse row
+const RISE = 44; // between layers
+const FORK = 28; // above a layer of two directions, and half of it below
+const HEAD = 74; // above the topmost box
+const FOOT = 80; // below the lowest
+const LETTER = 8.4; // pixels of a letter of a word
+export const LANE = 13; // of c above, and of h below, the middle of a row
+export const STEP_OUT = 86; // length of the first and the last arrow of a row
+
+/**
+ * @typedef {object} Plan
+ * @property {Sizes} sizes
+ * @property {TrackInfo[]} tracks
+ * @property {readonly string[]} words
+ * @property {number} first the step of the first word
+ * @property {number} rows N: how many sequences are read side by side
+ * @property {number} steps T, of which the words may be a part
+ * @property {number} layers L, of which only the lower ones may be drawn
+ * @property {number} width
+ * @property {number} height
+ * @property {number} column from one step to the next
+ * @property {number} shift
+ * @property {(k: number) => number} stepX middle of a step's column
+ * @property {(k: number, track: TrackInfo) => {x: number, y: number}} box middle of a box
+ * @property {(layer: number) => number} split y where a layer's x parts for its directions, or arrives
+ * @property {(layer: number) => number} join y where a layer's hidden states come together
+ */
+
+/**
+ * @param {Sizes} sizes
+ * @param {readonly string[]} words one a step
+ * @param {{first?: number, rows?: number, steps?: number, layers?: number}} [part] what of the whole is drawn
+ * @returns {Plan}
+ */
+export function planOf(sizes, words, { first = 0, rows = 1, steps = words.length, layers = sizes.numLayers } = {}) {
+  const shift = sizes.bidirectional ? SHIFT : 0;
+  const longest = Math.max(...words.map((word) => [...word].length)) * LETTER + 16;
+  const column = Math.max(BOX.width + GAP + (shift ? 26 : 0), longest);
+  const level = BOX.height + RISE + (shift ? ROW + 2 * FORK : 0);
+  const height = FOOT + level * sizes.numLayers - RISE + HEAD;
+  const stepX = (/** @type {number} */ k) => MARGIN + BOX.width / 2 + shift + k * column;
+  const box = (/** @type {number} */ k, /** @type {Pick<TrackInfo, "layer" | "reverse">} */ { layer, reverse }) => ({
+    x: stepX(k) + (reverse ? shift : -shift),
+    y: height - FOOT - (shift ? FORK / 2 : 0) - BOX.height / 2 - layer * level - (reverse ? ROW : 0),
+  });
+  const split = (/** @type {number} */ layer) =>
+    box(0, { layer, reverse: false }).y + BOX.height / 2 + (shift ? FORK / 2 : 0);
+  const join = (/** @type {number} */ layer) =>
+    box(0, { layer, reverse: shift > 0 }).y - BOX.height / 2 - (shift ? FORK : 0);
+  const width = 2 * (MARGIN + BOX.width / 2 + shift) + column * (words.length - 1);
+  return {
+    ...{ sizes, tracks: tracksOf(sizes), words, first, rows, steps, layers },
+    ...{ width, height, column, shift, stepX, box, split, join },
+  };
+}
+
+/**
+ * How the output is made of hidden states, and where it meets the final ones.
+ * @param {Sizes} sizes
+ * @returns {string}
+ */
+export function aboutOut(sizes) {
+  const last = sizes.numLayers * directions(sizes) - 1;
+  const top = tracksOf(sizes)
+    .filter(({ layer }) => layer === sizes.numLayers - 1)
+    .map(({ name }) => `${name}.h`);
+  if (!sizes.bidirectional) return `out[t] is ${top[0]}, so out[-1] is h_n[${last}].`;
+  return `out[t] is ${top[0]} beside ${top[1]}: out[-1] begins with h_n[${last - 1}], out[0] ends with h_n[${last}].`;
+}
+
+/**
+ * "LSTM 4 → 6".
+ * @param {Sizes} sizes
+ * @returns {string}
+ */
+export function titleOf(sizes) {
+  return `LSTM ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
+}

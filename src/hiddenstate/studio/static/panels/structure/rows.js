@@ -1,0 +1,74 @@
+// One row of the unrolled network: c and h from the initial state, from box to box, to the final state.
+
+import { line } from "studio/panels/structure/lines.js";
+import { BOX, LANE, STEP_OUT } from "studio/panels/structure/plan.js";
+import { text } from "studio/ui/svg-parts.js";
+
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
+
+/**
+ * One row: c and h from its initial state, from box to box, to its final state.
+ * @param {Plan} plan
+ * @param {TrackInfo} track
+ * @returns {SVGElement[]}
+ */
+export function carried(plan, track) {
+  const way = track.reverse ? -1 : 1,
+    half = BOX.width / 2;
+  const middles = plan.words.map((_, k) => plan.box(k, track));
+  if (track.reverse) middles.reverse();
+  const [{ y }] = middles,
+    first = middles[0].x - way * (half + STEP_OUT),
+    last = middles[middles.length - 1].x + way * (half + STEP_OUT);
+  const tails = [first, ...middles.map(({ x }) => x + way * half)],
+    heads = [...middles.map(({ x }) => x - way * half), last];
+  const spans = tails.flatMap((tail, k) => {
+    // Right behind every box the other direction's line crosses: the label keeps clear of it.
+    const clear = k ? way * Math.max(0, 2 * plan.shift - half) : 0;
+    return states(plan, track, tail, heads[k], (tail + clear + heads[k]) / 2, y);
+  });
+  return [...spans, ...ends(plan, track, first, last, y)];
+}
+
+/**
+ * @param {Plan} plan
+ * @param {TrackInfo} track
+ * @param {number} tail
+ * @param {number} head
+ * @param {number} label x of the shapes
+ * @param {number} y
+ * @returns {SVGElement[]}
+ */
+function states({ rows }, { units, outputs }, tail, head, label, y) {
+  return [
+    line(tail, y - LANE, head, y - LANE, "c", true),
+    text(label, y - LANE - 5, "st-shape st-ink-c", "middle", `c ${rows}×${units}`),
+    line(tail, y + LANE, head, y + LANE, "h", true),
+    text(label, y + LANE + 14, "st-shape st-ink-h", "middle", `h ${rows}×${outputs}`),
+  ];
+}
+
+/**
+ * The names of the initial and the final state; dots where the row goes on beyond what is drawn.
+ * @param {Plan} plan
+ * @param {TrackInfo} track
+ * @param {number} first
+ * @param {number} last
+ * @param {number} y
+ * @returns {SVGElement[]}
+ */
+function ends(plan, track, first, last, y) {
+  const index = plan.tracks.indexOf(track),
+    [left, right] = track.reverse ? ["_n", "0"] : ["0", "_n"];
+  const [from, to] = [Math.min(first, last) - 6, Math.max(first, last) + 6];
+  const named = (/** @type {string} */ name, /** @type {string} */ end, /** @type {boolean} */ there) =>
+    there ? `${name}${end}[${index}]` : "…";
+  return /** @type {["c" | "h", number][]} */ ([
+    ["c", y - LANE + 4],
+    ["h", y + LANE + 4],
+  ]).flatMap(([name, at]) => [
+    text(from, at, `st-state st-ink-${name}`, "end", named(name, left, plan.first === 0)),
+    text(to, at, `st-state st-ink-${name}`, "start", named(name, right, plan.first + plan.words.length === plan.steps)),
+  ]);
+}

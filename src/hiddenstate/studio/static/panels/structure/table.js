@@ -1,0 +1,92 @@
+// The table of an LSTM's weights by gate, as hs.LSTM.structure() prints it.
+
+import { sizesOf, weightsOf } from "studio/panels/structure/sizes.js";
+import { squashName } from "studio/state/moment.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/panels/structure/sizes.js").Weight} Weight */
+
+const HEAD = ["part", "equation", "name", "shape", "count", "parameter", "rows"];
+const NUMERIC = new Set(["shape", "count", "rows"]);
+
+/**
+ * Rows in the order of the equations: each gate's terms below one another.
+ * @param {Model} model
+ * @param {TrackInfo} track
+ * @returns {string[][]}
+ */
+export function weightsRows(model, track) {
+  if (!model.hasWeights) return [];
+  const sizes = sizesOf(model),
+    weights = weightsOf(sizes, track, model.gates);
+  const gates = model.gates.flatMap((gate) =>
+    gateRows(
+      weights.filter((weight) => weight.gate === gate),
+      gate,
+      model.meanings[gate],
+    ),
+  );
+  const rest = weights
+    .filter(({ gate }) => gate === null)
+    .map((weight) => ["projection", "h = W_hr·(o∘tanh(c))", ...factsOf(weight)]);
+  return [HEAD, ...gates, ...rest];
+}
+
+/**
+ * @param {Weight[]} weights W_i, W_h and where there are biases b_i, b_h
+ * @param {string} gate
+ * @param {string} meaning
+ * @returns {string[][]}
+ */
+function gateRows([input, hidden, ...biases], gate, meaning) {
+  const ordered = biases.length ? [input, biases[0], hidden, biases[1]] : [input, hidden];
+  const opening = `${gate} = ${squashName(gate)}(`;
+  return ordered.map((weight, k) => {
+    const factor = weight === input ? "·x" : weight === hidden ? "·h_prev" : "";
+    const left = k ? "+ ".padStart(opening.length) : opening,
+      right = k === ordered.length - 1 ? ")" : "";
+    return [k ? "" : meaning, left + weight.name + factor + right, ...factsOf(weight)];
+  });
+}
+
+/** @param {Weight} weight */
+function factsOf({ name, shape, count, parameter, rows }) {
+  return [name, shape.join("×"), count.toLocaleString("en"), parameter, rows.join(":")];
+}
+
+/**
+ * @param {Model} model
+ * @param {TrackInfo} track
+ * @returns {HTMLElement}
+ */
+export function weightsTable(model, track) {
+  return tableOf(weightsRows(model, track));
+}
+
+/**
+ * A table whose first row is its head; numbers stand to the right.
+ * @param {string[][]} rows
+ * @returns {HTMLElement}
+ */
+export function tableOf([head, ...rows]) {
+  const kind = (/** @type {number} */ k) =>
+    NUMERIC.has(head[k]) ? "st-number" : head[k] === "equation" ? "st-equation" : "";
+  const line = (/** @type {"th" | "td"} */ tag, /** @type {string[]} */ cells) =>
+    element(
+      "tr",
+      {},
+      cells.map((text, k) => element(tag, { text, class: kind(k) || undefined })),
+    );
+  return element("div", { class: "st-scroll" }, [
+    element("table", { class: "st-rows" }, [
+      element("thead", {}, [line("th", head)]),
+      element(
+        "tbody",
+        {},
+        rows.map((row) => line("td", row)),
+      ),
+    ]),
+  ]);
+}

@@ -1,0 +1,118 @@
+// The network unrolled over the words of the sentence, with the page's cursor in it.
+
+import { unrolledPicture } from "studio/panels/structure/picture.js";
+import { aboutOut, planOf, titleOf } from "studio/panels/structure/plan.js";
+import { flowsOf, sizesOf } from "studio/panels/structure/sizes.js";
+import { shortToken } from "studio/state/tokens.js";
+import { element } from "studio/ui/draw.js";
+import { panel, unread } from "studio/ui/panel.js";
+import { whenSeen } from "studio/ui/visibility.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/structure/plan.js").Plan} Plan */
+
+const MOST = 48; // steps that are drawn at once
+
+const HELP =
+  "The same LSTM at every step, drawn once for each: boxes of a row share their weights. Orange is c, the " +
+  "long-term memory; blue is h, the short-term memory, which also goes up to the next layer and, from the " +
+  "last one, out. Every line says the shape of what it carries. Click a box to look into it at that step.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function unrolledPanel({ store, session }) {
+  const holder = element("div", {
+    class: "st-scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "The network, which scrolls sideways",
+  });
+  const notes = element("p", { class: "soft st-notes" });
+  /** @type {{picture: ReturnType<typeof unrolledPicture>, plan: Plan} | null} */
+  let drawn = null;
+  const picture = () => drawn?.picture.root ?? null;
+  const { root, body } = panel({
+    id: "unrolled",
+    title: "The network unrolled",
+    help: HELP,
+    exports: {
+      svg: picture,
+      png: picture,
+      csv: () => shapesTable(session),
+    },
+  });
+  const draw = () => {
+    const { model, run } = session;
+    if (!model || !run) {
+      drawn = null;
+      notes.textContent = "";
+      return holder.replaceChildren();
+    }
+    const sizes = sizesOf(model),
+      first = firstShown(store.get().step, run.steps);
+    const words = run.tokens.slice(first, first + MOST).map((word) => shortToken(word, 14));
+    const plan = planOf(sizes, words, { first, steps: run.steps });
+    drawn = {
+      plan,
+      picture: unrolledPicture(plan, (step, track) =>
+        store.set({ page: "read", step, track: track.name, zoom: "layer" }),
+      ),
+    };
+    holder.replaceChildren(drawn.picture.root);
+    const part =
+      words.length < run.steps ? ` Steps ${first} to ${first + words.length - 1} of ${run.steps} are drawn.` : "";
+    notes.textContent = `${titleOf(sizes)}. ${aboutOut(sizes)}${part}`;
+    point();
+  };
+  const point = () => {
+    if (!drawn || !session.run || root.clientWidth === 0) return;
+    const { track, step: wanted } = store.get(),
+      step = Math.min(wanted, session.run.steps - 1);
+    const { first, words } = drawn.plan;
+    if (step < first || step >= first + words.length) return draw();
+    drawn.picture.point(step, track);
+    show(holder, drawn.plan.stepX(step - first), drawn.plan.column);
+  };
+  body.append(unread(session), holder, notes);
+  const refresh = whenSeen(root, draw);
+  session.on("run", refresh);
+  store.subscribe(["step", "track"], point);
+  new ResizeObserver(point).observe(holder);
+  refresh();
+  return root;
+}
+
+/**
+ * The first step of the part that is drawn: a sentence is drawn whole, a long text in parts.
+ * @param {number} step
+ * @param {number} steps
+ */
+function firstShown(step, steps) {
+  return steps <= MOST ? 0 : Math.min(Math.floor(step / MOST) * MOST, steps - 1);
+}
+
+/**
+ * Scroll a column into sight.
+ * @param {HTMLElement} holder
+ * @param {number} x
+ * @param {number} column
+ */
+function show(holder, x, column) {
+  const { scrollLeft, clientWidth } = holder;
+  if (x - column / 2 < scrollLeft || x + column / 2 > scrollLeft + clientWidth) holder.scrollLeft = x - clientWidth / 2;
+}
+
+/**
+ * @param {App["session"]} session
+ * @returns {string[][]}
+ */
+function shapesTable({ model, run }) {
+  if (!model || !run) return [];
+  const flows = flowsOf(sizesOf(model), { T: run.steps, N: 1, batchFirst: false });
+  return [
+    ["tensor", "axes", "shape", "meaning"],
+    ...flows.map(({ name, letters, shape, meaning }) => [name, letters.join(", "), shape.join("×"), meaning]),
+  ];
+}

@@ -1,0 +1,247 @@
+// The guided tour: ten steps on the real page, each with something to do. It can be left and resumed at any time.
+
+import { createCard } from "studio/panels/tour/card.js";
+import { equationsOfCell } from "studio/panels/tour/equations.js";
+import { canTour, reasonAgainst } from "studio/panels/tour/reasons.js";
+import { bringIntoView, litBoxes, createSpotlight, placeCard } from "studio/panels/tour/spotlight.js";
+import { STEPS } from "studio/panels/tour/steps.js";
+import { element } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/tour/reasons.js").Reason} Reason */
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
+
+const WATCHED = /** @type {const} */ ([
+  "step",
+  "unit",
+  "track",
+  "quantity",
+  "edits",
+  "page",
+  "text",
+  "head",
+  "gate",
+  "zoom",
+]);
+const SETTLING = 1500; // milliseconds in which a page that was just turned to may still grow
+
+/**
+ * A step that is visited.
+ * @typedef {object} Visit
+ * @property {number} index
+ * @property {Step} step
+ * @property {Record<string, any>} memory
+ * @property {Partial<View>} kept what it puts back
+ * @property {boolean} done
+ * @property {string} panels those that are lit, by their ids
+ */
+
+/** The tour as it goes: which step is visited, what is done, and what was on the page before. */
+class Tour {
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    this.light = createSpotlight();
+    this.card = createCard(
+      STEPS.map(({ title }) => title),
+      {
+        go: (tour) => this.go(tour),
+        leave: () => app.store.set({ tour: -1 }),
+        showPanel: () => this.showPanel(),
+      },
+    );
+    this.root = element("div", { id: "tour", class: "tour", hidden: true }, [this.light.root, this.card.root]);
+    /** @type {Visit | null} */
+    this.visit = null;
+    /** @type {Partial<View> | null} what the tour found, and leaves */
+    this.found = null;
+    /** @type {Set<number>} */
+    this.finished = new Set();
+    /** @type {Reason | null} why there is no tour, as the card says it now */
+    this.refused = null;
+    this.resumeAt = 0;
+    this.frame = 0;
+    this.entered = 0;
+    this.scroll = false;
+  }
+
+  /** @param {number} tour */
+  go(tour) {
+    this.app.store.set({ tour: tour > STEPS.length ? -1 : Math.max(0, tour) });
+  }
+
+  /** Brings the tour to the step that the view says: begins, goes on, or leaves. */
+  sync() {
+    const tour = Math.min(this.app.store.get().tour, STEPS.length);
+    if (tour < 0) return this.leave();
+    if (this.root.hidden && tour === 0 && this.resumeAt > 0) return this.go(this.resumeAt);
+    const { model } = this.app.session;
+    if (this.visit?.index === tour || !model) return;
+    this.begin();
+    this.restore();
+    const why = reasonAgainst(this.app.session);
+    if (why) return this.refuse(why);
+    this.refused = null;
+    if (tour < STEPS.length) this.enter(tour);
+    else this.end();
+    this.aim(true);
+  }
+
+  begin() {
+    const { edits, quantity, page } = this.app.store.get();
+    this.found ??= { edits, quantity, page };
+    this.root.hidden = false;
+    document.body.classList.add("touring");
+  }
+
+  leave() {
+    if (this.root.hidden) return;
+    const held = this.card.root.contains(document.activeElement);
+    this.restore();
+    this.app.store.set(this.found ?? {});
+    [this.found, this.visit, this.refused, this.root.hidden] = [null, null, null, true];
+    document.body.classList.remove("touring");
+    const button = document.querySelector(".tour-button");
+    if (held && button instanceof HTMLElement) button.focus({ preventScroll: true });
+  }
+
+  /** Put back what the step that is left had changed. */
+  restore() {
+    if (this.visit) this.app.store.set(this.visit.kept);
+    this.app.store.flush();
+  }
+
+  /** @param {number} index */
+  enter(index) {
+    const step = STEPS[index];
+    const view = this.app.store.get();
+    const kept = Object.fromEntries(step.restores.map((key) => [key, view[key]]));
+    /** @type {Visit} */
+    const visit = { index, step, memory: {}, kept, done: false, panels: "" };
+    this.visit = visit;
+    this.resumeAt = index;
+    this.entered = performance.now();
+    this.app.store.set({ edits: [], ...step.sets(/** @type {Now} */ (this.now(visit.memory))) });
+    this.app.store.flush();
+    const now = /** @type {Now} */ (this.now(visit.memory));
+    this.card.show(index, this.finished, step.work?.(now, () => this.update()) ?? null, step.panels(now).length > 0);
+    this.update();
+  }
+
+  /** @param {Reason} why there is no tour */
+  refuse(why) {
+    if (this.refused === why) return; // who types meanwhile keeps the focus
+    [this.visit, this.refused] = [null, why];
+    this.card.refuse(why);
+    this.aim(false);
+  }
+
+  end() {
+    this.visit = { index: STEPS.length, step: STEPS[STEPS.length - 1], memory: {}, kept: {}, done: true, panels: "" };
+    this.resumeAt = 0;
+    const { model } = this.app.session;
+    this.card.finish({
+      equations: equationsOfCell(model),
+      go: (page) => {
+        this.found = { ...this.found, page };
+        this.app.store.set({ tour: -1 });
+      },
+    });
+  }
+
+  /** What a step is given; null until the model has run. @param {Record<string, any>} memory @returns {Now | null} */
+  now(memory) {
+    const { session, store } = this.app;
+    if (!session.model || !session.plain || !canTour(session)) return null;
+    return { app: this.app, model: session.model, run: session.plain, view: store.get(), memory };
+  }
+
+  /** Look whether the step is done, and write what it says now. */
+  update() {
+    const { visit } = this;
+    const now = visit && visit.index < STEPS.length ? this.now(visit.memory) : null;
+    if (!visit || !now) return;
+    const { step } = visit;
+    step.watch?.(now);
+    if (!visit.done && step.done(now)) {
+      visit.done = true;
+      this.finished.add(visit.index);
+    }
+    const learnt = visit.done ? step.learnt(now) : "";
+    const written = this.card.write({
+      says: step.says(now),
+      task: step.task(now),
+      status: step.status?.(now) ?? "",
+      learnt,
+    });
+    const panels = step.panels(now).join(" ");
+    if (panels !== visit.panels) this.aim(true);
+    else if (written) this.aim(false);
+    visit.panels = panels;
+  }
+
+  /** @returns {HTMLElement[]} */
+  panels() {
+    const now = this.visit && this.visit.index < STEPS.length ? this.now(this.visit.memory) : null;
+    const ids = now ? /** @type {Visit} */ (this.visit).step.panels(now) : [];
+    return ids
+      .map((id) => document.getElementById(id))
+      .filter((panel) => panel !== null)
+      .filter((panel) => panel.offsetParent !== null);
+  }
+
+  /** Light the panels and put the card beside them, at the next frame. @param {boolean} scroll */
+  aim(scroll) {
+    this.scroll ||= scroll;
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      if (this.root.hidden) return;
+      const panels = this.panels();
+      const free = placeCard(this.card.root, panels);
+      if (this.scroll) bringIntoView(panels, free);
+      this.scroll = false;
+      this.light.light(litBoxes(panels, free));
+    });
+  }
+
+  showPanel() {
+    const [panel] = this.panels();
+    const inside = panel?.querySelector("[tabindex='0'], input, textarea, select");
+    if (inside instanceof HTMLElement) inside.focus();
+    this.aim(true);
+  }
+
+  /** Between the card and the panel, for the keyboard. */
+  toggleFocus() {
+    if (this.card.root.contains(document.activeElement)) this.showPanel();
+    else this.card.root.querySelector("h2")?.focus();
+  }
+}
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountTour(app) {
+  const { store, session } = app;
+  const tour = new Tour(app);
+  store.subscribe(["tour"], () => tour.sync());
+  store.subscribe([...WATCHED], () => tour.update());
+  session.on("model", () => (tour.visit = null));
+  session.on("run", () => (tour.visit ? tour.update() : tour.sync()));
+  for (const event of ["scroll", "resize"])
+    window.addEventListener(event, () => tour.visit && tour.aim(false), { passive: true, capture: true });
+  new ResizeObserver(() => tour.visit && tour.aim(performance.now() - tour.entered < SETTLING)).observe(document.body);
+  document.addEventListener("keydown", (event) => {
+    if (!tour.visit) return;
+    const inCard = event.target instanceof Node && tour.card.root.contains(event.target);
+    if (event.altKey && event.code === "KeyT") tour.toggleFocus();
+    else if (event.key === "Escape" && inCard) store.set({ tour: -1 });
+    else return;
+    event.preventDefault();
+  });
+  tour.sync();
+  return tour.root;
+}

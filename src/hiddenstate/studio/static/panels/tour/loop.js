@@ -1,0 +1,62 @@
+// The usual mistake beside its mend: five elements one at a time, the state carried or not, and all at once.
+
+import { steps } from "studio/panels/tour/lesson.js";
+import { element, format } from "studio/ui/draw.js";
+import { choice } from "studio/ui/fields.js";
+
+const LOOPS = {
+  restart: "for x in inputs:\n    out, hidden = lstm(x, (h0, c0))",
+  carry: "hidden = (h0, c0)\nfor x in inputs:\n    out, hidden = lstm(x, hidden)",
+};
+
+/** @param {number[]} h */
+const vector = (h) => h.map((value) => format(value).padStart(7)).join(" ");
+
+/**
+ * @param {boolean} carry
+ * @returns {HTMLElement}
+ */
+function table(carry) {
+  const [loop, whole] = [steps(carry), steps(true)];
+  const lines = loop.map((state, t) => {
+    const equal = state.h.every((value, k) => value === whole[t].h[k]);
+    return element("tr", { class: equal ? "equal" : "unequal" }, [
+      element("th", { scope: "row", text: String(t) }),
+      element("td", { text: vector(state.h) }),
+      element("td", { text: vector(whole[t].h) }),
+      element("td", { text: equal ? "same" : "differs" }),
+    ]);
+  });
+  const heads = ["step", "h, one at a time", "h, all at once", ""];
+  return element("table", { class: "tour-table" }, [
+    element("thead", {}, [
+      element(
+        "tr",
+        {},
+        heads.map((text) => element("th", { scope: "col", text })),
+      ),
+    ]),
+    element("tbody", {}, lines),
+  ]);
+}
+
+/**
+ * The loop, whose state one chooses, and its numbers beside those of one call.
+ * @param {(carried: boolean) => void} onChoose
+ * @returns {HTMLElement}
+ */
+export function loop(onChoose) {
+  const code = element("code", { text: LOOPS.restart });
+  const numbers = element("div", { class: "tour-numbers", role: "status" }, [table(false)]);
+  const bar = choice(
+    "Each step is given",
+    { restart: "(h0, c0)", carry: "hidden, as it came back" },
+    "restart",
+    (which) => {
+      code.textContent = LOOPS[which];
+      numbers.replaceChildren(table(which === "carry"));
+      onChoose(which === "carry");
+    },
+  );
+  return element("div", { class: "tour-loop" }, [bar, element("pre", { tabindex: "0" }, [code]), numbers]);
+}

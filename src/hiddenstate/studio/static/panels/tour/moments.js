@@ -1,0 +1,101 @@
+// Where in a run something is to be seen: the moments that the tour talks about.
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").View} View */
+
+/**
+ * One unit at one step, with the cell state that it began from.
+ * @typedef {{unit: number, t: number, i: number, f: number, g: number, o: number, c: number, before: number}} Moment
+ */
+
+/** @typedef {{c: number, o: number}} Bounds |c| at least, o at most */
+
+/**
+ * @param {Track} track
+ * @param {number} steps
+ * @param {number} unit
+ * @param {number} t
+ * @returns {Moment}
+ */
+export function momentAt({ info, values, c0 }, steps, unit, t) {
+  const H = info.units;
+  const read = info.reverse ? t + 1 : t - 1;
+  const before = read < 0 || read >= steps ? c0[unit] : values.c[read * H + unit];
+  const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((name) => values[name][t * H + unit]);
+  return { unit, t, i, f, g, o, c, before };
+}
+
+/**
+ * The moment that scores highest.
+ * @param {Track} track
+ * @param {number} steps
+ * @param {(moment: Moment) => number} score
+ * @returns {Moment}
+ */
+function best(track, steps, score) {
+  let found = momentAt(track, steps, 0, 0);
+  for (let k = 0; k < steps * track.info.units; k++) {
+    const moment = momentAt(track, steps, k % track.info.units, Math.floor(k / track.info.units));
+    if (score(moment) > score(found)) found = moment;
+  }
+  return found;
+}
+
+/**
+ * Where keeping and writing both count.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Moment}
+ */
+export function mixed(track, steps) {
+  return best(track, steps, ({ f, before, i, g }) => Math.min(Math.abs(f * before), Math.abs(i * g)));
+}
+
+/**
+ * Where much is held and little is shown.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Moment}
+ */
+export function silent(track, steps) {
+  return best(track, steps, ({ c, o }) => Math.min(Math.abs(c), 1) * (1 - o));
+}
+
+/**
+ * @param {Moment} moment
+ * @param {Bounds} bounds
+ * @returns {boolean}
+ */
+export function isSilent({ c, o }, bounds) {
+  return Math.abs(c) >= bounds.c && o <= bounds.o;
+}
+
+/**
+ * How much a silent moment of this run can be asked to hold and hide.
+ * @param {Track} track
+ * @param {number} steps
+ * @returns {Bounds}
+ */
+export function silentBounds(track, steps) {
+  const found = silent(track, steps);
+  const offers = [
+    { c: 0.5, o: 0.1 },
+    { c: 0.5, o: 0.25 },
+    { c: 0.2, o: 0.4 },
+  ];
+  return (
+    offers.find((bounds) => isSilent(found, bounds)) ?? { c: Math.abs(found.c) * 0.9, o: Math.min(1, found.o * 1.1) }
+  );
+}
+
+/**
+ * What counts as nearly open and nearly shut among the forget gates of a run.
+ * @param {Track} track
+ * @returns {{high: number, low: number}}
+ */
+export function forgetBounds({ values }) {
+  let [high, low] = [0, 1];
+  for (const f of values.f) [high, low] = [Math.max(high, f), Math.min(low, f)];
+  return { high: Math.min(0.9, Math.floor(high * 100) / 100), low: Math.max(0.1, Math.ceil(low * 100) / 100) };
+}

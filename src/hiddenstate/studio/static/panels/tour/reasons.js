@@ -1,0 +1,39 @@
+// Why there is no tour: nothing is read yet, or a trace lacks what the tour talks about.
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {{title: string, says: string}} Reason */
+
+/** @type {Reason} */
+const UNREAD = {
+  title: "Nothing is read yet",
+  says: "The tour follows what is read, step by step. It begins as soon as the model has something to read.",
+};
+/** @type {Reason} */
+const LACKING = {
+  title: "Not with this trace",
+  says:
+    "The tour talks about i, f, g, o, c and h at every step, and this recorded trace has not kept them all. " +
+    "Open one that has, or a model.",
+};
+
+/**
+ * Returns whether a run has all that the tour talks about: a trace may have recorded less.
+ * @param {App["session"]} session
+ * @returns {boolean}
+ */
+export function canTour({ plain, model }) {
+  const needed = [...(model?.gates ?? []), "c", "h"];
+  return Boolean(
+    plain?.steps && plain.tracks.every(({ values }) => needed.every((name) => Number.isFinite(values[name]?.[0]))),
+  );
+}
+
+/**
+ * Returns why there is no tour now; null where there is one.
+ * @param {App["session"]} session
+ * @returns {Reason | null}
+ */
+export function reasonAgainst(session) {
+  if (canTour(session)) return null;
+  return session.plain ? LACKING : UNREAD;
+}

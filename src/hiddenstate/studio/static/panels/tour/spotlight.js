@@ -1,0 +1,132 @@
+// The light on what the tour talks about: all else is dimmed, nothing is blocked, and the card stays beside it.
+
+import { element, svg } from "studio/ui/draw.js";
+import { isCalm } from "studio/ui/theme.js";
+
+const MARGIN = 6;
+const GAP = 14;
+const NARROW = 760; // below it the card is a sheet at the bottom
+const SHORT = 500; // below it a sheet would leave room neither for itself nor for the page: the card stands at the right
+
+/** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
+/** @typedef {{right: number, bottom: number}} Free where the part of the window ends that the card leaves free */
+
+/** @returns {{root: HTMLElement, light: (boxes: Box[]) => void}} */
+export function createSpotlight() {
+  const shade = svg("path", { class: "shade", "fill-rule": "evenodd" });
+  const rings = svg("g", {});
+  const drawn = svg("svg", { "aria-hidden": "true" }, [shade, rings]);
+  return {
+    root: element("div", { class: "tour-light" }, [drawn]),
+    light(boxes) {
+      const [width, height] = [window.innerWidth, window.innerHeight];
+      drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      shade.setAttribute("d", `M0 0H${width}V${height}H0Z${boxes.map(rounded).join("")}`);
+      rings.replaceChildren(...boxes.map((box) => svg("path", { class: "ring", d: rounded(box) })));
+    },
+  };
+}
+
+/** @param {Box} box */
+function rounded({ left, top, right, bottom }) {
+  const r = Math.max(0, Math.min(8, (right - left) / 2, (bottom - top) / 2));
+  return (
+    `M${left + r} ${top}H${right - r}a${r} ${r} 0 0 1 ${r} ${r}V${bottom - r}a${r} ${r} 0 0 1 ${-r} ${r}` +
+    `H${left + r}a${r} ${r} 0 0 1 ${-r} ${-r}V${top + r}a${r} ${r} 0 0 1 ${r} ${-r}Z`
+  );
+}
+
+/**
+ * What of the panels can be seen, with a little air around.
+ * @param {HTMLElement[]} panels
+ * @param {Free} free
+ * @returns {Box[]}
+ */
+export function litBoxes(panels, free) {
+  return panels
+    .map((panel) => panel.getBoundingClientRect())
+    .map((box) => ({
+      left: Math.max(2, box.left - MARGIN),
+      right: Math.min(free.right - 2, box.right + MARGIN),
+      top: Math.max(2, box.top - MARGIN),
+      bottom: Math.min(free.bottom - 2, box.bottom + MARGIN),
+    }))
+    .filter((box) => box.bottom > box.top && box.right > box.left);
+}
+
+/**
+ * Put the card beside the panels if there is room at a side; otherwise it is a sheet at the bottom of the window, and
+ * the page can be scrolled clear of it. In a short window the page makes room for it at the right. Without panels it
+ * stands in the middle.
+ * @param {HTMLElement} card
+ * @param {HTMLElement[]} panels
+ * @returns {Free}
+ */
+export function placeCard(card, panels) {
+  const edges = panels.map((panel) => panel.getBoundingClientRect());
+  const [left, right] = [Math.min(...edges.map((box) => box.left)), Math.max(...edges.map((box) => box.right))];
+  card.className = "tour-card";
+  const way = panels.length === 0 ? "centre" : wayBeside(left, right, card.offsetWidth + 2 * GAP);
+  card.classList.add(way);
+  card.removeAttribute("style");
+  if (way === "right") beside(card, right + GAP, edges);
+  if (way === "left") beside(card, left - GAP - card.offsetWidth, edges);
+  const [sheet, aside] = [way === "sheet" ? card.offsetHeight : 0, way === "aside" ? card.offsetWidth : 0];
+  document.body.style.setProperty("--tour-sheet", `${sheet}px`);
+  document.body.style.setProperty("--tour-aside", `${aside}px`);
+  return { right: window.innerWidth - aside, bottom: window.innerHeight - sheet };
+}
+
+/**
+ * @param {number} left of the panels
+ * @param {number} right
+ * @param {number} need the room that the card takes
+ * @returns {"aside" | "sheet" | "right" | "left"}
+ */
+function wayBeside(left, right, need) {
+  const { innerWidth, innerHeight } = window;
+  if (innerHeight < SHORT && innerHeight < innerWidth) return "aside";
+  if (innerWidth < NARROW) return "sheet";
+  return innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
+}
+
+/**
+ * @param {HTMLElement} card
+ * @param {number} x
+ * @param {DOMRect[]} edges of the panels
+ */
+function beside(card, x, edges) {
+  const top = Math.min(...edges.map((box) => box.top));
+  const y = Math.max(GAP, Math.min(top, window.innerHeight - card.offsetHeight - GAP));
+  card.style.left = `${Math.round(x)}px`;
+  card.style.top = `${Math.round(y)}px`;
+}
+
+/**
+ * Bring the panels into the part of the window that is free.
+ * @param {HTMLElement[]} panels
+ * @param {Free} free
+ */
+export function bringIntoView(panels, { bottom: floor }) {
+  if (!panels.length) return;
+  const moving = panels.filter((panel) => !sticks(panel));
+  const edges = (moving.length ? moving : panels).map((panel) => panel.getBoundingClientRect());
+  const [top, bottom] = [Math.min(...edges.map((box) => box.top)), Math.max(...edges.map((box) => box.bottom))];
+  const ceiling = ceilingOf();
+  if (top >= ceiling && bottom <= floor) return;
+  const room = floor - ceiling;
+  const aim = bottom - top >= room ? ceiling + MARGIN + 2 : ceiling + (room - (bottom - top)) / 2;
+  window.scrollBy({ top: top - aim, behavior: isCalm() ? "auto" : "smooth" });
+}
+
+/** @param {HTMLElement} part */
+function sticks(part) {
+  return getComputedStyle(part).position === "sticky";
+}
+
+/** Where the lowest of those parts ends that stay at the top of the window when the page is scrolled. */
+function ceilingOf() {
+  const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("#studio > header, #transport")]);
+  const stuck = parts.filter(sticks).map((part) => (parseFloat(getComputedStyle(part).top) || 0) + part.offsetHeight);
+  return Math.max(0, ...stuck);
+}

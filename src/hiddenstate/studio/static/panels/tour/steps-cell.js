@@ -1,0 +1,203 @@
+// Steps 4 to 6: the two equations of the cell by hand, and where the weights of its gates lie.
+
+import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
+import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
+import { question } from "studio/panels/tour/text.js";
+import { neighbours } from "studio/state/moment.js";
+import { stepName } from "studio/state/tokens.js";
+import { trackOf } from "studio/state/units.js";
+import { element, format } from "studio/ui/draw.js";
+import { beginningOf } from "studio/ui/moment-words.js";
+
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
+
+const NEAR = 0.006; // what rounding to two digits may cost
+
+/** @param {number} value */
+const factor = (value) => (value < 0 ? `(${format(value)})` : format(value));
+
+/** @param {Now} now */
+function projected(now) {
+  const { H, P } = sizeLetters(now);
+  return P !== H;
+}
+
+/** @param {Now} now */
+function asked({ run, memory }) {
+  return momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
+}
+
+/**
+ * Where the old cell came from, where it was no step of this run.
+ * @param {Now} now
+ * @returns {string}
+ */
+function begun(now) {
+  const { run, model, app, memory } = now;
+  const track = trackOf(run, memory.track);
+  const { before } = neighbours(track, Math.min(memory.t, run.steps - 1), run.steps);
+  return before === null ? ` (${beginningOf(model, track, app.session.live).says})` : "";
+}
+
+/**
+ * @param {Now} now
+ * @param {number} answer
+ * @returns {string}
+ */
+function checked(now, answer) {
+  const { f, before, i, g, c } = asked(now);
+  const sum = f * before + i * g; // which a run in bfloat16 or float16 has rounded
+  if (Math.abs(answer - c) <= NEAR || Math.abs(answer - sum) <= NEAR) {
+    now.memory.right = true;
+    return `Right: c = ${format(c)}.`;
+  }
+  now.memory.tries = (now.memory.tries ?? 0) + 1;
+  const kept = `What is kept is \`f·c_prev = ${format(f)}·${factor(before)} = ${format(f * before)}\``;
+  if (now.memory.tries === 1) return `Not yet. ${kept}. What is written comes on top of it.`;
+  return `${kept}, what is written is \`i·g = ${format(i)}·${factor(g)} = ${format(i * g)}\`. Add the two.`;
+}
+
+/** @type {Step} */
+const BY_HAND = {
+  title: "c = f·c_prev + i·g, by hand",
+  panels: ({ memory }) => (memory.right ? ["microscope"] : []),
+  sets: ({ run, view, memory }) => {
+    const track = trackOf(run, view.track);
+    const { unit, t } = mixed(track, run.steps);
+    Object.assign(memory, { track: track.info.name, unit, t });
+    return { page: "read", unit, step: t, track: track.info.name };
+  },
+  restores: [],
+  says: (now) => {
+    const { unit, t, f, before, i, g } = asked(now);
+    return [
+      "One line is the heart of an LSTM. The new cell is the old one, as far as f keeps it, plus the " +
+        "candidate, as far as i writes it: `c = f·c_prev + i·g`.",
+      `Here is unit ${unit} of ${now.memory.track} at ${stepName(now.run, t)}. Its cell was ` +
+        `\`${format(before)}\`${begun(now)}. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
+    ];
+  },
+  task: () => "What is the new c? Work it out, with pencil or calculator; two digits behind the point are enough.",
+  work: (now, again) =>
+    question("c = ", (answer) => {
+      const said = checked(now, answer);
+      again();
+      return said;
+    }),
+  done: ({ memory }) => Boolean(memory.right),
+  learnt: () =>
+    "There it is in the cell: kept and written, side by side. No matrix stands between the old cell and the " +
+    "new one; that is why a cell can hold on to something for long, where its f stays near 1.",
+};
+
+/** @type {Step} */
+const READ_OUT = {
+  title: "h = o·tanh(c): held, and told",
+  panels: () => ["heatmap", "microscope"],
+  sets: ({ run, view, memory }) => {
+    const track = trackOf(run, view.track);
+    memory.bounds = silentBounds(track, run.steps);
+    memory.began = `${view.track} ${view.unit} ${view.step}`;
+    return { page: "read", quantity: "o" };
+  },
+  restores: ["quantity"],
+  says: (now) => {
+    const told = projected(now) ? "m" : "h";
+    return [
+      "What a unit holds and what it tells are two things. tanh brings the cell between −1 and 1, and the output " +
+        `gate lets some of it out: \`${told} = o·tanh(c)\`.` +
+        (projected(now)
+          ? " (This network has a projection as well: its hidden state is `h = W_hr·m`, a shorter vector, in which " +
+            "all units are mixed.)"
+          : ""),
+      `Where o is nearly shut a unit can keep a secret: much in c, next to nothing in ${told}. The next step's gates ` +
+        "and the layer above see only h.",
+    ];
+  },
+  task: ({ memory }) =>
+    `Find such a secret: a place where c is at least ${memory.bounds.c} away from 0, and o at most ` +
+    `${memory.bounds.o}. The heat map shows o; c is among its choices.`,
+  work: (now) => {
+    const hint = element("p", { class: "tour-said", "aria-live": "polite" });
+    const ask = element("button", { type: "button", text: "Give me a hint" });
+    ask.addEventListener("click", () => {
+      const { unit, t } = silent(trackOf(now.app.session.plain ?? now.run, now.app.store.get().track), now.run.steps);
+      hint.textContent = `Look at unit ${unit}, step ${t}.`;
+    });
+    return element("div", { class: "tour-hint" }, [ask, hint]);
+  },
+  watch: (now) => {
+    const { view, memory } = now;
+    memory.moved ||= memory.began !== `${view.track} ${view.unit} ${view.step}`;
+    memory.found ||= memory.moved && isSilent(here(now), memory.bounds);
+  },
+  status: (now) => `here c is ${format(here(now).c)} and o is ${format(here(now).o)}`,
+  done: ({ memory }) => Boolean(memory.found),
+  learnt: () =>
+    "The cell is the long-term memory, and the hidden state is what is told of it: the short-term memory and, of " +
+    "the last layer, the output.",
+};
+
+/**
+ * What stands where someone looked for a gate's first row.
+ * @param {number} answer
+ * @param {number} row the right one
+ * @param {number} H
+ * @returns {string}
+ */
+function rowMistake(answer, row, H) {
+  const order = "The order is i, f, g, o.";
+  if (answer * H === row && H > 1) return `That counts gates, and rows are asked for: each gate has H = ${H} of them.`;
+  if (answer === row - 1) return "That is the last row of the gate before.";
+  if (answer === row + 1) return "That is its second row: rows count from 0.";
+  if (answer === 4 * H) return `That is behind the last row: all four gates have 4·H = ${4 * H} rows, counted from 0.`;
+  if (answer % H === 0 && answer >= 0 && answer < 4 * H) return `That is where ${"ifgo"[answer / H]} begins. ${order}`;
+  return `Each gate has H = ${H} rows. ${order}`;
+}
+
+/** @type {Step} */
+const STACKED = {
+  title: "Four gates in one matrix",
+  panels: () => ["weights"],
+  sets: ({ model }) => ({ page: "structure", track: model.tracks[0].name }),
+  restores: ["page", "track"],
+  says: (now) => {
+    const { C, H, P } = sizeLetters(now);
+    return [
+      `A gate (g counts as one here) is a weighted sum of the input and the hidden state of the step read before, ` +
+        `squashed. One gate's weights for the ` +
+        `input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four into one matrix, ` +
+        `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
+      `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked alike, and so are the ` +
+        `biases, where there are any. Who mixes up the order gets an LSTM that runs, and is wrong.`,
+    ];
+  },
+  task: () =>
+    "Rows count from 0, and the input gate's come first. At which row do the forget gate's begin, and at which the " +
+    "output gate's?",
+  work: (now, again) => {
+    const { H } = sizeLetters(now);
+    /** @param {string} gate @param {string} name @param {number} row */
+    const ask = (gate, name, row) =>
+      question(`the ${name}'s first row: `, (answer) => {
+        now.memory[gate] = answer === row;
+        again();
+        return answer === row
+          ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.`
+          : `Not ${answer}. ${rowMistake(answer, row, H)}`;
+      });
+    return element("div", {}, [ask("f", "forget gate", H), ask("o", "output gate", 3 * H)]);
+  },
+  done: ({ memory }) => Boolean(memory.f && memory.o),
+  learnt: (now) => {
+    const { H } = sizeLetters(now);
+    return (
+      `So \`weight_ih_l0[${H}:${2 * H}]\` is the forget gate's. By name it needs no counting: ` +
+      `\`lstm.weight("l0.W_if")\`.`
+    );
+  },
+};
+
+/** @type {readonly Step[]} */
+export const CELL = [BY_HAND, READ_OUT, STACKED];

@@ -1,0 +1,63 @@
+// Step 10: change a value, and see what comes of it.
+
+import { sizeLetters } from "studio/panels/tour/steps-gates.js";
+import { differenceOf } from "studio/state/difference.js";
+
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
+
+const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words are nouns or verbs by their context
+
+/** @param {Now} now */
+function consequence({ app, view }) {
+  const { plain, run } = app.session;
+  if (!plain || !run?.edits.length || plain.steps !== run.steps) return "nothing is edited yet";
+  const { changed, first } = differenceOf(plain, run, view.head);
+  if (first < 0) return "edited; but nothing comes of it";
+  const many = changed === 1 ? "one prediction is another" : `${changed} predictions are others`;
+  return plain.heads.length
+    ? `edited: ${many}; the first that moves is at step ${first}`
+    : `edited: the output differs from step ${first} on`;
+}
+
+/** @type {Step} */
+export const EDIT = {
+  title: "Change it, and see",
+  panels: () => ["edits"],
+  sets: ({ model }) => ({
+    page: "read",
+    edits: [],
+    quantity: "f",
+    track: model.tracks[0].name,
+    ...(model.kind === "tagger" ? { text: SENTENCE } : {}),
+  }),
+  restores: ["text", "edits", "quantity", "track"],
+  says: (now) => [
+    "You have seen what the gates do. Do they matter? The way to know is to change one and run the network " +
+      "again: that is an *edit*. What was computed before it stays, and what is computed from it is computed anew: " +
+      (sizeLetters(now).D === 1
+        ? "the rest of its step and the steps after it, in its layer and in those above."
+        : "in its own direction the rest of its step and the steps read after it, and, as the layer above reads both " +
+          "ways, all steps of the layers above. With two directions an edit so reaches steps *before* it too."),
+  ],
+  task: ({ memory, model }) =>
+    memory.edited
+      ? "Now take it back, with Undo in the panel of edits."
+      : !model.hasWeights
+        ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. " +
+          "Skip this step, or open a model."
+        : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and " +
+          "press Edit there.",
+  watch: ({ app, memory, view }) => {
+    memory.edited ||=
+      view.edits.length > 0 &&
+      Boolean(app.session.run?.edits.length) &&
+      !document.querySelector(".edit-box:not([hidden])");
+    memory.undone ||= memory.edited && view.edits.length === 0;
+  },
+  status: (now) => consequence(now),
+  done: ({ memory }) => Boolean(memory.undone),
+  learnt: () =>
+    "The run is as it was, to the last digit. In Python the block around the run does the same: `with " +
+    "lstm.edit(...)`, and outside nothing is left of it.",
+};

@@ -1,0 +1,155 @@
+// Steps 1 to 3: what goes in and out, what the hidden state is, what the gates do.
+
+import { forgetBounds, momentAt } from "studio/panels/tour/moments.js";
+import { trackOf } from "studio/state/units.js";
+import { format } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/panels/tour/types.js").Now} Now */
+/** @typedef {import("studio/panels/tour/types.js").Step} Step */
+
+/**
+ * Sizes of the LSTM in the letters that torch's documentation has.
+ * @param {Now} now
+ */
+export function sizeLetters({ model }) {
+  const [first] = model.tracks;
+  const D = model.tracks.some(({ reverse }) => reverse) ? 2 : 1;
+  return { C: first.inputSize, H: first.units, P: first.outputs, D, L: model.tracks.length / D };
+}
+
+/**
+ * The letter of the hidden state's size: P where a projection makes it another than H.
+ * @param {Now} now
+ */
+export function letterOf(now) {
+  const { H, P } = sizeLetters(now);
+  return P === H ? "H" : "P";
+}
+
+/** @param {Now} now */
+const hasText = ({ model }) => model.kind === "tagger" || model.kind === "language-model";
+
+/** @type {Step} */
+const SHAPES = {
+  title: "What goes in, what comes out",
+  panels: () => ["sentence"],
+  sets: () => ({ page: "read", edits: [] }),
+  restores: [],
+  says: (now) => {
+    const { C, P, D } = sizeLetters(now);
+    const T = now.run.steps;
+    const size = C ? `${C} numbers` : "C numbers"; // a trace alone doesn't know how many
+    const made = hasText(now)
+      ? `Each ${now.model.unit} is first turned into a vector of ${size}`
+      : `At each step it is given ${size}`;
+    const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
+    return [
+      `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. For each it ` +
+        `gives out a vector of its own: ${width}.`,
+      `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ` +
+        `${D === 2 ? "2·" : ""}${letterOf(now)}] = [${T}, ${D * P}]\` comes out. ` +
+        "torch has one more axis for a batch of N sequences: `[T, N, C]`, or `[N, T, C]` with batch_first=True. " +
+        "Here N is 1.",
+    ];
+  },
+  task: (now) =>
+    hasText(now)
+      ? "Make the sentence longer or shorter, and watch which of these numbers change."
+      : "Go to the last step, with the right arrow key or the slider.",
+  watch: (now) => (now.memory.steps ??= now.run.steps),
+  done: (now) => (hasText(now) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
+  learnt: (now) => {
+    const { C, P, D } = sizeLetters(now);
+    return (
+      `T is the sequence's: ${now.run.steps} now. ${C ? `C = ${C}` : "C"} and ${D === 2 ? "2·" : ""}${letterOf(now)} = ` +
+      `${D * P} are the network's, and are the same for every sequence.`
+    );
+  },
+};
+
+/** @type {Step} */
+const HIDDEN = {
+  title: "The hidden state",
+  panels: () => ["transport", "heatmap"],
+  sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
+  restores: [],
+  says: (now) => {
+    const { H, P } = sizeLetters(now);
+    const numbers =
+      P === H
+        ? `${P} numbers between −1 and 1, one for each *unit*`
+        : `${P} numbers, which a projection mixes from the outputs of its ${H} *units*`;
+    return [
+      `Between two ${now.model.unit}s an LSTM remembers. Part of that memory is the *hidden state* h: in each layer ` +
+        `and direction ${numbers}.`,
+      `In the heat map a row is ${P === H ? "a unit" : "one of these numbers"} and a column is a step. A column of h is ` +
+        "the hidden state after that step: what the layer tells of all it has read so far, " +
+        "and what its gates read, together with the next input.",
+    ];
+  },
+  task: (now) =>
+    `Read along: go from the first ${now.model.unit} to the last, with the right arrow key or the slider, and ` +
+    `watch the column.`,
+  watch: ({ memory, view }) => {
+    memory.seen ??= new Set();
+    memory.seen.add(view.step);
+  },
+  status: ({ memory, run }) => `${memory.seen?.size ?? 0} of ${run.steps} steps seen`,
+  done: ({ memory, run, view }) => view.step === run.steps - 1 && memory.seen?.size >= Math.min(run.steps, 4),
+  learnt: () =>
+    "Each column was made from three things: the column of the step read before it, the cell state c of that step, " +
+    "which another map shows, and one new input. What the layer read earlier comes through those two states alone.",
+};
+
+/** @param {Now} now */
+const here = ({ run, view }) =>
+  momentAt(
+    trackOf(run, view.track),
+    run.steps,
+    Math.min(view.unit, trackOf(run, view.track).info.units - 1),
+    Math.min(view.step, run.steps - 1),
+  );
+
+/** @type {Step} */
+const GATES_DO = {
+  title: "Write, keep, read: what i, f, g and o do",
+  panels: () => ["heatmap"],
+  sets: () => ({ page: "read", quantity: "f" }),
+  restores: ["quantity"],
+  says: ({ view }) => [
+    "Behind h there is the *cell* c, the long-term memory. In every unit three gates rule it, each a number from 0 (shut) " +
+      "to 1 (open): " +
+      "`f`, the forget gate, says how much of the cell is *kept*; `i`, the input gate, how much of the " +
+      "candidate `g` is *written* into it; " +
+      "`o`, the output gate, how much of it is *read* out.",
+    "g is often called a gate as well, but lets nothing through: it is what there is to write, from −1 to 1. " +
+      `The heat map now shows ${view.quantity}.`,
+  ],
+  task: ({ run, view }) => {
+    const { high, low } = forgetBounds(trackOf(run, view.track));
+    return (
+      `Click a place in the heat map where f is at least ${high} (it keeps), then one where it is at most ` +
+      `${low} (it forgets).`
+    );
+  },
+  watch: (now) => {
+    const { memory, view, run } = now;
+    const place = `${view.track} ${view.unit} ${view.step}`;
+    memory.began ??= place;
+    if (memory.began === place) return;
+    const { high, low } = forgetBounds(trackOf(run, view.track));
+    memory.kept ||= here(now).f >= high;
+    memory.forgot ||= here(now).f <= low;
+  },
+  status: (now) =>
+    `f is ${format(here(now).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ` +
+    `${now.memory.forgot ? "found" : "not yet"}`,
+  done: ({ memory }) => Boolean(memory.kept && memory.forgot),
+  learnt: () =>
+    "Every unit decides this anew at every step, from the input and the hidden state of the step read before, of " +
+    "all units.",
+};
+
+/** @type {readonly Step[]} */
+export const GATES = [SHAPES, HIDDEN, GATES_DO];
+export { here };

@@ -1,0 +1,120 @@
+// Through the sentence: play, step and scrub; and which layer and direction all panels look at.
+
+import { PACES } from "studio/state/player.js";
+import { wordAt } from "studio/state/tokens.js";
+import { trackTitle } from "studio/state/units.js";
+import { chooser, iconButton, segments } from "studio/ui/controls.js";
+import { element, set } from "studio/ui/draw.js";
+import { icon } from "studio/ui/icons.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/state/types.js").App} App */
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountTransport(app) {
+  const { root: paces, fill } = chooser("Pace", (pace) => {
+    app.player.pace = PACES[pace];
+  });
+  paces.classList.add("nameless");
+  fill([{ label: "", options: Object.keys(PACES).map((name) => ({ value: name, text: name })) }], "steady");
+  return element("section", { id: "transport", class: "transport", "aria-label": "Step through the run" }, [
+    buttons(app),
+    scrubber(app),
+    paces,
+    tracks(app),
+  ]);
+}
+
+/** @param {App} app */
+function buttons({ player, session }) {
+  const play = iconButton("play", "Play", () => player.toggle(), "play");
+  player.on(() => {
+    play.replaceChildren(icon(player.playing ? "pause" : "play"));
+    set(play, "aria-label", player.playing ? "Pause" : "Play");
+    play.title = player.playing ? "Pause (space)" : "Play (space)";
+  });
+  play.title = "Play (space)";
+  const back = iconButton("previous", "One step back", () => player.move(-1));
+  const on = iconButton("next", "One step on", () => player.move(1));
+  back.title += " (\u2190)";
+  on.title += " (\u2192)";
+  const made = [back, play, on];
+  const enable = () => made.forEach((button) => (button.disabled = player.last < 1)); // there is nowhere to go
+  session.on("run", enable);
+  enable();
+  return element("div", { class: "transport-buttons" }, made);
+}
+
+/** @param {App} app */
+function scrubber({ store, session, player }) {
+  const slider = element("input", {
+    type: "range",
+    id: "scrub",
+    min: 0,
+    max: 0,
+    step: 1,
+    value: 0,
+    "aria-label": "Step",
+  });
+  const says = element("output", { class: "transport-says number", for: "scrub", "aria-live": "off" });
+  slider.addEventListener("input", () => {
+    player.pause();
+    store.set({ step: Number(slider.value) });
+  });
+  const show = () => {
+    const { run } = session;
+    const { step } = store.get();
+    slider.value = String(step);
+    says.textContent = run ? `${step} / ${run.steps - 1}` : "";
+    set(slider, "aria-valuetext", run ? [`Step ${step} of ${run.steps - 1}`, wordAt(run, step, 14)].filter(Boolean).join(": ") : "nothing is read yet");
+  };
+  session.on("run", () => {
+    slider.max = String(Math.max(0, player.last));
+    slider.disabled = player.last < 1;
+    show();
+  });
+  store.subscribe(["step"], show);
+  return element("div", { class: "transport-scrub" }, [slider, says]);
+}
+
+/** @param {App} app */
+function tracks({ store, session }) {
+  const holder = element("div", { class: "transport-tracks" });
+  /** @type {((track: string) => void) | null} */
+  let show = null;
+  session.on("model", () => {
+    const { model } = session;
+    if (model === null) return;
+    const { root, show: shown } = trackChoice(model, (track) => store.set({ track }));
+    show = shown;
+    holder.replaceChildren(root);
+    holder.hidden = model.tracks.length < 2;
+    show(store.get().track);
+  });
+  store.subscribe(["track"], ({ track }) => show?.(track));
+  return holder;
+}
+
+const MOST_BUTTONS = 6;
+
+/**
+ * @param {Model} model
+ * @param {(track: string) => void} choose
+ * @returns {{root: HTMLElement, show: (track: string) => void}}
+ */
+function trackChoice(model, choose) {
+  const twoWays = model.tracks.some(({ reverse }) => reverse);
+  const choices = model.tracks.map((info) => ({
+    value: info.name,
+    text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
+    title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
+  }));
+  if (choices.length <= MOST_BUTTONS) return segments("Layer and direction", choices, choose);
+  const { select, fill } = chooser("Layer and direction", choose);
+  select.setAttribute("aria-label", "Layer and direction");
+  fill([{ label: "", options: choices.map(({ value, title }) => ({ value, text: title })) }], choices[0].value);
+  return { root: select, show: (track) => (select.value = track) };
+}

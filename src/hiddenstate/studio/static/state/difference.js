@@ -1,0 +1,137 @@
+// What an edit changed: the same sentence before and after, word by word and step by step.
+
+import { headOf, predictionAt } from "studio/state/predictions.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Head} Head */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").Choice} Choice */
+
+// Below it two runs count as equal: rounding, in float32 numbers about 1.
+export const SAME = 1e-6;
+
+/**
+ * One word before and after. `moved` is the share of probability that went to other labels.
+ * @typedef {object} Word
+ * @property {number} t
+ * @property {string} token
+ * @property {Choice | null} before
+ * @property {Choice | null} after
+ * @property {number} moved
+ * @property {boolean} changed the most probable label is another
+ */
+
+/**
+ * How far one layer and direction is from where it was. `first` is the first step that differs in the order in which
+ * the track reads, -1 where none does.
+ * @typedef {object} Distance
+ * @property {TrackInfo} info
+ * @property {Float32Array} size [T] max |Δh|
+ * @property {number} first
+ */
+
+/**
+ * @typedef {object} Difference
+ * @property {Word[]} words
+ * @property {Distance[]} tracks
+ * @property {number} first the first step, in the order of the input, whose prediction differs (-1: none); without
+ *     predictions, whose output does
+ * @property {number} changed how many words have another label
+ */
+
+/**
+ * Returns half the summed difference of two distributions: the share of probability that lies elsewhere.
+ * @param {Head} a
+ * @param {number} s step of a
+ * @param {Head} b
+ * @param {number} t step of b
+ * @returns {number}
+ */
+export function movedShare(a, s, b, t) {
+  const K = a.labels.length;
+  let sum = 0;
+  for (let k = 0; k < K; k++) sum += Math.abs(a.probabilities[s * K + k] - b.probabilities[t * K + k]);
+  return sum / 2;
+}
+
+/**
+ * Returns max |Δ| over the units, at each step.
+ * @param {Float32Array} before [T, H]
+ * @param {Float32Array} after [T, H]
+ * @param {number} steps
+ * @returns {Float32Array}
+ */
+export function largest(before, after, steps) {
+  const units = steps ? before.length / steps : 0;
+  const size = new Float32Array(steps);
+  for (let t = 0; t < steps; t++) {
+    for (let k = t * units; k < (t + 1) * units; k++) size[t] = Math.max(size[t], Math.abs(after[k] - before[k]));
+  }
+  return size;
+}
+
+/**
+ * Returns the first step in reading order at which a size is more than rounding; -1 for none.
+ * @param {ArrayLike<number>} size
+ * @param {boolean} reverse
+ * @returns {number}
+ */
+export function firstOf(size, reverse) {
+  const steps = Array.from(size, (_, t) => t);
+  if (reverse) steps.reverse();
+  return steps.find((t) => size[t] > SAME) ?? -1;
+}
+
+/**
+ * @param {Track} before
+ * @param {Track} after
+ * @param {number} steps
+ * @returns {Distance}
+ */
+function distanceOf(before, after, steps) {
+  const size = largest(before.values.h, after.values.h, steps);
+  return { info: before.info, size, first: firstOf(size, before.info.reverse) };
+}
+
+/**
+ * @param {string[]} tokens
+ * @param {Head | null} was
+ * @param {Head | null} is
+ * @returns {Word[]}
+ */
+function wordsOf(tokens, was, is) {
+  return tokens.map((token, t) => {
+    if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
+    const pair = { before: predictionAt(was, t), after: predictionAt(is, t), moved: movedShare(was, t, is, t) };
+    return { t, token, ...pair, changed: was.chosen[t] !== is.chosen[t] };
+  });
+}
+
+/**
+ * Returns the largest difference of the last layer at each step, both directions.
+ * @param {Distance[]} tracks
+ * @param {number} steps
+ * @returns {number[]}
+ */
+function outputSizes(tracks, steps) {
+  const last = Math.max(...tracks.map(({ info }) => info.layer));
+  const top = tracks.filter(({ info }) => info.layer === last);
+  return Array.from({ length: steps }, (_, t) => Math.max(...top.map(({ size }) => size[t])));
+}
+
+/**
+ * Compares two runs of one model over the same tokens.
+ * @param {Run} before
+ * @param {Run} after
+ * @param {string} name of the head that is compared
+ * @returns {Difference}
+ */
+export function differenceOf(before, after, name) {
+  const was = headOf(before, name);
+  const is = headOf(after, name);
+  const words = wordsOf(after.tokens, was, is);
+  const tracks = before.tracks.map((track, k) => distanceOf(track, after.tracks[k], after.steps));
+  const sizes = was ? words.map((word) => word.moved) : outputSizes(tracks, after.steps);
+  return { words, tracks, first: firstOf(sizes, false), changed: words.filter((word) => word.changed).length };
+}

@@ -1,0 +1,85 @@
+// Moves the step on by itself, like a hand on the slider.
+
+/** @typedef {import("studio/state/store.js").Store} Store */
+/** @typedef {import("studio/state/session.js").Session} Session */
+
+/** Milliseconds a step. @type {Readonly<Record<string, number>>} */
+export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
+
+/** Plays the steps of a run, once to its end. */
+export class Player {
+  /**
+   * @param {Store} store
+   * @param {Session} session
+   * @param {() => boolean} isCalm whether the person asked for less motion
+   */
+  constructor(store, session, isCalm) {
+    this.store = store;
+    this.session = session;
+    this.isCalm = isCalm;
+    this.playing = false;
+    /** Milliseconds a step. */
+    this.pace = PACES.steady;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    /** @type {Set<() => void>} */
+    this.listeners = new Set();
+    session.on("model", () => this.pause());
+  }
+
+  /**
+   * @param {() => void} fn called when it begins or ends
+   * @returns {() => void} unsubscribes
+   */
+  on(fn) {
+    this.listeners.add(fn);
+    return () => this.listeners.delete(fn);
+  }
+
+  play() {
+    if (this.playing || this.last < 1) return;
+    if (this.store.get().step >= this.last) this.store.set({ step: 0 });
+    this.#become(true);
+    this.#wait();
+  }
+
+  pause() {
+    clearTimeout(this.timer);
+    if (this.playing) this.#become(false);
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  /** @param {number} by steps, from where the cursor is */
+  move(by) {
+    this.pause();
+    const step = Math.min(Math.max(this.store.get().step + by, 0), Math.max(this.last, 0));
+    this.store.set({ step });
+  }
+
+  /** The last step there is. */
+  get last() {
+    return (this.session.run?.steps ?? 0) - 1;
+  }
+
+  #wait() {
+    this.timer = setTimeout(() => this.#advance(), this.isCalm() ? Math.max(this.pace, PACES.steady) : this.pace);
+  }
+
+  #advance() {
+    const step = this.store.get().step + 1;
+    if (step > this.last) return this.pause();
+    this.store.set({ step });
+    if (step === this.last) return this.pause();
+    return this.#wait();
+  }
+
+  /** @param {boolean} playing */
+  #become(playing) {
+    this.playing = playing;
+    for (const fn of this.listeners) fn();
+  }
+}

@@ -1,0 +1,199 @@
+// Models and runs: what follows from the view by computing. Whoever draws asks here; the view says what is computed.
+
+import { loadModel } from "studio/runtime/model.js";
+import { inForce } from "studio/state/edits.js";
+import { readInput } from "studio/state/input.js";
+import { fitCell } from "studio/state/ranges.js";
+import { fitted } from "studio/state/view.js";
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/store.js").Store} Store */
+/** @typedef {"model" | "run" | "other" | "error"} Event */
+
+/** The models that are loaded, the runs of what the view says, and who wants to know. */
+export class Session {
+  /**
+   * @param {Store} store
+   * @param {typeof import("studio/state/host.js")} host
+   */
+  constructor(store, host) {
+    this.store = store;
+    this.host = host;
+    /** @type {Model | null} */
+    this.model = null;
+    /** @type {Run | null} */
+    this.run = null;
+    /** @type {Run | null} the same without edits */
+    this.plain = null;
+    /** @type {{model: Model, run: Run} | null} */
+    this.other = null;
+    /** @type {Error | null} why the last run could not be made; the runs are those before it, if of this model */
+    this.error = null;
+    /** @type {Error | null} why there is no other run to compare with */
+    this.otherError = null;
+    /** Whether the run is that of a stream in Python, and not of what is typed here. */
+    this.live = false;
+    /** How long the last run took, in milliseconds. */
+    this.took = 0;
+    /** @type {Map<string, Promise<Model>>} */
+    this.models = new Map();
+    /** @type {Map<Event, Set<() => void>>} */
+    this.listeners = new Map();
+    store.subscribe(["model"], () => void this.open());
+    store.subscribe(["text"], () => this.#read());
+    store.subscribe(["edits"], () => this.#edit());
+    store.subscribe(["page", "otherModel", "otherText"], () => void this.#readOther());
+  }
+
+  /**
+   * @param {Event} event
+   * @param {() => void} fn
+   * @returns {() => void} unsubscribes
+   */
+  on(event, fn) {
+    const all = this.listeners.get(event) ?? new Set();
+    this.listeners.set(event, all.add(fn));
+    return () => all.delete(fn);
+  }
+
+  /** @param {string} text */
+  text(text) {
+    this.store.set({ text });
+  }
+
+  /** Loads the view's model and runs it. */
+  async open() {
+    const id = this.store.get().model;
+    const wanted = () => this.store.get().model === id; // or another was chosen while it loaded
+    await this.#safely("error", async () => {
+      const model = await this.#load(id);
+      if (!wanted()) return;
+      if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of another model
+      this.model = model;
+      this.#tell("model");
+      try {
+        this.#compute();
+      } catch (error) {
+        this.#tell("run"); // there may be none now
+        throw error;
+      }
+    }, wanted);
+    await this.#readOther();
+  }
+
+  /**
+   * Takes over a view that someone else made, as far as it fits what is read.
+   * @param {Partial<View>} patch
+   */
+  look(patch) {
+    const view = { ...this.store.get(), ...patch };
+    const stays = view.model === this.store.get().model && (this.live || view.text === this.store.get().text);
+    const { model, run } = this;
+    this.store.set(stays && model !== null && run !== null ? { ...patch, ...fitted(view, model, run) } : patch);
+  }
+
+  /**
+   * A run that came from elsewhere: a stream that is watched.
+   * @param {Run} run
+   * @param {boolean} follow whether the cursor goes to its last step
+   */
+  show(run, follow) {
+    const first = !this.live;
+    this.live = true;
+    this.run = this.plain = run;
+    if (first) this.#tell("model");
+    if (follow) this.store.set({ step: run.steps - 1 });
+    this.#settle();
+  }
+
+  #read() {
+    void this.#safely("error", () => this.#compute());
+    if (this.store.get().otherText === "") void this.#readOther();
+  }
+
+  #edit() {
+    void this.#safely("error", () => this.#compute(this.plain));
+  }
+
+  /** @param {Run | null} plain the run without edits, where it is known */
+  #compute(plain = null) {
+    if (this.model === null || this.live) return;
+    const { text, edits } = this.store.get();
+    const began = performance.now();
+    this.plain = plain ?? readInput(this.model, text);
+    const holding = this.plain === null ? [] : inForce(edits, this.model, this.plain.steps); // the others rest
+    this.run = holding.length > 0 ? readInput(this.model, text, holding) : this.plain;
+    this.took = performance.now() - began;
+    this.#settle();
+  }
+
+  /** Makes the view fit the run, then tells of it. */
+  #settle() {
+    this.error = null;
+    fitCell([this.run, this.plain, this.other?.run ?? null]);
+    if (this.model !== null && this.run !== null) this.store.set(fitted(this.store.get(), this.model, this.run));
+    this.#tell("run");
+    this.#tell("error");
+  }
+
+  async #readOther() {
+    if (this.store.get().page !== "compare" || this.model === null) return;
+    const chosen = () => this.store.get().otherModel || this.store.get().model;
+    const id = chosen();
+    const wanted = () => chosen() === id;
+    await this.#safely("otherError", async () => {
+      const other = await this.#load(id);
+      if (!wanted()) return;
+      this.other = this.otherError = null; // also where B can't be read
+      const { otherText, text } = this.store.get();
+      const run = readInput(other, otherText || text);
+      if (run !== null) this.other = { model: other, run };
+      fitCell([this.run, this.plain, run]);
+      this.#tell("other");
+    }, wanted);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Model>}
+   */
+  #load(id) {
+    const known = this.models.get(id);
+    if (known !== undefined) return known;
+    const model = this.host.bundle(id).then(({ head, weights }) => loadModel(head, weights));
+    this.models.set(id, model);
+    model.catch(() => this.models.delete(id));
+    return model;
+  }
+
+  /**
+   * @param {"error" | "otherError"} kept where what goes wrong is kept
+   * @param {() => void | Promise<void>} fn
+   * @param {() => boolean} wanted whether what goes wrong is still of interest
+   */
+  async #safely(kept, fn, wanted = () => true) {
+    try {
+      await fn();
+    } catch (error) {
+      if (!wanted()) return;
+      this[kept] = error instanceof Error ? error : new Error(String(error));
+      this.#tell("error");
+    }
+  }
+
+  /** @param {Event} event */
+  #tell(event) {
+    for (const fn of [...(this.listeners.get(event) ?? [])]) fn();
+  }
+}
+
+/**
+ * @param {Store} store
+ * @param {typeof import("studio/state/host.js")} host
+ * @returns {Session}
+ */
+export function createSession(store, host) {
+  return new Session(store, host);
+}

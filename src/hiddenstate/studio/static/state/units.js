@@ -1,0 +1,70 @@
+// Which layer, direction and units the person looks at, and how they are named on the page.
+
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").TrackInfo} TrackInfo */
+/** @typedef {import("studio/types.js").View} View */
+/** @typedef {import("studio/state/store.js").Store} Store */
+
+/**
+ * @param {Run} run
+ * @param {string} name
+ * @returns {Track} the first where there is none of that name
+ */
+export function trackOf(run, name) {
+  return run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
+}
+
+/**
+ * The units that are shown by their numbers: the pinned ones, or else the one that is chosen.
+ * @param {View} view
+ * @returns {readonly number[]}
+ */
+export function shownUnits({ pinned, unit }) {
+  return pinned.length > 0 ? pinned : [unit];
+}
+
+/**
+ * @param {Store} store
+ * @param {number} unit -1, as long as nothing is read, is none
+ */
+export function togglePin(store, unit) {
+  if (unit < 0) return;
+  const { pinned } = store.get();
+  if (pinned.includes(unit)) store.change({ pinned: pinned.filter((other) => other !== unit) }, `unpin unit ${unit}`);
+  else store.change({ pinned: [...pinned, unit] }, `pin unit ${unit}`);
+}
+
+/**
+ * @param {TrackInfo} info
+ * @param {boolean} twoWays whether the layer has both directions
+ * @returns {string} "Layer 1 forward"
+ */
+export function trackTitle({ layer, reverse }, twoWays) {
+  if (!twoWays) return `Layer ${layer}`;
+  return `Layer ${layer}, ${reverse ? "right to left" : "left to right"}`;
+}
+
+/**
+ * A number of a run; NaN where there is none.
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {number} unit
+ * @param {number} t
+ * @returns {number}
+ */
+export function valueAt(track, quantity, unit, t) {
+  const width = widthOf(track.info, quantity);
+  return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
+}
+
+/**
+ * Returns how many numbers a quantity has at each step: H; P for the hidden state of an LSTM with a projection.
+ * @param {TrackInfo} info
+ * @param {string} quantity
+ * @returns {number}
+ */
+export function widthOf(info, quantity) {
+  return quantity === "h" ? info.outputs : info.units;
+}

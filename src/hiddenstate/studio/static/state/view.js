@@ -1,0 +1,115 @@
+// What the page shows before anyone has chosen, and how a view is brought to fit a model and a run.
+
+import { trackOf } from "studio/state/units.js";
+
+/** @typedef {import("studio/types.js").Boot} Boot */
+/** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Track} Track */
+/** @typedef {import("studio/types.js").View} View */
+
+/**
+ * What a page begins with where nothing else is said.
+ * @param {Boot} boot
+ * @returns {View}
+ */
+export function plainView({ models }) {
+  return {
+    page: "read",
+    model: models[0]?.id ?? "",
+    text: "",
+    otherModel: "",
+    otherText: "",
+    comparison: "sentences",
+    align: "words",
+    step: 0,
+    track: "",
+    quantity: "c",
+    unit: -1,
+    pinned: [],
+    sort: "index",
+    head: "",
+    zoom: "unit",
+    gate: "f",
+    edits: [],
+    tour: -1,
+    sandbox: "",
+    rows: "step",
+    filter: "",
+    theme: "auto",
+  };
+}
+
+/**
+ * What a page begins with: what Python says, or what its address says, which then says all but what is read.
+ * @param {Boot} boot
+ * @param {Partial<View>} said by the address
+ * @returns {View}
+ */
+export function firstView(boot, said) {
+  const plain = plainView(boot);
+  if (Object.keys(said).length === 0) return { ...plain, ...boot.view };
+  return { ...plain, ...readOf(boot), ...said };
+}
+
+/**
+ * The views that an address need not speak of: that of nothing said, with what is read by itself and without.
+ * @param {Boot} boot
+ * @returns {View[]}
+ */
+export function unsaid(boot) {
+  return [plainView(boot), { ...plainView(boot), ...readOf(boot) }];
+}
+
+/** @param {Boot} boot */
+function readOf({ view: { text, model } }) {
+  return { ...(text === undefined ? {} : { text }), ...(model === undefined ? {} : { model }) };
+}
+
+/**
+ * The changes that make a view fit a run: a step, track, unit and head that are there.
+ * @param {View} view
+ * @param {Model} model
+ * @param {Run} run
+ * @returns {Partial<View>}
+ */
+export function fitted(view, model, run) {
+  const track = model.tracks.find(({ name }) => name === view.track) ?? top(model);
+  const pinned = view.pinned.filter((unit) => unit < track.units);
+  return {
+    step: Math.max(0, Math.min(view.step, run.steps - 1)),
+    track: track.name,
+    unit: view.unit >= 0 && view.unit < track.units ? view.unit : restless(trackOf(run, track.name), run.steps),
+    pinned: pinned.length === view.pinned.length ? view.pinned : pinned,
+    head: run.heads.some(({ name }) => name === view.head) ? view.head : (run.heads[0]?.name ?? ""),
+    quantity: model.quantities.includes(view.quantity) ? view.quantity : model.quantities[0],
+    gate: model.gates.includes(view.gate) ? view.gate : model.gates[0],
+  };
+}
+
+/**
+ * The unit whose memory changes most: one to begin with.
+ * @param {Track} track
+ * @param {number} T
+ * @returns {number}
+ */
+function restless({ values, info }, T) {
+  const H = info.units;
+  const { c } = values;
+  let [best, most] = [0, -1];
+  for (let unit = 0; unit < H; unit += 1) {
+    let moved = 0;
+    for (let t = 1; t < T; t += 1) moved += Math.abs(c[t * H + unit] - c[(t - 1) * H + unit]);
+    if (moved > most) [best, most] = [unit, moved];
+  }
+  return best;
+}
+
+/**
+ * The topmost layer's forward direction: what is read there is nearest to what the model says.
+ * @param {Model} model
+ */
+function top(model) {
+  const forward = model.tracks.filter(({ reverse }) => !reverse);
+  return forward.at(-1) ?? model.tracks[0];
+}

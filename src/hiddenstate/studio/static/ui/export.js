@@ -1,0 +1,184 @@
+// Panels as files. What leaves the page stands alone: styles are resolved, nothing points back here.
+
+import { download } from "studio/state/host.js";
+import { svg } from "studio/ui/draw.js";
+import { resolved } from "studio/ui/theme.js";
+
+// What CSS may say of an SVG element and hand on to those in it; the rest of a computed style says nothing to one.
+const INHERITED = [
+  "fill",
+  "fill-opacity",
+  "stroke",
+  "stroke-width",
+  "stroke-opacity",
+  "stroke-dasharray",
+  "stroke-linecap",
+  "stroke-linejoin",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "font-style",
+  "letter-spacing",
+  "text-anchor",
+  "dominant-baseline",
+  "visibility",
+  "image-rendering",
+  "paint-order",
+];
+const OWN = Object.entries({ opacity: "1", transform: "none" }); // with the value that need not be said
+const SHARPNESS = 2;
+
+/**
+ * @typedef {object} Exports
+ * @property {() => SVGSVGElement | null} [svg] null where nothing is drawn
+ * @property {() => HTMLCanvasElement | SVGSVGElement | null} [png]
+ * @property {() => string[][]} [csv]
+ */
+
+/**
+ * @param {string} name of the file, without ending
+ * @param {keyof Exports} kind
+ * @param {Exports} exports
+ * @returns {Promise<boolean>} whether there was anything to save
+ */
+export async function save(name, kind, exports) {
+  if (kind === "csv") {
+    const rows = exports.csv?.() ?? [];
+    if (rows.length > 0) download(`${name}.csv`, "text/csv", csv(rows));
+    return rows.length > 0;
+  }
+  return savePicture(name, kind, exports);
+}
+
+/**
+ * @param {string} name
+ * @param {"svg" | "png"} kind
+ * @param {Exports} exports
+ * @returns {Promise<boolean>}
+ */
+async function savePicture(name, kind, exports) {
+  const [drawn, picture] = kind === "svg" ? [exports.svg?.(), null] : [null, exports.png?.()];
+  if (drawn) download(`${name}.svg`, "image/svg+xml", svgText(drawn));
+  if (picture) download(`${name}.png`, "image/png", await png(picture));
+  return Boolean(drawn ?? picture);
+}
+
+/**
+ * Rows as RFC 4180 has them.
+ * @param {string[][]} rows
+ * @returns {string}
+ */
+export function csv(rows) {
+  return rows.map((row) => row.map(field).join(",") + "\r\n").join("");
+}
+
+/** @param {string} value */
+function field(value) {
+  return /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}
+
+/**
+ * A picture as a file of its own: every style that it has by CSS is written into it.
+ * @param {SVGSVGElement} picture on the page or not
+ * @returns {string}
+ */
+export function svgText(picture) {
+  return new XMLSerializer().serializeToString(standalone(picture));
+}
+
+/**
+ * @param {SVGSVGElement} picture
+ * @returns {SVGSVGElement}
+ */
+function standalone(picture) {
+  return onPage(picture, () => {
+    const copy = /** @type {SVGSVGElement} */ (picture.cloneNode(true));
+    const { width, height } = sizeOf(picture);
+    resolveStyles(picture, copy);
+    for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("width", String(width));
+    copy.setAttribute("height", String(height));
+    if (!copy.hasAttribute("viewBox")) copy.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const [x, y, w, h] = (copy.getAttribute("viewBox") ?? "").split(/[\s,]+/);
+    copy.prepend(svg("rect", { x, y, width: w, height: h, fill: resolved("--surface") }));
+    return copy;
+  });
+}
+
+/**
+ * Runs `fn` while a picture is in the document, where alone its styles can be asked for.
+ * @template R
+ * @param {SVGSVGElement} picture
+ * @param {() => R} fn
+ * @returns {R}
+ */
+function onPage(picture, fn) {
+  if (picture.isConnected) return fn();
+  const holder = document.createElement("div");
+  holder.className = "offstage";
+  holder.append(picture);
+  document.body.append(holder);
+  try {
+    return fn();
+  } finally {
+    holder.remove();
+  }
+}
+
+/** @param {SVGSVGElement} picture */
+function sizeOf(picture) {
+  const box = picture.viewBox.baseVal;
+  const shown = picture.getBoundingClientRect();
+  const width = Number(picture.getAttribute("width")) || box?.width || shown.width;
+  const height = Number(picture.getAttribute("height")) || box?.height || shown.height;
+  return { width, height };
+}
+
+/**
+ * @param {Element} from
+ * @param {Element} to its copy
+ * @param {CSSStyleDeclaration | null} [above] the style of what it is in, which is not said again
+ */
+function resolveStyles(from, to, above = null) {
+  const style = getComputedStyle(from);
+  for (const name of INHERITED) {
+    const value = style.getPropertyValue(name);
+    if (above === null || value !== above.getPropertyValue(name)) to.setAttribute(name, value);
+    else to.removeAttribute(name);
+  }
+  for (const [name, plain] of OWN) {
+    const value = style.getPropertyValue(name);
+    if (value !== plain && !from.hasAttribute(name)) to.setAttribute(name, value);
+  }
+  if (style.display === "none") to.setAttribute("display", "none");
+  for (const name of ["class", "style", "tabindex"]) to.removeAttribute(name);
+  [...from.children].forEach((child, k) => resolveStyles(child, to.children[k], style));
+}
+
+/**
+ * @param {HTMLCanvasElement | SVGSVGElement} picture
+ * @returns {Promise<Blob>}
+ */
+async function png(picture) {
+  const canvas = picture instanceof HTMLCanvasElement ? picture : await rasterised(picture);
+  return new Promise((resolve, reject) => {
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no PNG could be made of this picture"))));
+  });
+}
+
+/**
+ * @param {SVGSVGElement} picture
+ * @returns {Promise<HTMLCanvasElement>}
+ */
+async function rasterised(picture) {
+  const { width, height } = onPage(picture, () => sizeOf(picture));
+  const image = new Image(width, height);
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText(picture))}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.ceil(width * SHARPNESS);
+  canvas.height = Math.ceil(height * SHARPNESS);
+  canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}

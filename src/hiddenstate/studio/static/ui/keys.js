@@ -1,0 +1,94 @@
+// Keys that work wherever the focus is, but where one types.
+
+import { togglePin } from "studio/state/units.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+
+/**
+ * @param {EventTarget} target where keys are listened for
+ * @param {App} app
+ */
+export function listenForKeys(target, app) {
+  target.addEventListener("keydown", (event) => {
+    if (event instanceof KeyboardEvent && !event.defaultPrevented && pressed(event, app)) event.preventDefault();
+  });
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {App} app
+ * @returns {boolean} whether the key meant something
+ */
+function pressed(event, app) {
+  if (types(event.target)) return false;
+  if (event.ctrlKey || event.metaKey) return history(event, app.store);
+  if (event.altKey || controls(event)) return false;
+  const action = actions(app)[event.key];
+  action?.();
+  return action !== undefined;
+}
+
+/**
+ * @param {App} app
+ * @returns {Record<string, () => void>}
+ */
+function actions({ store, session, player }) {
+  const unit = (/** @type {number} */ by) => {
+    if (session.run === null) return;
+    const units = session.model?.tracks.find(({ name }) => name === store.get().track)?.units ?? 1;
+    store.set({ unit: (store.get().unit + by + units) % units });
+  };
+  return {
+    ArrowLeft: () => player.move(-1),
+    ArrowRight: () => player.move(1),
+    ArrowUp: () => unit(-1),
+    ArrowDown: () => unit(1),
+    Home: () => player.move(-Infinity),
+    End: () => player.move(Infinity),
+    " ": () => player.toggle(),
+    p: () => togglePin(store, store.get().unit),
+  };
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {App["store"]} store
+ */
+function history(event, store) {
+  const key = event.key.toLowerCase();
+  if (key === "z" && !event.shiftKey) return (store.undo(), true);
+  if (key === "y" || (key === "z" && event.shiftKey)) return (store.redo(), true);
+  return false;
+}
+
+/** @param {EventTarget | null} target */
+function types(target) {
+  return (
+    target instanceof HTMLElement && target.matches('textarea, select, input:not([type="range"]), [contenteditable]')
+  );
+}
+
+/**
+ * Whether what has the focus has a use of its own for the key.
+ * @param {KeyboardEvent} event
+ */
+function controls({ key, target }) {
+  if (!(target instanceof HTMLElement)) return false;
+  if (scrolls(target, key)) return true;
+  if (key === " ") return target.matches("button, summary, a, input, [role=button], [role=radio]");
+  return target.matches('input[type="range"], [role="radio"], [role="tab"], [role="menuitem"]');
+}
+
+const DOWNWARDS = new Set(["ArrowUp", "ArrowDown", "Home", "End", " "]);
+const SIDEWAYS = new Set(["ArrowLeft", "ArrowRight"]);
+
+/**
+ * @param {HTMLElement} target
+ * @param {string} key
+ */
+function scrolls(target, key) {
+  const { overflowX, overflowY } = getComputedStyle(target);
+  const can = (/** @type {string} */ overflow) => overflow === "auto" || overflow === "scroll";
+  if (DOWNWARDS.has(key)) return can(overflowY) && target.scrollHeight > target.clientHeight;
+  return SIDEWAYS.has(key) && can(overflowX) && target.scrollWidth > target.clientWidth;
+}

@@ -1,0 +1,93 @@
+// Small parts of SVG pictures: a line of text, a value that can be edited, an element that can be pressed.
+
+import { svg } from "studio/ui/draw.js";
+
+/** @typedef {{x: number, y: number, width: number, height: number}} Box */
+
+/**
+ * Makes an SVG element a button: reachable by Tab, pressed by a click, Enter or Space.
+ * @template {SVGElement} T
+ * @param {T} root
+ * @param {string} label
+ * @param {() => void} press
+ * @returns {T}
+ */
+export function pressable(root, label, press) {
+  root.setAttribute("role", "button");
+  root.setAttribute("tabindex", "0");
+  root.setAttribute("aria-label", label);
+  root.classList.add("hs-press");
+  root.addEventListener("click", (event) => {
+    event.stopPropagation();
+    press();
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation();
+    press();
+  });
+  return root;
+}
+
+/** @type {WeakMap<SVGTextElement, number>} */
+const rooms = new WeakMap();
+
+/**
+ * Makes a line of text.
+ * @param {number} x
+ * @param {number} y
+ * @param {string} kind its class
+ * @param {"start" | "middle" | "end"} [anchor]
+ * @param {string} [words]
+ * @param {number} [room] how wide it may be, which `fit` sees to
+ * @returns {SVGElement}
+ */
+export function text(x, y, kind, anchor = "start", words = "", room = Infinity) {
+  const made = svg("text", { x, y, class: kind, "text-anchor": anchor, text: words });
+  if (room < Infinity) rooms.set(made, room);
+  return made;
+}
+
+/**
+ * Makes texts narrower that are wider than their room: fonts differ between machines, and some are wide.
+ * @param {Element} picture on the page, as texts have no width elsewhere
+ */
+export function fit(picture) {
+  const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
+  for (const one of texts) one.removeAttribute("textLength");
+  const wide = texts.filter((one) => one.getComputedTextLength() > /** @type {number} */ (rooms.get(one)));
+  for (const one of wide) {
+    one.setAttribute("textLength", String(rooms.get(one)));
+    one.setAttribute("lengthAdjust", "spacingAndGlyphs");
+  }
+}
+
+/**
+ * @typedef {object} Value a number in the picture
+ * @property {SVGElement} root
+ * @property {(words: string, label: string, edited: boolean) => void} show
+ */
+
+/**
+ * Makes a number in a box; a button where it can be edited.
+ * @param {Box} box the room it takes
+ * @param {"start" | "middle" | "end"} anchor
+ * @param {((element: SVGElement) => void) | null} edit
+ * @returns {Value}
+ */
+export function value(box, anchor, edit) {
+  const inset = 6;
+  const x = anchor === "start" ? box.x + inset : anchor === "end" ? box.x + box.width - inset : box.x + box.width / 2;
+  const back = svg("rect", { ...box, rx: 5, class: "hs-value-back" });
+  const mark = svg("rect", { x: box.x, y: box.y, width: 4, height: box.height, rx: 2, class: "hs-value-mark" });
+  const words = text(x, box.y + box.height / 2 + 5, "hs-number", anchor, "", box.width - 2 * inset);
+  const root = svg("g", { class: "hs-value" }, [back, mark, words]);
+  if (edit) pressable(root, "", () => edit(root));
+  const show = (/** @type {string} */ number, /** @type {string} */ label, /** @type {boolean} */ edited) => {
+    words.textContent = number;
+    root.classList.toggle("is-edited", edited);
+    if (edit) root.setAttribute("aria-label", `${label}${edited ? ", edited" : ""}. Press to edit`);
+  };
+  return { root, show };
+}

@@ -1,0 +1,38 @@
+// Draws only what is on the screen: a panel further down is drawn when it is scrolled to.
+
+/**
+ * @param {HTMLElement} root
+ * @param {() => void} draw
+ * @returns {() => void} call it whenever what is drawn has changed
+ */
+export function whenSeen(root, draw) {
+  let seen = false;
+  let stale = false;
+  const refresh = () => {
+    stale = !seen;
+    if (seen) draw();
+  };
+  new IntersectionObserver(
+    ([...entries]) => {
+      seen = entries.at(-1)?.isIntersecting ?? false;
+      if (seen && stale) refresh();
+    },
+    { rootMargin: "200px" },
+  ).observe(root);
+  return refresh;
+}
+
+/**
+ * Calls `fn` with the width that an element has got, when that has changed.
+ * @param {HTMLElement} root
+ * @param {(width: number, height: number) => void} fn
+ */
+export function onResize(root, fn) {
+  let known = "";
+  new ResizeObserver(([entry]) => {
+    const { width, height } = entry.contentRect;
+    if (`${width} ${height}` === known || width === 0) return;
+    known = `${width} ${height}`;
+    fn(width, height);
+  }).observe(root);
+}

@@ -1,0 +1,146 @@
+"""The studio's modules stand in rooms, and import only downward. Each check is also given modules that break it."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from hiddenstate.studio import assets
+
+ROOMS = ("runtime", "state", "ui", "panels", "page")  # each may import those before it
+MOST_FILES = 30  # in one folder
+MOST_LINES = 250  # in one module
+
+IMPORT = re.compile(r'^(?:import|export)\b[^;"]*from\s+"studio/([^"]+)"', re.MULTILINE)
+TYPE_IMPORT = re.compile(r'\bimport\("studio/([^"]+)"\)')
+COMMENT = re.compile(r"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
+EXPORT = re.compile(r"^export\s+(?:async\s+)?(?:function\*?|class|const|let)\s+(\w+)", re.MULTILINE)
+FUNCTION = re.compile(r"^(?:export\s+)?(?:async\s+)?function\*?\s+\w+(\(.*?^\})", re.DOTALL | re.MULTILINE)
+
+Sources = Mapping[str, str]
+
+
+def sources() -> dict[str, str]:
+    """Return the text of every module of the page by its name, and of the files of types."""
+    names = [path.relative_to(assets.STATIC).as_posix() for path in assets.STATIC.rglob("*.js")]
+    return {name: assets.text(name) for name in names if not name.startswith("hosts/")}
+
+
+def imports(source: str) -> set[str]:
+    """Return what a module imports, types included."""
+    return set(IMPORT.findall(source)) | set(TYPE_IMPORT.findall(source))
+
+
+def homes(modules: Sources) -> list[str]:
+    """Return the exported names, and the functions word for word, that stand in more than one module."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module, source in modules.items():
+        code = COMMENT.sub("", source)
+        for name in EXPORT.findall(code):
+            found[name].append(module)
+        for body in {" ".join(body.split()) for body in FUNCTION.findall(code)}:
+            found[body].append(module)
+    return [f"{name}: {', '.join(where)}" for name, where in found.items() if len(where) > 1]
+
+
+def upward(modules: Sources) -> list[str]:
+    """Return the imports that lead to a higher room, or to the root; the types of the root are for all."""
+    return [
+        f"{module} imports {other}"
+        for module, source in modules.items()
+        if module not in ("main.js", "types.js")
+        for other in imports(source) - {"types.js"}
+        if other.split("/")[0] not in ROOMS[: ROOMS.index(module.split("/")[0]) + 1]
+    ]
+
+
+def across(modules: Sources) -> list[str]:
+    """Return the imports that lead from one panel to another."""
+    return [
+        f"{module} imports {other}"
+        for module, source in modules.items()
+        for other in imports(source)
+        if module.startswith("panels/") and other.startswith("panels/") and module.split("/")[1] != other.split("/")[1]
+    ]
+
+
+def circles(modules: Sources) -> list[str]:
+    """Return the modules of a circle of imports, if there is one."""
+    try:
+        TopologicalSorter({module: imports(source) for module, source in modules.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def crowded(modules: Sources) -> list[str]:
+    """Return the folders with too many modules, and the modules with too many lines."""
+    folders = Counter(module.rpartition("/")[0] for module in modules)
+    return [
+        *(folder for folder, count in folders.items() if count > MOST_FILES),
+        *(module for module, source in modules.items() if source.count("\n") > MOST_LINES),
+    ]
+
+
+def unreached(modules: Sources) -> list[str]:
+    """Return the modules that nothing imports, directly or not, from ``main.js``."""
+    seen: set[str] = set()
+    waiting = ["main.js"]
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting += imports(modules[module])
+    return sorted(set(modules) - seen)
+
+
+Check = Callable[[Sources], list[str]]
+CHECKS: tuple[Check, ...] = (homes, upward, across, circles, crowded, unreached)
+
+
+@cache
+def shipped() -> dict[str, str]:
+    return sources()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_rooms(check: Check) -> None:
+    assert check(shipped()) == []
+
+
+def using(*names: str) -> str:
+    return "".join(f'import {{ a }} from "studio/{name}";\n' for name in names)
+
+
+BROKEN: list[tuple[Check, dict[str, str]]] = [
+    (homes, {"state/a.js": "// A.\nexport const a = 1;", "ui/a.js": "export function a() {\n}"}),
+    (homes, {"state/a.js": "function a(x) {\n  return x;\n}", "ui/b.js": "export function b(x) {\n  return x;\n}"}),
+    (upward, {"state/a.js": using("ui/a.js")}),
+    (upward, {"ui/a.js": '/** @typedef {import("studio/panels/lines/index.js").A} A */\n'}),
+    (upward, {"page/a.js": using("main.js")}),
+    (across, {"panels/lines/index.js": using("panels/table/rows.js")}),
+    (across, {"panels/lines/index.js": '/** @typedef {import("studio/panels/table/rows.js").A} A */\n'}),
+    (circles, {"ui/a.js": using("ui/b.js"), "ui/b.js": '/** @type {import("studio/ui/a.js").A} */\n'}),
+    (crowded, {f"ui/{k}.js": "" for k in range(MOST_FILES + 1)}),
+    (crowded, {"ui/a.js": "\n" * (MOST_LINES + 1)}),
+    (unreached, {"main.js": using("ui/a.js"), "ui/a.js": "", "ui/b.js": ""}),
+]
+
+
+@pytest.mark.parametrize(("check", "modules"), BROKEN)
+def test_each_check_finds_what_breaks_it(check: Check, modules: dict[str, str]) -> None:
+    assert check(modules) != []
+
+
+def test_every_folder_is_a_room() -> None:
+    assert {path.name for path in assets.STATIC.iterdir() if path.is_dir()} == {*ROOMS, "hosts"}
+    assert {path.name for path in (assets.STATIC / "panels").iterdir() if path.is_file()} == set()
+
+
+def test_every_panel_has_an_index_and_its_own_style() -> None:
+    for panel in (assets.STATIC / "panels").iterdir():
+        assert (panel / "index.js").is_file(), panel.name
+        assert [style.name for style in panel.glob("*.css")] == [f"{panel.name}.css"]
