@@ -179,7 +179,7 @@ def test_every_module_of_then_can_be_imported(module: str) -> None:
     assert importlib.import_module(module) is sys.modules[module]
 
 
-@pytest.mark.parametrize("name", ["native", "lstm", "conversion", "engine", "train"])
+@pytest.mark.parametrize("name", ["native", "lstm", "conversion", "train"])
 def test_the_ways_to_import_a_module(name: str) -> None:
     program = f"""
 import hiddenstate as hs
@@ -187,7 +187,6 @@ from hiddenstate import {name} as one
 import hiddenstate.{name} as other
 import hiddenstate.trace, hiddenstate.structure, hiddenstate.studio.view
 from hiddenstate.structure import Structure
-from hiddenstate.engine import scan
 assert one is other is hs.{name}
 assert callable(hs.trace) and callable(hs.studio), (hs.trace, hs.studio)
 assert Structure is hs.Structure

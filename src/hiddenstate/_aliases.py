@@ -71,7 +71,6 @@ MOVED = {
 # Modules whose names are packages now: the packages hand on what they do not have themselves.
 REPLACED = {
     "structure": "structure.structure",
-    "engine": "engine.native",
 }
 
 

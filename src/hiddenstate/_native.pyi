@@ -37,7 +37,6 @@ class FastCall:
         record: bool,
         /,
     ) -> Any: ...
-
     def why_not(
         self, given: tuple[Any, Any, Any], parameters: dict[str, Any], names: list[Any], sizes: tuple[int, ...], /
     ) -> tuple[str, str, Any, Any] | None: ...

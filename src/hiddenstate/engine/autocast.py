@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from hiddenstate.engine import native_path
 from hiddenstate.engine.call import Call, Result, leaves_of
 from hiddenstate.engine.reference import Weights
 
@@ -14,13 +13,6 @@ def asks_for_bfloat16(call: Call) -> bool:
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
     return all(value is None or value.dtype in (torch.float32, torch.bfloat16) for value in leaves_of(call))
-
-
-def why_not(call: Call) -> str | None:
-    """Say why a call isn't computed in bfloat16 under autocast, or None."""
-    if not asks_for_bfloat16(call):
-        return "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
-    return native_path.why_not(cast(call), autocast=True)
 
 
 def cast(call: Call) -> Call:

@@ -160,9 +160,12 @@ def _run_uncompiled(call: Call) -> Result:
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
+_REFERENCE = 'hiddenstate.backend("reference") is in force'
+
+
 def _why_not_native(call: Call) -> str | None:
     if uses_reference():
-        return 'hiddenstate.backend("reference") is in force'
+        return _REFERENCE
     return native_path.why_not(call)
 
 
@@ -171,7 +174,11 @@ def _why_not_whole(call: Call) -> str | None:
 
 
 def _why_not_autocast(call: Call) -> str | None:
-    return 'hiddenstate.backend("reference") is in force' if uses_reference() else autocast.why_not(call)
+    if uses_reference():
+        return _REFERENCE
+    if not autocast.asks_for_bfloat16(call):
+        return "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
+    return native_path.why_not(autocast.cast(call), autocast=True)
 
 
 def _run_native(call: Call) -> Result:
@@ -190,7 +197,7 @@ def _run_autocast(call: Call) -> Result:
 
 
 def _why_not_torch(call: Call) -> str | None:
-    return 'hiddenstate.backend("reference") is in force' if uses_reference() else torch_path.why_not(call)
+    return _REFERENCE if uses_reference() else torch_path.why_not(call)
 
 
 def _run_reference(call: Call) -> Result:
@@ -209,8 +216,16 @@ def _always(_call: Call) -> str | None:
 # In the order in which they are tried.
 PATHS = (
     Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, _run_exporter, False),
-    Path("operator", "one operator in the graph of torch.compile or torch.export", _why_not_operator, _run_operator, False),
-    Path("break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False),
+    Path(
+        "operator",
+        "one operator in the graph of torch.compile or torch.export",
+        _why_not_operator,
+        _run_operator,
+        False,
+    ),
+    Path(
+        "break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False
+    ),
     Path("native", "one native call for all layers and directions, and one backward", _why_not_whole, _run_native),
     Path("native by layer", "each layer natively, or through the reference", _why_not_native, _run_by_layer),
     Path("native bfloat16", "as the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),

@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State
-from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, bind
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call
@@ -189,14 +188,3 @@ def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) ->
     """
     record = record_spec_of(lstm.sizes, T, options.keep, options.steps, options.pre)
     return nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
-
-
-def run_chunk(lstm: LSTMParameters, x: Tensor, state: State, edits: Sequence[Edit], start: int) -> tuple[Tensor, State]:
-    """Run over a chunk ``x [T, N, C]`` of a stream whose first step is the stream's step ``start``.
-
-    Raises:
-        IndexRangeError, ArgumentError: an edit does not fit.
-    """
-    bound = bind(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
-    result = dispatch.run(Call(lstm.sizes, lstm._weights(), x, *state, edits=bound))
-    return result.out, (result.h_n, result.c_n)

@@ -19,7 +19,8 @@ from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import draw
 from hiddenstate.structure.sizes import flag, whole
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
-from hiddenstate.tracing.recorders import Requested, Traceable, requested
+from hiddenstate.tracing.recorders import Requested, requested
+from hiddenstate.tracing.traceable import Traceable
 
 
 class LSTMCell(Traceable):

@@ -16,7 +16,7 @@ from hiddenstate.structure import names
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes, flag
 from hiddenstate.structure.structure import Structure, structure_of
-from hiddenstate.tracing.recorders import Traceable
+from hiddenstate.tracing.traceable import Traceable
 
 
 class LSTMParameters(Traceable):

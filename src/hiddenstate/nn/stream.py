@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.stream_runner import StreamRunner
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
@@ -30,6 +29,22 @@ from hiddenstate.structure.sizes import Sizes
 Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 KIND = "hiddenstate.stream/1"
+
+
+class Runner(Protocol):
+    """Runs the next steps of a stream: `hiddenstate.nn.stream_runner.StreamRunner`."""
+
+    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
+        """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; give ``out`` and the state after."""
+
+    def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
+        """Return the quickest way to single steps from a state, or None."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name, as they are now."""
+
+    def forget(self) -> None:
+        """Look at the weights anew at the next step."""
 
 
 class Stream:
@@ -47,7 +62,7 @@ class Stream:
     """
 
     def __init__(
-        self, runner: StreamRunner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
+        self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
     ) -> None:
         """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
         if isinstance(batch, bool) or not isinstance(batch, int):

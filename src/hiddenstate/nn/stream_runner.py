@@ -11,13 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate.base.validation import State
+from hiddenstate.edits.resolve import Span, bind
+from hiddenstate.engine import dispatch
+from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends, uses_reference
 from hiddenstate.engine.interception import interception, is_plain, transformed
 from hiddenstate.engine.kernels import serves
 from hiddenstate.engine.packed import QuickStep, Stepper
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.calls import run_chunk
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 from hiddenstate.structure.names import suffix
@@ -133,7 +135,10 @@ class StreamRunner:
                 "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
-        return run_chunk(self._lstm, x, state, edits_in_force(self._lstm), start)
+        lstm, edits = self._lstm, edits_in_force(self._lstm)
+        bound = bind(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
+        result = dispatch.run(Call(lstm.sizes, lstm._weights(), x, *state, edits=bound))
+        return result.out, (result.h_n, result.c_n)
 
     def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
         """Return the quickest way to the next single steps, as long as nothing comes in between; None if there is none.

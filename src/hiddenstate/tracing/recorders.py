@@ -4,25 +4,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
-
-from torch import nn
+from typing import NamedTuple, Protocol
 
 from hiddenstate.base import scoped
 from hiddenstate.base.scoped import Held, holding
 from hiddenstate.tracing.record_spec import TraceOptions
 from hiddenstate.tracing.trace import Trace
-
-
-class Traceable(nn.Module):
-    """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are such."""
-
-    # Whether a call is one time step: then successive calls that carry the state are one trace.
-    _traces_steps: ClassVar[bool] = False
-
-    def _traced_layers(self) -> tuple[int, bool]:
-        """Return how many layers there are to record, and whether there is a reverse direction."""
-        raise NotImplementedError
+from hiddenstate.tracing.traceable import Traceable
 
 
 class Recorder(Protocol):
