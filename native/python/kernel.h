@@ -44,7 +44,9 @@ struct CallFromPython {
 
     Call<P> call;
     std::vector<std::int64_t> lengths;  // a copy, which nobody changes after the checks
+    std::vector<typename P::element> h0;  // zeros, where a gradient needs them
     std::vector<std::unique_ptr<Edits<real>>> edits;
+    std::vector<real> c0;
     std::vector<nb::object> kept;
 };
 
@@ -54,12 +56,12 @@ struct CallFromPython {
 template <class P>
 nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
 
-// The gradients of x, h0, c0 and the weights that are `needed`, None for others. `saved`: out, and lists: of each layer and direction
+// The gradients of x, h0, c0 and the weights that are `asked` for (bools), None for others. `saved`: out, and lists: of each layer and direction
 // the gates before edits, and c; of each layer but the last its output. `grads`: those of out, h_n, c_n, and lists of those of gates
 // and c, each None for zeros but the first. Throws Refused.
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
-                    const std::vector<bool>& needed);
+                    nb::handle asked);
 
 }  // namespace hiddenstate
 

@@ -105,8 +105,8 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     require(reader.read_input(read(name.x), false, false, call, single), reader);
     const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
     require(reader.read_weights(count, weight, call), reader);
-    require(reader.read(read(name.h0), {count, call.N, call.P}, "h0", call.h0) &&
-                reader.read(read(name.c0), {count, call.N, call.H}, "c0", call.c0) &&
+    require(reader.read_or_none(read(name.h0), {count, call.N, call.P}, "h0", call.h0) &&
+                reader.read_or_none(read(name.c0), {count, call.N, call.H}, "c0", call.c0) &&
                 read_lengths(reader, read(name.lengths), call.T, call.N, to.lengths), reader);
     call.lengths = to.lengths.empty() ? nullptr : to.lengths.data();
     const bool* reset = nullptr;
@@ -210,18 +210,42 @@ void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
     }
 }
 
+// Backward reads the states that a run began with, also if none were given.
+template <class P>
+void begin_with_zeros(CallFromPython<P>& from) {
+    Call<P>& call = from.call;
+    const auto count = call.layers.size() * static_cast<std::size_t>(call.N);
+    if (!call.h0) from.h0.resize(count * static_cast<std::size_t>(call.P)), call.h0 = from.h0.data();
+    if (!call.c0) from.c0.resize(count * static_cast<std::size_t>(call.H)), call.c0 = from.c0.data();
+}
+
+// Where the gradients of the states go if nobody needs them: the kernel carries them from step to step.
+template <class P>
+struct Scratch {
+    std::vector<typename P::real> h0, c0;
+
+    Scratch(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
+        const auto count = call.layers.size() * static_cast<std::size_t>(call.N);
+        if (!needed[1]) h0.resize(count * static_cast<std::size_t>(call.P)), to.h0 = h0.data();
+        if (!needed[2]) c0.resize(count * static_cast<std::size_t>(call.H)), to.c0 = c0.data();
+    }
+};
+
 template <class P>
 void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
-    require(reader.read(grads[0], {call.T, call.N, call.directions * call.P}, "grad of out", to.out) &&
-                reader.read_or_none(grads[1], {count, call.N, call.P}, "grad of h_n", to.h_n) &&
-                reader.read_or_none(grads[2], {count, call.N, call.H}, "grad of c_n", to.c_n), reader);
+    const auto read = [&](nb::handle value, const Shape& shape, const char* name, const auto*& at) {
+        return value.is_none() || reader.read_or_copy(value, shape, name, at);
+    };
+    require(read(grads[0], {call.T, call.N, call.directions * call.P}, "grad of out", to.out) &&
+                read(grads[1], {count, call.N, call.P}, "grad of h_n", to.h_n) &&
+                read(grads[2], {count, call.N, call.H}, "grad of c_n", to.c_n), reader);
     to.layers.resize(static_cast<std::size_t>(count));
     std::vector<const typename P::real*> gates, c;
     require(read_all(grads[3], gates, [&](nb::handle value, const auto*& at) {
-        return reader.read_or_none(value, {call.T, call.N, kGatesOfUnit * call.H}, "grad of gates", at);
+        return read(value, {call.T, call.N, kGatesOfUnit * call.H}, "grad of gates", at);
     }) && read_all(grads[4], c, [&](nb::handle value, const auto*& at) {
-        return reader.read_or_none(value, {call.T, call.N, call.H}, "grad of c", at);
+        return read(value, {call.T, call.N, call.H}, "grad of c", at);
     }), reader);
     for (std::size_t k = 0; k < gates.size() && k < to.layers.size(); ++k) to.layers[k].gates = gates[k];
     for (std::size_t k = 0; k < c.size() && k < to.layers.size(); ++k) to.layers[k].c = c[k];
@@ -229,15 +253,19 @@ void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call,
 
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
-                    const std::vector<bool>& needed) {
+                    nb::handle asked) {
     CallFromPython<P> from;
     read_call(call, edits, from);
+    begin_with_zeros(from);
     Reader reader;
     Gradients<P> gradients;
     read_saved(reader, saved, from.call);
     read_gradients(reader, grads, from.call, gradients);
+    std::vector<bool> needed;
+    for (const nb::handle one : asked) needed.push_back(one.ptr() == Py_True);
     const bool complete = needed.size() == kStates + kWeights * from.call.layers.size();
     require(complete || reader.refusal.because("needed", "form", nb::none(), nullptr), reader);
+    const Scratch<P> scratch(from.call, needed, gradients);
     const std::vector<nb::object> made = make_gradients(from.call, needed, gradients);
     run_without_gil(scan, Task::kBackward, from.call, [&](const Call<P>& one) { scan.backward(one, gradients); });
     return in_order(needed, made);

@@ -81,6 +81,19 @@ public:
         return has_memory(view, value, name, &shape, to);
     }
 
+    // The same, or a contiguous copy, which this keeps: gradients of sums are often expanded.
+    template <class T>
+    bool read_or_copy(nb::handle value, const Shape& shape, const char* name, T*& to) {
+        static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
+        if (read(value, shape, name, to)) return true;
+        TensorView view;
+        const bool copies = !value.is_none() && read_tensor(value, view) && view.is_of(shape) && !view.is_contiguous();
+        if (!copies) return false;
+        copies_.push_back(nb::steal(PyObject_CallMethodNoArgs(value.ptr(), contiguous->ptr())));
+        if (!copies_.back().is_valid()) throw nb::python_error();
+        return read(copies_.back(), shape, name, to);
+    }
+
     // The same, or null for None.
     template <class T>
     bool read_or_none(nb::handle value, const Shape& shape, const char* name, T*& to) {
@@ -138,6 +151,7 @@ private:
     }
 
     const bool plain_;
+    std::vector<nb::object> copies_;
 };
 
 // The tensors that a forward run makes.
@@ -202,7 +216,7 @@ std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bo
     std::vector<nb::object> made;
     const auto add = [&](bool wanted, const Shape& shape, auto*& at) { made.push_back(wanted ? make(shape, at) : nb::none()); };
     add(needed[0], {call.T, call.N, call.C}, to.x);
-    add(true, {count, call.N, call.P}, to.h0), add(true, {count, call.N, call.H}, to.c0);
+    add(needed[1], {count, call.N, call.P}, to.h0), add(needed[2], {count, call.N, call.H}, to.c0);
     for (std::int64_t k = 0; k < count; ++k) {
         const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
         const auto needs = [&](std::int64_t weight) { return needed[static_cast<std::size_t>(kStates + k * kWeights + weight)]; };

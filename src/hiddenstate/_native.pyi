@@ -45,7 +45,13 @@ class Kernel:
     isa: str
     def forward(self, call: Any, edits: list[Any] | None, shown: list[bool], gradient: bool, /) -> Any: ...
     def backward(
-        self, call: Any, edits: list[Any] | None, saved: tuple[Any, ...], grads: tuple[Any, ...], needed: list[bool], /
+        self,
+        call: Any,
+        edits: list[Any] | None,
+        saved: tuple[Any, ...],
+        grads: tuple[Any, ...],
+        needed: Sequence[bool],
+        /,
     ) -> list[Any]: ...
     def pack(self, weights: Sequence[Any], C: int, H: int, /) -> Packed: ...
     def fast_call(self) -> FastCall: ...

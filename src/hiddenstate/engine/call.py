@@ -17,9 +17,10 @@ from hiddenstate.structure.sizes import Sizes
 R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
 
 
-@dataclass(frozen=True, eq=False)
+# Not frozen: that would take three times as long, and one is made in each call and each gradient. Nothing changes it.
+@dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked.
+    """One call in canonical form: time first, batched, every shape checked. Never changed: `replace` makes another.
 
     Args:
         sizes: sizes of what runs: of the whole LSTM, or of one layer and direction of it.
@@ -102,10 +103,14 @@ def leaves_of(call: Call) -> tuple[Tensor | None, ...]:
 
 def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
     """The same call of other leaves."""
-    x, h0, c0, *rest = leaves
+    x, h0, c0, *_ = leaves
+    return replace(call, x=x, h0=h0, c0=c0, weights=weights_of(leaves))  # type: ignore[arg-type]
+
+
+def weights_of(leaves: Sequence[Tensor | None]) -> list[Weights]:
+    """The weights among leaves, of one layer and direction after another."""
     width = len(Weights._fields)
-    weights = [Weights._make(rest[k : k + width]) for k in range(0, len(rest), width)]
-    return replace(call, x=x, h0=h0, c0=c0, weights=weights)  # type: ignore[arg-type]
+    return [Weights._make(leaves[k : k + width]) for k in range(3, len(leaves), width)]
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:

@@ -1,16 +1,15 @@
 """The derivative of a native run: backward natively; derivatives of that through the reference."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
-from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hiddenstate.engine import kernels, native, reference_path
-from hiddenstate.engine.call import Call, leaves_of, with_leaves
+from hiddenstate.engine.call import Call, leaves_of, weights_of, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
 from hiddenstate.engine.observer import RecordSpec
@@ -51,7 +50,8 @@ def run_shown(call: Call) -> Shown:
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
     """Attach the derivative to a run that was made already; give what `run` or `run_shown` gives.
 
-    Without records in ``done`` the derivative computes them once more when it is asked for.
+    The call's initial states may be None: zeros. Without records in ``done`` the derivative computes them once more when
+    it is asked for.
     """
     return _Lstm.apply(call, done, shown, *leaves_of(call))  # type: ignore[no-untyped-call]
 
@@ -74,13 +74,16 @@ class _Lstm(torch.autograd.Function):
         if done is None:
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
+        ctx.sizes, ctx.options, ctx.shown, ctx.edits = call.sizes, (call.training, call.part), shown, call.edits
+        records = () if done.c is None else done.saved()[1:]
         # Tensors are saved by torch, which sees to cycles and to writes in place.
-        ctx.call, ctx.shown, ctx.saves = _without_tensors(call), shown, done.c is not None
-        saved = done.saved() if ctx.saves else Saved(done.out, (), (), ())
         values = [edit.value for edit in call.edits]
-        parts = ([call.lengths, call.reset], call.masks, leaves, values, [saved.out], *saved[1:])
-        ctx.counts = [len(part) for part in parts]
-        ctx.save_for_backward(*chain.from_iterable(parts))
+        saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
+        ctx.counts = [len(leaves), len(call.masks), len(values)]
+        for record in records:
+            ctx.counts.append(len(record))
+            saved += record
+        ctx.save_for_backward(*saved, done.out)
         outputs = done[:3]
         if not shown:
             return outputs
@@ -92,40 +95,46 @@ class _Lstm(torch.autograd.Function):
     @staticmethod
     @uncompiled
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        values = iter(ctx.saved_tensors)
-        (lengths, reset), masks, leaves, of_edits, (out,), *records = (list(islice(values, n)) for n in ctx.counts)
-        edits = [replace(edit, value=value) for edit, value in zip(ctx.call.edits, of_edits, strict=True)]
-        call = with_leaves(replace(ctx.call, lengths=lengths, reset=reset, masks=masks, edits=edits), leaves)
+        saved = ctx.saved_tensors
+        leaves, masks, of_edits, *records = _parts(saved, 2, ctx.counts)
+        edits = ctx.edits and [replace(edit, value=value) for edit, value in zip(ctx.edits, of_edits, strict=True)]
+        x, h0, c0, *_ = leaves
+        given = ctx.sizes, weights_of(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
+        call = Call(*given, ctx.options[0], edits, None, ctx.options[1])
         needed = ctx.needs_input_grad[3:]
         if not computes_gradients(grads):
 
             def again(*views: Tensor | None) -> tuple[Tensor, ...]:
-                return run_reference(with_leaves(call, views), shown=ctx.shown)
+                return run_reference(_with_states(with_leaves(call, views)), shown=ctx.shown)
 
             return None, None, None, *differentiable_gradients(again, leaves, grads, needed)
-        with own_types():
-            saved = Saved(out, *records) if ctx.saves else native.forward(call, gradient=True).saved()
-            out_grad, h_grad, c_grad, *of_records = grads
-            of_outputs = Gradients(out_grad, h_grad, c_grad, *([grad] for grad in of_records))
-            return None, None, None, *native.backward(call, saved, of_outputs, needed)
+        # Autocast is kept out of what a second run makes; the native code itself has no types but its own.
+        if records:
+            of_run = Saved(saved[-1], *records)
+        else:
+            with own_types():
+                of_run = native.forward(call, gradient=True).saved()
+        out_grad, h_grad, c_grad, *more = grads
+        of_records = [[grad] for grad in more] if more else ()
+        of_outputs = Gradients(out_grad, h_grad, c_grad, *of_records)
+        return None, None, None, *native.backward(call, of_run, of_outputs, needed)
 
 
-def _without_tensors(call: Call) -> Call:
-    """The call without what torch saves; it holds no graph and no memory."""
-    nothing: Any = None
-    edits = [replace(edit, value=nothing) for edit in call.edits]
-    return replace(
-        call,
-        weights=(),
-        x=nothing,
-        h0=nothing,
-        c0=nothing,
-        lengths=None,
-        reset=None,
-        masks=(),
-        edits=edits,
-        record=None,
-    )
+def _with_states(call: Call) -> Call:
+    """The call with zeros for initial states that were not given."""
+    if call.h0 is not None:
+        return call
+    h0, c0 = zero_state(call.x, call.sizes)
+    return replace(call, h0=h0, c0=c0)
+
+
+def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Sequence[Any]]:
+    """So many of the values after one another, from the ``first`` on."""
+    parts = []
+    for count in counts:
+        parts.append(values[first : first + count])
+        first += count
+    return parts
 
 
 def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
@@ -133,17 +142,21 @@ def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
 
     Not with ``create_graph=True``, nor many at once, which come as tensors of vmap's without memory.
     """
-    given = [grad for grad in grads if grad is not None]
-    if torch.is_grad_enabled() or not given or interception(autocast=True) is not None:
+    if torch.is_grad_enabled() or interception(autocast=True) is not None:
         return False
-    dtype = given[0].dtype
-    fits = kernels.serves(dtype) and all(is_plain(grad) and grad.dtype is dtype for grad in given)
-    return fits and _have_memory(given)
+    dtype: torch.dtype | None = None
+    for grad in grads:
+        if grad is None:
+            continue
+        dtype = dtype or grad.dtype
+        if grad.dtype is not dtype or not is_plain(grad) or not _has_memory(grad):
+            return False
+    return dtype is not None and kernels.serves(dtype)
 
 
-def _have_memory(tensors: Iterable[Tensor]) -> bool:
+def _has_memory(value: Tensor) -> bool:
     try:
-        return all(value.data_ptr() or not value.numel() for value in tensors)
+        return bool(value.data_ptr()) or not value.numel()
     except RuntimeError:
         return False
 

@@ -44,8 +44,8 @@ def uses_reference() -> bool:
 class Path(NamedTuple):
     """A way to compute a call.
 
-    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can. A path ``is_faster`` if a call
-    gains by it; the others serve torch's compilers and exporters.
+    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can. A path ``is_faster`` if a
+    call gains by it; the others serve torch's compilers and exporters.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hiddenstate.engine import derivative, kernels
-from hiddenstate.engine.call import Call, wants_gradient, with_leaves, zero_state
+from hiddenstate.engine.call import Call, wants_gradient, weights_of
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.native import Run
@@ -69,7 +69,8 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
         return "the input is not contiguous in its last axis: give x.contiguous()"
     if isinstance(value, Tensor):
         got = f"{list(value.shape)} of {value.dtype}, strides {value.stride()}"
-        return f"{argument} is {got}, and not a contiguous tensor {list(expected) if expected else ''} of the weights' type"
+        shape = f" {list(expected)}" if expected else ""
+        return f"{argument} is {got}, and not a contiguous tensor{shape} of the weights' type"
     if value is None and reason == "shape":
         return f"{argument} is computed anew (a parametrization, say), and not a parameter"
     return f"{argument} is given in another form than a plain tensor"
@@ -114,9 +115,9 @@ def run_differentiable(
     elif options.batch_first:
         tensors[0] = tensors[0].transpose(0, 1)
     x, *states = tensors
-    h0, c0 = states or zero_state(x, sizes)
+    h0, c0 = states or (None, None)
     saves = options.training or options.record
-    done = run((x, (h0, c0), lengths), parameters, names, sizes, Options(False, options.training, saves))
+    done = run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
     return _with_derivative((x, h0, c0, *weights), done, lengths, sizes, options, single=single)
@@ -128,8 +129,8 @@ def _with_derivative(
     out, (h_n, c_n), *recorded = done
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
-    nothing: Any = None
-    call = with_leaves(Call(sizes, (), nothing, nothing, nothing, lengths=lengths, training=options.training), leaves)
+    x, h0, c0, *_ = leaves
+    call = Call(sizes, weights_of(leaves), x, h0, c0, lengths, training=options.training)
     found = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=options.record)
     out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
     return (out, tuple(state), ([found[3]], [found[4]], [])) if options.record else (out, tuple(state))

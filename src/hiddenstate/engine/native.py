@@ -82,7 +82,9 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False) -
         return Run(*kernel.native.forward(call, edits, list(shown), gradient))
 
     done: Run = _ask(run, call, kernel)
-    return done if done.c_n.dtype is call.c0.dtype else done._replace(c_n=done.c_n.to(call.c0.dtype))
+    if kernel.element is kernel.real:
+        return done
+    return done._replace(c_n=done.c_n.to(call.c0.dtype))
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
@@ -91,18 +93,26 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     Raises:
         ShapeError, DtypeError: as `forward`; or hooks changed what was saved.
     """
-    kernel, needs = kernels.kernel(call.x.dtype), list(needed)
+    kernel = kernels.kernel(call.x.dtype)
     edits = _native_edits(call, kernel)
     if grads.out is None:
         grads = grads._replace(out=torch.zeros_like(saved.out))
+    if kernel.element is kernel.real:
+        try:
+            return kernel.native.backward(call, edits, saved, grads, needed)
+        except RefusedError:  # a tensor is in another form
+            pass
 
     def run(call: Call) -> list[Tensor | None]:
-        of_run = saved if call is given else _contiguous_saved(saved)
-        return kernel.native.backward(call, edits, of_run, of_outputs, needs)
+        return kernel.native.backward(call, edits, _contiguous_saved(saved), _in_types(grads, kernel), needed)
 
-    given, of_outputs = call, tuple(_contiguous_gradients(grads, kernel))  # those of sums are often expanded
-    dx, dh0, dc0, *weights = _ask(run, call, kernel)
-    return [dx, dh0 if dh0 is None else dh0.to(kernel.element), dc0 if dc0 is None else dc0.to(call.c0.dtype), *weights]
+    dx, dh0, dc0, *weights = _ask_converted(run, call, kernel)
+    return [
+        dx,
+        None if dh0 is None else dh0.to(kernel.element),
+        None if dc0 is None else dc0.to(call.c0.dtype),
+        *weights,
+    ]
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
@@ -112,6 +122,10 @@ def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
             return run(call)
         except RefusedError:
             pass
+    return _ask_converted(run, call, kernel)
+
+
+def _ask_converted(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
     try:
         return run(_contiguous_call(call, kernel))
     except RefusedError as refused:
@@ -163,7 +177,8 @@ def _contiguous_saved(saved: Saved) -> Saved:
     return Saved(contiguous(saved.out), *([contiguous(value) for value in values] for values in saved[1:]))
 
 
-def _contiguous_gradients(grads: Gradients, kernel: Kernel) -> Gradients:
+def _in_types(grads: Gradients, kernel: Kernel) -> Gradients:
+    """The same gradients, in the types and the order that native code reads."""
     real = kernel.real
     many = [None if values is None else [contiguous(value, real) for value in values] for values in grads[3:]]
     return Gradients(contiguous(grads.out), contiguous(grads.h_n, real), contiguous(grads.c_n, real), *many)

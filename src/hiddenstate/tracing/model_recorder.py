@@ -12,8 +12,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.structure.names import parse_place, tracks
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
-from hiddenstate.tracing.traceable import Traceable
 from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.traceable import Traceable
 
 THEIRS = (nn.LSTM, nn.LSTMCell)
 
