@@ -26,7 +26,7 @@ def run(job: Job) -> Result:
     """Write a job into the graph that is being exported. Sizes T and N stay open.
 
     Raises:
-        ArgumentError: what ONNX has no operator for, by name; or an older torch than the exporter needs.
+        ArgumentError: what ONNX has no operator for, by name.
     """
     _refuse(job)
     D = job.sizes.directions
@@ -104,7 +104,3 @@ def _refuse(job: Job) -> None:
     for what, (there, cure) in cures.items():
         if there:
             raise ArgumentError(f"an LSTM with {what} can't be exported to ONNX, which has no operator for it: {cure}")
-    if torch.compiler.is_compiling() and not hasattr(torch.onnx, "ops"):
-        raise ArgumentError(
-            "torch.onnx.export(dynamo=True) of an LSTM needs torch 2.8 or later, got " + torch.__version__
-        )
