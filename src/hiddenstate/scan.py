@@ -128,7 +128,8 @@ def _run_compiled(job: Job) -> Result:
     casts = _asks_for_bfloat16(job)
     cast = _cast(job) if casts else job
     if not _operator_can(cast) or (torch.is_autocast_enabled("cpu") and not casts):
-        breaks = torch.compiler.is_dynamo_compiling() and not _exports()  # torch.export knows no breaks, and needs none
+        # torch.export knows no breaks, and needs none.
+        breaks = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
         return torch.compiler.disable(run)(job) if breaks else _run_plain(job)
     if not casts:
         return Result(*custom_op.run(_layers(job)))
@@ -136,14 +137,10 @@ def _run_compiled(job: Job) -> Result:
         return _uncast(Result(*custom_op.run(_layers(cast))), job)
 
 
-def _exports() -> bool:
-    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()  # from torch 2.7 on
-
-
 def _operator_can(job: Job) -> bool:
-    biases = [w for weights in job.weights for w in (weights.b_ih, weights.b_hh)]
+    lacks_bias = any(weights.b_ih is None or weights.b_hh is None for weights in job.weights)
     alike = all(value.device.type == "cpu" and value.dtype is job.x.dtype for value in _tensors(job))
-    return alike and native.serves(job.x.dtype) and not (job.sizes.bias and None in biases)
+    return alike and native.serves(job.x.dtype) and not (job.sizes.bias and lacks_bias)
 
 
 def _layers(job: Job) -> Layers:
