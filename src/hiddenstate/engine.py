@@ -108,6 +108,12 @@ def wants_gradient(tensors: Iterable[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
 
 
+def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
+    """Call a function with a derivative of its own; versions of torch say different types of that, or none."""
+    run: Any = function.apply
+    return run(*arguments)
+
+
 def scan(track: Track, *, keep: bool) -> Scanned:
     """Run the scan, and ``keep`` its gates and cell states or not; differentiable any number of times.
 
@@ -116,7 +122,7 @@ def scan(track: Track, *, keep: bool) -> Scanned:
     """
     check_shapes(track.w, track.x.shape[2], track.c0.shape[1], track.h0.shape[1])
     if wants_gradient(_leaves(track)):
-        out, h_n, c_n, *kept = _Scan.apply(track, keep, *_leaves(track))  # type: ignore[no-untyped-call]
+        out, h_n, c_n, *kept = apply(_Scan, track, keep, *_leaves(track))
         gates, c = kept if keep else (None, None)
         return Scanned(out, h_n, c_n, gates, c)
     return _forward(track, shown=keep, for_gradient=False).scanned

@@ -70,7 +70,8 @@ def run(layers: Layers) -> Outputs:
     """
     leaves = leaves_of(layers)
     if engine.wants_gradient(leaves):
-        return _Layers.apply(layers, None, False, *leaves)  # type: ignore[no-any-return, no-untyped-call]
+        done: Outputs = engine.apply(_Layers, layers, None, False, *leaves)
+        return done
     return forward(layers, keep=False)[0]
 
 
@@ -143,7 +144,7 @@ def run_differentiable(
     out, state, *kept = done
     layers = of_leaves(leaves, sizes, lengths, None, (), keeps=training or keep)  # type: ignore[arg-type]
     ran = (out, *state), Kept(*kept[0]) if kept else None
-    found = _Layers.apply(layers, ran, keep, *leaves)  # type: ignore[no-untyped-call]
+    found = engine.apply(_Layers, layers, ran, keep, *leaves)
     out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
     return (out, tuple(state), Kept(found[3:4], found[4:], ())) if keep else (out, tuple(state))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hiddenstate import engine
 from hiddenstate.checks import autocasts
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.onnx_lstm import direction, stacked
@@ -46,7 +47,7 @@ def _operator(job: Job, here: slice, x: Tensor) -> _Outputs:
     inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, job.h0[here], job.c0[here]]
     attributes: dict[str, Any] = {"hidden_size": job.sizes.hidden_size, "direction": direction(job.sizes)}
     if not torch.compiler.is_compiling():
-        return _Outputs(*_Symbol.apply(attributes, *inputs))  # type: ignore[no-untyped-call]
+        return _Outputs(*engine.apply(_Symbol, attributes, *inputs))
     shapes = _shapes(x, arrays["R"])
     return _Outputs(*torch.onnx.ops.symbolic_multi_out("LSTM", inputs, attributes, dtypes=[x.dtype] * 3, shapes=shapes))
 
