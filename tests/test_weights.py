@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.func import functional_call
 from torch.nn.functional import dropout
 from torch.nn.utils import parametrizations, parametrize, vector_to_parameters
@@ -309,7 +310,7 @@ def test_training_under_autocast(x: Tensor) -> None:
     for casts in (True, False):
         torch.manual_seed(0)
         lstm = hs.LSTM(4, 9, 2, bidirectional=True)
-        optimiser, scaler = torch.optim.SGD(lstm.parameters(), lr=0.05), torch.amp.GradScaler("cpu", enabled=casts)
+        optimiser, scaler = torch.optim.SGD(lstm.parameters(), lr=0.05), GradScaler("cpu", enabled=casts)
         for _ in range(10):
             with torch.autocast("cpu", torch.bfloat16, enabled=casts):
                 loss = (lstm(x)[0] - 0.5).square().mean()

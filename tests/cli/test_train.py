@@ -95,6 +95,16 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
     assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
 
 
+def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hiddenstate.cli.train.shown", interrupt)
+    result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"))
+    assert result.exit_code == 130
+    assert f"go on with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
+
+
 def test_usage_fails() -> None:
     result = run(*FILES)
     assert result.exit_code == 2

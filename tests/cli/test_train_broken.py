@@ -39,9 +39,13 @@ def start(module: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(process: "subprocess.Popen[str]", metrics: Path, lines: int) -> None:
-    """Wait until the run has told so much, or is over."""
-    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < lines):
+def changed(metrics: Path) -> int:
+    return metrics.stat().st_mtime_ns if metrics.exists() else 0
+
+
+def wait_for(process: "subprocess.Popen[str]", metrics: Path, before: int, lines: int) -> None:
+    """Wait until the run has told so much, itself and not the one before it, or is over."""
+    while process.poll() is None and (changed(metrics) == before or metrics.read_bytes().count(b"\n") < lines):
         time.sleep(0.002)
 
 
@@ -70,8 +74,9 @@ def test_a_broken_run_ends_as_an_unbroken_one(tmp_path: Path, unbroken: Path, nu
     moments = sorted(dice.sample(range(1, STEPS), 2))
     print(f"dice {seed}, moments {moments}")
     for moment in moments:
+        before = changed(metrics)
         process = start("hiddenstate", *command(out))
-        wait_for(process, metrics, moment)
+        wait_for(process, metrics, before, moment)
         time.sleep(dice.uniform(0, 0.05))
         process.send_signal(number)
         _, told = process.communicate(timeout=120)
@@ -95,3 +100,15 @@ def test_two_processes_make_one_model(tmp_path: Path) -> None:
     assert [line.split(" ")[0] for line in told.splitlines()[6:]] == ["kept", "dev"]
     assert len(load(tmp_path / "model").tag([["The", "dog", "sees", "Anna", "."]])[0].tags) == 5
     assert len(Path(f"{tmp_path}/model.run/metrics.jsonl").read_text().splitlines()) == 6 + 6 * 18
+
+
+def test_ctrl_c_while_python_ends_changes_nothing() -> None:
+    code = """
+import atexit, os, signal, sys
+from hiddenstate import cli
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv = ["hiddenstate", "structure", "--input-size", "2", "--hidden-size", "1"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

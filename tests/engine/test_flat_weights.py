@@ -36,7 +36,7 @@ def flattened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(torch, "_use_cudnn_rnn_flatten_weight", lambda: True)
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *arguments: asked.append(arguments))
     monkeypatch.setattr(torch_cudnn, "is_acceptable", lambda value: value.dtype is not torch.bfloat16)
-    monkeypatch.setattr(torch_cudnn.rnn, "get_cudnn_mode", lambda mode: f"the number of {mode}")
+    monkeypatch.setattr("torch.backends.cudnn.rnn.get_cudnn_mode", lambda mode: f"the number of {mode}")
     takes = flat_weights._takes
     monkeypatch.setattr(flat_weights, "_takes", lambda value: takes(value) or (type(value) is OnGpu and accepts(value)))
 

@@ -81,7 +81,7 @@ def test_nnx(kind: Any, cell: Any) -> None:
     x = torch.randn(2, 4, 5)
     ours = hs.LSTM(5, 3, batch_first=True)
     rnn = nnx.RNN(cell(5, 3, rngs=nnx.Rngs(0)))
-    state = nnx.state(rnn, nnx.Param)
+    state: Any = nnx.state(rnn, nnx.Param)
     nnx.replace_by_pure_dict(state, flax_weights(ours, kind)[0])
     nnx.update(rnn, state)
     assert_close(ours(x)[0], tensor(rnn(jnp.asarray(x))))

@@ -142,8 +142,9 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(NameUnknownError, match="no LSTM 'LSTMCell_2'"):
         from_flax(variables, "LSTMCell_0", reverse="LSTMCell_2")
     gru = nnx.RNN(nnx.GRUCell(4, 3, rngs=nnx.Rngs(0)))
+    params: Any = nnx.state(gru, nnx.Param)
     with pytest.raises(NameUnknownError, match="'cell' is none: it is a GRU"):
-        from_flax(nnx.state(gru, nnx.Param))
+        from_flax(params)
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_flax({"dense": {"kernel": np.zeros((2, 2))}})
     with pytest.raises(ArgumentTypeError, match=r"got RNN; of an nnx module nnx.state\(module, nnx.Param\)"):

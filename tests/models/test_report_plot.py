@@ -19,7 +19,7 @@ def test_what_is_drawn() -> None:
     confusions, confidence = plot_reports({"upos": report(CONFUSIONS)}).axes[:2]
     drawn: Any = confusions.images[0].get_array()
     nan = float("nan")
-    np.testing.assert_allclose(np.ma.filled(drawn, np.nan), [[nan, 25, 0], [50, nan, 0], [100, 0, nan]])
+    np.testing.assert_allclose(drawn.filled(np.nan), [[nan, 25, 0], [50, nan, 0], [100, 0, nan]])
     assert [label.get_text() for label in confusions.get_yticklabels()] == ["A", "B", "C"]
     assert "UPOS" in confusions.get_title()
     lines: list[Any] = list(confidence.lines[1:])

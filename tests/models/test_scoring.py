@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language import LanguageModel
@@ -19,7 +20,7 @@ def scored(model: LanguageModel, text: str, steps: int = 128, dynamic: Dynamic |
     return list(score(model, io.BytesIO(text.encode()), steps=steps, dynamic=dynamic))
 
 
-def nats_of(parts: list[Scored]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def nats_of(parts: list[Scored]) -> NDArray[np.float32]:
     return np.concatenate([part.nats for part in parts])
 
 

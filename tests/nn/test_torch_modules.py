@@ -30,7 +30,8 @@ def test_there_and_back(options: dict[str, Any]) -> None:
 
 class Changed(nn.LSTM):
     def forward(self, *inputs: Any) -> Any:
-        return super().forward(*inputs)
+        lstm: Any = super()
+        return lstm.forward(*inputs)
 
 
 class Named(nn.LSTM):

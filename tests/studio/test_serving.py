@@ -60,7 +60,7 @@ def get(url: str, path: str = "", **headers: str) -> tuple[int, bytes]:
 def connected(url: str) -> socket.socket:
     """A connection on which nothing was sent yet."""
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
+    return socket.create_connection((parts.hostname, parts.port or 0), timeout=SECONDS)
 
 
 def raw(url: str, path: str) -> socket.socket:
@@ -205,11 +205,14 @@ async def _too_many(url: str) -> None:
         async with connect(url) as further:
             await further.recv()
     await sockets[0].close()
-    async with asyncio.timeout(5) if sys.version_info >= (3, 11) else contextlib.nullcontext():
-        while True:  # there is room again as soon as one has gone
+
+    async def until_there_is_room() -> None:
+        while True:  # there is again as soon as one has gone
             with contextlib.suppress(InvalidStatus):
                 async with connect(url):
                     break
+
+    await asyncio.wait_for(until_there_is_room(), 5)
     await asyncio.gather(*(each.close() for each in sockets))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
@@ -34,7 +35,7 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
 
 def autocasts(device: str) -> bool:
     """Whether torch's autocast is on for a kind of device."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_lengths(lengths: Tensor | None, T: int) -> None:

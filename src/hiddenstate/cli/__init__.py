@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 import typer
@@ -56,3 +57,5 @@ def main() -> None:
     except OSError as error:
         plain = error.strerror and error.filename
         sys.exit(f"hiddenstate: {error.filename}: {error.strerror}" if plain else f"hiddenstate: {error}")
+    finally:  # all is done and told: while Python ends, which takes a moment, Ctrl-C would only change the exit status
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

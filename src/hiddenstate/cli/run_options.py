@@ -124,20 +124,22 @@ def train_and_tell(
         raise ArgumentError("--resume names the run's folder already; drop --run")
     place = resume or run or default_run(Path(wanted.files["out"]))
     draw = drawer(plot, place, score)
-    with Display(wanted.settings.epochs, unit) as display:
-        result = stoppable(
-            lambda: train(wanted, place, resume=resume is not None, on_progress=display.show), wanted.kind, place
-        )
-    if is_leader():
-        for line in tell(result):
-            typer.echo(line)
-        draw()
+
+    def work() -> None:
+        with Display(wanted.settings.epochs, unit) as display:
+            result = train(wanted, place, resume=resume is not None, on_progress=display.show)
+        if is_leader():
+            for line in tell(result):
+                typer.echo(line)
+            draw()
+
+    stoppable(work, wanted.kind, place)
 
 
-def stoppable(train: Callable[[], V], kind: str, run: Path) -> V:
-    """Train; when that is ended by Ctrl-C, say how to go on, and exit as a shell expects."""
+def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
+    """Train, and tell; when that is ended by Ctrl-C, say how to go on, and exit as a shell expects."""
     try:
-        return train()
+        work()
     except KeyboardInterrupt:
         if is_leader() and not (run / SETTINGS).is_file():
             typer.echo("stopped before training began", err=True)

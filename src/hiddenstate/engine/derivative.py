@@ -32,7 +32,8 @@ def run(call: Call) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         ShapeError, DtypeError: as `native.forward`.
     """
-    return _Lstm.apply(call, None, False, *leaves_of(call))  # type: ignore[no-any-return, no-untyped-call]
+    out, h_n, c_n = apply(_Lstm, call, None, False, *leaves_of(call))
+    return out, h_n, c_n
 
 
 def run_shown(call: Call) -> Shown:
@@ -44,7 +45,7 @@ def run_shown(call: Call) -> Shown:
     Raises:
         ShapeError, DtypeError: as `native.forward`.
     """
-    return Shown(*_Lstm.apply(call, None, True, *leaves_of(call)))  # type: ignore[no-untyped-call]
+    return Shown(*apply(_Lstm, call, None, True, *leaves_of(call)))
 
 
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
@@ -53,7 +54,13 @@ def attach(call: Call, done: Run, *, shown: bool) -> Any:
     The call's initial states may be None: zeros. Without records in ``done`` the derivative computes them once more when
     it is asked for.
     """
-    return _Lstm.apply(call, done, shown, *leaves_of(call))  # type: ignore[no-untyped-call]
+    return apply(_Lstm, call, done, shown, *leaves_of(call))
+
+
+def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
+    """Call a function with a derivative of its own; versions of torch say different types of that, or none."""
+    run: Any = function.apply
+    return run(*arguments)
 
 
 def uncompiled(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
+from torch.backends.cudnn import rnn
 
 from hiddenstate.structure.sizes import Sizes
 
@@ -31,7 +32,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
             found,
             len(found) // len(sizes.tracks),
             sizes.input_size,
-            cudnn.rnn.get_cudnn_mode("LSTM"),
+            rnn.get_cudnn_mode("LSTM"),
             sizes.hidden_size,
             sizes.proj_size,
             sizes.num_layers,

@@ -34,8 +34,8 @@ def why_not(call: Call) -> str | None:
         return "there is no native kernel for this type"
     if not all(value.device.type == "cpu" and value.dtype is call.x.dtype for value in tensors):
         return "not all tensors are on the CPU and of one type"
-    biases = [w for weights in call.weights for w in (weights.b_ih, weights.b_hh)]
-    return "a bias is None" if call.sizes.bias and None in biases else None
+    lacks_bias = any(weights.b_ih is None or weights.b_hh is None for weights in call.weights)
+    return "a bias is None" if call.sizes.bias and lacks_bias else None
 
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -175,7 +175,7 @@ def trace(
 def _as_written() -> AbstractContextManager[None]:
     """Open a block in which nothing runs compiled: what may not break (``fullgraph=True``) can't be recorded."""
     # Without torch's compiler loaded nothing can be compiled, and loading it takes seconds.
-    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+    if "torch._dynamo" in sys.modules:
         stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
         return stance
     return nullcontext()

@@ -23,7 +23,6 @@ class Average:
             torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
 
     @contextmanager
-    @torch.no_grad()
     def used(self) -> Iterator[None]:
         """Put the mean in the place of the weights inside."""
         last = {name: self._weights[name].clone() for name in self.mean}

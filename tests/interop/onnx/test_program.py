@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ExportError, MissingDependencyError
+from hiddenstate.errors import ExportError, MissingDependencyError
 from hiddenstate.interop.onnx.program import Given, program_of
 
 
@@ -65,12 +65,6 @@ def test_an_opset_that_the_exporter_does_not_reach_is_refused() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingDependencyError, match=r"needs onnxscript: pip install 'hiddenstate\[onnx\]'"):
-        program_of(nn.Identity(), given(torch.zeros(1)), None)
-
-
-def test_an_older_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.onnx, "ops")
-    with pytest.raises(ArgumentError, match="needs torch 2.8 or later"):
         program_of(nn.Identity(), given(torch.zeros(1)), None)
 
 

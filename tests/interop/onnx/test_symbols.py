@@ -110,11 +110,6 @@ def test_dropout_in_training_mode_is_refused() -> None:
     assert "call .eval() first" in refusal(Model(dropout=0.5), call(5, 2, 1, ragged=False), dynamo=True)
 
 
-def test_an_older_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.onnx, "ops")
-    assert "needs torch 2.8 or later" in refusal(Model().eval(), call(5, 2, 1, ragged=False), dynamo=True)
-
-
 def test_plain_traces_and_exports_do_not_meet_it() -> None:
     model, given = Model().eval(), call(5, 2, 1, ragged=False)
     with torch.no_grad():

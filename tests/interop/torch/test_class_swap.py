@@ -380,7 +380,6 @@ def test_attributes_that_hide_nothing_new_are_kept() -> None:
     assert lstm.flatten_parameters() == "mine"
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(
     ("make", "kind", "reason"),
     [

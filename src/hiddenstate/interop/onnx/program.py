@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hiddenstate.base.validation import optional_package
-from hiddenstate.errors import ArgumentError, ExportError, HiddenStateError
+from hiddenstate.errors import ExportError, HiddenStateError
 
 # What the exporter leaves of weights put in another order, as it computes small ones only: none makes more of them.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
@@ -45,8 +45,6 @@ def program_of(module: nn.Module, given: Given, opset: int | None) -> Any:
         ExportError: what torch could not export.
         MissingDependencyError: onnx or onnxscript is not installed.
     """
-    if not hasattr(torch.onnx, "ops"):
-        raise ArgumentError(f"exporting a model to ONNX needs torch 2.8 or later, got {torch.__version__}")
     for package in ("onnx", "onnxscript"):
         optional_package(package, "onnx", "exporting a model to ONNX")
     try:

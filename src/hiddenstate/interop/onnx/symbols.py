@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import autocasts
 from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.derivative import apply
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.onnx.lstm import direction, stacked
 
@@ -26,7 +27,7 @@ def run(call: Call) -> Result:
     """Write a call into the graph that is being exported. Sizes T and N stay open.
 
     Raises:
-        ArgumentError: what ONNX has no operator for, by name; or an older torch than the exporter needs.
+        ArgumentError: what ONNX has no operator for, by name.
     """
     _refuse(call)
     D = call.sizes.directions
@@ -46,7 +47,7 @@ def _operator(call: Call, here: slice, x: Tensor) -> _Outputs:
     inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, call.h0[here], call.c0[here]]
     attributes: dict[str, Any] = {"hidden_size": call.sizes.hidden_size, "direction": direction(call.sizes)}
     if not torch.compiler.is_compiling():
-        return _Outputs(*_Symbol.apply(attributes, *inputs))  # type: ignore[no-untyped-call]
+        return _Outputs(*apply(_Symbol, attributes, *inputs))
     shapes = _shapes(x, arrays["R"])
     return _Outputs(*torch.onnx.ops.symbolic_multi_out("LSTM", inputs, attributes, dtypes=[x.dtype] * 3, shapes=shapes))
 
@@ -104,7 +105,3 @@ def _refuse(call: Call) -> None:
     for what, (there, cure) in cures.items():
         if there:
             raise ArgumentError(f"an LSTM with {what} can't be exported to ONNX, which has no operator for it: {cure}")
-    if torch.compiler.is_compiling() and not hasattr(torch.onnx, "ops"):
-        raise ArgumentError(
-            "torch.onnx.export(dynamo=True) of an LSTM needs torch 2.8 or later, got " + torch.__version__
-        )
