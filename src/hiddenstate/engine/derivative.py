@@ -51,8 +51,8 @@ def run_shown(call: Call) -> Shown:
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
     """Attach the derivative to a run that was made already; give what `run` or `run_shown` gives.
 
-    The call's initial states may be None: zeros. Without records in ``done`` the derivative computes them once more when
-    it is asked for.
+    The call's initial states may be None: zeros. Records that ``done`` lacks are computed once more when a gradient is
+    asked for.
     """
     return apply(_Lstm, call, done, shown, *leaves_of(call))
 
