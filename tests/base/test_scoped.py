@@ -4,21 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 
-from hiddenstate.base.scoped import Held, holding
+from hiddenstate.base.scoped import Scoped, scope
 
-VARIABLE: Held[str] = ContextVar("test", default=())
+VARIABLE: Scoped[str] = ContextVar("test", default=())
 
 
 def test_blocks_nest() -> None:
-    with holding(VARIABLE, ["a"]):
-        with holding(VARIABLE, ["b", "a"]):
+    with scope(VARIABLE, ["a"]):
+        with scope(VARIABLE, ["b", "a"]):
             assert VARIABLE.get() == ("a", "b", "a")
         assert VARIABLE.get() == ("a",)
     assert VARIABLE.get() == ()
 
 
 def block(entry: str) -> Iterator[None]:
-    with holding(VARIABLE, [entry]):
+    with scope(VARIABLE, [entry]):
         while True:
             yield
 
@@ -34,7 +34,7 @@ def test_blocks_of_generators_may_end_in_any_order() -> None:
 
 def test_a_block_may_end_in_another_task() -> None:
     async def entries() -> AsyncIterator[None]:
-        with holding(VARIABLE, ["task"]):
+        with scope(VARIABLE, ["task"]):
             yield
 
     async def run() -> tuple[str, ...]:

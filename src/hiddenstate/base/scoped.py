@@ -1,4 +1,4 @@
-"""What holds inside a block: in this thread (or asyncio task) alone, and gone with the block."""
+"""Context-local values that are active inside a `with` block, in the thread (or asyncio task) that opens it."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -7,18 +7,18 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
-Held = ContextVar[tuple[T, ...]]
+Scoped = ContextVar[tuple[T, ...]]
 
 # Whether any block is open, in any thread: torch.compile cannot look into a ContextVar, but compiles anew where such a
 # plain truth has changed.
-anything = False
+any_open = False
 _open = 0
 _counting = threading.Lock()
 
 
 @contextmanager
-def holding(variable: Held[T], entries: Sequence[T]) -> Iterator[None]:
-    """Add entries to those that hold, for a block.
+def scope(variable: Scoped[T], entries: Sequence[T]) -> Iterator[None]:
+    """Activate entries for a block.
 
     Blocks may end in any order, as those of generators do: each takes away its own entries and no others.
     """
@@ -33,10 +33,10 @@ def holding(variable: Held[T], entries: Sequence[T]) -> Iterator[None]:
 
 
 def _count(change: int) -> None:
-    global _open, anything
+    global _open, any_open
     with _counting:
         _open += change
-        anything = _open > 0
+        any_open = _open > 0
 
 
 def _without(held: tuple[T, ...], mine: tuple[T, ...]) -> tuple[T, ...]:

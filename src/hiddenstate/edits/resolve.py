@@ -1,4 +1,4 @@
-"""Edits bound to one call: their names checked, their indices resolved, ready to be applied."""
+"""Resolves edits against one call: checks their names, and makes indices of their steps, rows and units."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundEdit:
+class ResolvedEdit:
     """An edit whose indices are resolved against the sizes of one call."""
 
     place: Place
@@ -58,7 +58,7 @@ class BoundEdit:
         return old.index_put(self._chosen, new)
 
 
-def bind(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[BoundEdit]:
+def resolve_edits(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[ResolvedEdit]:
     """Resolve edits against one call, and refuse those that do not fit it.
 
     Raises:
@@ -66,10 +66,10 @@ def bind(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[BoundE
         IndexRangeError: a step, row or unit does not exist.
         ArgumentError: a value does not broadcast against the chosen block.
     """
-    return [_bind(edit, sizes, N, span) for edit in edits]
+    return [_resolve_edit(edit, sizes, N, span) for edit in edits]
 
 
-def _bind(edit: Edit, sizes: Sizes, N: int, span: Span) -> BoundEdit:
+def _resolve_edit(edit: Edit, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
     place = parse_place(edit.place, sizes.num_layers, sizes.bidirectional)
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, N, "row")
@@ -86,7 +86,7 @@ def _bind(edit: Edit, sizes: Sizes, N: int, span: Span) -> BoundEdit:
             f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
             f"{max(position) + span.start}; choose the steps with t= that the values are for"
         )
-    return BoundEdit(place, edit, value, position, rows, units)
+    return ResolvedEdit(place, edit, value, position, rows, units)
 
 
 def _resolve_times(t: FrozenIndex, span: Span) -> list[int]:

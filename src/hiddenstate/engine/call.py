@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import State
-from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.observer import RecordSpec
 from hiddenstate.engine.reference import Weights
 from hiddenstate.structure.sizes import Sizes
@@ -52,7 +52,7 @@ class Call:
     dropout: float = 0.0
     masks: Sequence[Tensor] = ()
     training: bool = False
-    edits: Sequence[BoundEdit] = ()
+    edits: Sequence[ResolvedEdit] = ()
     record: RecordSpec | None = None
     part: tuple[int, bool] | None = None
     packed: Any = None

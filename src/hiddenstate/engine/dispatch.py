@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from hiddenstate.base import scoped
-from hiddenstate.base.scoped import Held, holding
+from hiddenstate.base.scoped import Scoped, scope
 from hiddenstate.engine import autocast, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
@@ -17,7 +17,7 @@ from hiddenstate.engine.interception import transformed
 from hiddenstate.errors import ArgumentError
 
 Backend = Literal["auto", "reference"]
-chosen_backends: Held[Backend] = ContextVar("hiddenstate_backends", default=())
+chosen_backends: Scoped[Backend] = ContextVar("hiddenstate_backends", default=())
 
 
 @contextmanager
@@ -31,13 +31,13 @@ def backend(name: Backend) -> Iterator[None]:
     """
     if name not in ("auto", "reference"):
         raise ArgumentError(f"unknown backend {name!r}: expected 'auto' or 'reference'")
-    with holding(chosen_backends, (name,)):
+    with scope(chosen_backends, (name,)):
         yield
 
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    chosen = chosen_backends.get() if scoped.anything else ()
+    chosen = chosen_backends.get() if scoped.any_open else ()
     return bool(chosen) and chosen[-1] == "reference"
 
 

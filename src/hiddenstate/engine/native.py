@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
-from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.kernels import Kernel, RefusedError
@@ -212,7 +212,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     return [of_track.get(track) for track in call.tracks]
 
 
-def _native_edit(edit: BoundEdit, kernel: Kernel) -> tuple[Any, ...]:
+def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
     value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
     if len(value) > 1:  # of the steps that this call has, which in a stream may be a few of the edit's
         value = value[list(edit.position.values())]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import derivative, kernels, native, reference_path
 from hiddenstate.engine.call import Call, Result, leaves_of, through_layers, wants_gradient
 from hiddenstate.engine.interception import interception, is_plain
@@ -42,7 +42,7 @@ def why_not_whole(call: Call) -> str | None:
     return None
 
 
-def _applies(edit: BoundEdit) -> bool:
+def _applies(edit: ResolvedEdit) -> bool:
     """Whether the engine applies an edit: one that goes on through time, of a value that needs no gradient."""
     return edit.edit.scope == "write" and not (edit.value.requires_grad and torch.is_grad_enabled())
 

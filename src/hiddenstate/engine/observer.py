@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hiddenstate.edits.resolve import BoundEdit
+from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.reference import ValueHook
 from hiddenstate.structure.names import Place
 
@@ -26,7 +26,7 @@ class LayerObserver:
     alone, and once for its output (``shown``), with all. What is recorded is what is shown.
     """
 
-    edits: Sequence[BoundEdit]
+    edits: Sequence[ResolvedEdit]
     quantities: frozenset[str]
     steps: frozenset[int]
     seen: dict[str, dict[int, Tensor]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class LayerObserver:
             self.seen.setdefault(name, {})[t] = value
 
 
-def _edited(name: str, value: Tensor, edits: Iterable[BoundEdit], t: int) -> Tensor:
+def _edited(name: str, value: Tensor, edits: Iterable[ResolvedEdit], t: int) -> Tensor:
     for edit in edits:
         if edit.place.quantity == name:
             value = edit.apply(value, t)
@@ -80,7 +80,7 @@ def _edited(name: str, value: Tensor, edits: Iterable[BoundEdit], t: int) -> Ten
 
 
 def observer_of(
-    layer: int, reverse: bool, edits: Iterable[BoundEdit], record: RecordSpec | None
+    layer: int, reverse: bool, edits: Iterable[ResolvedEdit], record: RecordSpec | None
 ) -> LayerObserver | None:
     """Make the observer of one layer and direction, or None when there is nothing to look at."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]

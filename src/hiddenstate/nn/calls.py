@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State
-from hiddenstate.edits.resolve import Span, bind
+from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import PathReport
@@ -55,7 +55,7 @@ def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool
 
 def _is_plain(lstm: LSTMParameters) -> bool:
     """Whether a call has no dropout, and no block is open that might change it."""
-    return not (scoped.anything or (lstm.training and lstm.dropout))
+    return not (scoped.any_open or (lstm.training and lstm.dropout))
 
 
 def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
@@ -66,7 +66,7 @@ def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence
             what does not fit.
     """
     # What is in force in a block is not for torch.compile, which would compile it in.
-    compiling = torch.compiler.is_compiling() and scoped.anything
+    compiling = torch.compiler.is_compiling() and scoped.any_open
     return (torch.compiler.disable(_run) if compiling else _run)(lstm, given)
 
 
@@ -94,7 +94,7 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
     itemsize = weights[0].ih.element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
     T, N = call.x.shape[:2]
-    bound = bind(edits, lstm.sizes, N, Span(T)) if edits else ()
+    bound = resolve_edits(edits, lstm.sizes, N, Span(T)) if edits else ()
     return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
 
 
@@ -116,7 +116,7 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
         return "reset= is given"
     if call.edits or call.record is not None:
         return "edits are in force, or a trace records the call"
-    if scoped.anything:
+    if scoped.any_open:
         return "a block of edits, traces or hiddenstate.backend is open"
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"

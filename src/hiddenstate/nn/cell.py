@@ -100,7 +100,7 @@ class LSTMCell(Traceable):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
         # What a block holds is not for torch.compile, which would compile it in.
-        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.anything else self._run
+        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.any_open else self._run
         return run(input, hx)
 
     def _run(self, given: Tensor, hx: State | None) -> State:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hiddenstate.base import scoped
 from hiddenstate.base.indexing import resolve
-from hiddenstate.base.scoped import Held, holding
+from hiddenstate.base.scoped import Scoped, scope
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
@@ -25,12 +25,12 @@ class ScopedEdit:
     edit: Edit
 
 
-scoped_edits: Held[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
+scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
 
 
 def edits_in_force(lstm: LSTMParameters) -> list[Edit]:
     """Edits of this LSTM that are in force, in the order in which they are applied."""
-    return [entry.edit for entry in scoped_edits.get() if entry.lstm is lstm] if scoped.anything else []
+    return [entry.edit for entry in scoped_edits.get() if entry.lstm is lstm] if scoped.any_open else []
 
 
 def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextManager[None]:
@@ -50,4 +50,4 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
             )
         place = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
         resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
-    return holding(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
+    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])

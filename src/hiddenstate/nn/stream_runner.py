@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate.base.validation import State
-from hiddenstate.edits.resolve import Span, bind
+from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends, uses_reference
@@ -136,7 +136,7 @@ class StreamRunner:
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
         lstm, edits = self._lstm, edits_in_force(self._lstm)
-        bound = bind(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
+        bound = resolve_edits(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
         result = dispatch.run(Call(lstm.sizes, lstm._weights(), x, *state, edits=bound))
         return result.out, (result.h_n, result.c_n)
 

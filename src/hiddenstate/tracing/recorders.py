@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hiddenstate.base import scoped
-from hiddenstate.base.scoped import Held, holding
+from hiddenstate.base.scoped import Scoped, scope
 from hiddenstate.tracing.record_spec import TraceOptions
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable
@@ -24,7 +24,7 @@ class Recorder(Protocol):
 
 
 # Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
-_requests: Held[Recorder] = ContextVar("hiddenstate_requests", default=())
+_requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
 
 class Requested(NamedTuple):
@@ -36,7 +36,7 @@ class Requested(NamedTuple):
 
 def requested(module: Traceable) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
-    asking = _requests.get() if scoped.anything else ()
+    asking = _requests.get() if scoped.any_open else ()
     if not asking:
         return ()
     # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
@@ -48,7 +48,7 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 def requesting(request: Recorder) -> AbstractContextManager[None]:
     """Open a block in which a request holds, in this thread (or asyncio task) alone."""
-    return holding(_requests, [request])
+    return scope(_requests, [request])
 
 
 @dataclass(eq=False)

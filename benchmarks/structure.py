@@ -1,0 +1,225 @@
+"""Measures the structure of a checkout: files, imports, circles, sizes. Nothing of it is imported or run.
+
+    python benchmarks/structure.py [CHECKOUT ...]
+
+Of several checkouts, such as one before and one after a change, the table has a column each.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+Graph = dict[str, set[str]]
+SEAM = (
+    "engine",
+    "layers",
+    "scan",
+    "custom_op",
+    "stepper",
+    "native",
+    "observe",
+    "binding",
+    "inputs",
+)  # of 0.1.0, Python
+FACES = ("plain_call", "stream_step", "exchange", "objects", "bindings")  # of 0.1.0, C++
+
+
+def modules(checkout: Path) -> dict[str, Path]:
+    """Files of the package by module name."""
+    source = checkout / "src"
+    found = {}
+    for path in (source / "hiddenstate").rglob("*.py"):
+        parts = path.relative_to(source).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(checkout: Path, *, load_only: bool = False) -> Graph:
+    """What each file imports of the package: when loaded, or also inside functions and for types."""
+    files = modules(checkout)
+    del files["hiddenstate"]  # the root hands on what the rooms have; its version is asked for from everywhere
+    graph: Graph = {}
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = tree.body if load_only else list(ast.walk(tree))
+        graph[name] = {module for node in nodes for module in _imported(node, files)} - {name}
+    return graph
+
+
+def _imported(node: ast.AST, files: dict[str, Path]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name in files)
+    if isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            below = f"{node.module}.{alias.name}"
+            if below in files:
+                yield below
+            elif node.module in files:
+                yield node.module
+
+
+def circles(graph: Graph) -> list[int]:
+    """Sizes of the groups of files that import one another (Tarjan's strongly connected components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    sizes: list[int] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in graph[name]:
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[name] = min(low[name], low[other])
+        if low[name] == index[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            sizes.extend([len(group)] if len(group) > 1 else [])
+
+    for name in graph:
+        if name not in index:
+            visit(name)
+    return sorted(sizes, reverse=True)
+
+
+def longest_chain(graph: Graph) -> int:
+    """Files in the longest chain of imports; of a graph without circles."""
+
+    @cache
+    def depth(name: str) -> int:
+        return 1 + max((depth(other) for other in graph[name]), default=0)
+
+    return max(map(depth, graph))
+
+
+def rooms(graph: Graph) -> Graph:
+    """The same between folders at the package's root; a file there is a room of its own."""
+    found: Graph = {}
+    for name, others in graph.items():
+        found.setdefault(name.split(".")[1], set()).update(other.split(".")[1] for other in others)
+    return {room: others - {room} for room, others in found.items()}
+
+
+def longest(checkout: Path, folder: str, *endings: str) -> str:
+    """The file with the most lines."""
+    files = [path for path in (checkout / folder).rglob("*") if path.suffix in endings]
+    lines, path = max((path.read_text(encoding="utf-8").count("\n"), path) for path in files)
+    return f"{lines} ({path.name})"
+
+
+def core_lines(checkout: Path) -> int:
+    """Lines that check, describe and hand over a call, in Python and C++; without the kernel and the reference."""
+    package = checkout / "src" / "hiddenstate"
+    if (package / "engine").is_dir():
+        python = [path for path in (package / "engine").glob("*.py") if path.stem not in ("reference", "flat_weights")]
+        python.append(package / "edits" / "resolve.py")
+        native = list((checkout / "native" / "python").iterdir())
+    else:
+        python = [package / f"{name}.py" for name in SEAM]
+        native = [path for path in (checkout / "native").iterdir() if path.stem in FACES]
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in python + native)
+
+
+def lstm_file(checkout: Path) -> tuple[int, int]:
+    """Modules of the package that the file of `LSTM` imports, and the class's private methods."""
+    path = next(path for path in modules(checkout).values() if path.name == "lstm.py" and path.parent.name != "onnx")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    files = modules(checkout)
+    used = {module for node in tree.body for module in _imported(node, files)}
+    kind = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "LSTM")
+    names = [node.name for node in kind.body if isinstance(node, ast.FunctionDef)]
+    return len(used), sum(name.startswith("_") and not name.endswith("__") for name in names)
+
+
+def longest_entry(checkout: Path) -> str:
+    """The function of the native module with the most parameters that have a type of their own."""
+    text = (checkout / "src" / "hiddenstate" / "_native.pyi").read_text(encoding="utf-8")
+    if "*arguments" in text:
+        return "28 (forward; not in the stubs)"
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    most = max(found, key=lambda node: len(_parameters(node)))
+    return f"{len(_parameters(most))} ({most.name})"
+
+
+def _parameters(node: ast.FunctionDef) -> list[ast.arg]:
+    return [each for each in node.args.posonlyargs + node.args.args if each.arg != "self"]
+
+
+def autograd_functions(checkout: Path) -> int:
+    """Functions with a derivative of their own, without ONNX's."""
+    files = [path for name, path in modules(checkout).items() if "onnx" not in name]
+    return sum(path.read_text(encoding="utf-8").count("(torch.autograd.Function)") for path in files)
+
+
+def scripts(checkout: Path) -> tuple[int, int, int]:
+    """The most modules in one folder of the page, imports between panels, and exported names with two homes."""
+    static = checkout / "src" / "hiddenstate" / "studio" / "static"
+    files = list(static.rglob("*.js"))
+    folders = [path.parent for path in files]
+    homes: dict[str, set[Path]] = {}
+    between = 0
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE):
+            homes.setdefault(name, set()).add(path)
+        targets = [(path.parent / target).resolve() for target in re.findall(r'from "(\.[^"]+)"', text)]
+        between += sum(1 for target in targets if _panel(path) and _panel(target) not in (None, _panel(path)))
+    doubled = sum(len(where) > 1 for where in homes.values())
+    return max(map(folders.count, folders)), between, doubled
+
+
+def _panel(path: Path) -> str | None:
+    """The panel that a module belongs to: its folder in ``panels``, or the prefix of its name there."""
+    parts = path.parts
+    if "panels" not in parts:
+        return None
+    below = parts[parts.index("panels") + 1 :]
+    return below[0] if len(below) > 1 else re.split(r"[-.]", below[0])[0]
+
+
+def rows() -> dict[str, Callable[[Path], object]]:
+    """What is measured, by name."""
+
+    def root(checkout: Path) -> str:
+        package = checkout / "src" / "hiddenstate"
+        packages = [path for path in package.iterdir() if (path / "__init__.py").is_file()]
+        return f"{len(list(package.glob('*.py')))} / {len(packages)}"
+
+    return {
+        "root: Python files / packages": root,
+        "circles of files, all kinds of import": lambda checkout: circles(imports(checkout)) or 0,
+        "longest chain when loaded, files": lambda checkout: longest_chain(imports(checkout, load_only=True)),
+        "longest chain when loaded, rooms": lambda checkout: _chain_of_rooms(checkout),
+        "autograd Functions": autograd_functions,
+        "Python core and C++ seam, lines": core_lines,
+        "longest Python file": lambda checkout: longest(checkout, "src/hiddenstate", ".py"),
+        "longest native file": lambda checkout: longest(checkout, "native", ".h", ".cpp"),
+        "longest JavaScript file": lambda checkout: longest(checkout, "src/hiddenstate/studio/static", ".js"),
+        "modules that the file of LSTM imports": lambda checkout: lstm_file(checkout)[0],
+        "private methods of LSTM": lambda checkout: lstm_file(checkout)[1],
+        "longest parameter list of a native entry": longest_entry,
+        "JavaScript: files in one folder": lambda checkout: scripts(checkout)[0],
+        "JavaScript: imports between panels": lambda checkout: scripts(checkout)[1],
+        "JavaScript: exported names with two homes": lambda checkout: scripts(checkout)[2],
+    }
+
+
+def _chain_of_rooms(checkout: Path) -> object:
+    graph = rooms(imports(checkout, load_only=True))
+    return longest_chain({room: others & graph.keys() for room, others in graph.items()}) if not circles(graph) else "-"
+
+
+def main() -> None:
+    """Print the table."""
+    checkouts = [Path(name).resolve() for name in sys.argv[1:]] or [Path(__file__).resolve().parents[1]]
+    for name, measure in rows().items():
+        print(f"{name:45s} " + "  ".join(f"{measure(checkout)!s:>24s}" for checkout in checkouts))
+
+
+if __name__ == "__main__":
+    main()
