@@ -167,7 +167,7 @@ def scripts(checkout: Path) -> tuple[int, int, int]:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE):
             homes.setdefault(name, set()).add(path)
-        targets = [(path.parent / target).resolve() for target in re.findall(r'from "(\.[^"]+)"', text)]
+        targets = [static / target for target in re.findall(r'from "studio/([^"]+)"', text)]
         between += sum(1 for target in targets if _panel(path) and _panel(target) not in (None, _panel(path)))
     doubled = sum(len(where) > 1 for where in homes.values())
     return max(map(folders.count, folders)), between, doubled
