@@ -1,4 +1,4 @@
-// The equations of one step, for one vector of units of one row; and their edits.
+// The equations of one step for one vector of units of one row, and edits of their values.
 #pragma once
 
 #include "kernel/edits.h"
@@ -8,17 +8,18 @@
 namespace hiddenstate {
 namespace {
 
+// The four gates, after sigmoid and tanh.
 struct Gates {
     vf i, f, g, o;
 
-    // From the pre-activations, in torch's order.
+    // Computes them from the pre-activations, in torch's order.
     explicit Gates(const vf (&z)[kGates]) : i(sigmoid(z[0])), f(sigmoid(z[1])), g(tanh(z[2])), o(sigmoid(z[3])) {}
 
-    // Of a row's gates, H numbers each, those of some units.
+    // Reads those of `lanes` units from a row's gates, H numbers each.
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
-    // To a record, which nothing reads soon.
+    // Writes them to a record, past the cache, because nothing reads a record soon.
     void store_to(real* to, std::int64_t H, std::int64_t lanes) const {
         store_past_cache(to, i, lanes), store_past_cache(to + H, f, lanes);
         store_past_cache(to + 2 * H, g, lanes), store_past_cache(to + 3 * H, o, lanes);
@@ -28,11 +29,13 @@ struct Gates {
 struct State {
     vf c, h;
 
+    // c = f c_before + i g
     static vf cell(const Gates& gates, vf c_before) { return gates.f * c_before + gates.i * gates.g; }
 
-    static State over(vf c, const Gates& gates) { return {c, gates.o * tanh(c)}; }
+    // h = o tanh(c)
+    static State from_cell(vf c, const Gates& gates) { return {c, gates.o * tanh(c)}; }
 
-    static State of(const Gates& gates, vf c_before) { return over(cell(gates, c_before), gates); }
+    static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
 };
 
 // The edits that touch some units of one row at one step.
@@ -46,6 +49,7 @@ struct EditedRow {
         });
     }
 
+    // The gates before their own edits, from edited pre-activations.
     Gates gates(const vf (&z)[kGates]) const {
         vf edited[kGates] = {z[0], z[1], z[2], z[3]};
         for (int g = 0; g < kGates; ++g) apply(static_cast<Place>(kIPre + g), edited[g]);
@@ -56,14 +60,15 @@ struct EditedRow {
         apply(kI, gates.i), apply(kF, gates.f), apply(kG, gates.g), apply(kO, gates.o);
     }
 
-    // The edits of h are left to whoever knows it: with a projection that is not this.
+    // Edits c, not h: with a projection this is m, and the caller edits h after projecting.
     State state(const Gates& edited, vf c_before) const {
         vf c = State::cell(edited, c_before);
         apply(kC, c);
-        return State::over(c, edited);
+        return State::from_cell(c, edited);
     }
 
-    // From the gradient of an edited value to that of the value before its edits.
+    // Turns the gradient of an edited value into that of the value before its edits. The order of edits does not matter here,
+    // because each multiplies the gradient by a constant.
     void undo(Place place, vf& gradient) const {
         edits->each(place, t, n, u, lanes, [&gradient](std::int64_t lane, Kind kind, real value) {
             if (kind == Kind::set) gradient[lane] = 0;

@@ -1,4 +1,4 @@
-// Changes of gates and states at chosen steps, rows and units while a scan runs.
+// Edits change gates and states at chosen steps, rows and units while a scan runs.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ enum class Kind : int { set, scale, add };
 // A value for each chosen step, row and unit; a stride of zero repeats it along that axis.
 template <class Real>
 struct Edit {
-    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its number among the chosen)
+    using Chosen = std::vector<std::pair<std::int32_t, std::int32_t>>;  // (step or unit, its index among the chosen)
 
     Place place;
     Kind kind;
@@ -40,12 +40,13 @@ public:
         edits_.push_back({place, kind, value, step_stride, row_stride, unit_stride, sorted(steps), sorted(units)});
     }
 
+    // Whether any edit changes row n at step t.
     bool touches(std::int64_t t, std::int64_t n) const {
         const auto& mine = of_row_[static_cast<std::size_t>(n)];
         return std::any_of(mine.begin(), mine.end(), [&](const Use& use) { return at(edits_[use.edit].steps, t) >= 0; });
     }
 
-    // Calls change(lane, kind, value) for what is edited at a place of step t and row n among the units u ... u + lanes.
+    // Calls change(lane, kind, value) for each edit of a place at step t and row n, among the units u ... u + lanes - 1.
     template <class Change>
     void each(Place place, std::int64_t t, std::int64_t n, std::int64_t u, std::int64_t lanes, Change change) const {
         for (const Use& use : of_row_[static_cast<std::size_t>(n)]) {
@@ -65,9 +66,10 @@ private:
 
     struct Use {
         std::size_t edit;
-        std::int64_t row;  // the row's number among the edit's rows
+        std::int64_t row;  // the row's index among the edit's rows
     };
 
+    // Sorted, so that the scan finds steps and units by binary search.
     static Chosen sorted(const std::vector<std::int32_t>& chosen) {
         Chosen found;
         for (std::size_t k = 0; k < chosen.size(); ++k) found.push_back({chosen[k], static_cast<std::int32_t>(k)});
@@ -75,17 +77,19 @@ private:
         return found;
     }
 
+    // The first that is not before `first`.
     static typename Chosen::const_iterator from(const Chosen& chosen, std::int64_t first) {
         return std::lower_bound(chosen.begin(), chosen.end(), std::pair<std::int32_t, std::int32_t>(first, -1));
     }
 
+    // The index of `which` among the chosen, or -1.
     static std::int64_t at(const Chosen& chosen, std::int64_t which) {
         const auto found = from(chosen, which);
         return found != chosen.end() && found->first == which ? found->second : -1;
     }
 
     std::vector<Edit<Real>> edits_;
-    std::vector<std::vector<Use>> of_row_;
+    std::vector<std::vector<Use>> of_row_;  // the edits of each row, because most rows of a call have none
 };
 
 }  // namespace hiddenstate

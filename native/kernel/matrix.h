@@ -1,5 +1,5 @@
-// Products of bfloat16 matrices in the CPU's tile registers (AMX): 16 rows of 64 bytes each, and one instruction that
-// multiplies two of them and adds the product to a third.
+// Multiplies bfloat16 matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each: one instruction multiplies
+// two of them and adds the product to a third.
 //
 //                        w: 16 pairs of k by 16 units, as packed blocks have them
 //                      [6]  [7]
@@ -25,7 +25,8 @@ constexpr int kRegisterNumbers = 32;  // bfloat16 numbers of a row: 16 pairs
 // How many rows the registers of this thread are set up for; 0: not at all.
 thread_local int registers_rows = 0;
 
-// While this lives, a thread may multiply matrices. Others use the registers too, so nothing is left behind.
+// A thread may multiply matrices during its lifetime. At its end the registers are released, because other libraries configure
+// them for themselves.
 class MatrixRegisters {
 public:
     MatrixRegisters() { registers_rows = 0; }
@@ -37,9 +38,10 @@ public:
     MatrixRegisters& operator=(const MatrixRegisters&) = delete;
 };
 
+// Configures the registers for `rows` rows, unless they are already: the instruction takes longer than a small product.
 inline void set_up_registers(int rows) {
     if (rows == registers_rows) return;
-    struct alignas(64) {  // as the instruction reads it
+    struct alignas(64) {  // the layout that the instruction reads
         std::uint8_t palette = 1, start = 0, reserved[14] = {};
         std::uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
         std::uint8_t rows[16] = {};
@@ -60,9 +62,9 @@ struct Spaced {
     Spaced from(std::int64_t row) const { return {at + row * bytes / std::int64_t{sizeof(bfloat16)}, bytes}; }
 };
 
-// Packed weights: 16 pairs of k in rows that stand `Tile` lanes apart, one register after the other.
+// A block of packed weights, read register by register: 16 pairs of k, in rows that are `Tile` lanes apart.
 template <int Tile>
-struct Packed {
+struct PackedBlock {
     static constexpr std::int64_t bytes = Tile * sizeof(std::uint32_t);
 
     const std::uint32_t* at;
@@ -70,9 +72,10 @@ struct Packed {
     const std::uint32_t* vector(int v, std::int64_t k) const { return at + k * kRegisterRows * Tile + v * kRegisterRows; }
 };
 
-// Up to 16 rows: sums of V vectors of units, `count` registers of k.
+// Up to 16 rows: adds to the sums of V vectors of units, over `count` registers of k. Two registers of weights alternate, so that
+// one is loaded while the other is multiplied.
 template <int V, int Tile>
-inline void multiply_low(Spaced a, std::int64_t count, Packed<Tile> w, float* sums, std::int64_t bytes) {
+inline void multiply_low(Spaced a, std::int64_t count, PackedBlock<Tile> w, float* sums, std::int64_t bytes) {
     constexpr int n = kRegisterRows;
     _tile_loadd(0, sums, bytes);
     if constexpr (V > 1) _tile_loadd(1, sums + n, bytes);
@@ -101,23 +104,23 @@ inline void multiply_low(Spaced a, std::int64_t count, Packed<Tile> w, float* su
     if constexpr (V > 3) _tile_stored(3, sums + 3 * n, bytes);
 }
 
-// Up to 32 rows: sums of the vectors v and, if there `Is` one, v + 1.
-template <bool Is, int Tile>
-inline void multiply_high(Spaced a, std::int64_t count, Packed<Tile> w, int v, float* sums, std::int64_t bytes) {
+// Up to 32 rows: adds to the sums of vector v and, with `Two`, of vector v + 1.
+template <bool Two, int Tile>
+inline void multiply_high(Spaced a, std::int64_t count, PackedBlock<Tile> w, int v, float* sums, std::int64_t bytes) {
     constexpr int n = kRegisterRows;
     const Spaced below = a.from(n);
     float *const low = sums + v * n, *const high = low + n * bytes / std::int64_t{sizeof(float)};
     _tile_loadd(0, low, bytes);
     _tile_loadd(2, high, bytes);
-    if constexpr (Is) _tile_loadd(1, low + n, bytes);
-    if constexpr (Is) _tile_loadd(3, high + n, bytes);
+    if constexpr (Two) _tile_loadd(1, low + n, bytes);
+    if constexpr (Two) _tile_loadd(3, high + n, bytes);
     for (std::int64_t k = 0; k < count; ++k) {
         _tile_loadd(4, a.at + k * kRegisterNumbers, a.bytes);
         _tile_loadd(5, below.at + k * kRegisterNumbers, a.bytes);
         _tile_loadd(6, w.vector(v, k), w.bytes);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(2, 5, 6);
-        if constexpr (Is) {
+        if constexpr (Two) {
             _tile_loadd(7, w.vector(v + 1, k), w.bytes);
             _tile_dpbf16ps(1, 4, 7);
             _tile_dpbf16ps(3, 5, 7);
@@ -125,18 +128,18 @@ inline void multiply_high(Spaced a, std::int64_t count, Packed<Tile> w, int v, f
     }
     _tile_stored(0, low, bytes);
     _tile_stored(2, high, bytes);
-    if constexpr (Is) _tile_stored(1, low + n, bytes);
-    if constexpr (Is) _tile_stored(3, high + n, bytes);
+    if constexpr (Two) _tile_stored(1, low + n, bytes);
+    if constexpr (Two) _tile_stored(3, high + n, bytes);
 }
 
 template <int V, int Tile>
-inline void multiply_evenly(int rows, Spaced a, std::int64_t count, Packed<Tile> w, float* sums, std::int64_t bytes) {
+inline void multiply_evenly(int rows, Spaced a, std::int64_t count, PackedBlock<Tile> w, float* sums, std::int64_t bytes) {
     if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums, bytes);
     multiply_high<(V > 1)>(a, count, w, 0, sums, bytes);
     if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums, bytes);
 }
 
-// Whether rows stand at one distance from one another.
+// Whether all rows are at the same distance from one another.
 inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
     const auto at = [rows](std::int64_t r) { return reinterpret_cast<std::uintptr_t>(rows[r]); };
     for (std::int64_t r = 2; r < count; ++r) {
@@ -145,8 +148,8 @@ inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
     return true;
 }
 
-// sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows with K numbers each, V vectors of packed weights, of which there are
-// zeros up to a whole register; `bytes` from one row of sums to the next. Each row is summed alike however many there are.
+// sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows with K numbers each, V vectors of packed weights, which are filled up with
+// zeros to a whole register; `bytes` from one row of sums to the next. The sum of a row does not depend on the number of rows.
 template <int V, int Tile>
 inline void multiply_matrices(int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
                               std::int64_t bytes) {
@@ -156,16 +159,18 @@ inline void multiply_matrices(int rows, const bfloat16* const* a, std::int64_t K
     if (evenly_spaced(a, rows)) {
         const Spaced all{a[0], rows > 1 ? reinterpret_cast<const char*>(a[1]) - reinterpret_cast<const char*>(a[0]) : 0};
         k = K / kRegisterNumbers * kRegisterNumbers;
-        if (k) multiply_evenly<V>(rows, all, k / kRegisterNumbers, Packed<Tile>{w}, sums, bytes);
+        if (k) multiply_evenly<V>(rows, all, k / kRegisterNumbers, PackedBlock<Tile>{w}, sums, bytes);
     }
-    for (; k < K; k += kCopied) {  // what is not even, or fills no register
+    // Copies what a register can't load in place: rows at uneven distances, and the rest of a row that fills no register.
+    for (; k < K; k += kCopied) {
         alignas(64) bfloat16 copies[2 * kRegisterRows][kCopied];
         const std::int64_t n = std::min(kCopied, K - k);
         const std::int64_t registers = (n + kRegisterNumbers - 1) / kRegisterNumbers;
         for (int r = 0; r < rows; ++r) {
             std::fill(std::copy_n(a[r] + k, n, copies[r]), copies[r] + registers * kRegisterNumbers, bfloat16{});
         }
-        multiply_evenly<V>(rows, Spaced{copies[0], sizeof copies[0]}, registers, Packed<Tile>{w + k / 2 * Tile}, sums, bytes);
+        const PackedBlock<Tile> block{w + k / 2 * Tile};
+        multiply_evenly<V>(rows, Spaced{copies[0], sizeof copies[0]}, registers, block, sums, bytes);
     }
 }
 
@@ -177,7 +182,7 @@ inline void multiply_matrices(int rows, const bfloat16* const* a, std::int64_t K
 namespace hiddenstate {
 namespace {
 
-// Nothing to set up where there are no such registers.
+// Other instruction sets have no such registers: nothing to set up.
 class MatrixRegisters {
 public:
     MatrixRegisters() {}

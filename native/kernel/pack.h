@@ -1,4 +1,4 @@
-// Weights in the order in which the tiles read them.
+// Packs weights in the order in which the tiles read them.
 #pragma once
 
 #include <algorithm>
@@ -12,14 +12,15 @@
 namespace hiddenstate {
 namespace {
 
-// Half of the elements of a and b each: where `Step` is set in a lane's number, from one Step further left or right.
+// One exchange of a transposition: of two vectors, swaps the lanes of a whose index has the bit `Step` with those of b whose
+// index has not.
 template <int Step, int... J>
 inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
     return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),
             __builtin_shufflevector(a, b, ((J & Step) ? kLanes + J : J + Step)...)};
 }
 
-// Turns kLanes vectors of kLanes numbers round: row j, lane k becomes row k, lane j.
+// Transposes kLanes vectors of kLanes numbers, by exchanges at the distances 1, 2, 4, ...: row j, lane k becomes row k, lane j.
 template <int Step = 1>
 inline void transpose(vf (&rows)[kLanes]) {
     if constexpr (Step < kLanes) {
@@ -32,22 +33,24 @@ inline void transpose(vf (&rows)[kLanes]) {
     }
 }
 
-// Two neighbours in k, as they share a lane.
+// Packs two neighbours in k into one lane.
 inline std::uint32_t pair_of(bfloat16 first, bfloat16 second) {
     return first.bits | static_cast<std::uint32_t>(second.bits) << 16;
 }
 
-// What a lane holds: the number at k, or the pair of it and the `next`, which may lie behind the end.
+// The content of a lane: the number at `at`, or the pair of it and the number `next` elements on; of the last, the pair with
+// zero.
 inline real word(const real* at, std::int64_t, bool) { return *at; }
 
 inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
     return pair_of(*at, last ? bfloat16{} : at[next]);
 }
 
-// Up to kLanes rows of a matrix with K columns, as columns that stand kTile apart; rows that are not there are zero.
+// Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
 inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t n = filled(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
+    // Whole squares go through registers; the rest lane by lane.
     for (std::int64_t k = 0; k < full; k += kLanes) {
         vf square[kLanes];
         for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
@@ -60,14 +63,14 @@ inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packe
     for (std::int64_t k = n; k < depth(K); ++k) std::fill_n(to + k * kTile, kLanes, packed{});
 }
 
-// The block of the units from u on of a matrix [4H, K]: [depth(K)][gate][kLanes].
+// Packs the block of the units from u on of a matrix [4H, K] as [depth(K)][gate][kLanes].
 inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     for (std::int64_t g = 0; g < kGates; ++g) {
         pack_rows(w + (g * H + u) * K, std::min<std::int64_t>(kLanes, H - u), K, to + g * kLanes);
     }
 }
 
-// The block of the columns from u on of a matrix [K, H]: [depth(K)][kTile].
+// Packs the block of the columns from u on of a matrix [K, H] as [depth(K)][kTile].
 inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t columns = std::min<std::int64_t>(kTile, H - u);
@@ -79,7 +82,7 @@ inline void pack_columns(const element* w, std::int64_t K, std::int64_t H, std::
     std::fill_n(to, (depth(K) - filled(K)) * kTile, packed{});
 }
 
-// Numbers that a packed layer takes which reads C features, its biases, and a matrix packed by columns.
+// Sizes in lanes: of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
     return blocks(H, kLanes) * kTile * (depth(C) + depth(P));
 }
@@ -90,7 +93,7 @@ inline std::int64_t matrix_size(std::int64_t K, std::int64_t columns) {
     return blocks(columns, kTile) * kTile * depth(K);
 }
 
-// Runs pack(b) for all blocks, of `size` numbers each; shared among threads where there is enough to do.
+// Runs pack(b) for `count` blocks of `size` lanes each, on several threads if there is enough to do.
 template <class Pack>
 inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, const Pack& pack) {
     constexpr std::int64_t kWorthIt = 1 << 17;
@@ -101,6 +104,7 @@ inline void pack_blocks(std::int64_t count, std::int64_t size, int threads, cons
     });
 }
 
+// Packs the weights of a layer for the forward scan, W_ih and W_hh of each block one after the other; adds up its biases.
 inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, std::int64_t P,
                        int threads, void* to, real* bias) {
     const std::int64_t size = kTile * (depth(C) + depth(P));
@@ -120,8 +124,8 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
     });
 }
 
-// A matrix [rows, K] turned round, so that its rows become columns, packed as by pack_matrix.
-inline void pack_turned(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
+// Packs a matrix [rows, K] transposed, so that its rows become columns, like pack_matrix.
+inline void pack_transposed(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);
     pack_blocks(blocks(rows, kTile), size, threads, [&](std::int64_t b) {
         for (std::int64_t v = 0; v < kGates; ++v) {
@@ -131,20 +135,20 @@ inline void pack_turned(const element* w, std::int64_t rows, std::int64_t K, int
     });
 }
 
-// Two rows as one of pairs; where lanes hold single numbers, the first row alone.
+// Packs two rows as one row of pairs; if lanes hold single numbers, copies the first row alone.
 inline void interleave(const real* a, const real*, std::int64_t n, real* to) { std::copy_n(a, n, to); }
 
 inline void interleave(const bfloat16* a, const bfloat16* b, std::int64_t n, std::uint32_t* to) {
     for (std::int64_t k = 0; k < n; ++k) to[k] = pair_of(a[k], b[k]);
 }
 
-// Two rows as pairs, of up to kLanes numbers each.
+// Packs up to kLanes numbers of two rows as a vector of pairs.
 inline vf pairs_of(const bfloat16* a, const bfloat16* b, std::int64_t n) {
-    const auto first = (words)bits(load(a, n)), second = (words)bits(load(b, n));  // in the upper halves
+    const auto first = (words)bits(load(a, n)), second = (words)bits(load(b, n));  // each number is in the upper half
     return from_bits((vi)(first >> 16 | second));
 }
 
-// Columns of a matrix [K, columns], block after block, as pack_columns packs them.
+// Packs a matrix [K, columns], block after block of its columns.
 inline void pack_matrix(const element* w, std::int64_t K, std::int64_t columns, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);
     pack_blocks(blocks(columns, kTile), size, threads,

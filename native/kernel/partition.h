@@ -1,4 +1,4 @@
-// Which steps a row has, in which order they are read, and how rows are shared among threads.
+// Which steps a row has, in which order they are read, and how a job is divided among threads.
 #pragma once
 
 #include <vector>
@@ -9,17 +9,29 @@
 namespace hiddenstate {
 namespace {
 
+// The steps of a job's rows, in the order in which they are read.
 template <class Job>
 struct Order {
     const Job& job;
 
+    // The step that is read as the k-th.
     std::int64_t step(std::int64_t k) const { return job.reverse ? job.T - 1 - k : k; }
 
     std::int64_t steps(std::int64_t n) const { return job.lengths ? job.lengths[n] : job.T; }
 
     bool live(std::int64_t t, std::int64_t n) const { return t < steps(n); }
 
-    // A border cuts the row off from the step read before: the state that comes into step t is zero.
+    // The step that is read before step t; -1 or T if there is none.
+    std::int64_t before(std::int64_t t) const { return job.reverse ? t + 1 : t - 1; }
+
+    // Whether step t is the first that row n reads, so that the initial state comes into it.
+    bool is_first(std::int64_t t, std::int64_t n) const {
+        const std::int64_t earlier = before(t);
+        return earlier < 0 || earlier >= job.T || !live(earlier, n);
+    }
+
+    // Whether a border separates step t from the step read before: the state that comes into step t is then zero.
+    // A border is marked at the later of the two steps in time, so in reverse at the step read before.
     bool cut(std::int64_t t, std::int64_t n) const {
         if (!job.reset) return false;
         const std::int64_t border = job.reverse ? t + 1 : t;
@@ -27,14 +39,14 @@ struct Order {
     }
 };
 
-// Numbers that a row takes where tiles read it.
+// How many numbers of a row the tiles read.
 inline std::int64_t width(std::int64_t K) { return kMatrices ? 2 * depth(K) : K; }
 
-// Makes rows what matrix registers read best, once for all blocks of weights: evenly spaced, and filled up with zeros.
-// Elsewhere rows may lie anywhere.
+// Copies rows into the form that matrix registers load fastest, evenly spaced and filled up with zeros: once, because all
+// blocks of weights read the same rows. Other instruction sets read rows at any address.
 class EvenRows {
 public:
-    // Leads the pointers to copies where that is needed.
+    // Points the pointers at copies if the rows are not in that form already.
     void take(const element** rows, std::int64_t count, std::int64_t K) {
 #ifdef __AMX_BF16__
         const std::int64_t step = width(K);
@@ -54,32 +66,33 @@ private:
     std::vector<element> copies_;
 };
 
-// Fewer rows a thread than these do not fill its tiles well.
+// Rows of a thread below which its tiles are not well filled.
 constexpr std::int64_t kShareRows = 2 * kRows;
 
-// Whether threads share out the units, and not the rows.
+// Whether threads divide the units, not the rows.
 inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {
     return threads > 1 && N < kShareRows * threads && blocks(H, kLanes) >= threads;
 }
 
-// The k-th part of so many numbers, in whole vectors.
+// The k-th part of `count` numbers, in whole vectors.
 inline Range vectors(std::int64_t count, int k, int threads) {
     const Range mine = part(blocks(count, kLanes), k, threads);
     return {std::min(mine.first * kLanes, count), std::min(mine.last * kLanes, count)};
 }
 
-// How a job is shared. Rows never meet, so threads that have rows of their own never wait for one another; but each
-// reads all weights. Threads that share out the units read each its own, and wait for one another at every step.
+// How a job is divided among threads. Rows are independent of one another, so threads that divide the rows never wait; but each
+// reads all weights. Threads that divide the units read their own weights only, but wait for one another at every step,
+// because each step reads the hidden state of all units.
 struct Partition {
-    bool together;  // units are shared: all threads are at the same step
-    std::vector<Range> rows, units, hidden;  // of each thread; `hidden` are numbers of the hidden state
+    bool together;  // units are divided: all threads are at the same step
+    std::vector<Range> rows, units, hidden;  // of each thread; `hidden`: numbers of the hidden state
 
-    // Among `threads` at most.
+    // Among at most `threads` threads.
     template <class Job>
     Partition(const Job& job, int threads) {
         together = shares_units(job.N, job.H, threads);
         if (!together) {
-            share_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
+            divide_rows(job, static_cast<int>(std::min<std::int64_t>(threads, std::max<std::int64_t>(job.N, 1))));
             units.assign(rows.size(), {0, job.H});
             hidden.assign(rows.size(), {0, job.P});
         }
@@ -93,9 +106,9 @@ struct Partition {
     int threads() const { return static_cast<int>(rows.size()); }
 
 private:
-    // As equal a number of steps to each thread as can be.
+    // Gives each thread about the same number of steps, because rows may have different lengths.
     template <class Job>
-    void share_rows(const Job& job, int threads) {
+    void divide_rows(const Job& job, int threads) {
         const Order<Job> order{job};
         std::int64_t total = 0, done = 0, first = 0;
         for (std::int64_t n = 0; n < job.N; ++n) total += order.steps(n);

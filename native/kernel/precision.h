@@ -1,7 +1,7 @@
-// In which numbers a scan computes.
+// The number types that a scan computes in.
 //
-// An element is what is stored and multiplied: inputs, hidden states, weights, gradients of pre-activations. A real is
-// what sums, gates and cell states are kept in.
+// Inputs, hidden states, weights and gradients of pre-activations are elements: they are stored and multiplied in this type.
+// Sums, gates and cell states are reals.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct F64 {
     static constexpr const char* name = "float64";
 };
 
-// Products of bfloat16 numbers, added up in float32.
+// Products of bfloat16 numbers, summed in float32.
 struct BF16 {
     using element = bfloat16;
     using real = float;

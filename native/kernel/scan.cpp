@@ -1,5 +1,5 @@
-// The scan for one instruction set and precision; compiled once for each, with HIDDENSTATE_ISA (a name),
-// HIDDENSTATE_BYTES (of a vector) and HIDDENSTATE_PRECISION (F32, F64, BF16) set.
+// The scan for one instruction set and precision. Compiled once for each, with HIDDENSTATE_ISA (a name), HIDDENSTATE_BYTES (of a
+// vector) and HIDDENSTATE_PRECISION (F32, F64, BF16) set.
 #include "kernel/scan.h"
 
 #include "kernel/pack.h"

@@ -1,8 +1,8 @@
-// A call of an LSTM: all of its layers and directions over a sequence, forward and backward.
+// The interface of the kernel: a call of an LSTM, all of its layers and directions over a sequence, forward and backward.
 //
 // T time steps, N batch rows, C input features, H units, P numbers of the hidden state (H without a projection), L layers of D
-// directions. Arrays are row-major and contiguous unless strides are given (counted in elements); the four gates of a row
-// stand side by side in torch's order, 4H numbers. Pointers do not alias one another unless a comment says so.
+// directions. Arrays are row-major and contiguous unless strides are given (counted in elements). The four gates of a row are
+// contiguous, in torch's order: 4H numbers. Pointers do not alias one another unless a comment says so.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace hiddenstate {
 template <class Precision>
 struct Weights {
     const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
-    const typename Precision::real *b_ih, *b_hh;  // [4H], or null, each for itself
+    const typename Precision::real *b_ih, *b_hh;  // [4H], or null; one may be null alone
     const typename Precision::element* hr;        // [P, H], or null: no projection
 };
 
@@ -29,7 +29,7 @@ struct LayerDirection {
     Weights<Precision> weights;
     const Edits<real>* edits;  // or null
     real* gates;      // [T, N, 4H], or null: the gates after edits; zero past a row's end
-    real* raw_gates;  // [T, N, 4H], or null: the gates before edits; past a row's end left as it was
+    real* raw_gates;  // [T, N, 4H], or null: the gates before edits; not written past a row's end
     real* c;          // [T, N, H], or null: the cell states; zero past a row's end
 };
 
@@ -53,28 +53,29 @@ struct Call {
     bool reverse = false;  // with one direction: whether it reads from the last step to the first; of two the second does
     std::vector<LayerDirection<Precision>> layers;  // of each layer and direction, the reverse one after the other
     const element* h0 = nullptr;             // [L * D, N, P], or null: zeros. Backward needs it
-    const real* c0 = nullptr;                // [L * D, N, H], likewise
+    const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
     const std::uint8_t* reset = nullptr;     // [T, N], or null: nonzero draws a border between a step and the one before it
-    // Of each layer but the last [T, N, D * P], or empty: what its output is multiplied with on its way to the next.
+    // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
-    Packed<Precision> packed;  // then no projection, no second direction, and none of edits, records, lengths, reset, masks
+    // With packed weights: no projection, no second direction, and none of edits, records, lengths, reset, masks.
+    Packed<Precision> packed;
     element* out = nullptr;  // [T, N, D * P]; zero past a row's end
-    std::vector<element*> layer_outputs;  // of each layer but the last [T, N, D * P], or empty: not recorded
+    std::vector<element*> layer_outputs;  // for each layer but the last [T, N, D * P], or empty: not recorded
     element* h_n = nullptr;  // [L * D, N, P]; may be h0 if packed
     real* c_n = nullptr;     // [L * D, N, H]; may be c0 if packed
     int threads = 1;
 };
 
-// Of one layer and direction: gradients of what was recorded, and where those of the weights go. Null: zeros, or not needed.
+// The gradients of one layer and direction: given, of its records (null: zeros); wanted, of its weights (null: not needed).
 template <class Precision>
 struct LayerGradients {
     const typename Precision::real *gates, *c;         // [T, N, 4H], [T, N, H]
     typename Precision::element *ih, *hh, *bias, *hr;  // [4H, C], [4H, P], [4H] (of either bias), [P, H]
 };
 
-// The gradients of a call: given, of its outputs; wanted, of its inputs. The call has its records: `c` and, of each layer and
-// direction, `raw_gates` if it has edits, else `gates`.
+// The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
+// direction: `c`, and `raw_gates` if it has edits, else `gates`.
 template <class Precision>
 struct Gradients {
     using element = typename Precision::element;
@@ -87,18 +88,19 @@ struct Gradients {
     real *h0 = nullptr, *c0 = nullptr;               // [L * D, N, P], [L * D, N, H]
 };
 
-// The scan compiled for one instruction set and precision. Packed weights are of its layout: never mix them.
+// The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
+// them.
 template <class Precision>
 struct Scan {
     using element = typename Precision::element;
     using real = typename Precision::real;
 
     const char* isa;
-    // Of a packed layer that reads C features: its bytes, and the reals of its bias.
+    // The size of a packed layer that reads C features, in bytes, and of its bias, in reals.
     std::int64_t (*packed_bytes)(std::int64_t C, std::int64_t H);
     std::int64_t (*packed_bias_size)(std::int64_t H);
     void (*pack)(const Weights<Precision>& weights, std::int64_t C, std::int64_t H, int threads, void* packed, real* bias);
-    // Whether the threads of a call divide the units among them, and so wait for one another at every step.
+    // Whether the threads of a call divide the units, and therefore wait for one another at every step.
     bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);

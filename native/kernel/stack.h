@@ -1,4 +1,4 @@
-// A whole call: layers one above the other, each of one direction or two; forward and backward.
+// Runs a whole call: layers one above the other, each of one direction or two; forward and backward.
 #pragma once
 
 #include "kernel/backward.h"
@@ -12,13 +12,13 @@ namespace {
 using WholeCall = Call<HIDDENSTATE_PRECISION>;
 using WholeGradients = Gradients<HIDDENSTATE_PRECISION>;
 
-// What a layer reads: the input, or the output of the layer below.
+// The input of a layer: that of the call, or the output of the layer below.
 struct LayerInput {
     const element* x;
     std::int64_t features, step, row;
 };
 
-// to = function(a, b), number by number; `to` may be one of them.
+// to = function(a, b), number by number; `to` may be a or b.
 template <class Function>
 void combine(const element* a, const element* b, std::int64_t count, int threads, element* to, const Function& function) {
     run_parallel(threads, false, [&](int k) {
@@ -30,7 +30,7 @@ void combine(const element* a, const element* b, std::int64_t count, int threads
     });
 }
 
-// Multiplies with a dropout mask.
+// Multiplies by a dropout mask.
 inline void drop(const element* from, const element* mask, std::int64_t count, int threads, element* to) {
     combine(from, mask, count, threads, to, [](vf a, vf b) { return a * b; });
 }
@@ -40,7 +40,7 @@ inline bool reads_in_reverse(const WholeCall& call, std::int64_t k) {
     return call.directions == 1 ? call.reverse : k % 2 == 1;
 }
 
-// The k-th layer and direction, into its part of the layer's output.
+// The k-th layer and direction. It writes its part of the layer's output.
 inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
     return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
@@ -59,7 +59,7 @@ inline void forward_layers(const WholeCall& call) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
     const std::int64_t all = call.T * call.N * width;
     keep_freed_memory(bytes_of_records(call));
-    // Layers but the last write to one of two buffers and read from the other, unless their outputs are recorded.
+    // Without records, every layer but the last writes to one of two buffers, while it reads the other.
     const bool records = !call.layer_outputs.empty(), drops = !call.dropout_masks.empty();
     const std::int64_t inner = count > D && !records ? all : 0;
     const Buffer<element> buffers[2] = {Buffer<element>(inner), Buffer<element>(count > 2 * D ? inner : 0)};
@@ -74,7 +74,7 @@ inline void forward_layers(const WholeCall& call) {
         }
         input = {out, width, call.N * width, width};
         if (last || !drops) continue;
-        element* next = records ? dropped.data() : out;  // what is recorded is the output before dropout
+        element* next = records ? dropped.data() : out;  // the record has the output before dropout
         drop(out, call.dropout_masks[layer], all, call.threads, next);
         input.x = next;
     }
@@ -88,7 +88,7 @@ inline void forward(const WholeCall& call) {
     }
 }
 
-// The k-th layer and direction, from its part of the gradient of the layer's output to that of what it reads, `dx`.
+// The k-th layer and direction. It reads its part of the gradient of the layer's output, and writes that of its input to `dx`.
 inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients& gradients, std::int64_t k, const LayerInput& input,
                                     const element* layer_out, const element* dout, element* dx) {
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N, side = k % D * P;
@@ -104,18 +104,19 @@ inline void backward(const WholeCall& call, const WholeGradients& gradients) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
     const std::int64_t rows = call.T * call.N, all = rows * width;
     const bool drops = !call.dropout_masks.empty();
-    // Gradients of what the layers but the first read: one buffer is read while the other is written.
+    // The gradient of the input of each layer but the first: one buffer is read while the other is written.
     const Buffer<element> buffers[2] = {Buffer<element>(count > D ? all : 0), Buffer<element>(count > 2 * D ? all : 0)};
     const Buffer<element> dropped(drops ? all : 0);
-    // The reverse direction's part of them, which is then added.
+    // The reverse direction writes to a buffer of its own, because both directions run at the same time; it is added afterwards.
     const std::int64_t widest = std::max(count > D ? width : 0, gradients.x ? call.C : 0);
-    const Buffer<element> other(D > 1 ? rows * widest : 0);
+    const Buffer<element> reverse_dx(D > 1 ? rows * widest : 0);
     const element* dout = gradients.out;
     for (std::int64_t first = count - D; first >= 0; first -= D) {
         const std::size_t layer = static_cast<std::size_t>(first / D);
         LayerInput input{call.x, call.C, call.x_step, call.x_row};
         if (layer > 0) {
             const element* below = call.layer_outputs[layer - 1];
+            // The layer read the dropped output, which was not recorded.
             if (drops) drop(below, call.dropout_masks[layer - 1], all, call.threads, dropped.data());
             input = {drops ? dropped.data() : below, width, call.N * width, width};
         }
@@ -123,11 +124,11 @@ inline void backward(const WholeCall& call, const WholeGradients& gradients) {
         const element* out = first + D == count ? call.out : call.layer_outputs[layer];
         std::vector<LayerBackward> jobs;
         for (std::int64_t k = 0; k < D; ++k) {
-            jobs.push_back(layer_backward(call, gradients, first + k, input, out, dout, k == 0 || !dx ? dx : other.data()));
+            jobs.push_back(layer_backward(call, gradients, first + k, input, out, dout, k == 0 || !dx ? dx : reverse_dx.data()));
         }
         backward_layers(jobs);
         if (D > 1 && dx) {
-            combine(dx, other.data(), rows * input.features, call.threads, dx, [](vf a, vf b) { return a + b; });
+            combine(dx, reverse_dx.data(), rows * input.features, call.threads, dx, [](vf a, vf b) { return a + b; });
         }
         if (layer > 0 && drops) drop(dx, call.dropout_masks[layer - 1], all, call.threads, dx);
         dout = dx;

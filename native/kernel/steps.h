@@ -1,4 +1,4 @@
-// Single steps of all layers on packed weights, for streams. States are changed in place, and nothing is allocated.
+// Runs single steps of all layers on packed weights, for streams. It changes the states in place, and allocates nothing.
 #pragma once
 
 #include "kernel/cell.h"
@@ -9,26 +9,26 @@
 namespace hiddenstate {
 namespace {
 
-// One block of units of one layer, for all rows.
+// One block of units of one layer at one step, for all rows.
 struct LayerStep {
     const element* input;  // [N, K]
     const element* h;      // [N, H]
     const packed* w;       // packed block
     const real* bias;      // packed block
     real* c;               // [N, H]
-    element* next;         // [N, H]
+    element* next;         // [N, H]: the new h, because other threads still read the old one
     std::int64_t K, H, u, lanes;
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        const element *below[Height::most] = {}, *before[Height::most] = {};
+        const element *inputs[Height::most] = {}, *before[Height::most] = {};
         vf acc[Height::most][kGates];
         for (int r = 0; r < tall.count; ++r) {
-            below[r] = input + (first + r) * K;
+            inputs[r] = input + (first + r) * K;
             before[r] = h + (first + r) * H;
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile(tall, below, K, w, acc);
+        tile(tall, inputs, K, w, acc);
         tile(tall, before, H, w + depth(K) * kTile, acc);
         for (int r = 0; r < tall.count; ++r) {
             const std::int64_t at = (first + r) * H + u;
@@ -39,9 +39,9 @@ struct LayerStep {
     }
 };
 
-// Some blocks of units of every layer; wait() between what one thread needs of another.
+// What one thread does: some blocks of units of every layer. Calls wait() where it needs what other threads compute.
 template <class Wait>
-void steps_share(const Call<HIDDENSTATE_PRECISION>& call, int thread, int threads, const Wait& wait) {
+void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int threads, const Wait& wait) {
     const std::int64_t N = call.N, H = call.H, count = blocks(H, kLanes);
     const std::int64_t layers = static_cast<std::int64_t>(call.layers.size());
     const Range mine = part(count, thread, threads);
@@ -56,12 +56,12 @@ void steps_share(const Call<HIDDENSTATE_PRECISION>& call, int thread, int thread
             const std::int64_t block = kTile * (depth(K) + depth(H));
             for (std::int64_t b = mine.first; b < mine.last; ++b) {
                 const std::int64_t u = b * kLanes;
-                for_tiles(N, LayerStep{input, h, w + b * block, bias + b * kTile, call.c_n + layer * N * H, call.packed.scratch, K, H, u,
-                                       std::min<std::int64_t>(kLanes, H - u)});
+                for_tiles(N, LayerStep{input, h, w + b * block, bias + b * kTile, call.c_n + layer * N * H, call.packed.scratch,
+                                       K, H, u, std::min<std::int64_t>(kLanes, H - u)});
             }
-            wait();  // all have read h
+            wait();  // all threads have read h, so that it may be written
             for (std::int64_t n = 0; n < N; ++n) std::copy_n(call.packed.scratch + n * H + first, units, h + n * H + first);
-            if (t + 1 < call.T || layer + 1 < layers) wait();  // h is whole
+            if (t + 1 < call.T || layer + 1 < layers) wait();  // all threads have written their units of h
             w += count * block, bias += count * kTile;
             input = h, K = H;
         }
@@ -78,9 +78,9 @@ inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
     const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));
     Barrier barrier;
     const bool done = run_parallel(threads, threads > 1, [&](int k) {
-        steps_share(call, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
+        steps_of_thread(call, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
     });
-    if (!done) run_parallel(1, false, [&](int) { steps_share(call, 0, 1, [] {}); });
+    if (!done) run_parallel(1, false, [&](int) { steps_of_thread(call, 0, 1, [] {}); });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Threads for the kernel: each has its floating-point mode and its matrix registers set up.
+// Runs the kernel's threads, each with its floating-point mode and its matrix registers set up.
 #pragma once
 
 #include <memory>
@@ -14,11 +14,12 @@
 namespace hiddenstate {
 namespace {
 
-// Subnormal numbers count as zero while this lives: the slow path that they would take gains nothing an LSTM could use.
+// Treats subnormal numbers as zero during its lifetime: CPUs compute with them many times slower, and an LSTM has no use for
+// them.
 class FlushSubnormals {
 public:
 #if defined(__x86_64__)
-    FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // results, and operands
+    FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }  // FTZ (results) and DAZ (operands)
     ~FlushSubnormals() { _mm_setcsr(before_); }
 
 private:
@@ -35,6 +36,7 @@ private:
 #endif
 };
 
+// What each thread constructs before it runs the kernel.
 struct ThreadSetup {
     FlushSubnormals flush;
     MatrixRegisters registers;
@@ -46,28 +48,29 @@ bool run_parallel(int threads, bool together, const Body& body) {
     return run_parallel_with<ThreadSetup>(threads, together, body);
 }
 
-// Runs independent jobs side by side: a Team runs the job of one of `states` on its part of the threads. If the threads can't be
-// divided evenly, the jobs run one after another, each on all threads.
-template <class Team, class State>
-void run_teams(const std::vector<const State*>& states, int threads) {
+// Runs independent jobs at the same time: a Group runs the job of one of `states` on its part of the threads. If the threads
+// can't be divided evenly, the jobs run one after another, each on all threads.
+template <class Group, class State>
+void run_groups(const std::vector<const State*>& states, int threads) {
     const int count = static_cast<int>(states.size()), each = std::max(threads, 1) / count;
     const auto one_by_one = [&](int threads) {
-        for (const State* state : states) run_teams<Team, State>({state}, threads);
+        for (const State* state : states) run_groups<Group, State>({state}, threads);
     };
     if (count > 1 && each * count != threads) return one_by_one(threads);
-    std::vector<std::unique_ptr<Team>> teams;
+    std::vector<std::unique_ptr<Group>> groups;
     int all = 0;
     bool together = false;
     for (const State* state : states) {
-        teams.push_back(std::make_unique<Team>(*state, each));
-        all += teams.back()->threads(), together = together || teams.back()->together();
+        groups.push_back(std::make_unique<Group>(*state, each));
+        all += groups.back()->threads(), together = together || groups.back()->together();
     }
     const bool done = run_parallel(all, together, [&](int k) {
-        auto team = teams.begin();
-        for (; k >= (*team)->threads(); ++team) k -= (*team)->threads();
-        (*team)->run(k);
+        // The k-th thread of all is a thread of the group that its number falls into.
+        auto group = groups.begin();
+        for (; k >= (*group)->threads(); ++group) k -= (*group)->threads();
+        (*group)->run(k);
     });
-    if (!done) one_by_one(1);
+    if (!done) one_by_one(1);  // too few threads to wait for one another
 }
 
 }  // namespace

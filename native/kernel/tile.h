@@ -1,4 +1,4 @@
-// The product at the heart of the scan: a few rows times one packed block of weights, in registers.
+// The inner product of the scan: multiplies a few rows by one packed block of weights, with all sums in registers.
 //
 //                       kLanes units of
 //                     i    f    g    o           A block holds all four gates of one vector of units, so that the
@@ -6,7 +6,7 @@
 //         k = 1     [....|....|....|....]        the backward scan hold four neighbouring vectors of units instead.
 //           :       [....|....|....|....]
 //
-//   row r: a[r][k] times each, summed over k in four accumulators
+//   row r: a[r][k] times each, summed over k in four vectors
 #pragma once
 
 #include <algorithm>
@@ -17,19 +17,20 @@
 namespace hiddenstate {
 namespace {
 
+// How many blocks of `width` columns cover `columns`.
 inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (columns + width - 1) / width; }
 
 constexpr int kGates = 4;
 constexpr int kTile = kGates * kLanes;  // columns of a packed block: four vectors
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
-// Whether the instruction set multiplies whole matrices of pairs; see matrix.h.
+// Whether the instruction set multiplies matrices of pairs in registers of their own; see matrix.h.
 #ifdef __AMX_BF16__
 constexpr bool kMatrices = true;
 #else
 constexpr bool kMatrices = false;
 #endif
-// The most rows of a tile: what 32 or 16 registers hold beside the operands, with four accumulators a row; or two
-// registers of 16 rows each.
+// The most rows of a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands take
+// the rest; matrix registers have 16 rows each, and two of them are used.
 #if defined(__AMX_BF16__)
 constexpr int kRows = 32;
 #elif defined(__AVX512F__) || defined(__aarch64__)
@@ -38,13 +39,13 @@ constexpr int kRows = 6;
 constexpr int kRows = 3;
 #endif
 
-// The rows of a tile: a number known when this is compiled, so that their sums stay in registers.
+// The number of rows of a tile, known at compile time, so that the sums stay in registers.
 template <int R>
 struct Exactly {
     static constexpr int most = R, count = R;
 };
 
-// The same where sums lie in registers of their own, which take any number of rows.
+// The number of rows of a tile for matrix registers, which take any number at run time.
 struct UpTo {
     static constexpr int most = kRows;
     int count;
@@ -57,26 +58,27 @@ inline void clear(Height tall, vf (&acc)[Height::most][V]) {
     }
 }
 
-// What a lane of packed weights holds: one number, or a pair.
+// The content of a lane of packed weights: one number, or a pair.
 using packed = std::conditional_t<kPairs, std::uint32_t, real>;
 
 // Lanes that K numbers fill.
 inline std::int64_t filled(std::int64_t K) { return kPairs ? (K + 1) / 2 : K; }
 
-// Lanes that K numbers take: whole registers where matrices are multiplied, filled up with zeros.
+// Lanes that K numbers take when packed: for matrix registers a multiple of a whole register, filled up with zeros.
 inline std::int64_t depth(std::int64_t K) { return kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K); }
 
-// A register of packed weights; as floats where they are pairs, the first or the second of each.
+// A vector of packed weights.
 inline vf weights(const packed* w) {
     vf v;
     std::memcpy(&v, w, sizeof v);
     return v;
 }
 
+// The first, or the second, number of each pair, as floats: a bfloat16 is the upper half of a float.
 inline vf firsts(vf pair) { return from_bits(bits(pair) << 16); }
 inline vf seconds(vf pair) { return from_bits(bits(pair) & static_cast<whole>(0xffff0000u)); }
 
-// What a lane of packed weights holds, one number or a pair of them, in every lane.
+// A vector with the same content, one number or a pair, in every lane.
 inline vf spread(const real* a) { return splat(*a); }
 
 inline vf spread(const void* pair) {
@@ -85,7 +87,7 @@ inline vf spread(const void* pair) {
     return from_bits(both - vi{});
 }
 
-// The k-th of a row.
+// The same for the k-th number, or pair, of a row.
 inline vf spread_at(const real* a, std::int64_t k) { return spread(a + k); }
 inline vf spread_at(const bfloat16* a, std::int64_t k) { return spread(static_cast<const void*>(a + 2 * k)); }
 
@@ -99,7 +101,7 @@ struct Row {
     }
 };
 
-// acc[v] += x w[v]; of pairs, both products.
+// acc[v] += x w[v]; for pairs, adds both products.
 template <int V>
 inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     for (int v = 0; v < V; ++v) {
@@ -115,11 +117,11 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
-// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k however many
-// share the tile, so that results do not depend on how rows are shared out.
+// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
+// rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
 template <int R, int V>
 inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
-    vf sum[R][V];  // apart from acc, so that the compiler sees that it can stay in registers
+    vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
     for (std::int64_t k = 0; k < n; ++k, w += kTile) {
@@ -143,7 +145,7 @@ inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packe
 }
 #endif
 
-// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: the product of a matrix turned round, as of gradients with inputs.
+// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: a product with a transposed matrix, as a weight's gradient is.
 template <int R, int V>
 inline void outer_tile(Exactly<R>, const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
                        vf (&acc)[R][V]) {
@@ -156,13 +158,15 @@ inline void outer_tile(Exactly<R>, const packed* a, std::int64_t a_step, const p
     std::memcpy(acc, sum, sizeof sum);
 }
 
+// Calls f.run with the number of rows as a constant.
 template <int R, class F>
 inline void run_tile(int rows, std::int64_t first, const F& f) {
     if (rows == R) return f.run(Exactly<R>{}, first);
     if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
 }
 
-// Calls f.run(rows, first) for tiles that cover `count` rows, as equal in height as can be.
+// Calls f.run(rows, first) for tiles that cover `count` rows. They are as equal in height as can be, because a tile of few rows
+// loads as many weights as a tile of many.
 template <class F>
 inline void for_tiles(std::int64_t count, const F& f) {
     if constexpr (kMatrices) {
@@ -179,7 +183,7 @@ inline void for_tiles(std::int64_t count, const F& f) {
     }
 }
 
-// Calls f(V), V a constant: as many vectors of a block as `count` numbers take.
+// Calls f(V) with the number of vectors of a block that `count` numbers take, as a constant.
 template <int V = kGates, class F>
 inline void with_vectors(std::int64_t count, const F& f) {
     if constexpr (V > 1) {

@@ -1,8 +1,8 @@
-// A vector of numbers as wide as the instruction set allows, and the nonlinearities on it.
+// A vector of numbers as wide as the instruction set allows, and sigmoid and tanh on it.
 //
 // Written once, in the vector extensions of GCC and Clang, and compiled once for each instruction set
-// (HIDDENSTATE_BYTES a vector) and precision. Needs IEEE arithmetic (no -ffast-math): range reduction adds and takes
-// away a large constant.
+// (HIDDENSTATE_BYTES a vector) and precision. Needs IEEE arithmetic (no -ffast-math): range reduction adds and subtracts a large
+// constant.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ inline vf load(const real* p) {
 
 inline void store(real* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
-// The first n lanes; the others are zero, and what lies behind them in memory is not touched.
+// The first n lanes; the others are zero. Memory behind the n-th number is neither read nor written.
 inline vf load(const real* p, std::int64_t n) {
     if (n >= kLanes) return load(p);
     vf v{};
@@ -51,8 +51,8 @@ inline void store(real* p, vf v, std::int64_t n) {
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
 }
 
-// For what is not read again soon: a whole cache line goes to memory without being fetched first. finish_stores() before
-// another thread may read it.
+// Stores what is not read again soon: a whole cache line goes to memory without being fetched first. The thread must call
+// finish_stores() before another thread reads it.
 inline void store_past_cache(real* p, vf v, std::int64_t n) {
 #if defined(__AVX512F__)
     if (n >= kLanes && reinterpret_cast<std::uintptr_t>(p) % sizeof v == 0) {
@@ -80,12 +80,11 @@ inline vf from_bits(vi i) {
     return v;
 }
 
-// bfloat16 in memory, float in registers.
-
+// bfloat16 is stored in memory, and computed with as float in registers.
 typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)));
 typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
-// To the nearest, ties to even; a NaN stays one.
+// Rounds to the nearest, ties to even. A NaN stays a NaN: its quiet bit is set, because the bits that show it may be cut off.
 inline halves rounded(words i) {
     const words up = i + 0x7fff + ((i >> 16) & 1);
     const auto nan = (i & 0x7fffffff) > 0x7f800000;
@@ -112,7 +111,7 @@ inline vf load(const bfloat16* p, std::int64_t n) {
     return v;
 }
 
-// The lesser or greater of a limit and x; a NaN in x stays.
+// The lesser, or the greater, of a limit and x. A NaN in x stays, because the instructions return their second operand then.
 inline vf least(vf limit, vf x) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_min_ps((__m512)limit, (__m512)x);
@@ -131,8 +130,9 @@ inline vf greatest(vf limit, vf x) {
     return limit > x ? limit : x;
 }
 
-// a b + c, rounded once where the instruction set can. Said in so many words where sums of rows must not depend on how
-// many rows are summed at a time: GCC leaves the product in a loop of one sum apart, and in a loop of several not.
+// a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
+// number of rows that are summed at a time: GCC fuses product and sum of its own accord in a loop of several sums, but not in a
+// loop of one.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -150,7 +150,7 @@ struct Exponential {
     vf power, p;
 };
 
-// What the polynomial and the reduction need in each width. The coefficients are those of r^2, r^3, ...
+// The constants of the reduction and the polynomial, for each type. The coefficients are those of r^2, r^3, ...
 template <class Real>
 struct Exp;
 
@@ -178,20 +178,24 @@ struct Exp<double> {
         1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
 };
 
-// Outside the borders the value at the border is taken, which no sigmoid and no tanh can tell from the truth. NaN stays.
+// Beyond `highest` and `lowest` it takes the value there, because sigmoid and tanh have reached their limits long before. NaN
+// stays.
 inline Exponential exponential(vf x) {
     using E = Exp<real>;
     constexpr int terms = sizeof E::coefficients / sizeof E::coefficients[0];
     const vf highest = splat(E::highest), lowest = splat(E::lowest);
     x = least(highest, x);
     x = greatest(lowest, x);
+    // x / ln2, rounded to a whole number n: as a float, and in the low bits of `shifted`.
     const vf magic = splat(E::magic);
     const vf shifted = x * splat(E::per_ln2) + magic;
     const vf n = shifted - magic;
+    // ln2 in two parts: n * ln2_high is exact, so that r loses no digits.
     vf r = x - n * splat(E::ln2_high);
     r = r - n * splat(E::ln2_low);
     vf q = splat(E::coefficients[terms - 1]);
     for (int k = terms - 2; k >= 0; --k) q = q * r + splat(E::coefficients[k]);
+    // 2^n, from its exponent bits.
     const vi power = (bits(shifted) - bits(magic) + E::bias) << E::mantissa;
     return {from_bits(power), q * (r * r) + r};
 }
@@ -201,9 +205,9 @@ inline vf sigmoid(vf x) {
     return splat(1) / (splat(1) + (e.power + e.power * e.p));
 }
 
-// 1 - 2 / (1 + e^2x) loses what is small against 1. So in float, near 0, the odd polynomial x + x^3 p(x^2) of Cephes'
-// tanhf: with it the whole never falls. In double m / (m + 2), m = e^2x - 1, which costs no second polynomial and
-// may fall by a last digit.
+// 1 - 2 / (1 + e^2x) loses digits near 0, where the result is small against 1. In float, the odd polynomial x + x^3 p(x^2) of
+// Cephes' tanhf is used there, with which the function never decreases. In double, m / (m + 2) with m = e^2x - 1 is used
+// everywhere: it needs no second polynomial, but may decrease by a last digit.
 inline vf tanh(vf x) {
     const Exponential e = exponential(x + x);
     if constexpr (std::is_same_v<real, double>) {

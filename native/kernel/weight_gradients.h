@@ -1,4 +1,4 @@
-// The gradients of weights: products of gradients and inputs, summed over the rows of all chunks.
+// The gradient of a matrix of weights: of W in z = W x it is dW = dz^T x, summed over the rows of all chunks.
 #pragma once
 
 #include "kernel/pack.h"
@@ -8,23 +8,23 @@
 namespace hiddenstate {
 namespace {
 
-// A tile of a weight's gradient: of some gradients and V vectors of inputs the products, summed over the rows of a chunk.
+// A tile of the sum over the rows of a chunk: some of the gradients times V vectors of the inputs.
 template <int V>
 struct WeightTile {
-    const packed* gradients;  // as BackwardShare::turned gives them
+    const packed* gradients;  // as ChunkProducts::pack gives them
     std::int64_t gradients_step;
     const packed* inputs;  // a block of WeightGradient
     std::int64_t depth;
     real* sums;
-    std::int64_t sums_step, left;  // of a row of the sums; of these, from the block on
-    bool begins;                   // nothing is in the sums yet
+    std::int64_t sums_step, left;  // from one row of the sums to the next; how many columns the tile writes
+    bool is_first;                 // nothing is in the sums yet
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         vf acc[Height::most][V];
         clear(tall, acc);
         real* at = sums + first * sums_step;
-        for (int r = 0; !begins && r < tall.count; ++r) {
+        for (int r = 0; !is_first && r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) acc[r][v] = load(at + r * sums_step + v * kLanes, left - v * kLanes);
         }
         multiply(tall, first, acc);
@@ -42,7 +42,7 @@ struct WeightTile {
     void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {
-            // Pairs, as they are multiplied.
+            // The tile takes rows of numbers, and multiplies them as the pairs that these are.
             rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
         }
         tile(tall, rows, 2 * depth, inputs, acc);
@@ -50,20 +50,19 @@ struct WeightTile {
 #endif
 };
 
-// The gradient of a matrix [gradients, columns], W in z = W x: the sum over the rows of all chunks of dz (so many gradients)
-// times x (so many inputs, a column each).
+// The gradient of a matrix W [gradients, columns]: the inputs x of a chunk, packed, and the sums so far.
 struct WeightGradient {
-    element* const to;  // or null: it is not asked for
+    element* const to;  // or null: not needed
     const std::int64_t columns;
 
     WeightGradient(element* to, std::int64_t gradients, std::int64_t columns, std::int64_t rows)
         : to(to), columns(columns), depth_(depth(rows)), inputs_(to ? matrix_size(rows, columns) : 0),
           sums_(to && kPairs ? gradients * columns : 0) {}
 
-    // A chunk's inputs from the u-th on: [depth(rows), kTile], packed as weights are.
+    // The block of the chunk's inputs that begins with the u-th: [depth(rows), kTile], packed as weights are.
     packed* block(std::int64_t u) const { return inputs_.data() + u / kTile * kTile * depth_; }
 
-    // The k-th row of all blocks; of pairs, two rows.
+    // Packs row a as the k-th row of all blocks; of pairs, rows a and b as one.
     void put(std::int64_t k, const element* a, const element* b) const {
         for (std::int64_t u = 0; u < columns; u += kTile) {
             const std::int64_t count = std::min<std::int64_t>(kTile, columns - u);
@@ -73,10 +72,10 @@ struct WeightGradient {
         }
     }
 
-    // Where the sums are: the gradient itself, or where its elements are no reals, in between.
+    // The sums: in the gradient itself, or, since bfloat16 would round each partial sum, in a buffer of reals.
     real* sums() const {
         if constexpr (kPairs) return sums_.data();
-        else return reinterpret_cast<real*>(to);  // of one type here
+        else return reinterpret_cast<real*>(to);  // the same type here
     }
 
 private:
@@ -85,8 +84,8 @@ private:
     const Buffer<real> sums_;
 };
 
-// Numbers that a row of so many takes: whole blocks, and apart by an odd number of cache lines, so that rows do not fall on the
-// same cache sets.
+// Numbers from one row of `columns` numbers to the next: whole blocks, and one vector more, so that rows are an odd number of
+// cache lines apart and do not fall on the same cache sets.
 inline std::int64_t padded(std::int64_t columns) { return blocks(columns, kTile) * kTile + kLanes; }
 
 }  // namespace

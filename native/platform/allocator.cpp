@@ -17,11 +17,11 @@ namespace hiddenstate {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-// That glibc takes from what it keeps: mallopt(3), M_MMAP_THRESHOLD.
+// The largest block that glibc may take from freed memory; it maps larger ones anew. See mallopt(3), M_MMAP_THRESHOLD.
 [[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
 #if defined(__GLIBC__)
-constexpr std::size_t kMost = 1024 * kMiB;  // that is kept for us
+constexpr std::size_t kMost = 1024 * kMiB;  // of freed memory that we ask glibc to keep
 
 bool is_set_from_outside() {
     const char* tunables = std::getenv("GLIBC_TUNABLES");
@@ -36,14 +36,14 @@ bool is_set_from_outside() {
 void keep_freed_memory(std::size_t bytes) {
 #if defined(__GLIBC__)
     static std::mutex mutex;
-    static std::size_t kept = is_set_from_outside() ? kMost : 0;
-    // All that a call and its gradients take is freed at about the same time: the records, and as much again at most.
+    static std::size_t threshold = is_set_from_outside() ? kMost : 0;  // kMost: never changed
+    // A call and its gradients free their memory at about the same time: the records, and at most as much again.
     const std::size_t needed = std::clamp(2 * std::min(bytes, kMost), 2 * kLargestBlock, kMost);
     const std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
-    if (!lock || needed <= kept) return;
-    kept = needed;
+    if (!lock || needed <= threshold) return;
+    threshold = needed;
     mallopt(M_MMAP_THRESHOLD, static_cast<int>(kLargestBlock));
-    mallopt(M_TRIM_THRESHOLD, static_cast<int>(kept));
+    mallopt(M_TRIM_THRESHOLD, static_cast<int>(threshold));
 #else
     (void)bytes;
 #endif
@@ -55,7 +55,7 @@ void expect_writes(void* array, std::size_t bytes) {
     constexpr std::uintptr_t kPage = 2 * kMiB;
     const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(array), first = (at + kPage - 1) / kPage * kPage;
     const std::uintptr_t last = (at + bytes) / kPage * kPage;
-    madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a wish: nothing is lost where it isn't granted
+    madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, so errors are ignored
 #else
     (void)array, (void)bytes;
 #endif

@@ -1,16 +1,16 @@
-// The memory that records and gradients come and go in with each call.
+// Settings of the memory allocator, for the records and gradients that are allocated and freed with each call.
 #pragma once
 
 #include <cstddef>
 
 namespace hiddenstate {
 
-// Lets the allocator keep what is freed for the next call, of one that needs so many bytes of records. Until it has seen a
-// large block come and go, glibc gives such memory back to the system at every call, and fetching it again page by page takes
-// as long as the scan itself. Once more is kept, it stays; what the environment sets is left alone.
+// Makes the allocator keep freed memory for the next call, given the bytes of a call's records. By default, glibc returns large
+// blocks to the system when they are freed, and fetching them again page by page takes as long as the scan itself. The limit is
+// only ever raised; one that is set by environment variables is not changed.
 void keep_freed_memory(std::size_t bytes);
 
-// Asks for large pages where an array is so large that the allocator fetches it anew each time.
+// Asks for large pages for an array that is so large that the allocator maps it anew each time.
 void expect_writes(void* array, std::size_t bytes);
 
 }  // namespace hiddenstate

@@ -32,7 +32,7 @@ Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
     __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
     r.eax = out[0], r.ebx = out[1], r.ecx = out[2], r.edx = out[3];
 #else
-    // Leaves all zero where the CPU does not know the leaf, which then reads as "not supported".
+    // If the CPU does not know the leaf, the registers stay zero, which means "not supported".
     __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
 #endif
     return r;
@@ -51,7 +51,7 @@ std::uint64_t saved_state() {
 
 bool bit(std::uint64_t word, int n) { return (word >> n) & 1; }
 
-// Whether this process may use the tile registers: Linux wants to be asked before the first use.
+// Whether this process may use the tile registers. Linux requires a request before the first use.
 bool may_use_tiles() {
 #if defined(__linux__)
     constexpr long kAsk = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, of arch_prctl(2)

@@ -1,4 +1,4 @@
-// What this CPU can do, asked of the CPU itself at run time.
+// Finds the instruction sets of this CPU at run time.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Names the native functions for Python and converts their arguments. They take torch's tensors, and check them: read.h.
+// Binds the native functions to Python and converts their arguments. They take torch's tensors; read.h checks them.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -17,7 +17,8 @@
 namespace hiddenstate {
 
 ThreadTuner<>& tuner_of(const Timed& what) {
-    static auto& tuners = *new std::map<Timed, ThreadTuner<>>;  // never freed: a thread may still be in a job when statics are
+    // Never freed: a thread may still run a job when statics are destroyed.
+    static auto& tuners = *new std::map<Timed, ThreadTuner<>>;
     return tuners.try_emplace(what, what.threads).first->second;
 }
 
@@ -27,7 +28,8 @@ using namespace hiddenstate;
 
 namespace {
 
-// A single step of a stream on packed weights, that writes `h` and `c` in place; `scratch` is [N, H]. All are kept alive by `keep`.
+// A single step of a stream on packed weights. It writes `h` and `c` in place; `scratch` is [N, H]. StreamStep::keep keeps them
+// alive.
 template <class P>
 StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle c, nb::handle scratch) {
     using element = typename P::element;
@@ -80,7 +82,7 @@ void bind(nb::module_& m) {
             return made;
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
-        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as they were given: fast_call.h.")
+        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
             .def("run", &FastCall<P>::run)
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
@@ -97,7 +99,7 @@ void bind(nb::module_& m) {
 NB_MODULE(_native, m) {
     m.doc() = "Native part of hiddenstate.";
 #ifdef NDEBUG
-    // What torch's compilers keep until Python has ended would be reported to every user as a leak of ours.
+    // torch's compilers hold objects until Python has ended, which would be reported to every user as leaks of ours.
     nb::set_leak_warnings(false);
 #endif
     m.attr("__version__") = HIDDENSTATE_VERSION;
@@ -106,11 +108,11 @@ NB_MODULE(_native, m) {
         const auto of = [&](const char* name) { return nb::object(torch[name]); };
         connect_torch({of("Tensor"), of("Parameter"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"), of("float64"),
                        of("bfloat16"), of("int64"), of("bool")});
-    }, "Gives what native code uses of torch, by name; before anything else is called.");
+    }, "Passes the objects of torch that native code uses, by name. Must be called before any other function.");
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {
         return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
-    }, "How many threads a call of such sizes has.");
-    // A new exception type, whose arguments are those of Refusal.
+    }, "The number of threads for a call of these sizes.");
+    // An exception type whose arguments are the fields of Refusal.
     static PyObject* refused = PyErr_NewException("hiddenstate._native.RefusedError", nullptr, nullptr);
     m.attr("RefusedError") = nb::handle(refused);
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {

@@ -1,8 +1,9 @@
-// A call of a whole LSTM on the arguments as the user gave them, at the least cost: in Python the checks and the making of tensors
-// take longer than the scan of a short sequence does.
+// Runs a call of a whole LSTM directly on the user's arguments, because in Python checking them and making tensors takes longer
+// than the scan of a short sequence.
 //
-// It serves the plainest calls alone: torch's own tensors, contiguous or strided as the scan reads them, of a type in which cell states
-// are kept too; nothing edited, reset or dropped. In all other cases it does nothing and returns None; the general path then decides.
+// It accepts the simplest calls only: torch's own tensors, contiguous or with strides that the scan reads, of a type that cell
+// states have too; without edits, resets or dropout. In all other cases it returns None without side effects; the caller then
+// uses the general path.
 #pragma once
 
 #include "python/kernel.h"
@@ -14,8 +15,8 @@ template <class P>
 struct FastArguments {
     CallFromPython<P> from;
     Reader reader{true};
-    bool single = false;  // x has no N
-    std::vector<nb::object> alive;
+    bool single = false;  // x is [T, C], without N
+    std::vector<nb::object> keep_alive;
 };
 
 template <class P>
@@ -23,15 +24,17 @@ class FastCall {
 public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
-    // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `names`: of each layer and direction's five weights in
-    // `parameters`, None for one that it has not. `sizes`: C, H, P, directions, batch_first. Gives out and (h_n, c_n), time first, without
-    // N where x has none; with `record` also lists of gates, of cell states and of the outputs of all layers but the last, which have N.
+    // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `names`: for each layer and direction the names of its five
+    // weights in `parameters`, None for a missing one. `sizes`: C, H, P, directions, batch_first. Returns out and (h_n, c_n),
+    // time first, without N if x has none; with `record` also lists of gates, of cell states and of the outputs of all layers
+    // but the last, always with N.
     nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const;
 
-    // Why `run` would return None: (argument, reason, value, expected shape), as Refusal has them; or None if it would not.
+    // The reason for which `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
     nb::object why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const;
 
 private:
+    // Returns false, with a refusal, if the call is not one of those.
     static bool read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, FastArguments<P>& to);
     static bool read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call);
 
@@ -65,7 +68,7 @@ bool FastCall<P>::read(nb::tuple given, nb::handle parameters, nb::handle names,
         if (name.is_none()) return name;
         const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
         if (!value.is_valid()) return PyErr_Clear(), value;
-        to.alive.push_back(nb::borrow(value));
+        to.keep_alive.push_back(nb::borrow(value));
         return value.is_none() ? nb::handle() : value;
     };
     Call<P>& call = to.from.call;

@@ -1,4 +1,4 @@
-// The scan of one instruction set and precision as Python sees it: forward, backward, and packing.
+// The scan of one instruction set and precision, for Python: forward, backward, and packing.
 #pragma once
 
 #include <memory>
@@ -37,31 +37,30 @@ private:
     Aligned<typename P::real> bias_;
 };
 
-// A call as the kernel reads it, and what has to live as long.
+// A call in the form that the kernel reads, and what must live as long.
 template <class P>
 struct CallFromPython {
     using real = typename P::real;
 
     Call<P> call;
-    std::vector<std::int64_t> lengths;  // a copy, which nobody changes after the checks
-    std::vector<typename P::element> h0;  // zeros, where a gradient needs them
+    std::vector<std::int64_t> lengths;  // a copy, because another thread may change the tensor after the checks
+    std::vector<typename P::element> h0;  // zeros, if backward needs them and none were given; so is c0
     std::vector<std::unique_ptr<Edits<real>>> edits;
     std::vector<real> c0;
-    std::vector<nb::object> kept;
+    std::vector<nb::object> keep_alive;
 };
 
-// `call`: engine.call.Call. `edits`: None, or for each layer and direction None or a list of
-// (place, kind, value [steps, rows, units], steps, rows, units). Gives out, h_n, c_n, and lists of records or None, as Outputs has
-// them. Throws Refused.
+// `call`: engine.call.Call. `edits`: None, or for each layer and direction None or a list of (place, kind, value [steps, rows,
+// units], steps, rows, units). Returns the fields of Outputs: out, h_n, c_n, and lists of records or None. Throws Refused.
 template <class P>
 nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
 
-// The gradients of x, h0, c0 and the weights that are `asked` for (bools), None for others. `saved`: out, and lists: of each layer and direction
-// the gates before edits, and c; of each layer but the last its output. `grads`: those of out, h_n, c_n, and lists of those of gates
-// and c, each None for zeros but the first. Throws Refused.
+// Returns the gradients of x, h0, c0 and the weights for which `wanted` (bools) is true, None for others. `saved`: out, and
+// lists: for each layer and direction the gates before edits, and c; for each layer but the last its output. `grads`: the
+// gradients of out, h_n, c_n, and lists of those of gates and c; each but the first may be None, for zeros. Throws Refused.
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
-                    nb::handle asked);
+                    nb::handle wanted);
 
 }  // namespace hiddenstate
 

@@ -1,4 +1,4 @@
-// What kernel.h promises.
+// The definitions of the templates in kernel.h.
 #pragma once
 
 #include <nanobind/stl/vector.h>
@@ -9,7 +9,7 @@
 
 namespace hiddenstate {
 
-// Names of attributes of engine.call.Call and structure.sizes.Sizes, made once.
+// Names of attributes of engine.call.Call and structure.sizes.Sizes, interned once.
 struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), masks = interned("masks"), reverse = interned("reverse"),
@@ -18,7 +18,7 @@ struct CallNames {
 };
 
 inline const CallNames& call_names() {
-    static const CallNames* found = new CallNames;  // never freed: Python may be gone when statics are
+    static const CallNames* found = new CallNames;  // never freed: Python may have ended when statics are destroyed
     return *found;
 }
 
@@ -34,7 +34,7 @@ inline void require(bool fits, const Reader& reader) {
     if (!fits) throw Refused{reader.refusal};
 }
 
-// Of each value of a list (or None for an empty one), `read(value)` into `to`.
+// Reads each value of a list (None is an empty one) into `to`.
 template <class T, class Read>
 bool read_all(nb::handle values, std::vector<T*>& to, const Read& read) {
     if (values.is_none()) return true;
@@ -45,7 +45,7 @@ bool read_all(nb::handle values, std::vector<T*>& to, const Read& read) {
     return true;
 }
 
-// Lengths [N] in 0 ... T.
+// Reads and copies lengths [N], each in 0 ... T.
 inline bool read_lengths(Reader& reader, nb::handle value, std::int64_t T, std::int64_t N, std::vector<std::int64_t>& to) {
     if (value.is_none()) return true;
     const std::int64_t* first = nullptr;
@@ -86,7 +86,7 @@ inline nb::handle weight_of(nb::handle weights, std::int64_t k, std::int64_t wei
     return PyTuple_GET_ITEM(five.ptr(), weight);
 }
 
-// All but outputs and records.
+// Reads all of a call but its outputs and records.
 template <class P>
 void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     const CallNames& name = call_names();
@@ -97,8 +97,8 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     call.P = size_field(sizes, name.output_size), call.directions = size_field(sizes, name.directions);
     call.reverse = nb::cast<bool>(field(from, name.reverse));
     const auto read = [&](const nb::object& attribute) -> nb::handle {
-        to.kept.push_back(field(from, attribute));
-        return to.kept.back();
+        to.keep_alive.push_back(field(from, attribute));
+        return to.keep_alive.back();
     };
     const std::int64_t count = PyObject_Length(weights.ptr()), width = call.directions * call.P;
     bool single = false;
@@ -133,7 +133,8 @@ PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::in
     const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };
     using real = typename P::real;
     const std::int64_t of_bias = scan.packed_bias_size(H);
-    bytes_.reset(allocate(bytes)), bias_.reset(static_cast<real*>(allocate(layers * of_bias * static_cast<std::int64_t>(sizeof(real)))));
+    bytes_.reset(allocate(bytes));
+    bias_.reset(static_cast<real*>(allocate(layers * of_bias * static_cast<std::int64_t>(sizeof(real)))));
     auto* to = static_cast<unsigned char*>(bytes_.get());
     const nb::gil_scoped_release released;
     for (std::int64_t k = 0; k < layers; ++k) {
@@ -142,7 +143,7 @@ PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::in
     }
 }
 
-// Steps on packed weights: the states h0 and c0 are changed in place.
+// Runs steps on packed weights. Changes the states h0 and c0 in place.
 template <class P>
 nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     using element = typename P::element;
@@ -163,7 +164,8 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
                 reader.read(c0, states, "c0", c), reader);
     call.h0 = call.h_n = h, call.c0 = call.c_n = c;
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
-    std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));  // its own: streams may share the packed weights
+    // Of this call alone, because streams may share the packed weights.
+    std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));
     call.packed = packed.at(scratch.data());
     call.threads = call.T > 1 ? threads_for(call) : 1;
     if (call.T * call.N * call.H * (call.C + call.H) < kWithoutGil) {
@@ -186,7 +188,7 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
 }
 
-// What a forward run recorded, into the call.
+// Reads the records of a forward run into the call.
 template <class P>
 void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
     const nb::tuple parts = nb::borrow<nb::tuple>(saved);
@@ -210,7 +212,7 @@ void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
     }
 }
 
-// Backward reads the states that a run began with, also if none were given.
+// Sets missing initial states to zeros, because backward reads them in any case.
 template <class P>
 void begin_with_zeros(CallFromPython<P>& from) {
     Call<P>& call = from.call;
@@ -219,7 +221,7 @@ void begin_with_zeros(CallFromPython<P>& from) {
     if (!call.c0) from.c0.resize(count * static_cast<std::size_t>(call.H)), call.c0 = from.c0.data();
 }
 
-// Where the gradients of the states go if nobody needs them: the kernel carries them from step to step.
+// Memory for gradients of initial states that are not needed: the kernel uses it to carry them from step to step.
 template <class P>
 struct Scratch {
     std::vector<typename P::real> h0, c0;
@@ -253,7 +255,7 @@ void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call,
 
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
-                    nb::handle asked) {
+                    nb::handle wanted) {
     CallFromPython<P> from;
     read_call(call, edits, from);
     begin_with_zeros(from);
@@ -262,7 +264,7 @@ nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::
     read_saved(reader, saved, from.call);
     read_gradients(reader, grads, from.call, gradients);
     std::vector<bool> needed;
-    for (const nb::handle one : asked) needed.push_back(one.ptr() == Py_True);
+    for (const nb::handle one : wanted) needed.push_back(one.ptr() == Py_True);
     const bool complete = needed.size() == kStates + kWeights * from.call.layers.size();
     require(complete || reader.refusal.because("needed", "form", nb::none(), nullptr), reader);
     const Scratch<P> scratch(from.call, needed, gradients);

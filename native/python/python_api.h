@@ -1,4 +1,5 @@
-// Python's objects at the least cost: names made once, and refusals dropped, since whoever asks here goes another way then.
+// Fast access to Python objects: names are interned once, and a failed access gives null instead of an exception, because the
+// caller then takes another path.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -7,26 +8,26 @@ namespace hiddenstate {
 
 inline nanobind::object interned(const char* name) { return nanobind::steal(PyUnicode_InternFromString(name)); }
 
-// Drops the exception at hand if it says that something is not to be had. Others are someone else's: torch's modes run Python
-// where an attribute is asked for, and signals are handled there.
-inline void drop_refusal() {
+// Drops the current exception if it means that an attribute or value is not available. Throws all others: torch's modes run
+// Python code during an attribute access, and so may signal handlers.
+inline void drop_unavailable() {
     if (!PyErr_ExceptionMatches(PyExc_RuntimeError) && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
         throw nanobind::python_error();
     }
     PyErr_Clear();
 }
 
-// An attribute; null where there is none.
+// Returns an attribute, or null if there is none.
 inline nanobind::object attribute(nanobind::handle object, const nanobind::object& name) {
     nanobind::object found = nanobind::steal(PyObject_GetAttr(object.ptr(), name.ptr()));
-    if (!found.is_valid()) drop_refusal();
+    if (!found.is_valid()) drop_unavailable();
     return found;
 }
 
-// What a method returns; null where it refuses.
+// Calls a method without arguments; returns null if it fails.
 inline nanobind::object call(nanobind::handle object, const nanobind::object& method) {
     nanobind::object found = nanobind::steal(PyObject_CallMethodNoArgs(object.ptr(), method.ptr()));
-    if (!found.is_valid()) drop_refusal();
+    if (!found.is_valid()) drop_unavailable();
     return found;
 }
 

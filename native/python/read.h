@@ -1,8 +1,8 @@
-// Reads a call of an LSTM from Python's objects into the kernel's structs, and checks every type, shape and stride on the way:
-// this is the only place that turns a tensor into an address.
+// Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. It is the
+// only place that turns a tensor into an address.
 //
-// What does not fit is told as a Refusal; nothing was computed then. Python converts what can be converted and asks once more, or
-// raises an error that names the argument.
+// An argument that does not fit gives a Refusal, before anything is computed. Python then converts the argument and calls
+// again, or raises an error that names it.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ constexpr NumberType number_type() {
     else return kBool;
 }
 
-// The first thing that did not fit. `expected` is the shape that was expected, a tuple, or None where any would do.
+// The first argument that did not fit. `expected`: the expected shape, a tuple, or None if it is not the shape that is wrong.
 struct Refusal {
     const char* argument = "";
     const char* reason = nullptr;  // "shape", "memory" (freed or none), "form": of another type, not contiguous, not on the CPU
@@ -48,12 +48,12 @@ struct Refusal {
     }
 };
 
-constexpr std::int64_t kGatesOfUnit = 4;  // the kernel's own headers are compiled for one instruction set each, and not for here
-constexpr std::int64_t kWeights = 5;      // of each layer and direction: ih, hh, b_ih, b_hh, hr
+constexpr std::int64_t kGatesOfUnit = 4;  // not from the kernel's headers, which are compiled for one instruction set each
+constexpr std::int64_t kWeights = 5;      // of a layer and direction: ih, hh, b_ih, b_hh, hr
 constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
-constexpr std::int64_t kStates = 3;       // x, h0, c0: they stand before the weights among what a gradient may be needed of
+constexpr std::int64_t kStates = 3;       // x, h0, c0: the first of all gradients, before those of the weights
 
-// Of a weight of one layer and direction that reads C features.
+// The shape of a weight of one layer and direction that reads C features.
 inline Shape weight_shape(std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
     switch (weight) {
         case 0: return {kGatesOfUnit * H, C};
@@ -63,14 +63,14 @@ inline Shape weight_shape(std::int64_t weight, std::int64_t C, std::int64_t H, s
     }
 }
 
-// Reads tensors one after another. With `plain`, only those of torch's own classes; subclasses are refused.
+// Reads tensors, and holds the refusal of the first that does not fit. With `plain`, it refuses subclasses of torch's tensors.
 class Reader {
 public:
     explicit Reader(bool plain = false) : plain_(plain) {}
 
     Refusal refusal;
 
-    // A contiguous tensor of such a shape.
+    // Reads a contiguous tensor of a given shape.
     template <class T>
     bool read(nb::handle value, const Shape& shape, const char* name, T*& to) {
         TensorView view;
@@ -81,7 +81,8 @@ public:
         return has_memory(view, value, name, &shape, to);
     }
 
-    // The same, or a contiguous copy, which this keeps: gradients of sums are often expanded.
+    // The same, but makes a contiguous copy if needed, because gradients of sums are often expanded tensors. Keeps the copy
+    // alive.
     template <class T>
     bool read_or_copy(nb::handle value, const Shape& shape, const char* name, T*& to) {
         static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
@@ -94,14 +95,14 @@ public:
         return read(copies_.back(), shape, name, to);
     }
 
-    // The same, or null for None.
+    // The same, but None gives null.
     template <class T>
     bool read_or_none(nb::handle value, const Shape& shape, const char* name, T*& to) {
         to = nullptr;
         return value.is_none() || read(value, shape, name, to);
     }
 
-    // The input [T, N, C], its features side by side; or with `single` allowed [T, C].
+    // Reads the input [T, N, C], whose features must be contiguous; with `allow_single` also [T, C], which sets `single`.
     template <class P>
     bool read_input(nb::handle value, bool batch_first, bool allow_single, Call<P>& call, bool& single) {
         using element = typename P::element;
@@ -116,7 +117,8 @@ public:
         return has_memory(view, value, "input", nullptr, call.x);
     }
 
-    // `get(k, weight)` gives a weight, None where there is none, or null where it can't be had.
+    // Reads the weights of `count` layers and directions. `get(k, weight)` returns one, None if there is none, or null if it
+    // fails.
     template <class P, class Get>
     bool read_weights(std::int64_t count, const Get& get, Call<P>& call) {
         for (std::int64_t k = 0; k < count; ++k) {
@@ -154,14 +156,14 @@ private:
     std::vector<nb::object> copies_;
 };
 
-// The tensors that a forward run makes.
+// The tensors that a forward run returns.
 struct Outputs {
     nb::object out, h_n, c_n;
-    // Lists with an entry for each layer and direction (the last: each layer but the last); None where not recorded.
+    // Lists with an entry for each layer and direction (layer_outputs: for each layer but the last), or None: not recorded.
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
 
-// Makes tensors; throws where torch gives something that has no memory, as a mode of torch's may.
+// Makes a tensor. Throws if it has no memory, as under some of torch's modes.
 template <class T>
 nb::object make(const Shape& shape, T*& to) {
     std::uintptr_t address = 0;
@@ -172,15 +174,15 @@ nb::object make(const Shape& shape, T*& to) {
     return made;
 }
 
-// What a run records: what is shown (the gates after edits), and what a gradient needs (those before edits).
+// What a run records: for the user the gates after edits, for a gradient those before edits.
 struct Records {
-    std::vector<bool> shown;  // of each layer and direction; or empty
+    std::vector<bool> shown;  // to the user: for each layer and direction; or empty
     bool gradient = false;
 
     bool any() const { return gradient || std::find(shown.begin(), shown.end(), true) != shown.end(); }
 };
 
-// Makes the outputs and records of a call that was read. `single`: without N.
+// Makes the outputs and records of a call. `single`: outputs without N.
 template <class P>
 Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), width = call.directions * call.P;
@@ -208,8 +210,8 @@ Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
     return made;
 }
 
-// Makes the gradients that are `needed`, in the order of x, h0, c0 and each layer and direction's weights; None for others.
-// Both biases have the same gradient: `in_order` copies that of b_ih for b_hh.
+// Makes the gradients that are `needed`, in the order x, h0, c0, weights of each layer and direction; None for others. Both
+// biases have the same gradient: it is made once, for b_ih, and `in_order` copies it for b_hh.
 template <class P>
 std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
@@ -229,6 +231,7 @@ std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bo
     return made;
 }
 
+// The list of gradients that Python gets.
 inline nb::list in_order(const std::vector<bool>& needed, const std::vector<nb::object>& made) {
     static const auto* clone = new nb::object(interned("clone"));  // never freed
     nb::list found;

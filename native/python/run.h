@@ -1,4 +1,4 @@
-// Runs a call that was read: without the GIL, on as many threads as pay.
+// Runs a call without the GIL, on a number of threads that pays.
 #pragma once
 
 #include <map>
@@ -14,7 +14,7 @@ namespace hiddenstate {
 
 enum class Task { kForward, kRecordedForward, kBackward, kSteps, kStreamStep };
 
-// What decides how long a step takes: all calls that agree in it are timed together.
+// The properties of a call that its time per step depends on. Calls that agree in all of them share a thread tuner.
 struct Timed {
     const void* scan;
     Task task;
@@ -33,7 +33,7 @@ Timed timed(const Scan<P>& scan, Task task, const Call<P>& call) {
     return {&scan, task, call.N, call.C, call.H, call.P, layers, call.directions, call.threads};
 }
 
-// The tuner of all such calls: what one of them has measured serves the next, which may be over in less time than measuring takes.
+// The thread tuner of all such calls. They share it because one call may be shorter than a sample.
 ThreadTuner<>& tuner_of(const Timed& what);
 
 // Torch's number of threads, if the call is large enough for more than one.
@@ -43,8 +43,8 @@ int threads_for(const Call<P>& call) {
     return threads_worth_waking(call.T, call.N, call.C, call.H, most);
 }
 
-// Runs work(call) while others may run Python: on all its threads, or, where these would wait for one another at every step, on as
-// many as turn out to be faster.
+// Runs work(call) without the GIL: on all its threads or, if these would wait for one another at every step, on one or all,
+// whichever is faster.
 template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
     ThreadTuner<>* const tuner =

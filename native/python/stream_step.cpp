@@ -9,14 +9,14 @@
 namespace hiddenstate {
 namespace {
 
-// Names of attributes, made once.
+// Names of attributes, interned once.
 struct Names {
     nb::object version = interned("_version"), dtype = interned("dtype"), shape = interned("shape"),
                requires_grad = interned("requires_grad");
 };
 
 const Names& names() {
-    static const Names* found = new Names;  // never freed: Python may be gone when statics are
+    static const Names* found = new Names;  // never freed: Python may have ended when statics are destroyed
     return *found;
 }
 
@@ -25,7 +25,7 @@ std::int64_t version_of(nb::handle tensor) {
     return found.is_valid() ? PyLong_AsLongLong(found.ptr()) : -1;
 }
 
-// Whether a shape of so many sizes is [N, features], or, of a single stream, [features]: `flat`.
+// Whether a shape is [N, features] or, for a stream of one row, [features]; the latter sets `flat`.
 template <class Size>
 bool fits(std::int64_t rank, const Size& size, std::int64_t N, std::int64_t features, bool& flat) {
     flat = rank == 1;
@@ -51,7 +51,7 @@ StreamStep::StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::i
 void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     for (auto [name, value] : named) {
         nb::object key = nb::borrow(name);
-        for (auto [own, _] : parameters) {  // the dict's own key, which it finds without comparing letters
+        for (auto [own, _] : parameters) {  // the dict's own key: it is found by identity, without comparing characters
             if (own.equal(name)) key = nb::borrow(own);
         }
         guarded_.push_back({key, nb::borrow(value), version_of(value), address_of_tensor(value)});
@@ -80,7 +80,7 @@ void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, 
     shape_ = std::move(shape), shape_flat_ = std::move(shape_flat);
 }
 
-bool StreamStep::unchanged() const {
+bool StreamStep::has_same_parameters() const {
     for (const Guarded& one : guarded_) {
         if (PyDict_GetItem(parameters_.ptr(), one.name.ptr()) != one.value.ptr()) return false;
         if (version_of(one.value) != one.version || address_of_tensor(one.value) != one.address) return false;
@@ -88,23 +88,23 @@ bool StreamStep::unchanged() const {
     return true;
 }
 
-bool StreamStep::nothing_in_the_way() const {
+bool StreamStep::is_blocked() const {
     for (const nb::object& dict : dicts_) {
-        if (PyDict_Size(dict.ptr()) != 0) return false;
+        if (PyDict_Size(dict.ptr()) != 0) return true;
     }
     for (const nb::object& variable : variables_) {
         PyObject* held = nullptr;
         if (PyContextVar_Get(variable.ptr(), nullptr, &held) < 0) PyErr_Clear();
         const nb::object value = nb::steal(held);
-        if (!value.is_valid() || PyObject_Length(value.ptr()) != 0) return false;
+        if (!value.is_valid() || PyObject_Length(value.ptr()) != 0) return true;
     }
     for (const nb::object& idle : calls_) {
         const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
-        if (!said.is_valid()) drop_refusal();
-        if (said.ptr() != Py_False) return false;
+        if (!said.is_valid()) drop_unavailable();
+        if (said.ptr() != Py_False) return true;
     }
     const nb::object level = attribute(owner_, attribute_);
-    return level.is_valid() && PyLong_AsLongLong(level.ptr()) < 0;
+    return !level.is_valid() || PyLong_AsLongLong(level.ptr()) >= 0;
 }
 
 bool StreamStep::find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const {
@@ -135,7 +135,7 @@ nb::object StreamStep::step(nb::handle x, nb::handle out) {
     const bool numpy = array_.is_valid() && reinterpret_cast<PyObject*>(type) == array_.ptr();
     if (!torch && !numpy) return nb::none();
     if (!out.is_none() && Py_TYPE(out.ptr()) != type) return nb::none();
-    if (!nothing_in_the_way() || !unchanged()) return nb::none();
+    if (is_blocked() || !has_same_parameters()) return nb::none();
     return run(x, out, numpy);
 }
 
@@ -173,14 +173,14 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
             tuner_.run(work);
         }
     }
-    if (!numpy && !out.is_none()) written_(nb::make_tuple(given));
+    if (!numpy && !out.is_none()) mark_written_(nb::make_tuple(given));
     return given;
 }
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &kept_, &written_, &make_tensor_, &like_, &like_flat_, &array_, &array_dtype_, &make_array_,
-                            &shape_, &shape_flat_}) {
+    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &make_tensor_, &like_,
+                            &like_flat_, &array_, &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
         f(*one);
     }
     for (std::vector<nb::object>* some : {&dicts_, &variables_, &calls_}) {
@@ -191,7 +191,7 @@ void StreamStep::each_object(const F& f) {
 
 namespace {
 
-// A step holds the module's hooks and parameters, and these may hold the stream: the collector must see through it.
+// A step holds the module's hooks and parameters, and these may hold the stream. So the garbage collector must see what it holds.
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
     if (!nb::inst_ready(self)) return 0;

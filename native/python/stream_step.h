@@ -1,8 +1,8 @@
-// One step of a stream, called from Python at the least cost.
+// Runs one step of a stream.
 //
-// A step of a small LSTM takes about a microsecond, less than the checks around it do in Python. So they are made here:
-// that nothing stands in the way (hooks, edits, torch's transformations), that the weights are those that were packed,
-// and that what is given is what the kernel reads.
+// A step of a small LSTM takes about a microsecond, less than the checks around it would take in Python. So they are done here:
+// that nothing blocks the packed step (hooks, edits, torch's transforms), that the weights are those that were packed, and that
+// the arguments have the form that the kernel reads.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -22,40 +22,40 @@ namespace nb = nanobind;
 
 class StreamStep {
 public:
-    // Reads [N, C] from the first address, writes [N, H] to the second, and the states; with so many threads.
+    // (address of x [N, C], address of out [N, H], threads): writes out, and the states in place.
     using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
 
-    // `element`: of what is read and written. `large`: others may run Python meanwhile. `tuner`: decides how many threads a
-    // step has; outlives this.
+    // `element`: the type of x and out. `large`: a step releases the GIL. `tuner`: chooses the number of threads of a step;
+    // outlives this.
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
-    // What must be as it is now: a parameter under its name, its version and its place in memory.
+    // Parameters that must stay as they are now: the object under each name, its version and its address.
     void guard_parameters(nb::dict parameters, nb::dict named);
-    // What must be empty: dicts (hooks), and context variables (edits in force, a chosen path).
+    // Dicts (hooks) and context variables (edits in force, a chosen path) that must be empty.
     void guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables);
-    // What must return False when called, and attributes of objects that must be below zero.
+    // Functions that must return False, and an attribute of an object that must be negative.
     void guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute);
-    // What is raised where two threads step at once.
+    // The error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
-    // Arrays that a step takes: torch's, NumPy's. `flat` ones are those of a single stream without its axis.
+    // How arrays are made for a step, torch's and NumPy's; `flat`: [features], for a stream of one row, without N.
     void take_torch(nb::object make, nb::object like, nb::object like_flat);
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
-    // What the kernel reads and writes, kept alive.
-    void keep(nb::object kept) { kept_ = std::move(kept); }
-    // Called with a tuple of a tensor that was written, so that torch knows.
-    void tell(nb::object written) { written_ = std::move(written); }
+    // Keeps alive what the kernel reads and writes.
+    void keep(nb::object objects) { keep_alive_ = std::move(objects); }
+    // A function that is called with a tuple of the tensor that was written, so that torch raises its version.
+    void tell(nb::object mark_written) { mark_written_ = std::move(mark_written); }
 
-    // Makes this thread the only one in it; false where another is. Then leave().
+    // Takes the step for this thread, until leave(). Returns false if another thread has it.
     bool enter() { return !running_.exchange(true); }
     void leave() { running_.store(false); }
 
-    // All Python objects that this holds, for the garbage collector.
+    // Calls f with each Python object that this holds, for the garbage collector.
     template <class F>
     void each_object(const F& f);
 
-    // The output for x, in `out` if that is not None; None where something is in the way: then nothing was done.
+    // Returns the output for x, in `out` if that is not None. Returns None, without side effects, if something blocks the step.
     nb::object step(nb::handle x, nb::handle out);
 
 private:
@@ -70,8 +70,8 @@ private:
         bool flat = false;
     };
 
-    bool unchanged() const;
-    bool nothing_in_the_way() const;
+    bool has_same_parameters() const;
+    bool is_blocked() const;
     bool find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const;
     bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
     nb::object run(nb::handle x, nb::handle out, bool numpy);
@@ -85,7 +85,7 @@ private:
     nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;
-    nb::object owner_, attribute_, error_, message_, kept_, written_;
+    nb::object owner_, attribute_, error_, message_, keep_alive_, mark_written_;
     nb::object make_tensor_, like_, like_flat_;
     nb::object array_, array_dtype_, make_array_, shape_, shape_flat_;
 };

@@ -7,7 +7,7 @@
 namespace hiddenstate {
 namespace {
 
-// As DLPack 1 lays the table out (dlpack.h, DLPackExchangeAPI).
+// The layout of the table in DLPack 1 (dlpack.h, DLPackExchangeAPI).
 struct Header {
     std::uint32_t major, minor;
     const Header* previous;  // a table of an older version
@@ -25,11 +25,11 @@ struct Table {
 constexpr std::uint32_t kMajor = 1;
 constexpr const char* kName = "dlpack_exchange_api";
 
-// Never freed: Python may be gone when statics are.
+// Never freed: Python may have ended when statics are destroyed.
 Torch* connected = nullptr;
 int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
 
-// Names of attributes, made once.
+// Names of attributes, interned once.
 struct Names {
     nb::object is_neg = interned("is_neg"), is_cpu = interned("is_cpu"), dtype = interned("dtype"), shape = interned("shape"),
                stride = interned("stride"), data_ptr = interned("data_ptr");
@@ -48,7 +48,7 @@ void look_for_table() {
     if (header) look_up = reinterpret_cast<const Table*>(header)->look;
 }
 
-// No exception of torch's is left.
+// Reads a tensor through the table. Clears an exception of torch's.
 bool look(nb::handle tensor, nb::dlpack::dltensor& found) {
     if (look_up(tensor.ptr(), &found) == 0) return true;
     PyErr_Clear();
@@ -123,7 +123,7 @@ const Torch& torch_api() { return *connected; }
 bool has_tensor_table() { return look_up != nullptr; }
 
 bool read_tensor(nb::handle tensor, TensorView& found) {
-    // The mark first: where a mode of torch's is in force it is asked in Python, which may change where a tensor lies.
+    // The negative bit first: under a mode of torch's this call runs Python code, which may move the tensor's memory.
     if (call(tensor, names().is_neg).ptr() != Py_False) return false;
     return look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found);
 }

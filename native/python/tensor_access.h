@@ -1,7 +1,7 @@
-// Reads what a tensor says of itself: type, shape, strides, and where its numbers are.
+// Reads the type, shape, strides and address of a tensor.
 //
-// torch tells it in one call through its table of C functions (DLPack's exchange API). Older versions of torch have none: there the
-// tensor's attributes are asked.
+// torch gives them in one call through its table of C functions (DLPack's exchange API). Older versions of torch have no such
+// table; there the attributes of the tensor are read.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -13,7 +13,7 @@ namespace hiddenstate {
 
 namespace nb = nanobind;
 
-// The types of torch's that native code reads, as DLPack numbers them.
+// The number types that native code reads, in DLPack's numbering.
 using NumberType = nb::dlpack::dtype;
 constexpr NumberType kFloat32{2, 32, 1}, kFloat64{2, 64, 1}, kBfloat16{4, 16, 1}, kInt64{0, 64, 1}, kBool{6, 8, 1};
 
@@ -31,7 +31,7 @@ struct Shape {
 
 // A tensor of up to three axes in the CPU's memory.
 struct TensorView {
-    std::uintptr_t address;  // 0: its memory was freed, or it has none of its own
+    std::uintptr_t address;  // 0: it has no memory, or this was freed
     NumberType type;
     int rank;
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
@@ -41,7 +41,7 @@ struct TensorView {
     bool is_empty() const;
 };
 
-// What native code knows of torch: its classes and functions, given once when the module is loaded; never freed.
+// The classes and functions of torch that native code uses. Set once when the module is loaded; never freed.
 struct Torch {
     nb::object tensor, parameter;  // classes
     nb::object empty, cpu;         // torch.empty, torch.device("cpu")
@@ -51,20 +51,21 @@ struct Torch {
     nb::handle name_of(NumberType type) const;
 };
 
-// Keeps what Python gives, and looks for torch's table.
+// Stores these, and looks for torch's table of functions.
 void connect_torch(const Torch& torch);
 const Torch& torch_api();
-// Whether torch has the table, without which a quick call would not be quick.
+// Whether torch has the table. Without it a fast call would not be fast.
 bool has_tensor_table();
 
-// False if the numbers can't be read as they are: on another device, negated by a mark alone, of more axes.
+// Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit, or has more
+// axes.
 bool read_tensor(nb::handle tensor, TensorView& found);
-// The same at the least cost, for tensors that were read before: only the address; 0 where there is none.
+// Returns only the address, or 0: the fastest way, for tensors that read_tensor has accepted before.
 std::uintptr_t address_of_tensor(nb::handle tensor);
-// Whether it is of torch's own classes, and no subclass.
+// Whether a tensor is of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 
-// A new tensor on the CPU, and its address.
+// Makes a tensor on the CPU; sets its address.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 
 }  // namespace hiddenstate

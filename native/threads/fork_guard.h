@@ -1,5 +1,5 @@
-// Whether this process was forked from one that had loaded the engine: the threads of a pool do not come along, and who
-// asks the pool for them waits for ever.
+// Tells whether this process was forked from one that had loaded the engine. The threads of a pool do not exist in the child,
+// so a call that asks the pool for them would wait for ever.
 #pragma once
 
 namespace hiddenstate {

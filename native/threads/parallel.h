@@ -52,8 +52,8 @@ private:
 #endif
     }
 
-    // The order of round_ and asleep_ here and in wait() is such that either this sees the new round, or wait() sees
-    // this asleep.
+    // No wake-up is lost: this writes asleep_ and then reads round_, the last thread writes round_ and then reads asleep_, both
+    // sequentially consistent. So either this sees the new round, or the last thread sees that this is asleep.
     void sleep(unsigned round) {
         std::unique_lock<std::mutex> lock(mutex_);
         ++asleep_;
@@ -73,12 +73,12 @@ private:
     std::condition_variable awake_;
 };
 
-// Runs body(k) for k = 0 ... threads - 1, each on a thread of its own if `together`: the bodies may then wait for one
-// another. Where so many threads are not to be had, runs nothing and returns false: inside another parallel region, say,
-// or in a forked process. Bodies must not throw. Each thread makes a Setup first, which lives until its bodies are done.
+// Runs body(k) for k = 0 ... threads - 1. With `together`, each body has a thread of its own, so that bodies may wait for one
+// another; if there are fewer threads, for example inside another parallel region or in a forked process, it runs nothing and
+// returns false. Bodies must not throw. Each thread constructs a Setup first, which lives until its bodies have returned.
 //
-// Threads that are done wait for the others at our own barrier: OpenMP's spins for milliseconds, on a core that the others may
-// need if another program runs.
+// Threads that have finished wait for the others at our own barrier, because OpenMP's spins for milliseconds, on a core that the
+// others may need if another program runs.
 template <class Setup, class Body>
 bool run_parallel_with(int threads, bool together, const Body& body) {
     const auto run = [&body](int first, int step, int threads) {
@@ -108,7 +108,7 @@ bool run_parallel_with(int threads, bool together, const Body& body) {
     return true;
 }
 
-// Memory for `count` numbers, aligned to cache lines and not filled.
+// Memory for `count` numbers, aligned to cache lines and uninitialized.
 template <class T>
 class Buffer {
 public:
@@ -126,13 +126,14 @@ private:
     T* at_;
 };
 
-// A part of 0 ... count.
+// A range of indices, from `first` to before `last`.
 struct Range {
     std::int64_t first, last;
 
     std::int64_t size() const { return last - first; }
 };
 
+// The k-th of n parts of 0 ... count, as equal in size as can be.
 inline Range part(std::int64_t count, int k, int n) { return {k * count / n, (k + 1) * count / n}; }
 
 }  // namespace

@@ -1,17 +1,18 @@
-// How many threads do a small job that comes again and again: one, or all.
+// Chooses how many threads run a small job that repeats: one, or all.
 //
-// Several have several caches, and what one of them can't hold they can. But they must be awake at once: where other
-// programs want the cores, a job of some microseconds may wait for a time slice of theirs, a thousand times as long. Which
-// of it is so shows in the time that jobs take, and only there. So both ways have their turns, and the faster one goes on;
-// the other is tried again after a while, the less often the more often it was slower.
+// All threads together have more cache than one, so they can hold weights that one cannot. But they must be awake at the same
+// time: if other programs use the cores, a job of some microseconds may wait for a time slice of theirs, which is a thousand
+// times as long. Only the time that jobs take tells which is the case. So both modes are timed: the faster one is used, and the
+// slower one is tried again after a backoff, which doubles each time that it is slower again.
 //
-//     alone 1 ms | together 0.1 s | alone 14 ms | together 0.2 s | ...      while together is the faster way
-//                | together 14 ms | alone 0.1 s | together 14 ms | ...      while alone is
+//     one 1 ms | all 0.1 s  | one 14 ms | all 0.2 s  | ...      while all threads are faster
+//              | all 14 ms  | one 0.1 s | all 14 ms  | ...      while one is
 //
-// A turn is the best of three bouts against what the other way took: one bad moment, as every system has some in a second,
-// decides nothing. A bout is some time slices long, so that a program that wants a core for good shows in each. Those of the
-// first turn are shorter, so that the other way has its turn soon. A job that is longer than a bout is a turn by itself, and
-// what follows is ten times as long at least. Neither way is left for good, as what was measured of it grows old.
+// A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
+// moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
+// shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
+// sample is a trial by itself, and the backoff after it is at least ten times as long. Both modes are timed again and again,
+// because timings go stale.
 #pragma once
 
 #include <algorithm>
@@ -27,64 +28,67 @@ class ThreadTuner {
 public:
     explicit ThreadTuner(int threads) : threads_(std::max(threads, 1)) {}
 
-    // Runs job(threads), which is so much work. Several threads may do so at once, each with jobs of its own.
+    // Runs job(threads), which does `work` units of work. Several threads may call this at the same time, each with jobs of its
+    // own.
     template <class Job>
     void run(const Job& job, std::int64_t work = 1) {
         if (threads_ == 1) return job(1);
-        const bool together = together_;
+        const bool all = all_;
         const auto begin = Clock::now();
-        job(together ? threads_ : 1);
-        count(together, work, std::chrono::duration<double>(Clock::now() - begin).count());
+        job(all ? threads_ : 1);
+        count(all, work, std::chrono::duration<double>(Clock::now() - begin).count());
     }
 
 private:
     // In seconds of work.
-    static constexpr double kFirst = 0.0005, kBout = 0.007, kShortestRest = 0.1, kLongestRest = 3;
-    static constexpr int kBouts = 2;      // that decide a turn
-    static constexpr double kCheap = 10;  // a rest is at least so many times as long as the try before it
+    static constexpr double kFirstSample = 0.0005, kSample = 0.007, kShortestBackoff = 0.1, kLongestBackoff = 3;
+    static constexpr int kSamples = 2;        // with the same result decide a trial
+    static constexpr double kBackoffs = 10;   // the least length of a backoff, in lengths of the trial before it
 
-    // Not where another thread is just here, which may be one that a forked process has not got; nor what belongs to a turn
-    // that another thread has ended.
-    void count(bool together, std::int64_t work, double seconds) {
+    // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the job tells, and in a
+    // forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
+    void count(bool all, std::int64_t work, double seconds) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-        if (!lock || together != together_) return;
-        spent_ += seconds, done_ += work;
-        (trying_ ? tried_ : rested_) += seconds;
-        const double usual = seconds_[!together_] > 0 ? seconds_[!together_] * static_cast<double>(work) : seconds;
-        if (spent_ >= bout_) end_bout(usual >= kBout);
+        if (!lock || all != all_) return;
+        sample_ += seconds, sample_work_ += work;
+        (tries_slower_ ? trial_ : since_trial_) += seconds;
+        const double usual = seconds_[!all_] > 0 ? seconds_[!all_] * static_cast<double>(work) : seconds;
+        if (sample_ >= sample_length_) end_sample(usual >= kSample);
     }
 
-    // `long_job`: each takes longer than a bout anyway; to try more of them would cost more than it tells.
-    void end_bout(bool long_job) {
-        const double seconds = spent_ / static_cast<double>(done_);
-        const bool faster = seconds <= seconds_[!together_];
-        spent_ = 0, done_ = 0;
-        if (++bouts_[faster] < kBouts && !long_job) return;
-        seconds_[together_] = seconds;
-        end_turn(faster);
+    // `long_job`: a single job is longer than a sample, so more of them would cost more than they tell.
+    void end_sample(bool long_job) {
+        const double seconds = sample_ / static_cast<double>(sample_work_);
+        const bool faster = seconds <= seconds_[!all_];
+        sample_ = 0, sample_work_ = 0;
+        if (++results_[faster] < kSamples && !long_job) return;
+        seconds_[all_] = seconds;
+        end_trial(faster);
     }
 
-    void end_turn(bool faster) {
-        if (trying_) {
-            rest_ = faster ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest);
-            rest_ = std::max(rest_, kCheap * tried_), rested_ = 0;
+    // `faster`: the mode at hand is faster than the other one was.
+    void end_trial(bool faster) {
+        if (tries_slower_) {
+            backoff_ = faster ? kShortestBackoff : std::clamp(2 * backoff_, kShortestBackoff, kLongestBackoff);
+            backoff_ = std::max(backoff_, kBackoffs * trial_), since_trial_ = 0;
         }
-        const bool change = !faster || rested_ >= rest_;
-        trying_ = change && !trying_;
-        if (change) together_ = !together_;
-        bout_ = kBout, bouts_[0] = bouts_[1] = 0, tried_ = 0;
+        const bool change = !faster || since_trial_ >= backoff_;
+        // A mode that was slow and is faster now stays, and is then the usual one.
+        tries_slower_ = change && !tries_slower_;
+        if (change) all_ = !all_;
+        sample_length_ = kSample, results_[0] = results_[1] = 0, trial_ = 0;
     }
 
     const int threads_;
     std::mutex mutex_;
-    std::atomic<bool> together_{false};
-    bool trying_ = false;               // whether the turn at hand is one of the slower way
-    double seconds_[2] = {};            // that work takes alone and together, when a turn of them last ended
-    double bout_ = kFirst, spent_ = 0;  // the bout at hand: how long, and how much of it is over
-    std::int64_t done_ = 0;             // its work
-    int bouts_[2] = {};                 // of the turn at hand, lost and won
-    double rest_ = 0, rested_ = 0;      // how long the slower way is not tried
-    double tried_ = 0;                  // how long the turn at hand of the slower way has lasted
+    std::atomic<bool> all_{false};    // the mode at hand: all threads, or one
+    bool tries_slower_ = false;       // whether this is a trial of the mode that was slower
+    double seconds_[2] = {};          // of a unit of work with one thread and with all, in their last trials
+    double sample_length_ = kFirstSample, sample_ = 0;  // seconds that the sample at hand lasts; of these, over
+    std::int64_t sample_work_ = 0;
+    int results_[2] = {};             // samples of the trial at hand that were slower, and faster
+    double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
+    double trial_ = 0;                // seconds of the trial at hand of the slower mode
 };
 
 }  // namespace hiddenstate

@@ -1,22 +1,24 @@
-// From which size on something pays. Each stands here once, with its unit and how it was found; docs/engine.md has the table.
+// Sizes from which on an optimization pays. Each is defined here once, with its unit and its measurement; docs/engine.md has
+// the table.
 #pragma once
 
 #include <cstdint>
 
 namespace hiddenstate {
 
-// Multiplications of a step's recurrent product (N * H * H) from which on its threads, which wait for one another once a step, gain
-// more than the waiting costs: a barrier takes some 0.3 us, 4,096 multiplications about as long on one core.
+// Multiplications of a step's recurrent product (N * H * H) from which on several threads gain more than their barrier at each
+// step costs: a barrier takes about 0.3 us, 4,096 multiplications about as long on one core.
 constexpr std::int64_t kThreadedStep = 1 << 12;
 
-// Multiplications of a whole call from which on waking threads pays: that takes some microseconds, 262,144 multiplications 5 to 10.
+// Multiplications of a whole call from which on waking threads pays: it takes some microseconds; 262,144 multiplications take
+// 5 to 10.
 constexpr std::int64_t kThreadedCall = 1 << 18;
 
-// Multiplications of a single packed step (its rows times the weights of a gate) from which on the weights of a layer no longer stay
-// in one core's cache, so that several cores, each with its part, read them faster.
+// Multiplications of a single packed step (its rows times the weights of a gate) from which on the weights of a layer exceed one
+// core's cache, so that several cores, each with its part, read them faster.
 constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 
-// Multiplications of a step from which on others may run Python meanwhile: to let them costs a fraction of a microsecond.
+// Multiplications of a step from which on it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
 
 // How many of `most` threads are worth waking for a call.

@@ -1,4 +1,4 @@
-// A problem as a scan takes it, what it gives, and the calls.
+// Converts a problem to the arguments of a scan, and calls the scan.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace hiddenstate::test {
 
-// Where the rows of [T, N, width] lie.
+// The memory layout of the rows of [T, N, width].
 struct Layout {
     Size step, row, size;
 
@@ -21,7 +21,7 @@ struct Layout {
         size = k.T && k.N ? (k.T - 1) * step + (k.N - 1) * row + width : 0;
     }
 
-    // Rows laid out from rows without gaps, and `filler` between them.
+    // Copies contiguous rows into the layout, with `filler` between them.
     Numbers place(const Track& k, const Numbers& from, Size width, double filler) const {
         Numbers to(static_cast<std::size_t>(size), filler);
         for (Size t = 0; t < k.T; ++t) {
@@ -33,7 +33,7 @@ struct Layout {
     }
 };
 
-// Rows of [T, N, width] that are past their end: not a number, so that whoever reads them is found out.
+// Sets rows of [T, N, width] that are past their end to NaN, so that a test fails if a scan reads them.
 inline Numbers spoil_ended(const Track& k, Numbers values, Size width) {
     for (Size n = 0; n < k.N; ++n) {
         for (Size t = k.length(n); t < k.T; ++t) std::fill_n(values.begin() + (t * k.N + n) * width, width, reference::kNone);
@@ -41,7 +41,7 @@ inline Numbers spoil_ended(const Track& k, Numbers values, Size width) {
     return values;
 }
 
-// A track as a scan takes it.
+// A track as arguments of a scan.
 template <class P>
 struct Inputs {
     using element = typename P::element;
@@ -85,7 +85,7 @@ private:
     }
 };
 
-// What a forward scan gives.
+// The outputs and records of a forward scan.
 template <class P>
 struct Outputs {
     using element = typename P::element;
@@ -136,12 +136,12 @@ Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool r
     return to;
 }
 
-// Which of what may be null in a backward scan is given and asked for: one bit each.
-enum Asked : unsigned {
+// Which of the arguments that may be null are given to a backward scan, one bit each.
+enum Optional : unsigned {
     kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kAll = 255
 };
 
-// What a backward scan is given beside its inputs.
+// What a backward scan reads beside its inputs: outputs and records of the forward scan, and their gradients.
 template <class P>
 struct Given {
     using element = typename P::element;
@@ -152,12 +152,12 @@ struct Given {
 
     Given(const Track& k, const reference::Scanned& s, const reference::Given& given, const With& with)
         : out(spoil_ended(k, s.out, k.H), with.shifted), dout(spoil_ended(k, given.out, k.H), with.shifted),
-          gates(s.unedited, with.shifted), c(spoil_ended(k, s.c, k.H), with.shifted), dh_n(given.h_n, with.shifted),
+          gates(s.raw_gates, with.shifted), c(spoil_ended(k, s.c, k.H), with.shifted), dh_n(given.h_n, with.shifted),
           dc_n(given.c_n, with.shifted), dgates(spoil_ended(k, given.gates, 4 * k.H), with.shifted),
           dc(spoil_ended(k, given.c, k.H), with.shifted) {}
 };
 
-// The gradients that a backward scan gives of one layer and direction.
+// The gradients that a backward scan computes for one layer and direction.
 template <class P>
 struct Found {
     using element = typename P::element;
@@ -179,20 +179,20 @@ struct Found {
 };
 
 template <class P>
-Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned asked, int threads) {
+Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned wanted, int threads) {
     Found<P> to(in.track, in.with.shifted);
-    const auto if_asked = [asked](unsigned bit, auto* data) { return asked & bit ? data : nullptr; };
+    const auto if_wanted = [wanted](unsigned bit, auto* data) { return wanted & bit ? data : nullptr; };
     Call<P> call = call_of(in, threads);
     call.h0 = in.h0.data(), call.c0 = in.c0.data(), call.out = given.out.data();
     (in.edits ? call.layers[0].raw_gates : call.layers[0].gates) = given.gates.data();
     call.layers[0].c = given.c.data();
     Gradients<P> gradients;
     gradients.out = given.dout.data();
-    gradients.h_n = if_asked(kDhN, given.dh_n.data()), gradients.c_n = if_asked(kDcN, given.dc_n.data());
-    gradients.layers.push_back({if_asked(kDgates, given.dgates.data()), if_asked(kDc, given.dc.data()),
-                                if_asked(kDwIh, to.w_ih.data()), if_asked(kDwHh, to.w_hh.data()),
-                                if_asked(kDb, to.b.data()), nullptr});
-    gradients.x = if_asked(kDx, to.x.data()), gradients.h0 = to.h0.data(), gradients.c0 = to.c0.data();
+    gradients.h_n = if_wanted(kDhN, given.dh_n.data()), gradients.c_n = if_wanted(kDcN, given.dc_n.data());
+    gradients.layers.push_back({if_wanted(kDgates, given.dgates.data()), if_wanted(kDc, given.dc.data()),
+                                if_wanted(kDwIh, to.w_ih.data()), if_wanted(kDwHh, to.w_hh.data()),
+                                if_wanted(kDb, to.b.data()), nullptr});
+    gradients.x = if_wanted(kDx, to.x.data()), gradients.h0 = to.h0.data(), gradients.c0 = to.c0.data();
     scan.backward(call, gradients);
     return to;
 }

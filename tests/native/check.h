@@ -1,4 +1,4 @@
-// Checks that count and say what differed, and go on.
+// Checks that count failures, print them, and go on.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ inline void that(bool holds, const std::string& what) {
     if (!holds) fail(what);
 }
 
-// Within `tolerance`; what is not a number fails.
+// Fails if `got` is not within `tolerance`, or is NaN.
 inline void close(const char* what, std::int64_t at, double got, double want, double tolerance) {
     ++made;
     if (std::abs(got - want) <= tolerance) return;

@@ -1,11 +1,11 @@
-// What is not a number stays in its row.
+// Checks that a NaN stays in its row.
 #pragma once
 
 #include "stacks.h"
 
 namespace hiddenstate::test {
 
-// Rows [T, N, width] are the same to the last bit, but for row `n`.
+// Checks that rows [T, N, width] are bitwise equal, except row `n`.
 template <class T>
 void expect_others_same(const char* what, const Array<T>& got, const Array<T>& want, const Shape& s, Size width, Size n) {
     for (Size k = 0; k < got.size(); ++k) {

@@ -1,4 +1,5 @@
-// The scans' sigmoid and tanh over all numbers: near the truth, never falling, exact where they must be.
+// Checks the scans' sigmoid and tanh over the whole range of floats: close to the truth, never decreasing, and exact at special
+// values.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 namespace hiddenstate::test {
 
-// What they may be off by, and by how much they may fall (vec.h says why double's tanh may).
+// The allowed error, and the allowed decrease between neighbours (vec.h says why tanh of doubles may decrease).
 template <class Real>
 constexpr double kOff = 2e-7;
 template <>
@@ -33,10 +34,10 @@ inline float nth_float(Size k) {
 inline Size number_of(float v) {
     std::uint32_t bits;
     std::memcpy(&bits, &v, sizeof bits);
-    return bits;  // of positive ones
+    return bits;  // for positive floats
 }
 
-// Every 8191st float, and all that lie near a border between two formulas, of either sign; rising.
+// Every 8191st float, and all floats near a border between two formulas, of both signs, in rising order.
 template <class Real>
 std::vector<Real> every_magnitude() {
     std::vector<Size> found;
@@ -65,7 +66,7 @@ void check_nonlinearity(const Scan<P>& scan, char which) {
     for (std::size_t k = 0; k < in.size(); ++k) {
         const double x = in[k], truth = which == 't' ? std::tanh(x) : reference::sigmoid(x);
         checks::close(which == 't' ? "tanh" : "sigmoid", static_cast<Size>(k), out[k], truth, kOff<real>);
-        if (k > 0) checks::that(out[k] >= out[k - 1] - kFall<real>, "falls at " + std::to_string(x));
+        if (k > 0) checks::that(out[k] >= out[k - 1] - kFall<real>, "decreases at " + std::to_string(x));
     }
 }
 

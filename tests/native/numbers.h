@@ -1,4 +1,4 @@
-// Numbers in the types that scans compute in, in arrays of exactly their size, and compared.
+// Arrays of the number types that scans compute in, and their comparison.
 #pragma once
 
 #include <cmath>
@@ -30,7 +30,7 @@ inline void store(double from, bfloat16& to) {
     const float f = static_cast<float>(from);
     std::uint32_t bits;
     std::memcpy(&bits, &f, sizeof bits);
-    // To the nearest, ties to even; a NaN stays one.
+    // To the nearest, ties to even; a NaN stays a NaN.
     to.bits = static_cast<std::uint16_t>(std::isnan(f) ? 0x7fc0 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
@@ -41,8 +41,8 @@ double rounded(double v) {
     return number(stored);
 }
 
-// Exactly `size` numbers on the heap, so that AddressSanitizer sees what goes past their end; they begin at a cache line
-// or, shifted, at an address that is aligned to nothing but a number.
+// Exactly `size` numbers on the heap, so that AddressSanitizer finds accesses past the end. They begin at a cache line or,
+// `shifted`, at an address that is aligned to one number only.
 template <class T>
 class Array {
 public:
@@ -77,10 +77,10 @@ private:
     std::unique_ptr<T, Free> memory_;
 };
 
-// What arrays are filled with that a scan writes; where it must not write, this stays.
+// The value that output arrays are filled with before a scan; it must remain where a scan must not write.
 constexpr double kUntouched = 77;
 
-// Each number within `tolerance`, of the largest or of one; untouched where none is wanted.
+// Checks each number within `tolerance` times the largest wanted number, or 1 if that is larger; a wanted NaN means untouched.
 template <class T>
 void expect_close(const char* what, const Array<T>& got, const Numbers& want, double tolerance) {
     double largest = 1;

@@ -1,4 +1,4 @@
-// Random problems.
+// Makes random problems.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ public:
     bool coin() { return below(2); }
     Size pick(std::initializer_list<Size> from) { return from.begin()[below(static_cast<Size>(from.size()))]; }
 
-    // -scale ... scale; every type stores them exactly where the scale is a power of two.
+    // In -scale ... scale. If the scale is a power of two, every type stores the number exactly.
     double number(double scale) { return static_cast<double>(below(257) - 128) / 128 * scale; }
 
     Numbers numbers(Size n, double scale) {
@@ -32,7 +32,7 @@ public:
         return found;
     }
 
-    // Some of 0 ... n - 1, at least one, in any order.
+    // A random subset of 0 ... n - 1, not empty, in random order.
     std::vector<std::int32_t> some(Size n) {
         std::vector<std::int32_t> all(static_cast<std::size_t>(n));
         for (Size k = 0; k < n; ++k) all[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
@@ -53,7 +53,7 @@ inline Shape random_shape(Random& random) {
     return {random.below(8), 1 + random.below(13), random.pick({1, 3, 17, 65}), random.pick({1, 3, 17, 65})};
 }
 
-// Near 1 / sqrt(n), a power of two: sums of n products are then near 1.
+// A power of two near 1 / sqrt(n), so that sums of n products are near 1.
 inline double weight_scale(Size n) { return std::exp2(-std::floor(std::log2(static_cast<double>(n)) / 2)); }
 
 inline reference::Edit random_edit(Random& random, const Shape& s, int place, int kind) {
@@ -71,10 +71,10 @@ inline reference::Edit random_edit(Random& random, const Shape& s, int place, in
     return edit;
 }
 
-// Everything that a problem may be without; without it the scan is handed null where it takes that.
+// The optional parts of a problem. For a missing part, the scan gets a null pointer if it accepts one.
 struct With {
     bool lengths, reset, bias, states, edits, shifted;
-    Size layout;  // of x and out: step after step, row after row, or with gaps
+    Size layout;  // of x and out: 0 step after step, 1 row after row, 2 with gaps
 
     static With random(Random& random) {
         return {random.coin(), random.coin(), random.below(4) != 0, random.below(4) != 0, random.below(4) != 0,
@@ -93,7 +93,7 @@ inline void add_borders(Random& random, const With& with, Track& track) {
     for (Size k = 0; k < track.T * track.N; ++k) track.reset.push_back(with.reset && random.below(4) == 0);
 }
 
-// The k-th problem has an edit of the k-th kind of edit, if it has any.
+// If the problem has edits, the first is of the k-th place and kind, so that 30 problems in a row cover all of them.
 inline Track random_track(Random& random, const Shape& s, const With& with, Size k) {
     Track track;
     track.T = s.T, track.N = s.N, track.C = s.C, track.H = s.H;

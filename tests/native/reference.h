@@ -1,5 +1,5 @@
-// The equations of one layer and direction in double, one number at a time, and their derivative by hand: the truth that
-// the scans are compared with. Shares no code with them but the names of edits.
+// The reference that the scans are compared with: the equations of one layer and direction and their derivative, in double, one
+// number at a time. It shares no code with the scans except the names of edits.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using hiddenstate::Place;
 using Numbers = std::vector<double>;
 using Size = std::int64_t;
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // where a row has ended
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // past a row's end
 
 inline Numbers zeros(Size n) { return Numbers(static_cast<std::size_t>(n)); }
 inline Numbers none(Size n) { return Numbers(static_cast<std::size_t>(n), kNone); }
@@ -32,7 +32,7 @@ struct Edit {
     Numbers values;
     Size step_stride, row_stride, unit_stride;
 
-    // The value at a step, row and unit, or null where it edits nothing.
+    // The value for a step, row and unit, or null if they are not edited.
     const double* value(Size t, Size n, Size u) const {
         const Size step = which(steps, t), row = which(rows, n), unit = which(units, u);
         if (step < 0 || row < 0 || unit < 0) return nullptr;
@@ -45,6 +45,7 @@ struct Edit {
     }
 };
 
+// One layer and direction over a sequence.
 struct Track {
     Size T = 0, N = 0, C = 0, H = 0;
     bool reverse = false;
@@ -55,7 +56,7 @@ struct Track {
     std::vector<Size> lengths;      // [N]
     std::vector<std::uint8_t> reset;  // [T, N]
     std::vector<Edit> edits;
-    double (*rounded)(double) = [](double v) { return v; };  // as hidden states and gradients of gates are stored
+    double (*rounded)(double) = [](double v) { return v; };  // the rounding of hidden states and gradients of gates when stored
 
     Size length(Size n) const { return lengths[static_cast<std::size_t>(n)]; }
 
@@ -67,8 +68,8 @@ struct Track {
         return found;
     }
 
-    // Whether a border lies between a step and the one read before it. Borders stand before the step that they mark; the
-    // one at the far end of a reversed row separates it from nothing.
+    // Whether a border separates a step from the step read before it. A border is before the step that marks it, in time; in
+    // reverse, a border before step 0 therefore separates nothing.
     bool cut(Size t, Size n) const {
         const Size right = reverse ? t + 1 : t;
         return right < length(n) && reset[static_cast<std::size_t>(right * N + n)];
@@ -92,12 +93,13 @@ struct Track {
     }
 };
 
+// The result of a forward scan.
 struct Scanned {
-    // Zero where a row has ended; `unedited` is none there.
-    Numbers out;              // [T, N, H]
-    Numbers gates, unedited;  // [T, N, 4H]: after edits of gates, and before
-    Numbers c;                // [T, N, H]
-    Numbers h_n, c_n;         // [N, H]
+    // Zero past a row's end; `raw_gates` is NaN there.
+    Numbers out;               // [T, N, H]
+    Numbers gates, raw_gates;  // [T, N, 4H]: after edits of gates, and before
+    Numbers c;                 // [T, N, H]
+    Numbers h_n, c_n;          // [N, H]
 };
 
 inline double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
@@ -110,7 +112,7 @@ inline double pre_activation(const Track& k, Size gate, Size t, Size n, Size u, 
     return k.edited(hiddenstate::kIPre + static_cast<int>(gate), t, n, u, z);
 }
 
-// One step of one row: the states h and c are changed in place.
+// Runs one step of one row; changes the states h and c in place.
 inline void step(const Track& k, Size t, Size n, Numbers& h, Numbers& c, Scanned& s) {
     const Numbers before = h;
     const Size row = t * k.N + n;
@@ -118,7 +120,7 @@ inline void step(const Track& k, Size t, Size n, Numbers& h, Numbers& c, Scanned
         double gate[4];
         for (Size g = 0; g < 4; ++g) {
             const double z = pre_activation(k, g, t, n, u, before), value = g == 2 ? std::tanh(z) : sigmoid(z);
-            at(s.unedited, (row * 4 + g) * k.H + u) = value;
+            at(s.raw_gates, (row * 4 + g) * k.H + u) = value;
             gate[g] = k.edited(hiddenstate::kI + static_cast<int>(g), t, n, u, value);
             at(s.gates, (row * 4 + g) * k.H + u) = gate[g];
         }
@@ -142,7 +144,7 @@ inline Scanned forward(const Track& k) {
     return s;
 }
 
-// Gradients of what a scan gives.
+// The gradients of the results of a scan.
 struct Given {
     Numbers out, gates, c;  // as in Scanned
     Numbers h_n, c_n;
@@ -157,7 +159,7 @@ struct Before {
     Numbers h, c;
 };
 
-// From the gradients of h and c (which becomes that of the c before) to those of the pre-activations, [4H].
+// Computes the gradients of the pre-activations, [4H], from those of h and c. `dc` becomes the gradient of the c before.
 inline Numbers gate_gradients(const Track& k, const Scanned& s, const Given& given, Size t, Size n, const Before& before,
                               const Numbers& dh, Numbers& dc) {
     Numbers dz = zeros(4 * k.H);
@@ -172,7 +174,7 @@ inline Numbers gate_gradients(const Track& k, const Scanned& s, const Given& giv
         const double d_gates[4] = {d_c * gate(2), d_c * at(before.c, u), d_c * gate(0), d_h * squashed};
         for (Size g = 0; g < 4; ++g) {
             const Size j = (row * 4 + g) * k.H + u;
-            const double value = at(s.unedited, j), slope = g == 2 ? 1 - value * value : value * (1 - value);
+            const double value = at(s.raw_gates, j), slope = g == 2 ? 1 - value * value : value * (1 - value);
             const int place = static_cast<int>(g);
             const double d = k.edited_gradient(hiddenstate::kI + place, t, n, u, d_gates[g] + at(given.gates, j));
             at(dz, g * k.H + u) = k.rounded(k.edited_gradient(hiddenstate::kIPre + place, t, n, u, d * slope));
@@ -182,7 +184,7 @@ inline Numbers gate_gradients(const Track& k, const Scanned& s, const Given& giv
     return dz;
 }
 
-// What the gradients of one step's pre-activations add to those of input, weights and the hidden state before.
+// Adds the part of one step to the gradients of input and weights; sets `dh`, the gradient of the hidden state before.
 inline void spread(const Track& k, Size t, Size n, const Numbers& dz, const Numbers& h_before, Gradients& to, Numbers& dh) {
     std::fill(dh.begin(), dh.end(), 0);
     const Size input = (t * k.N + n) * k.C;
@@ -222,7 +224,7 @@ inline Gradients backward(const Track& k, const Scanned& s, const Given& given) 
     return to;
 }
 
-// What the gradients are of: all that a scan gives, each number times its weight in `given`.
+// The function that `backward` differentiates: the sum of all results of a scan, each number times its weight in `given`.
 inline double loss(const Track& k, const Given& given) {
     const Scanned s = forward(k);
     double sum = 0;

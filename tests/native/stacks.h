@@ -1,25 +1,25 @@
-// Several layers and directions, in one call and in single steps, against the reference.
+// Checks several layers and directions, in one call and in single steps, against the reference.
 #pragma once
 
 #include "tracks.h"
 
 namespace hiddenstate::test {
 
-// What a stack of layers has of a track's, one layer and direction after another.
+// A stack of layers: a track for each layer and direction, and the results of the reference, one after another.
 struct Stack {
     std::vector<Track> tracks;
-    Numbers noise;  // of every layer but the last
-    Numbers h_n, c_n, gates, raw_gates, c, between, out;  // of the reference
+    Numbers dropout_masks;  // of every layer but the last
+    Numbers h_n, c_n, gates, raw_gates, c, layer_outputs, out;  // of the reference
 
-    // Runs the reference through all layers of D directions, each of which reads what the one below gives, times noise.
+    // Runs the reference through all layers of D directions. Each reads the output of the layer below, times its dropout mask.
     void run(Size D) {
         for (std::size_t k = 0; k < tracks.size(); ++k) {
             Track& track = tracks[k];
-            if (k % static_cast<std::size_t>(D) == 0 && k > 0) track.x = handed_on(track);
+            if (k % static_cast<std::size_t>(D) == 0 && k > 0) track.x = next_input(track);
             if (k % static_cast<std::size_t>(D) == 1) track.x = tracks[k - 1].x;
             const reference::Scanned s = reference::forward(track);
             append(h_n, s.h_n), append(c_n, s.c_n), append(gates, s.gates), append(c, s.c);
-            append(raw_gates, s.unedited);
+            append(raw_gates, s.raw_gates);
             join(s.out, track, D, static_cast<Size>(k) % D);
         }
     }
@@ -27,11 +27,11 @@ struct Stack {
 private:
     static void append(Numbers& to, const Numbers& from) { to.insert(to.end(), from.begin(), from.end()); }
 
-    Numbers handed_on(const Track& track) {
-        const std::size_t first = between.size();
-        append(between, out);
+    Numbers next_input(const Track& track) {
+        const std::size_t first = layer_outputs.size();
+        append(layer_outputs, out);
         Numbers next = out;
-        for (std::size_t i = 0; i < next.size(); ++i) next[i] = track.rounded(next[i] * noise[first + i]);
+        for (std::size_t i = 0; i < next.size(); ++i) next[i] = track.rounded(next[i] * dropout_masks[first + i]);
         return next;
     }
 
@@ -45,7 +45,7 @@ private:
 };
 
 template <class P>
-Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D, bool noisy) {
+Stack random_stack(Random& random, const Shape& shape, const With& with, Size L, Size D, bool drops) {
     Stack stack;
     for (Size k = 0; k < L * D; ++k) {
         const Shape of_layer{shape.T, shape.N, k < D ? shape.C : D * shape.H, shape.H};
@@ -54,14 +54,14 @@ Stack random_stack(Random& random, const Shape& shape, const With& with, Size L,
         if (k > 0) track.lengths = stack.tracks[0].lengths, track.reset = stack.tracks[0].reset;
         stack.tracks.push_back(std::move(track));
     }
-    // As dropout makes it: zeros, and more than one.
-    stack.noise = random.numbers((L - 1) * shape.T * shape.N * D * shape.H, 0);
-    for (double& v : stack.noise) v = noisy ? static_cast<double>(2 * random.below(2)) : 1;
+    // As in dropout, zeros and numbers above 1.
+    stack.dropout_masks = random.numbers((L - 1) * shape.T * shape.N * D * shape.H, 0);
+    for (double& v : stack.dropout_masks) v = drops ? static_cast<double>(2 * random.below(2)) : 1;
     stack.run(D);
     return stack;
 }
 
-// The parts of a stack that a scan takes as one array.
+// One array of a part of all tracks, which a scan takes as one.
 template <class T>
 Array<T> joined(const Stack& stack, Numbers Track::*part, bool shifted) {
     Numbers all;
@@ -69,7 +69,7 @@ Array<T> joined(const Stack& stack, Numbers Track::*part, bool shifted) {
     return {all, shifted};
 }
 
-// Where so many equal parts of an array begin.
+// Pointers to `count` equal parts of an array.
 template <class T>
 std::vector<T*> parts(const Array<T>& all, Size count) {
     std::vector<T*> found;
@@ -77,22 +77,22 @@ std::vector<T*> parts(const Array<T>& all, Size count) {
     return found;
 }
 
-// A stack as a scan of all layers takes it, with the noise of so many of them.
+// A stack as arguments of a scan, with the dropout masks of `dropping` layers: all but the last, or none.
 template <class P>
 struct StackInputs {
     using element = typename P::element;
     using real = typename P::real;
 
     std::vector<Inputs<P>> tracks;
-    const Array<element> h0, noise;
+    const Array<element> h0, masks;
     const Array<real> c0;
-    std::vector<const element*> noises;
+    std::vector<const element*> dropout_masks;
 
-    StackInputs(const Stack& stack, const With& with, Size noisy)
-        : h0(joined<element>(stack, &Track::h0, with.shifted)), noise(stack.noise, with.shifted),
+    StackInputs(const Stack& stack, const With& with, Size dropping)
+        : h0(joined<element>(stack, &Track::h0, with.shifted)), masks(stack.dropout_masks, with.shifted),
           c0(joined<real>(stack, &Track::c0, with.shifted)) {
         for (const Track& track : stack.tracks) tracks.emplace_back(track, with);
-        for (const element* of_layer : parts(noise, noisy)) noises.push_back(of_layer);
+        for (const element* of_layer : parts(masks, dropping)) dropout_masks.push_back(of_layer);
     }
 };
 
@@ -102,7 +102,7 @@ Call<P> call_of(const StackInputs<P>& given, Size D, int threads) {
     Call<P> call = call_of(given.tracks[0], threads);
     call.directions = D, call.reverse = false;
     call.h0 = call.h0 ? given.h0.data() : nullptr, call.c0 = call.c0 ? given.c0.data() : nullptr;
-    call.dropout_masks = given.noises;
+    call.dropout_masks = given.dropout_masks;
     call.layers.clear();
     for (const Inputs<P>& track : given.tracks) {
         call.layers.push_back({track.weights(), track.edits.get(), nullptr, nullptr, nullptr});
@@ -117,36 +117,36 @@ void check_layers(const Scan<P>& scan, Random& random) {
     const Shape shape = random_shape(random);
     const With with = With::random(random);
     const Size L = 1 + random.below(4), D = 1 + random.below(2);
-    const bool noisy = random.coin(), keeps = random.coin();
-    const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
+    const bool drops = random.coin(), records = random.coin();
+    const Stack stack = random_stack<P>(random, shape, with, L, D, drops);
     const Described described("layers", stack.tracks[0], with);
-    const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
+    const StackInputs<P> given(stack, with, drops ? L - 1 : 0);
     const Size cells = L * D * shape.T * shape.N * shape.H;
     for (const int threads : {1, 2, 3}) {
         Array<element> out(shape.T * shape.N * D * shape.H, with.shifted), h_n(given.h0.size(), with.shifted);
-        Array<element> between(given.noise.size(), with.shifted);
-        Array<real> c_n(given.c0.size(), with.shifted), c(keeps ? cells : 0, with.shifted);
-        Array<real> gates(keeps ? 4 * cells : 0, with.shifted), raw_gates(keeps ? 4 * cells : 0, with.shifted);
+        Array<element> layer_outputs(given.masks.size(), with.shifted);
+        Array<real> c_n(given.c0.size(), with.shifted), c(records ? cells : 0, with.shifted);
+        Array<real> gates(records ? 4 * cells : 0, with.shifted), raw_gates(records ? 4 * cells : 0, with.shifted);
         Call<P> call = call_of(given, D, threads);
         call.out = out.fill(kUntouched).data(), call.h_n = h_n.fill(kUntouched).data(), call.c_n = c_n.fill(kUntouched).data();
-        gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched), between.fill(kUntouched);
-        for (Size k = 0; keeps && k < L * D; ++k) {
+        gates.fill(kUntouched), raw_gates.fill(kUntouched), c.fill(kUntouched), layer_outputs.fill(kUntouched);
+        for (Size k = 0; records && k < L * D; ++k) {
             auto& layer = call.layers[static_cast<std::size_t>(k)];
             layer.gates = gates.data() + k * (4 * cells / (L * D)), layer.c = c.data() + k * (cells / (L * D));
             layer.raw_gates = raw_gates.data() + k * (4 * cells / (L * D));
         }
-        if (keeps) call.layer_outputs = parts(between, L - 1);
+        if (records) call.layer_outputs = parts(layer_outputs, L - 1);
         scan.forward(call);
         expect_close("out", out, stack.out, kTolerance<P>), expect_close("h_n", h_n, stack.h_n, kTolerance<P>);
         expect_close("c_n", c_n, stack.c_n, kTolerance<P>);
-        if (!keeps) continue;
+        if (!records) continue;
         expect_close("gates", gates, stack.gates, kTolerance<P>), expect_close("c", c, stack.c, kTolerance<P>);
         expect_close("raw_gates", raw_gates, stack.raw_gates, kTolerance<P>);
-        expect_close("between", between, stack.between, kTolerance<P>);
+        expect_close("layer_outputs", layer_outputs, stack.layer_outputs, kTolerance<P>);
     }
 }
 
-// Gradients of a stack's outputs, and what the reference makes of them.
+// The gradients of a stack's outputs, and those that the reference computes from them.
 struct StackGradients {
     Numbers dout, dh_n, dc_n, dgates, dc;  // given
     Numbers dx, dh0, dc0;
@@ -171,11 +171,12 @@ struct StackGradients {
     }
 
 private:
-    // The gradient of a layer's output, of which what the one above read was made with noise.
+    // The gradient of a layer's output, from that of the input of the layer above: times the dropout mask.
     Numbers dropped(const Stack& stack, Size layer) const {
         Numbers found = dx;
         for (std::size_t i = 0; i < found.size(); ++i) {
-            found[i] = stack.tracks[0].rounded(found[i] * stack.noise[static_cast<std::size_t>(layer) * found.size() + i]);
+            const double mask = stack.dropout_masks[static_cast<std::size_t>(layer) * found.size() + i];
+            found[i] = stack.tracks[0].rounded(found[i] * mask);
         }
         return found;
     }
@@ -184,7 +185,8 @@ private:
         const Track& track = stack.tracks[k];
         const Size rows = track.T * track.N, H = track.H, states = track.N * H, mine = static_cast<Size>(k);
         reference::Given given{reference::zeros(rows * H), reference::slice(dgates, mine * rows * 4 * H, rows * 4 * H),
-                               reference::slice(dc, mine * rows * H, rows * H), reference::slice(dh_n, mine * states, states), reference::slice(dc_n, mine * states, states)};
+                               reference::slice(dc, mine * rows * H, rows * H), reference::slice(dh_n, mine * states, states),
+                               reference::slice(dc_n, mine * states, states)};
         for (Size row = 0; row < rows; ++row) {
             std::copy_n(of_layer.begin() + (row * D + mine % D) * H, H, given.out.begin() + row * H);
         }
@@ -194,7 +196,7 @@ private:
     }
 };
 
-// What a scan gives of it.
+// The gradients that a scan computes for a stack.
 template <class P>
 struct StackFound {
     using element = typename P::element;
@@ -224,12 +226,12 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     With with = With::random(random);
     with.states = true;
     const Size L = 1 + random.below(3), D = 1 + random.below(2);
-    const bool noisy = random.coin(), recorded = random.coin();
-    const Stack stack = random_stack<P>(random, shape, with, L, D, noisy);
+    const bool drops = random.coin(), recorded = random.coin();
+    const Stack stack = random_stack<P>(random, shape, with, L, D, drops);
     const StackGradients want(random, stack, D, recorded);
     const Described described("layers backward", stack.tracks[0], with);
-    const StackInputs<P> given(stack, with, noisy ? L - 1 : 0);
-    const Array<element> between(stack.between, with.shifted), out(stack.out, with.shifted);
+    const StackInputs<P> given(stack, with, drops ? L - 1 : 0);
+    const Array<element> layer_outputs(stack.layer_outputs, with.shifted), out(stack.out, with.shifted);
     const Array<element> dout(want.dout, with.shifted);
     const Array<real> dgates(want.dgates, with.shifted), dc(want.dc, with.shifted);
     const Array<real> gates(stack.raw_gates, with.shifted), c(stack.c, with.shifted);
@@ -240,7 +242,7 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     const auto run = [&](int threads) {
         StackFound<P> got(stack, with.shifted);
         Call<P> call = call_of(given, D, threads);
-        call.out = out.data(), call.layer_outputs = parts(between, L - 1);
+        call.out = out.data(), call.layer_outputs = parts(layer_outputs, L - 1);
         Gradients<P> gradients;
         for (std::size_t k = 0; k < count; ++k) {
             (call.layers[k].edits ? call.layers[k].raw_gates : call.layers[k].gates) = of_gates[k];
@@ -266,7 +268,7 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     for (const int threads : {2, 3, 4}) checks::that(run(threads) == got, "threads change the result");
 }
 
-// A stack as a stream takes it: packed once, its states changed in place.
+// A stack as a stream: packed once, its states changed in place.
 template <class P>
 struct Stream {
     using element = typename P::element;

@@ -1,4 +1,4 @@
-// Numbers that decay until they are subnormal, and the state of the floating-point unit.
+// Checks that subnormal numbers become zero in scans, and that the calling thread's floating-point mode is restored.
 #pragma once
 
 #include <limits>
@@ -11,7 +11,7 @@
 
 namespace hiddenstate::test {
 
-// The control register of the floating-point unit: rounding, and whether subnormal numbers count.
+// The control register of the floating-point unit: rounding mode, and whether subnormal numbers are flushed to zero.
 inline std::uint64_t control_register() {
 #if defined(__x86_64__)
     return _mm_getcsr();
@@ -30,7 +30,7 @@ inline bool has_subnormals() {
     return small / 2 > 0;
 }
 
-// States that decay: nothing comes in, and most of what was there is forgotten at each step.
+// A track whose states decay: the inputs are zero, and the forget gates almost closed.
 template <class P>
 Track decaying_track(Random& random, const Shape& shape) {
     Track k = plain_track<P>(random, shape);

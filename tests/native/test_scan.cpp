@@ -1,9 +1,9 @@
-// Every compiled scan that this CPU runs against the reference: native/scan.h without Python.
-#include "thread_tuners.h"
+// Checks every compiled scan that this CPU runs against the reference, through kernel/scan.h, without Python.
 #include "nan.h"
 #include "nonlinearity.h"
 #include "stacks.h"
 #include "subnormals.h"
+#include "thread_tuners.h"
 #include "tracks.h"
 
 using namespace hiddenstate;
@@ -11,7 +11,7 @@ using namespace hiddenstate::test;
 
 namespace {
 
-// Each gradient of the reference is the slope of its loss.
+// Checks a gradient of the reference against finite differences of its loss.
 void check_slopes(Track& k, const reference::Given& given, Numbers Track::*part, const Numbers& gradient) {
     constexpr double kStep = 1e-5, kOff = 1e-8;
     for (Size j = 0; j < static_cast<Size>(gradient.size()); ++j) {
@@ -26,7 +26,7 @@ void check_slopes(Track& k, const reference::Given& given, Numbers Track::*part,
     }
 }
 
-// The reference's derivative, by hand, against finite differences.
+// Checks the reference's derivative, which is written by hand.
 void check_reference() {
     Random random(0);
     for (Size problem = 0; problem < 30; ++problem) {
@@ -57,7 +57,7 @@ void check_scans() {
 
 int main() {
     check_reference();
-    check_crews();
+    check_thread_tuners();
     check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
     return checks::report();
 }

@@ -1,4 +1,4 @@
-// Single layers and directions, forward and backward, against the reference.
+// Checks single layers and directions, forward and backward, against the reference.
 #pragma once
 
 #include <limits>
@@ -7,8 +7,8 @@
 
 namespace hiddenstate::test {
 
-// What results may be off by, as a part of the largest number of an array (or of one). Bfloat16 has 8 digits: a hidden
-// state that falls to the other side of a rounding is off by 2^-8 at once.
+// The allowed error, relative to the largest number of an array, or to 1. bfloat16 has 8 binary digits: a hidden state that is
+// rounded to the other side is off by 2^-8 at once.
 template <class P>
 constexpr double kTolerance = 0;
 template <>
@@ -20,7 +20,7 @@ constexpr double kTolerance<BF16> = 8e-3;
 
 constexpr int kThreads[] = {2, 3};
 
-// Names a test and its problem in failures, for as long as it lives.
+// Adds a test and its problem to the messages of failures during its lifetime.
 class Described {
 public:
     Described(const char* test, const Track& k, const With& with) : before_(checks::context) {
@@ -45,7 +45,7 @@ void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
     const Outputs<P> got = forward(scan, in, 1);
     const double tolerance = kTolerance<P>;
     expect_close("out", got.out, want.out, tolerance);
-    expect_close("gates", got.gates, want.gates, tolerance), expect_close("raw_gates", got.raw_gates, want.unedited, tolerance);
+    expect_close("gates", got.gates, want.gates, tolerance), expect_close("raw_gates", got.raw_gates, want.raw_gates, tolerance);
     expect_close("c", got.c, want.c, tolerance), expect_close("h_n", got.h_n, want.h_n, tolerance);
     expect_close("c_n", got.c_n, want.c_n, tolerance);
     for (const int threads : kThreads) checks::that(forward(scan, in, threads) == got, "threads change the result");
@@ -53,35 +53,35 @@ void check_forward(const Scan<P>& scan, const Track& k, const With& with) {
     checks::that(bare.out == got.out && bare.h_n == got.h_n && bare.c_n == got.c_n, "recording changes the result");
 }
 
-inline reference::Given random_given(Random& random, const Track& k, unsigned asked) {
+inline reference::Given random_given(Random& random, const Track& k, unsigned wanted) {
     const Size rows = k.T * k.N;
-    return {random.numbers(rows * k.H, 1), random.numbers(rows * 4 * k.H, (asked & kDgates) != 0),
-            random.numbers(rows * k.H, (asked & kDc) != 0), random.numbers(k.N * k.H, (asked & kDhN) != 0),
-            random.numbers(k.N * k.H, (asked & kDcN) != 0)};
+    return {random.numbers(rows * k.H, 1), random.numbers(rows * 4 * k.H, (wanted & kDgates) != 0),
+            random.numbers(rows * k.H, (wanted & kDc) != 0), random.numbers(k.N * k.H, (wanted & kDhN) != 0),
+            random.numbers(k.N * k.H, (wanted & kDcN) != 0)};
 }
 
-inline Numbers if_asked(unsigned asked, unsigned bit, const Numbers& want) {
-    return asked & bit ? want : reference::none(static_cast<Size>(want.size()));
+inline Numbers if_wanted(unsigned wanted, unsigned bit, const Numbers& want) {
+    return wanted & bit ? want : reference::none(static_cast<Size>(want.size()));
 }
 
 template <class P>
 void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
     const Described described("backward", k, with);
-    const unsigned asked = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
-    const reference::Given given = random_given(random, k, asked);
+    const unsigned wanted = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
+    const reference::Given given = random_given(random, k, wanted);
     const reference::Scanned scanned = reference::forward(k);
     const reference::Gradients want = reference::backward(k, scanned, given);
     const Inputs<P> in(k, with);
     const Given<P> native_given(k, scanned, given, with);
-    const Found<P> got = backward(scan, in, native_given, asked, 1);
+    const Found<P> got = backward(scan, in, native_given, wanted, 1);
     const double tolerance = kTolerance<P>;
-    expect_close("dx", got.x, if_asked(asked, kDx, want.x), tolerance);
-    expect_close("dW_ih", got.w_ih, if_asked(asked, kDwIh, want.w_ih), tolerance);
-    expect_close("dW_hh", got.w_hh, if_asked(asked, kDwHh, want.w_hh), tolerance);
-    expect_close("db", got.b, if_asked(asked, kDb, want.b), tolerance);
+    expect_close("dx", got.x, if_wanted(wanted, kDx, want.x), tolerance);
+    expect_close("dW_ih", got.w_ih, if_wanted(wanted, kDwIh, want.w_ih), tolerance);
+    expect_close("dW_hh", got.w_hh, if_wanted(wanted, kDwHh, want.w_hh), tolerance);
+    expect_close("db", got.b, if_wanted(wanted, kDb, want.b), tolerance);
     expect_close("dh0", got.h0, want.h0, tolerance), expect_close("dc0", got.c0, want.c0, tolerance);
     for (const int threads : kThreads) {
-        checks::that(backward(scan, in, native_given, asked, threads) == got, "threads change the result");
+        checks::that(backward(scan, in, native_given, wanted, threads) == got, "threads change the result");
     }
 }
 
@@ -110,7 +110,7 @@ void check_track(const Scan<P>& scan, Random& random, const Shape& shape, Size k
     check_backward(scan, random, track, with);
 }
 
-// A hidden state that was set comes out as the nearest number that can be stored, of two that are as near the even one.
+// Checks that a hidden state that is set is rounded to the nearest number of its type, ties to even.
 template <class P>
 void check_stored(const Scan<P>& scan) {
     Random random(7);
@@ -118,7 +118,7 @@ void check_stored(const Scan<P>& scan) {
     reference::Edit edit{kH, Kind::set, {0}, {0}, {}, {}, 0, 0, 1};
     for (Size u = 0; u < k.H; ++u) {
         edit.units.push_back(static_cast<std::int32_t>(u));
-        // Of odd ones, 9 digits, so midway between two bfloat16; of the others, as many as a float has.
+        // Odd units: 9 binary digits, halfway between two bfloat16. Even units: as many as a float has.
         edit.values.push_back(u % 2 ? (257.0 + 2.0 * static_cast<double>(random.below(128))) / 256
                                     : rounded<float>(random.number(1) / 3));
     }
@@ -134,10 +134,10 @@ void check_stored(const Scan<P>& scan) {
 
 template <class P>
 void check_tracks(const Scan<P>& scan) {
-    constexpr Size kProblems = 60;  // as many as have each kind of edit at each place
+    constexpr Size kProblems = 60;  // enough for each kind of edit at each place
     Random random(1);
     for (Size k = 0; k < kProblems; ++k) check_track(scan, random, random_shape(random), k);
-    // More rows and steps than are taken at a time, and weights that threads share to pack.
+    // More rows and steps than fit in a chunk, and weights that several threads pack.
     for (const Shape& shape : {Shape{40, 13, 3, 17}, Shape{3, 101, 17, 3}, Shape{2, 2, 200, 130}}) {
         check_track(scan, random, shape, random.below(kProblems));
     }

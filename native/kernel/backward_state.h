@@ -1,0 +1,133 @@
+// What the threads of a backward scan share, and the rows of a chunk.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernel/pack.h"
+#include "kernel/partition.h"
+#include "kernel/scan.h"
+#include "kernel/weight_gradients.h"
+
+namespace hiddenstate {
+namespace {
+
+// What one layer and direction of a call reads and writes in backward: views of the arrays of the call and its gradients.
+struct LayerBackward {
+    const element* x;  // as in LayerForward
+    LayerDirection<HIDDENSTATE_PRECISION> self;
+    LayerGradients<HIDDENSTATE_PRECISION> gradients;
+    const real* gates;            // [T, N, 4H]: before edits
+    const element* h0;            // [N, P]
+    const real* c0;               // [N, H]
+    const std::int64_t* lengths;  // the call's
+    const std::uint8_t* reset;    // the call's
+    const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
+    const element* dout;          // at the strides of out
+    const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
+    element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
+    real *dh0, *dc0;              // [N, P], [N, H]; during the scan, the gradients of the states of the current step
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
+    bool reverse;
+    int threads;
+
+    bool projects() const { return self.weights.hr; }
+    bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
+};
+
+// The live rows of a chunk: for each of its steps, the rows that have not ended, one after another.
+class ChunkRows {
+public:
+    ChunkRows(const LayerBackward& job, std::int64_t steps)
+        : job_(job), order_{job}, begins_(static_cast<std::size_t>(steps) + 1) {
+        for (auto* each : {&at_, &t_, &n_}) each->resize(static_cast<std::size_t>(steps * job.N));
+    }
+
+    // Lists `steps` steps from the k-th that is read on; calls ended(t, n) for each row that has ended.
+    template <class Ended>
+    void list(std::int64_t k, std::int64_t steps, const Ended& ended) {
+        std::size_t count = 0;
+        for (std::int64_t j = 0; j < steps; ++j) {
+            const std::int64_t t = order_.step(k + j);
+            begins_[static_cast<std::size_t>(j)] = static_cast<std::int64_t>(count);
+            for (std::int64_t n = 0; n < job_.N; ++n) {
+                if (order_.live(t, n)) {
+                    at_[count] = t * job_.N + n, t_[count] = t, n_[count] = n;
+                    ++count;
+                } else {
+                    ended(t, n);
+                }
+            }
+        }
+        begins_[static_cast<std::size_t>(steps)] = count_ = static_cast<std::int64_t>(count);
+    }
+
+    std::int64_t count() const { return count_; }
+
+    // Of the i-th live row: its step, its row of the batch, and t * N + n.
+    std::int64_t t(std::int64_t i) const { return t_[static_cast<std::size_t>(i)]; }
+    std::int64_t n(std::int64_t i) const { return n_[static_cast<std::size_t>(i)]; }
+    const std::int64_t* all_n() const { return n_.data(); }
+    const std::int64_t* all_at() const { return at_.data(); }
+
+    // Those of the j-th step that are in a range of rows of the batch.
+    Range of_step(std::int64_t j, Range rows) const {
+        const auto begin = n_.begin() + begins_[static_cast<std::size_t>(j)];
+        const auto end = n_.begin() + begins_[static_cast<std::size_t>(j) + 1];
+        return {std::lower_bound(begin, end, rows.first) - n_.begin(), std::lower_bound(begin, end, rows.last) - n_.begin()};
+    }
+
+private:
+    const LayerBackward& job_;
+    const Order<LayerBackward> order_;
+    std::vector<std::int64_t> at_, t_, n_;
+    std::vector<std::int64_t> begins_;  // of each step of the chunk
+    std::int64_t count_ = 0;
+};
+
+// Where each row of a buffer begins, as tiles read rows.
+inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std::int64_t count, std::int64_t step) {
+    std::vector<const element*> found;
+    for (std::int64_t i = 0; i < count; ++i) found.push_back(rows.data() + i * step);
+    return found;
+}
+
+// Packed weights, and what the scan of a chunk leaves for the products after it.
+struct BackwardState {
+    const LayerBackward& job;
+    const std::int64_t chunk_steps, chunk_rows;
+    const Buffer<packed> w_hh, w_ih, w_hr;
+    const std::int64_t dg_step, dh_step;
+    const Buffer<element> dg;  // [rows of a chunk, dg_step]: the gradients of the pre-activations
+    // With a projection, of a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
+    const Buffer<element> dh, m;
+    const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
+    const std::vector<const element*> dg_rows, dh_rows;
+    const WeightGradient of_x, of_h, of_m;  // of W_ih, W_hh, W_hr
+    const Buffer<real> of_bias;             // [4H]: of the bias
+
+    explicit BackwardState(const LayerBackward& job)
+        : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
+          chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
+          w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.projects() ? matrix_size(job.P, job.H) : 0),
+          dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step),
+          dh(job.projects() ? chunk_rows * dh_step : 0), m(job.projects() ? chunk_rows * job.H : 0), dm(job.N * job.H),
+          dg_rows(row_pointers(dg, chunk_rows, dg_step)),
+          dh_rows(row_pointers(dh, job.projects() ? chunk_rows : 0, dh_step)),
+          of_x(job.gradients.ih, kGates * job.H, job.C, chunk_rows), of_h(job.gradients.hh, kGates * job.H, job.P, chunk_rows),
+          of_m(job.gradients.hr, job.P, job.H, chunk_rows), of_bias(job.gradients.bias ? kGates * job.H : 0) {
+        pack_matrix(job.self.weights.hh, kGates * job.H, job.P, job.threads, w_hh.data());
+        if (job.dx) pack_matrix(job.self.weights.ih, kGates * job.H, job.C, job.threads, w_ih.data());
+        if (job.projects()) pack_matrix(job.self.weights.hr, job.P, job.H, job.threads, w_hr.data());
+        // The sum for the bias reads whole vectors, so also the padding behind a row; it must be initialized.
+        std::fill_n(dg.data(), chunk_rows * dg_step, element{});
+        if (job.projects()) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
+    }
+
+private:
+    // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
+    static constexpr std::int64_t kChunkRows = 384;
+};
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,198 @@
+// The products after a chunk of the backward scan: dx = dg W_ih, and the sums over all steps dW_ih += dg^T x,
+// dW_hh += dg^T h, dW_hr += dh^T m, db += dg.
+//
+// All threads divide each product by rows or columns, also those that had no part in the scan. First they gather what the
+// gradients are multiplied with; then, after a barrier, each computes its part. The parts of a sum do not overlap, so that
+// no thread adds to what another adds to, and each sum is over the rows in their order however many threads there are.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "kernel/backward_state.h"
+#include "kernel/input_gradients.h"
+#include "kernel/weight_gradients.h"
+
+namespace hiddenstate {
+namespace {
+
+// What one thread computes of the products.
+class ChunkProducts {
+public:
+    ChunkProducts(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
+        : state_(state), job_(state.job), rows_(rows), order_{state.job}, thread_(thread), threads_(threads),
+          gate_part_(vectors(kGates * job_.H, thread, threads)), hidden_part_(vectors(job_.P, thread, threads)),
+          zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
+          packed_(kPairs ? packed_size(std::max(gate_part_.size(), hidden_part_.size())) : 0) {}
+
+    // Packs what the gradients are multiplied with: the inputs, the hidden states before each step, and m.
+    void gather() const {
+        constexpr std::int64_t each = kPairs ? 2 : 1;
+        const Range mine = part(depth(rows_.count()), thread_, threads_);
+        for (std::int64_t k = mine.first; k < mine.last; ++k) {
+            const auto put = [&](const WeightGradient& of, const auto& row) {
+                if (of.to) of.put(k, row_or_zeros(each * k, row), row_or_zeros(each * k + 1, row));
+            };
+            put(state_.of_x, [&](std::int64_t i) { return x(i); });
+            put(state_.of_h, [&](std::int64_t i) { return h_before(i); });
+            put(state_.of_m, [&](std::int64_t i) { return state_.m.data() + i * job_.H; });
+        }
+    }
+
+    // Threads divide pairs of a block of columns and a group of rows. Neighbouring pairs share the block, so that it is still
+    // in the cache of the thread that goes on to the next group.
+    void input_gradients() const {
+        if (!job_.dx) return;
+        const std::int64_t count = rows_.count(), groups = blocks(count, kGroup);
+        const Range mine = part(blocks(job_.C, kTile) * groups, thread_, threads_);
+        for (std::int64_t pair = mine.first; pair < mine.last; ++pair) {
+            const std::int64_t u = pair / groups * kTile, first = pair % groups * kGroup;
+            const InputGradient<element> product{state_.dg_rows.data() + first, kGates * job_.H, state_.w_ih.data(),
+                                                 rows_.all_at() + first, job_.dx, job_.C};
+            product.run(std::min(kGroup, count - first), {u, std::min(u + kTile, job_.C)}, false);
+        }
+    }
+
+    // Adds the chunk to this thread's part of the sums. `is_first`: nothing is in them yet.
+    void weight_gradients(bool is_first) const {
+        if (job_.gradients.ih || job_.gradients.hh) {
+            const PackedGradients dg = pack(state_.dg.data(), state_.dg_step, gate_part_);
+            if (job_.gradients.ih) add(state_.of_x, dg, gate_part_, is_first);
+            if (job_.gradients.hh) add(state_.of_h, dg, gate_part_, is_first);
+        }
+        if (job_.gradients.hr) {
+            add(state_.of_m, pack(state_.dh.data(), state_.dh_step, hidden_part_), hidden_part_, is_first);
+        }
+        for (std::int64_t g = gate_part_.first; job_.gradients.bias && g < gate_part_.last; g += kTile) {
+            with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(g, is_first); });
+        }
+    }
+
+    // Stores this thread's part of the sums as gradients. Sums of other weights than pairs are in place already, because
+    // there a gradient has the type of its sums.
+    void store_sums() const {
+        if constexpr (kPairs) {
+            for (const WeightGradient* of : {&state_.of_x, &state_.of_h, &state_.of_m}) {
+                const Range mine = of == &state_.of_m ? hidden_part_ : gate_part_;
+                if (of->to) store_all(of->sums(), mine.first * of->columns, mine.last * of->columns, of->to);
+            }
+        }
+        if (job_.gradients.bias) store_all(state_.of_bias.data(), gate_part_.first, gate_part_.last, job_.gradients.bias);
+    }
+
+private:
+    // Gradients as the tiles of a weight gradient read them.
+    struct PackedGradients {
+        const packed* at;
+        std::int64_t step;
+    };
+
+    const element* x(std::int64_t i) const { return job_.x + rows_.t(i) * job_.x_step + rows_.n(i) * job_.x_row; }
+
+    // The hidden state that comes into the step of a row.
+    const element* h_before(std::int64_t i) const {
+        const std::int64_t t = rows_.t(i), n = rows_.n(i);
+        if (order_.cut(t, n)) return zeros_.data();
+        if (order_.is_first(t, n)) return job_.h0 + n * job_.P;
+        return job_.out + order_.before(t) * job_.out_step + n * job_.out_row;
+    }
+
+    // Zeros past the last row: pairs and matrix registers take rows by groups, and the last group may not be full.
+    template <class Get>
+    const element* row_or_zeros(std::int64_t i, const Get& row) const {
+        return i < rows_.count() ? row(i) : zeros_.data();
+    }
+
+    void add(const WeightGradient& to, const PackedGradients& gradients, Range mine, bool is_first) const {
+        for (std::int64_t u = 0; u < to.columns; u += kTile) {
+            const std::int64_t left = to.columns - u;
+            with_vectors(std::min<std::int64_t>(left, kTile), [&](auto V) {
+                for_tiles(mine.size(), WeightTile<V>{gradients.at, gradients.step, to.block(u), depth(rows_.count()),
+                                                     to.sums() + mine.first * to.columns + u, to.columns, left, is_first});
+            });
+        }
+    }
+
+    // V vectors of the bias's gradient.
+    template <int V>
+    void add_bias(std::int64_t g, bool is_first) const {
+        real* sums = state_.of_bias.data() + g;
+        const std::int64_t left = gate_part_.last - g;
+        vf acc[V] = {};
+        for (int v = 0; !is_first && v < V; ++v) acc[v] = load(sums + v * kLanes, left - v * kLanes);
+        for (std::int64_t i = 0; i < rows_.count(); ++i) {
+            const element* row = state_.dg.data() + i * state_.dg_step + g;
+            // Whole vectors: what lies past the last gate is padding of dg, and is not stored.
+            for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
+        }
+        for (int v = 0; v < V; ++v) store(sums + v * kLanes, acc[v], left - v * kLanes);
+    }
+
+    // Packs some columns of the chunk's gradients [rows, step] in the form that the instruction set multiplies:
+    // float and double as they are; pairs as two rows in one; matrices transposed, so that all rows of a column are contiguous.
+    PackedGradients pack(const element* gradients, std::int64_t step, Range mine) const {
+        const element* first = gradients + mine.first;
+        const auto row = [&](std::int64_t i) { return row_or_zeros(i, [&](std::int64_t i) { return first + i * step; }); };
+        if constexpr (!kPairs) {
+            return {reinterpret_cast<const packed*>(first), step};  // the same type here
+        } else if constexpr (kMatrices) {
+            transpose_rows(row, mine.size());
+            return {packed_.data(), packed_step(mine.size())};
+        } else {
+            const std::int64_t to = packed_step(mine.size());
+            for (std::int64_t k = 0; k < depth(rows_.count()); ++k) {
+                interleave(row(2 * k), row(2 * k + 1), mine.size(), packed_.data() + k * to);
+            }
+            return {packed_.data(), to};
+        }
+    }
+
+    // One cache line more than a row needs, so that rows do not fall on the same cache sets.
+    std::int64_t packed_step(std::int64_t columns) const { return (kMatrices ? depth(state_.chunk_rows) : columns) + kLanes; }
+
+    std::int64_t packed_size(std::int64_t columns) const {
+        return (kMatrices ? columns : depth(state_.chunk_rows)) * packed_step(columns);
+    }
+
+    // Transposes the chunk's rows of pairs, `columns` numbers each, one square of vectors at a time.
+    template <class Row>
+    void transpose_rows(const Row& row, std::int64_t columns) const {
+#ifdef __AMX_BF16__
+        for (std::int64_t k = 0; k < depth(rows_.count()); k += kLanes) {
+            for (std::int64_t u = 0; u < columns; u += kLanes) {
+                vf square[kLanes];
+                for (int j = 0; j < kLanes; ++j) {
+                    const std::int64_t i = 2 * (k + j);
+                    square[j] = pairs_of(row(i) + u, row(i + 1) + u, columns - u);
+                }
+                transpose(square);
+                for (std::int64_t j = 0; j < std::min<std::int64_t>(kLanes, columns - u); ++j) {
+                    std::memcpy(packed_.data() + (u + j) * packed_step(columns) + k, &square[j], sizeof(vf));
+                }
+            }
+        }
+#else
+        (void)row, (void)columns;
+#endif
+    }
+
+    static void store_all(const real* sums, std::int64_t first, std::int64_t last, element* to) {
+        for (std::int64_t k = first; k < last; k += kLanes) store(to + k, load(sums + k, last - k), last - k);
+    }
+
+    // Rows that are multiplied with a block of W_ih before the next block: few enough that block and rows stay in the cache.
+    static constexpr std::int64_t kGroup = 8 * kRows;
+
+    const BackwardState& state_;
+    const LayerBackward& job_;
+    const ChunkRows& rows_;
+    const Order<LayerBackward> order_;
+    const int thread_, threads_;
+    const Range gate_part_, hidden_part_;  // the pre-activations and hidden numbers whose weights this thread sums for
+    const std::vector<element> zeros_;
+    const Buffer<packed> packed_;
+};
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,131 @@
+// The tiles of the forward scan: the input's part of the pre-activations, one step of the cells, and the projection.
+#pragma once
+
+#include "kernel/cell.h"
+#include "kernel/partition.h"
+#include "kernel/scan.h"
+#include "kernel/tile.h"
+
+namespace hiddenstate {
+namespace {
+
+// What one layer and direction of a call reads and writes: views of the call's arrays.
+struct LayerForward {
+    const element* x;  // row (t, n) at x + t * x_step + n * x_row, C numbers
+    LayerDirection<HIDDENSTATE_PRECISION> self;
+    const element* h0;            // [N, P], or null: zeros
+    const real* c0;               // [N, H], or null: zeros
+    const std::int64_t* lengths;  // the call's
+    const std::uint8_t* reset;    // the call's
+    element* out;  // row (t, n) at out + t * out_step + n * out_row, P numbers; zero past a row's end
+    element* h_n;  // [N, P]
+    real* c_n;     // [N, H]; during the scan, the cell states of the current step
+    std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
+    bool reverse;
+    int threads;
+
+    bool projects() const { return self.weights.hr; }
+    bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
+};
+
+// The input's part of a block's pre-activations, bias + W_ih x, for the rows of a chunk.
+struct InputTile {
+    const element* const* x;
+    std::int64_t C;
+    const packed* w;
+    const real* bias;
+    real* to;  // [rows, kTile]
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
+            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
+        }
+        tile(tall, x + first, C, w, acc);
+        for (int r = 0; r < tall.count; ++r) {
+            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, acc[r][g]);
+        }
+    }
+};
+
+// One block of units of one step, for its live rows: W_hh h, and at once the gates and states, while their sums are in
+// registers.
+struct StepTile {
+    const LayerForward& job;
+    std::int64_t t, u, lanes;     // step; first unit of the block, and how many of its units there are
+    const packed* w;              // the block's recurrent weights
+    const real* from;             // [rows, kTile], from InputTile
+    const std::int64_t* rows;     // live rows
+    const unsigned char* edited;  // whether an edit touches them, or null: none
+    const element* const* h;      // their hidden states of the step before
+    element* to;                  // m = o tanh(c), which is h without a projection: row n at to + n * to_row
+    std::int64_t to_row;
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
+            for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
+        }
+        tile(tall, h + first, width(job.P), w, acc);
+        for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
+    }
+
+    void finish(std::int64_t r, const vf (&z)[kGates]) const {
+        const std::int64_t n = rows[r], H = job.H;
+        real* c = job.c_n + n * H + u;
+        // Rows without edits take a short path, because an edited row costs a search at each of ten places.
+        if (!edited || !edited[r]) {
+            const Gates gates(z);
+            return save(n, gates, gates, State::of(gates, load(c, lanes)));
+        }
+        const EditedRow edits{job.self.edits, t, n, u, lanes};
+        const Gates before = edits.gates(z);
+        Gates gates = before;
+        edits.apply(gates);
+        State state = edits.state(gates, load(c, lanes));
+        if (!job.projects()) edits.apply(kH, state.h);
+        save(n, before, gates, state);
+    }
+
+    // Stores the states for the next step, and the record. `before`: the gates before edits.
+    void save(std::int64_t n, const Gates& before, const Gates& gates, const State& state) const {
+        const std::int64_t H = job.H, row = t * job.N + n;
+        store(job.c_n + n * H + u, state.c, lanes);
+        store(to + n * to_row + u, state.h, lanes);
+        if (job.self.c) store_past_cache(job.self.c + row * H + u, state.c, lanes);
+        if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes);
+        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes);
+    }
+};
+
+// One block of the projection of one step, h = W_hr m, for its live rows.
+template <int V>
+struct ProjectionTile {
+    const LayerForward& job;
+    std::int64_t t, u, left;  // first number of the block, and how many of its numbers there are
+    const packed* w;
+    const std::int64_t* rows;
+    const unsigned char* edited;
+    const element* const* m;
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        vf acc[Height::most][V];
+        clear(tall, acc);
+        tile(tall, m + first, job.H, w, acc);
+        for (int r = 0; r < tall.count; ++r) {
+            for (int v = 0; v < V; ++v) save(first + r, u + v * kLanes, left - v * kLanes, acc[r][v]);
+        }
+    }
+
+    void save(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {
+        const std::int64_t n = rows[r], lanes = std::min<std::int64_t>(count, kLanes);
+        if (edited && edited[r]) EditedRow{job.self.edits, t, n, at, lanes}.apply(kH, h);
+        store(job.out + t * job.out_step + n * job.out_row + at, h, lanes);
+    }
+};
+
+}  // namespace
+}  // namespace hiddenstate
