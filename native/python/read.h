@@ -1,5 +1,5 @@
-// Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. It is the
-// only place that turns a tensor into an address.
+// Reads a call of an LSTM from Python objects into the kernel's structs, and checks every type, shape and stride. (A step of a
+// stream is read, and checked, in stream_step.cpp.)
 //
 // An argument that does not fit gives a Refusal, before anything is computed. Python then converts the argument and calls
 // again, or raises an error that names it.
