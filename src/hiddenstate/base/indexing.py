@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
@@ -35,7 +36,7 @@ def freeze(index: Index, name: str) -> FrozenIndex:
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype.is_floating_point):
+    if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype.is_floating_point):
         raise TypeError
     if isinstance(value, Tensor) and (value.dim() or str(value.dtype) == "torch.bool"):
         raise TypeError  # operator.index would take a tensor of one element, whatever its rank

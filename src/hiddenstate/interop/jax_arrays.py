@@ -126,8 +126,8 @@ def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path,
         inner = path if (path, key) == ((), "params") else (*path, str(key))
         if isinstance(value, Mapping):
             yield from _flattened(value, inner)
-        else:
-            yield inner, value
+        else:  # before flax 0.12, nnx's state holds its arrays in what is none itself
+            yield inner, value.value if type(value).__name__ == "VariableState" else value
 
 
 def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:

@@ -113,7 +113,7 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         """All else is the stream's."""
-        if name == "stream":  # a copy that is not made yet
+        if name == "stream" or name.startswith("__"):  # of a copy that is not made yet; what copying asks for
             raise AttributeError(name)
         return getattr(self.stream, name)
 
