@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.base.validation import check_memory, check_tensor, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_memory, check_tensor
 from hiddenstate.errors import DeviceError, DtypeError
 
 LIKE = torch.zeros(3)

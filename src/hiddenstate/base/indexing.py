@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
-from hiddenstate.base.validation import check_dense, check_memory, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 Index = int | slice | Sequence[int] | Tensor | None

@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol, get_args
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
-from hiddenstate.base.validation import check_dense, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_dense
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 Kind = Literal["set", "scale", "add"]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, count, resolve
-from hiddenstate.base.validation import check_memory, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, DeviceError, IndexRangeError
 from hiddenstate.structure.names import Place, parse_place

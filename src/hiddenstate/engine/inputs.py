@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.indexing import count
+from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import (
     State,
     autocasts,
@@ -20,7 +21,6 @@ from hiddenstate.base.validation import (
     check_memory,
     check_pair,
     check_tensor,
-    shown,
 )
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.reference import Weights

@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.engine.reference import ValueHook
-from hiddenstate.structure.names import Place
-
-
-@dataclass(frozen=True)
-class RecordSpec:
-    """What to record of a call: places and time steps."""
-
-    places: Sequence[Place]
-    steps: Sequence[int]
 
 
 @dataclass

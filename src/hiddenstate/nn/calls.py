@@ -10,7 +10,8 @@ from torch.nn.modules import module as _hooks
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State, check_memory, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import State, check_memory
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, write_tensors
-from hiddenstate.base.validation import State, autocasts, check_dense, check_memory, check_pair, check_tensor, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import State, autocasts, check_dense, check_memory, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, QuickStep
 from hiddenstate.errors import (

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from hiddenstate.base.validation import shown
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import NameUnknownError
 
 AXES = {

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, ascending, resolve
 from hiddenstate.base.validation import State
-from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, places_of, words_of

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
-from hiddenstate.base.validation import State, shown
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import Call, Result, zero_state
 from hiddenstate.engine.inputs import Form
-from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
