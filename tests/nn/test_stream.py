@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -31,6 +32,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
+from hiddenstate.nn.stream import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
 
@@ -234,6 +236,33 @@ def test_load_of_another_state_fails(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file"):
         stream.load(tmp_path / "absent")
     assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("t", "number", "message"),
+    [("-7", 0.0, "count of steps is -7"), (str(2**80), 0.0, "count of steps"), ("9" * 5000, 0.0, "damaged")]
+    + [("1", number, "not finite") for number in (float("nan"), float("inf"))],
+)
+def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str, tmp_path: Path) -> None:
+    file, stream = tmp_path / "state", hs.LSTM(4, 3).stream()
+    stream.step(torch.zeros(4))
+    before = stream.state
+    state = torch.full((1, 1, 3), number)
+    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, {"t": t})
+    with pytest.raises(FileFormatError, match=message):
+        stream.load(file)
+    assert stream.t == 1
+    assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
+
+
+def test_save_of_a_state_that_is_not_finite_fails(tmp_path: Path) -> None:
+    stream = hs.LSTM(4, 3).stream(batch=2)
+    stream.step(torch.tensor([[0.0] * 4, [float("nan")] * 4]))
+    with pytest.raises(ArgumentError, match="not finite: reset"):
+        stream.save(tmp_path / "state")
+    stream.reset(torch.tensor([False, True]))
+    stream.save(tmp_path / "state")
+    stream.load(tmp_path / "state")
 
 
 def test_no_gradients_no_dropout() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.messages import shown
+from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import State, autocasts, check_dense, check_memory, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, QuickStep
@@ -22,6 +23,7 @@ from hiddenstate.errors import (
     DeviceError,
     DtypeError,
     FileFormatError,
+    HiddenStateError,
     RankError,
     ShapeError,
 )
@@ -32,6 +34,7 @@ from hiddenstate.structure.sizes import Sizes
 Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 KIND = "hiddenstate.stream/1"
+_LATEST = 2**63  # time steps
 
 
 class Runner(Protocol):
@@ -306,7 +309,14 @@ class Stream:
         return other
 
     def save(self, path: str | Path) -> None:
-        """Write the state and the count of steps to a safetensors file (beside, then renamed)."""
+        """Write the state and the count of steps to a safetensors file (beside, then renamed).
+
+        Raises:
+            ArgumentError: the state is not finite, as `load` wants it; `reset` with a mask mends some rows.
+            OSError: the file cannot be written.
+        """
+        if not _is_finite(self._state):
+            raise ArgumentError("the state holds numbers that are not finite: reset() those rows before you save it")
         write_tensors(path, KIND, {"h": self._state[0], "c": self._state[1]}, {"t": str(self._t)})
 
     def load(self, path: str | Path) -> None:
@@ -317,13 +327,21 @@ class Stream:
         """
         tensors, metadata = read_tensors(path, KIND)
         device = self._like().device
-        try:
-            t = int(metadata["t"])
-            self.state = tensors["h"].to(device), tensors["c"].to(device)
-        except (ShapeError, DtypeError) as error:
-            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
+        with reading(path):
+            try:
+                t = int(metadata["t"])
+                state = tensors["h"].to(device), tensors["c"].to(device)
+                if not 0 <= t < _LATEST:
+                    raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")
+                if not _is_finite(state):
+                    raise FileFormatError(f"{path} is damaged: the state holds numbers that are not finite")
+                self.state = state
+            except (ShapeError, DtypeError) as error:
+                raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
+            except (KeyError, ValueError) as error:
+                if isinstance(error, HiddenStateError):
+                    raise
+                raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
         self._t = t
 
     def __getstate__(self) -> dict[str, Any]:
@@ -369,3 +387,7 @@ def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
             f"and none negative: give np.ascontiguousarray({name})"
         )
     return torch.from_numpy(value if value.flags.writeable else value.copy())
+
+
+def _is_finite(state: State) -> bool:
+    return all(bool(part.isfinite().all()) for part in state)

@@ -97,7 +97,7 @@ def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
             f"'l0r.f'; quantities are {' '.join(known)}"
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
-    if (place.layer, place.reverse) not in tracks(num_layers, bidirectional):
+    if place.layer >= num_layers or (place.reverse and not bidirectional):
         have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
         raise NameUnknownError(f"no place {shown(name)} in this LSTM: its layers and directions are {have}")
     return place
