@@ -111,10 +111,7 @@ def run_differentiable(
     if single:
         if lengths is not None:
             return None
-        try:
-            tensors = [value.unsqueeze(1) for value in tensors]
-        except RuntimeError:  # a sparse one, say
-            return None
+        tensors = [value.unsqueeze(1) for value in tensors]
     elif options.batch_first:
         tensors[0] = tensors[0].transpose(0, 1)
     x, *states = tensors

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
 
-from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, name_of, read_text
 
@@ -72,8 +71,7 @@ def read_conllu(source: Source) -> list[Sentence]:
 
 def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
     """Read CoNLL-U from a string as `read_conllu` does from a file; ``name`` is for its messages."""
-    with reading(name):
-        return [_sentence(lines, first, name) for first, lines in _blocks(text)]
+    return [_sentence(lines, first, name) for first, lines in _blocks(text)]
 
 
 def looks_like_conllu(text: str) -> bool:
