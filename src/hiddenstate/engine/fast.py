@@ -22,7 +22,7 @@ Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
 def run(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Any
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
 ) -> Any:
     """Run a call that needs no gradient.
 

@@ -158,18 +158,22 @@ def _shape(expected: Sequence[int] | None) -> str:
 
 def _contiguous_call(call: Call, kernel: Kernel) -> Call:
     """The same call, its tensors of the types and in the order that native code reads."""
-    element, real = kernel.element, kernel.real
-    types = Weights(element, element, real, real, element)  # type: ignore[arg-type]
     return replace(
         call,
         x=_with_features_side_by_side(call.x),
-        h0=contiguous(call.h0, element),
-        c0=contiguous(call.c0, real),
-        weights=[Weights._make(map(contiguous, of_layer, types)) for of_layer in call.weights],  # type: ignore[arg-type]
+        h0=contiguous(call.h0, kernel.element),
+        c0=contiguous(call.c0, kernel.real),
+        weights=_contiguous_weights(call.weights, kernel),
         lengths=contiguous(call.lengths),
         reset=contiguous(call.reset),
         masks=[contiguous(mask) for mask in call.masks],
     )
+
+
+def _contiguous_weights(weights: Sequence[Weights], kernel: Kernel) -> list[Weights]:
+    element, real = kernel.element, kernel.real
+    types = Weights(element, element, real, real, element)  # type: ignore[arg-type]
+    return [Weights._make(map(contiguous, of_layer, types)) for of_layer in weights]  # type: ignore[arg-type]
 
 
 def _contiguous_saved(saved: Saved) -> Saved:
@@ -227,9 +231,7 @@ def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:
         ShapeError: a weight's shape is not what the others say.
     """
     kernel = kernels.kernel(dtype)
-    types = Weights(kernel.element, kernel.element, kernel.real, kernel.real, kernel.element)  # type: ignore[arg-type]
-    given = [Weights._make(map(contiguous, of_layer, types)) for of_layer in weights]  # type: ignore[arg-type]
     try:
-        return kernel.native.pack(given, sizes.input_size, sizes.hidden_size)
+        return kernel.native.pack(_contiguous_weights(weights, kernel), sizes.input_size, sizes.hidden_size)
     except RefusedError as refused:
         _raise(*refused.args)

@@ -1,6 +1,5 @@
 """A call computed by the native engine, whole or layer by layer; differentiable any number of times."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -69,20 +68,16 @@ def run_by_layer(call: Call) -> Result:
 def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     part = call.only(k, x)
     track = part.tracks[0]
-    mine = (
-        [] if part.record is None else [place for place in part.record.places if (place.layer, place.reverse) == track]
-    )
-    part = replace(part, record=replace(part.record, places=mine) if part.record is not None and mine else None)
+    if part.record is not None:
+        mine = [place for place in part.record.places if (place.layer, place.reverse) == track]
+        part = replace(part, record=replace(part.record, places=mine) if mine else None)
     if why_not_whole(part) is not None:
         return reference_path.run_layer(call, k, x)
-    grad, values = wants_gradient(leaves_of(part)), {}
-    if part.record is None or not grad:
-        done = run(part)
-        values, state = dict(done.values), done[:3]
+    if part.record is None or not wants_gradient(leaves_of(part)):
+        out, h_n, c_n, values, _ = run(part)
     else:
-        shown = derivative.run_shown(part)
-        values, state = _values_of(part, track, shown.gates, shown.c, shown.out, apart=True), shown[:3]
-    out, h_n, c_n = state
+        out, h_n, c_n, gates, c = derivative.run_shown(part)
+        values = _values_of(part, track, gates, c, out, apart=True)
     return LayerResult(out, h_n[0], c_n[0], values, {})
 
 
@@ -121,13 +116,9 @@ def _values_of(
     # Gates are copied where not all four are wanted, so that those that are not are let go.
     copied = {"h"} if apart else set[str]()
     copied |= set[str]() if set(GATES) <= set(mine) else set(GATES)
-    steps = None if _are_all(call.record.steps, len(call.x)) else list(call.record.steps)
+    steps = None if len(call.record.steps) == len(call.x) else list(call.record.steps)
     values = {}
     for quantity in mine:
         value = every[quantity] if steps is None else every[quantity][steps]
         values[str(Place(*track, quantity))] = value.clone() if steps is None and quantity in copied else value
     return values
-
-
-def _are_all(steps: Sequence[int], T: int) -> bool:
-    return len(steps) == T

@@ -155,13 +155,14 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
         return None
     if options.limit is not None and nbytes_of_all(lstm.sizes, x) > options.limit:
         return None
+    words = None
     if options.tokens is not None:  # refused before anything is computed
         T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if lstm.batch_first else x.shape[:2]
         if lengths is not None and lengths.shape != (N,):
             return None
-        words_of(options.tokens, T, N, lengths)
+        words = words_of(options.tokens, T, N, lengths)
     done = _run_fast(lstm, (x, hx, lengths), record=True)
-    return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, options.tokens, *done)
+    return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, words, *done)
 
 
 def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:

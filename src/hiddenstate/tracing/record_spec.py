@@ -142,20 +142,15 @@ def trace_of_all(
     batch_first: bool,
     hx: State | None,
     lengths: Tensor | None,
-    tokens: Tokens | None,
+    words: tuple[tuple[str, ...], ...] | None,
     out: Tensor,
     state: State,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Put together the trace of a call of which all is recorded, from what `layers.run_plain` kept of it.
-
-    Raises:
-        ShapeError, ArgumentTypeError: the tokens are not one a step.
-    """
+    """Put together the trace of a call of which all is recorded, from what `engine.fast.run` recorded of it."""
     single, D, P = out.dim() == 2, sizes.directions, sizes.output_size
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
     shown = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
-    T, N = shown[-1].shape[:2]
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(_names_of_all(sizes), kept[0], kept[1], strict=True)):
         h = shown[k // D]
@@ -171,13 +166,13 @@ def trace_of_all(
         initial=_initial(sizes, hx, shown[-1], single=single),
         values=values,
         carried={},
-        steps=tuple(range(T)),
-        length=T,
+        steps=tuple(range(len(out))),
+        length=len(out),
         num_layers=sizes.num_layers,
         bidirectional=sizes.bidirectional,
         layout=layout,
         lengths=None if lengths is None else lengths.clone(),
-        tokens=words_of(tokens, T, N, lengths),
+        tokens=words,
     )
 
 
