@@ -156,6 +156,16 @@ def test_weights_and_states_that_are_not_fast() -> None:
     assert re.search("weight_hh is computed anew", lstm.path(x).reasons["fast"])
 
 
+def test_a_path_that_is_asked_for_inside_a_trace_leaves_the_trace_alone() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    told: list[dispatch.PathReport] = []
+    lstm.register_forward_pre_hook(lambda module, given: told.append(module.path(*given)))
+    trace = lstm.trace(x, keep=["l0.f"])
+    assert trace["l0.f"].shape == (5, 2, 3)
+    assert told[0].name == "native"
+    assert "a trace records the call" in told[0].reasons["fast"]
+
+
 def test_path_fails() -> None:
     with pytest.raises(ShapeError, match="Expected 4, got 5"):
         hs.LSTM(4, 3).path(torch.randn(5, 2, 5))

@@ -30,7 +30,7 @@ from hiddenstate.tracing.record_spec import (
     trace_of_all,
     words_of,
 )
-from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting
+from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
 # As they are before anyone puts others in their place.
@@ -105,7 +105,7 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    call = _read(lstm, given, requested(lstm))[0]
+    call = _read(lstm, given, would_be_requested(lstm))[0]
     why = _why_not_fast(lstm, given, call)
     return PathReport("fast", {}) if why is None else dispatch.explain(call, {"fast": why})
 

@@ -17,7 +17,7 @@ class Recorder(Protocol):
     """Wants a record of some of the calls that are made while it holds."""
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Say what to record of the module's call that begins now, or None."""
+        """Say what to record of a call of the module, or None; changes nothing."""
 
     def take(self, module: Traceable, trace: Trace) -> None:
         """Receive the record of a call."""
@@ -36,6 +36,15 @@ class Requested(NamedTuple):
 
 def requested(module: Traceable) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
+    found = would_be_requested(module)
+    for request, _ in found:
+        if isinstance(request, SingleCallRecorder):
+            request.taken = True
+    return found
+
+
+def would_be_requested(module: Traceable) -> Sequence[Requested]:
+    """Return the same of a call that does not begin: no recorder takes it for its call."""
     asking = _requests.get() if scoped.any_open else ()
     if not asking:
         return ()
@@ -61,11 +70,8 @@ class SingleCallRecorder:
     trace: Trace | None = None
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Say what to record, the first time."""
-        if module is not self.module or self.taken:
-            return None
-        self.taken = True
-        return self.asked
+        """Say what to record of the module's call, until one has begun."""
+        return self.asked if module is self.module and not self.taken else None
 
     def take(self, module: Traceable, trace: Trace) -> None:
         """Keep the record."""
