@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs screenshots notebook clean
+.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -69,6 +69,11 @@ sanitize-engine: $(VENV)/installed-test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
 		tests/nn/test_stream.py tests/engine/test_plain_call.py
+
+## attack: damaged files of every format, each loaded or refused within bounds (COUNT=10000, say, for more of each)
+COUNT ?= 1000
+attack: $(VENV)/installed-test
+	$(BIN)/python tests/attack.py --count $(COUNT)
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

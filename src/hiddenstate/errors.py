@@ -19,7 +19,7 @@ class RankError(HiddenStateError, ValueError, RuntimeError):
 
 
 class DtypeError(HiddenStateError, ValueError, RuntimeError):
-    """Data types do not fit together (torch raises `ValueError` or, for a state, `RuntimeError`)."""
+    """Data types, or the ways that numbers lie in memory, do not fit (torch: `ValueError` or `RuntimeError`)."""
 
 
 class DeviceError(HiddenStateError, RuntimeError):

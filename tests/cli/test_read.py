@@ -142,3 +142,17 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert result.stdout == "{\n"
     assert result.stderr == ""
+
+
+def test_a_long_text_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, rows = Console(width=80), list[int]()
+    described = _describe(load(shipped()).read(TEXT.split() * 20), View(1, reverse=False, unit=None))
+    measure = console.measure
+
+    def counted(table: Any, **more: Any) -> Any:
+        rows.append(table.row_count)
+        return measure(table, **more)
+
+    monkeypatch.setattr(console, "measure", counted)
+    assert _fitting(console, described).row_count == 80
+    assert set(rows) == {1}

@@ -176,7 +176,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
         ({"config": {"hidden_size": 4, "num_layers": 3}}, "does not fit"),
         # More than any memory: it must be refused before it is asked for.
         ({"config": {"hidden_size": 10**8}}, r"weight '.*' has shape \[\d+, \d+\], expected \[400000000, \d+\]"),
-        ({"config": {"hidden_size": 10**9}}, "model: .*overflow"),
+        ({"config": {"hidden_size": 10**9}}, "model is damaged: .*overflow"),
         ({"config": {"word_size": 10**30}}, "model: "),
         ({"config": {"word_size": 10**15}}, r"weight 'word_embedding.weight' has shape"),
     ],

@@ -33,7 +33,7 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Choose among so many; 0 for all, 1: always the likeliest.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Texts to write, side by side.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Texts to write, side by side.")] = 1,
     unknown: Annotated[bool, typer.Option("--unknown", help=f"{UNKNOWN_TOKEN} may be written too.")] = False,
     precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = Precision.fp32,
 ) -> None:

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+from rich.text import Span, Text
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
@@ -28,6 +29,7 @@ from hiddenstate.tracing.unit_step import Moment
 PLAIN_WIDTH = 100
 LONGEST_WORD = 24
 CHANGED = 3
+GAP = "  "  # between columns
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -223,40 +225,77 @@ def _print(described: Sequence[Sequence[Word]], view: View, tagger: Tagger) -> N
 
 def _fitting(console: Console, words: Sequence[Word]) -> Table:
     """The most detailed table that fits, or the least detailed one."""
-    tables = [_table(words, detail) for detail in DETAILS]
     unbounded = console.options.update(max_width=10 * PLAIN_WIDTH)
-    fits = (t for t in tables if console.measure(t, options=unbounded).maximum <= console.width)
-    return next(fits, tables[-1])
+    longest = max(words, key=lambda word: cell_len(word.word))
+    for detail in DETAILS:
+        rows = _rows(words, detail)
+        # All rows are as wide as one another but for the word.
+        sample = _table([longest], rows[0], rows[1:2])
+        if detail is DETAILS[-1] or console.measure(sample, options=unbounded).maximum <= console.width:
+            break
+    return _table(words, rows[0], rows[1:])
 
 
-def _table(words: Sequence[Word], detail: Detail) -> Table:
+def _table(words: Sequence[Word], head: Text, rows: Sequence[Text]) -> Table:
+    # All behind the word is one column: to lay out a cell takes rich long, and a text may have many words.
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
     table.add_column("word", overflow="fold", style="bold", min_width=4, max_width=LONGEST_WORD)
-    table.add_column("tag", style="cyan", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    if detail.runner_up:
-        table.add_column("or", no_wrap=True, style="dim")
-    for gate in GATES:
-        table.add_column(f"|{gate}|" if gate == "g" else gate, no_wrap=True, style="green")
-    for state in STATES:
-        table.add_column(f"‖{state}‖", justify="right", no_wrap=True)
-    if detail.changed:
-        table.add_column("changed" if detail.changed == 1 else "changed most", no_wrap=True)
-    for word in words:
-        table.add_row(*_cells(word, detail))
+    table.add_column(head, no_wrap=True)
+    for word, row in zip(words, rows, strict=True):
+        table.add_row(Text(word.word), row)
     return table
 
 
-def _cells(word: Word, detail: Detail) -> list[Text | str]:
-    cells: list[Text | str] = [Text(word.word), word.tag, f"{word.probability:.2f}"]
+@dataclass(frozen=True)
+class Column:
+    """One column behind the word: its title, style, whether it stands right, and what it has in each row."""
+
+    title: str
+    cells: list[str]
+    style: str = ""
+    right: bool = False
+
+    def aligned(self) -> list[str]:
+        """Title and cells, all of one width."""
+        every = [self.title, *self.cells]
+        width = max(map(cell_len, every))
+        blanks = [" " * (width - cell_len(text)) for text in every]
+        pairs = zip(every, blanks, strict=True)
+        return [blank + text if self.right else text + blank for text, blank in pairs]
+
+
+def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
+    """The title and a row for each word, all of one width, without the word."""
+    columns = _columns(words, detail)
+    title, *others = zip(*(column.aligned() for column in columns), strict=True)
+    spans, start = list[Span](), 0
+    for column, text in zip(columns, title, strict=True):
+        spans.append(Span(start, start + len(text), column.style))
+        start += len(text) + len(GAP)
+    return [Text(GAP.join(title)), *(Text(GAP.join(row), spans=list(spans)) for row in others)]
+
+
+def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
+    steps = [word.step for word in words]
+    columns = [
+        Column("tag", [word.tag for word in words], "cyan"),
+        Column("p", [f"{word.probability:.2f}" for word in words], right=True),
+    ]
     if detail.runner_up:
-        cells.append(f"{word.runner_up} {word.runner_up_probability:.2f}")
-    cells += [_bar(word.step.gates[gate], detail.bar) for gate in GATES]
-    cells += [f"{word.step.c_norm:.2f}", f"{word.step.h_norm:.2f}"]
+        columns.append(Column("or", [f"{word.runner_up} {word.runner_up_probability:.2f}" for word in words], "dim"))
+    for gate in GATES:
+        bars = [_bar(step.gates[gate], detail.bar) for step in steps]
+        columns.append(Column(f"|{gate}|" if gate == "g" else gate, bars, "green"))
+    columns.append(Column("‖c‖", [f"{step.c_norm:.2f}" for step in steps], right=True))
+    columns.append(Column("‖h‖", [f"{step.h_norm:.2f}" for step in steps], right=True))
     if detail.changed:
-        changed = word.step.changed[: detail.changed]
-        cells.append(" ".join(f"{unit}{'↑' if change > 0 else '↓'}" for unit, change in changed))
-    return cells
+        title = "changed" if detail.changed == 1 else "changed most"
+        columns.append(Column(title, [_changed(step, detail.changed) for step in steps]))
+    return columns
+
+
+def _changed(step: StepSummary, most: int) -> str:
+    return " ".join(f"{unit}{'↑' if change > 0 else '↓'}" for unit, change in step.changed[:most])
 
 
 def _bar(share: float, width: int) -> str:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol, get_args
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_dense
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 Kind = Literal["set", "scale", "add"]
@@ -36,8 +38,9 @@ class Edit:
     does nothing. Tensors are held, not copied, so that gradients reach them.
 
     Raises:
-        ArgumentError: unknown kind or scope.
+        ArgumentError: unknown kind or scope, or a number too large for a float.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
+        DtypeError: a tensor that is sparse, nested or quantized.
     """
 
     place: str
@@ -50,10 +53,10 @@ class Edit:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ArgumentError(f"unknown kind {self.kind!r}: expected one of {' '.join(get_args(Kind))}")
+            raise ArgumentError(f"unknown kind {shown(self.kind)}: expected one of {' '.join(get_args(Kind))}")
         if self.scope not in get_args(Scope):
             raise ArgumentError(
-                f"unknown scope {self.scope!r}: expected 'write' (propagates) or 'readout' (this output only)"
+                f"unknown scope {shown(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
         # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
         object.__setattr__(self, "value", _value(self.value))
@@ -179,7 +182,11 @@ def _value(value: float | Tensor) -> float | Tensor:
     if isinstance(value, Tensor):
         if value.is_complex():
             raise ArgumentTypeError(f"an edit's value must be real, got a tensor of {value.dtype}")
+        check_dense(value, "an edit's value")
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"an edit's value must be a number or a tensor, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ArgumentError(f"an edit's value is too large for a float: {shown(value)}") from None

@@ -212,6 +212,8 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         return None
     of_track: dict[tuple[int, bool], list[Any]] = {}
     for edit in call.edits:
+        if not (edit.position and edit.rows and edit.units):
+            continue  # nothing of it is in this call: in a stream its steps may lie ahead
         of_track.setdefault((edit.place.layer, edit.place.reverse), []).append(_native_edit(edit, kernel))
     return [of_track.get(track) for track in call.tracks]
 
@@ -221,7 +223,7 @@ def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
     if len(value) > 1:  # of the steps that this call has, which in a stream may be a few of the edit's
         value = value[list(edit.position.values())]
     place, kind = _PLACES[edit.place.quantity], _KINDS[edit.edit.kind]
-    return place, kind, value, list(edit.position), edit.rows, edit.units
+    return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 
 
 def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:

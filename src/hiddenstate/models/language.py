@@ -19,6 +19,7 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.noise import locked, without_tokens
+from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.parameters import parameter_shapes
@@ -69,9 +70,13 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
-        """Make a new model for these tokens; cutoffs that they do not reach are left out."""
+        """Make a new model for these tokens; cutoffs that they do not reach are left out.
+
+        Raises:
+            ArgumentError: there is no memory for such a model.
+        """
         cutoffs = tuple(cutoff for cutoff in config.cutoffs if cutoff < len(tokens))
-        return cls(replace(config, cutoffs=cutoffs), tokens)
+        return made_if_it_fits(lambda: cls(replace(config, cutoffs=cutoffs), tokens))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``; in training with dropout."""

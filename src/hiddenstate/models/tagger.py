@@ -20,6 +20,7 @@ from hiddenstate.models.context import context_data, context_from_data, vectors_
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
+from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches
@@ -95,12 +96,12 @@ class Tagger(nn.Module):
         """Make a new tagger for the words, characters and tags of these sentences.
 
         Raises:
-            ArgumentError: no word has a tag in one of the columns.
+            ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
         """
         words = Vocabulary.build((form.lower() for s in sentences for form in s.forms), config.word_minimum)
         chars = Vocabulary.build((char for s in sentences for form in s.forms for char in form), config.char_minimum)
         tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
-        return cls(config, words, chars, tags, context)
+        return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:

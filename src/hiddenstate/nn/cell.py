@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.base.validation import State, autocasts, check_memory, check_pair, check_tensor
 from hiddenstate.engine import reference
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.errors import ArgumentError, DtypeError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, rebuild
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
@@ -106,6 +106,7 @@ class LSTMCell(Traceable):
     def _run(self, given: Tensor, hx: State | None) -> State:
         # Each weight is read once: one that a parametrization computes may change what that keeps.
         w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+        _check_weights(w)
         check_tensor(given, "input", w.ih)
         if given.dim() not in (1, 2):
             raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
@@ -165,6 +166,17 @@ class LSTMCell(Traceable):
         for wish, places in zip(requests, wanted, strict=True):
             wish.request.take(self, trace_of_step(places, seen, state, layout))
         return new
+
+
+def _check_weights(w: Weights) -> None:
+    for name, value in (("weight_ih", w.ih), ("weight_hh", w.hh), ("bias_ih", w.b_ih), ("bias_hh", w.b_hh)):
+        if value is not None and value.dtype is not w.ih.dtype and not autocasts(w.ih.device.type):
+            raise DtypeError(
+                f"{name} has dtype {value.dtype} and weight_ih has {w.ih.dtype}: was its .data replaced? Convert the "
+                f"cell with .to({w.ih.dtype})"
+            )
+        if value is not None:
+            check_memory(value, name)
 
 
 def _transformed() -> bool:

@@ -1,5 +1,6 @@
 """One time step at a time, with the state carried."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,15 +11,19 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, write_tensors
-from hiddenstate.base.validation import State, autocasts, check_pair, check_tensor
+from hiddenstate.base.messages import shown
+from hiddenstate.base.reading import reading
+from hiddenstate.base.validation import State, autocasts, check_dense, check_memory, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, QuickStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
     ConcurrentUseError,
+    DeviceError,
     DtypeError,
     FileFormatError,
+    HiddenStateError,
     RankError,
     ShapeError,
 )
@@ -29,6 +34,7 @@ from hiddenstate.structure.sizes import Sizes
 Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 KIND = "hiddenstate.stream/1"
+_LATEST = 2**63  # time steps
 
 
 class Runner(Protocol):
@@ -68,7 +74,7 @@ class Stream:
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
         if batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {batch}")
+            raise ArgumentError(f"batch must be at least 1, got {shown(batch)}")
         if sizes.bidirectional:
             raise ArgumentError(
                 "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
@@ -191,9 +197,7 @@ class Stream:
 
     def _tensor(self, value: object, name: str) -> Tensor:
         """The value as a tensor of the weights' type and device."""
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            value = torch.from_numpy(value)
-        return check_tensor(value, name, self._like())
+        return check_tensor(_from_numpy(value, name) if isinstance(value, np.ndarray) else value, name, self._like())
 
     def _check_out(self, out: Array | None, x: Array, shape: tuple[int, ...]) -> None:
         if out is None:
@@ -282,13 +286,16 @@ class Stream:
             with self._alone():
                 self._t, self._quick = 0, None
                 self._runner.forget()
-                h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
-                self._keep(h, c)
+                self._keep(*self._zeros())
             return
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
             raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
+        check_dense(mask, "mask")
         if mask.shape != (self._batch,):
             raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
+        check_memory(mask, "mask")
+        if mask.is_meta and not self._like().is_meta:
+            raise DeviceError("mask is on the meta device, which has no numbers: make it elsewhere")
         begins = mask.to(self._like().device)[:, None]
         with self._alone():
             self._keep(*(torch.where(begins, 0, part) for part in self._state))
@@ -302,7 +309,14 @@ class Stream:
         return other
 
     def save(self, path: str | Path) -> None:
-        """Write the state and the count of steps to a safetensors file (beside, then renamed)."""
+        """Write the state and the count of steps to a safetensors file (beside, then renamed).
+
+        Raises:
+            ArgumentError: the state is not finite, as `load` wants it; `reset` with a mask mends some rows.
+            OSError: the file cannot be written.
+        """
+        if not _is_finite(self._state):
+            raise ArgumentError("the state holds numbers that are not finite: reset() those rows before you save it")
         write_tensors(path, KIND, {"h": self._state[0], "c": self._state[1]}, {"t": str(self._t)})
 
     def load(self, path: str | Path) -> None:
@@ -313,13 +327,21 @@ class Stream:
         """
         tensors, metadata = read_tensors(path, KIND)
         device = self._like().device
-        try:
-            t = int(metadata["t"])
-            self.state = tensors["h"].to(device), tensors["c"].to(device)
-        except (ShapeError, DtypeError) as error:
-            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
+        with reading(path):
+            try:
+                t = int(metadata["t"])
+                state = tensors["h"].to(device), tensors["c"].to(device)
+                if not 0 <= t < _LATEST:
+                    raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")
+                if not _is_finite(state):
+                    raise FileFormatError(f"{path} is damaged: the state holds numbers that are not finite")
+                self.state = state
+            except (ShapeError, DtypeError) as error:
+                raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
+            except (KeyError, ValueError) as error:
+                if isinstance(error, HiddenStateError):
+                    raise
+                raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
         self._t = t
 
     def __getstate__(self) -> dict[str, Any]:
@@ -332,3 +354,40 @@ class Stream:
     def _state_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         L, N, sizes = self._sizes.num_layers, self._batch, self._sizes
         return (L, N, sizes.output_size), (L, N, sizes.hidden_size)
+
+    def _zeros(self) -> State:
+        like, shapes = self._like(), self._state_shapes()
+        nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
+        try:
+            if nbytes >= 2**63:
+                raise MemoryError("no tensor has so many")
+            h, c = (like.new_zeros(shape) for shape in shapes)
+        except (RuntimeError, MemoryError) as error:
+            raise ArgumentError(
+                f"the state of a stream of batch={shown(self._batch)} takes {shown(nbytes)} bytes, which there are not:"
+                " take fewer sequences at a time"
+            ) from error
+        return h, c
+
+
+def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
+    """The array as a tensor of the same memory; a copy of one that may not be written, which torch can't know.
+
+    Raises:
+        DtypeError, ArgumentError: torch has no such type, or its tensors no such strides.
+    """
+    if value.dtype.kind not in "fiub" or not value.dtype.isnative or value.dtype.itemsize > 8:
+        raise DtypeError(
+            f"{name} is a NumPy array of {value.dtype!r}, which torch does not have: convert it with "
+            f"{name}.astype(np.float32), or to the type that the weights have"
+        )
+    if any(step < 0 or step % value.itemsize for step in value.strides):
+        raise ArgumentError(
+            f"{name} is a NumPy array of strides {value.strides}, expected multiples of its {value.itemsize} bytes, "
+            f"and none negative: give np.ascontiguousarray({name})"
+        )
+    return torch.from_numpy(value if value.flags.writeable else value.copy())
+
+
+def _is_finite(state: State) -> bool:
+    return all(bool(part.isfinite().all()) for part in state)

@@ -34,8 +34,8 @@ def of_folder(folder: str | os.PathLike[str]) -> Bundle:
 def _kind(path: Path) -> str:
     try:
         return str(json.loads((path / CONFIG).read_bytes())["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""  # which is said when it is loaded
 
 
 def of_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:

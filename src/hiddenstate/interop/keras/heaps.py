@@ -1,0 +1,68 @@
+"""The heaps of an HDF5 file, where its texts lie, looked at before the HDF5 library does: it loops for ever on some.
+
+The format: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap".
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from hiddenstate.errors import FileFormatError
+
+_SIGNATURE, _HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01"
+_HEADER, _OBJECT = 16, 16  # bytes
+_LENGTH = 8  # bytes of a length: the only ones that files of Keras have
+
+
+class Bytes(Protocol):
+    """The content of a file: bytes, or a map of them."""
+
+    def find(self, part: bytes, start: int, /) -> int:
+        """Return where a part begins, or -1."""
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+    def __len__(self) -> int: ...
+
+
+def check_heaps(content: Bytes) -> None:
+    """Refuse heaps that have no end.
+
+    Raises:
+        FileFormatError: there is one.
+    """
+    start = next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
+    if start is None:
+        return  # which the library says
+    version = content[start + 8 : start + 9]
+    place = start + (14 if version < b"\x02" else 10)
+    if content[place : place + 1] != bytes([_LENGTH]):
+        raise FileFormatError(f"its lengths are not of {_LENGTH} bytes, as in files of Keras")
+    left = len(content) // _OBJECT
+    at = content.find(_HEAP, 0)
+    while at >= 0:
+        left -= _objects(content, at)
+        if left < 0:
+            raise FileFormatError("is damaged: its heaps of texts lie over each other")
+        at = content.find(_HEAP, at + 1)
+
+
+def _places(size: int) -> Iterator[int]:
+    """Where an HDF5 file may begin in a file: at 0, 512, 1024, 2048, and so on."""
+    place = 0
+    while place < size:
+        yield place
+        place = max(512, 2 * place)
+
+
+def _objects(content: Bytes, at: int) -> int:
+    """Count what is in a heap."""
+    end, count = min(at + int.from_bytes(content[at + 8 : at + 16], "little"), len(content)), 0
+    at += _HEADER
+    while at + _OBJECT <= end:
+        number = int.from_bytes(content[at : at + 2], "little")
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        if number == 0 and size < _OBJECT:  # what is free, with its own header
+            raise FileFormatError("is damaged: free space in its heap of texts has no size")
+        at += size if number == 0 else _OBJECT + -(-size // 8) * 8
+        count += 1
+    return count
