@@ -114,3 +114,16 @@ def test_what_a_block_holds_is_not_compiled_in() -> None:
         with hs.backend("auto"):
             assert_all_close(compiled(x), want)
         assert_all_close(compiled(x), want)
+
+
+@pytest.mark.parametrize("name", ["weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_of_another_type_or_freed_is_refused(name: str) -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    weight: nn.Parameter = getattr(cell, name)
+    weight.data = weight.data.double()
+    with pytest.raises(DtypeError, match=f"{name} has dtype torch.float64 and weight_ih has torch.float32"):
+        cell(x)
+    cell.float()
+    weight.data.untyped_storage().resize_(0)
+    with pytest.raises(DtypeError, match="a weight has shape .* its memory was freed"):
+        cell(x)

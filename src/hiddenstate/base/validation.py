@@ -64,7 +64,9 @@ def check_memory(value: Tensor, name: str) -> None:
         return
     if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel():
         return
-    last = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
+    last = value.numel() - 1  # where its last number lies; where they have gaps, or are expanded, strides tell
+    if not value.is_contiguous():
+        last = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
     there, read = value.untyped_storage().nbytes(), (value.storage_offset() + last + 1) * value.itemsize
     if there < read:
         raise DtypeError(

@@ -148,8 +148,7 @@ class LSTMCell(Traceable):
             return self._recorded_step(x, state, w, layout, requests)
         if uses_reference() or _transformed():
             return reference.step(linear(x, w.ih, w.b_ih), *state, w, reference.unseen)
-        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
-        return new
+        return _of_torch(x, state, w)
 
     def _recorded_step(
         self, x: Tensor, state: State, w: Weights, layout: Layout, requests: Sequence[Requested]
@@ -169,14 +168,25 @@ class LSTMCell(Traceable):
 
 
 def _check_weights(w: Weights) -> None:
-    for name, value in (("weight_ih", w.ih), ("weight_hh", w.hh), ("bias_ih", w.b_ih), ("bias_hh", w.b_hh)):
-        if value is not None and value.dtype is not w.ih.dtype and not autocasts(w.ih.device.type):
+    dtype = w.ih.dtype
+    for name, value in (("weight_hh", w.hh), ("bias_ih", w.b_ih), ("bias_hh", w.b_hh)):
+        if value is not None and value.dtype is not dtype and not autocasts(w.ih.device.type):
             raise DtypeError(
-                f"{name} has dtype {value.dtype} and weight_ih has {w.ih.dtype}: was its .data replaced? Convert the "
-                f"cell with .to({w.ih.dtype})"
+                f"{name} has dtype {value.dtype} and weight_ih has {dtype}: was its .data replaced? Convert the cell "
+                f"with .to({dtype})"
             )
-        if value is not None:
-            check_memory(value, name)
+
+
+def _of_torch(x: Tensor, state: State, w: Weights) -> State:
+    """The step by torch's own cell."""
+    try:
+        new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
+    except RuntimeError:
+        for value in w:
+            if value is not None:
+                check_memory(value, "a weight")
+        raise
+    return new
 
 
 def _transformed() -> bool:
