@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from typing import Any
 from unittest import mock
 
@@ -125,5 +126,18 @@ def test_a_weight_of_another_type_or_freed_is_refused(name: str) -> None:
         cell(x)
     cell.float()
     weight.data.untyped_storage().resize_(0)
-    with pytest.raises(DtypeError, match="a weight has shape .* its memory was freed"):
+    with pytest.raises(DtypeError, match=f"{name} has shape .* its memory was freed"):
         cell(x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_of_another_shape_is_refused(name: str, backend: Any) -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    weight: nn.Parameter = getattr(cell, name)
+    was = list(weight.shape)
+    for other in (weight.data[:-1], weight.data[None], weight.data.new_zeros(0)):
+        weight.data = other.clone()
+        want = f"{name} has shape {list(weight.shape)}, expected {was}: was it replaced?"
+        with hs.backend(backend), pytest.raises(ShapeError, match=re.escape(want)):
+            cell(x)
