@@ -1,4 +1,4 @@
-"""Tensors whose storage was freed, or cut shorter than what they read: refused on every path, before anything is read."""
+"""Tensors whose storage was freed, or cut shorter than what they read, are refused on every path."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -108,9 +108,9 @@ def test_a_step_that_is_cut_short_is_refused_on_the_quick_way_too(dtype: torch.d
     stream.step(whole)
     before = stream.state[0]
     for x in shortened(2, 4, dtype=dtype):
-        assert refused(lambda x=x: stream.step(x))
+        assert refused(lambda x=x: stream.step(x))  # type: ignore[misc]
     for out in shortened(2, 3, dtype=dtype):
-        assert refused(lambda out=out: stream.step(whole, out=out))
+        assert refused(lambda out=out: stream.step(whole, out=out))  # type: ignore[misc]
     assert torch.equal(before, stream.state[0])
     assert stream.t == 2
 
@@ -123,4 +123,4 @@ def test_what_a_gradient_needs_and_is_cut_short_is_refused(what: str) -> None:
     loss = out.sum()
     cut({"out": out, "x": x, "weight": lstm.weight_hh_l0}[what].data, 8)
     with pytest.raises(HiddenStateError, match="memory was freed"):
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()

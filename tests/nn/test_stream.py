@@ -32,7 +32,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.stream import KIND
+from hiddenstate.nn.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
 
@@ -248,21 +248,27 @@ def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str,
     stream.step(torch.zeros(4))
     before = stream.state
     state = torch.full((1, 1, 3), number)
-    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, {"t": t})
+    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, {"t": t, "finite": "True"})
     with pytest.raises(FileFormatError, match=message):
         stream.load(file)
     assert stream.t == 1
     assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
 
 
-def test_save_of_a_state_that_is_not_finite_fails(tmp_path: Path) -> None:
-    stream = hs.LSTM(4, 3).stream(batch=2)
-    stream.step(torch.tensor([[0.0] * 4, [float("nan")] * 4]))
-    with pytest.raises(ArgumentError, match="not finite: reset"):
-        stream.save(tmp_path / "state")
-    stream.reset(torch.tensor([False, True]))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_state_that_is_not_finite_is_saved_and_loaded_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
+    """As numbers go on in torch: what is lost is lost in its own row."""
+    stream = hs.LSTM(4, 3, dtype=dtype).stream(batch=2)
+    stream.step(torch.tensor([[0.0] * 4, [float("nan")] * 4], dtype=dtype))
     stream.save(tmp_path / "state")
-    stream.load(tmp_path / "state")
+    other = stream.fork()
+    other.reset()
+    other.load(tmp_path / "state")
+    x = torch.ones(2, 4, dtype=dtype)
+    got, want = other.step(x), stream.step(x)
+    assert torch.equal(got.isnan(), torch.tensor([[False] * 3, [True] * 3]))
+    assert torch.equal(got[0], want[0])
+    assert other.t == stream.t == 2
 
 
 def test_no_gradients_no_dropout() -> None:

@@ -149,8 +149,8 @@ def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
         raise DtypeError(
-            f"{argument} has shape {list(value.shape)}, and its memory was freed or cut shorter, or it has none of its own; "
-            "give a tensor whose storage is whole"
+            f"{argument} has shape {list(value.shape)}, and its memory was freed or cut shorter, or it has none of its "
+            "own; give a tensor whose storage is whole"
         )
     raise DtypeError(
         f"the native scan was handed a tensor {list(value.shape)} of {value.dtype} on {value.device} as {argument}, "

@@ -154,8 +154,8 @@ class LSTMCell(Traceable):
                 raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
             if value.dtype is not like.dtype and not autocasts(like.device.type):
                 raise DtypeError(
-                    f"{name} has dtype {value.dtype} and weight_ih has {like.dtype}: was its .data replaced? Convert the "
-                    f"cell with .to({like.dtype})"
+                    f"{name} has dtype {value.dtype} and weight_ih has {like.dtype}: was its .data replaced? Convert "
+                    f"the cell with .to({like.dtype})"
                 )
             check_memory(value, name)
 

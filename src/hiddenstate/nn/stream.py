@@ -4,53 +4,30 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.messages import shown
-from hiddenstate.base.reading import reading
-from hiddenstate.base.validation import State, autocasts, check_dense, check_memory, check_pair, check_tensor
+from hiddenstate.base.validation import State, autocasts, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, QuickStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
     ConcurrentUseError,
-    DeviceError,
     DtypeError,
     FileFormatError,
-    HiddenStateError,
     RankError,
     ShapeError,
 )
+from hiddenstate.nn import stream_file
+from hiddenstate.nn.runner import Runner
+from hiddenstate.nn.stream_arrays import Array, as_tensor, check_mask, check_out
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
-
-# A tensor or a NumPy array; results are of the kind that was given.
-Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
-
-KIND = "hiddenstate.stream/1"
-_LATEST = 2**63  # time steps
-
-
-class Runner(Protocol):
-    """Runs the next steps of a stream: `hiddenstate.nn.stream_runner.StreamRunner`."""
-
-    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
-        """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; give ``out`` and the state after."""
-
-    def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
-        """Return the quickest way to single steps from a state, or None."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights by name, as they are now."""
-
-    def forget(self) -> None:
-        """Look at the weights anew at the next step."""
 
 
 class Stream:
@@ -168,7 +145,8 @@ class Stream:
                 f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
             )
         shape = (*given.shape[:-1], self._sizes.output_size)
-        self._check_out(out, x, shape)
+        if out is not None:
+            check_out(out, x, shape, self._like())
         done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
         self._quick = self._runner.quick(self._state, self._quick)
         return self._give(done, x, out)
@@ -197,22 +175,7 @@ class Stream:
 
     def _tensor(self, value: object, name: str) -> Tensor:
         """The value as a tensor of the weights' type and device."""
-        return check_tensor(_from_numpy(value, name) if isinstance(value, np.ndarray) else value, name, self._like())
-
-    def _check_out(self, out: Array | None, x: Array, shape: tuple[int, ...]) -> None:
-        if out is None:
-            return
-        if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
-            raise ArgumentTypeError(f"out is a {type(out).__name__} and x a {type(x).__name__}: give both of one kind")
-        if isinstance(out, np.ndarray) and not out.flags.writeable:
-            raise ArgumentError("out is an array that may not be written: give one that may, np.empty(...) for example")
-        given = self._tensor(out, "out")
-        if given.shape != shape:
-            raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
-        if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
-            raise ArgumentError(
-                "out must be a tensor of its own memory that asks for no gradient: torch.empty(...), say"
-            )
+        return as_tensor(value, name, self._like())
 
     def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
         """The result as an array of the kind that was given, or in the one that was given for it."""
@@ -288,14 +251,7 @@ class Stream:
                 self._runner.forget()
                 self._keep(*self._zeros())
             return
-        if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
-            raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
-        check_dense(mask, "mask")
-        if mask.shape != (self._batch,):
-            raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
-        check_memory(mask, "mask")
-        if mask.is_meta and not self._like().is_meta:
-            raise DeviceError("mask is on the meta device, which has no numbers: make it elsewhere")
+        check_mask(mask, self._batch, self._like())
         begins = mask.to(self._like().device)[:, None]
         with self._alone():
             self._keep(*(torch.where(begins, 0, part) for part in self._state))
@@ -312,36 +268,26 @@ class Stream:
         """Write the state and the count of steps to a safetensors file (beside, then renamed).
 
         Raises:
-            ArgumentError: the state is not finite, as `load` wants it; `reset` with a mask mends some rows.
             OSError: the file cannot be written.
+            ConcurrentUseError: another thread is in a step of this stream.
         """
-        if not _is_finite(self._state):
-            raise ArgumentError("the state holds numbers that are not finite: reset() those rows before you save it")
-        write_tensors(path, KIND, {"h": self._state[0], "c": self._state[1]}, {"t": str(self._t)})
+        with self._alone():
+            h, c = self._state
+            saved = stream_file.Saved((h.clone(), c.clone()), self._t)
+        stream_file.save(path, saved)
 
     def load(self, path: str | Path) -> None:
         """Go on from a state that `save` wrote.
 
         Raises:
-            FileFormatError: the file is not a stream's state, or one of other sizes or another type.
+            FileFormatError: the file is not a stream's state, or one of other sizes or another type; or it is damaged.
         """
-        tensors, metadata = read_tensors(path, KIND)
+        (h, c), t = stream_file.load(path)
         device = self._like().device
-        with reading(path):
-            try:
-                t = int(metadata["t"])
-                state = tensors["h"].to(device), tensors["c"].to(device)
-                if not 0 <= t < _LATEST:
-                    raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")
-                if not _is_finite(state):
-                    raise FileFormatError(f"{path} is damaged: the state holds numbers that are not finite")
-                self.state = state
-            except (ShapeError, DtypeError) as error:
-                raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-            except (KeyError, ValueError) as error:
-                if isinstance(error, HiddenStateError):
-                    raise
-                raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
+        try:
+            self.state = h.to(device), c.to(device)
+        except (ShapeError, DtypeError) as error:
+            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
         self._t = t
 
     def __getstate__(self) -> dict[str, Any]:
@@ -368,26 +314,3 @@ class Stream:
                 " take fewer sequences at a time"
             ) from error
         return h, c
-
-
-def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
-    """The array as a tensor of the same memory; a copy of one that may not be written, which torch can't know.
-
-    Raises:
-        DtypeError, ArgumentError: torch has no such type, or its tensors no such strides.
-    """
-    if value.dtype.kind not in "fiub" or not value.dtype.isnative or value.dtype.itemsize > 8:
-        raise DtypeError(
-            f"{name} is a NumPy array of {value.dtype!r}, which torch does not have: convert it with "
-            f"{name}.astype(np.float32), or to the type that the weights have"
-        )
-    if any(step < 0 or step % value.itemsize for step in value.strides):
-        raise ArgumentError(
-            f"{name} is a NumPy array of strides {value.strides}, expected multiples of its {value.itemsize} bytes, "
-            f"and none negative: give np.ascontiguousarray({name})"
-        )
-    return torch.from_numpy(value if value.flags.writeable else value.copy())
-
-
-def _is_finite(state: State) -> bool:
-    return all(bool(part.isfinite().all()) for part in state)
