@@ -70,10 +70,12 @@ sanitize-engine: $(VENV)/installed-test
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
 		tests/nn/test_stream.py tests/engine/test_plain_call.py
 
-## attack: damaged files of every format, each loaded or refused within bounds (COUNT=10000, say, for more of each)
+## attack: damaged files of every format, runs that are killed, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000
+RUNS ?= 10
 attack: $(VENV)/installed-test
-	$(BIN)/python tests/attack.py --count $(COUNT)
+	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
+	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

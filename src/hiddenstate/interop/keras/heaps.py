@@ -56,13 +56,15 @@ def _places(size: int) -> Iterator[int]:
 
 def _objects(content: Bytes, at: int) -> int:
     """Count what is in a heap."""
-    end, count = min(at + int.from_bytes(content[at + 8 : at + 16], "little"), len(content)), 0
+    end, count = at + int.from_bytes(content[at + 8 : at + 16], "little"), 0
     at += _HEADER
-    while at + _OBJECT <= end:
+    while at + _OBJECT <= min(end, len(content)):
         number = int.from_bytes(content[at : at + 2], "little")
         size = int.from_bytes(content[at + 8 : at + 16], "little")
         if number == 0 and size < _OBJECT:  # what is free, with its own header
             raise FileFormatError("is damaged: free space in its heap of texts has no size")
         at += size if number == 0 else _OBJECT + -(-size // 8) * 8
+        if at > end:  # such sizes overflow in the library, which then reads the same object again
+            raise FileFormatError("is damaged: a text in its heap of texts is longer than the heap")
         count += 1
     return count
