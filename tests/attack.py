@@ -7,6 +7,7 @@ alone by ``--only trace --first 17 --count 1``.
 
 import argparse
 import sys
+from typing import Any
 
 import torch
 
@@ -28,14 +29,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     first, count = options.first, options.count
-    jobs = {
+    jobs: dict[str, tuple[Any, ...]] = {
         **{f"bomb {name}": ("bombs", blow_up, name) for name in BOMBS},
         **{name: (name, read_damaged, name, first, count) for name in FORMATS},
         **{f"{kind}-runs": (f"{kind}-runs", break_runs, kind, first, options.runs) for kind in KINDS},
         "server": ("server", attack_server, first, count),
     }
-    chosen = {name: work for name, (of, *work) in jobs.items() if options.only in (None, of)}
-    well = [done(name, *work) for name, work in chosen.items()]
+    well = [done(name, *work) for name, (of, *work) in jobs.items() if options.only in (None, of)]
     sys.exit(not all(well))
 
 

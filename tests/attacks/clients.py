@@ -139,7 +139,8 @@ def attack_server(first: int, count: int, folder: Path) -> None:
             (folder / "at").write_text(f"server {k}")
             made = Client(running.url, random.Random(f"client {k}")).send()
             if k % 3 == 0:  # some read, some vanish at once, some stay and say no more
-                answers[status] = answers.get(status := status_of(made), 0) + 1
+                status = status_of(made)
+                answers[status] = answers.get(status, 0) + 1
             left.append(made)
             if len(left) > LEFT:
                 left.pop(k % LEFT).close()
