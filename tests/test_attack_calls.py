@@ -161,9 +161,9 @@ def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
     assert_all_close(gradients(got, case.leaves()), theirs, f"{case.ours}: gradients, torch's", slack=10)
 
 
-def freed(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def freed(*shape: int, dtype: torch.dtype = torch.float32, left: int = 0) -> Tensor:
     value = torch.zeros(shape, dtype=dtype)
-    value.untyped_storage().resize_(0)
+    value.untyped_storage().resize_(left)
     return value
 
 
@@ -177,6 +177,12 @@ def absurd(rng: random.Random) -> Iterator[Any]:
         yield from (torch.nested.nested_tensor([x[0], x[1]]), torch.nested.nested_tensor([x[0]], layout=torch.jagged))
         yield from (torch.zeros(1, 2, 3).to_sparse(), torch.zeros(1, 2, 3, device="meta"), torch.zeros(0, 2, 3))
     yield from (freed(5, 2, 4), freed(2, 4), freed(1, 2, 3), freed(2, dtype=torch.int64), freed(5, 2, dtype=torch.bool))
+    yield from (
+        freed(5, 2, 4, left=64),
+        freed(2, 4, left=4),
+        freed(1, 2, 3, left=23),
+        freed(5, 2, dtype=torch.bool, left=9),
+    )
     yield from (None, 0, 1, -1, 5, True, 2**62, 2**64, 10**400, 10**5000, -(2**62), 1.5, float("nan"), float("inf"))
     yield from (
         "",
