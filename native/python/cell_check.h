@@ -35,7 +35,7 @@ private:
 // also if that can't be told at once; Python's checks then decide. `hx`: None or (h, c). `weights`: ih, hh, b_ih, b_hh or None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;
-    if (!has_tensor_table() || !reader.read_input(input, C)) return false;
+    if (!reader.read_input(input, C)) return false;
     if (!hx.is_none()) {
         if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
         for (const Py_ssize_t k : {0, 1}) {

@@ -47,7 +47,7 @@ def _other(data: bytes, draw: random.Random) -> bytes:
         at, other = draw.randrange(len(data) + 1), draw.randrange(len(data) + 1)
         first, last = min(at, other), min(max(at, other), min(at, other) + 64)
         values = [match.span() for match in re.finditer(rb'-?\d+(?:\.\d+)?|"[^"\n]{0,40}"|true|false', data)]
-        way = draw.randrange(9 if values else 7)
+        way = draw.randrange(10 if values else 8)
         if way <= 1:
             data = data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :]
         elif way == 2:
@@ -61,6 +61,9 @@ def _other(data: bytes, draw: random.Random) -> bytes:
             data = data[:other] + data[first:last] * draw.choice((1, 2, 100)) + data[other:]
         elif way == 6:
             data = data[:at]
+        elif way == 7:  # a word in the place of another: an address of something else, say
+            at, other = at // 8 * 8, other // 8 * 8
+            data = data[:at] + data[other : other + 8] + data[at + 8 :]
         else:
             start, stop = draw.choice(values)
             data = data[:start] + draw.choice(EXTREMES).encode() + data[stop:]

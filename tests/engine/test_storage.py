@@ -1,6 +1,10 @@
 """Tensors whose storage was freed, or cut shorter than what they read, are refused on every path."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +128,32 @@ def test_what_a_gradient_needs_and_is_cut_short_is_refused(what: str) -> None:
     cut({"out": out, "x": x, "weight": lstm.weight_hh_l0}[what].data, 8)
     with pytest.raises(HiddenStateError, match="memory was freed"):
         loss.backward()
+
+
+def test_they_are_refused_without_torchs_table_of_functions_too() -> None:
+    """As in older versions of torch, where attributes are read."""
+    code = """
+import torch
+if hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+    del torch.Tensor.__dlpack_c_exchange_api__
+import hiddenstate as hs
+lstm, cell, x = hs.LSTM(4, 3), hs.LSTMCell(4, 3), torch.randn(5, 2, 4)
+stream = lstm.stream(2)
+stream.step(x[0]), stream.step(x[1])
+whole = lstm(x), cell(x[0])
+short = x[0].clone()
+short.untyped_storage().resize_(31)
+for each in (lstm, cell):
+    next(each.parameters()).data.untyped_storage().resize_(191)
+for call in (lambda: lstm(x), lambda: cell(x[0]), lambda: stream.step(short), lambda: lstm(short)):
+    try:
+        call()
+    except hs.errors.DtypeError as error:
+        assert "memory was freed" in str(error)
+    else:
+        raise AssertionError("it was read")
+"""
+    paths = os.pathsep.join([str(Path(hs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
