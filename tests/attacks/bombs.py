@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from attacks.formats import all_lstms, layer_of_keras, make_h5, make_tagger, make_trace
+from attacks.formats import all_lstms, layer_of_keras, make_h5, make_old_h5, make_tagger, make_trace
 from hiddenstate.base.files import read_tensors
 from hiddenstate.models.folder import load
 
@@ -99,6 +99,13 @@ def in_the_heap(path: Path, place: int, size: int) -> None:
     path.write_bytes(content)
 
 
+def a_text_of_no_type(path: Path) -> None:
+    make_old_h5(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\x19\x01", content.index(b"model_config")) + 1] = 2  # neither a list nor a text
+    path.write_bytes(content)
+
+
 def a_vast_config(path: Path) -> None:
     make_h5(weights := io.BytesIO())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -172,6 +179,7 @@ BOMBS = {
     "heap.h5": Bomb(lambda path: in_the_heap(path, 24, 0), all_lstms, "free space in its heap of texts has no size"),
     "text.h5": Bomb(lambda path: in_the_heap(path, 0, -16), all_lstms, "is longer than the heap"),
     "wrapping.h5": Bomb(lambda path: in_the_heap(path, 0, -1), all_lstms, "is longer than the heap"),
+    "type.h5": Bomb(a_text_of_no_type, all_lstms, "the type of a text is none that there is"),
     "config.keras": Bomb(a_vast_config, all_lstms, "its configuration has"),
     "packed.keras": Bomb(a_way_of_packing_without_bounds, all_lstms, "only deflated zips are"),
     "layers": Bomb(lambda path: config_of(path, num_layers=100_000), load, "there are weights of fewer layers"),

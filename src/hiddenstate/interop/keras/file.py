@@ -19,7 +19,7 @@ from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading, unpacked_limit
 from hiddenstate.errors import FileFormatError
 from hiddenstate.interop.arrays import tensor_of
-from hiddenstate.interop.keras.heaps import check_heaps
+from hiddenstate.interop.keras.texts import check_texts
 from hiddenstate.interop.layouts import KERAS
 
 # Groups that only hold others.
@@ -69,7 +69,7 @@ def read_keras(path: str | Path) -> KerasFile:
             return _read_archive(Path(path))
         if h5py.is_hdf5(path):
             with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                check_heaps(content)
+                check_texts(content)
             with h5py.File(path, "r") as file:
                 return _read_h5(file, unpacked_limit(path))
         raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
@@ -87,7 +87,7 @@ def _read_archive(path: Path) -> KerasFile:
         _check_config(archive.getinfo("config.json").file_size)
         config = _object(archive.read("config.json"))
         weights = archive.read("model.weights.h5")
-    check_heaps(weights)
+    check_texts(weights)
     with h5py.File(io.BytesIO(weights), "r") as file:
         return KerasFile(_within(limit, _modern_tracks(file)), config, "")
 

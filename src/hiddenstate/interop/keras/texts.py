@@ -1,10 +1,11 @@
-"""The heaps of an HDF5 file, where its texts lie, looked at before the HDF5 library does: it loops for ever on some.
+"""The texts of an HDF5 file, looked at before the HDF5 library does: it loops for ever on some, and crashes on others.
 
-The format: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap".
+The format: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap", "The Datatype Message".
 """
 
+import re
 from collections.abc import Iterator
-from typing import Protocol
+from mmap import mmap
 
 from hiddenstate.errors import FileFormatError
 
@@ -13,23 +14,24 @@ _HEADER, _OBJECT = 16, 16  # bytes
 _LENGTH = 8  # bytes of a length: the only ones that files of Keras have
 
 
-class Bytes(Protocol):
-    """The content of a file: bytes, or a map of them."""
+# The type of texts of any length: version and class 9; what it is, where the library knows 0 and 1 alone; two more bytes;
+# its size, 16; and the type of what it is made of, single bytes.
+_UNKNOWN_TYPE = re.compile(
+    b"[\x19\x29\x39\x49]["
+    + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
+    + b"]..\x10\x00\x00\x00[\x10-\x4f]...\x01\x00\x00\x00",
+    re.DOTALL,
+)
 
-    def find(self, part: bytes, start: int, /) -> int:
-        """Return where a part begins, or -1."""
 
-    def __getitem__(self, part: slice, /) -> bytes: ...
-
-    def __len__(self) -> int: ...
-
-
-def check_heaps(content: Bytes) -> None:
-    """Refuse heaps that have no end.
+def check_texts(content: bytes | mmap) -> None:
+    """Refuse heaps of texts that have no end, and types of texts that are none.
 
     Raises:
         FileFormatError: there is one.
     """
+    if _UNKNOWN_TYPE.search(content):
+        raise FileFormatError("is damaged: the type of a text is none that there is")
     start = next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
     if start is None:
         return  # which the library says
@@ -54,7 +56,7 @@ def _places(size: int) -> Iterator[int]:
         place = max(512, 2 * place)
 
 
-def _objects(content: Bytes, at: int) -> int:
+def _objects(content: bytes | mmap, at: int) -> int:
     """Count what is in a heap."""
     end, count = at + int.from_bytes(content[at + 8 : at + 16], "little"), 0
     at += _HEADER
