@@ -14,8 +14,8 @@ _HEADER, _OBJECT = 16, 16  # bytes
 _LENGTH = 8  # bytes of a length: the only ones that files of Keras have
 
 
-# The type of texts of any length: version and class 9; what it is, of which the library knows 0 and 1; two more bytes; its
-# size, 16; and the type of what it is made of, single bytes.
+# The type of texts of any length: version and class 9; what it is, of which the library knows 0 and 1; two more bytes;
+# its size, 16; and the type of what it is made of, single bytes.
 _UNKNOWN_TYPE = re.compile(
     b"[\x19\x29\x39\x49]["
     + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
