@@ -101,7 +101,7 @@ class Client:
 
 
 class Told(logging.Handler):
-    """Keeps what the server says of errors of its own."""
+    """Keeps what the server says of errors of its own, but for what its parser says of a connection that is no use."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -109,7 +109,9 @@ class Told(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
-        self.said.append(record.getMessage() + (str(record.exc_info[1]) if record.exc_info else ""))
+        error = record.exc_info[1] if record.exc_info else None
+        if not type(error).__module__.startswith("h11"):
+            self.said.append(f"{record.getMessage()}: {error}")
 
 
 def answer(url: str) -> bytes:
