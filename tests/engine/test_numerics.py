@@ -94,7 +94,9 @@ def test_pieces_streams_and_traces_are_the_whole(dtype: torch.dtype, shape: Shap
     lstm, x = made((*shape[:5], False, shape[6]), dtype)
     with torch.no_grad():
         want, _ = lstm(x)
-        assert torch.equal(lstm.trace(x).out, want)
+        traced = lstm.trace(x).out
+        assert isinstance(traced, Tensor)
+        assert torch.equal(traced, want)
         stream = lstm.stream(batch=x.shape[1])
         assert torch.equal(torch.stack([stream.step(value) for value in x]), want)
         if cut < len(x) and dtype is not torch.bfloat16:  # whose c_n is rounded where the call ends
