@@ -12,12 +12,13 @@ An *address* says which values of a place are meant::
 import re
 from typing import NamedTuple
 
-from hiddenstate.base.indexing import FrozenIndex
 from hiddenstate.errors import NameUnknownError
 
 _WHERE = re.compile(r"(?P<place>[^\[\]@,]+)(\[(?P<unit>[^\[\]]*)\])?(@(?P<t>[^\[\]@=]*?))?(,n=(?P<row>[^\[\]@=]*))?")
 _NUMBER = r"-?[0-9]+"
 _PART = re.compile(rf"(?P<one>{_NUMBER})|(?P<start>{_NUMBER})?:(?P<stop>{_NUMBER})?(:(?P<step>{_NUMBER}))?")
+
+Chosen = int | slice | tuple[int, ...] | None  # in the form that edits keep; None for all
 
 
 class Address(NamedTuple):
@@ -28,9 +29,9 @@ class Address(NamedTuple):
     """
 
     place: str
-    unit: FrozenIndex = None
-    t: FrozenIndex = None
-    row: FrozenIndex = None
+    unit: Chosen = None
+    t: Chosen = None
+    row: Chosen = None
 
     def __str__(self) -> str:
         unit = "" if self.unit is None else f"[{_written(self.unit)}]"
@@ -60,7 +61,7 @@ def is_address(text: object) -> bool:
     return isinstance(text, str) and any(mark in text for mark in "[@,")
 
 
-def _read(text: str | None, whole: str) -> FrozenIndex:
+def _read(text: str | None, whole: str) -> Chosen:
     if text is None:
         return None
     parts = [_PART.fullmatch(part.strip()) for part in text.split(",")]
@@ -82,7 +83,7 @@ def _counted(part: re.Match[str], whole: str) -> list[int]:
     return list(range(int(start or 0), int(stop), int(step or 1)))
 
 
-def _written(index: FrozenIndex) -> str:
+def _written(index: Chosen) -> str:
     if isinstance(index, slice):
         ends = f"{_or_blank(index.start)}:{_or_blank(index.stop)}"
         return ends if index.step is None else f"{ends}:{index.step}"
@@ -96,6 +97,6 @@ def _or_blank(end: int | None) -> str:
 def _unknown(text: object) -> NameUnknownError:
     return NameUnknownError(
         f"cannot read {text!r} as an address: expected PLACE[UNITS]@STEPS,n=ROWS such as 'l1.c[125]@7' or "
-        "'l1.c[125]@7,n=2', where each part but the place may be left out and units, steps and rows are numbers such as "
-        "125, lists such as 1,5 or ranges such as 0:8"
+        "'l1.c[125]@7,n=2'. Each part but the place may be left out; units, steps and rows are numbers such as 125, "
+        "lists such as 1,5 or ranges such as 0:8"
     )
