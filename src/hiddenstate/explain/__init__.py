@@ -7,8 +7,13 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiddenstate.explain.attribution import Attribution as Attribution
+    from hiddenstate.explain.attributions import attribute as attribute
     from hiddenstate.explain.explained import Subject as Subject
     from hiddenstate.explain.head import Head as Head
+    from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
+    from hiddenstate.explain.ledgers import Ledger as Ledger
+    from hiddenstate.explain.ledgers import ledger as ledger
     from hiddenstate.explain.outputs import Outputs as Outputs
     from hiddenstate.explain.results import Explanation as Explanation
     from hiddenstate.explain.subjects import subject as subject
@@ -19,12 +24,17 @@ if TYPE_CHECKING:
 
 # A function's file has another name than the function, which would else be hidden by it once it is imported.
 _HOMES = {
+    "Attribution": "attribution",
     "Explanation": "results",
     "Head": "head",
+    "Ledger": "ledgers",
     "Outputs": "outputs",
     "Readout": "target",
+    "ReadoutLedger": "ledger_of_readout",
     "Subject": "explained",
     "Target": "target",
+    "attribute": "attributions",
+    "ledger": "ledgers",
     "log_probability": "targets",
     "logit": "targets",
     "subject": "subjects",
