@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from hiddenstate.explain.attributions import attribute as attribute
     from hiddenstate.explain.explained import Subject as Subject
     from hiddenstate.explain.head import Head as Head
+    from hiddenstate.explain.ledger_of_cell import Ledger as Ledger
     from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
-    from hiddenstate.explain.ledgers import Ledger as Ledger
     from hiddenstate.explain.ledgers import ledger as ledger
     from hiddenstate.explain.outputs import Outputs as Outputs
     from hiddenstate.explain.results import Explanation as Explanation
@@ -27,7 +27,7 @@ _HOMES = {
     "Attribution": "attribution",
     "Explanation": "results",
     "Head": "head",
-    "Ledger": "ledgers",
+    "Ledger": "ledger_of_cell",
     "Outputs": "outputs",
     "Readout": "target",
     "ReadoutLedger": "ledger_of_readout",

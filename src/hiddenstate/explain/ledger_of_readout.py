@@ -1,18 +1,21 @@
 """The ledger of a target that is linear in states: what each step of each direction adds to a logit."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.ledger_text import plot_readout, readout_text
 from hiddenstate.explain.memory import h_is_edited, memory_of, projected
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.target import Target
+from hiddenstate.explain.text import bar, number, shortened, table
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,11 +80,11 @@ class ReadoutLedger(Explanation):
         return {"places": [str(place) for place in self.places], **{name: getattr(self, name) for name in names}}
 
     def __str__(self) -> str:
-        return readout_text(self)
+        return _text(self)
 
-    def plot(self) -> Any:
+    def plot(self) -> "Figure":
         """Draw the parts over the steps, as bars for each direction."""
-        return plot_readout(self)
+        return _plot(self)
 
 
 def ledger_of_readout(subject: Subject, trace: Trace, target: Target) -> ReadoutLedger:
@@ -119,3 +122,34 @@ def ledger_of_readout(subject: Subject, trace: Trace, target: Target) -> Readout
         residual=residual,
         cost=T,
     )
+
+
+def _text(ledger: ReadoutLedger) -> str:
+    """Write a ledger as a table: a column for each place that is read."""
+    by_step = ledger.by_step
+    total = by_step.sum(0)
+    largest = float(total.abs().max())
+    several = len(ledger.places) > 1
+    names = ["step", "word", *([str(place) for place in ledger.places] if several else []), "part", ""]
+    rows = []
+    for t, word in enumerate(ledger.words):
+        parts = [number(float(part)) for part in by_step[:, t]] if several else []
+        rows.append([str(t), shortened(word), *parts, number(float(total[t])), bar(float(total[t]), largest)])
+    terms = [f"words {number(float(total.sum()))}"]
+    if ledger.edited.abs().max() > 0:
+        terms.append(f"edits {number(float(ledger.edited.sum()))}")
+    terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
+    summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
+    note = (
+        "A word's part is what was written at its step into the cells that are read, and is still there. What the\n"
+        "layer below carried to that step from other words is in it: attribute() goes down to the words."
+    )
+    return "\n".join([f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", summed, note])
+
+
+def _plot(ledger: ReadoutLedger) -> "Figure":
+    """Draw a ledger: bars for each place that is read."""
+    from hiddenstate.explain.pictures import bars
+
+    series = {str(place): part.tolist() for place, part in zip(ledger.places, ledger.by_step, strict=True)}
+    return bars(ledger.target, list(ledger.words), series)
