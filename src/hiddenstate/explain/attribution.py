@@ -30,6 +30,7 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
+OF_BIASES = "biases of g"  # and of which layer and direction
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -222,7 +223,9 @@ def _steps(player: tuple[str, int, int]) -> str:
 def _sum(result: Attribution, b: int) -> str:
     total, value = float(result.parts[b].sum()), number(result.value)
     if result.method == "frozen":
-        terms = "".join(f", {name} {number(part)}" for name, part in result.rest.items())
+        biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
+        others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
+        terms = "".join(f", {name} {number(part)}" for name, part in ({OF_BIASES: biases} | others).items())
         return f"words {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}."
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)

@@ -12,7 +12,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.explain.players import Players
 from hiddenstate.explain.work import Work
 
-BYTES = 2**26  # of the states that are held at one level
+BYTES = 2**24  # of the states that are held at one level: what stays near the processor is copied fast
 COPIES = 4  # of them that a step makes
 
 
