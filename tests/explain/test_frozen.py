@@ -103,7 +103,7 @@ def test_it_is_blind_to_what_only_opens_a_gate() -> None:
     assert found.occlusion is not None
     assert float(found.occlusion[0, 1]) > 0.9
     assert found.disagreements == (1,)
-    assert "≠ Part and occlusion disagree: 1" in str(found)
+    assert "≠ Part and occlusion disagree at 1 (1)." in str(found)
 
 
 def test_spans_and_the_initial_state() -> None:
