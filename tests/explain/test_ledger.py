@@ -273,4 +273,4 @@ def test_what_is_shown_of_one_unit(sentence: Subject) -> None:
     assert lines[0] == "Who wrote unit 125 of the cell state l1.c at step 3 (the)"
     assert lines[2].split() == ["step", "word", "wrote", "i·g", "still", "there", "part", "erased", "most", "at"]
     assert [line.split()[1] for line in lines[3:7]] == ["The", "old", "man", "the"]
-    assert "adds to the logits" in lines[-1]
+    assert "It adds to the logits at this step" in str(found)

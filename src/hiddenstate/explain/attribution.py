@@ -234,8 +234,8 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(
-            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are read "
-            f"by {result.residual:.0e} at most. The sum of all β has no meaning."
+            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
+            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
         )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
