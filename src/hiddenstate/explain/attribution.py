@@ -184,7 +184,8 @@ def _how(result: Attribution) -> str:
         said += " over all ways to replace words" if result.exact else ", sampled: ± is the standard error"
     used = [] if result.method in ("frozen", "cd") and result.occlusion is None else result.baselines
     replaced = " | ".join(NAMES.get(name, name) for name in used)
-    return said + (f"\na replaced word is read as {replaced}" if replaced else "")
+    lead = "for occlusion, " if result.method in ("frozen", "cd") else ""
+    return said + (f"\n{lead}a replaced word is read as {replaced}" if replaced else "")
 
 
 def _one(result: Attribution) -> str:
