@@ -97,6 +97,8 @@ def test_a_language_model_says_what_made_the_next_character_likely() -> None:
     assert data("attribute", "To b", "--by", "word", "--model", "shakespeare")["players"][1]["name"] == " b"
     linear = data("attribute", "To b", "--method", "cd", "--label", "e", "--model", str(shipped("shakespeare")))
     assert linear["target"] == "logit of e at b (step 4)"
+    end = data("attribute", "To b", "--label", "\\n", "--model", "shakespeare")
+    assert end["target"] == "log-probability of '\\n' at b (step 4)"
     assert "What makes the logit of e at b" in run("ledger", "To b", "--model", "shakespeare")
 
 

@@ -77,7 +77,8 @@ def attribute(
     What the methods define, and what each obeys:
 
     - ``shapley``: the mean of what a word adds, over all orders in which words come in; absent ones are replaced by the
-      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 players in one direction, to 12 in two; sampled beyond.
+      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 steps or spans in one direction where the target looks at
+      one step and no edits are in force, else to 12; sampled beyond.
     - ``integrated_gradients``: the gradient integrated on the line from the baseline (Sundararajan, Taly & Yan 2017).
       Adds up to the same, as far as the quadrature goes.
     - ``frozen``: parts in the linear map that the run is with its gates held. With the parts of biases and initial
