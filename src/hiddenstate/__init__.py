@@ -27,6 +27,7 @@ from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
 from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
+from hiddenstate.models.folder import load_any as load
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
@@ -83,6 +84,7 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "keras_weights",
+    "load",
     "onnx_weights",
     "patch",
     "scale",

@@ -460,3 +460,22 @@ def test_an_index_in_the_address_and_beside_it_fails() -> None:
         hs.zero("l0.f[3]", unit=4)
     with pytest.raises(NameUnknownError, match="cannot read 'l0.f.3'"):
         hs.zero("l0.f[3")
+
+
+def test_values_may_stand_second() -> None:
+    for made, named in (
+        (hs.set("l0.f", 0.5), hs.set("l0.f", to=0.5)),
+        (hs.scale("l0.f", 2.0), hs.scale("l0.f", by=2.0)),
+        (hs.add("l0.f", 1.0), hs.add("l0.f", value=1.0)),
+    ):
+        assert repr(made) == repr(named)
+
+
+def test_a_patch_copies_from_a_trace() -> None:
+    with pytest.raises(TypeError, match=r"got LSTM: record one, with source=lstm\.trace\(x\)"):
+        hs.patch("l0.f", source=hs.LSTM(4, 3))  # type: ignore[arg-type]
+
+
+def test_structure_of_takes_sizes() -> None:
+    with pytest.raises(TypeError, match=r"got LSTM: use its method structure\(\)"):
+        hs.structure_of(hs.LSTM(4, 3))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ PAUSE = 0.02
 def generate(
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of a language model; the shipped one, of Shakespeare, without.", metavar="DIR"),
+        typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
     ] = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from; - reads standard input.", metavar="TEXT|-")] = "",
     length: Annotated[int, typer.Option(min=0, help="Characters, or words, to write.")] = 500,

@@ -62,7 +62,8 @@ def read(
         typer.Option(help="Also draw the gates and states: a PNG, SVG or PDF.", show_default=False, metavar="FILE"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Model folder; the shipped English tagger without.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL"),
     ] = None,
 ) -> None:
     """Watch the tagger read a text: a row a word, with its tag and what the gates of an LSTM layer did.

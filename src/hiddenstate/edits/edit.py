@@ -40,8 +40,8 @@ class Edit:
     does nothing. Tensors are held, not copied, so that gradients reach them.
 
     Raises:
-        ArgumentError: unknown kind or scope; a number too large for a float; units, steps or rows both in the address and
-            beside it.
+        ArgumentError: unknown kind or scope; a number too large for a float; units, steps or rows both in the address
+            and beside it.
         NameUnknownError: the place is written as an address that cannot be read.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
         DtypeError: a tensor that is sparse, nested or quantized.
@@ -97,8 +97,8 @@ def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, 
 
 def set(  # noqa: A001 (hs.set reads as what it does)
     place: str,
-    *,
     to: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -110,8 +110,8 @@ def set(  # noqa: A001 (hs.set reads as what it does)
 
 def scale(
     place: str,
-    *,
     by: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -123,8 +123,8 @@ def scale(
 
 def add(
     place: str,
-    *,
     value: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -160,8 +160,13 @@ def patch(
     Raises:
         IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
         NameUnknownError: the source did not record the place.
+        ArgumentTypeError: the source is no trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
+    if not callable(getattr(source, "pick", None)):
+        raise ArgumentTypeError(
+            f"patch copies from the trace of a run, got {type(source).__name__}: record one, with source=lstm.trace(x)"
+        )
     reads_t = t if source_t is None else source_t
     reads_row = row if source_row is None else source_row
     if source_row is None and source.batch == 1:

@@ -74,6 +74,15 @@ def shipped(name: str = "tagger-en") -> Path:
     return Path(__file__).parent / "shipped" / name
 
 
+def folder_of(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is named: a path, or the name of one that comes with the package.
+
+    A folder of that name, if there is one here, is meant.
+    """
+    path = Path(model)
+    return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
+
+
 def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder, replacing an earlier model there.
 
@@ -137,7 +146,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 
 
 def load(folder: str | os.PathLike[str]) -> Tagger:
-    """Read a tagger from its folder, ready to use (dropout off, weights float32).
+    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
@@ -146,7 +155,7 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, ready to use; raises as `load` does."""
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load` does."""
     return load_as(LanguageModel, folder)
 
 
@@ -156,13 +165,23 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 def kind_of(folder: str | os.PathLike[str]) -> str:
     """Return the kind of model that a folder says it holds, or "" where it cannot be read."""
     try:
-        return str(json.loads((Path(folder) / CONFIG).read_bytes())["kind"])
+        return str(json.loads((folder_of(folder) / CONFIG).read_bytes())["kind"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
 def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
-    """Read a tagger or a language model from its folder, ready to use; raises as `load` does."""
+    """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
+
+    Args:
+        folder: its folder; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of English
+            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder of that name goes first.)
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+
+    >>> print(load_any("tagger-en")("Giraffes in a field"))
+    """
     return load_as(KINDS.get(kind_of(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
 
 
@@ -173,7 +192,7 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    path = Path(folder)
+    path = folder_of(folder)
     if not path.is_dir():
         raise FileFormatError(f"no model at {folder}: there is no such folder{_earlier(path)}")
     missing = [name for name in FILES if not (path / name).is_file()]
