@@ -10,19 +10,21 @@ class CellReader {
 public:
     // The input [N, C] or [C].
     bool read_input(nb::handle input, std::int64_t C) {
-        if (!is_plain_tensor(input) || !read_tensor(input, x_) || (x_.type.code != kFloat32.code && x_.type.code != kBfloat16.code)) {
-            return false;
-        }
-        return (x_.rank == 1 || x_.rank == 2) && x_.sizes[x_.rank - 1] == C && has_memory(x_);
+        if (!is_plain_tensor(input) || !read_tensor(input, x_)) return false;
+        const bool floats = x_.type.code == kFloat32.code || x_.type.code == kBfloat16.code;
+        return floats && (x_.rank == 1 || x_.rank == 2) && x_.sizes[x_.rank - 1] == C && has_memory(x_);
     }
 
     // A state of H units, without N if the input has none.
-    bool reads_state(nb::handle state, std::int64_t H) const { return reads(state, x_.rank == 1 ? Shape(H) : Shape(x_.sizes[0], H)); }
+    bool reads_state(nb::handle state, std::int64_t H) const {
+        return reads(state, x_.rank == 1 ? Shape(H) : Shape(x_.sizes[0], H));
+    }
 
     // Another tensor of the same type.
     bool reads(nb::handle value, const Shape& shape) const {
         TensorView view;
-        return is_plain_tensor(value) && read_tensor(value, view) && view.type == x_.type && view.is_of(shape) && has_memory(view);
+        if (!is_plain_tensor(value) || !read_tensor(value, view)) return false;
+        return view.type == x_.type && view.is_of(shape) && has_memory(view);
     }
 
 private:

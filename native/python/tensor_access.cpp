@@ -41,7 +41,7 @@ const Names& names() {
 }
 
 // A method without arguments that a class of torch's has in C. For objects of that very class the function is called directly,
-// which takes half the time of a search for its name.
+// without a search for its name.
 class Method {
 public:
     Method(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
@@ -79,20 +79,20 @@ std::int64_t number(const nb::object& value) {
     return found;
 }
 
-// What a tensor's storage has from the tensor's first number on.
-struct Rest {
-    std::int64_t bytes, offset;  // all bytes of the storage; numbers that lie before the first
+// How many bytes a tensor's storage has, and how many numbers lie in it before the tensor's first; below 0: not known.
+struct Room {
+    std::int64_t bytes, offset;
 
     bool holds(const TensorView& tensor) const {
         std::int64_t last = 0;
         for (int k = 0; k < tensor.rank; ++k) last += (tensor.sizes[k] - 1) * tensor.strides[k];
-        return bytes >= (offset + last + 1) * (tensor.type.bits / 8);
+        return offset >= 0 && bytes >= (offset + last + 1) * (tensor.type.bits / 8);
     }
 };
 
-Rest rest_of(nb::handle tensor, bool plain) {
+Room room_of(nb::handle tensor, bool plain) {
     const nb::object storage = methods().untyped_storage(tensor, plain);
-    if (!storage.is_valid()) return {-1, 0};
+    if (!storage.is_valid()) return {-1, -1};
     const bool exact = reinterpret_cast<PyObject*>(Py_TYPE(storage.ptr())) == connected->storage.ptr();
     return {number(methods().nbytes(storage, exact)), number(methods().storage_offset(tensor, plain))};
 }
@@ -183,9 +183,9 @@ bool read_tensor(nb::handle tensor, TensorView& found) {
     // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
     const bool plain = is_plain_tensor(tensor);
     if (methods().is_neg(tensor, plain).ptr() != Py_False) return false;
-    const Rest rest = rest_of(tensor, plain);
+    const Room room = room_of(tensor, plain);
     if (!(look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found))) return false;
-    if (!found.is_empty() && !rest.holds(found)) found.address = 0;
+    if (!found.is_empty() && !room.holds(found)) found.address = 0;
     return true;
 }
 

@@ -1,5 +1,6 @@
 """Training that is killed, or whose disk is full, at random moments: it must end in the files of an unbroken run."""
 
+import faulthandler
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from hiddenstate.models.tagger_training import resume_tagger, train_tagger
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = "the cat sat on the mat . the dog saw the cat , and the cat saw the dog .\n" * 20
-SECONDS = 60  # the most that one process may take
+SECONDS = 120  # the most that one process may take; alone on a core it takes two or three
 FULL = 3  # the exit code of a process whose disk was full
 FILES = ("weights.safetensors", "vocabulary.json", "config.json")
 
@@ -71,10 +72,11 @@ def go_on(kind: Kind, out: Path, full: int | None = None) -> None:
 
 
 def forked(work: Callable[[], None], moment: float | None = None) -> int:
-    """Do work in a fork, killed after so many seconds; return its exit code, below zero the signal that ended it."""
+    """Do work in a fork, killed after so many seconds of processor time; return its exit code, or minus the signal."""
     child = os.fork()
     if not child:
         code = 1
+        faulthandler.dump_traceback_later(SECONDS - 5)  # so that it is known what it does all the time
         try:
             work()
             code = 0
@@ -88,7 +90,7 @@ def forked(work: Callable[[], None], moment: float | None = None) -> int:
     began, ended = time.monotonic(), (0, 0)
     while not ended[0] and time.monotonic() - began < SECONDS:
         time.sleep(0.001)
-        if moment is not None and time.monotonic() - began > moment:
+        if moment is not None and processor_time(child) > moment:
             os.kill(child, signal.SIGKILL)
             moment = None
         ended = os.waitpid(child, os.WNOHANG)
@@ -97,6 +99,12 @@ def forked(work: Callable[[], None], moment: float | None = None) -> int:
         os.waitpid(child, 0)
         raise RuntimeError(f"a process took over {SECONDS} seconds")
     return os.waitstatus_to_exitcode(ended[1])
+
+
+def processor_time(process: int) -> float:
+    """Seconds that a process has been at work, which do not depend on what else the machine does."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def content(out: Path) -> tuple[list[bytes], list[int], list[str]]:
@@ -110,10 +118,12 @@ def break_runs(name: str, first: int, count: int, folder: Path) -> None:
     """Break so many runs, let each end, and compare it; what came of them is written into ``folder / "at"``."""
     kind, whole = KINDS[name], folder / "whole" / "model"
     whole.parent.mkdir()
-    began = time.monotonic()
+    before = os.times()
     if forked(partial(go_on, kind, whole)):
         raise RuntimeError("the unbroken run failed")
-    seconds, want = time.monotonic() - began, content(whole)
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    want = content(whole)
     kills = full = 0
     for k in range(first, first + count):
         (folder / "at").write_text(f"{name} {k}")
