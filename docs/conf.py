@@ -1,7 +1,7 @@
 """Settings of the documentation, and the two things that it needs beside Sphinx: drawings, and no strangers.
 
-The course's directives are in ``_ext/coursebook``. ``{drawing}`` shows code and the picture that it draws. Nothing that a page loads may come from another host, and the
-build fails where something does.
+``{drawing}`` shows code and the picture that it draws. Nothing that a page loads may come from another host, and the
+build fails where something does. The course's directives are in ``_ext/coursebook``.
 """
 
 import os

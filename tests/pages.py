@@ -5,8 +5,8 @@ that holds two small corpora, as CoNLL-U and as plain text, ``drawing`` blocks e
 what the python block above it prints; in a console block, lines after a command are what it prints (``...`` at the end:
 and so on).
 
-What the shipped tagger says, and what depends on the machine, is run but not compared. Blocks of the course are directives of
-`docs/_ext/coursebook`, which hold no code that a page needs.
+What the shipped tagger says, and what depends on the machine, is run but not compared. Blocks of the course are
+directives of `docs/_ext/coursebook`, which hold no code that a page needs.
 """
 
 import io

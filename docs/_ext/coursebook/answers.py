@@ -1,4 +1,7 @@
-"""Numbers that questions of a page ask for; `js/answers.js` computes the same in the page, and a test holds it to these."""
+"""Numbers that questions of a page ask for.
+
+`js/answers.js` computes the same in the page, and a test holds it to these.
+"""
 
 from collections.abc import Callable
 from typing import Any

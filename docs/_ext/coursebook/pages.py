@@ -17,7 +17,7 @@ RIGHT, NO_ID = "x", "-"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, or the text between two (language ``""``); its first line is line ``start`` of the page (from 0)."""
+    """A fenced block, or the text between two (language ``""``); it begins at line ``start`` of the page, from 0."""
 
     language: str
     lines: tuple[str, ...]
