@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from coursebook.pages import Block
+from coursebook.pages import Block, Section
+from exercises import run_exercise
 from hiddenstate.cli import app
 from hiddenstate.text.conllu import read_conllu
 
@@ -38,7 +40,7 @@ NOT_RUN = ("pip", "make")
 FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # What a page of the course holds beside its cells; the tests of the course look into it.
-DIRECTIVES = ("predict", "live", "exercise", "parsons", "review")
+DIRECTIVES = ("predict", "live", "review")
 # Whether cells that train do all their steps.
 FULL = not os.environ.get("COURSE_QUICK")
 DIGITS = 2e-4  # what is printed has four digits, of which machines may round the last one differently
@@ -92,6 +94,8 @@ class Run:
             self.printed.append(Printed(block.lines, self._output, block.start, "tagger" not in self.namespace))
         elif block.language == "console":
             self._console(block)
+        elif block.language in ("exercise", "parsons"):
+            self._exercise(block)
         else:
             known = ("text", "eval-rst", "toctree", *DIRECTIVES)
             assert block.language in known, f"{self._where(block.start)}: unknown block {block.language!r}"
@@ -104,6 +108,17 @@ class Run:
         with redirect_stdout(printed):
             exec(compile(source, str(self.page), "exec", dont_inherit=True), namespace)
         return printed.getvalue()
+
+    def _exercise(self, block: Block) -> None:
+        """Run an exercise aside: neither the page's names nor its random numbers hang on it."""
+        before = torch.get_rng_state()
+
+        def execute(section: Section, namespace: dict[str, Any]) -> None:
+            self.execute(Block("python", tuple(section.text.split("\n")), section.start), namespace)
+
+        with redirect_stdout(io.StringIO()):
+            run_exercise(block, self.namespace, execute)
+        torch.set_rng_state(before)
 
     def _console(self, block: Block) -> None:
         for command, number, said in commands_of(block):

@@ -3,6 +3,7 @@
 `js/answers.js` computes the same in the page, and a test holds it to these.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,12 @@ def shape(of: str, N: int, T: int, input: int, hidden: int, batch_first: bool = 
 
 
 ANSWERS: dict[str, Callable[..., Any]] = {"parameters": parameters, "shape": shape}
+
+
+def computed(kind: str, given: str) -> list[float]:
+    """Compute an answer from what a page gives as JSON; a single number too is a list."""
+    answer = ANSWERS[kind](**json.loads(given))
+    return [float(number) for number in (answer if isinstance(answer, list) else [answer])]
 
 
 def written(answer: Any) -> str:

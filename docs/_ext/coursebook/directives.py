@@ -212,6 +212,14 @@ class Claim(SphinxRole):
         return [raw(link)], []
 
 
+class Minutes(SphinxRole):
+    """How long a page takes; a test holds the number to its words, questions and exercises."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Show the number."""
+        return [nodes.Text(self.text)], []
+
+
 class Show(SphinxRole):
     """A link that puts a figure in the state that the sentence is about: ``text <page#figure key=value>``."""
 
@@ -245,4 +253,5 @@ def register(app: Sphinx) -> None:
         app.add_directive(name, made)
     app.add_directive("review", Review)
     app.add_role("claim", Claim())
+    app.add_role("minutes", Minutes())
     app.add_role("show", Show())

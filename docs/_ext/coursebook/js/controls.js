@@ -42,4 +42,4 @@ course.points = (values, { left, top, width, height, low, high }) =>
     .join(" ");
 
 /** A number as the pages write it. */
-course.written = (value, digits = 4) => (Object.is(value, -0) ? 0 : value).toFixed(digits).replace("-", "−");
+course.written = (value, digits = 4) => (Object.is(value, -0) ? 0 : value).toFixed(digits);
