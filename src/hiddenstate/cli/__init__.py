@@ -8,6 +8,7 @@ import sys
 import typer
 
 from hiddenstate.cli import corpus, train
+from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
 from hiddenstate.cli.page import page
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(corpus.app, name="corpus")
+app.command()(course)
 app.command()(generate)
 app.command()(page)
 app.command()(read)

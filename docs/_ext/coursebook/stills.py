@@ -1,0 +1,57 @@
+"""The first frame of each live figure, drawn when the site is built: what is seen without a script, and on paper."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from torch import Tensor
+
+from coursebook.answers import parameters, shape, written
+from coursebook.models import tiny
+
+
+def text(x: float, y: float, said: str, kind: str = "") -> str:
+    """Write text into a drawing."""
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(said)}</text>'
+
+
+def svg(width: int, height: int, title: str, inside: list[str]) -> str:
+    """Return a drawing that takes its colours from the page, and is read out by its title."""
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" class="course-still">'
+        f"{''.join(inside)}</svg>"
+    )
+
+
+def _two(values: Tensor) -> str:
+    return " ".join(f"{value:.2f}" for value in values.tolist())
+
+
+def unroll(model: str) -> str:
+    """Draw the tiny LSTM over its five inputs, each from the first state: what `js/view-unroll.js` begins with."""
+    lstm, x, (h0, c0) = tiny()
+    inside = []
+    for t in range(len(x)):
+        left = 8 + 172 * t
+        _, (h, c) = lstm(x[t : t + 1], (h0, c0))
+        inside += [
+            f'<rect x="{left}" y="34" width="146" height="104" rx="6" class="course-cell"/>',
+            text(left + 8, 54, f"step {t + 1} reads input {t + 1}"),
+            text(left + 8, 76, f"x {_two(x[t, 0])}", "course-small"),
+            text(left + 8, 100, f"c {_two(c[0, 0])}", "course-c"),
+            text(left + 8, 124, f"h {_two(h[0, 0])}", "course-h"),
+            text(left + 8, 22, "begins at (h0, c0)", "course-faint"),
+        ]
+    return svg(860, 150, "Five steps of the LSTM with x, c and h", inside)
+
+
+def shapes(model: str) -> str:
+    """Write the shapes that the first sliders give: what `js/view-shapes.js` begins with."""
+    sizes: dict[str, Any] = {"N": 1, "T": 4, "input": 6, "hidden": 3}
+    rows = {"x": [4, 1, 6], **{name: shape(name, **sizes) for name in ("out", "h_n", "c_n")}}
+    inside = [text(10, 25 + 25 * k, f"{name:4} {written(size)}") for k, (name, size) in enumerate(rows.items())]
+    inside.append(text(10, 125, f"parameters {parameters(6, 3)}"))
+    return svg(300, 140, "Shapes of x, out, h_n and c_n", inside)
+
+
+STILLS: dict[str, Callable[[str], str]] = {"unroll": unroll, "shapes": shapes}
