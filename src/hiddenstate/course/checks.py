@@ -1,10 +1,16 @@
 """The checks of all chapters by the number of their exercise."""
 
-from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4
+from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_6
 from hiddenstate.course.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
-EXERCISES: dict[str, Check] = {**chapter_1.CHECKS, **chapter_2.CHECKS, **chapter_3.CHECKS, **chapter_4.CHECKS}
+EXERCISES: dict[str, Check] = {
+    **chapter_1.CHECKS,
+    **chapter_2.CHECKS,
+    **chapter_3.CHECKS,
+    **chapter_4.CHECKS,
+    **chapter_6.CHECKS,
+}
 
 
 def check(exercise: str, answer: object) -> None:
