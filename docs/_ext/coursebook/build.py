@@ -26,7 +26,8 @@ def script() -> str:
 def models_used(folder: Path) -> set[str]:
     """Return the models that figures of the course show."""
     lives = [block for page in folder.glob("[!_]*.md") for block in pages.blocks_of(page) if block.language == "live"]
-    return {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
+    used = {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
+    return used | {"unit"}  # which computes what questions of a unit ask for
 
 
 def without_proofs(code: str) -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ from coursebook import answers, pages, stills
 from coursebook.html_nodes import attributes, details, element, label, python, raw
 from coursebook.pages import Section
 
-_SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?: [\w-]+=\S+)*)>", re.DOTALL)
+_SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 DIFFICULTIES = range(1, 6)
 
 
@@ -77,7 +77,7 @@ class Predict(_Part):
     def _choice(self, choice: pages.Choice) -> list[nodes.Node]:
         inside = element("div", {"class": "course-choice"}, self.markdown(choice.text))
         if not self.flag("unmarked"):
-            inside += details("If you chose this", {"class": "course-because"}, self.markdown(choice.because))
+            inside += details("Why?", {"class": "course-because"}, self.markdown(choice.because))
         return element("li", {"data-right": choice.right, "data-about": choice.about}, inside)
 
 
@@ -163,7 +163,9 @@ class Parsons(_Part):
         text, sections = self.parts()
         number = self.arguments[0]
         lines = next(section.text for section in sections if section.name == "lines").split("\n")
-        rows = [(line, {"data-line": k + 1}, "") for k, line in enumerate(lines)]
+        rows: list[tuple[str, dict[str, object], str]] = [
+            (line, {"data-line": k + 1}, "") for k, line in enumerate(lines)
+        ]
         for section in sections:
             if section.name == "extra":
                 line, _, why = section.text.partition("\n")
