@@ -3,8 +3,8 @@
 import html
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -48,11 +48,14 @@ class _Part(SphinxDirective):
 class Predict(_Part):
     """A question with choices, each with its reason; what follows is shut until one is chosen."""
 
-    options_known = ("unmarked", "review", "id-of")
+    options_known = ("unmarked", "review", "id-of", "same-as")
 
     def run(self) -> list[nodes.Node]:
         """Show the question, its choices and, behind a line, the answer."""
         text, sections = self.parts()
+        made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
+        made = pages.asked(made, Path(self.env.srcdir) / "course")
+        text, sections = made.text, made.sections
         question, choices = pages.choices_of(text)
         self.need(sum(choice.right for choice in choices) == 1, "one choice must be right")
         self.need(all(choice.because for choice in choices), "every choice needs its reason below it")
@@ -176,7 +179,7 @@ class Parsons(_Part):
         head = raw(f'<p class="course-label">Exercise {number} · {title} · {minutes} min</p>')
         inside = [head, *self.markdown(text)]
         listed: list[nodes.Node] = []
-        for line, given, why in shuffled(rows):
+        for line, given, why in pages.shuffled(rows):
             shown = [
                 raw(f"<code>{html.escape(line)}</code>"),
                 *element("div", {"class": "course-why"}, self.markdown(why)),
@@ -240,13 +243,6 @@ class Show(SphinxRole):
             "data-state": state.strip(),
         }
         return [raw(f"<a{attributes(given)}>{html.escape(text)}</a>")], []
-
-
-def shuffled(rows: Sequence[Any]) -> list[Any]:
-    """Return rows in another order, the same at every build."""
-    count = len(rows)
-    step = next(step for step in (5, 7, 3, 2, 1) if count % step or step == 1)
-    return [rows[(step * k + count - 2) % count] for k in range(count)]
 
 
 def register(app: Sphinx) -> None:

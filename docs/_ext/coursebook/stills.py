@@ -70,11 +70,17 @@ def unit(model: str) -> str:
     lstm = LSTM(1, 1)
     with torch.no_grad(), lstm.edit(*(edit.set(f"l0.{gate}", to=0.5) for gate in "ifgo")):
         trace = lstm.trace(torch.zeros(40, 1, 1))
+    curves: list[tuple[str, str, list[float], float]] = [(gate, gate, [0.5] * 40, 0) for gate in "ifgo"]
+    curves += [(name, name, trace[f"l0.{name}"].flatten().tolist(), -1) for name in "ch"]
+    curves.append(("∏f", "f", [0.5 ** max(0, k - 2) for k in range(40)], 0))
     inside = []
-    for k, name in enumerate("ifgoch"):
-        values = [0.5] * 40 if name in "ifgo" else trace[f"l0.{name}"].flatten().tolist()
-        inside += [text(10, 40 + 60 * k, name, f"course-{name}"), curve(values, -1, 1, 10 + 60 * k, name)]
-    return svg(660, 370, "i, f, g, o, c and h of one unit over forty steps", inside)
+    for k, (name, kind, values, low) in enumerate(curves):
+        low = -1 if name == "g" else low
+        inside += [
+            text(10, 40 + 60 * k, f"{name} {values[-1]:.2f}", f"course-{kind}"),
+            curve(values, low, 1, 10 + 60 * k, kind),
+        ]
+    return svg(660, 430, "i, f, g, o, c, h and the running product of f, of one unit over forty steps", inside)
 
 
 def share(model: str) -> str:

@@ -2,12 +2,13 @@
 
 const UNIT_STEPS = 40;
 const HOLD_FROM = 3;
+const UNIT_RANGE = { i: [0, 1], f: [0, 1], g: [-1, 1], o: [0, 1], h: [-1, 1], "∏f": [0, 1] };
 
 course.view("unit", ({ root, model, change }) => {
   const { make, controls } = course;
   let picked = { gate: "f", step: "all" };
   let now = {};
-  let shown = { c: [], h: [], gates: {} };
+  let shown = { c: [], h: [], gates: {}, product: [] };
 
   const gateOf = make("select", { "aria-label": "which gate" });
   for (const gate of "ifgo") gateOf.append(make("option", { value: gate, text: gate }));
@@ -46,7 +47,9 @@ course.view("unit", ({ root, model, change }) => {
     );
     const rows = Array.from({ length: UNIT_STEPS }, () => new Float32Array(1));
     const { c, h } = model.runNumbers(rows, edits).tracks[0].values;
-    return { gates, c: [...c], h: [...h] };
+    let share = 1;
+    const product = gates.f.map((f, t) => (t < HOLD_FROM ? 1 : (share *= f))); // of what step 3 left
+    return { gates, c: [...c], h: [...h], product };
   };
   const judged = ({ c, h }) => {
     const [last, seen] = [h[UNIT_STEPS - 1], Math.max(...h.slice(HOLD_FROM, UNIT_STEPS - 1).map(Math.abs))];
@@ -56,21 +59,23 @@ course.view("unit", ({ root, model, change }) => {
     return `${numbers} Held, and shown at the end alone.`;
   };
   const draw = () => {
-    const strips = [..."ifgo"].map((gate) => [gate, shown.gates[gate]]).concat([["c", shown.c], ["h", shown.h]]);
+    const strips = [..."ifgo"].map((gate) => [gate, shown.gates[gate]]).concat([["c", shown.c], ["h", shown.h], ["∏f", shown.product]]);
     const most = Math.max(1, ...shown.c.map(Math.abs));
     const inside = strips.flatMap(([name, values], k) => {
-      const [top, high] = [10 + 60 * k, name === "c" ? most : 1];
-      const box = { left: 90, top, width: 560, height: 50, low: -high, high };
+      const top = 10 + 60 * k;
+      const [low, high] = name === "c" ? [-most, most] : UNIT_RANGE[name];
+      const box = { left: 90, top, width: 560, height: 50, low, high };
+      const zero = top + (50 * high) / (high - low);
       const back = make("rect", { x: 90, y: top, width: 560, height: 50, class: "course-cell" });
       if ("ifgo".includes(name)) drawable(back, name);
       return [
         back,
-        make("line", { x1: 90, x2: 650, y1: top + 25, y2: top + 25, class: "course-axis" }),
-        make("text", { x: 10, y: top + 30, class: `course-${name}`, text: `${name} ${course.written(values[UNIT_STEPS - 1], 2)}` }),
-        make("polyline", { points: course.points(values, box), class: `course-line course-line-${name}` }),
+        make("line", { x1: 90, x2: 650, y1: zero, y2: zero, class: "course-axis" }),
+        make("text", { x: 10, y: top + 30, class: `course-${name === "∏f" ? "f" : name}`, text: `${name} ${course.written(values[UNIT_STEPS - 1], 2)}` }),
+        make("polyline", { points: course.points(values, box), class: `course-line course-line-${name === "∏f" ? "f" : name}` }),
       ];
     });
-    place.replaceChildren(make("svg", { viewBox: "0 0 660 370", role: "img", "aria-label": "i, f, g, o, c and h of one unit over forty steps" }, inside));
+    place.replaceChildren(make("svg", { viewBox: "0 0 660 430", role: "img", "aria-label": "i, f, g, o, c, h and the running product of f, of one unit over forty steps" }, inside));
   };
   let pen = null; // the gate that is being drawn by hand
   const drawable = (back, gate) => {
@@ -86,7 +91,8 @@ course.view("unit", ({ root, model, change }) => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM().inverse());
     const step = Math.round(((point.x - 90) / 560) * (UNIT_STEPS - 1)) + 1;
     const top = 10 + 60 * "ifgo".indexOf(pen);
-    if (step >= 1 && step <= UNIT_STEPS) set(pen, step, 1 - (2 * (point.y - top)) / 50);
+    const [low, high] = UNIT_RANGE[pen];
+    if (step >= 1 && step <= UNIT_STEPS) set(pen, step, high - ((high - low) * (point.y - top)) / 50);
   };
   place.addEventListener("pointermove", (event) => pen && mark(event));
   window.addEventListener("pointerup", () => (pen = null));
