@@ -1,6 +1,5 @@
 """What the build of the site does for the course: its script, the runtime and the models; and proofs on its pages."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from coursebook import models, pages, runtime
 from coursebook.html_nodes import raw
 
 FOLDER = "course"
-_PROVES = re.compile(r'^[ \t]*proves\("([\w.-]+)"\)\n?', re.MULTILINE)
 JS = Path(__file__).parent / "js"
 _FIRST = ("core.js", "controls.js", "answers.js")  # what the others use
 
@@ -26,12 +24,8 @@ def script() -> str:
 def models_used(folder: Path) -> set[str]:
     """Return the models that figures of the course show."""
     lives = [block for page in folder.glob("[!_]*.md") for block in pages.blocks_of(page) if block.language == "live"]
-    return {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
-
-
-def without_proofs(code: str) -> tuple[str, list[str]]:
-    """Take the lines that say what a cell proves out of its code."""
-    return _PROVES.sub("", code).rstrip(), _PROVES.findall(code)
+    used = {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
+    return used | {"unit"}  # which computes what questions of a unit ask for
 
 
 def _write_scripts(app: Sphinx) -> None:
@@ -59,7 +53,7 @@ def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
     if not app.env.docname.startswith(f"{FOLDER}/"):
         return
     for block in list(doctree.findall(nodes.literal_block)):
-        code, names = without_proofs(block.astext())
+        code, names = pages.without_proofs(block.astext())
         if names:
             block.children = [nodes.Text(code)]
             block.rawsource = code

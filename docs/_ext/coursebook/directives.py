@@ -3,8 +3,8 @@
 import html
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -15,7 +15,7 @@ from coursebook import answers, pages, stills
 from coursebook.html_nodes import attributes, details, element, label, python, raw
 from coursebook.pages import Section
 
-_SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?: [\w-]+=\S+)*)>", re.DOTALL)
+_SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 DIFFICULTIES = range(1, 6)
 
 
@@ -48,11 +48,14 @@ class _Part(SphinxDirective):
 class Predict(_Part):
     """A question with choices, each with its reason; what follows is shut until one is chosen."""
 
-    options_known = ("unmarked", "review", "id-of")
+    options_known = ("unmarked", "review", "id-of", "same-as")
 
     def run(self) -> list[nodes.Node]:
         """Show the question, its choices and, behind a line, the answer."""
         text, sections = self.parts()
+        made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
+        made = pages.asked(made, Path(self.env.srcdir) / "course")
+        text, sections = made.text, made.sections
         question, choices = pages.choices_of(text)
         self.need(sum(choice.right for choice in choices) == 1, "one choice must be right")
         self.need(all(choice.because for choice in choices), "every choice needs its reason below it")
@@ -77,7 +80,7 @@ class Predict(_Part):
     def _choice(self, choice: pages.Choice) -> list[nodes.Node]:
         inside = element("div", {"class": "course-choice"}, self.markdown(choice.text))
         if not self.flag("unmarked"):
-            inside += details("If you chose this", {"class": "course-because"}, self.markdown(choice.because))
+            inside += details("Why?", {"class": "course-because"}, self.markdown(choice.because))
         return element("li", {"data-right": choice.right, "data-about": choice.about}, inside)
 
 
@@ -163,7 +166,9 @@ class Parsons(_Part):
         text, sections = self.parts()
         number = self.arguments[0]
         lines = next(section.text for section in sections if section.name == "lines").split("\n")
-        rows = [(line, {"data-line": k + 1}, "") for k, line in enumerate(lines)]
+        rows: list[tuple[str, dict[str, object], str]] = [
+            (line, {"data-line": k + 1}, "") for k, line in enumerate(lines)
+        ]
         for section in sections:
             if section.name == "extra":
                 line, _, why = section.text.partition("\n")
@@ -174,7 +179,7 @@ class Parsons(_Part):
         head = raw(f'<p class="course-label">Exercise {number} · {title} · {minutes} min</p>')
         inside = [head, *self.markdown(text)]
         listed: list[nodes.Node] = []
-        for line, given, why in shuffled(rows):
+        for line, given, why in pages.shuffled(rows):
             shown = [
                 raw(f"<code>{html.escape(line)}</code>"),
                 *element("div", {"class": "course-why"}, self.markdown(why)),
@@ -238,13 +243,6 @@ class Show(SphinxRole):
             "data-state": state.strip(),
         }
         return [raw(f"<a{attributes(given)}>{html.escape(text)}</a>")], []
-
-
-def shuffled(rows: Sequence[Any]) -> list[Any]:
-    """Return rows in another order, the same at every build."""
-    count = len(rows)
-    step = next(step for step in (5, 7, 3, 2, 1) if count % step or step == 1)
-    return [rows[(step * k + count - 2) % count] for k in range(count)]
 
 
 def register(app: Sphinx) -> None:

@@ -4,14 +4,17 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 _FENCE = re.compile(r"(`{3,})(.*)")
 _OPTION = re.compile(r":([\w-]+):\s*(.*)")
 _SECTION = re.compile(r"--- (\w+)\s*(.*)")
 _CHOICE = re.compile(r"- \[(x|M\d+|-)\] (.*)")
+_PROVES = re.compile(r'^[ \t]*proves\("([\w.-]+)"\)\n?', re.MULTILINE)
+T = TypeVar("T")
 RIGHT, NO_ID = "x", "-"
 
 
@@ -133,6 +136,18 @@ def sections_of(content: str, start: int = 0) -> tuple[str, tuple[Section, ...]]
     return made[0].text.strip(), tuple(made[1:])
 
 
+def asked(made: Directive, folder: Path) -> Directive:
+    """Return a question, or the one of the folder's pages that it is the same as."""
+    same = made.options.get("same-as")
+    if same is None:
+        return made
+    every = (
+        directive(block) for page in folder.glob("[!_]*.md") for block in blocks_of(page) if block.language == "predict"
+    )
+    found = next(other for other in every if other.argument == same)
+    return Directive(made.name, made.argument, found.text, made.options, found.sections)
+
+
 def choices_of(text: str) -> tuple[str, list[Choice]]:
     """Split a question from its choices: ``- [x] text`` or ``- [M5] text``, and indented below, why."""
     question: list[str] = []
@@ -152,3 +167,15 @@ def choices_of(text: str) -> tuple[str, list[Choice]]:
         for (mark, said), why in zip(heads, reasons, strict=True)
     ]
     return "\n".join(question).strip(), choices
+
+
+def without_proofs(code: str) -> tuple[str, list[str]]:
+    """Take the lines that say what a cell proves out of its code."""
+    return _PROVES.sub("", code).rstrip(), _PROVES.findall(code)
+
+
+def shuffled(rows: Sequence[T]) -> list[T]:
+    """Return rows in another order, the same at every build."""
+    count = len(rows)
+    step = next(step for step in (5, 7, 3, 2, 1) if count % step or step == 1)
+    return [rows[(step * k + count - 2) % count] for k in range(count)]

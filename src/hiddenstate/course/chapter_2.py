@@ -163,7 +163,7 @@ def _lost(kept: Mapping[str, Tensor], sign: Tensor) -> AnswerError:
     if f < 0.05:
         return wrong("M17", f"f is {f:.2f} after the flag: shut. A shut forget gate forgets; an open one keeps.")
     if i > 0.05:
-        return wrong("M32", f"i is {i:.2f} where there is no flag, so each new value is written over the one to keep.")
+        return wrong("", f"i is {i:.2f} where there is no flag, so each new value is written over the one to keep.")
     if f < 0.98:
         return wrong("M20", f"f is {f:.2f}, and that to the power of {HOLD} is {f**HOLD:.1e}: nothing is left.")
     if o < 0.5:

@@ -20,9 +20,26 @@ course.answer("shape", ({ of, N, T, batch_first = false, ...given }) => {
   return [tracks.length, N, of === "c_n" ? units : outputs];
 });
 
+/** A unit whose gates are set, run by the runtime; its c begins where it is told to. */
+course.unit = (model, values, steps, before = 0) => {
+  const edit = (place, value, t) => ({ place, kind: "set", value, unit: null, t, scope: "write" });
+  const later = Array.from({ length: steps }, (_, t) => t + 1);
+  const set = Object.entries(values).map(([gate, value]) => edit(`l0.${gate}`, value, later));
+  const rows = Array.from({ length: steps + 1 }, () => new Float32Array(1));
+  return model.runNumbers(rows, [edit("l0.c", before, [0]), ...set]).tracks[0].values;
+};
+
+course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(await course.model("unit"), gates, 1, before)[of][1]);
+
+course.answer("largest_c", async ({ steps }) => {
+  const { c } = course.unit(await course.model("unit"), { i: 1, f: 1, g: 1, o: 1 }, steps);
+  return Math.max(...c.map(Math.abs));
+});
+
 /** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
 course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?\d+(?:\.\d+)?/g) ?? []).map(Number);
 
+// Three digits are enough.
 const same = (a, b) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= 1e-3 * Math.max(1, Math.abs(b[k])));
 
 course.setUpAsk = (box) => {
@@ -38,7 +55,7 @@ course.setUpAsk = (box) => {
       said.textContent = "Write numbers.";
       return;
     }
-    const right = [course.answers[kind](JSON.parse(given))].flat();
+    const right = [await course.answers[kind](JSON.parse(given))].flat();
     const known = wrong.find((each) => same(course.numbersIn(each.dataset.value), answer));
     box.dataset.answered = String(same(answer, right));
     if (same(answer, right)) said.textContent = "Right.";

@@ -53,6 +53,12 @@ class Figure {
     this.box.dataset.ready = "true";
   }
 
+  /** Take a link's state; what was set at single steps ("f@3") goes, as the link does not speak of it. */
+  put(given) {
+    for (const key of Object.keys(this.state)) if (key.includes("@")) delete this.state[key];
+    Object.assign(this.state, given);
+  }
+
   change(more) {
     Object.assign(this.state, more);
     this.view?.draw(this.state);
@@ -87,7 +93,7 @@ course.setUpShow = (link) => {
   link.addEventListener("click", async (event) => {
     event.preventDefault();
     const figure = course.figures[id];
-    Object.assign(figure.state, course.stateOf(state));
+    figure.put(course.stateOf(state));
     figure.box.scrollIntoView({ block: "nearest" });
     await figure.start();
     figure.change({});

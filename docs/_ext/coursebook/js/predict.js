@@ -8,7 +8,7 @@ course.setUpPredict = (box) => {
   const reveal = box.querySelector(".course-reveal");
   const items = [...box.querySelectorAll(".course-choices > li")];
   const said = course.make("p", { class: "course-said", "aria-live": "polite" });
-  box.append(said);
+  box.querySelector(".course-choices").after(said);
   const buttons = items.map((item) => {
     const place = item.querySelector(".course-choice");
     const button = course.make("button", { type: "button", class: "course-pick", "aria-pressed": "false" });

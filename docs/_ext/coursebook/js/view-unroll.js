@@ -41,18 +41,18 @@ course.unrolled = (steps, carried, moved) => {
   const { make } = course;
   const two = (values) => [...values].map((value) => course.written(value, 2)).join(" ");
   const inside = steps.flatMap(({ input, x, h, c }, t) => {
-    const left = 8 + 172 * t;
+    const left = 4 + 184 * t;
     const row = (y, name, values, kind) => make("text", { x: left + 8, y, class: kind, text: `${name} ${two(values)}` });
     const parts = [
-      make("rect", { x: left, y: 34, width: 146, height: 104, rx: 6, class: moved.includes(t + 1) ? "course-cell course-moved" : "course-cell" }),
+      make("rect", { x: left, y: 34, width: 164, height: 104, rx: 6, class: moved.includes(t + 1) ? "course-cell course-moved" : "course-cell" }),
       make("text", { x: left + 8, y: 54, text: `step ${t + 1} reads input ${input}` }),
       make("text", { x: left + 8, y: 76, class: "course-small", text: `x ${two(x)}` }),
       row(100, "c", c, "course-c"),
       row(124, "h", h, "course-h"),
-      make("text", { x: left + 8, y: 22, class: "course-faint", text: t === 0 || !carried ? "begins at (h0, c0)" : "begins where the last ended" }),
+      make("text", { x: left + 8, y: 22, class: "course-faint", text: t === 0 || !carried ? "begins at (h0, c0)" : "goes on" }),
     ];
-    if (carried && t + 1 < steps.length) parts.push(make("path", { d: `M${left + 146} 108h20m-6 -5l6 5l-6 5`, class: "course-arrow" }));
+    if (carried && t + 1 < steps.length) parts.push(make("path", { d: `M${left + 164} 108h19m-6 -5l6 5l-6 5`, class: "course-arrow" }));
     return parts;
   });
-  return make("svg", { viewBox: "0 0 860 150", role: "img", "aria-label": "Five steps of the LSTM with x, c and h" }, inside);
+  return make("svg", { viewBox: "0 0 910 150", role: "img", "aria-label": "Five steps of the LSTM with x, c and h" }, inside);
 };

@@ -1,0 +1,45 @@
+"""The notebooks are the pages, and run."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from course.chapters import PAGES
+from coursebook.notebooks import NOTEBOOKS, cells_of, notebook
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def test_every_page_has_its_notebook() -> None:
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == [page.stem for page in PAGES]
+
+
+@each_page
+def test_the_notebook_is_the_page(page: Path) -> None:
+    written = (NOTEBOOKS / f"{page.stem}.ipynb").read_text(encoding="utf-8")
+    assert written == notebook(page), "run `make course`"
+    nbformat.validate(nbformat.reads(written, as_version=4))
+
+
+@each_page
+def test_a_notebook_has_nothing_that_only_a_page_shows(page: Path) -> None:
+    text = "\n".join(text for _, text in cells_of(page))
+    assert "{claim}" not in text
+    assert "{show}" not in text
+    assert "proves(" not in text
+    assert "```{" not in text
+
+
+# ipykernel and its event loop warn of their own internals.
+@pytest.mark.filterwarnings("default")
+@each_page
+def test_the_notebook_runs_with_the_solutions_in_it(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "COURSE_QUICK", "1")
+    solved = nbformat.reads(notebook(page, solved=True), as_version=4)
+    NotebookClient(solved, timeout=300, kernel_name="python3").execute()
+    printed = "".join(out.get("text", "") for cell in solved.cells for out in cell.get("outputs", []))
+    checked = sum('check("' in text for kind, text in cells_of(page) if kind == "code" and text.startswith("check("))
+    assert printed.count(": right. ") == checked
