@@ -7,7 +7,7 @@
 import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate import _aliases
+from hiddenstate import _aliases, plant
 from hiddenstate.edits.edit import Edit, add, patch, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
@@ -74,6 +74,7 @@ __all__ = [
     "keras_weights",
     "onnx_weights",
     "patch",
+    "plant",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
