@@ -7,7 +7,7 @@
 import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate import _aliases, plant
+from hiddenstate import _aliases, explain, plant
 from hiddenstate.edits.edit import Edit, add, patch, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
@@ -62,6 +62,7 @@ __all__ = [
     "convert",
     "convert_back",
     "equinox_weights",
+    "explain",
     "export_onnx",
     "find_lstms",
     "flax_weights",

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from hiddenstate.errors import ArgumentError, ShapeError
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.sizes import whole
 
 MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
@@ -100,5 +101,6 @@ class Plant:
     @property
     def place(self) -> tuple[str, int]:
         """The target's place and unit, apart."""
-        place, unit = self.target.rstrip("]").split("[")
-        return place, int(unit)
+        address = parse_address(self.target)
+        assert isinstance(address.unit, int)
+        return address.place, address.unit
