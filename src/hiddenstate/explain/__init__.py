@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hiddenstate.explain.head import Head as Head
     from hiddenstate.explain.outputs import Outputs as Outputs
     from hiddenstate.explain.results import Explanation as Explanation
+    from hiddenstate.explain.selfchecks import SelfCheck as SelfCheck
+    from hiddenstate.explain.selfchecks import selfcheck as selfcheck
     from hiddenstate.explain.subjects import subject as subject
     from hiddenstate.explain.target import Readout as Readout
     from hiddenstate.explain.target import Target as Target
@@ -23,10 +25,12 @@ _HOMES = {
     "Head": "head",
     "Outputs": "outputs",
     "Readout": "target",
+    "SelfCheck": "selfchecks",
     "Subject": "explained",
     "Target": "target",
     "log_probability": "targets",
     "logit": "targets",
+    "selfcheck": "selfchecks",
     "subject": "subjects",
 }
 __all__ = list(_HOMES)
