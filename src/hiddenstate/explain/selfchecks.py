@@ -32,7 +32,7 @@ class PlantScore:
     Attributes:
         plant: the plant's name.
         agreement: the cosine between its scores and what each step is worth, over all inputs: 1 where they are in
-            proportion.
+            proportion; 0 where it sees nothing.
         amount: the length of its scores, as a share of the length of the truth.
         verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
         truth: what the plant computes.
@@ -78,12 +78,13 @@ class SelfCheck(Explanation):
 
     def __str__(self) -> str:
         rows = [
-            [one.plant, one.verdict, f"{one.agreement:.3f}", share(max(one.agreement, 0.0)), f"{one.amount:.3g}"]
+            [one.plant, one.verdict, f"{one.agreement:.3f}", share(max(one.agreement, 0.0)), f"{one.amount:.3f}"]
             for one in self.scores
         ]
         return (
             table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")
-            + f"\nagreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against it.\n"
+            + f"\nagreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length\n"
+            + "against it. "
             + f"{self.cost:,} row-steps."
         )
 
@@ -161,8 +162,8 @@ def _score(method: Method, plant: Plant, T: int, inputs: int) -> PlantScore:
     sizes = float(np.linalg.norm(got)), float(np.linalg.norm(truth))
     if not sizes[1]:
         raise ArgumentError(f"in none of the {inputs} inputs of {plant.name!r} is any step worth anything; take more")
-    agreement = float(got @ truth) / (sizes[0] * sizes[1]) if sizes[0] else 0.0
     amount = sizes[0] / sizes[1]
+    agreement = float(got @ truth) / (sizes[0] * sizes[1]) if amount > NOTHING else 0.0
     return PlantScore(plant.name, agreement, amount, _verdict(agreement, amount), plant.truth)
 
 
