@@ -49,7 +49,8 @@ def test_a_clamp_passes_gradients_where_it_changes_nothing() -> None:
 
     def clamped(x: torch.Tensor) -> torch.Tensor:
         with lstm.edit(hs.clamp("l0.c", low=-0.1, high=0.1)):
-            return lstm(x)[0]
+            out: torch.Tensor = lstm(x)[0]
+            return out
 
     assert torch.autograd.gradcheck(clamped, x)
 
@@ -87,7 +88,7 @@ def test_a_resample_is_a_patch_from_a_row_drawn_by_its_seed() -> None:
     assert len(drawn) > 3
     assert not drawn & {1, 5}, "rows that ended are not drawn"
     one = hs.resample_ablation("l0.c", source=source, seed=1, t=2)
-    row = next(n for n in range(9) if torch.equal(one.value[0, 0], source["l0.c"][2, n]))  # type: ignore[index]
+    row = next(n for n in range(9) if torch.equal(one.value[0, 0], source["l0.c"][2, n]))
     with torch.no_grad(), lstm.edit(one):
         got, _ = lstm(x)
     with torch.no_grad(), lstm.edit(hs.patch("l0.c", source=source, t=2, source_row=row)):
