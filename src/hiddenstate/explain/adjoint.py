@@ -14,6 +14,7 @@ from torch import Tensor
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.memory import borders
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.target import Target
 from hiddenstate.nn.scoped_edits import edits_in_force
@@ -96,21 +97,16 @@ class _Track:
         c, sizes = self.value("c"), self.subject.sizes
         first = self.subject.initial[1][sizes.tracks.index((self.layer, self.reverse))]
         before = torch.cat([c[1:], first]) if self.reverse else torch.cat([first, c[:-1]])
-        if self.subject.reset is not None:
-            before = before.clone()
-            before[[t for t in range(len(c)) if self.is_cut(t)]] = 0
-        return before
+        return torch.where(self.cut()[:, None], 0.0, before)
+
+    def cut(self) -> Tensor:
+        """Whether nothing comes into a step from the one read before: bool ``[T]``."""
+        return borders(self.subject, torch.arange(self.subject.T), self.reverse)
 
     def order(self) -> list[int]:
         """The steps, last read first."""
         T = self.subject.T
         return list(range(T) if self.reverse else reversed(range(T)))
-
-    def is_cut(self, t: int) -> bool:
-        """Whether nothing comes into step t from the step read before."""
-        border = t + 1 if self.reverse else t
-        reset = self.subject.reset
-        return reset is not None and border < len(reset) and bool(reset[border, 0])
 
 
 def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
@@ -126,14 +122,14 @@ def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     by_state, direct_z = inside * torch.cat([by_gate, tanh_c], dim=1), inside * direct_gates
     every: list[tuple[Tensor, ...]] = []
     h_on, c_on = torch.zeros_like(direct["h"][0]), torch.zeros_like(c[0])
-    order = track.order()
+    order, cut = track.order(), track.cut().tolist()
     for t in order:
         dh = direct["h"][t] + h_on
         dm = dh if w.hr is None else dh @ w.hr
         dc = torch.addcmul(direct["c"][t] + c_on, dm, shown[t])
         dz = torch.addcmul(direct_z[t], torch.cat([dc, dc, dc, dm]), by_state[t])
         every.append((dh, dm, dc, dz))
-        if track.is_cut(t):
+        if cut[t]:
             h_on, c_on = torch.zeros_like(h_on), torch.zeros_like(c_on)
         else:
             h_on, c_on = dz @ w.hh, dc * f[t]

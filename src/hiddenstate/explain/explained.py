@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
@@ -163,13 +164,22 @@ class Subject:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Switch dropout off inside."""
-        training = self.lstm.training
-        self.lstm.eval()
+        """Switch dropout off inside, and gradients of the weights."""
+        lstm = self.lstm
+        training, dropout = lstm.training, lstm.dropout
+        weights = [weight for weight in lstm.parameters() if weight.requires_grad and weight.is_leaf]
+        # In training what the gradient of x needs is kept; else it costs a second forward run.
+        lstm.train(torch.is_grad_enabled())
+        lstm.dropout = 0.0
         try:
+            for weight in weights:
+                weight.requires_grad_(False)
             yield
         finally:
-            self.lstm.train(training)
+            lstm.train(training)
+            lstm.dropout = dropout
+            for weight in weights:
+                weight.requires_grad_()
 
     def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the call of the LSTM, in its own layout."""

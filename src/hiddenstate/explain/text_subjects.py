@@ -167,7 +167,7 @@ def _language_head(model: LanguageModel) -> Head:
 
     def log_probabilities(out: Tensor) -> Tensor:
         flat: Tensor = head.log_probabilities(model.features(out))
-        return flat.unflatten(0, out.shape[:-1])
+        return flat.view(*out.shape[:-1], -1)
 
     return Head(weight, bias, labels, log_probabilities)
 
