@@ -88,6 +88,7 @@ def test_a_resample_is_a_patch_from_a_row_drawn_by_its_seed() -> None:
     assert len(drawn) > 3
     assert not drawn & {1, 5}, "rows that ended are not drawn"
     one = hs.resample_ablation("l0.c", source=source, seed=1, t=2)
+    assert isinstance(one.value, torch.Tensor)
     row = next(n for n in range(9) if torch.equal(one.value[0, 0], source["l0.c"][2, n]))
     with torch.no_grad(), lstm.edit(one):
         got, _ = lstm(x)
@@ -107,7 +108,7 @@ def test_ablations_fail() -> None:
     source = lstm.trace(x, keep=["l0.c"], lengths=torch.tensor([0, 2, 3]))
     for bounds in ({"low": 1, "high": 0}, {"low": float("nan")}):
         with pytest.raises(ArgumentError, match="cannot clamp"):
-            hs.clamp("l0.c", **bounds)  # type: ignore[arg-type]
+            hs.clamp("l0.c", **bounds)
     with pytest.raises(ArgumentTypeError, match="number or a tensor"):
         hs.clamp("l0.c", low="a")  # type: ignore[arg-type]
     with pytest.raises(NameUnknownError, match="was not recorded"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_selfcheck_fails() -> None:
         hs.explain.selfcheck(occlusion, inputs=0)
 
 
-def delivered(method: str) -> Method:
+def delivered(method: Any) -> Method:
     """A method of `hiddenstate.explain`, as selfcheck takes one."""
     if method == "ledger":
 
@@ -112,7 +113,7 @@ def delivered(method: str) -> Method:
             of=of,
             method=method,
             baseline="zero",
-            occlusion=False,  # type: ignore[arg-type]
+            occlusion=False,
         ).scores
     )
 

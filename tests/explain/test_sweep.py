@@ -48,7 +48,7 @@ def test_each_patch_is_what_its_edit_gives(
 ) -> None:
     lstm, _ = pair(small(options), 0)
     pair_x, hx = [random_input(lstm, 5, 1) for _ in range(2)], random_state(lstm, 1)
-    reset = {"reset": torch.rand(pair_x[0].shape[:2]) < 0.3} if resets else {}
+    reset: dict[str, Any] = {"reset": torch.rand(pair_x[0].shape[:2]) < 0.3} if resets else {}
     of = targets(lstm, data)
     found = hs.explain.sweep(lstm, *pair_x, of=of, places="*.*", direction=direction, hx=hx, **reset)
     patched = hs.explain.subject(lstm, pair_x[direction == "denoising"], hx=hx, **reset)
@@ -70,7 +70,7 @@ def test_each_patch_is_what_its_edit_gives(
 def test_a_slope_is_that_of_the_edit(options: dict[str, Any], data: st.DataObject, resets: bool) -> None:
     lstm, _ = pair(small(options), 0)
     x, hx = random_input(lstm, 5, 1), random_state(lstm, 1)
-    reset = {"reset": torch.rand(x.shape[:2]) < 0.3} if resets else {}
+    reset: dict[str, Any] = {"reset": torch.rand(x.shape[:2]) < 0.3} if resets else {}
     subject = hs.explain.subject(lstm, x, hx=hx, **reset)
     target, trace = bound(targets(lstm, data), subject), subject.trace()
     found = slopes(subject, target, trace)
