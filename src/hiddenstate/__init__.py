@@ -7,8 +7,8 @@
 import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate import _aliases
-from hiddenstate.edits.edit import Edit, add, patch, scale, zero
+from hiddenstate import _aliases, explain, plant
+from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
 from hiddenstate.engine.dispatch import exporters as _exporters
@@ -59,9 +59,11 @@ __all__ = [
     "__version__",
     "add",
     "backend",
+    "clamp",
     "convert",
     "convert_back",
     "equinox_weights",
+    "explain",
     "export_onnx",
     "find_lstms",
     "flax_weights",
@@ -72,8 +74,11 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "keras_weights",
+    "mean_ablation",
     "onnx_weights",
     "patch",
+    "plant",
+    "resample_ablation",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",

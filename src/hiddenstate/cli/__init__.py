@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import corpus, train
+from hiddenstate.cli import corpus, explain, train
 from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
@@ -39,6 +39,7 @@ app.command()(structure)
 app.command()(studio)
 app.command()(tag)
 app.command("evaluate")(evaluate_command)
+app.add_typer(explain.app, name="explain")
 app.add_typer(train.app, name="train")
 train.app.command()(lm)
 app.command()(version)
