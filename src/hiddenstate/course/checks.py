@@ -1,6 +1,6 @@
 """The checks of all chapters by the number of their exercise."""
 
-from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_6
+from hiddenstate.course import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6
 from hiddenstate.course.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
@@ -9,6 +9,7 @@ EXERCISES: dict[str, Check] = {
     **chapter_2.CHECKS,
     **chapter_3.CHECKS,
     **chapter_4.CHECKS,
+    **chapter_5.CHECKS,
     **chapter_6.CHECKS,
 }
 
