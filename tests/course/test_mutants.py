@@ -9,6 +9,7 @@ import hiddenstate as hs
 import pages
 from course.chapters import PAGES
 from course.mutants import BROKEN, LESSONS
+from course.subjects import SUBJECTS
 from coursebook.pages import Block, blocks_of
 from pages import Run
 
@@ -65,7 +66,7 @@ def test_a_broken_lstm_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         assert first_that_fails(), f"no proof and no check minds: {name}"
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: f"{lesson[0]}: {lesson[2]}"[:60])
+@pytest.mark.parametrize("lesson", [*LESSONS, *SUBJECTS], ids=lambda lesson: f"{lesson[0]}: {lesson[2]}"[:60])
 def test_a_broken_lesson_is_found(lesson: tuple[str, str, str]) -> None:
     number, before, after = lesson
     page = next(page for page in PAGES if page.stem.startswith(number))
