@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from course.chapters import PAGES, directives
-from course.figures import FIGURES
+from course.figures import FIGURES as FIRST_FIGURES
+from course.model_figures import FRAMES
 from course.site import build, numbers, opened
 from coursebook import answers
 from studio.browsing import NEEDS_CHROMIUM, Watch
@@ -17,6 +18,7 @@ pytest.importorskip("sphinx")
 pytest.importorskip("furo")
 pytest.importorskip("myst_parser")
 pytestmark = NEEDS_CHROMIUM
+FIGURES = FIRST_FIGURES | FRAMES
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"
 _COMPUTE = """async ([kind, given]) => {

@@ -2,29 +2,17 @@
 
 import math
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from coursebook import model_stills
 from coursebook.answers import parameters, shape, written
+from coursebook.drawing import svg, text
 from coursebook.models import tiny
 from hiddenstate.edits import edit
 from hiddenstate.nn.lstm import LSTM
-
-
-def text(x: float, y: float, said: str, kind: str = "") -> str:
-    """Write text into a drawing."""
-    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(said)}</text>'
-
-
-def svg(width: int, height: int, title: str, inside: list[str]) -> str:
-    """Return a drawing that takes its colours from the page, and is read out by its title."""
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" class="course-still">'
-        f"{''.join(inside)}</svg>"
-    )
 
 
 def _two(values: Tensor) -> str:
@@ -97,3 +85,4 @@ def share(model: str) -> str:
 
 
 STILLS: dict[str, Callable[[str], str]] = {"unroll": unroll, "shapes": shapes, "unit": unit, "share": share}
+STILLS |= model_stills.STILLS
