@@ -42,7 +42,7 @@ course.view("rows", ({ root, model, change }) => {
       ]);
       place.replaceChildren(make("svg", { viewBox: "0 0 668 146", role: "img", "aria-label": "Hidden state of unit 0 of each row, step by step" }, inside));
       const changed = shown.map((values, n) => values.filter((_, t) => moved(n, t)).length);
-      said.textContent = changed.some(Boolean) ? `Changed against the whole: ${changed.map((count, n) => `row ${n} at ${count} steps`).join(", ")}.` : "Every value is that of the whole.";
+      said.textContent = changed.some(Boolean) ? `Changed against the whole: ${changed.flatMap((count, n) => (count ? [`row ${n} at ${count} steps`] : [])).join(", ")}.` : "Every value is that of the whole.";
     },
     numbers: () => shown.flat(),
   };
