@@ -24,7 +24,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from coursebook.pages import Block, Section
+from coursebook.pages import Block, Section, directive
 from exercises import run_exercise
 from hiddenstate.cli import app
 from hiddenstate.text.conllu import read_conllu
@@ -41,7 +41,7 @@ NOT_RUN = ("pip", "make")
 FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # What a page of the course holds beside its cells; the tests of the course look into it.
-DIRECTIVES = ("predict", "live", "review")
+DIRECTIVES = ("predict", "review")
 # Whether cells that train do all their steps.
 FULL = not os.environ.get("COURSE_QUICK")
 DIGITS = 2e-4  # what is printed has four digits, of which machines may round the last one differently
@@ -98,6 +98,8 @@ class Run:
             self._console(block)
         elif block.language in ("exercise", "parsons"):
             self._exercise(block)
+        elif block.language == "live":
+            self._live(block)
         else:
             known = ("text", "eval-rst", "toctree", *DIRECTIVES)
             assert block.language in known, f"{self._where(block.start)}: unknown block {block.language!r}"
@@ -110,6 +112,11 @@ class Run:
         with redirect_stdout(printed):
             exec(compile(source, str(self.page), "exec", dont_inherit=True), namespace)
         return printed.getvalue()
+
+    def _live(self, block: Block) -> None:
+        """Run the cell that stands for a figure in the notebook."""
+        code = directive(block).options.get("notebook", "")
+        self.execute(Block("python", (code,), block.start), dict(self.namespace))
 
     def _exercise(self, block: Block) -> None:
         """Run an exercise aside: neither the page's names nor its random numbers hang on it."""

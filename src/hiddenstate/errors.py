@@ -85,6 +85,10 @@ class AnswerError(HiddenStateError, AssertionError):
         super().__init__(said)
         self.misconception = misconception
 
+    def _render_traceback_(self) -> list[str]:
+        """Show a notebook the message alone: the lines of the check itself would hide it."""
+        return str(self).splitlines()
+
 
 class ExportError(HiddenStateError, RuntimeError):
     """A model could not be written for another runtime, or does not give the same numbers there."""

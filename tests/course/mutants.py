@@ -227,7 +227,64 @@ def _all_the_same(lstm: hs.LSTM, out: Tensor, state: tuple[Tensor, Tensor]) -> A
     return out, (torch.stack([state[0][-1]] * len(state[0])), state[1])
 
 
+def made(after: Callable[[hs.LSTM], None]) -> Patch:
+    """Replace `hs.LSTM` by one that begins with other weights."""
+
+    class Broken(hs.LSTM):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            with torch.no_grad():
+                after(self)
+
+    return lambda patch: patch.setattr(hs, "LSTM", Broken)
+
+
+def _one_weight_for_both(lstm: hs.LSTM) -> None:
+    for name, weight in lstm.named_parameters():
+        if name.endswith("_reverse"):
+            weight.copy_(lstm.get_parameter(name.removesuffix("_reverse")))
+
+
+def _patient(lstm: hs.LSTM) -> None:
+    for layer in range(lstm.num_layers):
+        lstm.weight(f"l{layer}.b_if").fill_(1)
+        lstm.weight(f"l{layer}.b_hf").zero_()
+
+
+def _one_bias(patch: pytest.MonkeyPatch) -> None:
+    class Broken(hs.LSTM):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named | {"bias": False})
+
+    patch.setattr(hs, "LSTM", Broken)
+
+
+def _learns_while_it_reads(lstm: hs.LSTM, out: Tensor, state: Any) -> Any:
+    with torch.no_grad():
+        lstm.get_parameter("weight_hh_l0").mul_(0.999)
+    return out, state
+
+
+def _a_hundred_steps(lstm: hs.LSTM, out: Tensor, state: Any) -> Any:
+    return (out if lstm.batch_first else out[:100]), state
+
+
+def _last_layer_alone(lstm: hs.LSTM, out: Tensor, state: tuple[Tensor, Tensor]) -> Any:
+    return out, (state[0][-1:], state[1][-1:]) if lstm.num_layers > 1 and not lstm.bidirectional else state
+
+
+def _torch_order_in_onnx(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(hs, "onnx_weights", lambda lstm: [{"W": lstm.weight_ih_l0.detach().numpy()[None]}])
+
+
 LAYERS: dict[str, Patch] = {
+    "the reverse direction has the forward weights": made(_one_weight_for_both),
+    "a forget bias that begins at 1": made(_patient),
+    "no biases": _one_bias,
+    "weights that a run changes": layer(_learns_while_it_reads),
+    "a hundred steps at most": layer(_a_hundred_steps),
+    "h_n of the last layer alone": layer(_last_layer_alone),
+    "ONNX written in torch's order": _torch_order_in_onnx,
     "states batch first": layer(_batch_first_states),
     "out time first in spite of batch_first": layer(_time_first_out),
     "layers of h_n upside down": layer(_layers_upside_down),
@@ -263,4 +320,12 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("07", "both(padded, lengths=[5, 3])", "both(padded)"),
     ("07", "small(swapped, first)[0] - small(x, first)[0]", "alone_swapped - alone"),
     ("07", "later[-1] += 1", "later[0] += 1"),
+    ("07", 'deep.trace(x)["l0.h"][3, 0]', 'deep.trace(x)["l1.h"][3, 0]'),
+    ("07", "torch.randn(1000, 512), torch", "torch.randn(1000, 2), torch"),
+    ("07", "walk = steps.cumsum(1)", "walk = steps"),
+    ("07", "1.4442 / math.log(2)", "1.4442 * math.log(2)"),
+    ("02", "assert abs(0.9**40", "assert abs(0.9**20"),
+    ("02", "torch.full((3,), 1.0) + torch.full((3,), 1.0)", "torch.full((3,), 1.0)"),
+    ("02", "torch.cat([i, o, f, g])", "torch.cat([i, f, g, o])"),
+    ("02", 'patient.weight("l0.b_if").fill_(4.0)', 'patient.weight("l0.b_if").fill_(0.0)'),
 )

@@ -43,3 +43,19 @@ def test_the_notebook_runs_with_the_solutions_in_it(page: Path, monkeypatch: pyt
     printed = "".join(out.get("text", "") for cell in solved.cells for out in cell.get("outputs", []))
     checked = sum('check("' in text for kind, text in cells_of(page) if kind == "code" and text.startswith("check("))
     assert printed.count(": right. ") == checked
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check() -> None:
+    cells = [
+        nbformat.v4.new_code_cell("from hiddenstate.course import check"),
+        nbformat.v4.new_code_cell('check("2.3", lambda rows: rows)'),
+    ]
+    made = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(made, timeout=120, kernel_name="python3", allow_errors=True).execute()
+    (shown,) = made.cells[1].outputs
+    assert shown.ename == "AnswerError"
+    assert shown.traceback == [
+        "Exercise 2.3: Nothing was moved, so the output gate's rows stand where torch reads the forget gate's.",
+        "The idea behind it (M15): The order of the gates is the same in every library.",
+    ]

@@ -51,6 +51,12 @@ def test_every_figure_of_a_page_draws_from_the_disk(site: Path, page: Path) -> N
         stays_at_home(watch)
 
 
+def test_every_figure_is_compared_with_python() -> None:
+    figures = {made.argument: page.stem for page in PAGES for made in directives(page, "live")}
+    assert {name: page for name, (page, _, _) in FIGURES.items()} == figures
+    assert all(len(states) >= 4 for _, _, states in FIGURES.values())
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_shows_what_python_computes(site: Path, name: str) -> None:
     page, expected, states = FIGURES[name]

@@ -209,11 +209,9 @@ class Claim(SphinxRole):
         """Show it."""
         name, _, source = (part.strip() for part in self.text.partition("|"))
         if source:
-            return [raw(f'<span class="course-source" id="claim-{name}">({html.escape(source)})</span>')], []
+            return [raw(f'<span class="course-source">({html.escape(source)})</span>')], []
         said = html.escape(f"Proved by a cell of this page: {name}")
-        link = (
-            f'<a class="course-claim" id="claim-{name}" href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
-        )
+        link = f'<a class="course-claim" href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
         return [raw(link)], []
 
 

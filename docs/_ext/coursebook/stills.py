@@ -60,7 +60,7 @@ def unit(model: str) -> str:
         trace = lstm.trace(torch.zeros(40, 1, 1))
     curves: list[tuple[str, str, list[float], float]] = [(gate, gate, [0.5] * 40, 0) for gate in "ifgo"]
     curves += [(name, name, trace[f"l0.{name}"].flatten().tolist(), -1) for name in "ch"]
-    curves.append(("∏f", "f", [0.5 ** max(0, k - 2) for k in range(40)], 0))
+    curves.append(("Πf", "f", [0.5 ** max(0, k - 2) for k in range(40)], 0))
     inside = []
     for k, (name, kind, values, low) in enumerate(curves):
         low = -1 if name == "g" else low

@@ -25,7 +25,7 @@ course.setUpPredict = (box) => {
       const reason = reasonOf(each);
       if (reason === null) return;
       reason.hidden = item === null;
-      reason.open = k === chosen;
+      reason.open = k === chosen && !("right" in each.dataset); // the answer below says why it is right
     });
     box.dataset.answered = item === null ? "" : unmarked ? "noted" : String("right" in item.dataset);
     said.textContent = item === null ? "" : unmarked ? "Noted. You will meet this question again." : "right" in item.dataset ? "Right." : "Not so. Your answer stays marked; read why, then what follows.";

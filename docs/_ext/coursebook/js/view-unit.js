@@ -2,7 +2,7 @@
 
 const UNIT_STEPS = 40;
 const HOLD_FROM = 3;
-const UNIT_RANGE = { i: [0, 1], f: [0, 1], g: [-1, 1], o: [0, 1], h: [-1, 1], "∏f": [0, 1] };
+const UNIT_RANGE = { i: [0, 1], f: [0, 1], g: [-1, 1], o: [0, 1], h: [-1, 1], "Πf": [0, 1] };
 
 course.view("unit", ({ root, model, change }) => {
   const { make, controls } = course;
@@ -59,7 +59,7 @@ course.view("unit", ({ root, model, change }) => {
     return `${numbers} Held, and shown at the end alone.`;
   };
   const draw = () => {
-    const strips = [..."ifgo"].map((gate) => [gate, shown.gates[gate]]).concat([["c", shown.c], ["h", shown.h], ["∏f", shown.product]]);
+    const strips = [..."ifgo"].map((gate) => [gate, shown.gates[gate]]).concat([["c", shown.c], ["h", shown.h], ["Πf", shown.product]]);
     const most = Math.max(1, ...shown.c.map(Math.abs));
     const inside = strips.flatMap(([name, values], k) => {
       const top = 10 + 60 * k;
@@ -71,8 +71,8 @@ course.view("unit", ({ root, model, change }) => {
       return [
         back,
         make("line", { x1: 90, x2: 650, y1: zero, y2: zero, class: "course-axis" }),
-        make("text", { x: 10, y: top + 30, class: `course-${name === "∏f" ? "f" : name}`, text: `${name} ${course.written(values[UNIT_STEPS - 1], 2)}` }),
-        make("polyline", { points: course.points(values, box), class: `course-line course-line-${name === "∏f" ? "f" : name}` }),
+        make("text", { x: 10, y: top + 30, class: `course-${name === "Πf" ? "f" : name}`, text: `${name} ${course.written(values[UNIT_STEPS - 1], 2)}` }),
+        make("polyline", { points: course.points(values, box), class: `course-line course-line-${name === "Πf" ? "f" : name}` }),
       ];
     });
     place.replaceChildren(make("svg", { viewBox: "0 0 660 430", role: "img", "aria-label": "i, f, g, o, c, h and the running product of f, of one unit over forty steps" }, inside));
