@@ -1,6 +1,7 @@
 """The course in a browser: from the disk, with no network, by keyboard, on a phone, and without a script."""
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
 from course.site import build, numbers, opened
 from coursebook import answers
+from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM, Watch
 
 pytest.importorskip("sphinx")
@@ -64,6 +66,34 @@ def test_a_figure_shows_what_python_computes(site: Path, name: str) -> None:
         assert numbers(watch.page, name) == pytest.approx(expected(states[0]), abs=1e-4)  # the first frame
         for state in states:
             assert numbers(watch.page, name, state) == pytest.approx(expected(state), abs=1e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "page"), [("unroll", FIRST), ("unit", SECOND)])
+def test_a_still_figure_shows_what_the_live_one_begins_with(site: Path, name: str, page: str) -> None:
+    texts = f"[...document.querySelectorAll('#live-{name} svg text')].map((each) => each.textContent)"
+    with opened(site, page, java_script_enabled=False) as watch:
+        still = watch.page.locator(f"#live-{name} svg text").all_text_contents()
+    with opened(site, page) as watch:
+        numbers(watch.page, name)
+        assert watch.page.evaluate(texts) == still
+
+
+def test_a_script_that_asks_another_host_fails_the_build() -> None:
+    pattern = runpy.run_path(str(DOCS / "conf.py"))["_STRANGER_OF_SCRIPT"]
+    for found in (
+        'fetch("https://a.b/c")',
+        "import('//cdn.a/b.js')",
+        'script.src = "http://a.b"',
+        "new WebSocket(`wss://a`)",
+    ):
+        assert pattern.search(found), found
+    for allowed in (
+        'const SVG = "http://www.w3.org/2000/svg";',
+        'fetch("model.js")',
+        "// see https://a.b",
+        "a.src = name",
+    ):
+        assert not pattern.search(allowed), allowed
 
 
 @pytest.mark.parametrize("page", [FIRST, SECOND])
@@ -121,7 +151,7 @@ def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None
         expect(ask.locator(".course-said")).to_contain_text("multiplies by the steps")
         ask.get_by_role("textbox").fill("7")
         watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_contain_text("Not so. Count again")
+        expect(ask.locator(".course-said")).to_contain_text("Not so. Work it out once more")
         ask.get_by_role("textbox").fill("108")
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_have_text("Right.")

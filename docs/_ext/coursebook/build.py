@@ -7,9 +7,11 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from coursebook import models, pages, runtime
-from coursebook.html_nodes import raw
+from coursebook.directives import PREDICT
+from coursebook.html_nodes import label, raw
 
 FOLDER = "course"
+RECALL = "Recall"
 JS = Path(__file__).parent / "js"
 _FIRST = ("core.js", "controls.js", "answers.js")  # what the others use
 
@@ -61,8 +63,19 @@ def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
             block.parent.insert(block.parent.index(block), raw(anchors))
 
 
+def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
+    """Say of questions in a section on recall that they are that, and no predictions."""
+    for section in doctree.findall(nodes.section):
+        title = section.next_node(nodes.title)
+        if title is not None and title.astext() == RECALL:
+            for node in list(section.findall(nodes.raw)):
+                if node.astext() == label(PREDICT).astext():
+                    node.replace_self(label(RECALL))
+
+
 def register(app: Sphinx) -> None:
     """Connect them."""
     app.connect("builder-inited", _write_scripts)
     app.connect("html-page-context", _add_script)
     app.connect("doctree-read", _show_proofs)
+    app.connect("doctree-read", _call_recall_so)

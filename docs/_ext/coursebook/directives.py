@@ -16,6 +16,7 @@ from coursebook.html_nodes import attributes, details, element, label, python, r
 from coursebook.pages import Section
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
+PREDICT = "Predict"
 DIFFICULTIES = range(1, 6)
 
 
@@ -71,7 +72,7 @@ class Predict(_Part):
         rows = [row for choice in choices for row in self._choice(choice)]
         answer = [*self.markdown(f"**{right.text}.**"), *self.markdown(right.because)]
         answer += self.markdown("\n".join(section.text for section in sections if section.name == "reveal"))
-        inside = [label("Question" if self.flag("review") else "Predict"), *self.markdown(question)]
+        inside = [label("Question" if self.flag("review") else PREDICT), *self.markdown(question)]
         inside += element("ol", {"class": "course-choices"}, rows)
         if not self.flag("unmarked"):
             inside += details("Answer", {"class": "course-reveal"}, answer)

@@ -60,7 +60,8 @@ course.setUpAsk = (box) => {
     box.dataset.answered = String(same(answer, right));
     if (same(answer, right)) said.textContent = "Right.";
     else if (known) said.replaceChildren("Not so. ", ...[...known.cloneNode(true).childNodes]);
-    else said.textContent = "Not so. Count again: which axes has it, and how long is each?";
+    else if (answer.length !== right.length) said.textContent = `Not so. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
+    else said.textContent = "Not so. Work it out once more, or open the answer.";
     reveal.hidden = false;
   };
   const form = course.make("form", { class: "course-form" }, [input, course.make("button", { text: "Check" })]);
