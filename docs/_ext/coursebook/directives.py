@@ -55,7 +55,11 @@ class Predict(_Part):
         """Show the question, its choices and, behind a line, the answer."""
         text, sections = self.parts()
         made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
-        made = pages.asked(made, Path(self.env.srcdir) / "course")
+        folder = Path(self.env.srcdir) / "course"
+        made = pages.asked(made, folder)
+        if "same-as" in self.options:
+            for page in folder.glob("[!_]*.md"):
+                self.env.note_dependency(str(page))
         text, sections = made.text, made.sections
         question, choices = pages.choices_of(text)
         self.need(sum(choice.right for choice in choices) == 1, "one choice must be right")
