@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hiddenstate.explain.attribution import Attribution as Attribution
     from hiddenstate.explain.attributions import attribute as attribute
+    from hiddenstate.explain.dynamics_of import Dynamics as Dynamics
+    from hiddenstate.explain.dynamics_of import dynamics as dynamics
     from hiddenstate.explain.explained import Subject as Subject
+    from hiddenstate.explain.fixed_points import FixedPoints as FixedPoints
+    from hiddenstate.explain.gate_statistics import Saturation as Saturation
+    from hiddenstate.explain.gate_statistics import Timescales as Timescales
     from hiddenstate.explain.head import Head as Head
     from hiddenstate.explain.ledger_of_cell import Ledger as Ledger
     from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from hiddenstate.explain.results import Explanation as Explanation
     from hiddenstate.explain.selfchecks import SelfCheck as SelfCheck
     from hiddenstate.explain.selfchecks import selfcheck as selfcheck
+    from hiddenstate.explain.spectra import Spectrum as Spectrum
     from hiddenstate.explain.subjects import subject as subject
     from hiddenstate.explain.sweep_result import Sweep as Sweep
     from hiddenstate.explain.sweeps import sweep as sweep
@@ -29,17 +35,23 @@ if TYPE_CHECKING:
 # A function's file has another name than the function, which would else be hidden by it once it is imported.
 _HOMES = {
     "Attribution": "attribution",
+    "Dynamics": "dynamics_of",
     "Explanation": "results",
+    "FixedPoints": "fixed_points",
     "Head": "head",
     "Ledger": "ledger_of_cell",
     "Outputs": "outputs",
     "Readout": "target",
     "ReadoutLedger": "ledger_of_readout",
+    "Saturation": "gate_statistics",
     "SelfCheck": "selfchecks",
+    "Spectrum": "spectra",
     "Subject": "explained",
     "Sweep": "sweep_result",
     "Target": "target",
+    "Timescales": "gate_statistics",
     "attribute": "attributions",
+    "dynamics": "dynamics_of",
     "ledger": "ledgers",
     "log_probability": "targets",
     "logit": "targets",

@@ -1,0 +1,53 @@
+"""``hiddenstate explain dynamics``: how long units remember, when gates are shut, where the LSTM rests, what grows."""
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli.explain_options import AsCsv, AsJson, Model, Plot, Text, check_forms, given_text, model_of, show
+from hiddenstate.explain.dynamics_of import dynamics
+from hiddenstate.explain.results import Explanation
+
+
+class View(str, Enum):
+    """What is shown."""
+
+    timescales = "timescales"
+    saturation = "saturation"
+    fixed_points = "fixed-points"
+    spectrum = "spectrum"
+
+
+def dynamics_command(
+    text: Text,
+    view: Annotated[
+        View,
+        typer.Option(
+            help="How long units remember; how often gates are shut or open; states that a step without input leaves "
+            "as they are; how much small changes grow at each word."
+        ),
+    ] = View.timescales,
+    starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    plot: Plot = None,
+    model: Model = None,
+) -> None:
+    """Show how the LSTM of a model moves while it reads a text.
+
+    Fixed points and spectra are those of an LSTM that reads forward, such as a language model's.
+
+    Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
+    """
+    check_forms(as_json, as_csv, plot)
+    found = dynamics(model_of(model), given_text(text))
+    views: dict[View, Callable[[], Explanation]] = {
+        View.timescales: found.timescales,
+        View.saturation: found.saturation,
+        View.fixed_points: partial(found.fixed_points, starts=starts),
+        View.spectrum: found.spectrum,
+    }
+    show(views[view](), as_json, as_csv, plot)
