@@ -13,6 +13,7 @@ from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as wha
 from hiddenstate.engine.dispatch import backend
 from hiddenstate.engine.dispatch import exporters as _exporters
 from hiddenstate.errors import HiddenStateError
+from hiddenstate.explain.comparisons import compare
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
@@ -60,6 +61,7 @@ __all__ = [
     "add",
     "backend",
     "clamp",
+    "compare",
     "convert",
     "convert_back",
     "equinox_weights",

@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(explain.app, name="explain")
 app.command()(generate)
 app.command()(page)
 app.command()(read)

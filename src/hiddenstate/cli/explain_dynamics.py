@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import AsCsv, AsJson, Model, Plot, Text, check_forms, given_text, model_of, show
-from hiddenstate.explain.dynamics_of import dynamics
+from hiddenstate.cli.explain_options import CsvOption, JsonOption, ModelOption, PlotOption, TextArgument, give, loaded
+from hiddenstate.explain import dynamics_of
 from hiddenstate.explain.results import Explanation
 
 
@@ -21,8 +21,8 @@ class View(str, Enum):
     spectrum = "spectrum"
 
 
-def dynamics_command(
-    text: Text,
+def dynamics(
+    text: TextArgument,
     view: Annotated[
         View,
         typer.Option(
@@ -31,10 +31,10 @@ def dynamics_command(
         ),
     ] = View.timescales,
     starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    plot: Plot = None,
-    model: Model = None,
+    model: ModelOption = "tagger-en",
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Show how the LSTM of a model moves while it reads a text.
 
@@ -42,12 +42,11 @@ def dynamics_command(
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
     """
-    check_forms(as_json, as_csv, plot)
-    found = dynamics(model_of(model), given_text(text))
+    found = dynamics_of.dynamics(loaded(model, text)[1])
     views: dict[View, Callable[[], Explanation]] = {
         View.timescales: found.timescales,
         View.saturation: found.saturation,
         View.fixed_points: partial(found.fixed_points, starts=starts),
         View.spectrum: found.spectrum,
     }
-    show(views[view](), as_json, as_csv, plot)
+    give(views[view](), json, csv, plot)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hiddenstate.explain.attribution import Attribution as Attribution
     from hiddenstate.explain.attributions import attribute as attribute
+    from hiddenstate.explain.comparison import Comparison as Comparison
     from hiddenstate.explain.dynamics_of import Dynamics as Dynamics
     from hiddenstate.explain.dynamics_of import dynamics as dynamics
     from hiddenstate.explain.explained import Subject as Subject
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # A function's file has another name than the function, which would else be hidden by it once it is imported.
 _HOMES = {
     "Attribution": "attribution",
+    "Comparison": "comparison",
     "Dynamics": "dynamics_of",
     "Explanation": "results",
     "FixedPoints": "fixed_points",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution import Attribution, stacked
+from hiddenstate.explain.attribution import OF_BIASES, Attribution, stacked
 from hiddenstate.explain.baselines import Baseline, baselines_of
 from hiddenstate.explain.contextual_decomposition import Split, decomposed
 from hiddenstate.explain.frozen import frozen_parts
@@ -215,7 +215,7 @@ def _frozen(work: Work, players: Players, options: Options) -> Found:
     parts = torch.zeros(len(players), dtype=torch.float64)
     for number, player in enumerate(players.every):
         parts[number] = found.initial.sum() if player.is_state else by_step[player.start : player.stop].sum()
-    rest = {f"biases of g in {name}": float(bias.sum()) for name, bias in found.biases.items()}
+    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
     if not players.has_state:
         rest["initial state"] = float(found.initial.sum())
     if -1 in players.owner:

@@ -10,7 +10,7 @@ from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.memory import h_is_edited, memory_of, projected
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.target import Target
-from hiddenstate.explain.text import bar, number, shortened, table
+from hiddenstate.explain.text import bar, number, sentence, shortened, table
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
@@ -141,10 +141,11 @@ def _text(ledger: ReadoutLedger) -> str:
     terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
     summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
     note = (
-        "A word's part is what was written at its step into the cells that are read, and is still there. What the\n"
-        "layer below carried to that step from other words is in it: attribute() goes down to the words."
+        "A part is what was written at that step into the cells that are read, and is still there. What the layer below "
+        "carried to that step from other steps is in it; an attribution goes down to what each step reads."
     )
-    return "\n".join([f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", summed, note])
+    lines = [f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", sentence(summed), sentence(note)]
+    return "\n".join(lines)
 
 
 def _plot(ledger: ReadoutLedger) -> "Figure":

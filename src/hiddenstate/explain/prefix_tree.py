@@ -12,7 +12,8 @@ from hiddenstate.base.validation import State
 from hiddenstate.explain.players import Players
 from hiddenstate.explain.work import Work
 
-BYTES = 2**26  # of the states that are held at one level
+BYTES = 2**24  # of the states that a thread holds at one level: what stays near the processor is copied fast
+MOST_BYTES = 2**26  # of all threads together
 COPIES = 4  # of them that a step makes
 
 
@@ -60,7 +61,7 @@ class PrefixTree:
         self._values = torch.empty(2 ** len(players), dtype=torch.float64)
         sizes = work.subject.sizes
         row = len(sizes.tracks) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
-        self._most = max(2, BYTES // row)
+        self._most = max(2, min(BYTES * torch.get_num_threads(), MOST_BYTES) // row)
 
     @torch.no_grad()
     def grow(self) -> Tensor:

@@ -1,5 +1,6 @@
 """Bars and tables for terminals, as plain text of a fixed width."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -7,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 _RIGHT = " ▏▎▍▌▋▊▉█"  # eighths of a block, from its left edge
 HALF, FULL = "▐", "█"
 LONGEST = 24
+WIDTH = 100  # of sentences
 
 
 def bar(value: float, largest: float, width: int = 12) -> str:
@@ -72,3 +74,8 @@ def shortened(word: str) -> str:
     """Return a token as people can see it, cut where it is too long."""
     visible = word if word.isprintable() and word.strip() else repr(word)
     return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Break a sentence into lines."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
