@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hiddenstate.explain.fixed_points import FixedPoints as FixedPoints
     from hiddenstate.explain.gate_statistics import Saturation as Saturation
     from hiddenstate.explain.gate_statistics import Timescales as Timescales
+    from hiddenstate.explain.graph_result import Graph as Graph
+    from hiddenstate.explain.graphs import graph as graph
     from hiddenstate.explain.head import Head as Head
     from hiddenstate.explain.ledger_of_cell import Ledger as Ledger
     from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
@@ -40,6 +42,7 @@ _HOMES = {
     "Dynamics": "dynamics_of",
     "Explanation": "results",
     "FixedPoints": "fixed_points",
+    "Graph": "graph_result",
     "Head": "head",
     "Ledger": "ledger_of_cell",
     "Outputs": "outputs",
@@ -54,6 +57,7 @@ _HOMES = {
     "Timescales": "gate_statistics",
     "attribute": "attributions",
     "dynamics": "dynamics_of",
+    "graph": "graphs",
     "ledger": "ledgers",
     "log_probability": "targets",
     "logit": "targets",
