@@ -159,6 +159,26 @@ def test_a_hidden_state_has_a_ledger_too(kind: str) -> None:
     assert float(found.parts.sum() + found.initial.sum()) == pytest.approx(found.value, rel=1e-10)
 
 
+@pytest.mark.parametrize("step", [3, 2, 5])
+def test_the_edits_of_a_step_keep_every_direction_from_writing(step: int) -> None:
+    lstm = random_lstm("two layers, both directions")
+    subject = subject_of(lstm)
+    of = hs.explain.logit("1", word=3)
+    found = hs.explain.ledger(subject, place=of)
+    assert isinstance(found, hs.explain.ReadoutLedger)
+    edits = found.edits(step)
+    assert [edit.place for edit in edits] == [
+        name for name, reads in (("l1.i", step <= 3), ("l1r.i", step >= 3)) if reads
+    ]
+    with lstm.edit(*edits):
+        after = hs.explain.ledger(subject, place=of)
+    assert isinstance(after, hs.explain.ReadoutLedger)
+    assert found.parts[:, step].any()
+    assert not after.parts[:, step].any()
+    with pytest.raises(IndexRangeError, match="step=7"):
+        found.edits(7)
+
+
 def test_an_edit_of_h_is_a_term_of_its_own() -> None:
     lstm = random_lstm("two layers, both directions")
     subject = subject_of(lstm)
@@ -273,4 +293,4 @@ def test_what_is_shown_of_one_unit(sentence: Subject) -> None:
     assert lines[0] == "Who wrote unit 125 of the cell state l1.c at step 3 (the)"
     assert lines[2].split() == ["step", "word", "wrote", "i·g", "still", "there", "part", "erased", "most", "at"]
     assert [line.split()[1] for line in lines[3:7]] == ["The", "old", "man", "the"]
-    assert "adds to the logits" in lines[-1]
+    assert "It adds to the logits at this step" in str(found)

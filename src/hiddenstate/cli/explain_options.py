@@ -99,12 +99,17 @@ def target_of(
     with torch.no_grad():
         logits = read.run().logits[t, 0]
     best = logits.topk(min(2, len(logits))).indices.tolist()
-    chosen = best[0] if label is None else head.index(label)
+    chosen = best[0] if label is None else head.index(_label(label))
     if against is not None:
-        return logit(chosen, word=t, against=head.index(against))
+        return logit(chosen, word=t, against=head.index(_label(against)))
     if isinstance(model, LanguageModel):
         return logit(chosen, word=t) if linear else log_probability(chosen, word=t)
     return logit(chosen, word=t, against=best[1] if label is None and len(best) > 1 else None)
+
+
+def _label(text: str) -> str:
+    r"""Return a label as it was meant: a line end can be written as ``\n``."""
+    return text.replace("\\n", "\n")
 
 
 def give(result: Explanation, json: str | None, csv: str | None, plot: Path | None) -> None:

@@ -184,7 +184,8 @@ def _how(result: Attribution) -> str:
         said += " over all ways to replace words" if result.exact else ", sampled: ± is the standard error"
     used = [] if result.method in ("frozen", "cd") and result.occlusion is None else result.baselines
     replaced = " | ".join(NAMES.get(name, name) for name in used)
-    return said + (f"\na replaced word is read as {replaced}" if replaced else "")
+    lead = "for occlusion, " if result.method in ("frozen", "cd") else ""
+    return said + (f"\n{lead}a replaced word is read as {replaced}" if replaced else "")
 
 
 def _one(result: Attribution) -> str:
@@ -234,8 +235,8 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(
-            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are read "
-            f"by {result.residual:.0e} at most. The sum of all β has no meaning."
+            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
+            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
         )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""

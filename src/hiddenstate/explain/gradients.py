@@ -67,6 +67,7 @@ def integrated(work: Work, players: Players, difference: float, points: int | No
 def _along(work: Work, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
     """Sum the gradients at points of the line, each times its weight and the difference; float64 ``[P]``."""
     x, base = players.x, players.base
+    work.expect(len(alphas) * work.subject.T)
     total = torch.zeros(x.shape, dtype=torch.float64)
     of_state = 0.0
     at_once = max(1, work.rows_at_once // GRADIENT_COST)

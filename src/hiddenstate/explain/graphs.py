@@ -33,10 +33,10 @@ def graph(
     """Trace a target back through units and steps to the words, with the gates held as they are.
 
     With i, f and o held and tanh replaced by its secant, the run is linear: every cell state is a sum of what flows
-    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states with the largest parts of
-    the target's sign, others growing back from the target by the largest flows, and the edges with the largest flows;
-    what is cut off is one edge more, so that edges into a node still sum to its value. What only opens or closes a gate is not seen:
-    `Graph.check` removes an edge by an edit, gates free, and tells what really happens.
+    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states with the largest parts
+    of the target's sign, others growing back from the target by the largest flows, and the edges with the largest
+    flows; what is cut off is one edge more, so that edges into a node still sum to its value. What only opens or closes
+    a gate is not seen: `Graph.check` removes an edge by an edit, gates free, and tells what really happens.
 
     Args:
         model: as for `subject`.

@@ -51,7 +51,7 @@ def shapley(work: Work, players: Players, *, samples: int, seed: int, pairs: boo
         seed: of the draw.
         pairs: also the interactions of two.
     """
-    work.total = planned_cost(work, players, samples)
+    work.expect(planned_cost(work, players, samples))
     count = len(players) - players.has_state
     if _serves_tree(work) and count <= EXACT_STEPS:
         return from_values(PrefixTree(work, players).grow(), pairs)
@@ -65,9 +65,9 @@ def planned_cost(work: Work, players: Players, samples: int) -> int:
     count, T = len(players) - players.has_state, work.subject.T
     if _serves_tree(work) and count <= EXACT_STEPS:
         assert work.target.t is not None
-        return work.cost + tree_cost(players, work.target.t + 1)
+        return tree_cost(players, work.target.t + 1)
     rows = 2 ** len(players) if count <= EXACT_BRUTE else 2 * -(-samples // 2) * (len(players) - 1) + 2
-    return work.cost + rows * T
+    return rows * T
 
 
 def _serves_tree(work: Work) -> bool:

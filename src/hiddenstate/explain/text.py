@@ -41,12 +41,14 @@ def share(value: float, width: int = 5) -> str:
 def number(value: float) -> str:
     """Write a number with its sign and three decimals; very large and very small ones with an exponent.
 
-    >>> number(0.12345), number(-1234567.0), number(0.0)
-    ('+0.123', '-1.23e+06', '0.000')
+    >>> number(0.12345), number(-1234567.0), number(0.0), number(0.00012)
+    ('+0.123', '-1.23e+06', '0.000', '+1e-04')
     """
-    if value == 0 or (0.0005 <= abs(value) < 1e5):
-        return f"{value:+.3f}" if value else "0.000"
-    return f"{value:+.2e}" if abs(value) >= 1e-4 or abs(value) >= 1e5 else f"{value:+.0e}"
+    if value == 0:
+        return "0.000"
+    if 0.0005 <= abs(value) < 1e5:
+        return f"{value:+.3f}"
+    return f"{value:+.2e}" if abs(value) >= 1e5 else f"{value:+.0e}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
