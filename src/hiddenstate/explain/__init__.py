@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hiddenstate.explain.attribution import Attribution as Attribution
     from hiddenstate.explain.attributions import attribute as attribute
+    from hiddenstate.explain.automata_learning import automaton as automaton
     from hiddenstate.explain.comparison import Comparison as Comparison
     from hiddenstate.explain.dynamics_of import Dynamics as Dynamics
     from hiddenstate.explain.dynamics_of import dynamics as dynamics
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hiddenstate.explain.graph_result import Graph as Graph
     from hiddenstate.explain.graphs import graph as graph
     from hiddenstate.explain.head import Head as Head
+    from hiddenstate.explain.learned_automaton import LearnedAutomaton as LearnedAutomaton
     from hiddenstate.explain.ledger_of_cell import Ledger as Ledger
     from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
     from hiddenstate.explain.ledgers import ledger as ledger
@@ -44,6 +46,7 @@ _HOMES = {
     "FixedPoints": "fixed_points",
     "Graph": "graph_result",
     "Head": "head",
+    "LearnedAutomaton": "learned_automaton",
     "Ledger": "ledger_of_cell",
     "Outputs": "outputs",
     "Readout": "target",
@@ -56,6 +59,7 @@ _HOMES = {
     "Target": "target",
     "Timescales": "gate_statistics",
     "attribute": "attributions",
+    "automaton": "automata_learning",
     "dynamics": "dynamics_of",
     "graph": "graphs",
     "ledger": "ledgers",
