@@ -34,7 +34,8 @@ def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
     assert [row.split()[1] for row in rows] == ["The", "old", "man", "the", "boats", "."]
     want = hs.explain.attribute(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man", against="VERB"))
     assert [float(row.split()[2]) for row in rows] == pytest.approx(want.scores.tolist(), abs=6e-4)
-    assert "+0.098 with all replaced" in lines[-1]
+    assert "+0.098 with all replaced" in lines[-2]
+    assert lines[-1] == "Most for it: man (2), The (0). Most against it: the (3)."
     assert all(len(line) <= 100 for line in lines)
 
 

@@ -30,6 +30,7 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
+MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
 OF_BIASES = "biases of g"  # and of which layer and direction
 
 
@@ -166,10 +167,30 @@ def _text(result: Attribution) -> str:
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
     if result.interaction is not None:
         lines += _pairs(result)
+    lines += _leaders(result)
     if result.disagreements:
         names = ", ".join(_named(result.players[p]) for p in result.disagreements)
         lines.append(sentence(f"≠ Part and occlusion disagree at {names}. One of them misleads there, or both do."))
     return "\n".join(lines)
+
+
+def _leaders(result: Attribution) -> list[str]:
+    """Say which players do most for the target and most against it, where there is one column of parts."""
+    if len(result.baselines) > 1:
+        return []
+    parts = result.scores
+    order = parts.abs().argsort(descending=True).tolist()
+    large = [p for p in order if parts[p].abs() >= LEADING * parts[order[0]].abs() and parts[p] != 0]
+    ways = {
+        "for it": [p for p in large if parts[p] > 0],
+        "against it": [p for p in large if parts[p] < 0],
+    }
+    said = [
+        f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
+        for way, chosen in ways.items()
+        if chosen
+    ]
+    return [sentence(" ".join(said))] if said else []
 
 
 def _named(player: Player) -> str:

@@ -37,15 +37,6 @@ def segments_of(players: Players, T: int) -> list[Segment]:
     return found
 
 
-def tree_cost(players: Players, T: int) -> int:
-    """Return the row-steps of a tree over steps ``0 .. T-1``."""
-    rows, cost = 1, 0
-    for segment in segments_of(players, T):
-        rows *= 1 if segment.player < 0 else 2
-        cost += rows * (segment.stop - segment.start)
-    return cost
-
-
 class PrefixTree:
     """Grows the tree depth first in blocks of rows, so that memory stays within bounds whatever P is.
 
@@ -62,6 +53,15 @@ class PrefixTree:
         sizes = work.subject.sizes
         row = len(sizes.tracks) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
         self._most = max(2, min(BYTES * torch.get_num_threads(), MOST_BYTES) // row)
+
+    @property
+    def cost(self) -> int:
+        """The row-steps of the whole tree."""
+        rows, cost = 1, 0
+        for segment in self._segments:
+            rows *= 1 if segment.player < 0 else 2
+            cost += rows * (segment.stop - segment.start)
+        return cost
 
     @torch.no_grad()
     def grow(self) -> Tensor:
