@@ -30,10 +30,10 @@ def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
 
 
 def test_other_targets() -> None:
-    assert "l1.c[5] at man" in run(TEXT, "--place", "l1.c[5]@2", "--units", "5")
+    assert "l1.c[5] at man" in run(TEXT, "--of", "l1.c[5]@2", "--units", "5")
     assert run("the king", "--model", "shakespeare", "--units", "5", "--csv", "-").startswith("source,target,kind")
 
 
 def test_explain_graph_fails() -> None:
     with pytest.raises(ArgumentError, match="linear in c or h"):
-        run(TEXT, "--place", "l1.f[5]@2")
+        run(TEXT, "--of", "l1.f[5]@2")

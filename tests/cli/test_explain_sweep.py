@@ -42,7 +42,7 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
         *TEXTS[:1],
         "--other",
         TEXTS[1],
-        "--place",
+        "--of",
         "l1.c[5]@4",
         "--places",
         "l0.c",

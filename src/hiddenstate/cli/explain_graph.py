@@ -27,8 +27,9 @@ def graph(
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
-    place: Annotated[
-        str | None, typer.Option(help="Ask for a state instead, such as l1.c[125]@7.", show_default=False)
+    of: Annotated[
+        str | None,
+        typer.Option(help="A state instead of a logit, such as l1.c[125]@7.", show_default=False, metavar="PLACE"),
     ] = None,
     units: Annotated[int, typer.Option(min=1, help="Cell states that are kept.")] = 30,
     model: ModelOption = "tagger-en",
@@ -41,5 +42,5 @@ def graph(
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """
     chosen, read = loaded(model, text)
-    of: Of = place or target_of(chosen, read, step_of(chosen, read, word), label, against, linear=True)
-    give(graphs.graph(read, of=of, units=units), json, csv, plot)
+    target: Of = of or target_of(chosen, read, step_of(chosen, read, word), label, against, linear=True)
+    give(graphs.graph(read, of=target, units=units), json, csv, plot)

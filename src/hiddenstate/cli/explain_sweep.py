@@ -40,8 +40,11 @@ def sweep(
     ],
     word: WordOption = None,
     label: LabelOption = None,
-    place: Annotated[
-        str | None, typer.Option(help="Ask for a value instead, such as l1.c[125]@7.", show_default=False)
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help="A state or gate instead of a logit, such as l1.c[125]@7.", show_default=False, metavar="PLACE"
+        ),
     ] = None,
     places: Annotated[str, typer.Option(help="Which gates and states are patched, as patterns.")] = "*.c,*.h",
     direction: Annotated[
@@ -64,16 +67,16 @@ def sweep(
     """
     chosen, clean = loaded(model, text)
     corrupt = subject(chosen, other)
-    of: Of
-    if place is not None:
-        of = place
+    target: Of
+    if of is not None:
+        target = of
     elif label is None and clean.T == corrupt.T:
-        of = _told_apart(clean, corrupt, None if word is None else step_of(chosen, clean, word))
+        target = _told_apart(clean, corrupt, None if word is None else step_of(chosen, clean, word))
     else:
-        of = target_of(chosen, clean, step_of(chosen, clean, word), label, None, linear=True)
+        target = target_of(chosen, clean, step_of(chosen, clean, word), label, None, linear=True)
     with told() as progress:
         found = sweeps.sweep(
-            chosen, clean, corrupt, of=of, places=places, direction=direction.value,
+            chosen, clean, corrupt, of=target, places=places, direction=direction.value,
             mode="gradient+exact" if top else "exact", top=top, progress=progress,
         )  # fmt: skip
     give(found, json, csv, plot)
