@@ -98,6 +98,11 @@ class FixedPoints(Explanation):
         return {"x": self.x, "points": self.rows(), "states": self.states, "eigenvalues": values, **rest}
 
     def __str__(self) -> str:
+        if not len(self):
+            return (
+                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give\n"
+                "more starts, or a longer descent; an LSTM may also have none near where it runs."
+            )
         stable = int(self.stable.sum())
         lines = [
             [
