@@ -92,8 +92,8 @@ class SelfCheck(Explanation):
         told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
         told.append(
             sentence(
-                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against it. "
-                f"{self.cost:,} row-steps."
+                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against "
+                f"it. {self.cost:,} row-steps."
             )
         )
         for one in self.scores:
