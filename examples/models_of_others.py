@@ -56,7 +56,7 @@ def voices(package: Path) -> Iterator[Run]:
     checkpoint = torch.load(package / "pretrained.pt", map_location="cpu", weights_only=True)
     model = VoiceEncoder().eval()
     model.load_state_dict(checkpoint["model_state"], strict=False)  # the file also holds what only training needs
-    converted = hs.convert(model).model
+    converted = hs.convert(model)
     for rows in (1, 8, 77):
         mels = torch.rand(rows, 160, 40)
         yield run_of("Resemblyzer", f"{rows} pieces of 160 steps", model, converted, mels)
@@ -71,7 +71,7 @@ def beats(package: Path) -> Iterator[Run]:
     spec.loader.exec_module(code)
     model = code.BDA(272, 150, 2, "cpu").eval()
     model.load_state_dict(torch.load(package / "models" / "model_1_weights.pt", weights_only=True), strict=False)
-    converted = hs.convert(model).model
+    converted = hs.convert(model)
     for frames in (1, 500):
         yield run_of("BeatNet", f"{frames} frames", afresh(model), afresh(converted), torch.rand(1, frames, 272))
 
@@ -90,7 +90,7 @@ def afresh(model: Any) -> Callable[[Tensor], Tensor]:
 def molecules(package: Path) -> Iterator[Run]:
     """ChemNet of FCD (LGPL-3.0) by its own code: a molecule, written as text, to its features."""
     model = importlib.import_module(package.name).load_ref_model()
-    converted = hs.convert(model).model
+    converted = hs.convert(model)
     for rows in (1, 128):
         letters = torch.zeros(rows, 35, 350).scatter_(1, torch.randint(0, 34, (rows, 1, 350)), 1.0)
         yield run_of("ChemNet", f"{rows} molecules", model, converted, letters)

@@ -26,7 +26,7 @@ TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"
 # What README, docs and examples of 0.1.0 import, or name as the place of something.
 IMPORTS = {
     "hiddenstate": (
-        "Conversion ConversionReport Edit HiddenStateError LSTM LSTMCell ModelTrace Moment Sizes Stream Structure "
+        "ConversionReport Edit HiddenStateError LSTM LSTMCell ModelTrace Moment Sizes Stream Structure "
         "Studio Trace __version__ add backend convert convert_back equinox_weights errors export_onnx find_lstms "
         "flax_weights from_equinox from_flax from_keras from_onnx from_state_dict from_torch keras_weights native "
         "onnx_weights patch scale set structure_of studio trace zero"

@@ -218,7 +218,8 @@ class Leaves(fx.Tracer):
     def create_proxy(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Proxy:
         if kind == "call_module":
             self.paths.append(target)
-        return super().create_proxy(kind, target, *args, **kwargs)
+        made: fx.Proxy = super().create_proxy(kind, target, *args, **kwargs)
+        return made
 
 
 @pytest.mark.parametrize("tracer", [Leaves(), Leaves(hs.LSTM)])

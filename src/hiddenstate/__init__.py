@@ -13,6 +13,7 @@ from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as wha
 from hiddenstate.engine.dispatch import backend
 from hiddenstate.engine.dispatch import exporters as _exporters
 from hiddenstate.errors import HiddenStateError
+from hiddenstate.explain.comparisons import compare
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
@@ -21,11 +22,15 @@ from hiddenstate.interop.onnx.export import export_onnx
 from hiddenstate.interop.onnx.importer import from_onnx
 from hiddenstate.interop.onnx.symbols import run as _export_job
 from hiddenstate.interop.state_dict import from_state_dict
-from hiddenstate.interop.torch.conversion import Conversion, convert, convert_back
+from hiddenstate.interop.torch.accelerate.acceleration import Acceleration, accelerate
+from hiddenstate.interop.torch.accelerate.acceleration import traceable_of as _stand_in_of
+from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
+from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.model_edits import edit
 from hiddenstate.nn.stream import Stream
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
@@ -34,17 +39,20 @@ from hiddenstate.studio.view import trace_html as _trace_html
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.trace import notebook_views as _notebook_views
+from hiddenstate.tracing.traceable import stand_ins as _stand_ins
 from hiddenstate.tracing.unit_step import Moment
 
 __version__ = _version("hiddenstate")
 # What lower rooms use and higher ones have.
 _exporters.append(_export_job)
 _notebook_views.append(_trace_html)
+_stand_ins.append(_stand_in_of)
 _aliases.install(_sys.modules[__name__])
 
 __all__ = [
     "LSTM",
-    "Conversion",
+    "Acceleration",
+    "AccelerationReport",
     "ConversionReport",
     "Edit",
     "HiddenStateError",
@@ -57,11 +65,15 @@ __all__ = [
     "Studio",
     "Trace",
     "__version__",
+    "accelerate",
     "add",
     "backend",
     "clamp",
+    "compare",
+    "conversion_report",
     "convert",
     "convert_back",
+    "edit",
     "equinox_weights",
     "explain",
     "export_onnx",

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -90,36 +89,23 @@ def test_selfcheck_fails() -> None:
         hs.explain.selfcheck(lambda lstm, x, of: torch.zeros(3))
     with pytest.raises(ShapeError, match="infinite"):
         hs.explain.selfcheck(lambda lstm, x, of: torch.full((len(x),), torch.nan))
+    with pytest.raises(ArgumentError, match="unknown method 'guess'"):
+        hs.explain.selfcheck("guess")
     with pytest.raises(ArgumentError, match="at least one"):
         hs.explain.selfcheck(occlusion, inputs=0)
 
 
-def delivered(method: Any) -> Method:
-    """A method of `hiddenstate.explain`, as selfcheck takes one."""
-    if method == "ledger":
-
-        def of_ledger(lstm: hs.LSTM, x: Tensor, of: str) -> Tensor:
-            place, unit, t, _ = parse_address(of)
-            track = place.split(".")[0]
-            found = hs.explain.ledger(lstm, x, place=f"{track}.c[{unit}]@{t}")
-            assert isinstance(found, hs.explain.Ledger)
-            return found.parts[:, 0]
-
-        return of_ledger
-    return lambda lstm, x, of: (
-        hs.explain.attribute(
-            lstm,
-            x,
-            of=of,
-            method=method,
-            baseline="zero",
-            occlusion=False,
-        ).scores
-    )
-
-
 @pytest.mark.parametrize("method", EXPECTED)
 def test_the_table_holds_for_every_method_of_the_library(method: str) -> None:
-    found = hs.explain.selfcheck(delivered(method), T=8, inputs=4)
-    want = {plant: expectation.verdict for plant, expectation in EXPECTED[method].items()}
-    assert found.verdicts == want, str(found)
+    found = hs.explain.selfcheck(method, T=8, inputs=4)
+    assert found.verdicts == {plant: expectation.verdict for plant, expectation in EXPECTED[method].items()}, str(found)
+    assert "NOT as expected" not in str(found)
+    assert found.scores[0].why == EXPECTED[method]["latch"].why
+
+
+def test_a_surprise_is_told() -> None:
+    turned = hs.plant.integrator()
+    backwards = hs.plant.Plant(**{**vars(turned), "tell": lambda x: -turned.tell(x)})
+    found = hs.explain.selfcheck("occlusion", plants={"integrator": backwards}, inputs=2)
+    assert found.verdicts == {"integrator": "misled"}
+    assert "NOT as expected" in str(found)

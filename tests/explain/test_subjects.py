@@ -1,5 +1,6 @@
 """Subjects: whatever can be explained, brought into one form, gives the numbers of the model itself."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,16 @@ from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.folder import load, load_language_model, shipped
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.conllu import read_conllu
 from language_models import KINDS, make
 from support import assert_close, random_state
 
+DATA = Path(__file__).parents[1] / "data"
 SENTENCE = "The old man the boats ."
 
 
@@ -70,6 +75,14 @@ def test_packed_and_unbatched_inputs_go() -> None:
     assert_close(packed.only(0).run().out, alone.run().out)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_a_module_of_any_type_has_its_head_found(dtype: torch.dtype) -> None:
+    model = Classifier().to(dtype)
+    subject = hs.explain.subject(hs.convert(model), torch.tensor([[1, 2, 3]]))
+    assert subject.head is not None
+    assert subject.head.weight.dtype == dtype
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_converted_module_gives_its_own_logits(bidirectional: bool) -> None:
     torch.manual_seed(0)
@@ -97,7 +110,7 @@ def test_a_head_that_reads_something_else_is_not_taken() -> None:
     with pytest.raises(ArgumentError, match="there is no head here"):
         subject.run().logits  # noqa: B018
     linear = nn.Linear(5, 2)
-    model = hs.convert(Squashed()).model
+    model = hs.convert(Squashed())
     assert hs.explain.subject(model, ids, head=linear).run().logits.shape == (4, 1, 2)
 
 
@@ -122,6 +135,33 @@ def test_the_taggers_vectors(tagger: Tagger) -> None:
     assert_close(subject.vectors["mean"]()[:64], want.float())
     some = hs.explain.subject(tagger, [[word] for word in words[:50]]).x[0]
     assert torch.isfinite(some).all()
+
+
+def test_several_columns_have_a_softmax_each_with_its_temperature() -> None:
+    config = TaggerConfig(
+        word_size=6, word_minimum=1, char_size=5, char_hidden_size=4, hidden_size=7, columns=("upos", "xpos")
+    )
+    tagger = Tagger.build(config, read_conllu(DATA / "tiny-train.conllu")).eval()
+    tagger.calibrate({"upos": 0.5, "xpos": 2.0})
+    subject = hs.explain.subject(tagger, ["The", "old", "dog"])
+    assert subject.head is not None
+    assert subject.head.labels[0] == f"upos:{tagger.tag_names[0]}"
+    want = [tags.probabilities for tags in tagger.tag([["The", "old", "dog"]])[0].columns.values()]
+    assert_close(subject.run().log_probabilities[:, 0].exp(), torch.cat(want, dim=-1))
+
+
+def test_words_in_context() -> None:
+    context = ContextualVectors(make(1), make(2, backward=True, hidden_size=4))
+    config = TaggerConfig(word_size=6, word_minimum=1, char_size=5, char_hidden_size=4, hidden_size=7)
+    tagger = Tagger.build(config, read_conllu(DATA / "tiny-train.conllu"), context).eval()
+    subject = hs.explain.subject(tagger, ["The", "old", "dog"])
+    assert_close(subject.run().log_probabilities[:, 0].exp(), tagger.tag([["The", "old", "dog"]])[0].probabilities)
+    for name in ("mean", "unk"):
+        vector = subject.vectors[name]()
+        assert vector.shape == (tagger.lstm.input_size,)
+        assert not vector[-context.size :].any()
+    found = hs.explain.attribute(subject, of=hs.explain.logit(0), baseline=["mean", "unk"])
+    assert torch.isfinite(found.parts).all()
 
 
 def test_a_tagger_of_a_chain_has_logits_only(tagger: Tagger) -> None:

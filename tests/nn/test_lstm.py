@@ -36,6 +36,10 @@ def test_parameters_are_torchs(options: dict[str, Any], seed: int) -> None:
     assert all(torch.equal(named[name], theirs_named[name]) for name in named)
     assert repr(ours) == repr(theirs)
     assert [len(ws) for ws in ours.all_weights] == [len(ws) for ws in theirs.all_weights]
+    # What torch's own tools (pruning, quantisation) read besides.
+    assert ours._flat_weights_names == theirs._flat_weights_names
+    assert ours._all_weights == theirs._all_weights
+    assert all(a is named[name] for a, name in zip(ours._flat_weights, ours._flat_weights_names, strict=True))
 
 
 @given(layer_options(), st.integers(1, 7), st.integers(1, 5), st.booleans(), BACKENDS)

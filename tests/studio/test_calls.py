@@ -31,7 +31,7 @@ def lstm_of(model: nn.Module) -> nn.LSTM | hs.LSTM:
 
 
 def test_what_is_read_in_the_first_call() -> None:
-    model, ids = hs.convert(Model(), inplace=True).model, torch.tensor([[1], [2], [3]])
+    model, ids = hs.convert(Model(), inplace=True), torch.tensor([[1], [2], [3]])
     read = numbers_read(model, "lstm", lstm_of(model), ids)
     assert torch.equal(read.x, model.get_submodule("embedding")(ids))  # without dropout
     assert read.hx is None

@@ -103,8 +103,8 @@ def test_names() -> None:
     assert named([{"before": lstm, "after": lstm}, lstm]) == [("before", lstm), ("after", lstm), ("", lstm)]
     assert named([run]) == [("", run)]
     assert named([]) == [("", shipped())]
-    conversion = hs.convert(nn.LSTM(4, 3))
-    assert named([conversion]) == [("", conversion.model)]
+    converted = hs.convert(nn.LSTM(4, 3))
+    assert named([converted]) == [("", converted)]
     with pytest.raises(ArgumentError, match="no model to open"):
         named([{}])
 

@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app, name="corpus")
 app.command()(course)
+app.add_typer(explain.app, name="explain")
 app.command()(generate)
 app.command()(page)
 app.command()(read)

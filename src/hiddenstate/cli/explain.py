@@ -1,8 +1,25 @@
-"""``hiddenstate explain``: one file a command; each calls the library and prints what it gives."""
+"""``hiddenstate explain``: what the values of one run mean; each tool is a command of its own."""
 
 import typer
 
-from hiddenstate.cli.explain_sweep import sweep_command
+from hiddenstate.cli.explain_attribute import attribute
+from hiddenstate.cli.explain_compare import compare
+from hiddenstate.cli.explain_dynamics import dynamics
+from hiddenstate.cli.explain_graph import graph
+from hiddenstate.cli.explain_ledger import ledger
+from hiddenstate.cli.explain_sweep import sweep
 
-app = typer.Typer(help="Explain what an LSTM did on a text.", no_args_is_help=True, rich_markup_mode=None)
-app.command("sweep")(sweep_command)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def explain() -> None:
+    """Explain what a model made of a text: which word decided, and who wrote what it remembers."""
+
+
+app.command()(attribute)
+app.command()(compare)
+app.command()(dynamics)
+app.command()(graph)
+app.command()(ledger)
+app.command()(sweep)

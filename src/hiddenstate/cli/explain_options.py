@@ -1,128 +1,147 @@
-"""What the commands of ``hiddenstate explain`` share: which model, which target, and how a result is shown."""
+"""What the commands of ``hiddenstate explain`` share: the model and its text, the target, how results are given out."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.base.files import written_beside
+from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import needed_head
 from hiddenstate.explain.results import Explanation
-from hiddenstate.explain.targets import Logit, Of
-from hiddenstate.models.folder import SHIPPED, load, load_language_model, shipped
+from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
+from hiddenstate.explain.work import Progress as Told
+from hiddenstate.models.folder import SHIPPED, load_any, shipped
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.source import read_text
 
-Text = Annotated[str, typer.Argument(help="The text; - reads standard input.", metavar="TEXT|-")]
-Model = Annotated[
+STANDARD = "-"
+
+TextArgument = Annotated[
+    str, typer.Argument(help="One sentence; - reads standard input.", metavar="TEXT|-", show_default=False)
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(help=f"Model folder, or the name of a shipped model: {', '.join(SHIPPED)}.", metavar="DIR|NAME"),
+]
+WordOption = Annotated[
     str | None,
     typer.Option(
-        help="Model folder, or shakespeare, a language model that comes along; the shipped English tagger without.",
-        metavar="DIR",
+        help="The word (or its number, from 0) at which the target is looked at. Without it, of a tagger the word that "
+        "it is least sure of, of a language model the end of the text.",
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-Plot = Annotated[Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF.", show_default=False, metavar="FILE")]
-Word = Annotated[
+LabelOption = Annotated[
     str | None,
-    typer.Option(help="The word asked about, or the number of its step; the last without.", show_default=False),
+    typer.Option(help="Tag, or next character or word, to explain; the most probable without.", show_default=False),
 ]
-Label = Annotated[
-    str | None, typer.Option(help="Whose logit: a tag or next token; the likeliest without.", show_default=False)
-]
-Place = Annotated[
+AgainstOption = Annotated[
     str | None,
-    typer.Option(help="Ask for a value instead, such as l1.c[125]@7.", show_default=False, metavar="PLACE"),
+    typer.Option(
+        help="Label whose logit is taken off: why the one rather than the other. Of a tagger the second most "
+        "probable, where no --label is given.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", help="Write everything as JSON; - for standard output.", metavar="FILE|-")
+]
+CsvOption = Annotated[
+    str | None, typer.Option("--csv", help="Write the rows as CSV; - for standard output.", metavar="FILE|-")
+]
+PlotOption = Annotated[
+    Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF.", show_default=False, metavar="FILE")
 ]
 
 
-def model_of(name: str | None) -> Tagger | LanguageModel:
-    """Open a model: a folder's, one that comes along, or the shipped tagger.
-
-    Raises:
-        FileFormatError: there is none.
-    """
-    folder = shipped(name) if name in SHIPPED else Path(name) if name is not None else shipped()
-    try:
-        return load(folder)
-    except FileFormatError as not_a_tagger:
-        if "kind" not in str(not_a_tagger):
-            raise
-        return load_language_model(folder)
+def loaded(model: str, text: str) -> tuple[Tagger | LanguageModel, Subject]:
+    """Load a model by its folder or name, and let it read a text."""
+    given = read_text(sys.stdin.buffer).strip("\n") if text == STANDARD else text
+    named = model in SHIPPED and not Path(model).is_dir()
+    found = load_any(shipped(model) if named else model)
+    return found, subject(found, given)
 
 
-def given_text(text: str) -> str:
-    """Return the text, or what standard input holds."""
-    return read_text(sys.stdin.buffer).strip() if text == "-" else text
-
-
-def target_of(subject: Subject, word: str | None, label: str | None, place: str | None) -> Of:
-    """Return what is asked: a place, or a logit at a word, of the likeliest label where none is named.
-
-    Raises:
-        ArgumentError: a place and a logit are asked for at once.
-    """
-    if place is not None:
-        if word is not None or label is not None:
-            raise ArgumentError("--place asks for a value, --word and --label for a logit; choose one")
-        return place
-    step = step_of(subject, word)
-    return Logit(likeliest(subject, step) if label is None else label, step)
-
-
-def step_of(subject: Subject, word: str | None) -> int:
-    """Return the step of a word, or the step that a number names; the last without."""
-    if word is None:
-        return subject.T - 1
-    number = word.removeprefix("-").isdecimal() and word not in subject.words()
-    return subject.step_of(int(word) if number else word)
-
-
-def likeliest(subject: Subject, t: int) -> int:
-    """Return the number of the label with the largest logit at a step."""
-    needed_head(subject.head)
+def step_of(model: Tagger | LanguageModel, read: Subject, word: str | None) -> int:
+    """Return the step that is looked at: a word or its number, or the one that says most without."""
+    if word is not None:
+        return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
+    if isinstance(model, LanguageModel):
+        return read.T - 1
     with torch.no_grad():
-        return int(subject.run().logits[t, 0].argmax())
+        return int(read.run().logits[:, 0].topk(2).values.diff(dim=-1)[:, 0].argmax())
 
 
-def check_forms(as_json: bool, as_csv: bool, plot: Path | None) -> None:
-    """Refuse forms that exclude each other, and a picture that cannot be written, before anything runs.
+def target_of(
+    model: Tagger | LanguageModel, read: Subject, t: int, label: str | None, against: str | None, *, linear: bool
+) -> Logit | LogProbability:
+    """Return what is explained at a step: a tag and not the next best, or what a language model thinks comes next.
+
+    Args:
+        model: the model.
+        read: what it read.
+        t: the step.
+        label: the label, or the most probable one.
+        against: another, whose logit is taken off.
+        linear: whether the target must be linear in states.
+    """
+    head = needed_head(read.head)
+    with torch.no_grad():
+        logits = read.run().logits[t, 0]
+    best = logits.topk(min(2, len(logits))).indices.tolist()
+    chosen = best[0] if label is None else head.index(_label(label))
+    if against is not None:
+        return logit(chosen, word=t, against=head.index(_label(against)))
+    if isinstance(model, LanguageModel):
+        return logit(chosen, word=t) if linear else log_probability(chosen, word=t)
+    return logit(chosen, word=t, against=best[1] if label is None and len(best) > 1 else None)
+
+
+def _label(text: str) -> str:
+    r"""Return a label as it was meant: a line end can be written as ``\n``."""
+    return text.replace("\\n", "\n")
+
+
+def give(result: Explanation, json: str | None, csv: str | None, plot: Path | None) -> None:
+    """Print a result, or write it where it is wanted.
 
     Raises:
-        ArgumentError: which they are.
+        ArgumentError: JSON and CSV both go to standard output.
+        OSError: a file cannot be written.
     """
-    if as_json and as_csv:
-        raise ArgumentError("--json and --csv are two forms of the same output; choose one")
+    if json == csv == STANDARD:
+        raise ArgumentError("--json - and --csv - both write to standard output; write one of them to a file")
+    if STANDARD not in (json, csv):
+        typer.echo(str(result))
+    for target, text in ((json, result.to_json), (csv, result.to_csv)):
+        if target == STANDARD:
+            typer.echo(text(), nl=False)
+        elif target is not None:
+            with written_beside(target) as beside:
+                beside.write_text(text(), encoding="utf-8", newline="\n")
+            typer.echo(f"wrote {target}", err=True)
     if plot is not None:
-        from hiddenstate.base.figures import check_picture  # needs matplotlib, which is optional
-
-        check_picture(plot)
-
-
-def show(result: Explanation, as_json: bool, as_csv: bool, plot: Path | None) -> None:
-    """Print a result in the form that is asked for, and draw it."""
-    if plot is not None:
-        from hiddenstate.base.figures import save_picture
+        from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
 
         save_picture(result.plot(), plot)
         typer.echo(f"wrote {plot}", err=True)
-    typer.echo((result.to_json() if as_json else result.to_csv() if as_csv else str(result)).rstrip("\n"))
 
 
-def progress_on_terminal() -> Any:
-    """Return what shows how far it is on a terminal, or None where there is none."""
-    if not sys.stderr.isatty():
-        return None
-
-    def told(done: int, total: int) -> None:
-        end = "\n" if done >= total else ""
-        sys.stderr.write(f"\r{done:,} of {total:,} row-steps{end}")
-        sys.stderr.flush()
-
-    return told
+@contextmanager
+def told() -> Iterator[Told]:
+    """Show a bar on the terminal while something runs; Ctrl-C stops it."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} row-steps"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -23,4 +23,4 @@ def cast(call: Call) -> Call:
 
 def uncast(done: Result, call: Call) -> Result:
     """As torch does, which computes a projected layer step by step and casts nothing but the products there."""
-    return done._replace(c_n=done.c_n.to(call.c0.dtype)) if call.sizes.proj_size else done
+    return Result(done.out, done.h_n, done.c_n.to(call.c0.dtype)) if call.sizes.proj_size else done

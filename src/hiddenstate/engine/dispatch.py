@@ -232,3 +232,6 @@ PATHS = (
     Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
     Path("reference", "plain torch, step by step", _always, _run_reference),
 )
+
+# Names of the paths that the native engine computes, those for whole calls first.
+NATIVE = ("native", "native by layer", "native bfloat16")

@@ -85,7 +85,7 @@ def observer_of(
     """Make the observer of one layer and direction, or None when there is nothing to look at."""
     mine = [e for e in edits if (e.place.layer, e.place.reverse) == (layer, reverse)]
     places = record.places if record else ()
-    quantities = frozenset(p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse))
+    quantities = [p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse)]
     if not mine and not quantities:
-        return None
-    return LayerObserver(mine, quantities, frozenset(record.steps if record else ()))
+        return None  # before any set is made: torch.compile of older versions of torch does not make sets
+    return LayerObserver(mine, frozenset(quantities), frozenset(record.steps if record else ()))

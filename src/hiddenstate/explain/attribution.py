@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.players import Player
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import bar, number, shortened, table
+from hiddenstate.explain.text import bar, number, sentence, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +30,8 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
+MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
+OF_BIASES = "biases of g"  # and of which layer and direction
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,10 +167,34 @@ def _text(result: Attribution) -> str:
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
     if result.interaction is not None:
         lines += _pairs(result)
+    lines += _leaders(result)
     if result.disagreements:
-        names = ", ".join(shortened(result.players[p].name) for p in result.disagreements)
-        lines.append(f"≠ Part and occlusion disagree: {names}. At least one of them misleads there.")
+        names = ", ".join(_named(result.players[p]) for p in result.disagreements)
+        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. One of them misleads there, or both do."))
     return "\n".join(lines)
+
+
+def _leaders(result: Attribution) -> list[str]:
+    """Say which players do most for the target and most against it, where there is one column of parts."""
+    if len(result.baselines) > 1:
+        return []
+    parts = result.scores
+    order = parts.abs().argsort(descending=True).tolist()
+    large = [p for p in order if parts[p].abs() >= LEADING * parts[order[0]].abs() and parts[p] != 0]
+    ways = {
+        "for it": [p for p in large if parts[p] > 0],
+        "against it": [p for p in large if parts[p] < 0],
+    }
+    said = [
+        f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
+        for way, chosen in ways.items()
+        if chosen
+    ]
+    return [sentence(" ".join(said))] if said else []
+
+
+def _named(player: Player) -> str:
+    return player.name if player.is_state else f"{player.name} ({_steps(player)})"
 
 
 def _how(result: Attribution) -> str:
@@ -179,7 +205,8 @@ def _how(result: Attribution) -> str:
         said += " over all ways to replace words" if result.exact else ", sampled: ± is the standard error"
     used = [] if result.method in ("frozen", "cd") and result.occlusion is None else result.baselines
     replaced = " | ".join(NAMES.get(name, name) for name in used)
-    return said + (f"\na replaced word is read as {replaced}" if replaced else "")
+    lead = "for occlusion, " if result.method in ("frozen", "cd") else ""
+    return said + (f"\n{lead}a replaced word is read as {replaced}" if replaced else "")
 
 
 def _one(result: Attribution) -> str:
@@ -222,19 +249,21 @@ def _steps(player: tuple[str, int, int]) -> str:
 def _sum(result: Attribution, b: int) -> str:
     total, value = float(result.parts[b].sum()), number(result.value)
     if result.method == "frozen":
-        terms = "".join(f", {name} {number(part)}" for name, part in result.rest.items())
-        return f"words {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}."
+        biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
+        others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
+        terms = "".join(f", {name} {number(part)}" for name, part in ({OF_BIASES: biases} | others).items())
+        return sentence(f"parts {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}.")
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
-        return (
-            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the hidden state by "
-            f"{result.residual:.0e} at most. The sum of all β has no meaning."
+        return sentence(
+            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
+            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
         )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
     missing = result.value - reference - total
-    return (
-        f"parts {number(total)}, and {number(reference)} with every word replaced{name}: "
+    return sentence(
+        f"parts {number(total)}, and {number(reference)} with all replaced{name}: "
         f"{number(total + reference)} of {value}, {number(missing)} is missing."
     )
 

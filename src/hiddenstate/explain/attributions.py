@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution import Attribution, stacked
+from hiddenstate.explain.attribution import OF_BIASES, Attribution, stacked
 from hiddenstate.explain.baselines import Baseline, baselines_of
-from hiddenstate.explain.contextual_decomposition import Split, decomposed
+from hiddenstate.explain.contextual_decomposition import decomposed
 from hiddenstate.explain.frozen import frozen_parts
 from hiddenstate.explain.gradients import gradient_parts, integrated
 from hiddenstate.explain.occlusion import Occluded, occluded, values_of
@@ -25,6 +25,7 @@ from hiddenstate.structure.names import Place
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
+CD_NUMBERS = 2**20  # units, steps and spans that are decomposed together
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,8 @@ def attribute(
     What the methods define, and what each obeys:
 
     - ``shapley``: the mean of what a word adds, over all orders in which words come in; absent ones are replaced by the
-      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 players in one direction, to 12 in two; sampled beyond.
+      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 steps or spans in one direction where the target looks at
+      one step and no edits are in force, else to 12; sampled beyond.
     - ``integrated_gradients``: the gradient integrated on the line from the baseline (Sundararajan, Taly & Yan 2017).
       Adds up to the same, as far as the quadrature goes.
     - ``frozen``: parts in the linear map that the run is with its gates held. With the parts of biases and initial
@@ -215,7 +217,7 @@ def _frozen(work: Work, players: Players, options: Options) -> Found:
     parts = torch.zeros(len(players), dtype=torch.float64)
     for number, player in enumerate(players.every):
         parts[number] = found.initial.sum() if player.is_state else by_step[player.start : player.stop].sum()
-    rest = {f"biases of g in {name}": float(bias.sum()) for name, bias in found.biases.items()}
+    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
     if not players.has_state:
         rest["initial state"] = float(found.initial.sum())
     if -1 in players.owner:
@@ -231,34 +233,40 @@ def _cd(work: Work, players: Players, options: Options) -> Found:
     members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
     inside = torch.tensor([[owner in group for group in members] for owner in players.owner])
     initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
-    split = decomposed(work.subject, inside, initial)
-    work.count(work.subject.T * len(members))
-    beta, gamma = (_read(readout, split, name) for name in ("beta", "gamma"))
+    beta, gamma, residual = _split_readout(work, readout, inside, initial)
     interaction = torch.zeros(P, P, dtype=torch.float64)
     for k, (p, q) in enumerate(pairs):
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
-    residual = _gap(work, readout, split)
     together = interaction if options.pairs else None
     return Found(beta[:P], residual, gone, rest=rest, gamma=gamma[:P], interaction=together)
 
 
-def _read(readout: Readout, split: dict[Place, Split], part: str) -> Tensor:
-    read = [getattr(split[place], part)[readout.t] @ vector for place, vector in readout.vectors.items()]
-    return torch.stack(read).sum(0)
+def _split_readout(work: Work, readout: Readout, inside: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Split a linear target by every span, some spans at a time.
 
-
-def _gap(work: Work, readout: Readout, split: dict[Place, Split]) -> float:
-    """The most by which β + γ misses a state that the target reads, at any step."""
-    names = [str(place) for place in readout.vectors]
+    Returns:
+        β and γ of each span, and the most by which β + γ misses a state that the target reads, at any step.
+    """
+    subject = work.subject
     with torch.no_grad():
-        run = work.subject.run(keep=names)
-    work.count(work.subject.T)
-    gaps = []
-    for place in readout.vectors:
-        real = run.values[str(place)].double().cpu()
-        gaps.append(float((real - split[place].beta - split[place].gamma).abs().max()))
-    return max(gaps)
+        real = subject.run(keep=[str(place) for place in readout.vectors]).values
+    work.count(subject.T)
+    at_once = max(1, CD_NUMBERS // (subject.T * subject.sizes.hidden_size))
+    betas, gammas, gap = [], [], 0.0
+    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
+        split = decomposed(subject, within, begins)
+        work.count(subject.T * len(begins))
+        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
+        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
+        for place in readout.vectors:
+            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
+            gap = max(gap, float(missed.abs().max()))
+    return torch.cat(betas), torch.cat(gammas), gap
+
+
+def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
+    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
 
 
 METHODS: dict[str, Callable[[Work, Players, Options], Found]] = {

@@ -25,13 +25,8 @@ def baselines_of(subject: Subject, given: Baseline | Sequence[Baseline] | None) 
         ShapeError: a tensor does not fit.
         ArgumentTypeError: it is something else.
     """
-    several: Sequence[Baseline]
-    if given is None:
-        several = [subject.baseline]
-    elif isinstance(given, str | Tensor):
-        several = [given]
-    else:
-        several = list(given)
+    asked = subject.baseline if given is None else given
+    several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]
     if not several:
         raise ArgumentError("baseline= is empty: name one, such as 'zero'")
     found: dict[str, Tensor] = {}

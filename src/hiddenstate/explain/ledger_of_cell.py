@@ -10,7 +10,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.memory import Memory, erased_most, projected
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import bar, number, share, shortened, table
+from hiddenstate.explain.text import bar, number, sentence, share, shortened, table
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import MEANINGS, Place
 
@@ -214,7 +214,7 @@ def _sum_of_one(ledger: Ledger) -> str:
     if ledger.edited.abs().max() > 0:
         terms.append(f"edits {number(float(ledger.edited.sum()))}")
     terms.append(f"initial state {number(float(ledger.initial[0]))}")
-    return f"{' and '.join(terms)} make c = {number(float(ledger.value[0]))}; rounding leaves {ledger.residual:.0e}."
+    return f"{', '.join(terms)} make c = {number(float(ledger.value[0]))}; rounding leaves {ledger.residual:.0e}."
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:
@@ -223,7 +223,7 @@ def _logit_lines(ledger: Ledger) -> list[str]:
     effect = ledger.effect[0] * ledger.value[0]
     most = effect.abs().topk(min(MOST_LABELS, len(effect))).indices.tolist()
     said = ", ".join(f"{shortened(ledger.labels[k])} {number(float(effect[k]))}" for k in most)
-    return [f"It adds to the logits at this step (those that it moves most): {said}."]
+    return [sentence(f"It adds to the logits at this step (those that it moves most): {said}.")]
 
 
 def _all_units(ledger: Ledger) -> str:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.memory import h_is_edited, memory_of, projected
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.target import Target
-from hiddenstate.explain.text import bar, number, shortened, table
+from hiddenstate.explain.text import bar, number, sentence, shortened, table
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
@@ -58,6 +60,21 @@ class ReadoutLedger(Explanation):
     def by_step(self) -> Tensor:
         """``[R, T]``, the parts summed over units."""
         return self.parts.sum(-1)
+
+    def edits(self, step: int) -> list[Edit]:
+        """Return the edits that keep a step from writing into what is read, in every direction: the causal check.
+
+        What follows in a run with them differs from the ledger's parts, since later gates see other states.
+
+        Args:
+            step: a step of the input; a direction that had not read it yet has no edit.
+
+        Raises:
+            IndexRangeError: there is no such step.
+        """
+        step = resolve_one(step, len(self.words), "step")
+        reads = [place for place in self.places if (step >= self.t if place.reverse else step <= self.t)]
+        return [zero(str(place._replace(quantity="i")), t=step) for place in reads]
 
     def rows(self) -> list[Row]:
         """Return one row for each step and place that is read."""
@@ -141,10 +158,11 @@ def _text(ledger: ReadoutLedger) -> str:
     terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
     summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
     note = (
-        "A word's part is what was written at its step into the cells that are read, and is still there. What the\n"
-        "layer below carried to that step from other words is in it: attribute() goes down to the words."
+        "A part is what was written at that step into the cells that are read, and is still there. What the layer "
+        "below carried to that step from other steps is in it; an attribution goes down to what each step reads."
     )
-    return "\n".join([f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", summed, note])
+    lines = [f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", sentence(summed), sentence(note)]
+    return "\n".join(lines)
 
 
 def _plot(ledger: ReadoutLedger) -> "Figure":

@@ -12,9 +12,7 @@ from hiddenstate.explain.targets import Of, bound, place_of, row_of
 from hiddenstate.structure.addresses import parse_address
 
 
-def ledger(
-    model: Any, x: Any = None, *, place: Of = "", row: int | None = None, **options: Any
-) -> Ledger | ReadoutLedger:
+def ledger(model: Any, x: Any = None, *, place: Of, row: int | None = None, **options: Any) -> Ledger | ReadoutLedger:
     """Take a memory apart: what each step wrote into it, and what of that is still there.
 
     For a cell state the sum is exact (``c_t = Σ (Π f)·i·g + (Π f)·c_0``), in the reading order of its direction; an

@@ -37,6 +37,7 @@ class Occluded:
 
 def values_of(work: Work, players: Players, present: Tensor) -> Tensor:
     """Return the target ``[R]`` of rows in which some players are present, bool ``[R, P]``; float64 on the CPU."""
+    work.expect(len(present) * work.subject.T)
     with torch.no_grad():
         blocks = present.split(work.rows_at_once)
         return torch.cat([work.values(players.inputs(rows), players.states(rows)).double().cpu() for rows in blocks])

@@ -20,6 +20,8 @@ from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
+BYTES_AT_ONCE = 2**27
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -82,7 +84,7 @@ class Patcher:
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
         """Numbers of patches that run together: at one step where rows begin there, and as many as memory allows."""
-        most = self.work.rows_at_once * self.work.subject.T
+        most = self._row_steps_at_once()
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]
         if self.shares:
@@ -91,6 +93,12 @@ class Patcher:
             size = max(1, most // max(1, self.stop - t))
             for start in range(0, len(numbers), size):
                 yield numbers[start : start + size]
+
+    def _row_steps_at_once(self) -> int:
+        """How many row-steps are run together: without a record, inputs and the outputs of two layers take memory."""
+        sizes, x = self.work.subject.sizes, self.work.subject.x
+        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
+        return max(1, BYTES_AT_ONCE // (width * x.element_size()))
 
     @torch.no_grad()
     def _run(self, patches: Sequence[Patch]) -> Tensor:

@@ -12,7 +12,8 @@ from hiddenstate.base.validation import State
 from hiddenstate.explain.players import Players
 from hiddenstate.explain.work import Work
 
-BYTES = 2**26  # of the states that are held at one level
+BYTES = 2**24  # of the states that a thread holds at one level: what stays near the processor is copied fast
+MOST_BYTES = 2**26  # of all threads together
 COPIES = 4  # of them that a step makes
 
 
@@ -36,15 +37,6 @@ def segments_of(players: Players, T: int) -> list[Segment]:
     return found
 
 
-def tree_cost(players: Players, T: int) -> int:
-    """Return the row-steps of a tree over steps ``0 .. T-1``."""
-    rows, cost = 1, 0
-    for segment in segments_of(players, T):
-        rows *= 1 if segment.player < 0 else 2
-        cost += rows * (segment.stop - segment.start)
-    return cost
-
-
 class PrefixTree:
     """Grows the tree depth first in blocks of rows, so that memory stays within bounds whatever P is.
 
@@ -60,7 +52,16 @@ class PrefixTree:
         self._values = torch.empty(2 ** len(players), dtype=torch.float64)
         sizes = work.subject.sizes
         row = len(sizes.tracks) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
-        self._most = max(2, BYTES // row)
+        self._most = max(2, min(BYTES * torch.get_num_threads(), MOST_BYTES) // row)
+
+    @property
+    def cost(self) -> int:
+        """The row-steps of the whole tree."""
+        rows, cost = 1, 0
+        for segment in self._segments:
+            rows *= 1 if segment.player < 0 else 2
+            cost += rows * (segment.stop - segment.start)
+        return cost
 
     @torch.no_grad()
     def grow(self) -> Tensor:

@@ -44,6 +44,9 @@ class Explanation(ABC):
     def __str__(self) -> str:
         """Return the result as a table with bars, for a terminal."""
 
+    def __repr__(self) -> str:
+        return str(self)
+
     @abstractmethod
     def plot(self) -> "Figure":
         """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``)."""

@@ -1,7 +1,7 @@
 """`selfcheck`: scores any method of attribution on networks whose truth is known."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.explain.attributions import attribute
+from hiddenstate.explain.ledger_of_cell import Ledger
+from hiddenstate.explain.ledgers import ledger
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import share, table
+from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.plant.expected import Verdict, garden
+from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
 from hiddenstate.plant.planted import Plant
+from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ class PlantScore:
         amount: the length of its scores, as a share of the length of the truth.
         verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
         truth: what the plant computes.
+        expected: for a method of this library, the verdict that it should have there.
+        why: the reason of that.
     """
 
     plant: str
@@ -43,6 +49,8 @@ class PlantScore:
     amount: float
     verdict: Verdict
     truth: str
+    expected: Verdict | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,12 +89,18 @@ class SelfCheck(Explanation):
             [one.plant, one.verdict, f"{one.agreement:.3f}", share(max(one.agreement, 0.0)), f"{one.amount:.3f}"]
             for one in self.scores
         ]
-        return (
-            table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")
-            + f"\nagreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length\n"
-            + "against it. "
-            + f"{self.cost:,} row-steps."
+        told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
+        told.append(
+            sentence(
+                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against "
+                f"it. {self.cost:,} row-steps."
+            )
         )
+        for one in self.scores:
+            if one.expected is not None:
+                right = "as expected" if one.expected == one.verdict else f"NOT as expected, which is {one.expected!r}"
+                told.append(sentence(f"{one.plant}, {right}: {one.why}."))
+        return "\n".join(told)
 
     def plot(self) -> "Figure":
         """Draw the agreement on each plant as a bar."""
@@ -102,18 +116,22 @@ class SelfCheck(Explanation):
         return figure
 
 
-def selfcheck(method: Method, *, plants: Mapping[str, Plant] | None = None, T: int = 10, inputs: int = 8) -> SelfCheck:
+def selfcheck(
+    method: Method | str, *, plants: Mapping[str, Plant] | None = None, T: int = 10, inputs: int = 8
+) -> SelfCheck:
     """Score a method of attribution on planted networks, whose truth is known.
 
     Args:
         method: takes an LSTM, an input ``[T, 1, C]`` and a target such as ``"l0.c[0]@9"``, and returns a score for
-            each step, ``[T]``: how much of the target is its doing, against an input of zeros.
+            each step, ``[T]``: how much of the target is its doing, against an input of zeros. Or the name of a method
+            of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: then what it should find, and why,
+            stands beside.
         plants: the plants by name; `hiddenstate.plant.garden` without.
         T: time steps of each input.
         inputs: inputs for each plant.
 
     Raises:
-        ArgumentError: there are no inputs or no plants.
+        ArgumentError: there are no inputs or no plants, or an unknown method.
         ShapeError: the method returned something else than one finite number a step.
 
     >>> print(selfcheck(lambda lstm, x, of: x.sum((1, 2))).verdicts["integrator"])
@@ -123,13 +141,39 @@ def selfcheck(method: Method, *, plants: Mapping[str, Plant] | None = None, T: i
     chosen = garden() if plants is None else plants
     if count < 1 or not chosen:
         raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
+    run, expected = _named(method) if isinstance(method, str) else (method, {})
     scores, cost = [], 0
     for plant in chosen.values():
         with _Counter(plant.lstm) as counter:
-            scores.append(_score(method, plant, T, count))
+            score = _score(run, plant, T, count)
+        if plant.name in expected:
+            score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
+        scores.append(score)
         cost += counter.row_steps
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
+
+
+def _named(method: str) -> tuple[Method, Mapping[str, Expectation]]:
+    """Return a method of this library, and what it should find."""
+    if method not in EXPECTED:
+        raise ArgumentError(f"unknown method {method!r}: expected a function, or one of {', '.join(EXPECTED)}")
+    if method == "ledger":
+        return _ledger, EXPECTED[method]
+    chosen: Any = method
+
+    def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
+        return attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False).scores
+
+    return run, EXPECTED[method]
+
+
+def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
+    """What of each step's writing is still there in the cell of the target's unit."""
+    place, unit, t, _ = parse_address(of)
+    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.c", unit, t)))
+    assert isinstance(found, Ledger)
+    return found.parts[:, 0]
 
 
 class _Counter:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiddenstate.explain.occlusion import values_of
 from hiddenstate.explain.players import Players
-from hiddenstate.explain.prefix_tree import PrefixTree, tree_cost
+from hiddenstate.explain.prefix_tree import PrefixTree
 from hiddenstate.explain.work import Work
 from hiddenstate.nn.scoped_edits import edits_in_force
 
@@ -51,23 +51,15 @@ def shapley(work: Work, players: Players, *, samples: int, seed: int, pairs: boo
         seed: of the draw.
         pairs: also the interactions of two.
     """
-    work.total = planned_cost(work, players, samples)
-    count = len(players) - players.has_state
+    count, P, T = len(players) - players.has_state, len(players), work.subject.T
     if _serves_tree(work) and count <= EXACT_STEPS:
-        return from_values(PrefixTree(work, players).grow(), pairs)
+        tree = PrefixTree(work, players)
+        work.expect(tree.cost)
+        return from_values(tree.grow(), pairs)
     if count <= EXACT_BRUTE:
-        return from_values(values_of(work, players, _every_mask(len(players))), pairs)
+        return from_values(values_of(work, players, _every_mask(P)), pairs)
+    work.expect(T * (2 + 2 * -(-samples // 2) * (P - 1)))
     return _sampled(work, players, samples, seed)
-
-
-def planned_cost(work: Work, players: Players, samples: int) -> int:
-    """Return the row-steps that `shapley` will run."""
-    count, T = len(players) - players.has_state, work.subject.T
-    if _serves_tree(work) and count <= EXACT_STEPS:
-        assert work.target.t is not None
-        return work.cost + tree_cost(players, work.target.t + 1)
-    rows = 2 ** len(players) if count <= EXACT_BRUTE else 2 * -(-samples // 2) * (len(players) - 1) + 2
-    return work.cost + rows * T
 
 
 def _serves_tree(work: Work) -> bool:

@@ -31,7 +31,7 @@ Units = None | Literal["all"] | Sequence[int] | Sequence[Sequence[int]]
 
 Numbers = NDArray[np.float64]
 
-MOST_PATCHES = 2**24
+MOST_PATCHES = 2**20
 
 
 def sweep(

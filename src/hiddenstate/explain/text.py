@@ -1,5 +1,6 @@
 """Bars and tables for terminals, as plain text of a fixed width."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -7,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 _RIGHT = " ▏▎▍▌▋▊▉█"  # eighths of a block, from its left edge
 HALF, FULL = "▐", "█"
 LONGEST = 24
+WIDTH = 100  # of sentences
 
 
 def bar(value: float, largest: float, width: int = 12) -> str:
@@ -39,12 +41,14 @@ def share(value: float, width: int = 5) -> str:
 def number(value: float) -> str:
     """Write a number with its sign and three decimals; very large and very small ones with an exponent.
 
-    >>> number(0.12345), number(-1234567.0), number(0.0)
-    ('+0.123', '-1.23e+06', '0.000')
+    >>> number(0.12345), number(-1234567.0), number(0.0), number(0.00012)
+    ('+0.123', '-1.23e+06', '0.000', '+1e-04')
     """
-    if value == 0 or (0.0005 <= abs(value) < 1e5):
-        return f"{value:+.3f}" if value else "0.000"
-    return f"{value:+.2e}" if abs(value) >= 1e-4 or abs(value) >= 1e5 else f"{value:+.0e}"
+    if value == 0:
+        return "0.000"
+    if 0.0005 <= abs(value) < 1e5:
+        return f"{value:+.3f}"
+    return f"{value:+.2e}" if abs(value) >= 1e5 else f"{value:+.0e}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
@@ -72,3 +76,8 @@ def shortened(word: str) -> str:
     """Return a token as people can see it, cut where it is too long."""
     visible = word if word.isprintable() and word.strip() else repr(word)
     return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Break a sentence into lines."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)

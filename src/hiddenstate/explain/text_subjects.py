@@ -84,7 +84,10 @@ def _tagger_head(tagger: Tagger) -> Head:
 
 @torch.no_grad()
 def _mean_word(tagger: Tagger) -> Tensor:
-    """Return the mean input ``[C]`` over the words of the vocabulary, each as often as it was seen in training."""
+    """Return the mean input ``[C]`` over the words of the vocabulary, each as often as it was seen in training.
+
+    Vectors of a word's context, where the tagger reads some, are zero: a word alone has no context.
+    """
     words = tagger.encoder.words
     counts = torch.tensor(words.counts, dtype=torch.float64)
     total = torch.zeros(tagger.lstm.input_size, dtype=torch.float64)
@@ -100,7 +103,7 @@ def _mean_word(tagger: Tagger) -> Tensor:
 
 @torch.no_grad()
 def _unknown_word(tagger: Tagger) -> Tensor:
-    """Return the input ``[C]`` of a word that is not in the vocabulary, spelt with one unknown character."""
+    """Return the input ``[C]`` of a word not in the vocabulary, spelt with one unknown character, without context."""
     one = torch.tensor([[UNKNOWN]])
     batch = Batch(one, torch.tensor([1]), one, torch.tensor([1]), torch.zeros_like(one))
     x = _plain(tagger, batch)[0, 0]

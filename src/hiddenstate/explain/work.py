@@ -45,6 +45,10 @@ class Work:
         """Return the target's value ``[R]`` in each row of whole inputs ``x [T, R, C]``."""
         return self.target.of(self.run(x, state))
 
+    def expect(self, row_steps: int) -> None:
+        """Say that so many row-steps will be run from here on, at least."""
+        self.total = max(self.total, self.cost + row_steps)
+
     def count(self, row_steps: int) -> None:
         """Add row-steps that were run, and tell of it."""
         self.cost += row_steps

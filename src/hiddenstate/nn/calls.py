@@ -65,9 +65,9 @@ def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    # What is in force in a block is not for torch.compile, which would compile it in.
-    compiling = torch.compiler.is_compiling() and scoped.any_open
-    return (torch.compiler.disable(_run) if compiling else _run)(lstm, given)
+    # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
+    uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
+    return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given)
 
 
 def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:

@@ -13,7 +13,7 @@ from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, rebuild
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, QuantisationSetting, rebuild
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import draw
@@ -43,6 +43,7 @@ class LSTMCell(Traceable):
     """
 
     _traces_steps = True
+    qconfig = QuantisationSetting()
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None

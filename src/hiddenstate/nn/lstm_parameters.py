@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from hiddenstate.engine import flat_weights
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.torch_modules import FX_LEAF
+from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
 from hiddenstate.structure import names
 from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes, flag
@@ -23,6 +23,7 @@ class LSTMParameters(Traceable):
     """The sizes, options and parameters of an LSTM, under torch's names: what `hiddenstate.LSTM` computes with."""
 
     mode = "LSTM"
+    qconfig = QuantisationSetting()
 
     def __init__(
         self,
@@ -105,6 +106,21 @@ class LSTMParameters(Traceable):
     def all_weights(self) -> list[list[Tensor]]:
         """Parameters of each layer and direction, as `torch.nn.LSTM.all_weights` lists them."""
         return [[w for w in weights if w is not None] for weights in self._weights()]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        """All weights in one list, as torch's tools read them from `torch.nn.LSTM`."""
+        return [w for weights in self._weights() for w in weights if w is not None]
+
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        """Names of each layer's and direction's parameters, as torch's tools read them."""
+        return [[name for name in of_track if name is not None] for of_track in self._parameter_names]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        """Names of all parameters, in the order of ``_flat_weights``."""
+        return [name for of_track in self._all_weights for name in of_track]
 
     def extra_repr(self) -> str:
         """Arguments that differ from their defaults, as torch prints them."""

@@ -42,12 +42,20 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
         ArgumentTypeError: something else than an `Edit` was given.
     """
     for edit in edits:
-        if not isinstance(edit, Edit):
-            hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
-            raise ArgumentTypeError(
-                "edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got "
-                f"{type(edit).__name__}{hint}"
-            )
+        check_edit(edit)
         place = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
         resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
     return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
+
+
+def check_edit(edit: object) -> None:
+    """Refuse what is no edit.
+
+    Raises:
+        ArgumentTypeError: something else than an `Edit` was given.
+    """
+    if not isinstance(edit, Edit):
+        hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
+        raise ArgumentTypeError(
+            f"edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got {type(edit).__name__}{hint}"
+        )

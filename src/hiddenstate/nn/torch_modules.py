@@ -31,6 +31,33 @@ CELL_OPTIONS = ("input_size", "hidden_size", "bias")
 _FLAGS = ("bias", "batch_first", "bidirectional")  # which older versions of torch keep as the numbers that they got
 
 
+class QuantisationSetting:
+    """The attribute ``qconfig``, which torch's eager-mode quantisation sets on every module before it swaps classes.
+
+    It swaps those that it knows, and passes over ours without a word; so we say it.
+    """
+
+    def __get__(self, module: nn.Module | None, owner: type) -> object:
+        if module is None:
+            return self
+        if "qconfig" not in vars(module):
+            raise AttributeError(f"'{owner.__name__}' object has no attribute 'qconfig'")
+        return vars(module)["qconfig"]
+
+    def __set__(self, module: nn.Module, value: object) -> None:
+        if "qconfig" not in vars(module):
+            kind = type(module).__name__
+            warnings.warn(
+                f"torch's eager-mode quantisation does not know hiddenstate's {kind}, which stays in its float type: "
+                "quantise the model that hs.convert_back(model) gives",
+                stacklevel=3,
+            )
+        vars(module)["qconfig"] = value
+
+    def __delete__(self, module: nn.Module) -> None:
+        vars(module).pop("qconfig", None)
+
+
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
     """Make an ``as_type`` with the options, parameter values, dtype, device and mode of ``module``.
 

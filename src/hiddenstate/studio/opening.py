@@ -8,7 +8,6 @@ from torch import nn
 
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.torch.conversion import Conversion
 from hiddenstate.models.folder import shipped
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
@@ -38,7 +37,7 @@ def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
         if isinstance(model, Mapping) and not isinstance(model, ModelTrace):
             found += [(str(name), each) for name, each in model.items()]
         else:
-            found.append(("", model.model if isinstance(model, Conversion) else model))
+            found.append(("", model))
     if not found:
         raise ArgumentError("there is no model to open: the mapping of names to models is empty")
     return found

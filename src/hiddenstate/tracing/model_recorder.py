@@ -13,7 +13,7 @@ from hiddenstate.structure.names import parse_place, tracks
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
 from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.traceable import Traceable
+from hiddenstate.tracing.traceable import Traceable, traceable_of
 
 THEIRS = (nn.LSTM, nn.LSTMCell)
 
@@ -36,8 +36,9 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
-    ours = {path: module for path, module in every if isinstance(module, Traceable)}
-    theirs = tuple(path for path, module in every if isinstance(module, THEIRS))
+    found = {path: traceable_of(module) for path, module in every}
+    ours = {path: traceable for path, traceable in found.items() if traceable is not None}
+    theirs = tuple(path for path, module in every if isinstance(module, THEIRS) and path not in ours)
     if not ours:
         raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
     if paths is None:
@@ -50,8 +51,8 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
     if not theirs:
         return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (what it keeps in plain lists is not seen)"
     return (
-        f"the LSTMs of this {kind} are torch's own ({_listed(theirs)}), which can't be recorded: convert "
-        "them first, with model, report = hs.convert(model)"
+        f"the LSTMs of this {kind} are torch's own ({_listed(theirs)}), which can't be recorded: open a block "
+        "with hs.accelerate(), or convert them first, with model = hs.convert(model)"
     )
 
 
@@ -64,7 +65,9 @@ def _checked_paths(paths: Sequence[str]) -> Sequence[str]:
 def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:
     found = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
     if not found:
-        hint = " (that is torch's own: convert the model first, with hs.convert)" if path in theirs else ""
+        hint = (
+            " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
+        )
         raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {_listed(ours)}")
     return found
 

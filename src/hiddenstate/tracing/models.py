@@ -109,7 +109,7 @@ class ModelTrace(Mapping[str, Trace]):
 
     def _unknown(self, path: str) -> str:
         if path in self.theirs:
-            return f"{path!r} is torch's own, which is not recorded: convert the model first, with hs.convert(model)"
+            return f"{path!r} is torch's own, which is not recorded: use hs.accelerate() or hs.convert(model)"
         near = get_close_matches(str(path), self.by_path, n=3) or list(self.by_path)
         return f"no LSTM was recorded as {path!r}: there is {', '.join(map(repr, near))}"
 
@@ -142,7 +142,8 @@ def trace(
     one before gave back. What forward hooks make of an LSTM's output afterwards is not in its trace.
 
     Args:
-        model: any module. torch's own LSTMs in it are not recorded: `hiddenstate.convert` makes them ours.
+        model: any module. torch's own LSTMs in it are recorded while `hiddenstate.accelerate` is active;
+            `hiddenstate.convert` makes them ours.
         args: what the model is called with, as are the other ``kwargs``.
         keep: places to record, such as ``["l0.f", "l1.c"]``, of each LSTM that has them; all when None.
         steps: time steps of each call to record; all when None.

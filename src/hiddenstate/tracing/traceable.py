@@ -1,5 +1,6 @@
 """The base class of the layers whose calls can be recorded."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import nn
@@ -14,3 +15,15 @@ class Traceable(nn.Module):
     def _traced_layers(self) -> tuple[int, bool]:
         """Return how many layers there are to record, and whether there is a reverse direction."""
         raise NotImplementedError
+
+
+# Each returns what stands for a module of another kind whose calls can be recorded, or None. `interop`, which is above
+# this room, adds the one for LSTMs of torch's.
+stand_ins: list[Callable[[nn.Module], Traceable | None]] = []
+
+
+def traceable_of(module: nn.Module) -> Traceable | None:
+    """Return what records and edits go to for a module: itself, or what stands for it; None if it can't be recorded."""
+    if isinstance(module, Traceable):
+        return module
+    return next((found for stand_in in stand_ins if (found := stand_in(module)) is not None), None)

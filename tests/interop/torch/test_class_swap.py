@@ -228,11 +228,11 @@ def outcome_without_gradients(module: nn.Module) -> None:
 def test_models_whose_weights_are_computed_can_be_copied(way: str) -> None:
     model = nn.Sequential(made(way, nn.LSTM, "weight_hh_l0"))
     model[0](torch.randn(2, 1, 4))
-    ours: Any = hs.convert(model).model
+    ours: Any = hs.convert(model)
     assert all(a is b for a, b in zip(ours.parameters(), model.parameters(), strict=True))
     assert_all_close(outcome(ours[0])[0], outcome(model[0])[0])
     assert parametrize.type_before_parametrizations(model[0]) is nn.LSTM
-    back: Any = hs.convert_back(ours).model
+    back: Any = hs.convert_back(ours)
     assert_all_close(outcome(back[0])[0], outcome(model[0])[0])
 
 
@@ -389,9 +389,9 @@ def test_attributes_that_hide_nothing_new_are_kept() -> None:
     ],
 )
 def test_other_kinds_of_torchs_are_left(make: Callable[[], nn.Module], kind: str, reason: str) -> None:
-    report = hs.convert(make(), inplace=True).report
+    report = hs.conversion_report(hs.convert(make(), inplace=True))
     assert not report.converted
     assert [one.paths for one in report.left] in ([("0",)], [("",)])
     assert re.search(kind, report.left[0].was)
     assert reason in report.left[0].reason
-    assert hs.convert_back(make(), inplace=True).report.left == ()
+    assert hs.conversion_report(hs.convert_back(make(), inplace=True)).left == ()

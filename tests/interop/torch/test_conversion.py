@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
 from hiddenstate.interop.torch.class_swap import Recast
 from support import assert_all_close, assert_close, gradients, layer_options, random_input
 
@@ -109,7 +109,8 @@ def test_there_and_back(made: Callable[[], Any], training: bool, inplace: bool) 
     attributes = [sorted(vars(part)) for part in model.modules()]
     want, want_gradients = run(model, inputs)
     before = tensors(model)
-    converted, report = hs.convert(model, inplace=inplace)
+    converted: Any = hs.convert(model, inplace=inplace)
+    report = hs.conversion_report(converted)
     assert not report.left
     assert (converted is model) is inplace
     assert kinds(converted) <= {hs.LSTM, hs.LSTMCell}
@@ -120,7 +121,8 @@ def test_there_and_back(made: Callable[[], Any], training: bool, inplace: bool) 
     got, got_gradients = run(converted, inputs)
     assert_close(got, want)
     assert_all_close(got_gradients, want_gradients, "gradients")
-    back, report = hs.convert_back(converted, inplace=inplace)
+    back: Any = hs.convert_back(converted, inplace=inplace)
+    report = hs.conversion_report(back)
     assert not report.left
     assert repr(back) == text
     assert kinds(back) <= {nn.LSTM, nn.LSTMCell}
@@ -135,14 +137,14 @@ def test_there_and_back(made: Callable[[], Any], training: bool, inplace: bool) 
 @given(layer_options())
 def test_any_layer(options: dict[str, Any]) -> None:
     theirs = nn.LSTM(**options)
-    ours = hs.convert(theirs).model
+    ours = hs.convert(theirs)
     assert isinstance(ours, hs.LSTM)
     x = random_input(ours, 3, 2, grad=True)
     leaves = [x, *theirs.parameters()]
     want, got = theirs(x), ours(x)
     assert_all_close([got[0], *got[1]], [want[0], *want[1]])
     assert_all_close(gradients([got[0]], leaves), gradients([want[0]], leaves), "gradients")
-    back = hs.convert_back(ours).model
+    back = hs.convert_back(ours)
     assert type(back) is nn.LSTM
     assert (repr(back), vars(back).keys()) == (repr(theirs), vars(theirs).keys())
     assert all(a is b for a, b in zip(back._flat_weights, theirs._flat_weights, strict=True))
@@ -152,11 +154,11 @@ def test_any_layer(options: dict[str, Any]) -> None:
 def test_any_cell() -> None:
     for bias in (True, False):
         theirs = nn.LSTMCell(4, 3, bias)
-        ours = hs.convert(theirs).model
+        ours = hs.convert(theirs)
         assert isinstance(ours, hs.LSTMCell)
         x = torch.randn(2, 4)
         assert_all_close(ours(x), theirs(x))
-        back = hs.convert_back(ours).model
+        back = hs.convert_back(ours)
         assert (type(back), repr(back), vars(back).keys()) == (nn.LSTMCell, repr(theirs), vars(theirs).keys())
         assert torch.equal(back(x)[0], theirs(x)[0])
 
@@ -164,10 +166,10 @@ def test_any_cell() -> None:
 def test_in_place_the_layer_itself_changes() -> None:
     lstm = nn.LSTM(4, 3)
     known = [lstm]  # whatever knows it still does
-    assert hs.convert(lstm, inplace=True).model is lstm
+    assert hs.convert(lstm, inplace=True) is lstm
     assert isinstance(known[0], hs.LSTM)
     assert known[0].trace(torch.randn(2, 1, 4))["l0.f"].shape == (2, 1, 3)
-    assert hs.convert_back(lstm, inplace=True).model is lstm
+    assert hs.convert_back(lstm, inplace=True) is lstm
     assert type(lstm) is nn.LSTM
 
 
@@ -176,7 +178,7 @@ def test_a_copy_leaves_the_model_and_shares_its_tensors() -> None:
     model.mask = torch.ones(3)
     model.seen = [model["rnn"](torch.randn(2, 1, 4))[0]]  # not even a leaf
     model.options = {"names": ["a"]}
-    converted: Any = hs.convert(model).model
+    converted: Any = hs.convert(model)
     assert type(model["rnn"]) is nn.LSTM
     assert_same_tensors(model, converted)
     assert converted.mask is model.mask
@@ -197,8 +199,8 @@ def test_a_shared_module_stays_one_and_tied_weights_stay_tied() -> None:
     second.weight_hh_l0 = first.weight_hh_l0
     model["out"].weight = first.weight_hh_l0
     model.again, model["list"] = first, nn.ModuleList([second])
-    converted: Any
-    converted, report = hs.convert(model)
+    converted: Any = hs.convert(model)
+    report = hs.conversion_report(converted)
     assert converted.again is converted["rnns"][0]
     assert converted["rnns"][1] is converted["list"][0]
     assert converted["out"].weight is converted["rnns"][1].weight_hh_l0 is first.weight_hh_l0
@@ -206,7 +208,7 @@ def test_a_shared_module_stays_one_and_tied_weights_stay_tied() -> None:
     tied = ("rnns.1.weight_hh_l0", "out.weight", "list.0.weight_hh_l0")
     assert report.converted[0].tied == tied
     assert report.converted[1].tied == ("rnns.0.weight_hh_l0", "out.weight", "again.weight_hh_l0")
-    back: Any = hs.convert_back(converted).model
+    back: Any = hs.convert_back(converted)
     assert back.again is back["rnns"][0]
     assert back["rnns"][1]._flat_weights[1] is back["out"].weight
 
@@ -224,7 +226,7 @@ def test_an_optimizer_made_before_goes_on(inplace: bool) -> None:
 
     optimizers = [torch.optim.Adam(module.parameters(), lr=0.01) for module in (model.eval(), twin.eval())]
     train(model, optimizers[0], 3)
-    train(hs.convert(model, inplace=inplace).model, optimizers[0], 3)
+    train(hs.convert(model, inplace=inplace), optimizers[0], 3)
     train(twin, optimizers[1], 6)
     assert_all_close(model.parameters(), twin.parameters(), "trained", slack=20)
     assert len(optimizers[0].state) == len(list(model.parameters()))
@@ -233,34 +235,34 @@ def test_an_optimizer_made_before_goes_on(inplace: bool) -> None:
 def test_state_dicts_load_both_ways() -> None:
     model, inputs = translator()
     other = Translator().eval()
-    converted = hs.convert(model.eval()).model
+    converted = hs.convert(model.eval())
     other.load_state_dict(converted.state_dict(), strict=True)
     assert_close(converted(*inputs), other(*inputs))
     changed = {name: value * 2 for name, value in other.state_dict().items()}
     converted.load_state_dict(changed, strict=True)
     other.load_state_dict(changed, strict=True)
     assert_close(converted(*inputs), other(*inputs))
-    back = hs.convert_back(converted).model
+    back = hs.convert_back(converted)
     back.load_state_dict(other.state_dict(), strict=True)
     assert torch.equal(back(*inputs), other(*inputs))
 
 
 def test_copies_and_pickles_of_what_was_converted() -> None:
     model, x = nn.Sequential(nn.LSTM(4, 3, 2)), torch.randn(5, 2, 4)
-    ours = hs.convert(model).model
-    models: list[tuple[Any, type[nn.Module]]] = [(ours, hs.LSTM), (hs.convert_back(ours).model, nn.LSTM)]
+    ours = hs.convert(model)
+    models: list[tuple[Any, type[nn.Module]]] = [(ours, hs.LSTM), (hs.convert_back(ours), nn.LSTM)]
     for made, kind in models:
         others: list[Any] = [copy.deepcopy(made), pickle.loads(pickle.dumps(made))]
         for other in others:
             assert type(other[0]) is kind
             assert torch.equal(other(x)[0], made(x)[0])
             assert other[0].weight_hh_l1 is not made[0].weight_hh_l1
-            assert_close(hs.convert(other).model(x)[0], model(x)[0])
+            assert_close(hs.convert(other)(x)[0], model(x)[0])
 
 
 def test_what_was_converted_back_can_be_scripted() -> None:
     model, x = nn.Sequential(nn.LSTM(4, 3)), torch.randn(5, 2, 4)
-    back: Any = hs.convert_back(hs.convert(model).model).model
+    back: Any = hs.convert_back(hs.convert(model))
     back[0].flatten_parameters()
     scripted = torch.jit.script(back)
     assert torch.equal(scripted(x)[0], model(x)[0])
@@ -280,7 +282,7 @@ def test_compiled_models_are_compiled_anew() -> None:
     layer.compile(backend="eager")
     want = layer(x)[0]
     for inplace in (False, True):
-        converted = hs.convert(layer, inplace=inplace).model
+        converted = hs.convert(layer, inplace=inplace)
         assert_close(converted(x)[0], want)
         with mock.patch.object(hs.LSTM, "forward", side_effect=ZeroDivisionError), pytest.raises(ZeroDivisionError):
             converted(x)
@@ -289,10 +291,11 @@ def test_compiled_models_are_compiled_anew() -> None:
 def test_wrapped_models() -> None:
     x = torch.randn(5, 2, 4)
     graph = torch.fx.symbolic_trace(nn.Sequential(nn.LSTM(4, 3)))
-    assert_close(hs.convert(graph).model(x)[0], graph(x)[0])
+    assert_close(hs.convert(graph)(x)[0], graph(x)[0])
     wrapped = nn.DataParallel(nn.Sequential(nn.LSTM(4, 3)))
     want = wrapped(x)[0]
-    converted, report = hs.convert(wrapped, inplace=True)
+    converted: Any = hs.convert(wrapped, inplace=True)
+    report = hs.conversion_report(converted)
     assert report.converted[0].paths == ("module.0",)
     assert_close(converted(x)[0], want)
 
@@ -300,14 +303,14 @@ def test_wrapped_models() -> None:
 def test_the_random_state_is_left() -> None:
     model = Translator()
     before = torch.get_rng_state()
-    hs.convert_back(hs.convert(model).model)
+    hs.convert_back(hs.convert(model))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_converted_model_is_traced() -> None:
     model, inputs = translator()
     plain = model.eval()(*inputs)
-    converted: Any = hs.convert(model).model
+    converted: Any = hs.convert(model)
     run = hs.trace(converted, *inputs)
     assert_close(run.out, plain)
     assert list(run) == ["encoder", "cells.0", "cells.1"]
@@ -327,8 +330,8 @@ def mixed() -> Any:
 
 
 def test_what_is_left_is_said() -> None:
-    converted: Any
-    converted, report = hs.convert(mixed())
+    converted: Any = hs.convert(mixed())
+    report = hs.conversion_report(converted)
     assert [type(module) for module in converted.values()] == [hs.LSTM, Changed, hs.LSTMCell]
     assert [one.paths[0] for one in report.converted] == ["plain", "cell"]
     assert [one.paths[0] for one in report.left] == ["changed", "unseen[0]", "unseen[1]['deep'].0"]
@@ -370,7 +373,7 @@ def test_a_conversion_that_breaks_midway_changes_nothing(back: bool) -> None:
         assert type(part) is kind
         assert vars(part) == attributes
     assert torch.equal(model(*inputs), want)
-    assert len(change(model, inplace=True).report.converted) == 3
+    assert len(hs.conversion_report(change(model, inplace=True)).converted) == 3
 
 
 def test_what_cannot_be_copied_fails_and_can_be_converted_in_place() -> None:
@@ -394,7 +397,37 @@ def test_other_things_than_modules_fail() -> None:
 def test_models_without_lstms_are_given_back() -> None:
     model = nn.Linear(2, 2)
     for change in (hs.convert, hs.convert_back):
-        converted, report = change(model, strict=True)
+        converted = change(model, strict=True)
+        report = hs.conversion_report(converted)
         assert isinstance(converted, nn.Linear)
         assert (report.converted, report.left) == ((), ())
         assert str(report) == "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
+
+
+def test_other_recurrent_modules_are_named_and_left() -> None:
+    model = nn.ModuleDict({"a": nn.LSTM(4, 3), "b": nn.GRU(4, 3), "c": nn.RNNCell(4, 3)})
+    report = hs.conversion_report(hs.convert(model, strict=True))
+    assert [(one.paths, one.was) for one in report.others] == [(("b",), "torch.nn.GRU"), (("c",), "torch.nn.RNNCell")]
+    assert "no LSTM; torch goes on computing it" in str(report)
+    assert "Nothing to convert" in str(hs.conversion_report(hs.convert(nn.GRU(4, 3))))
+
+
+def test_a_report_is_that_of_a_conversion() -> None:
+    with pytest.raises(HiddenStateError, match="no report of this Linear"):
+        hs.conversion_report(nn.Linear(2, 3))
+    with pytest.raises(TypeError, match="takes a torch.nn.Module, got int"):
+        hs.conversion_report(3)  # type: ignore[arg-type]
+
+
+def test_a_report_is_printed_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    model = hs.convert(nn.LSTM(4, 3), verbose=True)
+    assert capsys.readouterr().out.strip() == str(hs.conversion_report(model))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.LSTMCell])
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
+def test_torchs_quantisation_passes_over_ours_with_a_warning(kind: type[nn.Module]) -> None:
+    model = hs.convert(nn.Sequential(kind(4, 3)))
+    with pytest.warns(UserWarning, match="stays in its float type.*hs.convert_back"):
+        quantised = torch.ao.quantization.quantize_dynamic(model)
+    assert isinstance(quantised[0], (hs.LSTM, hs.LSTMCell))

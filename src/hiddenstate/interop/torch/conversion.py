@@ -1,7 +1,7 @@
 """Whole models: every LSTM of torch's inside made ours, and back."""
 
+import weakref
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,15 +11,30 @@ from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Rout
 from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
 
-
-class Conversion(NamedTuple):
-    """A converted model and the report of what was done: ``model, report = hs.convert(model)``."""
-
-    model: nn.Module
-    report: ConversionReport
+# Reports of models that were converted here; they go with their models.
+_reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
 
 
-def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False) -> Conversion:
+def conversion_report(model: nn.Module) -> ConversionReport:
+    """Return the report of the last conversion that made, or changed, a model in this process.
+
+    Args:
+        model: what `convert` or `convert_back` returned.
+
+    Raises:
+        ArgumentTypeError: ``model`` is no `torch.nn.Module`.
+        ArgumentError: it was not converted here. (A copy or an unpickled model has no report.)
+    """
+    _check_module("conversion_report", model)
+    if model not in _reports:
+        raise ArgumentError(
+            f"there is no report of this {type(model).__name__}: give the model that hs.convert or hs.convert_back "
+            "returned"
+        )
+    return _reports[model]
+
+
+def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
     """Make every `torch.nn.LSTM` and `torch.nn.LSTMCell` inside a model an `hiddenstate.LSTM` or `LSTMCell`.
 
     Numbers, parameter names and ``state_dict`` stay as they are. The parameters are not copied, so an optimizer made
@@ -30,31 +45,30 @@ def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False) ->
         model: any module; an LSTM itself, too.
         inplace: convert this very model. Without, a copy (`copy.deepcopy`) that shares its parameters, buffers and
             other tensors.
-        strict: raise where a module would be left.
+        strict: raise where an LSTM would be left.
+        verbose: print the report.
 
     Returns:
-        The `Conversion`: the model and a `ConversionReport`.
+        The converted model; `conversion_report` of it says what was done.
 
     Raises:
         ArgumentTypeError: ``model`` is no `torch.nn.Module`.
-        ArgumentError: a module would be left and ``strict`` was asked for; or the model can't be copied. Nothing was
+        ArgumentError: an LSTM would be left and ``strict`` was asked for; or the model can't be copied. Nothing was
             changed.
 
-    >>> model, report = convert(nn.Sequential(nn.LSTM(4, 3)))
-    >>> model
-    Sequential(
-      (0): LSTM(4, 3)
-    )
-    >>> print(report)
+    >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
     <BLANKLINE>
     path  was            is now   sizes  parameters  shared with
     0     torch.nn.LSTM  hs.LSTM  4, 3          108
+    Sequential(
+      (0): LSTM(4, 3)
+    )
     """
-    return _convert(model, TO_OURS, inplace, strict)
+    return _convert(model, TO_OURS, inplace, strict, verbose)
 
 
-def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False) -> Conversion:
+def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
     """Make every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside a model torch's: `convert` the other way round.
 
     Code of the model that uses what torch's layers lack (``lengths=``, ``reset=``, ``trace``) will not run on it.
@@ -63,20 +77,25 @@ def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = Fals
         model: any module; an LSTM itself, too.
         inplace: convert this very model; without, a copy that shares its parameters, buffers and other tensors.
             Streams that were opened before end with it.
-        strict: raise where a module would be left.
+        strict: raise where an LSTM would be left.
+        verbose: print the report.
 
     Returns:
-        The `Conversion`: the model and a `ConversionReport`.
+        The converted model; `conversion_report` of it says what was done.
 
     Raises:
         ArgumentTypeError, ArgumentError: as for `convert`.
     """
-    return _convert(model, TO_TORCH, inplace, strict)
+    return _convert(model, TO_TORCH, inplace, strict, verbose)
 
 
-def _convert(model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool) -> Conversion:
+def _check_module(function: str, model: object) -> None:
     if not isinstance(model, nn.Module):
-        raise ArgumentTypeError(f"convert takes a torch.nn.Module, got {type(model).__name__}")
+        raise ArgumentTypeError(f"{function} takes a torch.nn.Module, got {type(model).__name__}")
+
+
+def _convert(model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool, verbose: bool) -> nn.Module:
+    _check_module("convert", model)
     model = model if inplace else sharing_copy(model)
     recasts, left = _sort(model, routes)
     if strict and left:
@@ -84,7 +103,18 @@ def _convert(model: nn.Module, routes: Sequence[Route], inplace: bool, strict: b
         raise ArgumentError(f"these can't be converted: {said}. Nothing was changed; strict=False converts the others")
     converted = tuple(_converted(model, paths, recast) for paths, recast in recasts)
     apply_all([recast for _, recast in recasts])
-    return Conversion(model, ConversionReport(converted, tuple(left)))
+    report = ConversionReport(converted, tuple(left), _other_kinds(model) if routes is TO_OURS else ())
+    _reports[model] = report
+    if verbose:
+        print(report)
+    return model
+
+
+def _other_kinds(model: nn.Module) -> tuple[Left, ...]:
+    """The recurrent modules that are no LSTMs."""
+    kinds = (nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
+    others = [(paths, module) for paths, module in modules_by_path(model) if isinstance(module, kinds)]
+    return tuple(Left(paths, kind_of(module), "no LSTM; torch goes on computing it") for paths, module in others)
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:

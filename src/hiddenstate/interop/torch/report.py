@@ -36,20 +36,28 @@ class Left:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What `hiddenstate.convert` and `hiddenstate.convert_back` did; ``print`` shows it as a table."""
+    """What `hiddenstate.convert` and `hiddenstate.convert_back` did; ``print`` shows it as a table.
+
+    Attributes:
+        converted: the modules that were converted.
+        left: LSTMs that were left as they are.
+        others: GRUs and plain RNNs, which are never converted.
+    """
 
     converted: tuple[Converted, ...]
     left: tuple[Left, ...]
+    others: tuple[Left, ...] = ()
 
     def __str__(self) -> str:
         total = len(self.converted) + len(self.left)
-        if not total:
-            return "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
-        lines = [f"{len(self.converted)} of {total} modules converted"]
+        nothing = "Nothing to convert: the model holds no LSTM that is not already of the kind asked for."
+        if not total and not self.others:
+            return nothing
+        lines = [f"{len(self.converted)} of {total} modules converted" if total else nothing]
         if self.converted:
             lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
-        if self.left:
-            left = [(named(one.paths[0]), one.was, one.reason) for one in self.left]
+        if self.left or self.others:
+            left = [(named(one.paths[0]), one.was, one.reason) for one in (*self.left, *self.others)]
             lines += ["", "left as they are", *_table([("path", "what", "why"), *left])]
         return "\n".join(lines)
 

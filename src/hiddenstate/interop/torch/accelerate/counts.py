@@ -1,0 +1,59 @@
+"""Counts which calls of torch's LSTMs ran on the engine, and why others did not."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+MOST_REASONS = 50  # told apart; a program that never ends must not fill memory with sentences
+
+
+@dataclass(frozen=True)
+class AccelerationReport:
+    """How often torch's functions ran on the engine, and how often not, with the reasons; ``print`` shows a table.
+
+    Attributes:
+        served: calls that ran on the engine, by the name of the path.
+        left: calls that torch computed, by the reason.
+    """
+
+    served: dict[str, int]
+    left: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """The part of all calls that ran on the engine, 0 to 1; 0 without calls."""
+        served = sum(self.served.values())
+        return served / ((served + sum(self.left.values())) or 1)
+
+    def __str__(self) -> str:
+        calls = sum(self.served.values()) + sum(self.left.values())
+        if not calls:
+            return "No LSTM of torch was called."
+        lines = [f"{sum(self.served.values()):,} of {calls:,} calls ran on the engine ({self.share:.1%})"]
+        lines += [f"  {count:>9,}  on the path {name!r}" for name, count in _by_count(self.served)]
+        if self.left:
+            lines += ["left to torch:", *(f"  {count:>9,}  {why}" for why, count in _by_count(self.left))]
+        return "\n".join(lines)
+
+
+def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+class Counts:
+    """Counts calls as they are made, from any thread."""
+
+    def __init__(self) -> None:
+        self._served: Counter[str] = Counter()
+        self._left: Counter[str] = Counter()
+
+    def served(self, path: str) -> None:
+        """Count a call that ran on the engine."""
+        self._served[path] += 1
+
+    def left(self, why: str) -> None:
+        """Count a call that torch computed."""
+        self._left[why if why in self._left or len(self._left) < MOST_REASONS else "other reasons"] += 1
+
+    def report(self) -> AccelerationReport:
+        """Return what was counted until now."""
+        return AccelerationReport(dict(self._served), dict(self._left))

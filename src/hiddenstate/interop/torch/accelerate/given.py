@@ -1,0 +1,29 @@
+"""What torch's function beneath `torch.nn.LSTM` is called with."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+
+class Given(NamedTuple):
+    """The arguments of torch's function, under one name each."""
+
+    x: Tensor
+    batch_sizes: Tensor | None
+    hx: Sequence[Tensor]
+    flat: Sequence[Tensor]
+    bias: bool
+    num_layers: int
+    dropout: float
+    training: bool
+    bidirectional: bool
+    batch_first: bool
+
+
+def given_of(arguments: Sequence[Any]) -> Given:
+    """Name torch's arguments: a packed sequence comes as ``data, batch_sizes`` and is never batch first."""
+    if isinstance(arguments[1], Tensor):
+        return Given._make([*arguments, False])
+    x, *others = arguments
+    return Given._make([x, None, *others])

@@ -1,0 +1,143 @@
+"""The functions beneath `torch.nn.LSTM` and `torch.nn.LSTMCell`, computed by the engine where it serves a call.
+
+They take and give what torch's do. A call that the engine does not serve, or that has something wrong, goes to torch's
+function with the arguments as they came, so that its numbers and its errors stay as they are.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base import scoped
+from hiddenstate.base.validation import State
+from hiddenstate.engine import dispatch, fast, inputs
+from hiddenstate.engine.inputs import Arguments
+from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentError, HiddenStateError
+from hiddenstate.interop.torch.accelerate import stand_ins
+from hiddenstate.interop.torch.accelerate.counts import Counts
+from hiddenstate.interop.torch.accelerate.given import Given, given_of
+from hiddenstate.structure.parameters import ParameterNames, parameter_names
+from hiddenstate.structure.sizes import Sizes
+
+Results = tuple[Any, ...]
+
+
+def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the function that stands in for ``torch._VF.lstm``; ``torchs`` is that."""
+
+    def lstm(*arguments: Any, **named: Any) -> Any:
+        if torch.compiler.is_compiling():  # Dynamo knows torch's function, and cannot look into a native call
+            return torchs(*arguments, **named)
+        done, path_or_why = (None, "arguments are given by name") if named else serve(given_of(arguments))
+        if done is None:
+            counts.left(path_or_why)
+            return torchs(*arguments, **named)
+        counts.served(path_or_why)
+        return done
+
+    return lstm
+
+
+def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
+    """Make the function that stands in for ``torch._VF.lstm_cell``; ``torchs`` is that."""
+
+    def lstm_cell(*arguments: Any, **named: Any) -> Any:
+        if not scoped.any_open or named or torch.compiler.is_compiling():
+            counts.left("a single step of torch.nn.LSTMCell")
+            return torchs(*arguments, **named)
+        x, hx, w_ih, w_hh, b_ih, b_hh = arguments
+        cell = stand_ins.cell_of(w_ih)
+        if cell is None:
+            counts.left("a single step of torch.nn.LSTMCell")
+            return torchs(*arguments)
+        counts.served("cell")
+        return cell.step(x, tuple(hx), Weights(w_ih, w_hh, b_ih, b_hh, None))
+
+    return lstm_cell
+
+
+def serve(given: Given) -> tuple[Results | None, str]:
+    """Compute a call on the engine: what torch's function gives, and the path; or None, and why not.
+
+    Raises:
+        HiddenStateError: an edit or a record that is in force does not fit the call.
+    """
+    if not given.x.is_cpu:
+        return None, f"the input is on {given.x.device.type}"
+    stand_in = stand_ins.lstm_of(given.flat) if scoped.any_open else None
+    if stand_in is not None:
+        return _flat_results(*stand_in.run(_arguments(given), given)), "recorded or edited"
+    try:
+        return _serve_plain(given)
+    except HiddenStateError as error:  # torch's function says it in torch's words
+        return None, str(error)
+
+
+def _serve_plain(given: Given) -> tuple[Results | None, str]:
+    sizes, names = _layout_of(given)
+    if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
+        options = fast.Options(given.batch_first, given.training, False)
+        parameters = dict(zip((name for of_track in names for name in of_track if name), given.flat, strict=True))
+        done = fast.run_differentiable((given.x, tuple(given.hx), None), parameters, names, sizes, options)
+        if done is not None:
+            return _flat_results(done[0].transpose(0, 1) if given.batch_first else done[0], done[1]), "fast"
+    return _serve_generally(given, sizes)
+
+
+def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
+    call, form = inputs.read(
+        _arguments(given),
+        sizes,
+        stand_ins.weights_of(given.flat, sizes),
+        batch_first=given.batch_first,
+        dropout=given.dropout if given.training else 0.0,
+        training=given.training,
+    )
+    path = dispatch.choose(call)
+    if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
+        return None, dispatch.explain(call, {}).reasons.get(
+            dispatch.NATIVE[1], f"the call takes the path {path.name!r}"
+        )
+    result = path.run(call)
+    return _flat_results(form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
+
+
+def _arguments(given: Given) -> Arguments:
+    if given.batch_sizes is None:
+        return Arguments(given.x, tuple(given.hx))  # type: ignore[arg-type]
+    return Arguments(PackedSequence(given.x, given.batch_sizes), tuple(given.hx))  # type: ignore[arg-type]
+
+
+def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
+    return (out.data if isinstance(out, PackedSequence) else out), *state
+
+
+def _layout_of(given: Given) -> tuple[Sizes, ParameterNames]:
+    """Read the sizes off the weights, which torch's function is given without them.
+
+    Raises:
+        HiddenStateError: they are not those of an LSTM.
+    """
+    flat = given.flat
+    if len(flat) < 2 or not flat[0].dim() == flat[1].dim() == 2:
+        raise ArgumentError("the weights are not those of an LSTM")
+    options = int(given.num_layers), bool(given.bias), bool(given.bidirectional)
+    return _layout(len(flat), flat[0].shape[1], flat[1].shape[0] // 4, flat[1].shape[1], *options)
+
+
+@lru_cache(maxsize=256)
+def _layout(
+    weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
+) -> tuple[Sizes, ParameterNames]:
+    # Only a projection has a third matrix.
+    projects = weights == num_layers * (1 + bidirectional) * (3 + 2 * bias)
+    sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
+    names = parameter_names(sizes)
+    if sum(name is not None for of_track in names for name in of_track) != weights:
+        raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
+    return sizes, names

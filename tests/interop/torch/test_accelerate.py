@@ -1,0 +1,409 @@
+"""torch's own LSTMs on the engine: same numbers, same errors, nothing left behind."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+import hiddenstate as hs
+
+VF: Any = torch._VF
+SIZES = st.sampled_from((1, 3, 17))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    assert not {"lstm", "lstm_cell"} & set(vars(VF))
+    yield
+    assert not {"lstm", "lstm_cell"} & set(vars(VF))
+
+
+def flat(result: Any) -> list[Tensor]:
+    out, state = result
+    return [out.data if isinstance(out, PackedSequence) else out, *state]
+
+
+def assert_same(run: Callable[[], Any], leaves: list[Tensor], served: bool = True, tolerance: float = 1e-5) -> None:
+    """A call gives the same outputs and gradients with and without the engine, and the report tells the truth."""
+    found = []
+    for block in (None, hs.accelerate):
+        torch.manual_seed(3)
+        acceleration = block() if block else None
+        results = flat(run())
+        torch.manual_seed(4)
+        loss = torch.stack([(value.double() * torch.randn_like(value).double()).sum() for value in results]).sum()
+        grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+        found.append([*results, *(torch.zeros(()) if grad is None else grad for grad in grads)])
+        if acceleration:
+            acceleration.undo()
+            report = acceleration.report()
+            assert (report.share == 1) if served else (report.share == 0)
+    for theirs, ours in zip(*found, strict=True):
+        assert theirs.shape == ours.shape
+        assert theirs.dtype is ours.dtype
+        assert torch.allclose(theirs, ours, atol=tolerance, rtol=tolerance)
+
+
+@given(
+    T=SIZES, N=SIZES, C=SIZES, H=SIZES, layers=st.integers(1, 3), bias=st.booleans(), both=st.booleans(),
+    batch_first=st.booleans(), projects=st.booleans(), batched=st.booleans(), state=st.booleans(), double=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_outputs_and_gradients_are_torchs(
+    T: int, N: int, C: int, H: int, layers: int, bias: bool, both: bool, batch_first: bool, projects: bool,
+    batched: bool, state: bool, double: bool,
+) -> None:  # fmt: skip
+    P = H - 1 if projects else 0
+    dtype = torch.float64 if double else torch.float32
+    lstm = nn.LSTM(C, H, layers, bias, batch_first, 0.0, both, P, dtype=dtype)
+    shape = ((N, T, C) if batch_first else (T, N, C)) if batched else (T, C)
+    x = torch.randn(shape, dtype=dtype, requires_grad=True)
+    rows = (N,) if batched else ()
+    tracks = layers * (1 + both)
+    hx = (
+        torch.randn(tracks, *rows, P or H, dtype=dtype, requires_grad=True),
+        torch.randn(tracks, *rows, H, dtype=dtype, requires_grad=True),
+    )
+    leaves = [x, *(hx if state else ()), *lstm.parameters()]
+    assert_same(lambda: lstm(x, hx if state else None), leaves, tolerance=1e-9 if double else 2e-5)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("both", [True, False])
+def test_packed_sequences(in_order: bool, both: bool) -> None:
+    lengths = [5, 3, 1] if in_order else [2, 5, 1]
+    lstm, rows = nn.LSTM(4, 3, 2, bidirectional=both), [torch.randn(n, 4, requires_grad=True) for n in lengths]
+    hx = torch.randn(4 if both else 2, 3, 3), torch.randn(4 if both else 2, 3, 3)
+    for state in (None, hx):
+        leaves = [*rows, *lstm.parameters()]
+        assert_same(lambda state=state: lstm(pack_sequence(rows, enforce_sorted=in_order), state), leaves)  # type: ignore[misc]
+
+
+def test_dropout_between_layers_is_drawn_as_torch_draws_it() -> None:
+    lstm, x = nn.LSTM(4, 9, 3, dropout=0.4), torch.randn(7, 2, 4, requires_grad=True)
+    assert_same(lambda: lstm(x), [x, *lstm.parameters()])
+
+
+def test_weights_that_are_computed() -> None:
+    lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
+    assert_same(lambda: lstm(x), list(lstm.parameters()))
+    leaf = torch.randn(12, 3, requires_grad=True)
+    other = nn.LSTM(4, 3)
+    assert_same(lambda: torch.func.functional_call(other, {"weight_hh_l0": leaf}, (x,)), [leaf])
+
+
+def test_second_derivatives() -> None:
+    lstm, x = nn.LSTM(2, 3).double(), torch.randn(4, 1, 2, dtype=torch.float64, requires_grad=True)
+    with hs.accelerate(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        assert torch.autograd.gradgradcheck(lambda x: lstm(x)[0], (x,))
+
+
+def test_autocast() -> None:
+    lstm, x = nn.LSTM(4, 8), torch.randn(5, 2, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        want = lstm(x)
+        with hs.accelerate() as acceleration:
+            got = lstm(x)
+    assert [v.dtype for v in flat(want)] == [v.dtype for v in flat(got)]
+    assert torch.allclose(want[0].float(), got[0].float(), atol=2e-2)
+    assert acceleration.report().served == {"native bfloat16": 1}
+
+
+def test_what_the_engine_does_not_serve_is_torchs_with_its_reason() -> None:
+    lstm, x = nn.LSTM(4, 3).half(), torch.randn(5, 2, 4).half().requires_grad_()
+    with hs.accelerate() as acceleration:
+        lstm(x)
+    assert list(acceleration.report().left) == ["there is no native kernel for torch.float16"]
+    meta = nn.LSTM(4, 3, device="meta")
+    with hs.accelerate() as acceleration:
+        assert meta(torch.empty(5, 2, 4, device="meta"))[0].shape == (5, 2, 3)
+    assert list(acceleration.report().left) == ["the input is on meta"]
+    assert "left to torch" in str(acceleration.report())
+
+
+@pytest.mark.parametrize(
+    ("change", "shape"),
+    [
+        (lambda lstm: lstm, (5, 2, 9)),
+        (lambda lstm: lstm, (5,)),
+        (lambda lstm: lstm.double(), (5, 2, 4)),
+        (lambda lstm: setattr(lstm, "bias_ih_l0", nn.Parameter(torch.zeros(3))), (5, 2, 4)),
+    ],
+)
+def test_errors_are_torchs(change: Callable[[nn.LSTM], Any], shape: tuple[int, ...]) -> None:
+    lstm, said = nn.LSTM(4, 3), []
+    change(lstm)
+    for accelerated in (False, True):
+        acceleration = hs.accelerate() if accelerated else None
+        try:
+            with pytest.raises((RuntimeError, ValueError)) as error:
+                lstm(torch.zeros(shape))
+        finally:
+            if acceleration:
+                acceleration.undo()
+        said.append((type(error.value), str(error.value)))
+    assert said[0] == said[1]
+
+
+def test_classes_pickles_and_subclasses_stay_torchs() -> None:
+    class Own(nn.LSTM):
+        def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
+            return super().forward(input * 2, hx)
+
+    own, x = Own(4, 3), torch.randn(5, 2, 4)
+    want = own(x)
+    with hs.accelerate() as acceleration:
+        assert isinstance(own, nn.LSTM)
+        assert torch.allclose(own(x)[0], want[0], atol=1e-6)
+        again = pickle.loads(pickle.dumps(nn.LSTM(4, 3)))
+        assert type(copy.deepcopy(again)) is nn.LSTM
+        assert torch.allclose(again(x)[0], copy.deepcopy(again)(x)[0])
+    assert acceleration.report().share == 1
+
+
+def test_a_subclass_of_torchs_lstm_can_not_be_compiled_whole() -> None:
+    """Why `hiddenstate.LSTM` is none: docs/accelerate.md says so."""
+
+    class Doubles(nn.LSTM):
+        def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
+            return input * 2, hx
+
+    model = nn.Sequential(Doubles(4, 3))
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        torch.compile(model, backend="eager", fullgraph=True)(torch.zeros(2, 1, 4))
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3)
+        self.cell = nn.LSTMCell(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lstm(x)[0] + self.cell(x[0])[0]
+        return out
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
+def test_scripting_and_compiling_inside_a_block() -> None:
+    model, x = Scripted(), torch.randn(5, 2, 4)
+    want = model(x)
+    with hs.accelerate():
+        scripted = torch.jit.script(model)
+        compiled = torch.compile(model, backend="eager")
+        results = [scripted(x), compiled(x)]
+    for got in [*results, scripted(x), compiled(x)]:
+        assert torch.allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights:UserWarning")  # torch's, of its own LSTM
+def test_exports_are_torchs() -> None:
+    lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    with hs.accelerate() as acceleration:
+        program = torch.export.export(lstm, (x,))
+    assert torch.allclose(program.module()(x)[0], lstm(x)[0], atol=1e-6)
+    assert not any("hiddenstate" in str(node.target) for node in program.graph.nodes)
+    assert acceleration.report().share == 0
+
+
+def test_blocks_nest_and_end_in_any_order() -> None:
+    first, second = hs.accelerate(), hs.accelerate()
+    first.undo()
+    first.undo()  # a second time does nothing
+    assert "lstm" in vars(VF)
+    with hs.accelerate():
+        second.undo()
+        assert "lstm" in vars(VF)
+    assert "lstm" not in vars(VF)
+
+
+def test_an_exception_leaves_nothing_behind() -> None:
+    with pytest.raises(ZeroDivisionError), hs.accelerate():
+        _ = 1 / 0
+    assert "lstm" not in vars(VF)
+
+
+def test_what_another_put_there_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    own = VF.lstm
+
+    def other(*arguments: Any) -> Any:
+        calls.append(1)
+        return own(*arguments)
+
+    monkeypatch.setattr(VF, "lstm", other, raising=False)
+    half = nn.LSTM(4, 3).half()
+    with hs.accelerate():
+        half(torch.zeros(2, 1, 4).half())  # the engine has no kernel for it
+    assert VF.lstm is other
+    assert len(calls) == 1
+    monkeypatch.undo()
+    vars(VF).pop("lstm", None)
+
+
+def test_threads_agree() -> None:
+    lstm, x = nn.LSTM(4, 3, 2), torch.randn(5, 2, 4)
+    want, start = lstm(x)[0], threading.Barrier(4)
+
+    def work(_: int) -> bool:
+        start.wait()
+        found = []
+        for _ in range(50):
+            with hs.accelerate():
+                found.append(torch.allclose(lstm(x)[0], want, atol=1e-6))
+        return all(found)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+    assert "lstm" not in vars(VF)
+
+
+def test_a_spawned_process_begins_without(tmp_path: Path) -> None:
+    code = "import torch, hiddenstate; assert not {'lstm', 'lstm_cell'} & set(vars(torch._VF))"
+    with hs.accelerate():
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(4, 3, 2, bidirectional=True)
+        self.cell = nn.LSTMCell(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.encoder(x)
+        state = None
+        for value in out:
+            state = self.cell(value, state)
+        assert state is not None
+        h: Tensor = state[0]
+        return h
+
+
+def test_traces_by_module_path_are_those_of_a_converted_model() -> None:
+    model, x = Model(), torch.randn(5, 2, 4)
+    want = hs.trace(hs.convert(model), x)
+    with hs.accelerate():
+        run = hs.trace(model, x, tokens=[list("abcde")] * 2)
+    assert run.theirs == ()
+    for path in ("encoder", "cell"):
+        assert run[path].names == want[path].names
+        for name in want[path].names:
+            assert torch.allclose(run[path][name], want[path][name], atol=1e-6), name
+    assert run["encoder"].words() == tuple("abcde")
+    with pytest.raises(hs.HiddenStateError, match="accelerate"):
+        hs.trace(model, x)  # the block is over
+
+
+def test_traces_of_packed_input_and_training() -> None:
+    lstm = nn.LSTM(4, 3)
+    with hs.accelerate():
+        run = hs.trace(nn.Sequential(lstm), pack_sequence([torch.randn(3, 4), torch.randn(1, 4)]))
+        run["0"]["l0.c"].sum().backward()
+    assert run["0"].row_length(1) == 1
+    assert lstm.weight_ih_l0.grad is not None
+
+
+def test_edits_by_module_path() -> None:
+    model, x = Model(), torch.randn(5, 2, 4)
+    ours = hs.convert(model)
+    edits = hs.zero("encoder.l0.f", unit=1), hs.set("encoder.l1r.h", to=0.5, t=2)
+    with hs.edit(ours, *edits):
+        want = ours(x)
+    with hs.accelerate(), hs.edit(model, *edits):
+        got = model(x)
+    assert torch.allclose(got, want, atol=1e-6)
+    assert not torch.allclose(got, model(x), atol=1e-3)
+
+
+def test_edits_that_fit_no_lstm_are_refused() -> None:
+    model = Model()
+    with pytest.raises(hs.HiddenStateError, match=r"hs\.accelerate"), hs.edit(model, hs.zero("encoder.l0.f")):
+        pass
+    with hs.accelerate():
+        for place in ("l0.f", "decoder.l0.f", "encoder.l7.f", "cell.l0.f"):
+            with pytest.raises(hs.HiddenStateError), hs.edit(model, hs.zero(place)):
+                pass
+        with pytest.raises(TypeError), hs.edit(model, "encoder.l0.f"):  # type: ignore[arg-type]
+            pass
+        with pytest.raises(TypeError), hs.edit(3, hs.zero("l0.f")):  # type: ignore[arg-type]
+            pass
+        with hs.edit(model, hs.zero("encoder.l0.f", t=9)), pytest.raises(IndexError):
+            model(torch.randn(5, 2, 4))
+
+
+def test_an_lstm_itself_is_edited_by_plain_places() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    with hs.edit(lstm, hs.zero("l0.o")):
+        assert not lstm(x)[0].any()
+
+
+def test_the_reference_can_be_chosen() -> None:
+    lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    with hs.accelerate() as acceleration, hs.backend("reference"):
+        lstm(x)
+    assert acceleration.report().served == {"reference": 1}
+
+
+def test_random_numbers_are_left_alone() -> None:
+    lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    torch.manual_seed(0)
+    want = torch.rand(3)
+    torch.manual_seed(0)
+    with hs.accelerate():
+        hs.trace(nn.Sequential(lstm), x)
+    assert torch.equal(torch.rand(3), want)
+
+
+def test_a_stand_in_goes_with_its_module() -> None:
+    from hiddenstate.interop.torch.accelerate import stand_ins
+
+    before = len(stand_ins._lstms)
+    lstm = nn.LSTM(4, 3)
+    with hs.accelerate():
+        hs.trace(nn.Sequential(lstm), torch.randn(2, 1, 4))
+        assert len(stand_ins._lstms) == before + 1
+        del lstm
+    assert len(stand_ins._lstms) == before
+
+
+def run_script(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from torch import nn\n"
+        "nn.LSTM(4, 3)(torch.zeros(2, 1, 4))\n"
+        "print(__name__, sys.argv[1:], 'lstm' in vars(torch._VF))\n"
+        "sys.exit(int(sys.argv[1]) if len(sys.argv) > 1 else 0)\n"
+    )
+    command = [sys.executable, "-m", "hiddenstate.run", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=False)
+
+
+def test_a_script_runs_unchanged(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--report", "job.py", "3", "--x")
+    assert done.stdout == "__main__ ['3', '--x'] True\n"
+    assert done.returncode == 3
+    assert "1 of 1 calls ran on the engine" in done.stderr
+    done = run_script(tmp_path, "-m", "job")
+    assert (done.returncode, done.stderr) == (0, "")
+    for arguments in ((), ("none.py",), ("-m",), ("--other", "job.py")):
+        done = run_script(tmp_path, *arguments)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
