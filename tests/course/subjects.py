@@ -8,6 +8,7 @@ TAGGING: Sequence[Lesson] = (
     ("03", '"I saw the saw .".split()', '"I Saw the saw .".split()'),
     ("03", "torch.cosine_similarity(h[1], h[3], dim=0)", "torch.cosine_similarity(h[1], h[1], dim=0)"),
     ("03", "for upto in (3, 5)]", "for upto in (5, 5)]"),
+    ("03", "(1 + bidirectional) * size", "size"),
     ("03", "pad_sequence(gold, padding_value=-100)", "pad_sequence(gold)"),
     ("03", "self.dropout(self.embed(ids)), lengths=lengths)", "self.dropout(self.embed(ids)))"),
     ("03", "return tagger.eval()", "return tagger"),
