@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from typer.testing import CliRunner
 
 import hiddenstate as hs
@@ -18,6 +19,65 @@ from hiddenstate.course.misconceptions import MISCONCEPTIONS
 def test_a_right_answer_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     check("2.3", lambda rows: torch.cat([rows.chunk(4)[k] for k in (0, 2, 3, 1)]))
     assert capsys.readouterr().out.startswith("Exercise 2.3: right. Of 24 orders")
+
+
+def by_stream(lstm: hs.LSTM, inputs: list[Tensor], state: tuple[Tensor, Tensor]) -> Tensor:
+    stream = lstm.stream()
+    stream.state = state
+    return torch.stack([stream.step(element) for element in inputs])
+
+
+def all_at_once(lstm: hs.LSTM, inputs: list[Tensor], state: tuple[Tensor, Tensor]) -> Tensor:
+    out, _ = lstm(torch.stack(inputs), hx=state)
+    assert isinstance(out, Tensor)
+    return out
+
+
+def by_another_row(model: torch.nn.Module, x: Tensor) -> bool:
+    other = x.clone()
+    other[0] += 1
+    return torch.allclose(model(other)[0][1:], model(x)[0][1:], atol=1e-6)
+
+
+def by_the_functional(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.lstm_cell(x, (h, c), *weights)
+
+
+def by_index(rows: Tensor) -> Tensor:
+    H = len(rows) // 4
+    return rows[torch.cat([torch.arange(k * H, (k + 1) * H) for k in (0, 2, 3, 1)])]
+
+
+def half_and_half(lstm: hs.LSTM) -> None:
+    H = lstm.hidden_size
+    for name, bias in lstm.named_parameters():
+        if name.startswith("bias"):
+            bias.data[H : 2 * H] = 0.5
+
+
+FORGETFUL_LATCH = {"i": (30, -12), "f": (-20, 8), "g": (-5, 0.1), "o": (0, 20)}
+OTHER_RIGHT_ANSWERS = [
+    ("1.2", by_stream),
+    ("1.2", all_at_once),
+    ("1.5", by_another_row),
+    ("2.2", by_the_functional),
+    ("2.3", by_index),
+    ("2.4", half_and_half),
+    ("2.5", FORGETFUL_LATCH | {"g": (5, 0.1)}),
+]
+
+
+@pytest.mark.parametrize(("exercise", "answer"), OTHER_RIGHT_ANSWERS)
+def test_a_right_answer_that_is_not_the_solution_is_right(
+    exercise: str, answer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(exercise, answer)
+    assert capsys.readouterr().out.startswith(f"Exercise {exercise}: right. ")
+
+
+def test_a_latch_of_the_opposite_sign_is_refused() -> None:
+    with pytest.raises(errors.AnswerError, match="the opposite sign"):
+        check("2.5", FORGETFUL_LATCH)
 
 
 @pytest.mark.parametrize("exercise", sorted(EXERCISES))
