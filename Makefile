@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook clean
+.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -97,6 +97,10 @@ screenshots: $(VENV)/installed-test
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
+
+## course: write the course's notebooks anew from its pages
+course: $(VENV)/installed-test
+	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/notebooks.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build

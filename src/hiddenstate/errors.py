@@ -74,5 +74,21 @@ class DownloadError(HiddenStateError, OSError):
     """A file could not be fetched."""
 
 
+class AnswerError(HiddenStateError, AssertionError):
+    """An answer to an exercise of the course is not right.
+
+    Attributes:
+        misconception: which idea is behind it, ``M1`` and so on; "" where none of those is that the course knows.
+    """
+
+    def __init__(self, said: str, misconception: str = "") -> None:
+        super().__init__(said)
+        self.misconception = misconception
+
+    def _render_traceback_(self) -> list[str]:
+        """Show a notebook the message alone: the lines of the check itself would hide it."""
+        return str(self).splitlines()
+
+
 class ExportError(HiddenStateError, RuntimeError):
     """A model could not be written for another runtime, or does not give the same numbers there."""

@@ -58,6 +58,7 @@ class ResolvedEdit:
             "set": lambda: value.expand_as(part),
             "scale": lambda: part * value,
             "add": lambda: part + value,
+            "clamp": lambda: part.clamp(value, torch.full_like(value, self.edit.upper)),
         }[self.edit.kind]()
         return old.index_put(self._chosen, new)
 
