@@ -66,7 +66,7 @@ def exact_shapley(seconds: float) -> None:
 
 
 def sweep(seconds: float) -> None:
-    """A sweep of c and h, every unit and step, beside plain runs of as many rows; its estimate beside a training step."""
+    """A sweep of c and h beside plain runs of as many rows, and its estimate beside a training step."""
     torch.manual_seed(0)
     lstm = hs.LSTM(UNITS, UNITS, LAYERS).eval()
     clean, corrupt = torch.randn(2, SWEPT, 1, UNITS)
