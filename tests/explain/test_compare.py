@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.comparison import Check
+from hiddenstate.models.folder import load, shipped
 
 
 def permuted(lstm: hs.LSTM, orders: list[Tensor], signs: list[Tensor]) -> hs.LSTM:
@@ -137,6 +138,17 @@ def test_it_is_told_in_every_form() -> None:
     assert data["measure"] == "distance"
     assert len(found.to_dataframe()) == 12
     assert found.plot().axes
+
+
+def test_models_with_text_read_several() -> None:
+    tagger = load(shipped())
+    found = hs.compare(tagger, tagger, ["The old man", "the boats sank ."], ["The old man", "the boat sank ."])
+    assert [len(values) for values in found.differences] == [3, 4]
+    assert found.first is not None
+    assert (found.first.item, found.measure) == (1, "KL")
+    assert not found.differences[0].any()
+    check = found.check("l0.h")
+    assert check.patched < check.before
 
 
 def test_compare_fails() -> None:

@@ -65,6 +65,19 @@ def test_each_patch_is_what_its_edit_gives(
     assert found.complete
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("hidden", [3, 17, 65])
+def test_in_single_precision_each_patch_is_what_its_edit_gives(hidden: int, bidirectional: bool) -> None:
+    lstm, x = hs.LSTM(4, hidden, 2, bidirectional=bidirectional), torch.randn(2, 7, 1, 4)
+    found = hs.explain.sweep(lstm, x[0], x[1], of="l1.h[1]@5")
+    subject = hs.explain.subject(lstm, x[0])
+    for one in found.top(40):
+        with torch.no_grad(), lstm.edit(found.edit(one.place, one.t, one.unit)):
+            value = float(subject.run().out[5, 0, 1])
+        assert value - found.base == pytest.approx(one.effect, abs=1e-6)
+    assert found.residual <= 1e-6
+
+
 @settings(max_examples=12)
 @given(layer_options(), st.data(), st.booleans())
 def test_a_slope_is_that_of_the_edit(options: dict[str, Any], data: st.DataObject, resets: bool) -> None:

@@ -45,9 +45,9 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
             below: list[Tensor] = []
             for reverse in (False, True)[:D]:
                 k = layer * D + reverse
-                mine, dx = _layer(_Track(subject, trace, weights[k], layer, reverse), wanted)
+                mine, dz = _layer(_Track(subject, trace, weights[k], layer, reverse), wanted)
                 found |= mine
-                below.append(dx)
+                below += [dz @ weights[k].ih] if layer else []
             if layer:
                 for way, part in enumerate(torch.stack(below).sum(0).chunk(D, dim=-1)):
                     name = str(Place(layer - 1, bool(way), "h"))
@@ -110,9 +110,9 @@ class _Track:
 
 
 def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Slopes of one layer and direction, and by what it reads ``[T, C]``."""
+    """Slopes of one layer and direction, and by its gates before sigmoid and tanh, ``[T, 4H]``."""
     i, f, g, o, c = (track.value(q) for q in "ifgoc")
-    w, before, tanh_c = track.weights, track.c_before(), torch.tanh(c)
+    w, before, tanh_c = track.weights, track.c_before(), _tanh(c)
     direct = {q: wanted[track.name(q)] for q in QUANTITIES}
     # What each step multiplies by, for all steps at once: only what goes on through time is left to the loop.
     shown = o * (1 - tanh_c * tanh_c)
@@ -120,20 +120,24 @@ def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     inside = torch.cat([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], dim=1)
     direct_gates = torch.cat([direct[gate] for gate in GATES], dim=1)
     by_state, direct_z = inside * torch.cat([by_gate, tanh_c], dim=1), inside * direct_gates
-    every: list[tuple[Tensor, ...]] = []
-    h_on, c_on = torch.zeros_like(direct["h"][0]), torch.zeros_like(c[0])
-    order, cut = track.order(), track.cut().tolist()
-    for t in order:
-        dh = direct["h"][t] + h_on
-        dm = dh if w.hr is None else dh @ w.hr
-        dc = torch.addcmul(direct["c"][t] + c_on, dm, shown[t])
-        dz = torch.addcmul(direct_z[t], torch.cat([dc, dc, dc, dm]), by_state[t])
-        every.append((dh, dm, dc, dz))
+    # Written row by row: calls on single rows are never spread over threads, which wait long on a busy machine.
+    dh, dm, dc, dz = torch.empty_like(direct["h"]), torch.empty_like(c), torch.empty_like(c), torch.empty_like(inside)
+    h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(c[0])
+    cut = track.cut().tolist()
+    for t in track.order():
+        torch.add(direct["h"][t], h_on, out=dh[t])
+        dm[t] = dh[t] if w.hr is None else dh[t] @ w.hr
+        torch.addcmul(direct["c"][t] + c_on, dm[t], shown[t], out=dc[t])
+        torch.addcmul(direct_z[t], torch.cat([dc[t], dc[t], dc[t], dm[t]]), by_state[t], out=dz[t])
         if cut[t]:
             h_on, c_on = torch.zeros_like(h_on), torch.zeros_like(c_on)
         else:
-            h_on, c_on = dz @ w.hh, dc * f[t]
-    dh, dm, dc, dz = (torch.stack(part)[order] for part in zip(*every, strict=True))
+            h_on, c_on = dz[t] @ w.hh, dc[t] * f[t]
     dgates = direct_gates + torch.cat([dc.repeat(1, 3) * by_gate, dm * tanh_c], dim=1)
     parts = dict(zip(GATES, dgates.chunk(4, dim=1), strict=True)) | {"c": dc, "h": dh}
-    return {track.name(q): value for q, value in parts.items()}, dz @ w.ih
+    return {track.name(q): value for q, value in parts.items()}, dz
+
+
+def _tanh(values: Tensor) -> Tensor:
+    """Compute tanh by the sigmoid, which torch does not spread over threads for so few numbers."""
+    return torch.sigmoid(2 * values) * 2 - 1

@@ -18,9 +18,10 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
     figure = Picture(figsize=(max(6.0, 1.1 * len(words) + 1.5), 5.5), layout="constrained")
     axes = figure.add_subplot()
     at = _places(nodes)
-    largest = max((abs(edge.flow) for edge in edges), default=1.0) or 1.0
-    for edge in sorted(edges, key=lambda edge: abs(edge.flow)):
-        if edge.source in at and edge.target in at:
+    shown = [edge for edge in edges if edge.source in at and edge.target in at]
+    largest = max((abs(edge.flow) for edge in shown), default=1.0) or 1.0
+    for edge in sorted(shown, key=lambda edge: abs(edge.flow)):
+        if edge.flow:  # an edge of nothing is not drawn
             share = abs(edge.flow) / largest
             axes.annotate(
                 "",
