@@ -197,7 +197,7 @@ class LSTM(LSTMParameters):
         leaves it. What runs the LSTM anew after the block, as activation checkpointing does, runs it without them.
 
         Args:
-            edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`.
+            edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
 
         Raises:
             NameUnknownError: an edit's place is none of this LSTM's.
