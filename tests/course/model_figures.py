@@ -59,8 +59,12 @@ def rows(state: State) -> list[float]:
         reset[:: int(state["chunk"])] = True
     if state["reset"] == "on":
         reset[12, 1] = True
+    ended = state.get("ends") == "on"
+    if ended:
+        x[10:, 3] = 0
+    lengths = [24, 24, 24, 10] if ended and state.get("lengths") == "on" else None
     with torch.no_grad():
-        out, _ = lstm(x, reset=reset)
+        out, _ = lstm(x, reset=reset, lengths=lengths)
     found: list[float] = out[..., 0].T.flatten().tolist()
     return found
 
@@ -95,6 +99,8 @@ FRAMES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]
             {"chunk": 6, "carry": "on", "reset": "on"},
             {"chunk": 6, "carry": "off", "reset": "off"},
             {"chunk": 1, "carry": "off", "reset": "on"},
+            {"chunk": 24, "carry": "on", "reset": "off", "ends": "on", "lengths": "off"},
+            {"chunk": 7, "carry": "on", "reset": "on", "ends": "on", "lengths": "on"},
         ],
     ),
 }
