@@ -38,7 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "rank 0: OSError: the disk is full",
         "rank 1: HiddenStateError: the first process failed: the disk is full",
     ]
-    assert sorted(result.stdout.splitlines()) == sorted(ended + failed + stopped)
+    said = [line for line in result.stdout.splitlines() if not line.startswith("[Gloo]")]  # older versions of torch do
+    assert sorted(said) == sorted(ended + failed + stopped)
     return folder
 
 
