@@ -7,15 +7,11 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-from studio.browsers import ABORTED, CHROMIUM, FIREFOX
+from studio.browsers import ABORTED, CHROMIUM
 from studio.chromium import browser
 
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 __all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
-
-# Firefox does not tell whoever drives it what a page's policy forbade, as Chromium does in its console.
-_FORBIDDEN = """addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
-  console.error(`Content Security Policy: ${violatedDirective} forbade ${blockedURI}`));"""
 
 PATIENCE = 20_000 * (1 + bool(os.environ.get("CI")))  # milliseconds: machines are shared and slow at times
 
@@ -28,8 +24,6 @@ class Watch:
         self.errors: list[str] = []
         self.asked: list[str] = []
         page.set_default_timeout(PATIENCE)
-        if FIREFOX:
-            page.add_init_script(_FORBIDDEN)
         page.on("pageerror", lambda error: self.errors.append(f"{error}"))
         page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
         page.on("requestfailed", self._failed)

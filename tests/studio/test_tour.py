@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
+from studio.browsers import retype
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
@@ -58,7 +59,7 @@ class Guide:
 
     def go_to(self, unit: int, step: int) -> None:
         """Look at a unit and a step."""
-        self.page.locator("#microscope").get_by_role("spinbutton", name="Unit").fill(str(unit))
+        retype(self.page.locator("#microscope").get_by_role("spinbutton", name="Unit"), str(unit))
         self.page.locator("#microscope").get_by_role("spinbutton", name="Unit").press("Enter")
         self.page.locator("#sentence .words button").nth(step).click()
 
