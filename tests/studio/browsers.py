@@ -15,6 +15,7 @@ NAMES = ("firefox-esr", "firefox") if FIREFOX else ("chromium", "chromium-browse
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
+_QUIET = {"browser.download.alwaysOpenPanel": False}  # which would take the focus from the page
 _SAVED = Path(mkdtemp(prefix="studio-saved-")) if FIREFOX else None
 
 if FIREFOX and CHROMIUM is None:
@@ -29,7 +30,7 @@ def launch(browser: BrowserType, preferences: Mapping[str, str | float | bool] |
         executable_path=CHROMIUM,
         channel="moz-firefox",  # which is driven by WebDriver BiDi, without patches of Playwright's
         downloads_path=_SAVED,
-        firefox_user_prefs=dict(preferences or {}),
+        firefox_user_prefs={**_QUIET, **(preferences or {})},
     )
     try:
         launched.new_context().close()

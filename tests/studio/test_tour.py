@@ -240,9 +240,14 @@ def test_tour_leaves_things_as_they_were(studio: Shown) -> None:
     expect(studio.panel("edits").locator(".edit-list li")).to_contain_text("l0.f set to 0.0")
 
 
+# Not getBoundingClientRect: Firefox adds to it the room of the longest mitre that a stroke could have.
 OVERLAP = """() => {
   const card = document.querySelector(".tour-card").getBoundingClientRect();
-  const rings = [...document.querySelectorAll(".tour-light .ring")].map((ring) => ring.getBoundingClientRect());
+  const rings = [...document.querySelectorAll(".tour-light .ring")].map((ring) => {
+    const [{ x, y, width, height }, to] = [ring.getBBox(), ring.getScreenCTM()];
+    const [left, top] = [to.a * x + to.e, to.d * y + to.f];
+    return { left: left - 1, top: top - 1, right: left + to.a * width + 1, bottom: top + to.d * height + 1 };
+  });
   const across = (box) => box.left < card.right - 1 && box.right > card.left + 1;
   return rings.filter((box) => across(box) && box.top < card.bottom - 1 && box.bottom > card.top + 1).length;
 }"""
