@@ -191,7 +191,7 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, below 40 pixels and right of 52; Firefox is pointed at whole ones."""
+    """A weight is one pixel in the tagger's matrices, from 52 and 40 on; Firefox's pointer rounds."""
     look(studio, track="l1")
     panel = studio.panel("weights")
     panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
