@@ -26,11 +26,13 @@ test: $(VENV)/installed-test
 ## test-browsers: the studio's tests that run in Chromium, in Firefox (needs Firefox)
 test-browsers: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --upgrade --target build/playwright "$(PLAYWRIGHT)"
-	PYTHONPATH=build/playwright HIDDENSTATE_BROWSER=firefox $(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+	$(IN_FIREFOX) $(BIN)/python tests/studio/browsers.py
+	$(IN_FIREFOX) $(BIN)/python -m pytest --numprocesses auto --dist loadfile \
 		$$(grep -lr "NEEDS_CHROMIUM\|Runtime" --include="test_*.py" tests/studio)
 
 # From 1.65 on Playwright asks Firefox for what the ESR of 2026, 153, does not have yet. With a later Firefox: playwright.
 PLAYWRIGHT ?= playwright>=1.60,<1.65
+IN_FIREFOX := PYTHONPATH="$(CURDIR)/build/playwright" HIDDENSTATE_BROWSER=firefox
 
 ## lint: style, formatting, types
 lint: $(VENV)/installed-lint

@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserType, Error, Locator, Page
+from playwright.sync_api import Browser, BrowserType, Error, Locator, Page, Playwright, sync_playwright
 
 FIREFOX = os.environ.get("HIDDENSTATE_BROWSER", "chromium") == "firefox"
 NAMES = ("firefox-esr", "firefox") if FIREFOX else ("chromium", "chromium-browser", "google-chrome")
@@ -18,29 +19,22 @@ ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
 _QUIET = {"browser.download.alwaysOpenPanel": False}  # which would take the focus from the page
 _SAVED = Path(mkdtemp(prefix="studio-saved-")) if FIREFOX else None
 
-if FIREFOX and CHROMIUM is None:
-    pytest.exit("There is no Firefox here: install it (Debian: apt install firefox-esr) and try again.", 2)
+
+def chosen(playwright: Playwright) -> BrowserType:
+    """Return the chosen kind of browser."""
+    return playwright.firefox if FIREFOX else playwright.chromium
 
 
 def launch(browser: BrowserType, preferences: Mapping[str, str | float | bool] | None = None) -> Browser:
     """Launch the chosen browser, as the system has it; ``preferences`` are Firefox's."""
     if not FIREFOX:
         return browser.launch(executable_path=CHROMIUM, args=FLAGS)
-    launched = browser.launch(
+    return browser.launch(
         executable_path=CHROMIUM,
         channel="moz-firefox",  # which is driven by WebDriver BiDi, without patches of Playwright's
         downloads_path=_SAVED,
         firefox_user_prefs={**_QUIET, **(preferences or {})},
     )
-    try:
-        launched.new_context().close()
-    except Error as error:
-        pytest.exit(
-            f"This Playwright can't drive Firefox {launched.version}: {error.message.splitlines()[0]}. "
-            "Take another Firefox, or another Playwright: make test-browsers PLAYWRIGHT='playwright<1.65'.",
-            2,
-        )
-    return launched
 
 
 def saved_by(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
@@ -83,3 +77,22 @@ def double_click(page: Page, x: float, y: float) -> None:
         )
     else:
         page.mouse.dblclick(x, y)
+
+
+def main() -> None:
+    """Say which Firefox the tests would run in, or what is missing: `make test-browsers` begins with it."""
+    if CHROMIUM is None:
+        raise SystemExit(f"There is no {' and no '.join(NAMES)} here: install it (Debian: apt install {NAMES[0]}).")
+    with sync_playwright() as playwright, closing(launch(chosen(playwright))) as browser:
+        try:
+            browser.new_context().close()
+        except Error as error:
+            raise SystemExit(
+                f"This Playwright can't drive Firefox {browser.version}: {error.message.splitlines()[0]}. Take another "
+                "Firefox, or another Playwright: make test-browsers PLAYWRIGHT='playwright<1.65'."
+            ) from None
+        print(f"{CHROMIUM} {browser.version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 import hiddenstate
-from studio.browsers import FIREFOX, launch
+from studio.browsers import chosen, launch
 
 STATIC = Path(hiddenstate.__file__).parent / "studio" / "static"
 ORIGIN = "http://studio.test"
@@ -57,7 +57,7 @@ class _Shared:
     def enter(self) -> Browser:
         if self.browser is None:
             playwright = self.stack.enter_context(sync_playwright())
-            self.browser = launch(playwright.firefox if FIREFOX else playwright.chromium)
+            self.browser = launch(chosen(playwright))
             self.stack.callback(self.browser.close)
         self.users += 1
         return self.browser
