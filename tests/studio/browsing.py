@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-from studio.chromium import CHROMIUM, browser
+from studio.browsers import ABORTED, CHROMIUM
+from studio.chromium import browser
 
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 __all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
@@ -29,7 +30,7 @@ class Watch:
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # which is a page that was closed while it still fetched
+        if request.failure not in ABORTED:  # which is a page that was closed while it still fetched
             self.errors.append(f"{request.url[:80]}: {request.failure}")
 
 

@@ -1,7 +1,6 @@
 """The studio's modules in headless Chromium: a page that has the import map and nothing else, and no server."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 import hiddenstate
+from studio.browsers import chosen, launch
 
 STATIC = Path(hiddenstate.__file__).parent / "studio" / "static"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ORIGIN = "http://studio.test"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _MAP = json.dumps({"imports": {"studio/": "./static/"}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
 
@@ -59,7 +57,7 @@ class _Shared:
     def enter(self) -> Browser:
         if self.browser is None:
             playwright = self.stack.enter_context(sync_playwright())
-            self.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            self.browser = launch(chosen(playwright))
             self.stack.callback(self.browser.close)
         self.users += 1
         return self.browser

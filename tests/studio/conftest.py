@@ -5,8 +5,9 @@ from playwright.sync_api import Browser
 
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Tagger
+from studio.browsers import CHROMIUM
 from studio.browsing import browser
-from studio.chromium import CHROMIUM, Modules, modules
+from studio.chromium import Modules, modules
 
 
 @pytest.fixture(scope="module")

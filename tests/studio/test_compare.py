@@ -11,6 +11,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
+from studio.browsers import saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
 from studio.whole_page import Shown, shown
@@ -256,7 +257,7 @@ def test_it_is_a_table_too(studio: Shown) -> None:
 def test_it_fits_a_narrow_window(studio: Shown) -> None:
     studio.page.set_viewport_size({"width": 360, "height": 720})
     studio.look(page="compare", text2=B)
-    assert studio.page.evaluate("document.documentElement.scrollWidth") == 360
+    assert studio.sticks_out() == 0
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
@@ -264,9 +265,7 @@ def test_picture(studio: Shown, kind: str) -> None:
     studio.look(page="compare", text2=B)
     compare = studio.panel("compare")
     compare.locator("summary", has_text="Save").click()
-    with studio.page.expect_download() as download:
-        compare.locator(f"[data-export={kind}]").click()
-    content = download.value.path().read_bytes()
+    _, content = saved_by(studio.page, compare.locator(f"[data-export={kind}]").click)
     if kind == "svg":
         assert b"strand" not in content  # styles are written out, classes are not
         assert b"<image" in content

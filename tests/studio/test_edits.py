@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, expect
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
 from language_models import make as make_language_model
+from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
 from studio.whole_page import Shown, shown
@@ -195,10 +196,10 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     box = page.get_by_role("dialog", name="Change a value")
     expect(box).to_contain_text(f"now {tagger.read(WORDS).trace['l1r.h'][6, 0, 7]:.4f}")
     expect(box.locator(".edit-outcome")).to_contain_text("“hunt” NOUN → VERB")  # it is set to 0 to begin with
-    box.get_by_label("value", exact=True).fill("-0.75")
+    retype(box.get_by_label("value", exact=True), "-0.75")
     expect(box.locator(".edit-outcome")).to_contain_text("h is -0.7500 here")
     expect(box.locator(".edit-outcome")).to_contain_text("no prediction becomes another")
-    box.get_by_label("value", exact=True).fill("0")
+    retype(box.get_by_label("value", exact=True), "0")
     box.get_by_label("all units").check()
     box.get_by_label("readout").check()
     expect(box.locator(".edit-scope")).to_contain_text("the state that the step hands on is the one without")
@@ -230,7 +231,7 @@ def test_editor_changes_an_edit(studio: Shown) -> None:
     edits = studio.panel("edits")
     edits.get_by_role("button", name="Change: hidden state").click()
     studio.page.get_by_role("dialog").get_by_label("multiply by").check()
-    studio.page.get_by_label("value", exact=True).fill("1.5")
+    retype(studio.page.get_by_label("value", exact=True), "1.5")
     studio.page.keyboard.press("Enter")
     expect(edits.locator(".edit-list li").nth(1)).to_contain_text("l1r.h multiplied by 1.5")
     expect(edits.locator(".edit-list li").nth(0)).to_contain_text("l0.f set to 1.0")
@@ -261,9 +262,7 @@ def test_picture(studio: Shown, kind: str) -> None:
     studio.look(edit=KEEP)
     edits = studio.panel("edits")
     edits.locator("summary", has_text="Save").click()
-    with studio.page.expect_download() as download:
-        edits.locator(f"[data-export={kind}]").click()
-    content = download.value.path().read_bytes()
+    _, content = saved_by(studio.page, edits.locator(f"[data-export={kind}]").click)
     assert len(content) > 5000
     assert kind == "png" or all(f">{word}</text>".encode() in content for word in [*WORDS, "VERB", "PART"])
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, expect
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
 from language_models import make
+from studio.browsers import emulate, retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
@@ -303,11 +304,11 @@ def test_zoom_by_keyboard(studio: Shown) -> None:
 def test_the_unit_is_typed(studio: Shown, trace: hs.Trace) -> None:
     look(studio, track="l1", unit=1, step=2)
     field = studio.panel("microscope").get_by_label("Unit", exact=True)
-    field.fill("99")
+    retype(field, "99")
     field.press("Enter")
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
     assert in_boxes(studio)["c"] == pytest.approx(moment(trace, "l1", 99, 2)["c"], abs=DIGITS)
-    field.fill("128")  # there is none
+    retype(field, "128")  # there is none
     field.press("Enter")
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("unit 99")
 
@@ -344,7 +345,7 @@ def test_numbers_travel_on_where_the_words_above_take_more_lines(studio: Shown) 
 
 
 def test_no_motion_where_it_is_unwelcome(studio: Shown) -> None:
-    studio.page.emulate_media(reduced_motion="reduce")
+    emulate(studio.page, "(prefers-reduced-motion: reduce)", reduced_motion="reduce")
     look(studio, track="l1", unit=127, step=2)
     studio.page.evaluate("""() => {
       window.seen = 0;
@@ -383,7 +384,7 @@ def test_edited_values_are_marked(studio: Shown, trace: hs.Trace) -> None:
 
 
 MARK = """(value) => {
-  value.focus();
+  value.focus({ focusVisible: true });
   const [back, mark] = ["back", "mark"].map((part) => getComputedStyle(value.querySelector(`.hs-value-${part}`)));
   const light = (colour) => {
     const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
@@ -511,8 +512,7 @@ def test_phone(studio: Shown) -> None:
     studio.page.set_viewport_size(PHONE)
     for zoom in ("model", "layer", "unit", "gate"):
         look(studio, track="l1", unit=127, step=2, zoom=zoom)
-        wide = studio.page.evaluate("document.documentElement.scrollWidth")
-        assert wide == PHONE["width"]
+        assert studio.sticks_out() == 0
         box = studio.panel("microscope").locator(".hs-stage svg").first.bounding_box()
         assert box is not None
         assert box["width"] <= PHONE["width"]
@@ -524,8 +524,6 @@ def test_saved_as_a_picture(studio: Shown, kind: str) -> None:
     for zoom in ("model", "layer", "unit", "gate"):
         look(studio, track="l1", unit=127, step=2, zoom=zoom)
         panel.locator("summary", has_text="Save").click()
-        with studio.page.expect_download() as download:
-            panel.locator(f"[data-export={kind}]").click()
-        content = download.value.path().read_bytes()
+        _, content = saved_by(studio.page, panel.locator(f"[data-export={kind}]").click)
         assert content.startswith(b"<svg" if kind == "svg" else b"\x89PNG")
         assert b"var(--" not in content

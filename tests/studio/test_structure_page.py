@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.structure.names import GATES
+from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
@@ -190,12 +191,12 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices: the names take 52 pixels, the rows 40 pixels down."""
+    """A weight is one pixel in the tagger's matrices, from 52 and 40 on; Firefox's pointer rounds."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 52 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
     expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 52 + 200.5, "y": 40 + 3 * 128 + 17.5})
+    panel.locator(".st-holder").click(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
     expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
 
@@ -256,10 +257,10 @@ def test_sandbox_follows_the_hand(studio: Shown) -> None:
     panel = studio.panel("sandbox")
     code = panel.locator(".st-code")
     expect(code).to_have_text("lstm = hs.LSTM(4, 3)\nout, (h_n, c_n) = lstm(torch.randn(5, 1, 4))")
-    panel.locator("[name=numLayers]").fill("2")
+    retype(panel.locator("[name=numLayers]"), "2")
     panel.get_by_label("hidden size, slider").fill("5")
     panel.get_by_label("both directions").check()
-    panel.locator("[name=N]").fill("7")
+    retype(panel.locator("[name=N]"), "7")
     expect(code).to_contain_text("hs.LSTM(4, 5, num_layers=2, bidirectional=True)")
     expect(panel.locator(".st-results")).to_contain_text("(5, 7, 10)")
     count = sum(value.numel() for value in hs.LSTM(4, 5, num_layers=2, bidirectional=True).parameters())
@@ -274,10 +275,10 @@ def test_sandbox_follows_the_hand(studio: Shown) -> None:
 def test_sandbox_says_what_can_not_be(studio: Shown) -> None:
     look(studio, lstm="4,3,1,0,1,2,5,1,0")
     panel = studio.panel("sandbox")
-    panel.locator("[name=projSize]").fill("3")
+    retype(panel.locator("[name=projSize]"), "3")
     expect(panel.get_by_role("alert")).to_have_text("proj_size has to be smaller than hidden_size, got 3 and 3")
     expect(panel.locator(".st-code")).to_contain_text("proj_size=2")  # what there was, dimmed
-    panel.locator("[name=projSize]").fill("1")
+    retype(panel.locator("[name=projSize]"), "1")
     expect(panel.get_by_role("alert")).to_have_text("")
     expect(panel.locator(".st-code")).to_contain_text("proj_size=1")
 
@@ -321,7 +322,7 @@ def test_panels_follow_the_model(chromium: Browser) -> None:
 def test_phone(studio: Shown) -> None:
     studio.page.set_viewport_size(PHONE)
     look(studio, track="l1")
-    assert studio.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert studio.sticks_out() == 0
 
 
 @pytest.mark.parametrize(
@@ -332,9 +333,7 @@ def test_saved_as_a_picture(studio: Shown, name: str, kind: str) -> None:
     look(studio)
     panel = studio.panel(name)
     panel.locator("summary", has_text="Save").click()
-    with studio.page.expect_download() as download:
-        panel.locator(f"[data-export={kind}]").click()
-    content = download.value.path().read_bytes()
+    _, content = saved_by(studio.page, panel.locator(f"[data-export={kind}]").click)
     assert content.startswith(b"<svg" if kind == "svg" else b"\x89PNG")
 
 
@@ -345,9 +344,8 @@ def test_weights_as_a_picture_that_scales(chromium: Browser) -> None:
         look(studio)
         panel = studio.panel("weights")
         panel.locator("summary", has_text="Save").click()
-        with studio.page.expect_download() as download:
-            panel.locator("[data-export=svg]").click()
-        root = ET.fromstring(download.value.path().read_bytes())
+        _, content = saved_by(studio.page, panel.locator("[data-export=svg]").click)
+        root = ET.fromstring(content)
     svg = "{http://www.w3.org/2000/svg}"
     texts = [text.text or "" for text in root.iter(f"{svg}text")]
     assert len(list(root.iter(f"{svg}image"))) == 4

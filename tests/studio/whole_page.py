@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Browser, Locator, ViewportSize
 
 from hiddenstate.studio.view import Studio
+from studio.browsers import saved_by
 from studio.browsing import Watch
 
 WIDE: ViewportSize = {"width": 1280, "height": 720}
@@ -42,10 +43,15 @@ class Shown:
         """The rows of a panel's CSV."""
         panel = self.panel(name)
         panel.locator("summary", has_text="Save").click()
-        with self.page.expect_download() as download:
-            panel.locator("[data-export=csv]").click()
-        text = download.value.path().read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        _, content = saved_by(self.page, panel.locator("[data-export=csv]").click)
+        return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+    def sticks_out(self) -> int:
+        """By how many pixels the page is wider than what of the window the scrollbar leaves."""
+        wide: int = self.page.evaluate(
+            "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.documentElement)"
+        )
+        return wide
 
 
 @contextmanager

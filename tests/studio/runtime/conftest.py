@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from studio.chromium import CHROMIUM
+from studio.browsers import CHROMIUM
 from studio.runtime.driver import Runtime, opened
 
 

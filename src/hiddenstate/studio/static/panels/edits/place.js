@@ -1,5 +1,7 @@
 // Where a small box goes: beside what it is about, inside the window, never over it.
 
+import { windowSize } from "studio/ui/window.js";
+
 const GAP = 10;
 
 /**
@@ -9,15 +11,15 @@ const GAP = 10;
  */
 export function placeAt(box, at) {
   const { offsetWidth: width, offsetHeight: height } = box;
-  const { innerWidth, innerHeight } = window;
-  const right = at.right + GAP + width <= innerWidth - GAP;
+  const [roomX, roomY] = windowSize();
+  const right = at.right + GAP + width <= roomX - GAP;
   const left = at.left - GAP - width >= GAP;
-  const x = right ? at.right + GAP : left ? at.left - GAP - width : inside(at.left, width, innerWidth);
+  const x = right ? at.right + GAP : left ? at.left - GAP - width : inside(at.left, width, roomX);
   const beside = right || left;
-  const below = at.bottom + GAP + height <= innerHeight;
+  const below = at.bottom + GAP + height <= roomY;
   const y = beside ? at.top - height / 3 : below ? at.bottom + GAP : at.top - GAP - height;
-  box.style.left = `${inside(x, width, innerWidth)}px`;
-  box.style.top = `${inside(y, height, innerHeight)}px`;
+  box.style.left = `${inside(x, width, roomX)}px`;
+  box.style.top = `${inside(y, height, roomY)}px`;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { element, svg } from "studio/ui/draw.js";
 import { isCalm } from "studio/ui/theme.js";
+import { windowSize } from "studio/ui/window.js";
 
 const MARGIN = 6;
 const GAP = 14;
@@ -19,7 +20,7 @@ export function createSpotlight() {
   return {
     root: element("div", { class: "tour-light" }, [drawn]),
     light(boxes) {
-      const [width, height] = [window.innerWidth, window.innerHeight];
+      const [width, height] = windowSize();
       drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
       shade.setAttribute("d", `M0 0H${width}V${height}H0Z${boxes.map(rounded).join("")}`);
       rings.replaceChildren(...boxes.map((box) => svg("path", { class: "ring", d: rounded(box) })));
@@ -74,7 +75,8 @@ export function placeCard(card, panels) {
   const [sheet, aside] = [way === "sheet" ? card.offsetHeight : 0, way === "aside" ? card.offsetWidth : 0];
   document.body.style.setProperty("--tour-sheet", `${sheet}px`);
   document.body.style.setProperty("--tour-aside", `${aside}px`);
-  return { right: window.innerWidth - aside, bottom: window.innerHeight - sheet };
+  const [width, height] = windowSize();
+  return { right: width - aside, bottom: height - sheet };
 }
 
 /**
@@ -84,10 +86,10 @@ export function placeCard(card, panels) {
  * @returns {"aside" | "sheet" | "right" | "left"}
  */
 function wayBeside(left, right, need) {
-  const { innerWidth, innerHeight } = window;
-  if (innerHeight < SHORT && innerHeight < innerWidth) return "aside";
-  if (innerWidth < NARROW) return "sheet";
-  return innerWidth - right >= need ? "right" : left >= need ? "left" : "sheet";
+  const [width, height] = windowSize();
+  if (height < SHORT && height < width) return "aside";
+  if (width < NARROW) return "sheet";
+  return width - right >= need ? "right" : left >= need ? "left" : "sheet";
 }
 
 /**
@@ -97,7 +99,7 @@ function wayBeside(left, right, need) {
  */
 function beside(card, x, edges) {
   const top = Math.min(...edges.map((box) => box.top));
-  const y = Math.max(GAP, Math.min(top, window.innerHeight - card.offsetHeight - GAP));
+  const y = Math.max(GAP, Math.min(top, windowSize()[1] - card.offsetHeight - GAP));
   card.style.left = `${Math.round(x)}px`;
   card.style.top = `${Math.round(y)}px`;
 }
