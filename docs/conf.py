@@ -65,7 +65,7 @@ class Drawing(SphinxDirective):
         code = "\n".join(self.content)
         shown = f"```python\n{code}\n```\n"
         folder = Path(self.env.app.doctreedir) / "drawings"
-        path = folder / f"{self.env.docname}-{self.lineno}.svg"
+        path = folder / f"{self.env.docname.replace('/', '-')}-{self.lineno}.svg"
         folder.mkdir(parents=True, exist_ok=True)
         try:
             _draw(code, path)

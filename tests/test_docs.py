@@ -32,7 +32,7 @@ from support import NEEDS_INDUCTOR
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 REFRESH = bool(os.environ.get("HIDDENSTATE_REFRESH_DOCS"))
 CUT = "..."
 # Commands that no test should run, as they install, build or measure.
@@ -41,6 +41,11 @@ NOT_RUN = ("pip", "make")
 FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 DIGITS = 2e-4  # what is printed has four digits, of which machines may round the last one differently
+
+
+def name_of(page: Path) -> str:
+    """The name of a page in the contents, such as ``explain/ledger``."""
+    return page.relative_to(DOCS).with_suffix("").as_posix()
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.stem, marks=NEEDS_INDUCTOR if page.stem == "compile" else ()) for page in PAGES]
+    "page",
+    [pytest.param(page, id=name_of(page), marks=NEEDS_INDUCTOR if page.stem == "compile" else ()) for page in PAGES],
 )
 def test_the_page_runs_and_prints_what_it_says(page: Path) -> None:
     run = Run(page)
@@ -216,10 +222,10 @@ def test_output_that_differs_is_found() -> None:
     Printed((*said, CUT), f"{said[0]}\nmore\nand more", 0, fixed=True).check("here")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_page_is_in_the_contents(page: Path) -> None:
     contents = [name for block in blocks_of(DOCS / "index.md") if block.language == "toctree" for name in block.lines]
-    assert page.stem == "index" or page.stem in contents
+    assert name_of(page) == "index" or name_of(page) in contents
 
 
 def test_the_api_page_has_every_public_name() -> None:

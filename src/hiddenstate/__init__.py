@@ -7,7 +7,7 @@
 import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate import _aliases
+from hiddenstate import _aliases, explain
 from hiddenstate.edits.edit import Edit, add, patch, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
@@ -72,6 +72,7 @@ __all__ = [
     "convert_back",
     "edit",
     "equinox_weights",
+    "explain",
     "export_onnx",
     "find_lstms",
     "flax_weights",

@@ -376,3 +376,25 @@ def test_bad_edits_fail(
     with pytest.raises(error, match=message):
         run()
     lstm(x)  # and nothing of it stays
+
+
+def test_an_address_says_unit_step_and_row() -> None:
+    edit = hs.set("l1.c[125]@7,n=2", to=0.5)
+    assert (edit.place, edit.unit, edit.t, edit.row) == ("l1.c", 125, 7, 2)
+    assert hs.zero("l0.f@3", unit=[1, 2]).unit == (1, 2)
+
+
+def test_a_patch_takes_an_address() -> None:
+    lstm = hs.LSTM(3, 4)
+    source = lstm.trace(torch.randn(5, 1, 3))
+    edit = hs.patch("l0.c[1,3]@2", source=source)
+    assert (edit.place, edit.unit, edit.t) == ("l0.c", (1, 3), 2)
+    assert isinstance(edit.value, torch.Tensor)
+    assert torch.equal(edit.value[0, 0], source["l0.c"][2, 0, [1, 3]])
+
+
+def test_an_index_in_the_address_and_beside_it_fails() -> None:
+    with pytest.raises(ArgumentError, match="'l0.f.3.' says unit already, and unit=4 is given"):
+        hs.zero("l0.f[3]", unit=4)
+    with pytest.raises(NameUnknownError, match="cannot read 'l0.f.3'"):
+        hs.zero("l0.f[3")

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import corpus, train
+from hiddenstate.cli import corpus, explain, train
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
 from hiddenstate.cli.page import page
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(explain.app, name="explain")
 app.command()(generate)
 app.command()(page)
 app.command()(read)

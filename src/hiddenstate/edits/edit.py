@@ -1,8 +1,8 @@
 """Edits: what to change in a run, as frozen data.
 
 An `Edit` says: at this *place* (``"l0.f"``), for these units, steps and batch rows, replace, scale or shift the
-value. Nothing here runs anything: `hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan
-applies them.
+value. Units, step and row can stand in the place's string, too: ``"l0.f[3]@7"``. Nothing here runs anything:
+`hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan applies them.
 """
 
 import numbers
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.structure.addresses import is_address, parse_address
 
 Kind = Literal["set", "scale", "add"]
 Scope = Literal["write", "readout"]
@@ -23,7 +24,8 @@ class Edit:
     """One change of a run. Make one with `zero`, `set`, `scale`, `add` or `patch`.
 
     Attributes:
-        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``.
+        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``. An address
+            such as ``"l1.c[125]@7,n=2"`` is taken apart into ``place``, ``unit``, ``t`` and ``row``.
         kind: the new value is ``value`` (set), ``old * value`` (scale) or ``old + value`` (add).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
         unit: which units (all when None).
@@ -36,7 +38,8 @@ class Edit:
     does nothing. Tensors are held, not copied, so that gradients reach them.
 
     Raises:
-        ArgumentError: unknown kind or scope.
+        ArgumentError: unknown kind or scope, or units, steps or rows both in the address and beside it.
+        NameUnknownError: the place is written as an address that cannot be read.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
     """
 
@@ -57,8 +60,10 @@ class Edit:
             )
         # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
         object.__setattr__(self, "value", _value(self.value))
-        for name in ("unit", "t", "row"):
-            object.__setattr__(self, name, freeze(getattr(self, name), name))
+        place, *indices = _located(self.place, self.unit, self.t, self.row)
+        object.__setattr__(self, "place", place)
+        for name, index in zip(("unit", "t", "row"), indices, strict=True):
+            object.__setattr__(self, name, freeze(index, name))
 
 
 class Source(Protocol):
@@ -152,6 +157,7 @@ def patch(
         IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
         NameUnknownError: the source did not record the place.
     """
+    place, unit, t, row = _located(place, unit, t, row)
     reads_t = t if source_t is None else source_t
     reads_row = row if source_row is None else source_row
     if source_row is None and source.batch == 1:
@@ -173,6 +179,19 @@ def _refuse_padding(source: Source, times: tuple[int, ...], rows: Index) -> None
 
 def _indices(unit: Index, t: Index, row: Index) -> dict[str, Any]:
     return {"unit": freeze(unit, "unit"), "t": freeze(t, "t"), "row": freeze(row, "row")}
+
+
+def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index, Index, Index]:
+    """Take an address apart; what is said beside it must not be said in it."""
+    if not is_address(place):
+        return place, unit, t, row
+    address = parse_address(place)
+    found: list[Index] = []
+    for name, inside, beside in zip(("unit", "t", "row"), address[1:], (unit, t, row), strict=True):
+        if inside is not None and beside is not None:
+            raise ArgumentError(f"{place!r} says {name} already, and {name}={beside!r} is given: say it once")
+        found.append(beside if inside is None else inside)
+    return address.place, found[0], found[1], found[2]
 
 
 def _value(value: float | Tensor) -> float | Tensor:

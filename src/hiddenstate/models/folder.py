@@ -148,6 +148,22 @@ def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
     return load_as(LanguageModel, folder)
 
 
+KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind in (Tagger, LanguageModel)}
+
+
+def kind_of(folder: str | os.PathLike[str]) -> str:
+    """Return the kind of model that a folder says it holds, or "" where it cannot be read."""
+    try:
+        return str(json.loads((Path(folder) / CONFIG).read_bytes())["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
+    """Read a tagger or a language model from its folder, ready to use; raises as `load` does."""
+    return load_as(KINDS.get(kind_of(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
+
+
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
     path = Path(folder)

@@ -9,12 +9,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, load_as
+from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, kind_of, load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.studio.bundle import Bundle
-
-KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind in (Tagger, LanguageModel)}
 
 
 def of_folder(folder: str | os.PathLike[str]) -> Bundle:
@@ -24,18 +22,10 @@ def of_folder(folder: str | os.PathLike[str]) -> Bundle:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
     """
     path = Path(folder)
-    kind = _kind(path)
-    load_as(KINDS.get(kind, Tagger), path)  # says what is wrong, of an unknown kind too
+    load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
     card = (path / CARD).read_text(encoding="utf-8", errors="replace")
-    return Bundle(kind, path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card)
-
-
-def _kind(path: Path) -> str:
-    try:
-        return str(json.loads((path / CONFIG).read_bytes())["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    return Bundle(kind_of(path), path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card)
 
 
 def of_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:

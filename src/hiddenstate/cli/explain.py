@@ -1,0 +1,17 @@
+"""``hiddenstate explain``: what the values of one run mean; each tool is a command of its own."""
+
+import typer
+
+from hiddenstate.cli.explain_attribute import attribute
+from hiddenstate.cli.explain_ledger import ledger
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def explain() -> None:
+    """Explain what a model made of a text: which word decided, and who wrote what it remembers."""
+
+
+app.command()(attribute)
+app.command()(ledger)

@@ -1,0 +1,145 @@
+"""``hiddenstate explain attribute``: which words decided."""
+
+import re
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from hiddenstate.cli.explain_options import (
+    AgainstOption,
+    CsvOption,
+    JsonOption,
+    LabelOption,
+    ModelOption,
+    PlotOption,
+    TextArgument,
+    WordOption,
+    give,
+    loaded,
+    step_of,
+    target_of,
+    told,
+)
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.attributions import DEFAULT_SAMPLES
+from hiddenstate.explain.attributions import attribute as attribution_of
+from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.shapley import EXACT_STEPS
+from hiddenstate.models.language import LanguageModel
+
+_SPAN = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+class Method(str, Enum):
+    """How words are given their parts."""
+
+    shapley = "shapley"
+    integrated_gradients = "integrated_gradients"
+    frozen = "frozen"
+    cd = "cd"
+    occlusion = "occlusion"
+    gradient = "gradient"
+
+
+class By(str, Enum):
+    """What is replaced together."""
+
+    auto = "auto"
+    step = "step"
+    word = "word"
+
+
+def attribute(
+    text: TextArgument,
+    word: WordOption = None,
+    label: LabelOption = None,
+    against: AgainstOption = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help="A state or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE", show_default=False
+        ),
+    ] = None,
+    method: Annotated[Method, typer.Option(help="How words are given their parts.")] = Method.shapley,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a replaced word is read as: zero, mean or unk; more than once for results side by side. The "
+            "model's own without.",
+            show_default=False,
+        ),
+    ] = None,
+    spans: Annotated[
+        str | None,
+        typer.Option(
+            help="Spans of words that are replaced together, such as 0-1,2: each also alone, and two together.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        By, typer.Option(help="Of characters: replace each (step) or whole words; auto: words where there are many.")
+    ] = By.auto,
+    state: Annotated[
+        bool, typer.Option("--state", help="Count the initial state as one that can be replaced.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(help="Orders that are drawn where Shapley values are sampled.")
+    ] = DEFAULT_SAMPLES,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+    model: ModelOption = "tagger-en",
+) -> None:
+    """Say which words decided: of a tagger why this tag and not the next best, of a language model why this comes next.
+
+    Occlusion, what is lost when one word is replaced, stands beside every method, and where they disagree is marked.
+
+    Example: hiddenstate explain attribute "The old man the boats." --word man
+    """
+    found, read = loaded(model, text)
+    if of is not None and (word, label, against) != (None, None, None):
+        raise ArgumentError("--of says all of the target; leave out --word, --label and --against")
+    linear = method in (Method.frozen, Method.cd)
+    target: Any = of or target_of(found, read, step_of(found, read, word), label, against, linear=linear)
+    if spans is not None:
+        chosen: list[tuple[int, int]] | None = _read_spans(spans)
+    else:
+        chosen = _words(read) if isinstance(found, LanguageModel) and _in_words(found, read, by) else None
+    with told() as progress:
+        result = attribution_of(
+            read,
+            of=target,
+            method=method.value,
+            baseline=baseline or None,
+            spans=chosen,
+            state="player" if state else "baseline",
+            samples=samples,
+            progress=progress,
+        )
+    give(result, json, csv, plot)
+
+
+def _read_spans(text: str) -> list[tuple[int, int]]:
+    found = []
+    for part in text.split(","):
+        match = _SPAN.fullmatch(part.strip())
+        if match is None:
+            raise ArgumentError(f"--spans takes numbers of words and ranges of them, such as 0-1,2; got {text!r}")
+        first = int(match[1])
+        found.append((first, int(match[2] or first) + 1))
+    return found
+
+
+def _in_words(model: LanguageModel, read: Subject, by: By) -> bool:
+    if model.config.level != "char":
+        return False
+    return by is By.word or (by is By.auto and read.T > EXACT_STEPS)
+
+
+def _words(read: Subject) -> list[tuple[int, int]]:
+    """Cut characters into words, each with the white space before it."""
+    characters = read.words()
+    ends = [t for t in range(1, read.T) if characters[t].isspace() and not characters[t - 1].isspace()]
+    starts = [0, *ends]
+    return list(zip(starts, [*starts[1:], len(characters)], strict=True))

@@ -1,0 +1,153 @@
+"""`frozen`: the parts of a target in the linear map that a run is when its gates are held as they are.
+
+With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
+any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
+Their parts, each the variable times the derivative of this linear map, add up to the target.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.gate_weights import weights_of_gates
+from hiddenstate.explain.memory import borders, secant
+from hiddenstate.explain.target import Readout
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import GATES, Place, track
+from hiddenstate.tracing.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenParts:
+    """The parts of a linear target; float64.
+
+    Attributes:
+        x: ``[T, C]``, of each input number.
+        biases: for each layer and direction (``l0``) the part of the biases of g, ``[T]``.
+        initial: of the initial states, ``[L*D]``.
+        bias: of the head.
+    """
+
+    x: Tensor
+    biases: dict[str, Tensor]
+    initial: Tensor
+    bias: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """One layer and direction of one row, in float64: its recorded values, and the weights of g."""
+
+    place: Place
+    values: dict[str, Tensor]  # each [T, units]
+    before: dict[str, Tensor]  # c and h that came into each step
+    inputs: Tensor  # [T, C]
+    W: Tensor  # [H, C]
+    U: Tensor  # [H, P]
+    b: Tensor  # [H]
+    projection: Tensor | None  # [P, H]
+
+
+def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
+    """Take a linear target of one row apart.
+
+    Raises:
+        ArgumentError: edits are in force, which the linear map does not have.
+    """
+    if edits_in_force(subject.lstm):
+        raise ArgumentError("frozen explains a run without edits, and edits are in force: leave their block")
+    sizes = subject.sizes
+    reads = {str(place): vector for place, vector in readout.vectors.items()}
+    seeds: dict[str, Tensor] = {}  # by hidden state: what each number in it adds to the target, [T, P]
+    biases: dict[str, Tensor] = {}
+    initial = torch.zeros(len(sizes.tracks), dtype=torch.float64)
+    x = torch.zeros(subject.T, sizes.input_size, dtype=torch.float64)
+    for layer in reversed(range(sizes.num_layers)):
+        inputs = _inputs(subject, trace, layer)
+        slopes = torch.zeros_like(inputs)
+        for reverse in (False, True) if sizes.bidirectional else (False,):
+            part = _track(subject, trace, layer, reverse, inputs)
+            number = sizes.tracks.index((layer, reverse))
+            slope, bias, initial[number] = _through(subject, part, seeds, reads, readout.t)
+            slopes += slope
+            biases[track(layer, reverse)] = bias
+        if layer:
+            for side, seed in enumerate(slopes.split(sizes.output_size, dim=-1)):
+                seeds[track(layer - 1, bool(side))] = seed
+        else:
+            x = slopes * inputs
+    return FrozenParts(x, biases, initial, readout.bias)
+
+
+def _through(
+    subject: Subject, part: _Track, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Go back through one layer and direction.
+
+    Returns:
+        What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; and
+        the part of its initial state.
+    """
+    layer, reverse, _ = part.place
+    T, values = subject.T, part.values
+    order = range(T - 1, -1, -1) if reverse else range(T)
+    cut = borders(subject, torch.arange(T), reverse).tolist()
+    own = track(layer, reverse)
+    seed_h = seeds.get(own)
+    z = part.inputs @ part.W.T + part.before["h"] @ part.U.T + part.b
+    write, show = values["i"] * secant(z), values["o"] * secant(values["c"])
+    slope_z = torch.zeros_like(z)
+    dc, dh = torch.zeros_like(z[0]), torch.zeros_like(part.before["h"][0])
+    for t in reversed(order):
+        if seed_h is not None:
+            dh = dh + seed_h[t]
+        if t == t_read and f"{own}.h" in reads:
+            dh = dh + reads[f"{own}.h"]
+        dc = dc + show[t] * (dh if part.projection is None else dh @ part.projection)
+        if t == t_read and f"{own}.c" in reads:
+            dc = dc + reads[f"{own}.c"]
+        slope_z[t] = dc * write[t]
+        dh, dc = slope_z[t] @ part.U, dc * values["f"][t]
+        if cut[t]:
+            dh, dc = torch.zeros_like(dh), torch.zeros_like(dc)
+    first = order[0]
+    initial = dh @ part.before["h"][first] + dc @ part.before["c"][first]
+    return slope_z @ part.W, slope_z @ part.b, initial
+
+
+def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
+    """What a layer reads, ``[T, C]``."""
+    if layer == 0:
+        return subject.x[:, 0].detach().cpu().double()
+    ways = (False, True) if subject.sizes.bidirectional else (False,)
+    return torch.cat([_values(trace, layer - 1, reverse, "h") for reverse in ways], dim=-1)
+
+
+def _values(trace: Trace, layer: int, reverse: bool, quantity: str) -> Tensor:
+    return trace.values[str(Place(layer, reverse, quantity))][:, 0].detach().cpu().double()
+
+
+def _track(subject: Subject, trace: Trace, layer: int, reverse: bool, inputs: Tensor) -> _Track:
+    values = {q: _values(trace, layer, reverse, q) for q in "ifoch"}
+    number = subject.sizes.tracks.index((layer, reverse))
+    cut = borders(subject, torch.arange(subject.T), reverse)
+    before = {}
+    for quantity, state in zip("hc", subject.initial, strict=True):
+        begin = state[number].detach().cpu().double()
+        shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
+        before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
+    weights = weights_of_gates(subject, layer, reverse)
+    rows = slice(GATES.index("g") * subject.sizes.hidden_size, (GATES.index("g") + 1) * subject.sizes.hidden_size)
+    return _Track(
+        Place(layer, reverse, "c"),
+        values,
+        before,
+        inputs,
+        weights.W[rows],
+        weights.U[rows],
+        weights.b[rows],
+        weights.projection,
+    )

@@ -1,0 +1,102 @@
+"""`Head`: from the LSTM's outputs to logits and log-probabilities, with labels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+
+MOST_NAMED = 20  # labels that an error lists
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The linear layer that reads the last layer's hidden states, and the probabilities made of what it says.
+
+    Attributes:
+        weight: ``[K, D*P]``.
+        bias: ``[K]``, or None.
+        labels: the name of each logit; there may be more labels than logits, where some have a probability only.
+        log_probabilities: from outputs ``[..., D*P]`` to ``[..., len(labels)]``, or None where the logits are no
+            scores of a softmax.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    labels: tuple[str, ...]
+    log_probabilities: Callable[[Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight.dim() != 2 or (self.bias is not None and self.bias.shape != self.weight.shape[:1]):
+            bias = None if self.bias is None else list(self.bias.shape)
+            raise ShapeError(f"a head has a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}")
+        if len(self.labels) < len(self.weight):
+            raise ArgumentError(f"{len(self.weight)} logits need as many labels, got {len(self.labels)}")
+
+    def logits(self, out: Tensor) -> Tensor:
+        """Return the logits ``[..., K]`` of outputs ``[..., D*P]``."""
+        return linear(out, self.weight, self.bias)
+
+    def index(self, label: str | int) -> int:
+        """Return the number of a label; an int is one already.
+
+        Raises:
+            NameUnknownError: there is no such label.
+        """
+        if isinstance(label, int) and 0 <= label < len(self.labels):
+            return label
+        found = [k for k, name in enumerate(self.labels) if name == label]
+        if len(found) != 1:
+            some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
+            raise NameUnknownError(
+                f"{len(found) or 'no'} labels of this model are {label!r}; expected one of the {len(self.labels)}: "
+                f"{some}; a number from 0 goes, too"
+            )
+        return found[0]
+
+    def readout(self, label: str | int) -> tuple[Tensor, float]:
+        """Return the vector ``[D*P]`` and the number b with ``logit = vector · out + b``, both in float64.
+
+        Raises:
+            NameUnknownError: there is no such label.
+            ArgumentError: the label has no logit of its own.
+        """
+        k = self.index(label)
+        if k >= len(self.weight):
+            raise ArgumentError(
+                f"{label!r} has a probability but no logit of its own: the softmax of this model is adaptive, and "
+                f"the label stands in a cluster of rare ones; use log_probability({label!r})"
+            )
+        bias = 0.0 if self.bias is None else float(self.bias[k])
+        return self.weight[k].detach().double(), bias
+
+
+def softmax_head(
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Sequence[str],
+    groups: Sequence[int] = (),
+    temperatures: Sequence[float] = (),
+) -> Head:
+    """Make a head whose logits are the scores of a softmax, or of one for each group of them.
+
+    Args:
+        weight: ``[K, D*P]``.
+        bias: ``[K]``, or None.
+        labels: K names.
+        groups: how many logits each softmax has; one softmax over all without.
+        temperatures: what each group's logits are divided by.
+    """
+    sizes = list(groups) or [len(weight)]
+    divisors = list(temperatures) or [1.0] * len(sizes)
+    shown, offset = weight.detach(), None if bias is None else bias.detach()
+
+    def log_probabilities(out: Tensor) -> Tensor:
+        parts = linear(out, shown, offset).split(sizes, dim=-1)
+        normal = [torch.log_softmax(part / by, dim=-1) for part, by in zip(parts, divisors, strict=True)]
+        return torch.cat(normal, dim=-1)
+
+    return Head(shown, offset, tuple(labels), log_probabilities)

@@ -1,0 +1,161 @@
+"""Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.engine.inputs import Arguments, read
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.head import Head, softmax_head
+from hiddenstate.nn.lstm import LSTM
+
+
+def of_lstm(
+    lstm: LSTM,
+    given: Arguments,
+    head: Head | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Subject:
+    """Return the subject of an LSTM and the arguments of a call of it.
+
+    Raises:
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+    """
+    call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
+    wide = lstm.sizes.directions * lstm.sizes.output_size
+    if head is not None and head.weight.shape[1] != wide:
+        raise ShapeError(f"the head reads {head.weight.shape[1]} features, and the LSTM gives D*P = {wide}")
+    x = call.x.detach()
+    T, N = x.shape[:2]
+    lengths = [T] * N if call.lengths is None else call.lengths.tolist()
+    return Subject(
+        lstm,
+        x,
+        (call.h0.detach(), call.c0.detach()),
+        head,
+        _checked_tokens(tokens, lengths),
+        call.lengths,
+        call.reset,
+        {"mean": lambda: _mean_step(x, lengths)},
+    )
+
+
+def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return the mean input ``[C]`` over the real steps of all rows."""
+    return torch.cat([x[:T, n] for n, T in enumerate(lengths)]).double().mean(0).to(x)
+
+
+def _checked_tokens(
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None, lengths: Sequence[int]
+) -> tuple[tuple[str, ...], ...] | None:
+    if tokens is None:
+        return None
+    rows = [list(tokens)] if all(isinstance(token, str) for token in tokens) else [list(row) for row in tokens]
+    if [len(row) for row in rows] != list(lengths):
+        raise ShapeError(
+            f"tokens= must have a word for each step of each row, {list(lengths)}, got {[len(row) for row in rows]}"
+        )
+    return tuple(tuple(map(str, row)) for row in rows)
+
+
+def of_module(
+    model: nn.Module,
+    x: Any,
+    path: str | None = None,
+    head: Head | None = None,
+    labels: Sequence[str] | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Subject:
+    """Call a module once, and return the subject of the LSTM inside, with what it read and the head that read it.
+
+    The head is found by what happens: the one linear layer that, in this call, reads outputs of the LSTM as they are.
+
+    Args:
+        model: any module with an `hiddenstate.LSTM` inside, such as a converted one.
+        x: what the module is called with; a tuple holds several arguments.
+        path: which LSTM, where there are several.
+        head: the head, where it is another one.
+        labels: names of the logits of a head that is found.
+        tokens: a word for each step.
+
+    Raises:
+        ArgumentError: there is no LSTM, there are several and no path was given, or the LSTM was not called.
+        NameUnknownError: there is no LSTM at the path.
+    """
+    lstm = _lstm_in(model, path)
+    calls, readers = _watched(model, lstm, x)
+    if not calls:
+        raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
+    args, kwargs, out = calls[0]
+    given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
+    found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
+    return of_lstm(lstm, given, found, tokens)
+
+
+def _lstm_in(model: nn.Module, path: str | None) -> LSTM:
+    found = {name: part for name, part in model.named_modules() if isinstance(part, LSTM)}
+    listed, kind = ", ".join(map(repr, found)), type(model).__name__
+    if not found:
+        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
+        cure = "convert it first: hs.convert(model)" if theirs else "give a model with one"
+        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
+    if path is None and len(found) > 1:
+        raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+    if path is not None and path not in found:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
+    return next(iter(found.values())) if path is None else found[path]
+
+
+Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
+
+
+def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+    """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
+    calls: Calls = []
+    readers: list[tuple[nn.Linear, Tensor]] = []
+    training = {part: part.training for part in model.modules()}
+    with ExitStack() as hooks, torch.no_grad():
+        watch = lstm.register_forward_hook(
+            lambda _, args, kwargs, given: calls.append((args, kwargs, given[0])), with_kwargs=True
+        )
+        hooks.callback(watch.remove)
+        for part in model.modules():
+            if isinstance(part, nn.Linear):
+                handle = part.register_forward_pre_hook(lambda layer, args: readers.append((layer, args[0])))
+                hooks.callback(handle.remove)
+        hooks.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
+        model.eval()
+        model(*(x if isinstance(x, tuple) else (x,)))
+    return calls, readers
+
+
+def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
+    """Return the only linear layer all of whose inputs are outputs of the LSTM, or None."""
+    if not isinstance(out, Tensor):
+        out = out.data  # packed: the same rows
+    rows = {row.tobytes() for row in out.reshape(-1, out.shape[-1]).cpu().numpy()}
+    found = {
+        layer: None
+        for layer, read_ in readers
+        if layer.in_features == out.shape[-1]
+        and all(row.tobytes() in rows for row in read_.reshape(-1, read_.shape[-1]).cpu().numpy())
+    }
+    return linear_head(next(iter(found)), labels) if len(found) == 1 else None
+
+
+def linear_head(head: object, labels: Sequence[str] | None) -> Head:
+    """Take a linear layer as a head, its logits as the scores of one softmax.
+
+    Raises:
+        ArgumentTypeError: it is neither a linear layer nor a `Head`.
+    """
+    if isinstance(head, Head):
+        return head
+    if not isinstance(head, nn.Linear):
+        raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
+    names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
+    return softmax_head(head.weight, head.bias, names)

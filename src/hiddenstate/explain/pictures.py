@@ -1,0 +1,57 @@
+"""Pictures of explanations: bars over the words, and heat maps. Needs matplotlib."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from hiddenstate.base.figures import Picture, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, for every kind of eyes
+MOST_NAMED = 60  # words under an axis
+
+
+def bars(title: str, words: Sequence[str], series: Mapping[str, Sequence[float]]) -> "Figure":
+    """Draw numbers over words: bars side by side, one colour for each series."""
+    figure = Picture(figsize=(max(5.0, 0.45 * len(words) * max(1, len(series) / 2) + 1.5), 3.2), layout="constrained")
+    axes = figure.subplots()
+    at, width = np.arange(len(words)), 0.8 / max(1, len(series))
+    for k, (name, values) in enumerate(series.items()):
+        axes.bar(at + (k - (len(series) - 1) / 2) * width, values, width, label=name, color=COLORS[k % len(COLORS)])
+    axes.axhline(0, color="#333333", linewidth=0.8)
+    _name(axes, words)
+    axes.set_title(title, fontsize=10, parse_math=False)
+    if len(series) > 1:
+        axes.legend(fontsize=8)
+    return figure
+
+
+def heat_map(title: str, words: Sequence[str], values: Tensor, what: str) -> "Figure":
+    """Draw numbers ``[units, words]`` as colours: red above 0, blue below."""
+    figure = Picture(figsize=(max(5.0, 0.35 * len(words) + 2), 4.5), layout="constrained")
+    axes = figure.subplots()
+    largest = float(values.abs().max()) or 1.0
+    image = axes.imshow(
+        values.detach().cpu().numpy(),
+        aspect="auto",
+        cmap="RdBu_r",
+        vmin=-largest,
+        vmax=largest,
+        interpolation="nearest",
+    )
+    figure.colorbar(image, ax=axes)
+    _name(axes, words)
+    axes.set_ylabel(what)
+    axes.set_title(title, fontsize=10, parse_math=False)
+    return figure
+
+
+def _name(axes: object, words: Sequence[str]) -> None:
+    every = max(1, -(-len(words) // MOST_NAMED))
+    at = range(0, len(words), every)
+    labels = [shortened(words[k] if words[k].isprintable() and words[k].strip() else repr(words[k])) for k in at]
+    axes.set_xticks(list(at), labels, rotation=60, ha="right", fontsize=8, parse_math=False)  # type: ignore[attr-defined]

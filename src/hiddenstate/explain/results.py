@@ -1,0 +1,102 @@
+"""`Explanation`: the base class of what `hiddenstate.explain` gives back: tables, files, pictures."""
+
+import csv
+import io
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from hiddenstate.base.files import written_beside
+from hiddenstate.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+FORMAT = "hiddenstate.explanation/1"
+
+Cell = str | int | float | bool | None
+Row = Mapping[str, Cell]
+
+
+class Explanation(ABC):
+    """A result: frozen data that people read with ``print``, and programs as rows, JSON or a data frame.
+
+    Each has ``residual``, what its law leaves over, and ``cost``, the row-steps that were run for it.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def rows(self) -> Sequence[Row]:
+        """Return the result as rows of a table, all with the same columns."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the result as a table with bars, for a terminal."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @abstractmethod
+    def plot(self) -> "Figure":
+        """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``)."""
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return the rows as a data frame. Needs pandas (``pip install 'hiddenstate[frames]'``).
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError("to_dataframe needs pandas: pip install 'hiddenstate[frames]'") from error
+        return pandas.DataFrame([dict(row) for row in self.rows()])
+
+    def to_json(self) -> str:
+        """Return everything as JSON."""
+        data = {"format": FORMAT, "kind": self.kind, **self.to_dict()}
+        return json.dumps(_plain(data), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+    def to_csv(self) -> str:
+        """Return the rows as CSV, with a line of names."""
+        rows, buffer = self.rows(), io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return buffer.getvalue()
+
+    def save(self, path: str | Path) -> None:
+        """Write everything as a JSON file (beside, then renamed: never half-written).
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        text = self.to_json()
+        with written_beside(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Turn tensors, arrays and tuples into lists; what is no finite number into null, which JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, Tensor):
+        return _plain(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,83 @@
+"""Bars and tables for terminals, as plain text of a fixed width."""
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+_RIGHT = " ▏▎▍▌▋▊▉█"  # eighths of a block, from its left edge
+HALF, FULL = "▐", "█"
+LONGEST = 24
+WIDTH = 100  # of sentences
+
+
+def bar(value: float, largest: float, width: int = 12) -> str:
+    """Draw a number from ``-largest`` to ``largest`` as a bar from the middle, negative ones to the left.
+
+    >>> bar(0.5, 1, 4), bar(-1, 1, 4)
+    ('    │██  ', '████│    ')
+    """
+    share = min(1.0, abs(value) / largest) if largest > 0 else 0.0
+    if value < 0:
+        halves = round(share * width * 2)
+        left = (HALF if halves % 2 else "") + FULL * (halves // 2)
+        return f"{left:>{width}}│{'':{width}}"
+    eighths = round(share * width * 8)
+    right = FULL * (eighths // 8) + (_RIGHT[eighths % 8] if eighths % 8 else "")
+    return f"{'':{width}}│{right:<{width}}"
+
+
+def share(value: float, width: int = 5) -> str:
+    """Draw a number from 0 to 1 as a bar to the right.
+
+    >>> share(0.5, 4)
+    '██··'
+    """
+    eighths = round(max(0.0, min(1.0, value)) * width * 8)
+    full = FULL * (eighths // 8) + (_RIGHT[eighths % 8] if eighths % 8 else "")
+    return full.ljust(width, "·")
+
+
+def number(value: float) -> str:
+    """Write a number with its sign and three decimals; very large and very small ones with an exponent.
+
+    >>> number(0.12345), number(-1234567.0), number(0.0), number(0.00012)
+    ('+0.123', '-1.23e+06', '0.000', '+1e-04')
+    """
+    if value == 0:
+        return "0.000"
+    if 0.0005 <= abs(value) < 1e5:
+        return f"{value:+.3f}"
+    return f"{value:+.2e}" if abs(value) >= 1e5 else f"{value:+.0e}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
+    """Lay out rows under a head; columns named in ``left`` (by letter l, else r) are aligned left.
+
+    >>> print(table(["word", "part"], [["a", "+1.0"], ["longer", "-0.5"]], "lr"))
+    word    part
+    a       +1.0
+    longer  -0.5
+    """
+    cells = [list(head), *(list(row) for row in rows)]
+    widths = [max(cell_len(row[k]) for row in cells) for k in range(len(head))]
+    aligned = left.ljust(len(head), "r")
+    lines = []
+    for row in cells:
+        parts = [
+            set_cell_size(cell, width) if side == "l" else " " * (width - cell_len(cell)) + cell
+            for cell, width, side in zip(row, widths, aligned, strict=True)
+        ]
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def shortened(word: str) -> str:
+    """Return a token as people can see it, cut where it is too long."""
+    visible = word if word.isprintable() and word.strip() else repr(word)
+    return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Break a sentence into lines."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
