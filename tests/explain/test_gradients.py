@@ -1,5 +1,6 @@
 """Gradient and integrated gradients: finite differences, an independent quadrature, and captum's numbers."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,19 @@ def test_weights_and_mode_are_as_they_were() -> None:
         not weight.requires_grad for weight in lstm.parameters()
     ]
     assert all(weight.grad is None for weight in lstm.parameters())
+
+
+def test_it_runs_in_inference_mode() -> None:
+    subject = subject_of(random_lstm("two layers"))
+    want = hs.explain.attribute(subject, of=hs.explain.logit("2"), method="gradient")
+    with torch.inference_mode():
+        read_inside = hs.explain.subject(
+            subject.lstm, subject.x[:, 0] + 0, hx=(subject.initial[0][:, 0] + 0, subject.initial[1][:, 0] + 0)
+        )
+        for one in (subject, replace(read_inside, head=subject.head)):
+            found = hs.explain.attribute(one, of=hs.explain.logit("2"), method="gradient")
+            assert torch.allclose(found.parts, want.parts)
+            hs.explain.attribute(one, of=hs.explain.logit("2"), method="integrated_gradients", state="player")
 
 
 def test_results_do_not_depend_on_how_many_rows_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

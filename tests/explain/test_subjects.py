@@ -75,6 +75,14 @@ def test_packed_and_unbatched_inputs_go() -> None:
     assert_close(packed.only(0).run().out, alone.run().out)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_a_module_of_any_type_has_its_head_found(dtype: torch.dtype) -> None:
+    model = Classifier().to(dtype)
+    subject = hs.explain.subject(hs.convert(model), torch.tensor([[1, 2, 3]]))
+    assert subject.head is not None
+    assert subject.head.weight.dtype == dtype
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_converted_module_gives_its_own_logits(bidirectional: bool) -> None:
     torch.manual_seed(0)

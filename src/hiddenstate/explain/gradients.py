@@ -64,6 +64,7 @@ def integrated(work: Work, players: Players, difference: float, points: int | No
         count *= 2
 
 
+@torch.inference_mode(False)
 def _along(work: Work, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
     """Sum the gradients at points of the line, each times its weight and the difference; float64 ``[P]``."""
     x, base = players.x, players.base
@@ -90,7 +91,7 @@ def _state_along(players: Players, alpha: Tensor) -> State:
     """The states that the rows begin with: on the line from zero where the initial state is a player."""
     R = len(alpha)
     if not players.has_state:
-        h0, c0 = (part.expand(-1, R, -1).contiguous().requires_grad_() for part in players.state)
+        h0, c0 = (part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
         return h0, c0
     pairs = zip(players.state, players.zero, strict=True)
     h0, c0 = ((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)

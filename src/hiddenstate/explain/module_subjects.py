@@ -1,6 +1,6 @@
 """Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -137,14 +137,19 @@ def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: S
     """Return the only linear layer all of whose inputs are outputs of the LSTM, or None."""
     if not isinstance(out, Tensor):
         out = out.data  # packed: the same rows
-    rows = {row.tobytes() for row in out.reshape(-1, out.shape[-1]).cpu().numpy()}
+    rows = set(_rows_as_bytes(out))
     found = {
         layer: None
         for layer, read_ in readers
-        if layer.in_features == out.shape[-1]
-        and all(row.tobytes() in rows for row in read_.reshape(-1, read_.shape[-1]).cpu().numpy())
+        if layer.in_features == out.shape[-1] and all(row in rows for row in _rows_as_bytes(read_))
     }
     return linear_head(next(iter(found)), labels) if len(found) == 1 else None
+
+
+def _rows_as_bytes(values: Tensor) -> Iterator[bytes]:
+    """Yield the rows of a tensor of any type, so that equal ones are found fast."""
+    flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
+    return (row.tobytes() for row in flat.view(torch.uint8).numpy())
 
 
 def linear_head(head: object, labels: Sequence[str] | None) -> Head:

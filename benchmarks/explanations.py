@@ -1,0 +1,100 @@
+"""What explanations cost: of one sentence in milliseconds, and against the plain runs of as many rows.
+
+    python benchmarks/explanations.py [--seconds S] [--threads K]
+
+Figures are medians of turns, as in run.py.
+"""
+
+import argparse
+import resource
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+import machine
+from contestants import Contestant, itself
+from hiddenstate.models.folder import load, shipped
+from measure import Pace, medians
+
+SENTENCE = "The old man who sold us the house could not remember why he had left the city last year ."
+UNITS, LAYERS, FEATURES, STEPS = 256, 2, 64, 16
+ROWS = 1024  # of the plain run, which many rows make no faster
+LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
+
+
+def sentence(seconds: float) -> None:
+    """Milliseconds for a sentence of 20 words, read by the shipped tagger; the text is read anew each time."""
+    tagger, words = load(shipped()), SENTENCE.split()
+    assert len(words) == 20
+    verb = hs.explain.logit("VERB", word="left", against="NOUN")
+    attribute = partial(hs.explain.attribute, tagger, words, of=verb)
+    jobs: dict[str, Callable[[], object]] = {
+        "ledger of a unit": partial(hs.explain.ledger, tagger, words, place="l1.c[125]"),
+        "ledger of all units": partial(hs.explain.ledger, tagger, words, place="l1.c"),
+        "ledger of a logit": partial(hs.explain.ledger, tagger, words, place=verb),
+        "frozen, alone": partial(attribute, method="frozen", occlusion=False),
+        "frozen, occlusion beside": partial(attribute, method="frozen"),
+        "contextual decomposition": partial(attribute, method="cd", occlusion=False),
+        "gradient": partial(attribute, method="gradient", occlusion=False),
+        "occlusion": partial(attribute, method="occlusion"),
+    }
+    runs = [Contestant(name, run, itself) for name, run in jobs.items()]
+    _tell("a sentence of 20 words, ms", runs, [1000 * each for each in medians(runs, seconds, SHORT)])
+
+
+def exact_shapley(seconds: float) -> None:
+    """Exact Shapley values of 16 steps beside plain runs of as many row-steps, and the memory that they take."""
+    torch.manual_seed(0)
+    lstm, head = hs.LSTM(FEATURES, UNITS, LAYERS).eval(), nn.Linear(UNITS, 4)
+    subject = hs.explain.subject(lstm, torch.randn(STEPS, FEATURES), head=head)
+    shapley = partial(hs.explain.attribute, subject, of=hs.explain.logit("1"), occlusion=False)
+    hs.explain.attribute(subject, of=hs.explain.logit("1", word=3))  # all is loaded
+    before = _most_memory()
+    cost = shapley().cost
+    taken = _most_memory() - before
+    plain = partial(_plain, lstm, torch.randn(STEPS, ROWS, FEATURES), cost)
+    runs = [Contestant("exact Shapley values", shapley, itself), Contestant("plain runs", plain, itself)]
+    times = medians(runs, seconds, LONG)
+    _tell(f"{cost:,} row-steps of {LAYERS} layers of {UNITS} units, s", runs, times)
+    print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}\n  {'memory more than before, MB':<28}{taken:>12.0f}")
+
+
+def _plain(lstm: hs.LSTM, x: Tensor, row_steps: int) -> None:
+    with torch.no_grad():
+        for _ in range(round(row_steps / (x.shape[0] * x.shape[1]))):
+            lstm(x)
+
+
+def _most_memory() -> float:
+    """The most memory that this process had until now, in MB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _tell(title: str, runs: list[Contestant], figures: list[float]) -> None:
+    print(f"\n{title}")
+    for contestant, figure in zip(runs, figures, strict=True):
+        print(f"  {contestant.name:<28}{figure:>12,.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="measuring time of each table")
+    parser.add_argument("--threads", type=int, help="threads that compute; as many as torch takes without")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    print("\n".join(machine.described()))
+    watch = machine.Watch()
+    sentence(options.seconds)
+    exact_shapley(options.seconds)
+    if warning := watch.warning():
+        print(f"\nMeanwhile {warning}")
+
+
+if __name__ == "__main__":
+    main()
