@@ -13,7 +13,6 @@ from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head
 from hiddenstate.explain.module_subjects import linear_head, of_lstm, of_module
 from hiddenstate.explain.text_subjects import of_language_model, of_tagger
-from hiddenstate.interop.torch.conversion import Conversion
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
@@ -55,7 +54,6 @@ def subject(
         ArgumentError: an option does not go with this model, or the module holds no LSTM.
         RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: what does not fit.
     """
-    model = model.model if isinstance(model, Conversion) else model
     options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}
     if isinstance(model, Subject):
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
