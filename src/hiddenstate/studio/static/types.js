@@ -128,12 +128,7 @@
  * @property {number} keep may be set; what is older is forgotten
  */
 
-/**
- * A number that is linear in the outputs of a step: Σ vector·out + bias.
- * @typedef {object} Readout
- * @property {Float64Array} vector [D*P]
- * @property {number} bias
- */
+/** @typedef {{vector: Float64Array, bias: number}} Readout a number linear in a step's outputs [D*P]: Σ vector·out + bias */
 
 /**
  * What a distribution is made of: how each of its labels is read off the outputs of a step.
@@ -244,16 +239,9 @@
  * @property {Float32Array} c [L, H] after it
  */
 
-/**
- * @typedef {object} LiveView Python has set parts of the view
- * @property {"view"} type
- * @property {Partial<View>} view
- */
+/** @typedef {{type: "view", view: Partial<View>}} LiveView Python has set parts of the view */
 
-/**
- * @typedef {object} LiveEnd nothing more will come
- * @property {"end"} type
- */
+/** @typedef {{type: "end"}} LiveEnd nothing more will come */
 
 /** @typedef {LiveBegin | LiveStep | LiveView | LiveEnd} LiveMessage */
 

@@ -1,7 +1,7 @@
 // What the target would be if one state, c or h of a layer and direction at one step, came from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
-import { inputPart, shownRows, stepRows } from "studio/runtime/explain/rows.js";
+import { inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
 import { readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
 
@@ -81,7 +81,7 @@ function* patchedTrack(subject, other, { track: k, quantity, t }, end) {
   const put = stateAt(other, k, quantity, t);
   const c = quantity === "c" ? put : stateAt(subject, k, "c", t);
   const m = Float64Array.from(c, (value, u) => track.values.o[t * H + u] * Math.tanh(value));
-  const shown = quantity === "h" ? put : shownRows(cell, m, 1);
+  const shown = quantity === "h" ? put : outputRows(cell, m, 1);
   h.set(shown, t * P);
   const input = /** @type {Float32Array} */ (track.input);
   const after = stepsFrom(reverse, subject.steps, t, end).slice(1);

@@ -44,7 +44,7 @@ export function stepRows(cell, xg, before, R) {
       m[own] = sigmoid(z[k + o] + xg[k + o]) * Math.tanh(c[own]);
     }
   }
-  return { h: shownRows(cell, m, R), c };
+  return { h: outputRows(cell, m, R), c };
 }
 
 /**
@@ -54,7 +54,7 @@ export function stepRows(cell, xg, before, R) {
  * @param {number} R
  * @returns {Float32Array} [R, P]
  */
-export function shownRows({ info, weights }, m, R) {
+export function outputRows({ info, weights }, m, R) {
   if (weights.weight_hr === null) return Float32Array.from(m);
   const h = new Float64Array(R * info.outputs);
   affine(m, R, weights.weight_hr, null, h);
