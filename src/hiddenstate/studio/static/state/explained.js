@@ -21,6 +21,7 @@ import { shownToken, wordAt } from "studio/state/tokens.js";
  * @property {string} name of the target: "logit of NOUN at “man”"
  * @property {Target | null} linear the target, or of a probability the logit behind it; null where there is none
  * @property {string} linearName
+ * @property {string} short the linear target's name without the word: "logit of NOUN"
  * @property {string} label "" where a state is explained
  */
 
@@ -81,7 +82,7 @@ function aimed(model, run, subject, view) {
     ...common,
     target: /** @type {Target} */ (target),
     name: named(target === logit ? "logit" : "log-probability"),
-    ...{ linear: logit, linearName: named("logit"), label: reader.labels[label] },
+    ...{ linear: logit, linearName: named("logit"), short: short(model, reader.labels[label]), label: reader.labels[label] },
   };
 }
 
@@ -109,7 +110,7 @@ function stateAimed(run, subject, view, t) {
   const unit = Math.max(0, Math.min(view.unit, outputs - 1));
   const target = stateTarget(subject, d * outputs + unit, t);
   const name = `${track}.h[${unit}] at ${at(run, t)}`;
-  return { target, name, linear: target, linearName: name, label: "" };
+  return { target, name, linear: target, linearName: name, short: `${track}.h[${unit}]`, label: "" };
 }
 
 /**
@@ -148,6 +149,14 @@ export function ownLabel(run, { name, labels }, step) {
 function targetName(what, model, run, label, step) {
   if (model.kind === "language-model") return `${what} of \u201c${shownToken(label)}\u201d after ${at(run, step)}`;
   return `${what} of ${label} at ${at(run, step)}`;
+}
+
+/**
+ * @param {Model} model
+ * @param {string} label
+ */
+function short({ kind }, label) {
+  return `logit of ${kind === "language-model" ? `\u201c${shownToken(label)}\u201d` : label}`;
 }
 
 /**

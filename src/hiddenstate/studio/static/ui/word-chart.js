@@ -28,7 +28,7 @@ const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
 const SMALLEST = 36; // width of a column
-const LARGEST = 104;
+const LARGEST = 132;
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
@@ -49,7 +49,7 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
   listen(root, hits, choose, point);
   const show = (/** @type {ChartRow[]} */ now) => {
     const scales = scalesOf(now);
-    const parts = now.flatMap((row, r) => rowOf(row, WORDS + r * (TITLE + BAR + 2 * NUMBER), column, scales[r]));
+    const parts = now.flatMap((row, r) => rowOf(row, WORDS + r * (TITLE + BAR + 2 * NUMBER), column, scales[r], total));
     drawn.replaceChildren(...parts);
     if (root.isConnected) fit(drawn);
   };
@@ -94,16 +94,17 @@ function hit(k, column, height, label) {
  * @param {number} top
  * @param {number} column
  * @param {number} largest
+ * @param {number} width
  * @returns {SVGElement[]}
  */
-function rowOf({ title, values }, top, column, largest) {
+function rowOf({ title, values }, top, column, largest, width) {
   const numbers = Array.from(values);
   const [up, down] = [numbers.some((one) => one > 0), numbers.some((one) => one < 0)];
   const room = up && down ? BAR / 2 : BAR;
   const zero = top + TITLE + NUMBER + (up || !down ? room : 0);
   const line = svg("line", { x1: 0, x2: column * numbers.length, y1: zero, y2: zero, class: "word-chart-zero" });
   const bars = numbers.flatMap((value, k) => (Number.isNaN(value) ? [] : bar(value, k, column, zero, room, largest)));
-  return [text(2, top + 14, "word-chart-title", "start", title), line, ...bars];
+  return [text(2, top + 14, "word-chart-title", "start", title, width - 4), line, ...bars];
 }
 
 /**

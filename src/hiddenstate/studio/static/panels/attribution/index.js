@@ -6,6 +6,7 @@ import {
   disagreementSentence,
   disagreements,
   meaningSentences,
+  shapleyOf,
   sumSentence,
 } from "studio/panels/attribution/words.js";
 import { MOST_PLAYERS } from "studio/runtime/explain/shapley.js";
@@ -16,7 +17,7 @@ import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
-import { onResize } from "studio/ui/visibility.js";
+import { onResize, scrollTo } from "studio/ui/visibility.js";
 import { signed, wordChart } from "studio/ui/word-chart.js";
 
 /** @typedef {import("studio/types.js").View} View */
@@ -112,6 +113,7 @@ function put({ says, stage, means }, found, press) {
   stage.replaceChildren(chart.root);
   fit(chart.root);
   stage.scrollLeft = scrolled;
+  if (!focused) scrollTo(stage, stage.querySelector(".asked"));
   if (focused) /** @type {SVGElement | null} */ (chart.root.querySelector(`[data-column="${focused}"]`))?.focus();
   means.replaceChildren(...meaningSentences(found).map((text) => element("p", { text })));
 }
@@ -126,14 +128,14 @@ function chartOf(found, width, press) {
   const { t } = explained.target;
   const differ = disagreements(found).map((p) => few[p]);
   const gone = occlusion?.parts ?? [];
-  const shares = players.map((player) => shapley?.parts[few.indexOf(player)] ?? NaN);
+  const shares = players.map((player) => shapleyOf(found, player) ?? NaN);
   const columns = players.map((player, p) => {
     const mark = differ.includes(player) ? " \u2260" : "";
     const value = Number.isNaN(shares[p]) ? "" : `, Shapley value ${signed(shares[p])}`;
     return { word: shortToken(player.name, 16) + mark, label: `${player.name}: occlusion ${signed(gone[p])}${value}` };
   });
-  const rows = [{ title: `Occlusion: what the ${explained.name} loses without it`, values: gone, scale: "part" }];
-  if (shapley !== null) rows.push({ title: "Shapley values", values: Float64Array.from(shares), scale: "part" });
+  const rows = [{ title: "Occlusion: lost without it", values: gone, scale: "part" }];
+  if (shapley !== null) rows.push({ title: "Shapley value", values: Float64Array.from(shares), scale: "part" });
   const chart = wordChart({ columns, rows, width, label: "Which words decided" }, { choose: press, point: () => {} });
   chart.mark(-1, players.findIndex(({ start, stop }) => start <= t && t < stop));
   return chart;

@@ -14,7 +14,7 @@ const [LARGE, NOTHING] = [0.25, 0.05];
  * @param {Found} found
  * @returns {string}
  */
-export function sumSentence({ explained, occlusion, shapley, few, players }) {
+export function sumSentence({ explained, occlusion, shapley, few, all }) {
   if (occlusion === null) return "";
   const { whole, none, parts } = occlusion;
   const sum = parts.reduce((total, part) => total + part, 0);
@@ -23,9 +23,9 @@ export function sumSentence({ explained, occlusion, shapley, few, players }) {
     `${explained.subject.baselineName}: a difference of ${exactly(whole - none)}. Occlusion adds up to ${exactly(sum)}, ` +
     `${exactly(whole - none - sum)} is not in it.`;
   if (shapley === null) return said;
-  const total = shapley.parts.reduce((all, part) => all + part, 0);
+  const total = shapley.parts.reduce((before, part) => before + part, 0);
   const among =
-    few.length < players.length ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} where these are replaced` : "";
+    !all ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} where these are replaced` : "";
   return `${said} Shapley values add up to ${exactly(total)}${among}; rounding leaves ${tick(shapley.residual.toExponential(0))}.`;
 }
 
@@ -33,22 +33,33 @@ export function sumSentence({ explained, occlusion, shapley, few, players }) {
  * @param {Found} found
  * @returns {string[]}
  */
-export function meaningSentences({ explained, shapley, few, players }) {
+export function meaningSentences({ explained, shapley, few, all, players }) {
   const what = explained.subject.baselineName;
+  const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
   const said = [
-    `Occlusion: by how much the ${explained.name} falls when that word alone is replaced by ${what}, and all others stay. ` +
-      "It is exact for this question. Words that can stand in for one another each get little, though together they " +
-      "may decide; and it says nothing of how the model does it.",
+    `Occlusion: by how much the ${explained.name} falls when that ${one} alone is replaced by ${what}, and all others ` +
+      `stay. It is exact for this question. Several ${one}s that can stand in for one another each get little, though ` +
+      "together they may decide; and it says nothing of how the model does it.",
   ];
   if (shapley === null) return said;
-  const rest = few.length < players.length ? " The other words stay as they are throughout." : "";
+  const rest = !all ? " The others stay as they are throughout." : "";
   said.push(
-    `Shapley: the mean of what a word adds, over all orders in which words come in; all ${2 ** few.length} ways to replace ` +
-      `words were run.${rest} So the parts add up. It does not prove that a word is used by itself: what two words do ` +
-      "together is shared out between them. Both depend on what words are replaced by, and the model may never have " +
-      "met a text with such gaps. To see a cause inside the model, change a state below.",
+    `Shapley: the mean of what a ${one} adds, over all orders in which ${one}s come in; all ${2 ** few.length} ways to ` +
+      `replace ${one}s were run.${rest} So the parts add up. It does not prove that a ${one} is used by itself: what two do ` +
+      "together is shared out between them. Both depend on what stands in for what is replaced, and the model may never " +
+      "have met a text with such gaps. To see a cause inside the model, change a state below.",
   );
   return said;
+}
+
+/**
+ * A player's Shapley value: 0 where it stands behind the target, which it can't reach.
+ * @param {Found} found
+ * @param {Found["players"][number]} player
+ * @returns {number | undefined} undefined where it was not computed
+ */
+export function shapleyOf({ shapley, few, all }, player) {
+  return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
 }
 
 /**
@@ -83,13 +94,14 @@ export function disagreements({ occlusion, shapley, few, players }) {
  * @param {Found} found
  * @returns {string[][]}
  */
-export function attributionRows({ players, few, occlusion, shapley }) {
+export function attributionRows(found) {
+  const { players, occlusion } = found;
   if (occlusion === null) return [];
   const top = ["start", "stop", "word", "occlusion", "shapley"];
   return [
     top,
     ...players.map((player, p) => {
-      const part = shapley?.parts[few.indexOf(player)];
+      const part = shapleyOf(found, player);
       return [String(player.start), String(player.stop), player.name, String(occlusion.parts[p]), part === undefined ? "" : String(part)];
     }),
   ];

@@ -19,6 +19,7 @@ import { inSlices } from "studio/state/slices.js";
  * @property {NamedPlayer[]} players
  * @property {Occlusion | null} occlusion null until it is there
  * @property {NamedPlayer[]} few those of them that Shapley values are for
+ * @property {boolean} all whether these are all that can make a difference
  * @property {Shapley | null} shapley
  * @property {number} share of the work that is done; 1 where nothing is under way
  * @property {boolean} stopped
@@ -79,5 +80,6 @@ export function attributions(tell) {
 function begun(explained, view) {
   const players = playersIn(explained, view.players);
   const few = nearest(players, explained, MOST_PLAYERS);
-  return { explained, players, few, occlusion: null, shapley: null, share: 0, stopped: false, problem: "" };
+  const all = few.length === nearest(players, explained, players.length).length;
+  return { explained, players, few, all, occlusion: null, shapley: null, share: 0, stopped: false, problem: "" };
 }

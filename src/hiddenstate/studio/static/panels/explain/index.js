@@ -6,7 +6,7 @@ import { outputAt } from "studio/runtime/explain/target.js";
 import { explainedOf } from "studio/state/explained.js";
 import { headOf, predictionAt } from "studio/state/predictions.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
-import { element, format } from "studio/ui/draw.js";
+import { element, format, tick } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 
 /** @typedef {import("studio/types.js").Run} Run */
@@ -57,7 +57,7 @@ function editsRest({ store }) {
  * @param {number} value
  */
 function said(name, value) {
-  return ["Explained below: the ", element("b", { text: name }), ", ", element("span", { class: "number", text: format(value) })];
+  return ["Explained below: the ", element("b", { text: name }), ", ", element("span", { class: "number", text: tick(format(value)) })];
 }
 
 /**

@@ -9,7 +9,7 @@ import { shortToken } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
-import { onResize } from "studio/ui/visibility.js";
+import { onResize, scrollTo } from "studio/ui/visibility.js";
 import { signed, wordChart } from "studio/ui/word-chart.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
@@ -93,6 +93,7 @@ function put({ says, stage, sum, table }, scene, chart) {
   stage.replaceChildren(...(chart === null ? [] : [chart.root]));
   if (chart !== null) fit(chart.root);
   stage.scrollLeft = scrolled;
+  scrollTo(stage, stage.querySelector(".asked"));
   fillTable(table, scene);
 }
 
@@ -106,7 +107,7 @@ function chartOf(scene, width, choose, point) {
   const { tokens } = scene.explained.subject;
   const rows = chartRows(scene);
   const columns = tokens.map((token, t) => ({ word: shortToken(token, 16), label: labelOf(scene, token, t) }));
-  const chart = wordChart({ columns, rows, width, label: "What each word wrote" }, { choose, point });
+  const chart = wordChart({ columns, rows, width, label: "What was written at each step" }, { choose, point });
   chart.mark(scene.writer, scene.ledger.t);
   return chart;
 }
@@ -138,13 +139,13 @@ function chartRows({ ledger, whole, place, writer, explained }) {
   const later = keptAfter(ledger, s).map((share) => share * ledger.written[s]);
   /** @type {ChartRow[]} */
   const rows = [
-    { title: `What ${wrote} wrote into ${place}, and how much is still there`, values: over(later, s), scale: "c" },
-    { title: `Left in ${place} at ${asked} of what each word wrote`, values: over(ledger.parts, 0), scale: "c" },
+    { title: `Written into ${place} at ${wrote}, still there`, values: over(later, s), scale: "c" },
+    { title: `Written at each ${explained.model.unit}, left in ${place} at ${asked}`, values: over(ledger.parts, 0), scale: "c" },
   ];
-  if (Number.isNaN(ledger.effect)) return whole === null ? rows : [...rows, wholeRow(explained.linearName, whole.parts)];
+  if (Number.isNaN(ledger.effect)) return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
   const added = ledger.parts.map((part) => part * ledger.effect);
-  rows.push({ title: `What that adds to the ${explained.linearName}`, values: over(added, 0) });
-  return whole === null ? rows : [...rows, wholeRow(explained.linearName, whole.parts)];
+  rows.push({ title: `What that adds to the ${explained.short}`, values: over(added, 0) });
+  return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
 }
 
 /**
@@ -153,7 +154,7 @@ function chartRows({ ledger, whole, place, writer, explained }) {
  * @returns {ChartRow}
  */
 function wholeRow(name, parts) {
-  return { title: `What all memories of the last layer add to the ${name}`, values: parts };
+  return { title: `All memories of the last layer: added to the ${name}`, values: parts };
 }
 
 /**

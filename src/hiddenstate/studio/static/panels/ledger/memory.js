@@ -64,7 +64,7 @@ function viewed({ subject }, { track, unit }) {
 }
 
 /**
- * The step that is followed: the one that is asked for, if it was read; else the one of which most is left.
+ * The step that is followed: the one that is asked for, if it was read; else the earlier one of which most is left.
  * @param {Ledger} ledger
  * @param {number} asked
  * @returns {number}
@@ -72,9 +72,7 @@ function viewed({ subject }, { track, unit }) {
 function writerOf({ steps, parts }, asked) {
   if (steps.includes(asked)) return asked;
   let best = 0;
-  parts.forEach((part, s) => {
-    if (Math.abs(part) > Math.abs(parts[best])) best = s;
-  });
+  for (let s = 1; s < parts.length - 1; s++) if (Math.abs(parts[s]) > Math.abs(parts[best])) best = s;
   return steps[best];
 }
 

@@ -26,7 +26,7 @@ export function writerSentence(scene) {
   const { ledger, place, writer } = scene;
   const s = ledger.steps.indexOf(writer);
   const wrote = `At ${wordOf(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
-  if (s === ledger.steps.length - 1) return `${wrote} It is the word that is asked of: all of it is there.${added(scene, s)}`;
+  if (s === ledger.steps.length - 1) return `${wrote} It is where the target is read: all of it is there.${added(scene, s)}`;
   const left = `At ${wordOf(scene, ledger.t)} ${percent(ledger.kept[s])} of it is left, ${exactly(ledger.parts[s])}.`;
   return `${wrote}${later(scene, s)} ${left}${erased(scene, s)}${added(scene, s)}`;
 }
@@ -79,10 +79,10 @@ export function sumSentences({ ledger, place, whole, explained }) {
     `c = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
   if (whole === null) return [memory];
   const target =
-    `All memories of the last layer: words ${sum(whole.parts)}, initial state ${exactly(whole.initial)} and bias ` +
+    `All memories of the last layer: ${explained.model.unit}s ${sum(whole.parts)}, initial state ${exactly(whole.initial)} and bias ` +
     `${exactly(whole.bias)} make the ${explained.linearName} ${exactly(whole.value)}; rounding leaves ` +
-    `${tick(whole.residual.toExponential(0))}. A part is what was written at that word; the layer below may have ` +
-    "carried it there from other words.";
+    `${tick(whole.residual.toExponential(0))}. A part is what was written at that step; the layer below may have ` +
+    "carried it there from other steps.";
   return [target, memory];
 }
 

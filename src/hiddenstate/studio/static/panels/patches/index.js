@@ -10,7 +10,7 @@ import { button } from "studio/ui/fields.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
-import { onResize } from "studio/ui/visibility.js";
+import { onResize, scrollTo } from "studio/ui/visibility.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/patches/sweep.js").Pair} Pair */
@@ -36,7 +36,7 @@ export function mountPatches(app) {
   };
   const picture = () => (sweep?.effects ? patchMap(sweep, 1000, doings) : null);
   const { root, body, tools } = panel({
-    ...{ id: "patches", title: "Patches: what if a state came from another text", help: HELP },
+    ...{ id: "patches", title: "Patches: what if?", help: HELP },
     exports: { svg: picture, png: picture, csv: () => sweepRows(sweep) },
   });
   const parts = {
@@ -123,6 +123,7 @@ function put({ stage, readout }, sweep, doings) {
   stage.replaceChildren(map);
   fit(map);
   stage.scrollLeft = scrolled;
+  scrollTo(stage, map.querySelector(".cell[tabindex='0']"));
   readout.textContent = cellSentence(sweep, strongest(sweep.effects));
 }
 

@@ -10,7 +10,7 @@ import { text } from "studio/ui/svg-parts.js";
 
 const LEFT = 46;
 const [WORDS, ROW, LEGEND] = [26, 26, 26];
-const [SMALLEST, LARGEST] = [30, 104];
+const [SMALLEST, LARGEST] = [30, 132];
 
 /**
  * @param {Sweep} sweep whose effects are there
@@ -41,7 +41,7 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
     const box = { x: LEFT + t * column, y: WORDS + r * ROW, width: column, height: ROW };
     return cell(box, fill(values[n], most), t === target.t, nameOf(pair, places[n], values[n]));
   });
-  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most)}`, total - LEFT);
+  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, total - LEFT);
   const root = svg("svg", { class: "patch-map", width: total, height, viewBox: `0 0 ${total} ${height}` });
   root.append(...words, ...names, svg("g", { role: "group", "aria-label": "Effect of each patch" }, cells), legend);
   cells[strongest(values)]?.setAttribute("tabindex", "0");

@@ -36,7 +36,7 @@ export function cellSentence({ pair, places, effects }, n) {
   const { subject, name } = pair.explained;
   const { track, quantity, t } = places[n];
   const gap = pair.patched - pair.whole;
-  const way = Math.abs(gap) > 1e-6 ? `, ${Math.round((100 * effects[n]) / gap)} % of the way to the other text` : "";
+  const way = Math.abs(effects[n]) < 2 * Math.abs(gap) ? `, ${Math.round((100 * effects[n]) / gap)} % of the way to the other text` : "";
   const moves = `moves the ${name} by ${exactly(effects[n])} to ${exactly(pair.whole + effects[n])}${way}.`;
   const where = `${quantity} of ${subject.tracks[track].info.name} at \u201c${shortToken(subject.tokens[t], 24)}\u201d`;
   return `${where}, put in from the other text, ${moves} ${opensWhere(sweepStep(pair, t), subject.tracks[track].info)}`;
