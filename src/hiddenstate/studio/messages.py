@@ -213,7 +213,7 @@ VIEW: dict[str, Part] = {
     "align": _one_of("position", "words"),
     "zoom": _one_of("model", "layer", "unit", "gate"),
     "theme": _one_of("auto", "light", "dark"),
-    "measure": _one_of("", "logit", "probability"),
+    "measure": _one_of("auto", "logit", "probability"),
     "method": _one_of("occlusion", "shapley"),
     "players": _one_of("words", "steps"),
     **dict.fromkeys(("step", "unit", "tour", "writer"), _COUNT),

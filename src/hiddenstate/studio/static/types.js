@@ -202,7 +202,7 @@
  * @property {string} rows how the state table is sorted: a column's name, with "-" before it from the largest down
  * @property {string} filter which of its rows are shown: "NOUN", "probability<0.6"
  * @property {string} label explain: whose logit or probability is explained; "" for what the model says
- * @property {"" | "logit" | "probability"} measure explain: which of them; "" for what suits the model
+ * @property {"auto" | "logit" | "probability"} measure explain: which of them; auto: what suits the model
  * @property {string} memory explain: the cell state whose ledger is shown, "l1.c[125]"; "" for the most telling one
  * @property {number} writer explain: the step whose writings are followed; -1 for the one that left most
  * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed, too

@@ -36,7 +36,7 @@ const CODECS = {
   rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
   filter: text("filter", 200),
   label: text("label", 200),
-  measure: oneOf("of", ["", "logit", "probability"]),
+  measure: oneOf("of", ["auto", "logit", "probability"]),
   memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.c\[\d{1,6}\])?$/),
   writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
   method: oneOf("method", ["occlusion", "shapley"]),

@@ -75,7 +75,8 @@ function aimed(model, run, subject, view) {
   const label = labelOf(run, reader, view.label, step);
   const logit = logitTarget(reader, label, t);
   const chance = probabilityTarget(reader, label, t);
-  const wanted = view.measure || (model.kind === "language-model" ? "probability" : "logit");
+  const suits = model.kind === "language-model" ? "probability" : "logit";
+  const wanted = view.measure === "auto" ? suits : view.measure;
   const target = wanted === "logit" ? (logit ?? chance) : (chance ?? logit);
   const named = (/** @type {string} */ what) => targetName(what, model, run, reader.labels[label], step);
   return {

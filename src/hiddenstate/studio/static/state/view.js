@@ -37,7 +37,7 @@ export function plainView({ models }) {
     rows: "step",
     filter: "",
     label: "",
-    measure: "",
+    measure: "auto",
     memory: "",
     writer: -1,
     method: "occlusion",

@@ -56,7 +56,7 @@ export function mountLedger(app) {
   };
   const follow = (/** @type {number | null} */ pointed) => {
     const found = find(pointed);
-    if (!found || !scene || !chart || found.writer === scene.writer) return;
+    if (!found || !scene || !chart || (found.writer === scene.writer && found.unread === scene.unread)) return;
     scene = found;
     parts.says.textContent = writerSentence(scene);
     chart.show(chartRows(scene));

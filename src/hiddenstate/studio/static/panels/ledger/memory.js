@@ -17,7 +17,8 @@ import { ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledg
  * @property {boolean} own whether it is the most telling memory
  * @property {Ledger} ledger
  * @property {TargetLedger | null} whole null where the target is no sum over memories
- * @property {number} writer the step that is followed; -1 where nothing was written
+ * @property {number} writer the step that is followed
+ * @property {number} unread the step that was asked for but is read later, in this direction; -1: none
  */
 
 const PLACE = /^(l\d+r?)\.c\[(\d+)\]$/;
@@ -35,11 +36,13 @@ export function sceneOf(explained, view, pointed) {
   const telling = chosen ?? (readout && mostTelling(subject, target.t, readout)) ?? viewed(explained, view);
   const { info } = subject.tracks[telling.k];
   const ledger = ledgerOf(subject, telling.k, telling.unit, target.t, readout);
+  const asked = pointed ?? view.writer;
   return {
     ...{ explained, track: info.name, unit: telling.unit, place: `${info.name}.c[${telling.unit}]`, ledger },
     own: chosen === null,
     whole: readout && targetLedger(subject, target.t, readout),
-    writer: writerOf(ledger, pointed ?? view.writer),
+    writer: writerOf(ledger, asked),
+    unread: asked < subject.steps && !ledger.steps.includes(asked) ? asked : -1,
   };
 }
 

@@ -23,7 +23,8 @@ export function wordOf({ explained }, t) {
  * @returns {string}
  */
 export function writerSentence(scene) {
-  const { ledger, place, writer } = scene;
+  const { ledger, place, writer, unread } = scene;
+  if (unread >= 0) return `${wordOf(scene, unread)} is read after ${wordOf(scene, ledger.t)} in ${scene.track}: it has written nothing yet.`;
   const s = ledger.steps.indexOf(writer);
   const wrote = `At ${wordOf(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
   if (s === ledger.steps.length - 1) return `${wrote} It is where the target is read: all of it is there.${added(scene, s)}`;
