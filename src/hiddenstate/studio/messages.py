@@ -207,7 +207,9 @@ def _one_of(*texts: str) -> Part:
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
 VIEW: dict[str, Part] = {
     **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
-    **dict.fromkeys(("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT),
+    **dict.fromkeys(
+        ("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT
+    ),
     "page": _one_of("read", "compare", "structure", "explain"),
     "comparison": _one_of("sentences", "models", "edits"),
     "align": _one_of("position", "words"),

@@ -14,6 +14,7 @@ from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledger_of_readout import ReadoutLedger
 from hiddenstate.explain.targets import bound
+from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.structure.names import track, tracks
@@ -30,9 +31,9 @@ SPANS = [(0, 2), (3, 4), (4, 6)]
 
 _SCRIPT = """
 async (given) => {
-  const [ledgers, targets, players, occlusions, values, sweep] = await Promise.all(
-    ["ledger", "target", "players", "occlusion", "shapley", "patches"].map((name) => import(`studio/runtime/explain/${name}.js`)),
-  );
+  const names = ["ledger", "target", "players", "occlusion", "shapley", "patches"];
+  const imported = await Promise.all(names.map((name) => import(`studio/runtime/explain/${name}.js`)));
+  const [ledgers, targets, players, occlusions, values, sweep] = imported;
   const { subject, other } = window;
   const drained = (work) => {
     let cost = 0;
@@ -148,7 +149,17 @@ def cases(runtime: Runtime, name: str) -> Explained:
     return Explained(runtime, lstm, torch.randn(5, lstm.input_size), torch.randn(5, lstm.input_size))
 
 
-NAMES = ["tagger", "temperatures", "language model", "tied", "plain", "both ways", "projected", "without bias", "state given"]
+NAMES = [
+    "tagger",
+    "temperatures",
+    "language model",
+    "tied",
+    "plain",
+    "both ways",
+    "projected",
+    "without bias",
+    "state given",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,7 +194,9 @@ def test_ledgers_of_targets(runtime: Runtime, name: str) -> None:
         found, wanted = case.ask("readout", target), explain.ledger(case.subject, place=of)
         assert isinstance(wanted, ReadoutLedger)
         near(numbers(found["parts"]), wanted.by_step.sum(0))
-        near([found["initial"], found["bias"], found["value"]], [float(wanted.initial.sum()), wanted.bias, wanted.value])
+        near(
+            [found["initial"], found["bias"], found["value"]], [float(wanted.initial.sum()), wanted.bias, wanted.value]
+        )
         assert abs(found["residual"]) < 1e-4
         near(found["parts"][t] + found["residual"], float(wanted.by_step.sum(0)[t]) + wanted.residual)
         near(case.ask("value", target), wanted.value)
@@ -247,8 +260,6 @@ def test_attributions_of_the_shipped_tagger(runtime: Runtime, tagger: Tagger) ->
 
 
 def test_attributions_in_context(runtime: Runtime) -> None:
-    from hiddenstate.models.contextual import ContextualVectors
-
     pair = (make_language_model(0, num_layers=1), make_language_model(1, backward=True))
     case = Explained(runtime, make_tagger(ContextualVectors(*pair)), SENTENCE)
     check_attribution(case, 2, 1, "logit", None)
@@ -257,7 +268,7 @@ def test_attributions_in_context(runtime: Runtime) -> None:
 def test_labels_of_an_adaptive_softmax(runtime: Runtime) -> None:
     model = make_language_model(level="word", cutoffs=(3, 8), cutoff_factor=2.0)
     runtime.load(bundle_of(model))
-    words = "the cat sat".split()
+    words = ["the", "cat", "sat"]
     runtime.ask(f"(window.subject = model.subject(model.run({json.dumps(words)})), true)")
     rare = len(model.tokens.tokens) - 1
     assert runtime.ask(f"window.subject.readers[0].logit({rare})") is None

@@ -61,7 +61,9 @@ export function mountPages(app) {
     const { page: wanted } = app.store.get();
     for (const [name, page] of pages) page.hidden = name !== wanted;
     const page = /** @type {HTMLElement} */ (pages.get(wanted));
-    if (page.childElementCount === 0) page.append(...PANELS[wanted].map((mount) => mount(app)));
+    if (page.childElementCount > 0) return;
+    page.append(...PANELS[wanted].map((mount) => mount(app)));
+    app.session.retell();
   };
   app.store.subscribe(["page"], turn);
   turn();

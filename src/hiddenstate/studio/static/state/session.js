@@ -108,6 +108,14 @@ export class Session {
     this.#settle();
   }
 
+  /** Tells anew of all that is known: to panels that are made only now. */
+  retell() {
+    if (this.model !== null) this.#tell("model");
+    if (this.run !== null) this.#tell("run");
+    if (this.other !== null) this.#tell("other");
+    if (this.error !== null || this.otherError !== null) this.#tell("error");
+  }
+
   #read() {
     void this.#safely("error", () => this.#compute());
     if (this.store.get().otherText === "") void this.#readOther();
