@@ -273,7 +273,7 @@ def test_a_language_model(chromium: Browser) -> None:
         near([row["occlusion"] for row in studio.saved("attribution")], wanted.scores)
         ledger = explain.ledger(model, text, place="l1.c[3]@7")
         look(studio, text=text, step=6, memory="l1.c[3]")
-        near([row["left"] for row in studio.saved("ledger")], ledger.parts[:, 0])  # type: ignore[union-attr]
+        near([row["left"] for row in studio.saved("ledger")], ledger.parts[:, 0])
 
 
 def test_an_lstm_alone_and_a_trace(chromium: Browser) -> None:
@@ -288,7 +288,7 @@ def test_an_lstm_alone_and_a_trace(chromium: Browser) -> None:
     with shown(chromium, hs.studio(trace)) as studio:
         look(studio, "#ledger .word-chart", text="", step=3, memory="l0.c[1]")
         ledger = explain.ledger(lstm, x, place="l0.c[1]@3")
-        near([row["left"] for row in studio.saved("ledger")], ledger.parts[:, 0])  # type: ignore[union-attr]
+        near([row["left"] for row in studio.saved("ledger")], ledger.parts[:, 0])
         expect(studio.panel("attribution")).to_contain_text("A recorded trace has no weights")
 
 

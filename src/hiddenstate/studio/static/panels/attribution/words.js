@@ -38,8 +38,8 @@ export function meaningSentences({ explained, shapley, few, all, players }) {
   const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
   const said = [
     `Occlusion: by how much the ${explained.name} falls when that ${one} alone is replaced by ${what}, and all others ` +
-      `stay. It is exact for this question. Several ${one}s that can stand in for one another each get little, though ` +
-      "together they may decide; and it says nothing of how the model does it.",
+      `stay. It is exact for this question. Several ${one}s that can stand in for one another may each get little, though ` +
+      "together they decide; and it says nothing of how the model does it.",
   ];
   if (shapley === null) return said;
   const rest = !all ? " The others stay as they are throughout." : "";
