@@ -224,6 +224,13 @@ def test_patches_fails(studio: Shown, view: dict[str, str], words: str) -> None:
     expect(studio.panel("patches").locator(".patch-map")).to_have_count(0)
 
 
+def test_long_texts_fail(studio: Shown) -> None:
+    look(studio, "main.page-explain", text="word " * 301)
+    expect(studio.panel("explain").locator(".explain-note")).to_contain_text("301 words; 300 at most")
+    for name in ("ledger", "attribution", "patches"):
+        expect(studio.panel(name)).to_be_hidden()
+
+
 def test_edits_rest(studio: Shown, tagger: Tagger) -> None:
     look(studio, edit="l0.f:set:0:t1")
     expect(studio.panel("explain").locator(".explain-note")).to_contain_text("without the edits")
@@ -237,6 +244,7 @@ def test_a_page_that_is_turned_to_later_has_what_is_read(studio: Shown, first: s
     studio.page.goto(f"{studio.url}#page={first}&text={TEXT.replace(' ', '+')}")
     studio.page.wait_for_selector("#structure svg, .compare-drawing, .word-chart")
     studio.page.get_by_role("group", name="Page").get_by_role("button", name="Read").click()
+    studio.panel("table").scroll_into_view_if_needed()
     expect(studio.panel("table").locator("tbody tr")).to_have_count(len(WORDS))
     expect(studio.panel("sentence").locator(".word")).to_have_count(len(WORDS))
     expect(studio.page.get_by_label("Text to read, word by word")).to_have_value(TEXT)

@@ -25,6 +25,8 @@ import { shownToken, wordAt } from "studio/state/tokens.js";
  * @property {string} label "" where a state is explained
  */
 
+const MOST_STEPS = 300; // more take too long, and are too many to look at
+
 /** @type {WeakMap<Run, Subject>} */
 const SUBJECTS = new WeakMap();
 
@@ -52,6 +54,9 @@ export function explainedOf(session, view) {
   if (error) return nothing(error.message);
   if (live) return nothing("A stream is watched here, of which the last steps alone are kept. Open the LSTM itself.");
   if (!model || !plain) return nothing(model ? "Nothing is read yet." : "");
+  if (plain.steps > MOST_STEPS) {
+    return nothing(`This text has ${plain.steps} ${model.unit}s; ${MOST_STEPS} at most are explained. Give a shorter one.`);
+  }
   try {
     return { explained: aimed(model, plain, subjectFor(model, plain), view), reason: "" };
   } catch (problem) {

@@ -1,7 +1,7 @@
 // The ledger: who wrote a memory, how much of it is still there at each later word, and what it adds to the target.
 
 import { memoryControls } from "studio/panels/ledger/controls.js";
-import { isRecorded, sceneOf } from "studio/panels/ledger/memory.js";
+import { following, isRecorded, sceneOf } from "studio/panels/ledger/memory.js";
 import { ledgerRows, ledgerTable, sumSentences, writerSentence } from "studio/panels/ledger/words.js";
 import { keptAfter } from "studio/runtime/explain/ledger.js";
 import { explainedOf } from "studio/state/explained.js";
@@ -50,13 +50,10 @@ export function mountLedger(app) {
   const controls = memoryControls(app);
   tools.append(controls.root);
   body.append(parts.says, parts.stage, parts.sum, parts.table);
-  const find = (/** @type {number | null} */ pointed) => {
-    const { explained } = explainedOf(session, store.get());
-    return explained && sceneOf(explained, store.get(), pointed);
-  };
   const follow = (/** @type {number | null} */ pointed) => {
-    const found = find(pointed);
-    if (!found || !scene || !chart || (found.writer === scene.writer && found.unread === scene.unread)) return;
+    if (!scene || !chart) return;
+    const found = following(scene, pointed ?? store.get().writer);
+    if (found.writer === scene.writer && found.unread === scene.unread) return;
     scene = found;
     parts.says.textContent = writerSentence(scene);
     chart.show(chartRows(scene));
@@ -65,7 +62,8 @@ export function mountLedger(app) {
   const choose = (/** @type {number} */ k) => store.set({ writer: store.get().writer === k ? -1 : k });
   const draw = () => {
     if (store.get().page !== "explain") return;
-    scene = find(null);
+    const { explained } = explainedOf(session, store.get());
+    scene = explained && sceneOf(explained, store.get());
     root.hidden = scene === null;
     if (scene === null) return;
     controls.show(scene);

@@ -26,24 +26,41 @@ const PLACE = /^(l\d+r?)\.c\[(\d+)\]$/;
 /**
  * @param {Explained} explained
  * @param {View} view
- * @param {number | null} pointed the step that is pointed at
  * @returns {Scene}
  */
-export function sceneOf(explained, view, pointed) {
+export function sceneOf(explained, view) {
   const { subject, target, linear } = explained;
   const readout = linear?.readout ?? null;
   const chosen = chosenMemory(explained, view.memory);
   const telling = chosen ?? (readout && mostTelling(subject, target.t, readout)) ?? viewed(explained, view);
   const { info } = subject.tracks[telling.k];
   const ledger = ledgerOf(subject, telling.k, telling.unit, target.t, readout);
-  const asked = pointed ?? view.writer;
   return {
     ...{ explained, track: info.name, unit: telling.unit, place: `${info.name}.c[${telling.unit}]`, ledger },
     own: chosen === null,
     whole: readout && targetLedger(subject, target.t, readout),
-    writer: writerOf(ledger, asked),
-    unread: asked < subject.steps && !ledger.steps.includes(asked) ? asked : -1,
+    ...followed(explained, ledger, view.writer),
   };
+}
+
+/**
+ * The same, with another step followed.
+ * @param {Scene} scene
+ * @param {number} asked the step that is pointed at
+ * @returns {Scene}
+ */
+export function following(scene, asked) {
+  return { ...scene, ...followed(scene.explained, scene.ledger, asked) };
+}
+
+/**
+ * @param {Explained} explained
+ * @param {Ledger} ledger
+ * @param {number} asked
+ */
+function followed({ subject }, ledger, asked) {
+  const unread = asked < subject.steps && !ledger.steps.includes(asked) ? asked : -1;
+  return { writer: writerOf(ledger, asked), unread };
 }
 
 /**

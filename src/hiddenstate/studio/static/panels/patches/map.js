@@ -28,7 +28,7 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
   const most = values.reduce((largest, one) => Math.max(largest, Math.abs(one)), 0);
   const changed = new Set(differing(subject, pair.other));
   const words = subject.tokens.map((token, t) => {
-    const kind = changed.has(t) ? "word differs" : "word";
+    const kind = `word${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
     return text(LEFT + t * column + column / 2, 17, kind, "middle", shortToken(token, 16), column - 4);
   });
   const names = Array.from({ length: rows }, (_, r) => {
@@ -39,7 +39,7 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
   const cells = places.map((_, n) => {
     const [r, t] = [Math.floor(n / T), n % T];
     const box = { x: LEFT + t * column, y: WORDS + r * ROW, width: column, height: ROW };
-    return cell(box, fill(values[n], most), t === target.t, nameOf(pair, places[n], values[n]));
+    return cell(box, fill(values[n], most), nameOf(pair, places[n], values[n]));
   });
   const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, total - LEFT);
   const root = svg("svg", { class: "patch-map", width: total, height, viewBox: `0 0 ${total} ${height}` });
@@ -71,12 +71,10 @@ function nameOf({ explained }, { track, quantity, t }, effect) {
 /**
  * @param {{x: number, y: number, width: number, height: number}} box
  * @param {string} colour
- * @param {boolean} asked
  * @param {string} label
  */
-function cell(box, colour, asked, label) {
-  const kind = asked ? "cell asked" : "cell";
-  return svg("rect", { ...box, fill: colour, class: kind, role: "button", tabindex: "-1", "aria-label": label });
+function cell(box, colour, label) {
+  return svg("rect", { ...box, fill: colour, class: "cell", role: "button", tabindex: "-1", "aria-label": label });
 }
 
 /**
