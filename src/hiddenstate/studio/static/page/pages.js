@@ -62,8 +62,7 @@ export function mountPages(app) {
     for (const [name, page] of pages) page.hidden = name !== wanted;
     const page = /** @type {HTMLElement} */ (pages.get(wanted));
     if (page.childElementCount > 0) return;
-    page.append(...PANELS[wanted].map((mount) => mount(app)));
-    app.session.retell();
+    app.session.introduce(() => page.append(...PANELS[wanted].map((mount) => mount(app))));
   };
   app.store.subscribe(["page"], turn);
   turn();

@@ -108,12 +108,21 @@ export class Session {
     this.#settle();
   }
 
-  /** Tells anew of all that is known: to panels that are made only now. */
-  retell() {
-    if (this.model !== null) this.#tell("model");
-    if (this.run !== null) this.#tell("run");
-    if (this.other !== null) this.#tell("other");
-    if (this.error !== null || this.otherError !== null) this.#tell("error");
+  /**
+   * Makes something that listens, and tells it alone of all that is known already.
+   * @template T
+   * @param {() => T} make
+   * @returns {T}
+   */
+  introduce(make) {
+    const before = new Set([...this.listeners.values()].flatMap((all) => [...all]));
+    const made = make();
+    const known = { model: this.model, run: this.run, other: this.other, error: this.error ?? this.otherError };
+    for (const [event, what] of Object.entries(known)) {
+      const all = this.listeners.get(/** @type {Event} */ (event)) ?? [];
+      if (what !== null) for (const fn of [...all]) if (!before.has(fn)) fn();
+    }
+    return made;
   }
 
   #read() {
