@@ -110,7 +110,7 @@ def test_a_head_that_reads_something_else_is_not_taken() -> None:
     with pytest.raises(ArgumentError, match="there is no head here"):
         subject.run().logits  # noqa: B018
     linear = nn.Linear(5, 2)
-    model = hs.convert(Squashed()).model
+    model = hs.convert(Squashed())
     assert hs.explain.subject(model, ids, head=linear).run().logits.shape == (4, 1, 2)
 
 
