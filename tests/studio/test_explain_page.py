@@ -15,6 +15,7 @@ from hiddenstate.explain.ledger_of_readout import ReadoutLedger
 from hiddenstate.models.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE, watched
+from studio.chromium import Modules
 from studio.whole_page import PHONE, Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -209,6 +210,28 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     studio.page.keyboard.press("Control+z")
     studio.page.keyboard.press("Control+z")
     expect(studio.page.locator("main.page-explain")).to_be_visible()
+
+
+def edit(unit: int, place: str = "l0.c", t: int = 1, kind: str = "set") -> dict[str, Any]:
+    return {"place": place, "kind": kind, "value": unit / 7, "unit": [unit], "t": [t], "scope": "write"}
+
+
+@pytest.mark.parametrize(
+    ("edits", "bundles"),
+    [
+        ([], []),
+        ([edit(u) for u in range(7)], [1] * 7),  # so few have a line each
+        ([edit(u) for u in range(8)], [8]),
+        ([edit(u) for u in range(8)] + [edit(u, t=2) for u in range(9)], [8, 9]),
+        ([edit(0, kind="add")] + [edit(u) for u in range(8)] + [edit(3, "l0.h")], [1, 8, 1]),
+        ([edit(u, kind="add") for u in range(9)], [1] * 9),
+    ],
+)
+def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, Any]], bundles: list[int]) -> None:
+    script = 'async (edits) => (await import("studio/panels/edits/list.js")).bundlesOf(edits)'
+    found = page.run(script, edits)
+    assert [each["count"] for each in found] == bundles
+    assert [each["from"] for each in found] == [sum(bundles[:k]) for k in range(len(bundles))]
 
 
 @pytest.mark.parametrize(
