@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine bench bench-quick docs screenshots notebook clean
+.PHONY: demo studio test lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -70,6 +70,13 @@ sanitize-engine: $(VENV)/installed-test
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
 		tests/nn/test_stream.py tests/engine/test_plain_call.py
 
+## attack: damaged files of every format, runs that are killed, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+COUNT ?= 1000
+RUNS ?= 10
+attack: $(VENV)/installed-test
+	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
+	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
+
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run.py $(BENCH)
@@ -90,6 +97,10 @@ screenshots: $(VENV)/installed-test
 notebook: $(VENV)/installed-test
 	$(BIN)/jupytext --to notebook --output examples/structure_and_hidden_state.ipynb examples/structure_and_hidden_state.py
 	$(BIN)/jupyter-execute --inplace examples/structure_and_hidden_state.ipynb
+
+## course: write the course's notebooks anew from its pages
+course: $(VENV)/installed-test
+	PYTHONPATH=docs/_ext $(BIN)/python docs/_ext/coursebook/notebooks.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build

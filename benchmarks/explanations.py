@@ -17,11 +17,13 @@ from torch import Tensor, nn
 import hiddenstate as hs
 import machine
 from contestants import Contestant, itself
+from hiddenstate.explain.adjoint import slopes
+from hiddenstate.explain.targets import bound
 from hiddenstate.models.folder import load, shipped
 from measure import Pace, medians
 
 SENTENCE = "The old man who sold us the house could not remember why he had left the city last year ."
-UNITS, LAYERS, FEATURES, STEPS = 256, 2, 64, 16
+UNITS, LAYERS, FEATURES, STEPS, SWEPT = 256, 2, 64, 16, 20
 ROWS = 1024  # of the plain run, which many rows make no faster
 LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
 
@@ -63,6 +65,41 @@ def exact_shapley(seconds: float) -> None:
     print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}\n  {'memory more than before, MB':<28}{taken:>12.0f}")
 
 
+def sweep(seconds: float) -> None:
+    """A sweep of c and h beside plain runs of as many rows, and its estimate beside a training step."""
+    torch.manual_seed(0)
+    lstm = hs.LSTM(UNITS, UNITS, LAYERS).eval()
+    clean, corrupt = torch.randn(2, SWEPT, 1, UNITS)
+    of = f"l{LAYERS - 1}.h[3]@{SWEPT - 1}"
+    rows = 2 * LAYERS * UNITS * SWEPT
+    swept = partial(hs.explain.sweep, lstm, clean, corrupt, of=of)
+    plain = partial(_plain, lstm, torch.randn(SWEPT, ROWS, UNITS), rows * SWEPT)
+    runs = [Contestant("sweep", swept, itself), Contestant("plain runs", plain, itself)]
+    times = medians(runs, seconds, LONG)
+    _tell(f"{rows:,} patches of {SWEPT} steps, {LAYERS} layers of {UNITS} units, s", runs, times)
+    print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}")
+    subject = hs.explain.subject(lstm, clean)
+    target = bound(of, subject)
+    runs = [
+        Contestant("slopes of all values", partial(_slopes, subject, target), itself),
+        Contestant("forward and backward", partial(_trained, lstm, clean), itself),
+    ]
+    times = [1000 * each for each in medians(runs, seconds, SHORT)]
+    _tell("the estimate of all patches, ms", runs, times)
+    print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}")
+
+
+def _slopes(subject: hs.explain.Subject, target: hs.explain.Target) -> None:
+    with torch.no_grad():
+        trace = subject.trace()
+    slopes(subject, target, trace)
+
+
+def _trained(lstm: hs.LSTM, x: Tensor) -> None:
+    lstm.zero_grad()
+    lstm(x)[0][-1, 0, 3].backward()
+
+
 def _plain(lstm: hs.LSTM, x: Tensor, row_steps: int) -> None:
     with torch.no_grad():
         for _ in range(round(row_steps / (x.shape[0] * x.shape[1]))):
@@ -92,6 +129,7 @@ def main() -> None:
     watch = machine.Watch()
     sentence(options.seconds)
     exact_shapley(options.seconds)
+    sweep(options.seconds)
     if warning := watch.warning():
         print(f"\nMeanwhile {warning}")
 

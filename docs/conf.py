@@ -1,11 +1,12 @@
 """Settings of the documentation, and the two things that it needs beside Sphinx: drawings, and no strangers.
 
 ``{drawing}`` shows code and the picture that it draws. Nothing that a page loads may come from another host, and the
-build fails where something does.
+build fails where something does. The course's directives are in ``_ext/coursebook``.
 """
 
 import os
 import re
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from sphinx.util.docutils import SphinxDirective
 
 from hiddenstate.errors import MissingDependencyError
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
 project = "hiddenstate"
 author = "The hiddenstate authors"
 version = release = version_of("hiddenstate")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "coursebook"]
+exclude_patterns = ["_build", "course/_*"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # docstrings write `Trace`: a link where there is such a thing
@@ -36,7 +39,7 @@ napoleon_use_rtype = False
 html_theme = "furo"
 html_title = f"hiddenstate {version}"
 html_static_path = ["_static"]
-html_css_files = ["pages.css"]
+html_css_files = ["pages.css", "course.css"]
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
@@ -46,6 +49,12 @@ _STRANGER = re.compile(
     r"""<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>
       | url\(\s*["']?(?:https?:)?//[^)]*\)
       | @import\s+["'](?:https?:)?//[^"']*""",
+    re.VERBOSE,
+)
+# A script that asks another host for anything.
+_STRANGER_OF_SCRIPT = re.compile(
+    r"""\b(?:fetch|import|importScripts|Worker|WebSocket|EventSource)\(\s*["'`](?:https?:|wss?:)?//[^)]*\)
+      | \.(?:src|href)\s*=\s*["'`](?:https?:)?//[^;]*""",
     re.VERBOSE,
 )
 
@@ -94,8 +103,9 @@ def _refuse_strangers(app: Sphinx, error: Exception | None) -> None:
     if error is not None:
         return
     for path in sorted(Path(app.outdir).rglob("*")):
-        if path.suffix in (".html", ".css"):
-            found = _STRANGER.search(path.read_text(encoding="utf-8"))
+        patterns = {".html": [_STRANGER], ".css": [_STRANGER], ".js": [_STRANGER, _STRANGER_OF_SCRIPT]}
+        for pattern in patterns.get(path.suffix, ()):
+            found = pattern.search(path.read_text(encoding="utf-8"))
             if found:
                 raise ExtensionError(f"{path.relative_to(app.outdir)} loads something from elsewhere: {found[0][:200]}")
 

@@ -70,10 +70,12 @@ def main() -> None:
     """One of the processes."""
     dist.init_process_group("gloo")
     torch.manual_seed(0)
-    losses = train()
-    # gloo's threads live as long as the model, which holds on to them, and abort a Python that ends before them.
-    gc.collect()
-    dist.destroy_process_group()
+    try:
+        losses = train()
+    finally:
+        # gloo's threads live as long as the model, which holds on to them, and abort a Python that ends before them.
+        gc.collect()
+        dist.destroy_process_group()
     if losses[-1] > losses[0] / 2:
         raise SystemExit(f"the loss only went from {losses[0]:.3f} to {losses[-1]:.3f}")
 

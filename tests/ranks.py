@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.training.checkpoint import RunFolder
@@ -33,22 +34,25 @@ def stop(progress: Step | Epoch) -> None:
 
 
 def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False) -> None:
-    run, machine = RunFolder(folder / "run"), machine_of(task.config)
-    if machine.leads and not resume:
-        run.begin("")
+    run = RunFolder(folder / "run")
     told = stop if stops else lambda progress: None
     try:
-        fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
+        with machine_of(task.config) as machine:
+            if machine.leads and not resume:
+                run.begin("")
+            fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
     except KeyboardInterrupt:
         say(f"rank {machine.rank} stopped after step {STOP_AFTER}")
+    tell_threads()  # those of a run end with it, however it ends
     weights = {name: value.tolist() for name, value in task.model.state_dict().items()}
     (folder / f"{machine.rank}.json").write_text(json.dumps(weights))
 
 
 def tell_threads() -> None:
-    """Tell how many of gloo's threads there are still, on Linux."""
+    """Tell whether there is a process group, and how many of gloo's threads there are, on Linux."""
     names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
-    say(f"rank {os.environ['RANK']} leaves {sum('gloo' in name for name in names)} threads")
+    groups, threads = int(dist.is_initialized()), sum("gloo" in name for name in names)
+    say(f"rank {os.environ['RANK']} leaves {groups} groups, {threads} threads")
 
 
 def fail() -> None:
@@ -56,7 +60,7 @@ def fail() -> None:
 
 
 def main(folder: Path) -> None:
-    atexit.register(tell_threads)  # the last to be called
+    atexit.register(tell_threads)  # the last to be called: the last machine below is left to Python's end
     torch.set_num_threads(1)
     config = replace(CONFIG, optimizer="sgd")
     train(folder / "quiet", Line(config, batch=16, noisy=False))

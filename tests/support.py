@@ -14,6 +14,8 @@ import hiddenstate as hs
 # hundred products, each path in its own order. float64: the same, with nine more digits.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
+
 # torch's default compiler hands its own path to a C++ compiler as it is, which takes a blank for the path's end.
 NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
 

@@ -173,8 +173,8 @@ def test_every_package_says_what_lives_there_and_imports_nothing() -> None:
     for path in PACKAGE.rglob("__init__.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert ast.get_docstring(tree), path
-        # The faces: of the library, of the command line, and of the tools of explanation.
-        if path.parent.name not in ("hiddenstate", "cli", "explain"):
+        # The faces: of the library, the command line, the tools of explanation, the plants, and of the course.
+        if path.parent.name not in ("hiddenstate", "cli", "explain", "plant", "course"):
             assert len(tree.body) == 1, path
 
 
@@ -215,3 +215,19 @@ def test_circles_and_ways_upward_are_found() -> None:
 def test_the_map_is_read_as_it_is_written() -> None:
     text = "src/hiddenstate/\n  errors.py  errors\n  base/  shared\n    a.py b.py  these\n    c/   a folder\n\ntests/\n"
     assert map_of(text) == {"errors": [], "base": ["a.py", "b.py", "c/"]}
+
+
+# What reads a file's content, and may raise anything then.
+PARSERS = re.compile(
+    r"\b(json\.loads?|tomllib\.loads?|torch\.load|onnx\.load|safe_open|load_file|safetensors\.torch\.load|h5py\.File"
+    r"|zipfile\.ZipFile|parse_id_value)\("
+)
+# The package's own files; messages, checked there; who holds a lock, which may be unknown; a folder that was loaded.
+NEED_NO_DOOR = {"studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.models"}
+
+
+def test_whoever_reads_a_file_does_so_inside_the_door() -> None:
+    for name, path in modules_in(PACKAGE).items():
+        source = path.read_text(encoding="utf-8")
+        if PARSERS.search(source) and name.removeprefix("hiddenstate.") not in NEED_NO_DOOR:
+            assert "with reading(" in source or name == "hiddenstate.base.reading", name

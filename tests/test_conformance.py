@@ -1,4 +1,4 @@
-"""The table in docs/conformance.md is true: the tests that it names are there, and what is left out is said."""
+"""The tables in docs/conformance.md and reliability.md are true: the tests that they name are there."""
 
 import ast
 import re
@@ -8,13 +8,14 @@ from test_torch_module_db import NOT_AS_TORCH
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "conformance.md").read_text(encoding="utf-8")
+RELIABILITY = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
 # Named by the file alone: run by hand, as it needs what others have trained.
 BY_HAND = {"examples/models_of_others.py"}
 
 
 def named() -> set[tuple[str, str]]:
-    """Files and tests in them (an empty name for a whole file) that the page names."""
-    return set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE))
+    """Files and tests in them (an empty name for a whole file) that the pages name."""
+    return set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", PAGE + RELIABILITY))
 
 
 def defined_in(file: str) -> set[str]:
@@ -36,6 +37,13 @@ def test_every_row_names_a_test() -> None:
     own = PAGE.split("## torch's own tests")[1]
     assert [row for row in rows if row not in own and not re.search(r"\.py(::test_\w+)?`", row)] == []
     assert len(rows) > 50
+
+
+def test_every_promise_names_a_test() -> None:
+    promises, _ = RELIABILITY.split("## Counts")
+    rows = [line for line in promises.splitlines() if line.startswith("| ") and not line.startswith("| promise |")]
+    assert [row for row in rows if not re.search(r"\.py(::test_\w+)?` \|$|\(conformance.md\) \|$", row)] == []
+    assert len(rows) >= 15
 
 
 def test_what_is_not_as_in_torchs_tests_is_said() -> None:

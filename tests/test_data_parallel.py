@@ -20,8 +20,8 @@ Trained = dict[str, dict[str, Tensor]]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
-    """What each process had at the end."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trained], bool]:
+    """What each process had at the end, and whether this torch shards its own layers rightly."""
     folder = tmp_path_factory.mktemp("data_parallel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -32,7 +32,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
             for process in context.processes:
                 process.kill()
             pytest.fail(f"the processes did not end in {PATIENCE} s")
-    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    shards = (folder / "torchs_own_is_right").read_text() == "True"
+    loaded: list[Trained] = [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    return loaded, shards
 
 
 def alone(way: Way) -> dict[str, Tensor]:
@@ -43,8 +45,10 @@ def alone(way: Way) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_two_processes_are_as_one(name: str, trained: list[Trained]) -> None:
-    first, second = (found[name] for found in trained)
+def test_two_processes_are_as_one(name: str, trained: tuple[list[Trained], bool]) -> None:
+    if name.startswith("fully_shard") and not trained[1]:
+        pytest.skip("this torch gives wrong gradients of its own sharded layers on CPUs")
+    first, second = (found[name] for found in trained[0])
     before, want = dict(WAYS[name].model().named_parameters()), alone(WAYS[name])
     assert list(first) == list(second) == list(want)
     for key, value in want.items():

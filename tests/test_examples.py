@@ -1,5 +1,6 @@
 """The examples run as they stand, and the notebook is the script."""
 
+import asyncio
 import io
 import os
 import re
@@ -111,3 +112,10 @@ def test_training_in_two_processes_brings_the_loss_down() -> None:
     losses = [float(loss) for loss in re.findall(r"step +\d+  loss (\S+)", done.stdout)]
     assert len(losses) == 6
     assert losses[-1] < losses[0] / 2
+
+
+def test_a_server_gives_a_thousand_sources_what_streams_of_their_own_give() -> None:
+    example = runpy.run_path(str(EXAMPLES / "streaming_server.py"))
+    server = asyncio.run(example["main"](1000))  # raises where an answer differs
+    assert server.steps > 4 * server.turns  # many sources share a turn
+    assert server._stream.rows == ()

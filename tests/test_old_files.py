@@ -200,3 +200,15 @@ def test_nothing_else_can_be_imported() -> None:
         importlib.import_module("hiddenstate.no_such_module")
     with pytest.raises(ImportError):
         exec("from hiddenstate import no_such_module")
+
+
+def test_an_old_import_leaves_todays_functions() -> None:
+    code = """
+import hiddenstate as hs
+import hiddenstate.edit, hiddenstate.trace, hiddenstate.conversion_report
+from hiddenstate.edit import Edit
+from hiddenstate.conversion_report import Left
+assert all(type(value) is type(lambda: 0) for value in (hs.edit, hs.trace, hs.conversion_report))
+assert Edit is hs.Edit
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,7 @@
 
 #include "kernel/scan.h"
 #include "platform/cpu.h"
+#include "python/cell_check.h"
 #include "python/fast_call.h"
 #include "python/kernel.h"
 #include "python/stream_step.h"
@@ -106,8 +107,8 @@ NB_MODULE(_native, m) {
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
     m.def("connect", [](nb::dict torch) {
         const auto of = [&](const char* name) { return nb::object(torch[name]); };
-        connect_torch({of("Tensor"), of("Parameter"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"), of("float64"),
-                       of("bfloat16"), of("int64"), of("bool")});
+        connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("cpu"), of("get_num_threads"),
+                       of("float32"), of("float64"), of("bfloat16"), of("int64"), of("bool")});
     }, "Passes the objects of torch that native code uses, by name. Must be called before any other function.");
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {
         return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
@@ -122,6 +123,8 @@ NB_MODULE(_native, m) {
             PyErr_SetObject(refused, found.refusal.as_tuple().ptr());
         }
     });
+    m.def("cell_fits", &cell_fits, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
+          "Whether all checks of an LSTMCell's arguments would pass: cell_check.h.");
     bind_stream_step(m);
     bind<F32>(m);
     bind<F64>(m);

@@ -31,13 +31,70 @@ int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
 
 // Names of attributes, interned once.
 struct Names {
-    nb::object is_neg = interned("is_neg"), is_cpu = interned("is_cpu"), dtype = interned("dtype"), shape = interned("shape"),
-               stride = interned("stride"), data_ptr = interned("data_ptr");
+    nb::object is_cpu = interned("is_cpu"), dtype = interned("dtype"), shape = interned("shape"), stride = interned("stride"),
+               data_ptr = interned("data_ptr");
 };
 
 const Names& names() {
     static const Names* found = new Names;
     return *found;
+}
+
+// A method without arguments that a class of torch's has in C. For objects of that very class the function is called directly,
+// without a search for its name.
+class Method {
+public:
+    Method(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
+        if (!found_.is_valid() || Py_TYPE(found_.ptr()) != &PyMethodDescr_Type) return;
+        const PyMethodDef* method = reinterpret_cast<PyMethodDescrObject*>(found_.ptr())->d_method;
+        if (method->ml_flags == METH_NOARGS) function_ = method->ml_meth;
+    }
+
+    // Null if it fails. `exact`: the object is of the class itself, and not of one that may have a method of its own.
+    nb::object operator()(nb::handle object, bool exact) const {
+        if (!exact || !function_) return call(object, name_);
+        nb::object given = nb::steal(function_(object.ptr(), nullptr));
+        if (!given.is_valid()) drop_unavailable();
+        return given;
+    }
+
+private:
+    nb::object name_, found_;
+    PyCFunction function_ = nullptr;
+};
+
+struct Methods {
+    Method is_neg{connected->tensor, "is_neg"}, untyped_storage{connected->tensor, "untyped_storage"},
+        storage_offset{connected->tensor, "storage_offset"}, nbytes{connected->storage, "nbytes"};
+};
+
+const Methods& methods() {
+    static const Methods* found = new Methods;
+    return *found;
+}
+
+std::int64_t number(const nb::object& value) {
+    const std::int64_t found = value.is_valid() ? PyLong_AsLongLong(value.ptr()) : -1;
+    if (PyErr_Occurred()) PyErr_Clear();
+    return found;
+}
+
+// How many bytes a tensor's storage has, and how many numbers lie in it before the tensor's first; below 0: not known.
+struct Room {
+    std::int64_t bytes, offset;
+
+    bool holds(const TensorView& tensor) const {
+        std::int64_t last = 0;
+        for (int k = 0; k < tensor.rank; ++k) last += (tensor.sizes[k] - 1) * tensor.strides[k];
+        return offset >= 0 && bytes >= (offset + last + 1) * (tensor.type.bits / 8);
+    }
+};
+
+Room room_of(nb::handle tensor, bool plain) {
+    const nb::object storage = methods().untyped_storage(tensor, plain);
+    if (!storage.is_valid()) return {-1, -1};
+    const bool exact = reinterpret_cast<PyObject*>(Py_TYPE(storage.ptr())) == connected->storage.ptr();
+    return {number(methods().nbytes(storage, exact)), number(methods().storage_offset(tensor, plain))};
 }
 
 void look_for_table() {
@@ -123,9 +180,13 @@ const Torch& torch_api() { return *connected; }
 bool has_tensor_table() { return look_up != nullptr; }
 
 bool read_tensor(nb::handle tensor, TensorView& found) {
-    // The negative bit first: under a mode of torch's this call runs Python code, which may move the tensor's memory.
-    if (call(tensor, names().is_neg).ptr() != Py_False) return false;
-    return look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found);
+    // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
+    const bool plain = is_plain_tensor(tensor);
+    if (methods().is_neg(tensor, plain).ptr() != Py_False) return false;
+    const Room room = room_of(tensor, plain);
+    if (!(look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found))) return false;
+    if (!found.is_empty() && !room.holds(found)) found.address = 0;
+    return true;
 }
 
 std::uintptr_t address_of_tensor(nb::handle tensor) {

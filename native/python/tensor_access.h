@@ -31,7 +31,7 @@ struct Shape {
 
 // A tensor of up to three axes in the CPU's memory.
 struct TensorView {
-    std::uintptr_t address;  // 0: it has no memory, or this was freed
+    std::uintptr_t address;  // 0: it has no memory, or this was freed, or cut shorter than what the tensor reads
     NumberType type;
     int rank;
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
@@ -43,7 +43,7 @@ struct TensorView {
 
 // The classes and functions of torch that native code uses. Set once when the module is loaded; never freed.
 struct Torch {
-    nb::object tensor, parameter;  // classes
+    nb::object tensor, parameter, storage;  // classes
     nb::object empty, cpu;         // torch.empty, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
     nb::object float32, float64, bfloat16, int64, boolean;

@@ -7,12 +7,13 @@
 import sys as _sys
 from importlib.metadata import version as _version
 
-from hiddenstate import _aliases, explain
-from hiddenstate.edits.edit import Edit, add, patch, scale, zero
+from hiddenstate import _aliases, explain, plant
+from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
 from hiddenstate.engine.dispatch import exporters as _exporters
 from hiddenstate.errors import HiddenStateError
+from hiddenstate.explain.comparisons import compare
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
@@ -27,6 +28,7 @@ from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
 from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
+from hiddenstate.models.folder import load_any as load
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
@@ -67,6 +69,8 @@ __all__ = [
     "accelerate",
     "add",
     "backend",
+    "clamp",
+    "compare",
     "conversion_report",
     "convert",
     "convert_back",
@@ -83,8 +87,12 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "keras_weights",
+    "load",
+    "mean_ablation",
     "onnx_weights",
     "patch",
+    "plant",
+    "resample_ablation",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",

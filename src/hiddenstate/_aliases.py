@@ -110,8 +110,9 @@ class Finder(MetaPathFinder):
 def install(root: ModuleType) -> None:
     """Make the old names work, once the package is loaded."""
     sys.meta_path.append(Finder())
-    # hs.trace is a function: the import system would put the module in its place, if it were to find that.
-    sys.modules["hiddenstate.trace"] = import_module("hiddenstate.tracing.trace")
+    # hs.trace, say, is a function: the import system would put the module in its place, if it were to find that.
+    for old in MOVED.keys() & vars(root).keys():
+        sys.modules[f"hiddenstate.{old}"] = import_module(f"hiddenstate.{MOVED[old]}")
     vars(root)["__getattr__"] = _module
     for old, new in REPLACED.items():
         vars(import_module(f"hiddenstate.{old}"))["__getattr__"] = import_module(f"hiddenstate.{new}").__getattribute__

@@ -19,7 +19,7 @@ class RankError(HiddenStateError, ValueError, RuntimeError):
 
 
 class DtypeError(HiddenStateError, ValueError, RuntimeError):
-    """Data types do not fit together (torch raises `ValueError` or, for a state, `RuntimeError`)."""
+    """Data types, or the ways that numbers lie in memory, do not fit (torch: `ValueError` or `RuntimeError`)."""
 
 
 class DeviceError(HiddenStateError, RuntimeError):
@@ -72,6 +72,22 @@ class MessageError(HiddenStateError, ValueError):
 
 class DownloadError(HiddenStateError, OSError):
     """A file could not be fetched."""
+
+
+class AnswerError(HiddenStateError, AssertionError):
+    """An answer to an exercise of the course is not right.
+
+    Attributes:
+        misconception: which idea is behind it, ``M1`` and so on; "" where none of those is that the course knows.
+    """
+
+    def __init__(self, said: str, misconception: str = "") -> None:
+        super().__init__(said)
+        self.misconception = misconception
+
+    def _render_traceback_(self) -> list[str]:
+        """Show a notebook the message alone: the lines of the check itself would hide it."""
+        return str(self).splitlines()
 
 
 class ExportError(HiddenStateError, RuntimeError):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
         (torch.tensor(2), 2),
         (slice(1, 3), slice(1, 3)),
         ([1, 2], (1, 2)),
-        (range(2), (0, 1)),
+        (range(2**62), range(2**62)),
+        (slice(np.int64(1), None), slice(1, None)),
         (torch.tensor([2, 1]), (2, 1)),
         (np.array([2, 1]), (2, 1)),
         ([], ()),
@@ -35,11 +38,14 @@ def test_freeze_fails(index: object) -> None:
 
 
 def test_resolve() -> None:
-    assert resolve(None, 3, "t") == [0, 1, 2]
+    assert resolve(None, 2**62, "t") == range(2**62)
     assert resolve(-1, 3, "t") == [2]
-    assert resolve(slice(None, None, 2), 5, "t") == [0, 2, 4]
-    assert resolve(slice(7, 9), 5, "t") == []
+    assert resolve(slice(None, None, 2), 5, "t") == range(0, 5, 2)
+    assert not resolve(slice(7, 9), 5, "t")
     assert resolve((2, -3), 3, "t") == [2, 0]
+    assert resolve(range(2, 2**61, 3), 2**62, "t") == range(2, 2**61, 3)
+    assert resolve(range(-1, -4, -1), 3, "t") == [2, 1, 0]
+    assert not resolve(range(9, 9), 3, "t")
 
 
 def test_resolve_fails() -> None:
@@ -49,3 +55,24 @@ def test_resolve_fails() -> None:
         resolve(0, 0, "row")
     with pytest.raises(ArgumentError, match=r"t=\[1, 1\] names a position twice"):
         resolve((1, -2), 3, "t")
+    with pytest.raises(ArgumentError, match="names a position twice"):
+        resolve(range(-3, 1), 3, "t")
+    for far in (range(2**62), range(-(2**70), 0), (10**5000,)):
+        with pytest.raises(IndexRangeError, match="is out of range: there are 3") as raised:
+            resolve(far, 3, "t")
+        assert len(str(raised.value)) < 200
+
+
+def test_messages_are_short() -> None:
+    with pytest.raises(ArgumentError, match=re.escape("unit=[0, 0, 0, 0, 0, 0, 0, 0, ...] names a position twice")):
+        resolve((0,) * 10**6, 3, "unit")
+    with pytest.raises(ArgumentTypeError, match="unit= must be an int") as raised:
+        freeze([0.5] * 10**6, "unit")  # type: ignore[list-item]
+    assert len(str(raised.value)) < 200
+
+
+def test_slices_are_checked_when_given() -> None:
+    with pytest.raises(ArgumentError, match="has the step 0"):
+        freeze(slice(0, 5, 0), "t")
+    with pytest.raises(ArgumentTypeError, match="t= must be an int, a slice"):
+        freeze(slice("a"), "t")

@@ -15,7 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hiddenstate.cli import app
-from hiddenstate.cli.read import View, _describe, _fitting
+from hiddenstate.cli.read import View, _describe
+from hiddenstate.cli.read_table import fitting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.text.tokenise import tokenise
@@ -48,7 +49,7 @@ def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
     reading = load(shipped()).read(tokenise(TEXT))
     words = _describe(reading, View(1, False, None))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
-    console.print(_fitting(console, words))
+    console.print(fitting(console, words))
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
     assert [line.split()[0] for line in lines[2:]] == TEXT.split()
@@ -142,3 +143,17 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert result.stdout == "{\n"
     assert result.stderr == ""
+
+
+def test_a_long_text_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, rows = Console(width=80), list[int]()
+    described = _describe(load(shipped()).read(TEXT.split() * 20), View(1, reverse=False, unit=None))
+    measure = console.measure
+
+    def counted(table: Any, **more: Any) -> Any:
+        rows.append(table.row_count)
+        return measure(table, **more)
+
+    monkeypatch.setattr(console, "measure", counted)
+    assert fitting(console, described).row_count == 80
+    assert set(rows) == {1}

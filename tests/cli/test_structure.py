@@ -90,3 +90,15 @@ def test_model_fails(tmp_path: Path) -> None:
     result = run(str(tmp_path / "none"))
     assert isinstance(result.exception, FileFormatError)
     assert "no such folder" in str(result.exception)
+
+
+def test_layers_beyond_number_fail() -> None:
+    result = run(*SMALL, "--num-layers", "1000000")
+    assert result.exit_code == 2
+    assert "1024" in result.output
+
+
+def test_every_weight_of_many_layers_is_found() -> None:
+    structure = structure_of(Sizes(4, 3, num_layers=1024))
+    assert structure.counts["l1023"] == 2 * 4 * 3 * 3 + 2 * 4 * 3
+    assert all(structure[weight.address] is weight for weight in structure)

@@ -14,7 +14,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DtypeError,
+    IndexRangeError,
+    NameUnknownError,
+)
 from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES
 from support import assert_close, layer_options, pair, random_input, random_state
 
@@ -334,7 +341,7 @@ def test_an_edit_of_the_projected_hidden_state_has_its_units(x: Tensor) -> None:
 
 def test_is_frozen_data() -> None:
     edit = hs.set("l0.f", unit=np.int64(2), t=torch.tensor([1, 2]), row=range(2), to=1)  # type: ignore[arg-type]
-    assert repr(edit) == repr(hs.Edit("l0.f", "set", 1.0, 2, (1, 2), (0, 1)))
+    assert repr(edit) == repr(hs.Edit("l0.f", "set", 1.0, 2, (1, 2), range(2)))
     with pytest.raises(FrozenInstanceError):
         edit.place = "l0.c"  # type: ignore[misc]
 
@@ -361,7 +368,7 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.set("l0.f", to=torch.tensor(1j)), ArgumentTypeError, "must be real"),
     (lambda: hs.set("l0.f", to=torch.zeros(4)), ArgumentError, r"shape \[4\], which does not broadcast .* \[5, 2, 3\]"),
     (lambda: hs.set("l0.f", to=torch.zeros(1, 1, 1, 3)), ArgumentError, r"shape \[1, 1, 1, 3\]"),
-    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits made by hs.zero.*got str"),
+    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits, such as hs.zero.*got str"),
 ]
 
 
@@ -376,6 +383,61 @@ def test_bad_edits_fail(
     with pytest.raises(error, match=message):
         run()
     lstm(x)  # and nothing of it stays
+
+
+@pytest.mark.parametrize("name", ["unit", "t", "row"])
+def test_a_range_is_taken_as_one(lstm: hs.LSTM, x: Tensor, name: str) -> None:
+    far: Any = {name: range(2**62)}
+    with pytest.raises(IndexRangeError, match=f"{name}={2**62 - 1} is out of range"):
+        call_with(lstm, x, hs.zero("l0.f", **far))
+    some: Any = {name: range(1, 3) if name != "row" else range(1, 2)}
+    listed: Any = {name: list(some[name])}
+    assert torch.equal(call_with(lstm, x, hs.zero("l0.f", **some)), call_with(lstm, x, hs.zero("l0.f", **listed)))
+
+
+def test_a_stream_waits_for_steps_however_far_they_lie(lstm: hs.LSTM) -> None:
+    x = torch.randn(6, 1, 4)
+    ahead: list[Any] = [range(3, 2**62, 2), slice(3, 2**62, 2)]
+    listed = [hs.add("l0.f", value=0.5, t=[3, 5])]
+    outs = []
+    for edits in (*([hs.add("l0.f", value=0.5, t=t)] for t in ahead), listed):
+        with lstm.edit(*edits):
+            outs.append(lstm.stream().feed(x))
+    assert torch.equal(outs[0], outs[2])
+    assert torch.equal(outs[1], outs[2])
+
+
+def test_values_for_steps_that_lie_ahead_of_a_stream(lstm: hs.LSTM) -> None:
+    x, values = torch.randn(5, 1, 4), torch.rand(2, 1, 3)
+    with lstm.edit(hs.set("l0.f", t=[2, 4], to=values)):
+        stream = lstm.stream()
+        assert_close(torch.stack([stream.step(step) for step in x]), lstm(x)[0])
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_a_value_whose_memory_was_freed_is_refused(lstm: hs.LSTM, x: Tensor, backend: Any) -> None:
+    value = torch.zeros(len(x), 1, 3)
+    with hs.backend(backend), lstm.edit(hs.set("l0.f", to=value)):
+        stream = lstm.stream(x.shape[1])
+        value.untyped_storage().resize_(0)
+        for call in (lambda: lstm(x), lambda: lstm.trace(x), lambda: stream.feed(x)):
+            with pytest.raises(DtypeError, match="the value of the edit of 'l0.f' has shape .* its memory was freed"):
+                call()
+
+
+def test_values_without_plain_numbers_are_refused(lstm: hs.LSTM, x: Tensor) -> None:
+    with pytest.raises(DtypeError, match="an edit's value has the layout torch.sparse_coo"):
+        hs.set("l0.f", to=torch.ones(1, 1, 3).to_sparse())
+    with pytest.raises(ArgumentError, match="too large for a float: 1000"):
+        hs.set("l0.f", to=10**400)
+    with pytest.raises(DeviceError, match="on the meta device, which has no numbers"):
+        call_with(lstm, x, hs.set("l0.f", to=torch.ones(1, 1, 3, device="meta")))
+
+
+def call_with(lstm: hs.LSTM, x: Tensor, *edits: hs.Edit) -> Tensor:
+    with lstm.edit(*edits):
+        out: Tensor = lstm(x)[0]
+    return out
 
 
 def test_an_address_says_unit_step_and_row() -> None:
@@ -398,3 +460,22 @@ def test_an_index_in_the_address_and_beside_it_fails() -> None:
         hs.zero("l0.f[3]", unit=4)
     with pytest.raises(NameUnknownError, match="cannot read 'l0.f.3'"):
         hs.zero("l0.f[3")
+
+
+def test_values_may_stand_second() -> None:
+    for made, named in (
+        (hs.set("l0.f", 0.5), hs.set("l0.f", to=0.5)),
+        (hs.scale("l0.f", 2.0), hs.scale("l0.f", by=2.0)),
+        (hs.add("l0.f", 1.0), hs.add("l0.f", value=1.0)),
+    ):
+        assert repr(made) == repr(named)
+
+
+def test_a_patch_copies_from_a_trace() -> None:
+    with pytest.raises(TypeError, match=r"got LSTM: record one, with source=lstm\.trace\(x\)"):
+        hs.patch("l0.f", source=hs.LSTM(4, 3))  # type: ignore[arg-type]
+
+
+def test_structure_of_takes_sizes() -> None:
+    with pytest.raises(TypeError, match=r"got LSTM: use its method structure\(\)"):
+        hs.structure_of(hs.LSTM(4, 3))  # type: ignore[arg-type]

@@ -7,10 +7,22 @@ import pytest
 import safetensors.torch
 import torch
 
-from hiddenstate.errors import ArgumentError, FileFormatError
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, FileFormatError, HiddenStateError
 from hiddenstate.models import folder
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import CARD, CONFIG, FILES, VOCABULARY, WEIGHTS, load, load_as, save
+from hiddenstate.models.folder import (
+    CARD,
+    CONFIG,
+    FILES,
+    VOCABULARY,
+    WEIGHTS,
+    load,
+    load_as,
+    load_language_model,
+    save,
+    shipped,
+)
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.vocabulary import Vocabulary
 
@@ -176,7 +188,7 @@ def test_load_fails_without_a_folder(tmp_path: Path) -> None:
         ({"config": {"hidden_size": 4, "num_layers": 3}}, "does not fit"),
         # More than any memory: it must be refused before it is asked for.
         ({"config": {"hidden_size": 10**8}}, r"weight '.*' has shape \[\d+, \d+\], expected \[400000000, \d+\]"),
-        ({"config": {"hidden_size": 10**9}}, "model: .*overflow"),
+        ({"config": {"hidden_size": 10**9}}, "model is damaged: .*overflow"),
         ({"config": {"word_size": 10**30}}, "model: "),
         ({"config": {"word_size": 10**15}}, r"weight 'word_embedding.weight' has shape"),
     ],
@@ -257,3 +269,14 @@ def test_shipped() -> None:
 def test_shipped_fails() -> None:
     with pytest.raises(ArgumentError, match="no model 'milton' comes with hiddenstate; those that do are tagger"):
         folder.shipped("milton")
+
+
+def test_a_shipped_model_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(hs.load("tagger-en")) is type(load(shipped()))
+    assert type(hs.load("shakespeare")) is type(load_language_model("shakespeare"))
+    with pytest.raises(HiddenStateError, match="no model at tagger-xx"):
+        hs.load("tagger-xx")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shakespeare").mkdir()  # a folder of that name is meant
+    with pytest.raises(HiddenStateError, match=r"config\.json is missing"):
+        hs.load("shakespeare")

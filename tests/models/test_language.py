@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import CONFIG, FILES, VOCABULARY, load_as, save
 from hiddenstate.models.language import LanguageModel
@@ -198,3 +199,22 @@ def test_fails() -> None:
     assert LanguageConfig().with_texts({"cutoffs": "10, 20"}).cutoffs == (10, 20)
     with pytest.raises(ArgumentError, match="setting cutoffs must be integers with commas between, got 'a'"):
         LanguageConfig().with_texts({"cutoffs": "a"})
+
+
+def test_a_trace_of_texts_has_their_tokens() -> None:
+    model: Any = hs.load("shakespeare")
+    run = model.trace(["To be", "or"], keep=["l0.c"])
+    assert run.words(0) == ("\n", *"To be")
+    assert run.words(1) == ("\n", *"or")
+    alone = model.trace("or", keep=["l0.c"])
+    assert torch.allclose(run.pick("l0.c", row=1)[0][:3, 0], alone["l0.c"][:, 0], atol=1e-6)
+
+
+def test_texts_and_ids_are_told_apart() -> None:
+    model: Any = hs.load("shakespeare")
+    with pytest.raises(TypeError, match=r"read takes ids.*got the text 'To be'.*trace\(text\)"):
+        model.read("To be")
+    with pytest.raises(TypeError, match="text or a list of texts"):
+        model.trace([1, 2])
+    with pytest.raises(hs.HiddenStateError, match="no text"):
+        model.trace([])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.accuracy import evaluate
 from hiddenstate.models.config import TaggerConfig
@@ -392,3 +393,30 @@ def test_shipped_model_reads_a_sentence() -> None:
 def test_tags_that_conllu_cannot_hold_are_refused(tagger: Tagger, tags: Any, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
         Tagger.from_data({}, {**tagger.to_data()[1], "tags": tags})
+
+
+def test_a_trace_of_sentences_is_that_of_each_read_alone() -> None:
+    tagger: Any = hs.load("tagger-en")
+    sentences = [["Giraffes", "in", "a", "field"], ["Run", "!"], []]
+    run = tagger.trace(sentences, keep=["l1.c", "l0r.f"])
+    assert set(run.names) == {"l0r.f", "l1.c"}
+    assert [run.words(row) for row in range(3)] == [tuple(words) for words in sentences]
+    for row, words in enumerate(sentences[:2]):
+        alone = tagger.read(words).trace
+        for name in run.names:
+            steps = run.pick(name, row=row)[0][: len(words), 0]
+            assert torch.allclose(steps, alone.pick(name, row=0)[0][:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda t: t.tag(["Giraffes", "in"]), "sentence 0 is the text 'Giraffes'.*tokenise"),
+        (lambda t: t.tag("Giraffes in"), "'Giraffes in' is a text"),
+        (lambda t: t.read("Giraffes in"), "sentence 0 is the text 'Giraffes in'"),
+        (lambda t: t.trace([["a", 3]]), "has 3 among its words"),
+    ],
+)
+def test_a_text_in_place_of_words_is_refused(call: Any, match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        call(hs.load("tagger-en"))

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from typing import Any
 from unittest import mock
 
@@ -114,3 +115,29 @@ def test_what_a_block_holds_is_not_compiled_in() -> None:
         with hs.backend("auto"):
             assert_all_close(compiled(x), want)
         assert_all_close(compiled(x), want)
+
+
+@pytest.mark.parametrize("name", ["weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_of_another_type_or_freed_is_refused(name: str) -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    weight: nn.Parameter = getattr(cell, name)
+    weight.data = weight.data.double()
+    with pytest.raises(DtypeError, match=f"{name} has dtype torch.float64 and weight_ih has torch.float32"):
+        cell(x)
+    cell.float()
+    weight.data.untyped_storage().resize_(0)
+    with pytest.raises(DtypeError, match=f"{name} has shape .* its memory was freed"):
+        cell(x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh", "bias_ih", "bias_hh"])
+def test_a_weight_of_another_shape_is_refused(name: str, backend: Any) -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    weight: nn.Parameter = getattr(cell, name)
+    was = list(weight.shape)
+    for other in (weight.data[:-1], weight.data[None], weight.data.new_zeros(0)):
+        weight.data = other.clone()
+        want = f"{name} has shape {list(weight.shape)}, expected {was}: was it replaced?"
+        with hs.backend(backend), pytest.raises(ShapeError, match=re.escape(want)):
+            cell(x)

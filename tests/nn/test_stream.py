@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -31,6 +32,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
+from hiddenstate.nn.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
 
 
@@ -234,6 +236,39 @@ def test_load_of_another_state_fails(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file"):
         stream.load(tmp_path / "absent")
     assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("t", "number", "message"),
+    [("-7", 0.0, "count of steps is -7"), (str(2**80), 0.0, "count of steps"), ("9" * 5000, 0.0, "damaged")]
+    + [("1", number, "not finite") for number in (float("nan"), float("inf"))],
+)
+def test_load_of_what_no_stream_saves_fails(t: str, number: float, message: str, tmp_path: Path) -> None:
+    file, stream = tmp_path / "state", hs.LSTM(4, 3).stream()
+    stream.step(torch.zeros(4))
+    before = stream.state
+    state = torch.full((1, 1, 3), number)
+    write_tensors(file, KIND, {"h": state, "c": torch.zeros(1, 1, 3)}, {"t": t, "finite": "True"})
+    with pytest.raises(FileFormatError, match=message):
+        stream.load(file)
+    assert stream.t == 1
+    assert all(torch.equal(a, b) for a, b in zip(stream.state, before, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_state_that_is_not_finite_is_saved_and_loaded_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
+    """As numbers go on in torch: what is lost is lost in its own row."""
+    stream = hs.LSTM(4, 3, dtype=dtype).stream(batch=2)
+    stream.step(torch.tensor([[0.0] * 4, [float("nan")] * 4], dtype=dtype))
+    stream.save(tmp_path / "state")
+    other = stream.fork()
+    other.reset()
+    other.load(tmp_path / "state")
+    x = torch.ones(2, 4, dtype=dtype)
+    got, want = other.step(x), stream.step(x)
+    assert torch.equal(got.isnan(), torch.tensor([[False] * 3, [True] * 3]))
+    assert torch.equal(got[0], want[0])
+    assert other.t == stream.t == 2
 
 
 def test_no_gradients_no_dropout() -> None:
@@ -653,3 +688,52 @@ def test_a_fork_leaves_the_packed_weights_alone() -> None:
     other = stream.fork()
     assert torch.equal(other.step(torch.zeros(4)), stream.step(torch.zeros(4)))
     assert stream._runner._packed.stepper() is packed  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_state_whose_memory_was_freed_is_refused(part: int) -> None:
+    stream, state = hs.LSTM(4, 3).stream(), [torch.ones(1, 1, 3), torch.ones(1, 1, 3)]
+    state[part].untyped_storage().resize_(0)
+    with pytest.raises(DtypeError, match=f"{'hc'[part]} has shape .* its memory was freed: its storage has 0 bytes"):
+        stream.state = (state[0], state[1])
+    assert not any(value.any() for value in stream.state)
+
+
+def test_memory_to_write_into_that_was_freed_is_refused() -> None:
+    stream, out = hs.LSTM(4, 3).stream(), torch.empty(3)
+    out.untyped_storage().resize_(0)
+    for _ in range(2):
+        with pytest.raises(DtypeError, match="out has shape .* its memory was freed"):
+            stream.step(torch.zeros(4), out=out)
+        stream.step(torch.zeros(4))
+
+
+@pytest.mark.parametrize("batch", [2**62, 2**64, 10**400, 10**5000], ids=["2^62", "2^64", "10^400", "10^5000"])
+def test_a_batch_for_which_there_is_no_memory_is_refused(batch: int) -> None:
+    with pytest.raises(ArgumentError, match="the state of a stream of batch=.* bytes, which there are not") as raised:
+        hs.LSTM(4, 3).stream(batch)
+    assert len(str(raised.value)) < 500
+
+
+def test_arrays_that_torch_cannot_read_are_refused() -> None:
+    stream, x = hs.LSTM(4, 3).stream(2), np.zeros((2, 4), np.float32)
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (x[::-1], ArgumentError, r"strides \(-16, 4\), .* none negative: give np.ascontiguousarray\(x\)"),
+        (x.astype(">f4"), DtypeError, r"which torch does not have: convert it with x.astype\(np.float32\)"),
+        (x.astype(np.longdouble), DtypeError, "which torch does not have"),
+        (x.astype(int), DtypeError, r"convert it with .to\(torch.float32\)$"),
+    ]
+    for _ in range(2):  # then a step has gone the quick way
+        for value, error, message in wrong:
+            with pytest.raises(error, match=message):
+                stream.step(value)
+        with pytest.raises(ArgumentError, match="out is a NumPy array of strides"):
+            stream.step(x, out=np.zeros((2, 3), np.float32)[::-1])
+        stream.step(x)
+
+
+def test_an_array_that_may_not_be_written_is_read() -> None:
+    lstm, x = hs.LSTM(4, 3), np.ones((2, 4), np.float32)
+    want = lstm.stream(2).step(x)
+    x.flags.writeable = False
+    assert np.array_equal(lstm.stream(2).step(x), want)

@@ -1,5 +1,6 @@
 """Traces in files: what comes back is what went in."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
-from hiddenstate.base.files import write_tensors
+from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.errors import FileFormatError
+from hiddenstate.tracing.files import KIND
 
 
 def same(a: hs.Trace, b: hs.Trace) -> bool:
@@ -98,6 +100,56 @@ def test_a_file_that_lacks_parts_fails(tmp_path: Path) -> None:
     write_tensors(tmp_path / "t", "hiddenstate.stream/1", {"h": torch.zeros(1, 1, 3)}, {"t": "1"})
     with pytest.raises(FileFormatError, match="is damaged: it lacks parts of a stream's state"):
         hs.LSTM(4, 3).stream().load(tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": "abcde"}, "steps must rise"),
+        ({"steps": [0, 0, 1]}, "steps must rise"),
+        ({"steps": [0, 1, 9]}, "steps must rise"),
+        ({"length": -5}, "length must be a whole number from 0, got -5"),
+        ({"length": 2**80}, "length must be a whole number"),
+        ({"length": 4}, r"out has shape \[3, 2, 3\], expected \[4, 2, 3\]"),
+        ({"num_layers": 0}, "num_layers must be that of h0"),
+        ({"num_layers": 10**9}, "num_layers must be that of h0"),
+        ({"bidirectional": 1}, "bidirectional must be true or false"),
+        ({"layout": "TNT"}, "layout must be TN, NT or T"),
+        ({"layout": "NT"}, "out has shape"),
+        ({"tokens": [["a", "b", "c"]]}, "tokens of 1 rows, expected 2"),
+        ({"tokens": [["a", "b", "c"], ["d"]]}, "tokens of row 1 must be a text for each"),
+        ({"tokens": [["a", "b", "c"], [1, 2, 3]]}, "tokens of row 1 must be a text for each"),
+        ({"wings": 2}, "lacks parts"),
+    ],
+)
+def test_metadata_that_does_not_fit_fails(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    hs.LSTM(4, 3).trace(torch.randn(3, 2, 4)).save(tmp_path / "t")
+    tensors, metadata = read_tensors(tmp_path / "t", KIND)
+    plain = {**json.loads(metadata["trace"]), **change}
+    write_tensors(tmp_path / "t", KIND, tensors, {**metadata, "trace": json.dumps(plain)})
+    with pytest.raises(FileFormatError, match=message) as caught:
+        hs.Trace.load(tmp_path / "t")
+    assert str(tmp_path / "t") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("h0", torch.zeros(1, 2), r"h0 and c0 must be \[L\*D, N, units\]"),
+        ("h_n", torch.zeros(1, 3, 3), "h_n has shape"),
+        ("values.l0.f", torch.zeros(3, 2, 4), "l0.f has shape"),
+        ("values.l0.f", torch.zeros(3, 2, 3, dtype=torch.int64), "floating-point"),
+        ("carried.l7", torch.zeros(3, 2, 3), "there is no track 'l7'"),
+        ("lengths", torch.tensor([3, 99]), "lengths must be whole numbers from 0 to 3"),
+        ("reset", torch.zeros(3, 2), "reset must be bool"),
+    ],
+)
+def test_tensors_that_do_not_fit_fail(name: str, value: torch.Tensor, message: str, tmp_path: Path) -> None:
+    hs.LSTM(4, 3).trace(torch.randn(3, 2, 4)).save(tmp_path / "t")
+    tensors, metadata = read_tensors(tmp_path / "t", KIND)
+    write_tensors(tmp_path / "t", KIND, {**tensors, name: value}, metadata)
+    with pytest.raises(FileFormatError, match=message):
+        hs.Trace.load(tmp_path / "t")
 
 
 def test_no_folder_to_write_to_fails(tmp_path: Path) -> None:

@@ -251,3 +251,56 @@ def test_matches_a_loop_of_torchs_cells() -> None:
         h, c = cell(x[t], (h, c))
         assert_close(trace["l0.h"][t], h)
         assert_close(trace["l0.c"][t], c)
+
+
+def test_sizes_are_told_without_counting() -> None:
+    lstm = hs.LSTM(4, 3)
+    each = lstm.trace_nbytes(1)
+    assert lstm.trace_nbytes(2**40) == 2**40 * each
+    assert lstm.trace_nbytes(2**40, steps=slice(None, None, 2)) == 2**39 * each
+    assert lstm.trace_nbytes(2**40, steps=range(2**20, 2**39, 2**19)) == (2**20 - 2) * each
+    x = torch.zeros(1, 1, 4).expand(2**36, 1, 4)
+    wanted: list[dict[str, Any]] = [{}, {"keep": ["l0.f"]}, {"steps": slice(1, None)}]
+    for more in wanted:
+        with pytest.raises(TraceTooLargeError, match="this trace would take"):
+            lstm.trace(x, **more)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        ((-5,), ArgumentError, "T must be at least 1 and N at least 0, got T=-5 and N=1"),
+        ((0,), ArgumentError, "T must be at least 1"),
+        ((5, -1), ArgumentError, "got T=5 and N=-1"),
+        ((2**60,), ArgumentError, "would take more than 2\\^63 bytes, which no memory has"),
+        ((5, 2**70), ArgumentError, "would take more than 2\\^63 bytes"),
+        ((5.0,), ArgumentTypeError, "T should be of type int, got: float"),
+    ],
+)
+def test_sizes_fail(sizes: tuple[Any, ...], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hs.LSTM(4, 3).trace_nbytes(*sizes)
+
+
+@pytest.mark.parametrize("more", [{}, {"keep": ["l0.f"]}, {"reset": torch.zeros(5, 2, dtype=torch.bool)}])
+@pytest.mark.parametrize(
+    ("tokens", "error", "message"),
+    [
+        ([["a"] * 5, ["b"] * 4], ShapeError, "row 1 has 5 time steps and 4 tokens"),
+        ([["a"] * 5], ShapeError, "tokens are for 1 rows, expected 2"),
+        ("abcde", ArgumentTypeError, "tokens must be a list of words, got the string 'abcde'"),
+        (5, ArgumentTypeError, "tokens must be a list of words, or such a list for each row, got 5"),
+        ([["a"] * 5, 5], ArgumentTypeError, "tokens must be a list of words, or such a list for each row"),
+    ],
+)
+def test_wrong_tokens_are_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], tokens: Any, error: type[Exception], message: str
+) -> None:
+    def computes(*_arguments: object) -> None:
+        raise AssertionError("it was computed")
+
+    monkeypatch.setattr("hiddenstate.engine.fast.run", computes)
+    monkeypatch.setattr("hiddenstate.engine.fast.run_differentiable", computes)
+    monkeypatch.setattr("hiddenstate.engine.dispatch.run", computes)
+    with pytest.raises(error, match=message):
+        hs.LSTM(4, 3).trace(torch.randn(5, 2, 4), tokens=tokens, **more)

@@ -85,6 +85,29 @@ def test_read_fails(run: RunFolder, tmp_path: Path) -> None:
         run.read(2, "data")
 
 
+@pytest.mark.parametrize("change", [{"epoch": -1}, {"step": 1.5}, {"batch": 2**80}, {"seconds": "a"}, {"history": [3]}])
+def test_a_position_that_none_is_fails(run: RunFolder, change: dict[str, object]) -> None:
+    state = {"position": {"history": [], **change}, "ranks": 1, "fingerprint": "data"}
+    tensors = {"a": torch.ones(1)}
+    write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", tensors, {"state": json.dumps(state)})
+    with pytest.raises(FileFormatError, match=CHECKPOINT):
+        run.read(1, "data")
+
+
+@pytest.mark.parametrize("length", [-1, 10**15, "many", None])
+def test_metrics_are_not_made_longer_by_a_damaged_checkpoint(run: RunFolder, length: object) -> None:
+    run.log("step", {})
+    size = (run.path / METRICS).stat().st_size
+    state = {"state": json.dumps({"metrics_bytes": length})}
+    write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", {"a": torch.ones(1)}, state)
+    if type(length) is int and length > 0:
+        run.mend()
+    else:
+        with pytest.raises(FileFormatError, match="metrics_bytes is no number from 0"):
+            run.mend()
+    assert (run.path / METRICS).stat().st_size == size
+
+
 def test_what_was_killed_as_it_began_can_begin_again(run: RunFolder) -> None:
     (run.path / SETTINGS).rename(run.path / f".{SETTINGS}.1234.part")
     run.begin("y = 2\n")

@@ -32,13 +32,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.returncode == 0, result.stderr
     stopped = [f"rank {rank} stopped after step 4" for rank in range(2)]
-    # One left behind could abort a Python that has begun to end.
-    ended = [f"rank {rank} leaves 0 threads" for rank in range(2)]
+    # One left behind could abort a Python that has begun to end. Four runs, of which one was stopped, and Python's end.
+    ended = [f"rank {rank} leaves 0 groups, 0 threads" for rank in range(2)] * 5
     failed = [
         "rank 0: OSError: the disk is full",
         "rank 1: HiddenStateError: the first process failed: the disk is full",
     ]
-    assert sorted(result.stdout.splitlines()) == sorted(ended + failed + stopped)
+    said = [line for line in result.stdout.splitlines() if not line.startswith("[Gloo]")]  # older versions of torch do
+    assert sorted(said) == sorted(ended + failed + stopped)
     return folder
 
 

@@ -58,6 +58,9 @@ def test_json_round_trip() -> None:
         ({"rate": "nan"}, "rate must be above 0 and finite, got nan"),
         ({"rate": "1"}, "rate must be below 1, got 1.0"),
         ({"kind": "c"}, "kind must be one of a b, got 'c'"),
+        ({"units": "9" * 5000}, r"setting units must be of type int, got '9+\.\.\.$"),
+        ({"units": "9" * 4000}, "units must be below 2\\*\\*63, got a number of 13288 bits"),
+        ({"kind": "c" * 5000}, r"kind must be one of a b, got 'c+\.\.\.$"),
         ({"fast": "maybe"}, "setting fast must be true or false, got 'maybe'"),
     ],
 )
@@ -73,6 +76,8 @@ def test_with_texts_fails(texts: dict[str, str], message: str) -> None:
         ({"wings": 2}, "unknown field 'wings' in here; remove it"),
         ({"units": 1.5}, "here: units must be of type int, got 1.5"),
         ({"units": True}, "units must be of type int, got True"),
+        ({"units": 16**50_000}, "here: units must be below 2\\*\\*63, got a number of 200001 bits"),
+        ({"rate": 10**400}, "here: rate must be below 2\\*\\*63"),
         ({"fast": 1}, "fast must be true or false, got 1"),
         ({"columns": "upos"}, "columns must be words with commas between, got 'upos'"),
         ({"columns": [1]}, "columns must be words with commas between"),
@@ -91,5 +96,11 @@ def test_read_toml_fails(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_bytes(b"\xff")
     with pytest.raises(FileFormatError, match="not UTF-8"):
         read_toml(tmp_path / "b.toml")
+    (tmp_path / "c.toml").write_text("a = " + "[" * 50_000 + "]" * 50_000)
+    with pytest.raises(FileFormatError, match=r"c\.toml is not TOML"):
+        read_toml(tmp_path / "c.toml")
+    (tmp_path / "d.toml").write_text("a = " + "9" * 5000)
+    with pytest.raises(FileFormatError, match=r"d\.toml is damaged: Exceeds the limit"):
+        read_toml(tmp_path / "d.toml")
     with pytest.raises(FileNotFoundError):
         read_toml(tmp_path / "none.toml")

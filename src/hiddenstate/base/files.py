@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
 
 
@@ -71,14 +72,15 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
     check_is_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    if metadata.get("format") != kind:
-        raise FileFormatError(f"{path} holds {metadata.get('format', 'no format')!r}, expected {kind!r}")
+    with reading(path):
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = dict(file.metadata() or {})
+                if metadata.get("format") != kind:
+                    raise FileFormatError(f"{path} holds {metadata.get('format', 'no format')!r}, expected {kind!r}")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except SafetensorError as error:
+            raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     return tensors, metadata
 
 

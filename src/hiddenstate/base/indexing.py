@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 Index = int | slice | Sequence[int] | Tensor | None
-FrozenIndex = int | slice | tuple[int, ...] | None
+FrozenIndex = int | slice | range | tuple[int, ...] | None
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
@@ -17,14 +19,19 @@ def freeze(index: Index, name: str) -> FrozenIndex:
 
     Raises:
         ArgumentTypeError: it is neither an int, a slice, a sequence of ints nor None.
+        ArgumentError: it is a slice of step 0.
+        DtypeError: it is a tensor whose numbers can't be read as they are.
 
-    >>> freeze(range(3), "t")
+    >>> freeze([0, 1, 2], "t")
     (0, 1, 2)
     """
-    if index is None or isinstance(index, slice):
+    if index is None or isinstance(index, range):
         return index
+    if isinstance(index, Tensor):
+        check_dense(index, f"{name}=")
+        check_memory(index, f"{name}=")
     try:
-        return _whole(index)
+        return _whole_slice(index, name) if isinstance(index, slice) else _whole(index)
     except TypeError:
         pass
     try:
@@ -32,40 +39,72 @@ def freeze(index: Index, name: str) -> FrozenIndex:
             return tuple(_whole(k) for k in index)
     except TypeError:
         pass
-    raise ArgumentTypeError(f"{name}= must be an int, a slice, a sequence of ints or None, got {index!r}")
+    raise ArgumentTypeError(f"{name}= must be an int, a slice, a sequence of ints or None, got {shown(index)}")
+
+
+def _whole_slice(index: slice, name: str) -> slice:
+    if index.step is not None and _whole(index.step) == 0:
+        raise ArgumentError(f"{name}={index} has the step 0; take 1, or another number")
+    return slice(*(None if part is None else _whole(part) for part in (index.start, index.stop, index.step)))
 
 
 def _whole(value: object) -> int:
     if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype.is_floating_point):
         raise TypeError
-    if isinstance(value, Tensor) and (value.dim() or str(value.dtype) == "torch.bool"):
+    if isinstance(value, Tensor) and (value.dim() or value.is_meta or str(value.dtype) == "torch.bool"):
         raise TypeError  # operator.index would take a tensor of one element, whatever its rank
     return operator.index(value)  # type: ignore[arg-type]
 
 
-def resolve(index: FrozenIndex, size: int, name: str) -> list[int]:
-    """Positions chosen out of ``range(size)``; negative ones count from the end.
+def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
+    """Positions chosen out of ``range(size)``; negative ones count from the end. A range where they are one.
 
     Raises:
         IndexRangeError: a position is out of range.
         ArgumentError: a position is chosen twice.
 
     >>> resolve(slice(-2, None), 5, "t")
-    [3, 4]
+    range(3, 5)
     """
     if index is None:
-        return list(range(size))
+        return range(size)
     if isinstance(index, slice):
-        return list(range(size))[index]
-    chosen = [index] if isinstance(index, int) else list(index)
-    for k in chosen:
+        return range(size)[index]
+    if isinstance(index, int):
+        index = (index,)
+    ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # of a range no others are looked at
+    for k in ends:
         if not -size <= k < size:
             allowed = f"it must be in 0..{size - 1}" if size else "nothing can be chosen"
-            raise IndexRangeError(f"{name}={k} is out of range: there are {size}, so {allowed}")
-    chosen = [k % size for k in chosen]
+            raise IndexRangeError(f"{name}={shown(k)} is out of range: there are {size}, so {allowed}")
+    if isinstance(index, range) and min(ends, default=0) >= 0:
+        return index
+    chosen = [k % size for k in index]
     if len(set(chosen)) < len(chosen):
-        raise ArgumentError(f"{name}={list(chosen)} names a position twice; name each one once")
+        raise ArgumentError(f"{name}={shown(chosen)} names a position twice; name each one once")
     return chosen
+
+
+def ascending(positions: Sequence[int]) -> Sequence[int]:
+    """The same positions, the smallest first; a range stays one.
+
+    >>> ascending(range(4, 0, -2))
+    range(2, 6, 2)
+    """
+    if isinstance(positions, range):
+        return positions if positions.step > 0 else positions[::-1]
+    return sorted(positions)
+
+
+def count(positions: Sequence[int]) -> int:
+    """How many there are, also of ranges for which `len` has no number.
+
+    >>> count(range(2**70))
+    1180591620717411303424
+    """
+    if not isinstance(positions, range) or not positions:
+        return len(positions)
+    return (positions[-1] - positions[0]) // positions.step + 1
 
 
 def resolve_one(index: object, size: int, name: str) -> int:
@@ -81,5 +120,5 @@ def resolve_one(index: object, size: int, name: str) -> int:
     try:
         one = _whole(index)
     except TypeError:
-        raise ArgumentTypeError(f"{name} must be one int, got {index!r}") from None
+        raise ArgumentTypeError(f"{name} must be one int, got {shown(index)}") from None
     return resolve(one, size, name)[0]

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
+from torch.nn import Parameter
 
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
@@ -20,17 +22,57 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
-    if value.dtype != like.dtype and not autocasts(like.device.type):
+    check_dense(value, name)
+    if value.dtype != like.dtype and not (value.is_floating_point() and autocasts(like.device.type)):
         raise DtypeError(
-            f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype}), "
-            f"or the LSTM with .to({value.dtype})"
+            f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype})"
+            + (f", or the LSTM with .to({value.dtype})" if value.is_floating_point() else "")
         )
     if value.device != like.device:
         raise DeviceError(
             f"Input and parameter tensors are not at the same device: {name} is on {value.device}, the weights are on "
             f"{like.device}; move one of them with .to(...)"
         )
+    check_memory(value, name)
     return value
+
+
+def check_dense(value: Tensor, name: str) -> None:
+    """Refuse a tensor whose numbers do not lie in memory one by one: sparse, nested, quantised, of oneDNN's layout.
+
+    Raises:
+        DtypeError: it is one.
+    """
+    if value.is_nested:
+        raise DtypeError(
+            f"{name} is a nested tensor, expected a plain one: pad it (torch.nested.to_padded_tensor) and give lengths="
+        )
+    if value.layout is not torch.strided:
+        raise DtypeError(f"{name} has the layout {value.layout}, expected torch.strided: convert it with .to_dense()")
+    if value.is_quantized:
+        raise DtypeError(f"{name} is quantized ({value.dtype}), expected plain numbers: convert it with .dequantize()")
+
+
+def check_memory(value: Tensor, name: str) -> None:
+    """Refuse a tensor whose storage was freed, or cut shorter than what the tensor reads of it.
+
+    Raises:
+        DtypeError: it was.
+    """
+    # Other classes have their own storage or none, as have tensors inside of transforms and compilers.
+    if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
+        return
+    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel():
+        return
+    last = value.numel() - 1  # where its last number lies; where they have gaps, or are expanded, strides tell
+    if not value.is_contiguous():
+        last = sum((size - 1) * step for size, step in zip(value.shape, value.stride(), strict=True))
+    there, read = value.untyped_storage().nbytes(), (value.storage_offset() + last + 1) * value.itemsize
+    if there < read:
+        raise DtypeError(
+            f"{name} has shape {list(value.shape)}, and its memory was freed: its storage has {there:,} bytes, "
+            f"{read:,} are read; give a tensor whose storage is whole"
+        )
 
 
 def autocasts(device: str) -> bool:
@@ -45,7 +87,7 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
         ArgumentError: which they are.
     """
     if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
-        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {lengths.tolist()}")
+        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shown(lengths.tolist())}")
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:

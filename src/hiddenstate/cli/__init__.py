@@ -8,6 +8,7 @@ import sys
 import typer
 
 from hiddenstate.cli import corpus, explain, train
+from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
 from hiddenstate.cli.page import page
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(corpus.app, name="corpus")
+app.command()(course)
 app.add_typer(explain.app, name="explain")
 app.command()(generate)
 app.command()(page)
@@ -38,6 +40,7 @@ app.command()(structure)
 app.command()(studio)
 app.command()(tag)
 app.command("evaluate")(evaluate_command)
+app.add_typer(explain.app, name="explain")
 app.add_typer(train.app, name="train")
 train.app.command()(lm)
 app.command()(version)

@@ -24,7 +24,8 @@ PLAIN_WIDTH = 100
 def evaluate_command(
     file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags.", metavar="FILE")],
     model: Annotated[
-        Path | None, typer.Option(help="Model folder; the shipped English tagger without.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL"),
     ] = None,
     train: Annotated[
         Path | None,

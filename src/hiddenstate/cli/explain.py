@@ -3,7 +3,11 @@
 import typer
 
 from hiddenstate.cli.explain_attribute import attribute
+from hiddenstate.cli.explain_compare import compare
+from hiddenstate.cli.explain_dynamics import dynamics
+from hiddenstate.cli.explain_graph import graph
 from hiddenstate.cli.explain_ledger import ledger
+from hiddenstate.cli.explain_sweep import sweep
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -14,4 +18,8 @@ def explain() -> None:
 
 
 app.command()(attribute)
+app.command()(compare)
+app.command()(dynamics)
+app.command()(graph)
 app.command()(ledger)
+app.command()(sweep)

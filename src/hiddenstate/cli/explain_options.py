@@ -19,7 +19,7 @@ from hiddenstate.explain.results import Explanation
 from hiddenstate.explain.subjects import subject
 from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
 from hiddenstate.explain.work import Progress as Told
-from hiddenstate.models.folder import SHIPPED, load_any, shipped
+from hiddenstate.models.folder import SHIPPED, load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.source import read_text
@@ -67,8 +67,7 @@ PlotOption = Annotated[
 def loaded(model: str, text: str) -> tuple[Tagger | LanguageModel, Subject]:
     """Load a model by its folder or name, and let it read a text."""
     given = read_text(sys.stdin.buffer).strip("\n") if text == STANDARD else text
-    named = model in SHIPPED and not Path(model).is_dir()
-    found = load_any(shipped(model) if named else model)
+    found = load_any(model)
     return found, subject(found, given)
 
 

@@ -23,7 +23,7 @@ PAUSE = 0.02
 def generate(
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of a language model; the shipped one, of Shakespeare, without.", metavar="DIR"),
+        typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
     ] = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from; - reads standard input.", metavar="TEXT|-")] = "",
     length: Annotated[int, typer.Option(min=0, help="Characters, or words, to write.")] = 500,
@@ -33,7 +33,7 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Choose among so many; 0 for all, 1: always the likeliest.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Texts to write, side by side.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Texts to write, side by side.")] = 1,
     unknown: Annotated[bool, typer.Option("--unknown", help=f"{UNKNOWN_TOKEN} may be written too.")] = False,
     precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = Precision.fp32,
 ) -> None:

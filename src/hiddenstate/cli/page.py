@@ -18,7 +18,9 @@ def page(
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Model folder, once or more; the shipped English tagger without.", metavar="DIR", show_default=False
+            help="Folder or name of a model, once or more; else the shipped tagger.",
+            metavar="MODEL",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[

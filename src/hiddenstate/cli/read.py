@@ -11,24 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from hiddenstate.cli.read_table import PLAIN_WIDTH, Word, fitting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagger import Reading, Tagger
 from hiddenstate.structure.names import GATES, MEANINGS, STATES, track
 from hiddenstate.text.source import read_text
 from hiddenstate.text.tokenise import sentences, tokenise
-from hiddenstate.tracing.summary import StepSummary, summary_of
+from hiddenstate.tracing.summary import summary_of
 from hiddenstate.tracing.unit_step import Moment
 
-PLAIN_WIDTH = 100
-LONGEST_WORD = 24
 CHANGED = 3
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Direction(str, Enum):
@@ -52,38 +48,6 @@ class View:
         return track(self.layer, self.reverse)
 
 
-@dataclass(frozen=True)
-class Detail:
-    """How much of a row is shown: on a narrow terminal less."""
-
-    bar: int  # characters of a bar
-    changed: int  # units that changed most
-    runner_up: bool
-
-
-DETAILS = (
-    Detail(5, 3, True),
-    Detail(5, 2, True),
-    Detail(4, 2, True),
-    Detail(4, 1, True),
-    Detail(4, 1, False),
-    Detail(3, 0, False),
-)
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word of a reading: its tag and what the LSTM did."""
-
-    word: str
-    tag: str
-    probability: float
-    runner_up: str
-    runner_up_probability: float
-    step: StepSummary
-    moment: Moment | None
-
-
 def read(
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.", metavar="TEXT|-")],
     unit: Annotated[
@@ -98,7 +62,8 @@ def read(
         typer.Option(help="Also draw the gates and states: a PNG, SVG or PDF.", show_default=False, metavar="FILE"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Model folder; the shipped English tagger without.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL"),
     ] = None,
 ) -> None:
     """Watch the tagger read a text: a row a word, with its tag and what the gates of an LSTM layer did.
@@ -215,55 +180,10 @@ def _print(described: Sequence[Sequence[Word]], view: View, tagger: Tagger) -> N
         console.width = PLAIN_WIDTH
     for words in described:
         if view.unit is None:
-            console.print(_fitting(console, words))
+            console.print(fitting(console, words))
         else:
             _print_unit(console, words)
     console.print(Text(_legend(view, tagger), style="dim"))
-
-
-def _fitting(console: Console, words: Sequence[Word]) -> Table:
-    """The most detailed table that fits, or the least detailed one."""
-    tables = [_table(words, detail) for detail in DETAILS]
-    unbounded = console.options.update(max_width=10 * PLAIN_WIDTH)
-    fits = (t for t in tables if console.measure(t, options=unbounded).maximum <= console.width)
-    return next(fits, tables[-1])
-
-
-def _table(words: Sequence[Word], detail: Detail) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    table.add_column("word", overflow="fold", style="bold", min_width=4, max_width=LONGEST_WORD)
-    table.add_column("tag", style="cyan", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    if detail.runner_up:
-        table.add_column("or", no_wrap=True, style="dim")
-    for gate in GATES:
-        table.add_column(f"|{gate}|" if gate == "g" else gate, no_wrap=True, style="green")
-    for state in STATES:
-        table.add_column(f"‖{state}‖", justify="right", no_wrap=True)
-    if detail.changed:
-        table.add_column("changed" if detail.changed == 1 else "changed most", no_wrap=True)
-    for word in words:
-        table.add_row(*_cells(word, detail))
-    return table
-
-
-def _cells(word: Word, detail: Detail) -> list[Text | str]:
-    cells: list[Text | str] = [Text(word.word), word.tag, f"{word.probability:.2f}"]
-    if detail.runner_up:
-        cells.append(f"{word.runner_up} {word.runner_up_probability:.2f}")
-    cells += [_bar(word.step.gates[gate], detail.bar) for gate in GATES]
-    cells += [f"{word.step.c_norm:.2f}", f"{word.step.h_norm:.2f}"]
-    if detail.changed:
-        changed = word.step.changed[: detail.changed]
-        cells.append(" ".join(f"{unit}{'↑' if change > 0 else '↓'}" for unit, change in changed))
-    return cells
-
-
-def _bar(share: float, width: int) -> str:
-    """Draw a number from 0 to 1 as a bar of blocks, to an eighth of a block."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width, "·")
 
 
 def _print_unit(console: Console, words: Sequence[Word]) -> None:

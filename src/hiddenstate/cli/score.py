@@ -46,7 +46,7 @@ def score(
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of a language model; the shipped one, of Shakespeare, without.", metavar="DIR"),
+        typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
     ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="A line a character or word; summary: the sums only.")

@@ -14,6 +14,7 @@ from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
 
 DEFAULT_WORDS = "Giraffes in a field"
+MOST_LAYERS = 1024  # each has a dozen lines
 
 
 def structure(
@@ -22,7 +23,7 @@ def structure(
     ] = None,
     input_size: Annotated[int | None, typer.Option(help="Features of one input step, C.", show_default=False)] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Hidden units, H.", show_default=False)] = None,
-    num_layers: Annotated[int, typer.Option(help="Layers, L.")] = 1,
+    num_layers: Annotated[int, typer.Option(help="Layers, L.", max=MOST_LAYERS)] = 1,
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Whether gates have biases.")] = True,
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read in both directions.")] = False,
     proj_size: Annotated[int, typer.Option(help="Units that h is projected to, P; 0: no projection.")] = 0,

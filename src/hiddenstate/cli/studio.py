@@ -11,7 +11,7 @@ from hiddenstate.studio.view import studio as open_studio
 def studio(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="Model folders; the shipped English tagger without.", metavar="MODEL"),
+        typer.Argument(help="Folders or names of models; else the shipped English tagger.", metavar="MODEL"),
     ] = None,
     text: Annotated[str, typer.Option(help="What is read at the beginning.")] = "",
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's open it to others.")] = (

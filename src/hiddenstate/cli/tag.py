@@ -52,7 +52,8 @@ SUFFIXES = {".conllu": Input.conllu, ".conll": Input.conllu, ".tokens": Input.to
 def tag(
     file: Annotated[str, typer.Argument(help="CoNLL-U or text; - reads standard input.", metavar="FILE|-")],
     model: Annotated[
-        Path | None, typer.Option(help="Model folder; the shipped English tagger without.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder or name of a tagger; else the shipped one, of English.", metavar="MODEL"),
     ] = None,
     format_: Annotated[
         Format | None,

@@ -5,32 +5,39 @@ value. Units, step and row can stand in the place's string, too: ``"l0.f[3]@7"``
 `hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan applies them.
 """
 
+import math
 import numbers
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, get_args
 
+import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_dense
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 from hiddenstate.structure.addresses import is_address, parse_address
 
-Kind = Literal["set", "scale", "add"]
+Kind = Literal["set", "scale", "add", "clamp"]
 Scope = Literal["write", "readout"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edit:
-    """One change of a run. Make one with `zero`, `set`, `scale`, `add` or `patch`.
+    """One change of a run. Make one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
 
     Attributes:
         place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``. An address
             such as ``"l1.c[125]@7,n=2"`` is taken apart into ``place``, ``unit``, ``t`` and ``row``.
-        kind: the new value is ``value`` (set), ``old * value`` (scale) or ``old + value`` (add).
+        kind: the new value is ``value`` (set), ``old * value`` (scale), ``old + value`` (add), or the nearest to the
+            old one between ``value`` and ``upper`` (clamp).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
         unit: which units (all when None).
         t: which time steps, counted as in the input, also for the reverse direction (all when None).
         row: which rows of the batch (all when None).
+        upper: the upper bound of a clamp.
         scope: ``"write"``: the change goes on through time. ``"readout"``: only this step's output (and what lies
             above it) is made with it, and the state that the step hands on is the one without it.
 
@@ -38,9 +45,11 @@ class Edit:
     does nothing. Tensors are held, not copied, so that gradients reach them.
 
     Raises:
-        ArgumentError: unknown kind or scope, or units, steps or rows both in the address and beside it.
+        ArgumentError: unknown kind or scope; crossed bounds; a number too large for a float; units, steps or rows both
+            in the address and beside it.
         NameUnknownError: the place is written as an address that cannot be read.
         ArgumentTypeError: a value that is neither a real number nor a real tensor, or an index of a wrong type.
+        DtypeError: a tensor that is sparse, nested or quantized.
     """
 
     place: str
@@ -50,20 +59,28 @@ class Edit:
     t: FrozenIndex = None
     row: FrozenIndex = None
     scope: Scope = "write"
+    upper: float = math.inf
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ArgumentError(f"unknown kind {self.kind!r}: expected one of {' '.join(get_args(Kind))}")
+            raise ArgumentError(f"unknown kind {shown(self.kind)}: expected one of {' '.join(get_args(Kind))}")
         if self.scope not in get_args(Scope):
             raise ArgumentError(
-                f"unknown scope {self.scope!r}: expected 'write' (propagates) or 'readout' (this output only)"
+                f"unknown scope {shown(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
         # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
         object.__setattr__(self, "value", _value(self.value))
+        object.__setattr__(self, "upper", _value(self.upper))
+        if isinstance(self.value, float) and self.kind == "clamp" and not self.value <= self.upper:
+            raise ArgumentError(f"cannot clamp between {self.value} and {self.upper}: the lower bound comes first")
         place, *indices = _located(self.place, self.unit, self.t, self.row)
         object.__setattr__(self, "place", place)
         for name, index in zip(("unit", "t", "row"), indices, strict=True):
             object.__setattr__(self, name, freeze(index, name))
+
+    def __repr__(self) -> str:
+        said = [one.name for one in fields(self) if one.name != "upper" or self.kind == "clamp"]
+        return f"Edit({', '.join(f'{name}={getattr(self, name)!r}' for name in said)})"
 
 
 class Source(Protocol):
@@ -93,8 +110,8 @@ def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, 
 
 def set(  # noqa: A001 (hs.set reads as what it does)
     place: str,
-    *,
     to: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -106,8 +123,8 @@ def set(  # noqa: A001 (hs.set reads as what it does)
 
 def scale(
     place: str,
-    *,
     by: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -119,8 +136,8 @@ def scale(
 
 def add(
     place: str,
-    *,
     value: float | Tensor,
+    *,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -128,6 +145,24 @@ def add(
 ) -> Edit:
     """Add a number or a tensor to the place."""
     return Edit(place, "add", value, **_indices(unit, t, row), scope=scope)
+
+
+def clamp(
+    place: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Keep the place between two bounds: what lies outside becomes the nearer one.
+
+    Raises:
+        ArgumentError: the bounds are crossed, or not a number.
+    """
+    return Edit(place, "clamp", low, **_indices(unit, t, row), scope=scope, upper=high)
 
 
 def patch(
@@ -156,8 +191,13 @@ def patch(
     Raises:
         IndexRangeError: the source has no such step, row or unit, did not record the step, or its row ended before it.
         NameUnknownError: the source did not record the place.
+        ArgumentTypeError: the source is no trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
+    if not callable(getattr(source, "pick", None)):
+        raise ArgumentTypeError(
+            f"patch copies from the trace of a run, got {type(source).__name__}: record one, with source=lstm.trace(x)"
+        )
     reads_t = t if source_t is None else source_t
     reads_row = row if source_row is None else source_row
     if source_row is None and source.batch == 1:
@@ -165,6 +205,77 @@ def patch(
     values, times = source.pick(place, t=reads_t, row=reads_row, unit=unit)
     _refuse_padding(source, times, reads_row)
     return Edit(place, "set", values, **_indices(unit, times if t is None else t, row), scope=scope)
+
+
+def mean_ablation(
+    place: str, *, source: Source, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write"
+) -> Edit:
+    """Set each unit of the place to its mean over all real steps of all rows of another run.
+
+    What the unit says of this input is so taken away, and what it always says is left.
+
+    Args:
+        place: what is changed, and what is averaged.
+        source: the trace of the other run.
+        unit: which units (all when None).
+        t: which steps of this run (all when None).
+        row: which rows of this run (all when None).
+        scope: as for `Edit`.
+
+    Raises:
+        NameUnknownError: the source did not record the place.
+        IndexRangeError: there is no such unit.
+        ArgumentError: the source has no real step.
+    """
+    place, unit, t, row = _located(place, unit, t, row)
+    values, times = source.pick(place, unit=unit)
+    lengths = [source.row_length(n) for n in range(source.batch)]
+    real = torch.tensor([[step < length for length in lengths] for step in times], device=values.device)
+    if not real.any():
+        raise ArgumentError("the source recorded no real step, so there is no mean; trace a run that has some")
+    mean = values[real.reshape(values.shape[:2])].double().mean(0).to(values.dtype)
+    return Edit(place, "set", mean.reshape(1, 1, -1), **_indices(unit, t, row), scope=scope)
+
+
+def resample_ablation(
+    place: str,
+    *,
+    source: Source,
+    seed: int,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+) -> Edit:
+    """Set the place to what it was, at the same steps, in rows of another run that are drawn at random.
+
+    Each of ``row`` gets a row of its own, all units from the same one; where ``row`` is None, one row serves all.
+
+    Args:
+        place: what is changed, and what is read from the source.
+        source: the trace of the other run; only its rows that are long enough are drawn.
+        seed: of the draw.
+        unit: which units (all when None).
+        t: which steps; when None, those that the source recorded.
+        row: which rows of this run (all when None); counted from 0.
+        scope: as for `Edit`.
+
+    Raises:
+        IndexRangeError: the source has no such step or unit, or no row that is long enough.
+        NameUnknownError: the source did not record the place.
+        ArgumentTypeError: rows are not counted.
+    """
+    place, unit, t, row = _located(place, unit, t, row)
+    times = source.pick(place, t=t, unit=unit)[1]
+    long_enough = [n for n in range(source.batch) if source.row_length(n) > max(times, default=0)]
+    if not long_enough:
+        raise IndexRangeError(f"no row of the source has a step {max(times)} to copy; choose steps with t=")
+    chosen = freeze(row, "row")
+    if isinstance(chosen, slice):
+        raise ArgumentTypeError(f"resample_ablation draws a row for each of row=, which must be counted, got {row}")
+    drawn = random.Random(seed).choices(long_enough, k=len(chosen) if isinstance(chosen, tuple) else 1)
+    values = torch.cat([source.pick(place, t=times, unit=unit, row=n)[0] for n in drawn], dim=1)
+    return Edit(place, "set", values, **_indices(unit, times, row), scope=scope)
 
 
 def _refuse_padding(source: Source, times: tuple[int, ...], rows: Index) -> None:
@@ -198,7 +309,11 @@ def _value(value: float | Tensor) -> float | Tensor:
     if isinstance(value, Tensor):
         if value.is_complex():
             raise ArgumentTypeError(f"an edit's value must be real, got a tensor of {value.dtype}")
+        check_dense(value, "an edit's value")
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"an edit's value must be a number or a tensor, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ArgumentError(f"an edit's value is too large for a float: {shown(value)}") from None

@@ -7,9 +7,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.base.indexing import FrozenIndex, count, resolve
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
-from hiddenstate.errors import ArgumentError, IndexRangeError
+from hiddenstate.errors import ArgumentError, DeviceError, IndexRangeError
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.structure.sizes import Sizes
 
@@ -43,7 +45,9 @@ class ResolvedEdit:
     def _chosen(self) -> tuple[Tensor, Tensor]:
         """Rows ``[rows, 1]`` and units ``[units]`` as indices."""
         # On CPU whatever the default device is: such indices serve tensors on any.
-        rows, units = (torch.tensor(chosen, dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units))
+        rows, units = (
+            torch.tensor(list(chosen), dtype=torch.int64, device="cpu") for chosen in (self.rows, self.units)
+        )
         return rows[:, None], units
 
     def apply(self, old: Tensor, t: int) -> Tensor:
@@ -54,19 +58,29 @@ class ResolvedEdit:
             "set": lambda: value.expand_as(part),
             "scale": lambda: part * value,
             "add": lambda: part + value,
+            "clamp": lambda: part.clamp(value, torch.full_like(value, self.edit.upper)),
         }[self.edit.kind]()
         return old.index_put(self._chosen, new)
 
 
-def resolve_edits(edits: Iterable[Edit], sizes: Sizes, N: int, span: Span) -> list[ResolvedEdit]:
-    """Resolve edits against one call, and refuse those that do not fit it.
+def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) -> list[ResolvedEdit]:
+    """Resolve edits against one call of ``x [T, N, C]``, and refuse those that do not fit it.
 
     Raises:
         NameUnknownError: an edit's place is none of this LSTM's.
         IndexRangeError: a step, row or unit does not exist.
         ArgumentError: a value does not broadcast against the chosen block.
+        DtypeError, DeviceError: a value's memory was freed, or it has no numbers (meta), and the input has.
     """
-    return [_resolve_edit(edit, sizes, N, span) for edit in edits]
+    bound = [_resolve_edit(edit, sizes, x.shape[1], span) for edit in edits]
+    for edit in bound:
+        check_memory(edit.value, f"the value of the edit of {edit.edit.place!r}")
+        if edit.value.is_meta and not x.is_meta:
+            raise DeviceError(
+                f"the value of the edit of {edit.edit.place!r} is on the meta device, which has no numbers, and the "
+                f"input is on {x.device}: make it there"
+            )
+    return bound
 
 
 def _resolve_edit(edit: Edit, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
@@ -79,8 +93,8 @@ def _resolve_edit(edit: Edit, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
     )
     value = value.reshape((1,) * (3 - value.dim()) + value.shape)
     open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
-    _check_block(edit, value, (None if open_end else len(times), len(rows), len(units)))
-    position = {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
+    _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
+    position = _positions(times, span)
     if len(value) > 1 and max(position.values(), default=0) >= len(value):
         raise ArgumentError(
             f"the edit of {edit.place!r} holds values for {len(value)} steps, and the stream has gone on to its step "
@@ -89,29 +103,37 @@ def _resolve_edit(edit: Edit, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
     return ResolvedEdit(place, edit, value, position, rows, units)
 
 
-def _resolve_times(t: FrozenIndex, span: Span) -> list[int]:
+def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
+    """Where the steps of the span, counted from its start, stand among the times."""
+    if isinstance(times, range):  # which may be far longer than the span
+        return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
+    return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
+
+
+def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
     if not span.open_end:
         return resolve(t, span.stop, "t")
     if t is None:
-        return list(range(span.stop))
+        return range(span.stop)
     if isinstance(t, slice):
         return _resolve_slice(t, span)
-    chosen = [t] if isinstance(t, int) else list(t)  # steps that lie ahead are waited for
-    if min(chosen, default=0) < 0:
+    chosen = (t,) if isinstance(t, int) else t  # steps that lie ahead are waited for
+    ends = (chosen[0], chosen[-1]) if isinstance(chosen, range) and chosen else chosen
+    if min(ends, default=0) < 0:
         raise _no_end(t)
     return chosen
 
 
-def _resolve_slice(t: slice, span: Span) -> list[int]:
+def _resolve_slice(t: slice, span: Span) -> Sequence[int]:
     start, step = t.start or 0, 1 if t.step is None else t.step
     stop = max(start, span.stop) if t.stop is None else t.stop
     if start < 0 or stop < 0 or step < 0:
         raise _no_end(t)
-    return list(range(start, stop, step))
+    return range(start, stop, step)
 
 
 def _no_end(t: FrozenIndex) -> IndexRangeError:
-    return IndexRangeError(f"t={t} counts from the end, and a stream has none; count steps from its start")
+    return IndexRangeError(f"t={shown(t)} counts from the end, and a stream has none; count steps from its start")
 
 
 def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import State
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.engine.reference import Weights
 from hiddenstate.structure.sizes import Sizes
 

@@ -12,7 +12,7 @@ from hiddenstate.engine import kernels, native, reference_path
 from hiddenstate.engine.call import Call, leaves_of, weights_of, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
-from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.structure.names import GATES, Place
 
 

@@ -111,7 +111,10 @@ def run_differentiable(
     if single:
         if lengths is not None:
             return None
-        tensors = [value.unsqueeze(1) for value in tensors]
+        try:
+            tensors = [value.unsqueeze(1) for value in tensors]
+        except RuntimeError:  # a sparse one, say
+            return None
     elif options.batch_first:
         tensors[0] = tensors[0].transpose(0, 1)
     x, *states = tensors

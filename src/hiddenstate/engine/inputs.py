@@ -11,11 +11,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.base.validation import State, check_lengths, check_pair, check_tensor
+from hiddenstate.base.indexing import count
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import (
+    State,
+    autocasts,
+    check_dense,
+    check_lengths,
+    check_memory,
+    check_pair,
+    check_tensor,
+)
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Lengths = Tensor | Sequence[int] | int | None
@@ -62,6 +73,7 @@ def read(
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
     """
+    check_weights(weights, sizes)
     like, packed, lengths = weights[0].ih, None, given.lengths
     if isinstance(given.input, PackedSequence):
         if lengths is not None:
@@ -88,6 +100,34 @@ def read(
         training=training,
     )
     return call, Form(layout, packed)
+
+
+def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
+    """Refuse weights that are not all of one type and on one device.
+
+    Raises:
+        DtypeError, DeviceError: which one.
+    """
+    like = weights[0].ih
+    mixes = autocasts(like.device.type)
+    for k, of_track in enumerate(weights):
+        for j, value in enumerate(of_track):
+            if value is None:
+                continue
+            if value.dtype != like.dtype and not mixes:
+                raise DtypeError(
+                    f"{_name(sizes, k, j)} has dtype {value.dtype} and {_name(sizes, 0, 0)} has {like.dtype}: was its "
+                    f".data replaced? Convert the LSTM with .to({like.dtype})"
+                )
+            if value.device != like.device:
+                raise DeviceError(
+                    f"{_name(sizes, k, j)} is on {value.device} and {_name(sizes, 0, 0)} on {like.device}: move the "
+                    "LSTM with .to(...)"
+                )
+
+
+def _name(sizes: Sizes, k: int, j: int) -> str:
+    return str(parameter_names(sizes)[k][j])
 
 
 def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
@@ -139,14 +179,20 @@ def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like:
 def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:
     if lengths is None:
         return None
+    if isinstance(lengths, range) and count(lengths) != N:  # torch would count through it
+        raise ShapeError(f"lengths has shape [{count(lengths)}], expected [{N}]: one length for each row of the batch")
     try:
         taken = torch.as_tensor(lengths, device="cpu" if not isinstance(lengths, Tensor) else None)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentTypeError(f"lengths must be integers, one a row, got {lengths!r}") from error
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ArgumentTypeError(f"lengths must be integers, one a row, got {shown(lengths)}") from error
+    check_dense(taken, "lengths")
     if isinstance(lengths, (list, tuple)) and not lengths:
         taken = taken.long()  # an empty list has no type of its own
     if taken.is_floating_point() or taken.is_complex() or taken.dtype is torch.bool:
         raise ArgumentTypeError(f"lengths must be integers, got {taken.dtype}: count whole time steps")
+    check_memory(taken, "lengths")
+    if taken.is_meta and device.type != "meta":
+        raise DeviceError(f"lengths are on the meta device, which has no numbers, and the input is on {device}")
     taken = taken.to(dtype=torch.int64)
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
@@ -174,6 +220,8 @@ def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor)
         if isinstance(reset, Tensor):
             got, cure = str(reset.dtype), ".bool()"
         raise ArgumentTypeError(f"reset must be a bool tensor, got {got}: convert it with {cure}")
+    check_dense(reset, "reset")
+    check_memory(reset, "reset")
     want = {"TN": (T, N), "NT": (N, T), "T": (T,)}[layout]
     if reset.shape != want:
         axes = {"TN": "[T, N]", "NT": "[N, T] (batch_first)", "T": "[T]"}[layout]

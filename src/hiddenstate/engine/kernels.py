@@ -3,8 +3,9 @@
 import os
 import platform
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ else:
         {
             "Tensor": Tensor,
             "Parameter": Parameter,
+            "UntypedStorage": torch.UntypedStorage,
             "cpu": torch.device("cpu"),
             **{
                 name: getattr(torch, name)
@@ -143,6 +145,14 @@ def threads(T: int, N: int, C: int, H: int) -> int:
 def nonlinearity(name: str, x: Tensor) -> Tensor:
     """The engine's own ``"sigmoid"`` or ``"tanh"`` of ``x [n]``, for those who check it."""
     return kernel(x.dtype).native.nonlinearity(name, x.contiguous())
+
+
+def _never(*_given: Any) -> bool:
+    return False
+
+
+# (input, hx, weights, input_size, hidden_size): whether all checks of an LSTMCell's arguments would pass.
+cell_fits: Callable[..., bool] = _never if _native is None else _native.cell_fits
 
 
 def new(dtype: torch.dtype, *shape: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call
@@ -18,6 +19,8 @@ from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
 # The numbers that native/kernel/edits.h gives them.
 _PLACES = {quantity: number for number, quantity in enumerate(PRE_ACTIVATIONS + GATES + ("c", "h"))}
 _KINDS = {"set": 0, "scale": 1, "add": 2}
+
+_HANDED = "a tensor that the native scan was handed"
 
 Tensors = Sequence[Tensor | None]
 
@@ -145,7 +148,10 @@ def _raise(argument: str, reason: str, value: Tensor | None, expected: Sequence[
     if reason == "shape" and (argument.startswith(("weight", "bias"))):
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
-        raise DtypeError("the native scan was handed a tensor whose memory was freed (or that has none of its own)")
+        raise DtypeError(
+            f"{argument} has shape {list(value.shape)}, and its memory was freed or cut shorter, or it has none of its "
+            "own; give a tensor whose storage is whole"
+        )
     raise DtypeError(
         f"the native scan was handed a tensor {list(value.shape)} of {value.dtype} on {value.device} as {argument}, "
         f"expected {_shape(expected)} on cpu: hooks on saved tensors must give back what they were given"
@@ -192,18 +198,20 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
     """The same numbers one after another, without torch's negative mark, perhaps of another type; None for None."""
     if value is None:
         return None
-    if value.is_neg():
-        value = value.resolve_neg()
-    if dtype is not None and value.dtype is not dtype:
-        value = value.to(dtype)
-    return value if value.is_contiguous() else value.contiguous()
+    other = dtype is not None and value.dtype is not dtype
+    if not other and value.is_contiguous() and not value.is_neg():
+        return value
+    check_memory(value, _HANDED)
+    value = value.resolve_neg()
+    return (value.to(dtype) if other else value).contiguous()
 
 
 def _with_features_side_by_side(x: Tensor) -> Tensor:
     """The same numbers, the features of each step side by side; steps and rows at any distance."""
-    if x.is_neg():
-        x = x.resolve_neg()
-    return x if x.dim() == 3 and (x.stride(2) == 1 or x.shape[2] <= 1) else x.contiguous()
+    if x.dim() == 3 and (x.stride(2) == 1 or x.shape[2] <= 1) and not x.is_neg():
+        return x
+    check_memory(x, "the input")
+    return x.resolve_neg().contiguous()
 
 
 def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
@@ -212,6 +220,8 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         return None
     of_track: dict[tuple[int, bool], list[Any]] = {}
     for edit in call.edits:
+        if not (edit.position and edit.rows and edit.units):
+            continue  # nothing of it is in this call: in a stream its steps may lie ahead
         of_track.setdefault((edit.place.layer, edit.place.reverse), []).append(_native_edit(edit, kernel))
     return [of_track.get(track) for track in call.tracks]
 
@@ -221,7 +231,7 @@ def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
     if len(value) > 1:  # of the steps that this call has, which in a stream may be a few of the edit's
         value = value[list(edit.position.values())]
     place, kind = _PLACES[edit.place.quantity], _KINDS[edit.edit.kind]
-    return place, kind, value, list(edit.position), edit.rows, edit.units
+    return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 
 
 def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:

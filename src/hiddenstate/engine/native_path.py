@@ -34,16 +34,20 @@ def why_not_whole(call: Call) -> str | None:
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
         if not _applies(edit):
-            what = (
-                "shows a changed output only (readout)" if edit.edit.scope == "readout" else "has a value with gradient"
-            )
-            return f"the edit of {edit.place} {what}, which the reference computes"
+            return f"the edit of {edit.place} {_beyond_native(edit)}, which the reference computes"
     return None
 
 
 def _applies(edit: ResolvedEdit) -> bool:
-    """Whether the engine applies an edit: one that goes on through time, of a value that needs no gradient."""
-    return edit.edit.scope == "write" and not (edit.value.requires_grad and torch.is_grad_enabled())
+    """Whether the engine applies an edit: no clamp, one that goes on through time, of a value without gradient."""
+    wanted = edit.value.requires_grad and torch.is_grad_enabled()
+    return edit.edit.scope == "write" and edit.edit.kind != "clamp" and not wanted
+
+
+def _beyond_native(edit: ResolvedEdit) -> str:
+    if edit.edit.scope == "readout":
+        return "shows a changed output only (readout)"
+    return "is a clamp" if edit.edit.kind == "clamp" else "has a value with gradient"
 
 
 def run(call: Call) -> Result:

@@ -1,21 +1,13 @@
 """The observer of the reference: applies edits to the values of a scan, and records them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.engine.reference import ValueHook
-from hiddenstate.structure.names import Place
-
-
-@dataclass(frozen=True)
-class RecordSpec:
-    """What to record of a call: places and time steps."""
-
-    places: Sequence[Place]
-    steps: Sequence[int]
 
 
 @dataclass
@@ -28,7 +20,7 @@ class LayerObserver:
 
     edits: Sequence[ResolvedEdit]
     quantities: frozenset[str]
-    steps: frozenset[int]
+    steps: Container[int]
     seen: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     handed_on: dict[int, Tensor] = field(default_factory=dict)
 
@@ -88,4 +80,5 @@ def observer_of(
     quantities = [p.quantity for p in places if (p.layer, p.reverse) == (layer, reverse)]
     if not mine and not quantities:
         return None  # before any set is made: torch.compile of older versions of torch does not make sets
-    return LayerObserver(mine, frozenset(quantities), frozenset(record.steps if record else ()))
+    steps = record.steps if record else ()
+    return LayerObserver(mine, frozenset(quantities), steps if isinstance(steps, range) else frozenset(steps))

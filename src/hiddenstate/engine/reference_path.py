@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.engine import reference
 from hiddenstate.engine.call import Call, Result, live_steps, through_layers
 from hiddenstate.engine.observer import observer_of
@@ -38,6 +39,9 @@ def joined(out: Tensor, done: Sequence[LayerResult]) -> Result:
 
 def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     """Compute the k-th layer and direction, which reads ``x``."""
+    for weight in call.weights[k]:
+        if weight is not None:
+            check_memory(weight, "a weight")
     layer, reverse = call.tracks[k]
     observer = observer_of(layer, reverse, call.edits, call.record)
     live = None if call.lengths is None else live_steps(call.lengths, len(x))

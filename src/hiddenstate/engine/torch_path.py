@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.interception import transformed
 
@@ -30,6 +31,8 @@ def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
 
 def run(call: Call) -> Result:
     """Compute a call by torch."""
+    for weight in _weights(call):
+        check_memory(weight, "a weight")
     return _run_padded(call) if call.lengths is None else _run_packed(call)
 
 

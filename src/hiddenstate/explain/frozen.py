@@ -29,16 +29,18 @@ class FrozenParts:
         biases: for each layer and direction (``l0``) the part of the biases of g, ``[T]``.
         initial: of the initial states, ``[L*D]``.
         bias: of the head.
+        cells: for each layer and direction, what one unit of each cell state adds to the target, ``[T, H]``.
     """
 
     x: Tensor
     biases: dict[str, Tensor]
     initial: Tensor
     bias: float
+    cells: dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class _Track:
+class FrozenTrack:
     """One layer and direction of one row, in float64: its recorded values, and the weights of g."""
 
     place: Place
@@ -49,6 +51,16 @@ class _Track:
     U: Tensor  # [H, P]
     b: Tensor  # [H]
     projection: Tensor | None  # [P, H]
+
+    @property
+    def write(self) -> Tensor:
+        """``i·s``, by which each cell takes in what g is made of, with the secant s of its tanh: ``[T, H]``."""
+        return self.values["i"] * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b)
+
+    @property
+    def show(self) -> Tensor:
+        """``o·tanh(c)/c``, by which each cell shows: ``[T, H]``."""
+        return self.values["o"] * secant(self.values["c"])
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
@@ -63,33 +75,34 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     reads = {str(place): vector for place, vector in readout.vectors.items()}
     seeds: dict[str, Tensor] = {}  # by hidden state: what each number in it adds to the target, [T, P]
     biases: dict[str, Tensor] = {}
+    cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.tracks), dtype=torch.float64)
     x = torch.zeros(subject.T, sizes.input_size, dtype=torch.float64)
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
         for reverse in (False, True) if sizes.bidirectional else (False,):
-            part = _track(subject, trace, layer, reverse, inputs)
+            part = frozen_track(subject, trace, layer, reverse)
             number = sizes.tracks.index((layer, reverse))
-            slope, bias, initial[number] = _through(subject, part, seeds, reads, readout.t)
+            slope, bias, initial[number], cell = _through(subject, part, seeds, reads, readout.t)
             slopes += slope
-            biases[track(layer, reverse)] = bias
+            biases[track(layer, reverse)], cells[track(layer, reverse)] = bias, cell
         if layer:
             for side, seed in enumerate(slopes.split(sizes.output_size, dim=-1)):
                 seeds[track(layer - 1, bool(side))] = seed
         else:
             x = slopes * inputs
-    return FrozenParts(x, biases, initial, readout.bias)
+    return FrozenParts(x, biases, initial, readout.bias, cells)
 
 
 def _through(
-    subject: Subject, part: _Track, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
-) -> tuple[Tensor, Tensor, Tensor]:
+    subject: Subject, part: FrozenTrack, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Go back through one layer and direction.
 
     Returns:
-        What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; and
-        the part of its initial state.
+        What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; the
+        part of its initial state; and what each cell state adds, ``[T, H]``.
     """
     layer, reverse, _ = part.place
     T, values = subject.T, part.values
@@ -97,10 +110,9 @@ def _through(
     cut = borders(subject, torch.arange(T), reverse).tolist()
     own = track(layer, reverse)
     seed_h = seeds.get(own)
-    z = part.inputs @ part.W.T + part.before["h"] @ part.U.T + part.b
-    write, show = values["i"] * secant(z), values["o"] * secant(values["c"])
-    slope_z = torch.zeros_like(z)
-    dc, dh = torch.zeros_like(z[0]), torch.zeros_like(part.before["h"][0])
+    write, show = part.write, part.show
+    slope_z, slope_c = torch.zeros_like(write), torch.zeros_like(write)
+    dc, dh = torch.zeros_like(write[0]), torch.zeros_like(part.before["h"][0])
     for t in reversed(order):
         if seed_h is not None:
             dh = dh + seed_h[t]
@@ -109,13 +121,13 @@ def _through(
         dc = dc + show[t] * (dh if part.projection is None else dh @ part.projection)
         if t == t_read and f"{own}.c" in reads:
             dc = dc + reads[f"{own}.c"]
-        slope_z[t] = dc * write[t]
+        slope_z[t], slope_c[t] = dc * write[t], dc
         dh, dc = slope_z[t] @ part.U, dc * values["f"][t]
         if cut[t]:
             dh, dc = torch.zeros_like(dh), torch.zeros_like(dc)
     first = order[0]
     initial = dh @ part.before["h"][first] + dc @ part.before["c"][first]
-    return slope_z @ part.W, slope_z @ part.b, initial
+    return slope_z @ part.W, slope_z @ part.b, initial, slope_c
 
 
 def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
@@ -130,7 +142,8 @@ def _values(trace: Trace, layer: int, reverse: bool, quantity: str) -> Tensor:
     return trace.values[str(Place(layer, reverse, quantity))][:, 0].detach().cpu().double()
 
 
-def _track(subject: Subject, trace: Trace, layer: int, reverse: bool, inputs: Tensor) -> _Track:
+def frozen_track(subject: Subject, trace: Trace, layer: int, reverse: bool) -> FrozenTrack:
+    """Bring what one layer and direction of a run recorded into one form."""
     values = {q: _values(trace, layer, reverse, q) for q in "ifoch"}
     number = subject.sizes.tracks.index((layer, reverse))
     cut = borders(subject, torch.arange(subject.T), reverse)
@@ -141,11 +154,11 @@ def _track(subject: Subject, trace: Trace, layer: int, reverse: bool, inputs: Te
         before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
     weights = weights_of_gates(subject, layer, reverse)
     rows = slice(GATES.index("g") * subject.sizes.hidden_size, (GATES.index("g") + 1) * subject.sizes.hidden_size)
-    return _Track(
+    return FrozenTrack(
         Place(layer, reverse, "c"),
         values,
         before,
-        inputs,
+        _inputs(subject, trace, layer),
         weights.W[rows],
         weights.U[rows],
         weights.b[rows],

@@ -1,6 +1,7 @@
 """Tensors in torch's files and in safetensors: read without running any code that a file may hold."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hiddenstate.base.files import check_is_file
+from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.errors import FileFormatError
 
 # How torch names a class that a file would have run.
@@ -24,20 +26,27 @@ def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
     check_is_file(path)
-    if Path(path).suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    loaded = _load(path)
-    if not isinstance(loaded, Mapping):
-        raise FileFormatError(f"{path} holds a {type(loaded).__name__}, expected a state dict")
+    with reading(path):
+        loaded = _tensors(path) if Path(path).suffix == ".safetensors" else _load(path)
+        if not isinstance(loaded, Mapping):
+            raise FileFormatError(f"{path} holds a {type(loaded).__name__}, expected a state dict")
     return loaded
+
+
+def _tensors(path: str | Path) -> object:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise FileFormatError(f"{path} is not a safetensors file, or is damaged: {error}") from error
 
 
 def _load(path: str | Path) -> object:
     try:
+        if zipfile.is_zipfile(path):
+            check_zip(path)
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except FileFormatError:
+        raise
     except Exception as error:  # a file that is no checkpoint makes torch raise nearly anything
         found = _GLOBAL.search(str(error))
         if found or "TorchScript" in str(error):

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from hiddenstate.errors import ArgumentError, HiddenStateError, NameUnknownError
+from hiddenstate.base.reading import reading
+from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.nn.lstm import LSTM
 
 
@@ -33,7 +34,8 @@ class Found(Mapping[str, LSTM]):
             HiddenStateError: it can't be an `LSTM` of this library; the message says why.
         """
         if name in self.builders:
-            return self.builders[name]()
+            with reading(self.where):
+                return self.builders[name]()
         if name in self.others:
             raise ArgumentError(f"{name!r} in {self.where} is no LSTM: {self.others[name]}")
         raise NameUnknownError(f"no LSTM {name!r}: {self}")
@@ -80,6 +82,6 @@ class Found(Mapping[str, LSTM]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what there is to warn of is said to those who choose it
             try:
-                return repr(self[name])
-            except HiddenStateError as error:
+                return repr(self.builders[name]())
+            except Exception as error:  # what of a file is damaged may raise anything
                 return f"refused: {error}"

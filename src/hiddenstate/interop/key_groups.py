@@ -17,6 +17,8 @@ _KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"
     rf"(?P<stem>{'|'.join(PARAMETER_STEMS)})(?P<suffix>(?:_l(?P<layer>\d+)(?:_reverse)?)?)(?P<rest>(?:[._].*)?)"
 )
+# Whose names may have others missing between, which are then told one by one.
+_MOST_LAYERS = 1000
 # What torch's weight norm, the older and the newer, makes of one tensor: its length and its direction.
 _WEIGHT_NORM = {"_g": "length", "_v": "direction", ".original0": "length", ".original1": "direction"}
 
@@ -78,6 +80,8 @@ class Group:
         self._refuse_strange()
         if "" in self.tracks:  # a cell
             return [to_weights(self.tracks[""], TORCH)]
+        if self.num_layers > _MOST_LAYERS + len(self.tracks):
+            raise NameUnknownError(f"the LSTM {self.name!r} has no tensors of most of its {self.num_layers} layers")
         wanted = tracks(self.num_layers, self.bidirectional)
         missing = [track(*t) for t in wanted if suffix(*t) not in self.tracks]
         if missing:

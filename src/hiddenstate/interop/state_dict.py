@@ -7,13 +7,17 @@ from typing import Any, Literal, overload
 
 from torch import Tensor, nn
 
-from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.base.reading import reading, unpacked_limit
+from hiddenstate.errors import ArgumentTypeError, FileFormatError
 from hiddenstate.interop.build import cell_of, lstm_of
 from hiddenstate.interop.checkpoint import read_checkpoint
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, groups_of
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
+
+# A dict in a file may be inside of several others, or of itself: beyond this it is no state dict.
+_DEEPEST, _MOST_ENTRIES = 100, 1_000_000
 
 Source = str | Path | Mapping[Any, Any]
 
@@ -77,10 +81,22 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
     if not isinstance(source, (str, Path, Mapping)):
         hint = "; give its state_dict(), or use hs.from_torch" if isinstance(source, nn.Module) else ""
         raise ArgumentTypeError(f"expected a state dict or the path of a file, got {type(source).__name__}{hint}")
-    where, state = (
-        ("this state dict", source) if isinstance(source, Mapping) else (str(source), read_checkpoint(source))
-    )
-    groups = groups_of(dict(_flattened(state)))
+    if isinstance(source, Mapping):
+        return _found("this state dict", dict(_flattened(source)), batch_first, dropout)
+    loaded = read_checkpoint(source)
+    with reading(source):
+        tensors = dict(_flattened(loaded))
+        # Views can say any size, of a few bytes; here they are copied.
+        size, limit = sum(tensor.nbytes for tensor in tensors.values()), unpacked_limit(source)
+        if size > limit:
+            raise FileFormatError(
+                f"{source} says that its tensors have {size:,} bytes, which can't be in this file (at most {limit:,})"
+            )
+        return _found(str(source), tensors, batch_first, dropout)
+
+
+def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout: float) -> Found:
+    groups = groups_of(tensors)
     build = partial(_build, batch_first=batch_first, dropout=dropout)
     lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
     others = {group.name: group.what for group in groups if group.kind != "LSTM"}
@@ -91,10 +107,25 @@ def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
     return lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
 
 
-def _flattened(state: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a state dict and of those inside it, by their keys joined with dots."""
-    for key, value in state.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{prefix}{key}.")
-        elif isinstance(value, Tensor):
-            yield f"{prefix}{key}", value.detach()
+def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a state dict and of those inside it, by their keys joined with dots.
+
+    Raises:
+        FileFormatError: there is no end to them.
+    """
+    around, seen = [("", iter(state.items()))], 0
+    while around:
+        prefix, entries = around[-1]
+        for key, value in entries:
+            seen += 1
+            if seen > _MOST_ENTRIES or len(around) > _DEEPEST:
+                raise FileFormatError(
+                    f"dicts inside of dicts, over {_DEEPEST} deep or with over {_MOST_ENTRIES:,} entries"
+                )
+            if isinstance(value, Mapping):
+                around.append((f"{prefix}{key}.", iter(value.items())))
+                break
+            if isinstance(value, Tensor):
+                yield f"{prefix}{key}", value.detach()
+        else:
+            around.pop()

@@ -41,7 +41,7 @@ class TaggerConfig(TrainConfig):
     char_hidden_size: int = number(48, least=1)
     max_chars: int = number(30, least=2)
     hidden_size: int = number(128, least=1)
-    num_layers: int = number(2, least=1)
+    num_layers: int = number(2, least=1, below=1025)
     dropout: float = number(0.4, least=0, below=1)
     char_dropout: float = number(0.1, least=0, below=1)
     word_dropout: float = number(0.25, least=0)

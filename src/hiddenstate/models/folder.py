@@ -6,19 +6,21 @@ earlier model or the later one and never half of either.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.outline import outline_of
 from hiddenstate.models.tagger import Tagger
 
 FORMAT = "hiddenstate-model"
@@ -70,6 +72,15 @@ def shipped(name: str = "tagger-en") -> Path:
     if name not in SHIPPED:
         raise ArgumentError(f"no model {name!r} comes with hiddenstate; those that do are {', '.join(SHIPPED)}")
     return Path(__file__).parent / "shipped" / name
+
+
+def folder_of(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is named: a path, or the name of one that comes with the package.
+
+    A folder of that name, if there is one here, is meant.
+    """
+    path = Path(model)
+    return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
 
 
 def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
@@ -135,7 +146,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 
 
 def load(folder: str | os.PathLike[str]) -> Tagger:
-    """Read a tagger from its folder, ready to use (dropout off, weights float32).
+    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
@@ -144,7 +155,7 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, ready to use; raises as `load` does."""
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load` does."""
     return load_as(LanguageModel, folder)
 
 
@@ -154,19 +165,34 @@ KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind
 def kind_of(folder: str | os.PathLike[str]) -> str:
     """Return the kind of model that a folder says it holds, or "" where it cannot be read."""
     try:
-        return str(json.loads((Path(folder) / CONFIG).read_bytes())["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((folder_of(folder) / CONFIG).read_bytes())["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
 def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
-    """Read a tagger or a language model from its folder, ready to use; raises as `load` does."""
+    """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
+
+    Args:
+        folder: its folder; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of English
+            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder of that name goes first.)
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+
+    >>> print(load_any("tagger-en")("Giraffes in a field"))
+    """
     return load_as(KINDS.get(kind_of(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
-    path = Path(folder)
+    with reading(folder):
+        return _load(kind, folder)
+
+
+def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    path = folder_of(folder)
     if not path.is_dir():
         raise FileFormatError(f"no model at {folder}: there is no such folder{_earlier(path)}")
     missing = [name for name in FILES if not (path / name).is_file()]
@@ -176,13 +202,14 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     if head.get("kind") != kind.kind:
         raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
     described = head.get("config"), _object(path / VOCABULARY)
-    try:
-        # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
-        with torch.device("meta"), _Undrawn():
-            outline = kind.from_data(*described)
-    except (FileFormatError, RuntimeError, TypeError) as error:  # the last two from torch: sizes beyond all numbers
-        raise FileFormatError(f"{folder}: {str(error).splitlines()[0]}") from error
-    weights = _weights(path / WEIGHTS, outline.state_dict())
+    shapes = _shapes(path / WEIGHTS)
+    # Each layer has weights, so that a config of absurdly many is refused before any is made.
+    if any(type(L) is int and len(shapes) < L for L in _found("num_layers", described)):
+        raise FileFormatError(f"{folder}: there are weights of fewer layers than num_layers in {CONFIG}")
+    # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
+    outline = outline_of(lambda: kind.from_data(*described)).state_dict()
+    _check_shapes(path / WEIGHTS, shapes, outline)
+    weights = _weights(path / WEIGHTS, outline)
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
         model = kind.from_data(*described)
     model.load_state_dict(weights)
@@ -190,12 +217,16 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     return model
 
 
-class _Undrawn(TorchFunctionMode):
-    """Inside, nothing is drawn from a normal distribution: without memory, that alone takes torch a second at first."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        return given["tensor"] if func is nn.init.normal_ else func(*args, **given)
+def _found(name: str, data: Any) -> Iterator[Any]:
+    """Yield the values of this name in objects of JSON, and in those inside them."""
+    left = [data]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            left += each.values()
+            yield from [each[name]] if name in each else []
+        elif isinstance(each, tuple):
+            left += each
 
 
 def _head(path: Path, shown: str) -> dict[str, Any]:
@@ -225,32 +256,50 @@ def _object(path: Path) -> dict[str, Any]:
     return data
 
 
-def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the stored weights, as precise as the expected ones, whose names and shapes they must have."""
-    try:
-        stored = safetensors.torch.load(path.read_bytes())
-    except SafetensorError as error:
-        raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
-    differing = sorted(set(stored) ^ set(expected))
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the stored weights, as the file's header says them."""
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _check_shapes(path: Path, stored: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor]) -> None:
+    """Refuse other names and shapes than those of the expected weights."""
+    differing = sorted(stored.keys() ^ expected.keys())
     if differing:
         what = "missing" if differing[0] in expected else "not expected"
         raise FileFormatError(f"{path} does not fit {CONFIG}: weight {differing[0]!r} is {what}")
     for name, value in expected.items():
-        if stored[name].shape != value.shape:
-            got, wanted = list(stored[name].shape), list(value.shape)
+        if stored[name] != value.shape:
+            got, wanted = list(stored[name]), list(value.shape)
             raise FileFormatError(
                 f"{path} does not fit {CONFIG} and {VOCABULARY}: weight {name!r} has shape {got}, expected {wanted}"
             )
-        if not stored[name].is_floating_point():
+
+
+def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the stored weights, as precise as the expected ones."""
+    with _opened(path) as file:
+        stored = {name: file.get_tensor(name) for name in expected}
+    for name, value in stored.items():
+        if not value.is_floating_point():
             raise FileFormatError(
-                f"{path} is damaged: weight {name!r} is of type {stored[name].dtype}, expected a floating-point type; "
+                f"{path} is damaged: weight {name!r} is of type {value.dtype}, expected a floating-point type; "
                 "get the model again"
             )
-        if not torch.isfinite(stored[name]).all():
+        if not torch.isfinite(value).all():
             raise FileFormatError(
                 f"{path} is damaged: weight {name!r} holds numbers that are not finite; get the model again"
             )
     return {name: value.to(expected[name].dtype) for name, value in stored.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
 
 
 def _earlier(path: Path) -> str:

@@ -4,7 +4,7 @@ Vectors of characters or words go through a stack of LSTM layers, and its output
 of each to be the next one. The state is carried: a text can be given in pieces of any size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -13,16 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import dropout
+from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.validation import State
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.noise import locked, without_tokens
+from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.text.tokens import Tokens
+from hiddenstate.tracing.trace import Trace
 
 T = TypeVar("T", bound="LanguageModel")
 
@@ -69,9 +72,13 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
-        """Make a new model for these tokens; cutoffs that they do not reach are left out."""
+        """Make a new model for these tokens; cutoffs that they do not reach are left out.
+
+        Raises:
+            ArgumentError: there is no memory for such a model.
+        """
         cutoffs = tuple(cutoff for cutoff in config.cutoffs if cutoff < len(tokens))
-        return cls(replace(config, cutoffs=cutoffs), tokens)
+        return made_if_it_fits(lambda: cls(replace(config, cutoffs=cutoffs), tokens))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``; in training with dropout."""
@@ -90,7 +97,15 @@ class LanguageModel(nn.Module):
 
         Returns:
             The last layer's hidden states ``[T, N, H]``, and the state ``(h [L, N, H], c [L, N, H])`` to go on from.
+
+        Raises:
+            ArgumentTypeError: a text is given where ids are expected.
         """
+        if isinstance(ids, str):
+            raise ArgumentTypeError(
+                f"read takes ids [T, N] of tokens, got the text {ids!r:.60}: trace(text) records what a text does, and "
+                "tokens.encode(text) gives its ids"
+            )
         x = self.embed(ids)
         if not self.training or not (self.config.dropout or self.config.weight_drop):
             out, state = self.lstm(x, state)
@@ -102,6 +117,37 @@ class LanguageModel(nn.Module):
             ends.append(end)
         h, c = zip(*ends, strict=True)
         return x, (torch.cat(h), torch.cat(c))
+
+    @torch.no_grad()
+    def trace(self, text: str | Sequence[str], **options: Any) -> Trace:
+        """Record the LSTM while it reads a text, or several side by side, with their tokens at the steps.
+
+        As everywhere, a line end is read before the text. Dropout is off.
+
+        Args:
+            text: a text, or a list of texts, one a row.
+            options: ``keep``, ``steps``, ``pre`` and ``limit`` of `hiddenstate.LSTM.trace`.
+
+        Raises:
+            ArgumentTypeError: something else than texts.
+            ArgumentError: there is no text.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        if not all(isinstance(one, str) for one in texts):
+            raise ArgumentTypeError("trace takes a text or a list of texts; ids of tokens are for read()")
+        if not texts:
+            raise ArgumentError("there is no text to trace")
+        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(one).tolist()]) for one in texts]
+        ids = pad_sequence(rows, padding_value=self.tokens.start).to(next(self.parameters()).device)
+        words = [[self.tokens.tokens[k] for k in row.tolist()] for row in rows]
+        training = self.training
+        self.eval()
+        try:
+            lengths = torch.tensor([len(row) for row in rows])
+            return self.lstm.trace(self.embed(ids), lengths=lengths, tokens=words, **options)
+        finally:
+            self.train(training)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Predict what comes after each of ids ``[T, N]``.

@@ -46,7 +46,7 @@ class LanguageConfig(TrainConfig):
     vocabulary_size: int = number(0, least=0)
     embedding_size: int = number(64, least=1)
     hidden_size: int = number(512, least=1)
-    num_layers: int = number(1, least=1)
+    num_layers: int = number(1, least=1, below=1025)
     tied: bool = False
     cutoffs: tuple[int, ...] = ()
     cutoff_factor: float = number(4.0, least=1)

@@ -20,11 +20,13 @@ from hiddenstate.models.context import context_data, context_from_data, vectors_
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
+from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches
+from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches, sentences_of
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
+from hiddenstate.tracing.trace import Trace
 
 __all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 
@@ -95,12 +97,12 @@ class Tagger(nn.Module):
         """Make a new tagger for the words, characters and tags of these sentences.
 
         Raises:
-            ArgumentError: no word has a tag in one of the columns.
+            ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
         """
         words = Vocabulary.build((form.lower() for s in sentences for form in s.forms), config.word_minimum)
         chars = Vocabulary.build((char for s in sentences for form in s.forms for char in form), config.char_minimum)
         tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
-        return cls(config, words, chars, tags, context)
+        return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
@@ -205,12 +207,13 @@ class Tagger(nn.Module):
         Raises:
             ArgumentError: a word is the empty string, ``batch_words`` is below 1, ``n_best`` is negative, or the
                 precision is another.
+            ArgumentTypeError: a text is given where its words are expected.
         """
         if precision not in ("fp32", "bf16"):
             raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
         if n_best < 0:
             raise ArgumentError(f"n_best must be at least 0, got {n_best}")
-        rows = [tuple(words) for words in sentences]
+        rows = sentences_of(sentences)
         taggings = [self._tagging((), {}, 0)] * len(rows)
         device = self.head.weight.device
         with self._evaluating(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -235,16 +238,38 @@ class Tagger(nn.Module):
 
         Raises:
             ArgumentError: there is no word, or a word is the empty string.
+            ArgumentTypeError: a text is given where its words are expected.
         """
-        if not words:
+        (row,) = sentences_of([words])
+        if not row:
             raise ArgumentError("there is no word to read")
         with self._evaluating():
-            batch = self.encode([words]).batch([0]).to(self.head.weight.device)
-            trace = self.lstm.trace(self.embed(batch), tokens=list(words))
+            batch = self.encode([row]).batch([0]).to(self.head.weight.device)
+            trace = self.lstm.trace(self.embed(batch), tokens=row)
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            tagging = self._tagging(tuple(words), self._found(self.head(out), batch.lengths, 0), 0)
+            tagging = self._tagging(row, self._found(self.head(out), batch.lengths, 0), 0)
         return Reading(tagging.words, tagging.columns, trace)
+
+    @torch.no_grad()
+    def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:
+        """Record the word-level LSTM while it reads sentences, one a row, with their words at the steps.
+
+        Args:
+            sentences: the words of each, at least one sentence.
+            options: ``keep``, ``steps``, ``pre`` and ``limit`` of `hiddenstate.LSTM.trace`.
+
+        Raises:
+            ArgumentError: there is no sentence, or a word is the empty string.
+            ArgumentTypeError: a text is given where its words are expected.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+        """
+        rows = sentences_of(sentences)
+        if not any(rows):
+            raise ArgumentError("there is no word to read")
+        with self._evaluating():
+            batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
+            return self.lstm.trace(self.embed(batch), lengths=batch.lengths, tokens=rows, **options)
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs beside the weights: the config and the vocabulary, ready for JSON."""

@@ -36,8 +36,9 @@ def run_task(
 ) -> R:
     """Train what a run file says, whatever it is: ``make`` its task, and ``finish`` with the best model's folder."""
     out = Path(wanted.files["out"])
-    machine, run_folder = machine_of(wanted.settings), RunFolder(run or default_run(out))
-    with run_folder.held(machine):  # from before anything is mended until the model is done
+    run_folder = RunFolder(run or default_run(out))
+    # The folder is held from before anything is mended until the model is done.
+    with machine_of(wanted.settings) as machine, run_folder.held(machine):
         machine.once(partial(_make_way, out))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(wanted.settings.seed)

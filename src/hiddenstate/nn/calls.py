@@ -10,14 +10,18 @@ from torch.nn.modules import module as _hooks
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import State, check_memory
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
+from hiddenstate.engine.interception import is_plain
+from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.sizes import whole
 from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,
@@ -93,8 +97,7 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
         return call, form, []
     itemsize = weights[0].ih.element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
-    T, N = call.x.shape[:2]
-    bound = resolve_edits(edits, lstm.sizes, N, Span(T)) if edits else ()
+    bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
 
 
@@ -157,9 +160,14 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
         return None
     words = None
     if options.tokens is not None:  # refused before anything is computed
-        T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if lstm.batch_first else x.shape[:2]
-        if lengths is not None and lengths.shape != (N,):
+        given_tensors = [x] if lengths is None else [x, lengths]
+        if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None
+        T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if lstm.batch_first else x.shape[:2]
+        if lengths is not None:
+            if lengths.shape != (N,):
+                return None
+            check_memory(lengths, "lengths")
         words = words_of(options.tokens, T, N, lengths)
     done = _run_fast(lstm, (x, hx, lengths), record=True)
     return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, words, *done)
@@ -187,5 +195,14 @@ def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) ->
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
+    T, N = whole("T", T), whole("N", N)
+    if T < 1 or N < 0:
+        raise ArgumentError(f"T must be at least 1 and N at least 0, got T={shown(T)} and N={shown(N)}")
     record = record_spec_of(lstm.sizes, T, options.keep, options.steps, options.pre)
-    return nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
+    nbytes = nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
+    if nbytes >= 2**63:
+        raise ArgumentError(
+            f"a trace of T={shown(T)} steps of N={shown(N)} rows would take more than 2^63 bytes, which no memory has: "
+            "choose fewer"
+        )
+    return nbytes

@@ -1,18 +1,20 @@
 """The cell: `LSTMCell`, a drop-in for torch's."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.base.validation import State, autocasts, check_memory, check_pair, check_tensor
 from hiddenstate.engine import reference
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
+from hiddenstate.engine.kernels import cell_fits
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.errors import ArgumentError, DtypeError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, QuantisationSetting, rebuild
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
@@ -21,6 +23,8 @@ from hiddenstate.structure.sizes import flag, whole
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested
 from hiddenstate.tracing.traceable import Traceable
+
+_WEIGHTS = dict.fromkeys(("weight_ih", "weight_hh", "bias_ih", "bias_hh")).keys()  # in order, and compared as a set
 
 
 class LSTMCell(Traceable):
@@ -101,18 +105,19 @@ class LSTMCell(Traceable):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
         # What a block holds is not for torch.compile, which would compile it in.
-        run = torch.compiler.disable(self._run) if torch.compiler.is_compiling() and scoped.any_open else self._run
-        return run(input, hx)
+        if scoped.any_open and torch.compiler.is_compiling():
+            return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
+        return self._run(input, hx)
 
     def _run(self, given: Tensor, hx: State | None) -> State:
-        # Each weight is read once: one that a parametrization computes may change what that keeps.
-        w = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
-        check_tensor(given, "input", w.ih)
-        if given.dim() not in (1, 2):
-            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
-        if given.shape[-1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
-        h, c = self._state(given, hx, w.ih)
+        compiling = torch.compiler.is_compiling()
+        w = self._weights(compiling)
+        if compiling or not cell_fits(given, hx, w, self.input_size, self.hidden_size):
+            self._check(given, hx, w)
+        if hx is None:
+            zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
+            hx = zeros, zeros
+        h, c = hx
         if given.dim() == 1:
             h, c = self._step(given[None], (h[None], c[None]), w, "T")
             return h[0], c[0]
@@ -122,13 +127,42 @@ class LSTMCell(Traceable):
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
         return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
 
-    def _state(self, given: Tensor, hx: State | None, like: Tensor) -> State:
+    def _weights(self, compiling: bool) -> Weights:
+        own: dict[str, Any] = self._parameters
+        if own.keys() == _WEIGHTS and not compiling:  # a look-up takes a tenth of what a module's attribute does
+            return Weights(own["weight_ih"], own["weight_hh"], own["bias_ih"], own["bias_hh"], None)
+        # Each is read once: one that a parametrization computes may change what that keeps.
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
+
+    def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
+        """Refuse what does not fit, before anything is computed."""
+        self._check_weights(w)
+        check_tensor(given, "input", w.ih)
+        if given.dim() not in (1, 2):
+            raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
+        if given.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        if hx is not None:
+            self._check_state(given, check_pair(hx, "hx"), w.ih)
+
+    def _check_weights(self, w: Weights) -> None:
+        rows, like = len(GATES) * self.hidden_size, w.ih
+        shapes = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
+        for name, value, shape in zip(_WEIGHTS, w, shapes, strict=False):
+            if value is None:
+                continue
+            if value.shape != shape:
+                raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
+            if value.dtype is not like.dtype and not autocasts(like.device.type):
+                raise DtypeError(
+                    f"{name} has dtype {value.dtype} and weight_ih has {like.dtype}: was its .data replaced? Convert "
+                    f"the cell with .to({like.dtype})"
+                )
+            check_memory(value, name)
+
+    def _check_state(self, given: Tensor, hx: tuple[object, object], like: Tensor) -> None:
         want = (*given.shape[:-1], self.hidden_size)
-        if hx is None:
-            zeros = given.new_zeros(want)
-            return zeros, zeros
-        h, c = (check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(check_pair(hx, "hx")))
-        for k, value in enumerate((h, c)):
+        for k, value in enumerate(check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(hx)):
             if value.dim() not in (1, 2):
                 raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
             if value.shape[-1] != self.hidden_size:
@@ -140,7 +174,6 @@ class LSTMCell(Traceable):
                     f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
                     f"hx[{k}] must be {list(want)}"
                 )
-        return h, c
 
     def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
         requests = requested(self)

@@ -182,6 +182,10 @@ class LSTM(LSTMParameters):
         """Bytes that the record of a trace over ``T`` steps of ``N`` rows would take, told without running it.
 
         A gradient's own memory is not in it, nor is ``out``. A readout edit that holds now is.
+
+        Raises:
+            ArgumentError: ``T`` is below 1 or ``N`` below 0, or no memory has so many bytes.
+            NameUnknownError, ArgumentTypeError, IndexRangeError: what does not fit.
         """
         return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
 
@@ -193,7 +197,7 @@ class LSTM(LSTMParameters):
         leaves it. What runs the LSTM anew after the block, as activation checkpointing does, runs it without them.
 
         Args:
-            edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`.
+            edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
 
         Raises:
             NameUnknownError: an edit's place is none of this LSTM's.
@@ -206,7 +210,7 @@ class LSTM(LSTMParameters):
         """Return a `Stream`: one time step at a time, for ``batch`` sequences side by side, with the state carried.
 
         Raises:
-            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1.
+            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1 or more than there is memory for.
         """
         return Stream(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 

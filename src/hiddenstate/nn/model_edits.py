@@ -24,7 +24,7 @@ def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
 
     Args:
         model: any module.
-        edits: made by `hiddenstate.zero`, `set`, `scale`, `add` and `patch`, with a module's path before the place.
+        edits: made by `hiddenstate.zero`, `set` and the others, with a module's path before the place.
 
     Raises:
         NameUnknownError: there is no LSTM at that path, or it has no such place.

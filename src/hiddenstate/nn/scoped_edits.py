@@ -57,5 +57,5 @@ def check_edit(edit: object) -> None:
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(
-            f"edit() takes edits made by hs.zero, hs.set, hs.scale, hs.add or hs.patch, got {type(edit).__name__}{hint}"
+            f"edit() takes edits, such as hs.zero, hs.set or hs.patch make, got {type(edit).__name__}{hint}"
         )

@@ -1,53 +1,22 @@
 """One time step at a time, with the state carried."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.files import read_tensors, write_tensors
-from hiddenstate.base.validation import State, autocasts, check_pair, check_tensor
-from hiddenstate.engine.kernels import real_type
-from hiddenstate.engine.packed import SHARED, QuickStep
-from hiddenstate.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    ConcurrentUseError,
-    DtypeError,
-    FileFormatError,
-    RankError,
-    ShapeError,
-)
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
-from hiddenstate.structure.sizes import Sizes
-
-# A tensor or a NumPy array; results are of the kind that was given.
-Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
-
-KIND = "hiddenstate.stream/1"
+from hiddenstate.base.validation import State, autocasts
+from hiddenstate.errors import RankError, ShapeError
+from hiddenstate.nn.runner import RowSteps
+from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
+from hiddenstate.nn.stream_rows import Rows, RowsInUse, index_of
+from hiddenstate.nn.stream_state import StreamState
+from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
-class Runner(Protocol):
-    """Runs the next steps of a stream: `hiddenstate.nn.stream_runner.StreamRunner`."""
-
-    def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
-        """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; give ``out`` and the state after."""
-
-    def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
-        """Return the quickest way to single steps from a state, or None."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights by name, as they are now."""
-
-    def forget(self) -> None:
-        """Look at the weights anew at the next step."""
-
-
-class Stream:
+class Stream(StreamState):
     """A running LSTM: give it one step (or a chunk), it remembers the state. Made by `hiddenstate.LSTM.stream`.
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
@@ -61,91 +30,26 @@ class Stream:
     torch.Size([3])
     """
 
-    def __init__(
-        self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
-    ) -> None:
-        """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
-        if isinstance(batch, bool) or not isinstance(batch, int):
-            raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
-        if batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {batch}")
-        if sizes.bidirectional:
-            raise ArgumentError(
-                "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
-                "come yet. Use bidirectional=False"
-            )
-        self._runner = runner
-        self._sizes = sizes
-        self._batch = batch
-        self._like = like
-        self._layout = layout
-        self._at_work = False
-        self._quick: QuickStep | None = None
-        self.reset()
-
-    @property
-    def batch(self) -> int:
-        """How many sequences run side by side, N."""
-        return self._batch
-
-    @property
-    def sizes(self) -> Sizes:
-        """The sizes of the LSTM that runs."""
-        return self._sizes
-
-    @property
-    def layout(self) -> Layout:
-        """The order of the axes of a chunk: ``"TN"``, or ``"NT"`` when the LSTM is ``batch_first``."""
-        return self._layout
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights of the LSTM that runs, under torch's names."""
-        return self._runner.weights()
-
-    @property
-    def t(self) -> int:
-        """Time steps taken since the stream began or was last reset as a whole."""
-        return self._t
-
-    @property
-    def state(self) -> State:
-        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to go on from there.
-
-        A stream in bfloat16 on CPU keeps c in float32: here it is rounded, and in `fork` and `save` it is not. Either
-        type may be assigned.
-
-        Raises:
-            ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
-        """
-        with self._alone():
-            h, c = self._state
-            return h.clone(), c.to(h.dtype, copy=True)
-
-    @state.setter
-    def state(self, value: State) -> None:
-        given, like = check_pair(value, "state"), self._like()
-        h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
-        for name, part, want in zip("hc", (h, c), self._state_shapes(), strict=True):
-            if part.shape != want:
-                raise ShapeError(f"{name} has shape {list(part.shape)}, expected [L, N, units] = {list(want)}")
-        with self._alone():
-            self._keep(h.detach().to(like.dtype, copy=True), c.detach().clone())
-
-    def step(self, x: Array, *, out: Array | None = None) -> Array:
+    def step(self, x: Array, *, rows: Rows | None = None, out: Array | None = None) -> Array:
         """Read one time step.
 
         Args:
             x: ``[N, C]``; ``[C]`` also serves when the batch is 1. A tensor, or a NumPy array of the same type.
+            rows: the rows that take this step, each once; x is ``[n, C]`` then, in their order. The others wait. All
+                rows when None.
             out: where to write the result, of its shape and of x's kind; saves making a new one at each step.
 
         Returns:
-            The last layer's hidden state, ``[N, P]`` or ``[P]`` as x came; a NumPy array if x is one.
+            The last layer's hidden state, ``[N, P]`` or ``[P]`` as x came, ``[n, P]`` with ``rows``; a NumPy array if x
+            is one.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
             IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
+        if rows is not None:
+            return self._step_of_rows(x, rows, out)
         if self._quick is not None:
             done = self._quick.step(x, out)
             if done is not None:
@@ -162,10 +66,20 @@ class Stream:
                 f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
             )
         shape = (*given.shape[:-1], self._sizes.output_size)
-        self._check_out(out, x, shape)
+        if out is not None:
+            check_out(out, x, shape, self._like())
         done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
         self._quick = self._runner.quick(self._state, self._quick)
         return self._give(done, x, out)
+
+    def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
+        index, given = index_of(rows, self._batch), self._tensor(x, "x")
+        want = (len(index), self._sizes.input_size)
+        if given.shape != want:
+            raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
+        if out is not None:
+            check_out(out, x, (len(index), self._sizes.output_size), self._like())
+        return self._give(self._feed(given.unsqueeze(0), index)[0], x, out)
 
     def feed(self, chunk: Array) -> Array:
         """Read several time steps.
@@ -191,24 +105,7 @@ class Stream:
 
     def _tensor(self, value: object, name: str) -> Tensor:
         """The value as a tensor of the weights' type and device."""
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            value = torch.from_numpy(value)
-        return check_tensor(value, name, self._like())
-
-    def _check_out(self, out: Array | None, x: Array, shape: tuple[int, ...]) -> None:
-        if out is None:
-            return
-        if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
-            raise ArgumentTypeError(f"out is a {type(out).__name__} and x a {type(x).__name__}: give both of one kind")
-        if isinstance(out, np.ndarray) and not out.flags.writeable:
-            raise ArgumentError("out is an array that may not be written: give one that may, np.empty(...) for example")
-        given = self._tensor(out, "out")
-        if given.shape != shape:
-            raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
-        if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
-            raise ArgumentError(
-                "out must be a tensor of its own memory that asks for no gradient: torch.empty(...), say"
-            )
+        return as_tensor(value, name, self._like())
 
     def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
         """The result as an array of the kind that was given, or in the one that was given for it."""
@@ -217,118 +114,56 @@ class Stream:
             return out
         return done.numpy() if isinstance(like, np.ndarray) else done
 
-    def _feed(self, x: Tensor) -> Tensor:
-        """Read ``[T, N, C]``, give ``[T, N, P]``."""
+    def _feed(self, x: Tensor, index: Tensor | None = None) -> Tensor:
+        """Read ``[T, N, C]``, give ``[T, N, P]``; for the rows of an index ``[n]`` alone if there is one."""
         want = (len(x), self._batch, self._sizes.input_size)
-        if x.shape != want:
+        if index is None and x.shape != want:
             raise ShapeError(
                 f"got {list(x.shape[1:])} features a step, expected [N, C] = {list(want[1:])}: this stream was "
                 f"made for batch={self._batch}"
             )
         self._check_state()
         if not len(x):
-            return x.new_zeros(0, self._batch, self._sizes.output_size)
+            return x.new_zeros(0, x.shape[1], self._sizes.output_size)
         like = self._like()
         uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
         with self._alone(), torch.no_grad(), uncast:
-            out, state = self._runner.run(x.to(like.dtype), self._state, self._t)
+            out, state = self._run(x.to(like.dtype), index)
             self._keep(*state)
             self._t += len(x)
         return out
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a second thread."""
-        quick = self._quick
-        if self._at_work or (quick is not None and not quick.native.enter()):
-            raise ConcurrentUseError(SHARED)
-        self._at_work = True
-        try:
-            yield
-        finally:
-            self._at_work = False
-            if quick is not None:
-                quick.native.leave()
-
-    def _keep(self, h: Tensor, c: Tensor) -> None:
-        self._state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
-        if self._quick is not None and not self._quick.writes(self._state):
-            self._quick = None
-
-    def _like_c(self, c: object) -> Tensor:
-        """Whose type a cell state must have: a weight's, or that in which it is kept."""
-        like = self._like()
-        kept = real_type(like.dtype)
-        return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
-
-    def _check_state(self) -> None:
-        like, state = self._like(), self._state[0]
-        if (state.dtype, state.device) != (like.dtype, like.device):
-            raise DtypeError(
-                f"the LSTM went from {state.dtype} on {state.device} to {like.dtype} on {like.device} while this "
-                "stream ran: reset() the stream, or assign its state anew"
-            )
-
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Zero the state: of all rows, or of those where the mask (bool ``[N]``) is True.
-
-        Without a mask the count of steps, ``t``, begins again too.
-
-        Raises:
-            ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        if mask is None:
-            with self._alone():
-                self._t, self._quick = 0, None
-                self._runner.forget()
-                h, c = (self._like().new_zeros(shape) for shape in self._state_shapes())
-                self._keep(h, c)
-            return
-        if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
-            raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
-        if mask.shape != (self._batch,):
-            raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{self._batch}]")
-        begins = mask.to(self._like().device)[:, None]
-        with self._alone():
-            self._keep(*(torch.where(begins, 0, part) for part in self._state))
+    def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
+        if index is None:
+            return self._runner.run(x, self._state, self._t)
+        index = index.to(x.device)
+        done = self._row_steps.run(x, index, self._state, self._runner, self._t)
+        if done is not None:
+            return done
+        # Edits name rows of the whole stream, and so does all else that packed weights do not serve.
+        every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
+        before = [part.clone() for part in self._state]
+        out, after = self._runner.run(every, self._state, self._t)
+        for was, part in zip(before, after, strict=True):
+            was.index_copy_(1, index, part.index_select(1, index).to(was.dtype))
+        return out.index_select(1, index), (before[0], before[1])
 
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""
         other = Stream.__new__(Stream)
         with self._alone():
             h, c = self._state
-            other.__dict__.update(self.__dict__, _state=(h.clone(), c.clone()), _quick=None, _at_work=False)
+            apart = {"_state": (h.clone(), c.clone()), "_quick": None, "_at_work": False}
+            other.__dict__.update(self.__dict__, **apart, _row_steps=RowSteps(), _rows=self._rows.copy())
         return other
-
-    def save(self, path: str | Path) -> None:
-        """Write the state and the count of steps to a safetensors file (beside, then renamed)."""
-        write_tensors(path, KIND, {"h": self._state[0], "c": self._state[1]}, {"t": str(self._t)})
-
-    def load(self, path: str | Path) -> None:
-        """Go on from a state that `save` wrote.
-
-        Raises:
-            FileFormatError: the file is not a stream's state, or one of other sizes or another type.
-        """
-        tensors, metadata = read_tensors(path, KIND)
-        device = self._like().device
-        try:
-            t = int(metadata["t"])
-            self.state = tensors["h"].to(device), tensors["c"].to(device)
-        except (ShapeError, DtypeError) as error:
-            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
-        self._t = t
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy finds its own quick way, to its own state."""
-        return {**self.__dict__, "_quick": None}
+        return {**self.__dict__, "_quick": None, "_row_steps": RowSteps(), "_rows": self._rows.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """One that version 0.1.0 pickled has all its rows in use."""
+        self.__dict__.update({"_row_steps": RowSteps(), "_rows": RowsInUse(), **state})
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self._t})"
-
-    def _state_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        L, N, sizes = self._sizes.num_layers, self._batch, self._sizes
-        return (L, N, sizes.output_size), (L, N, sizes.hidden_size)

@@ -15,6 +15,7 @@ from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends, uses_reference
+from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.interception import interception, is_plain, transformed
 from hiddenstate.engine.kernels import serves
 from hiddenstate.engine.packed import QuickStep, Stepper
@@ -135,9 +136,10 @@ class StreamRunner:
                 "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
-        lstm, edits = self._lstm, edits_in_force(self._lstm)
-        bound = resolve_edits(edits, lstm.sizes, x.shape[1], Span(len(x), start, open_end=True))
-        result = dispatch.run(Call(lstm.sizes, lstm._weights(), x, *state, edits=bound))
+        lstm, edits, weights = self._lstm, edits_in_force(self._lstm), self._lstm._weights()
+        check_weights(weights, lstm.sizes)
+        bound = resolve_edits(edits, lstm.sizes, x, Span(len(x), start, open_end=True))
+        result = dispatch.run(Call(lstm.sizes, weights, x, *state, edits=bound))
         return result.out, (result.h_n, result.c_n)
 
     def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:

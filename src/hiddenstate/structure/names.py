@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import NameUnknownError
 
 AXES = {
@@ -39,7 +40,7 @@ MEANINGS = {
     "h": "hidden state",
 }
 
-_PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]*)(?P<reverse>r?)\.(?P<quantity>\w+)")
+_PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]{0,8})(?P<reverse>r?)\.(?P<quantity>\w+)")
 
 
 class Place(NamedTuple):
@@ -92,13 +93,13 @@ def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
     known = QUANTITIES + PRE_ACTIVATIONS
     if match is None or match["quantity"] not in known:
         raise NameUnknownError(
-            f"unknown place {name!r}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
+            f"unknown place {shown(name)}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
             f"'l0r.f'; quantities are {' '.join(known)}"
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
-    if (place.layer, place.reverse) not in tracks(num_layers, bidirectional):
+    if place.layer >= num_layers or (place.reverse and not bidirectional):
         have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
-        raise NameUnknownError(f"no place {name!r} in this LSTM: its layers and directions are {have}")
+        raise NameUnknownError(f"no place {shown(name)} in this LSTM: its layers and directions are {have}")
     return place
 
 

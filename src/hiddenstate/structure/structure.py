@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.table import html_of, table_of, text_of
 from hiddenstate.structure.weights import Weight, WeightsByGate, weights_of
@@ -57,5 +58,13 @@ class Structure(WeightsByGate):
 
 
 def structure_of(sizes: Sizes) -> Structure:
-    """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
+    """List every weight of the LSTM of these sizes, in the order of torch's parameters.
+
+    Raises:
+        ArgumentTypeError: something else than `Sizes` was given.
+    """
+    if not isinstance(sizes, Sizes):
+        kind = type(sizes).__name__
+        hint = "use its method structure()" if hasattr(sizes, "sizes") else "make hs.Sizes(4, 3), say"
+        raise ArgumentTypeError(f"structure_of takes Sizes, got {kind}: {hint}")
     return Structure(sizes, weights_of(sizes))

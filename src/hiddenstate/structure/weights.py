@@ -81,7 +81,10 @@ class WeightsByGate:
     @cached_property
     def counts(self) -> dict[str, int]:
         """Numbers in each layer and direction: ``{"l0": 108}``."""
-        return {track(*place): sum(w.count for w in self.of(*place)) for place in self.sizes.tracks}
+        counts = dict.fromkeys((track(*place) for place in self.sizes.tracks), 0)
+        for weight in self.weights:
+            counts[track(weight.layer, weight.reverse)] += weight.count
+        return counts
 
     def of(self, layer: int, reverse: bool = False) -> tuple[Weight, ...]:
         """List the weights of one layer and direction (none, if the LSTM does not have it)."""
@@ -99,10 +102,13 @@ class WeightsByGate:
         Raises:
             NameUnknownError: this LSTM has no such weight; the message names near ones.
         """
-        for weight in self.weights:
-            if weight.address == address:
-                return weight
+        if isinstance(address, str) and address in self._by_address:
+            return self._by_address[address]
         raise NameUnknownError(f"no weight {address!r} in this LSTM: {self._help(address)}")
+
+    @cached_property
+    def _by_address(self) -> dict[str, Weight]:
+        return {weight.address: weight for weight in self.weights}
 
     def _help(self, address: str) -> str:
         stacked = [w.address for w in self.weights if w.parameter == address]

@@ -14,7 +14,8 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ShapeError
-from hiddenstate.nn.stream import Array, Stream
+from hiddenstate.nn.stream import Stream
+from hiddenstate.nn.stream_arrays import Array
 from hiddenstate.studio.audience import Audience, Looker
 from hiddenstate.studio.messages import Begin, Floats, Step
 

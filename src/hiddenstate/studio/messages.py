@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate.base.indexing import freeze
+from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
 MOST_BYTES = 256 * 1024  # of a message from a page
@@ -162,7 +162,7 @@ def _text(value: object) -> str:
 
 def _counts(value: Any) -> list[int]:
     whole = freeze(value, "it")
-    if not isinstance(whole, tuple) or len(whole) > _MOST_ITEMS:
+    if not isinstance(whole, (tuple, range)) or count(whole) > _MOST_ITEMS:
         raise ValueError
     return [_count(each) for each in whole]
 

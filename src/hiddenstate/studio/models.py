@@ -2,14 +2,13 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, kind_of, load_any
+from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, folder_of, kind_of, load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.studio.bundle import Bundle
@@ -21,7 +20,7 @@ def of_folder(folder: str | os.PathLike[str]) -> Bundle:
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
     """
-    path = Path(folder)
+    path = folder_of(folder)
     load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
     card = (path / CARD).read_text(encoding="utf-8", errors="replace")

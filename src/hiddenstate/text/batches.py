@@ -1,6 +1,6 @@
 """Sentences as tensors: encoded once, then batches of similar lengths, each distinct word spelt out once a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.text.vocabulary import PADDING, Vocabulary
 
 # torch's cross entropy leaves out targets of this value.
@@ -115,6 +115,29 @@ def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
 
 def _rows(context: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
     return context[index].float().masked_fill_(beyond[..., None], 0)
+
+
+def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the words of each sentence; refuse texts where words are expected.
+
+    Raises:
+        ArgumentTypeError: which sentence is no list of words.
+    """
+    if isinstance(sentences, str):
+        raise ArgumentTypeError(f"{sentences!r:.60} is a text: give a list of sentences, each a list of words")
+    rows: list[tuple[str, ...]] = []
+    for k, words in enumerate(sentences):
+        if isinstance(words, str):
+            raise ArgumentTypeError(
+                f"sentence {k} is the text {words!r:.60}, and not a list of words: split it, with "
+                "hiddenstate.text.tokenise.tokenise(text)"
+            )
+        row = tuple(words)
+        if not all(isinstance(word, str) for word in row):
+            odd = next(word for word in row if not isinstance(word, str))
+            raise ArgumentTypeError(f"sentence {k} has {odd!r:.60} among its words, expected texts")
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, name_of, read_text
 
@@ -71,7 +72,8 @@ def read_conllu(source: Source) -> list[Sentence]:
 
 def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
     """Read CoNLL-U from a string as `read_conllu` does from a file; ``name`` is for its messages."""
-    return [_sentence(lines, first, name) for first, lines in _blocks(text)]
+    with reading(name):
+        return [_sentence(lines, first, name) for first, lines in _blocks(text)]
 
 
 def looks_like_conllu(text: str) -> bool:

@@ -1,19 +1,26 @@
 """Traces in files."""
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.files import read_tensors, write_tensors
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
+from hiddenstate.structure.names import parse_place, track, tracks
 from hiddenstate.tracing.record import Record
 
 R = TypeVar("R", bound=Record)
+Shape = tuple[int, ...]
 
 KIND = "hiddenstate.trace/1"
+_LONGEST = 2**40  # time steps
 _PLAIN = ("steps", "length", "num_layers", "bidirectional", "layout", "tokens")
 
 
@@ -46,10 +53,13 @@ def save_trace(trace: Record, path: str | Path) -> None:
 def load_record(path: str | Path, kind: type[R]) -> R:
     """Read what `save_trace` wrote, as a record of a kind."""
     tensors, metadata = read_tensors(path, KIND)
-    try:
-        return kind(**_fields(tensors, metadata))
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} is damaged: it lacks parts of a trace ({error!r})") from error
+    with reading(path):
+        try:
+            record = kind(**_fields(tensors, metadata))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{path} is damaged: it lacks parts of a trace ({error!r})") from error
+        _check(record)
+    return record
 
 
 def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Any]:
@@ -67,3 +77,90 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
         reset=tensors.get("reset"),
         **plain,
     )
+
+
+def _check(record: Record) -> None:
+    """Refuse a record that no call can have given. Values may be any numbers, as those of a call may.
+
+    Raises:
+        FileFormatError: what is wrong with it.
+    """
+    # The first that is found: each part relies on those before it.
+    for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
+        raise FileFormatError(f"it is no trace: {wrong}")
+
+
+def _wrong_data(record: Record) -> Iterator[str]:
+    h0, c0 = record.initial
+    if not _is_count(record.length, _LONGEST):
+        yield f"length must be a whole number from 0, got {record.length!r:.50}"
+    if type(record.bidirectional) is not bool:
+        yield f"bidirectional must be true or false, got {record.bidirectional!r:.50}"
+    if record.layout not in ("TN", "NT", "T"):
+        yield f"layout must be TN, NT or T, got {record.layout!r:.50}"
+    if h0.dim() != 3 or c0.dim() != 3 or not h0.shape[2] or not c0.shape[2]:
+        yield f"h0 and c0 must be [L*D, N, units], got {list(h0.shape)} and {list(c0.shape)}"
+    if not _is_count(record.num_layers, len(h0)) or record.num_layers * (1 + record.bidirectional) != len(h0):
+        yield f"num_layers must be that of h0, of shape {list(h0.shape)}, got {record.num_layers!r:.50}"
+    last = -1
+    for step in record.steps:
+        if not _is_count(step, record.length - 1) or step <= last:
+            yield f"steps must rise, from 0 to below the length of {record.length}, got {step!r:.50} after {last}"
+        last = step
+    for name in record.values:
+        parse_place(name, record.num_layers, record.bidirectional)
+    known = {track(*each) for each in tracks(record.num_layers, record.bidirectional)}
+    for name in record.carried.keys() - known:
+        yield f"there is no track {name!r:.50}"
+
+
+def _wrong_tokens(record: Record) -> Iterator[str]:
+    if record.tokens is None:
+        return
+    if len(record.tokens) != record.batch:
+        yield f"there are tokens of {len(record.tokens)} rows, expected {record.batch}"
+    for row, words in enumerate(record.tokens):
+        if len(words) < record.row_length(row) or not all(isinstance(word, str) for word in words):
+            yield f"tokens of row {row} must be a text for each of its steps"
+
+
+def _wrong_shapes(record: Record) -> Iterator[str]:
+    for name, value, wanted in _parts(record):
+        if value.shape != wanted:
+            yield f"{name} has shape {list(value.shape)}, expected {list(wanted)}"
+
+
+def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
+    """Every tensor, and the shape that it must have."""
+    (tracks_, N, P), H = record.initial[0].shape, record.initial[1].shape[2]
+    steps, T, D = len(record.steps), record.length, 1 + record.bidirectional
+    flat = record.layout == "T"
+    yield "c0", record.initial[1], (tracks_, N, H)
+    yield "h_n", record.state[0], (tracks_, P) if flat else (tracks_, N, P)
+    yield "c_n", record.state[1], (tracks_, H) if flat else (tracks_, N, H)
+    assert isinstance(record.out, Tensor)  # a packed one is padded in a file
+    yield "out", record.out, {"TN": (T, N, D * P), "NT": (N, T, D * P), "T": (T, D * P)}[record.layout]
+    for name, value in record.values.items():
+        yield name, value, (steps, N, P if name.endswith(".h") else H)
+    for name, value in record.carried.items():
+        yield name, value, (steps, N, H)
+    if record.lengths is not None:
+        yield "lengths", record.lengths, (N,)
+    if record.reset is not None:
+        yield "reset", record.reset, (T, N)
+
+
+def _wrong_types(record: Record) -> Iterator[str]:
+    numbers = [record.out, *record.state, *record.initial, *record.values.values(), *record.carried.values()]
+    if not all(isinstance(value, Tensor) and value.is_floating_point() for value in numbers):
+        yield "states and values must be of a floating-point type"
+    if record.reset is not None and record.reset.dtype is not torch.bool:
+        yield f"reset must be bool, got {record.reset.dtype}"
+    lengths = record.lengths
+    whole = lengths is None or not (lengths.is_floating_point() or lengths.dtype is torch.bool)
+    if lengths is not None and not (whole and bool(((lengths >= 0) & (lengths <= record.length)).all())):
+        yield f"lengths must be whole numbers from 0 to {record.length}"
+
+
+def _is_count(value: Any, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most

@@ -7,9 +7,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import FrozenIndex, resolve
+from hiddenstate.base.indexing import FrozenIndex, ascending, resolve
 from hiddenstate.base.validation import State
-from hiddenstate.engine.observer import RecordSpec
+from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, places_of, words_of
@@ -126,13 +126,13 @@ def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
     Raises:
         IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: what does not fit.
     """
-    times = sorted(resolve(steps, trace.length, "steps"))
+    times = ascending(resolve(steps, trace.length, "steps"))
     if not times:
         raise ArgumentError(f"nothing to record: 0 of {trace.length} steps (steps=)")
     every = len(times) == trace.length
     return replace(
         trace,
-        values=trace.values if every else {name: value[times] for name, value in trace.values.items()},
+        values=trace.values if every else {name: value[list(times)] for name, value in trace.values.items()},
         steps=tuple(times),
         tokens=words_of(tokens, trace.length, trace.batch, None),
     )

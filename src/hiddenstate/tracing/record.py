@@ -109,7 +109,7 @@ class Record:
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
         units = resolve(freeze(unit, "unit"), values.shape[2], "unit")
-        return values[at_step][:, rows][:, :, units], times
+        return values[at_step][:, list(rows)][:, :, list(units)], times
 
     def at(self, t: int, unit: int, *, layer: int = 0, reverse: bool = False, row: int = 0) -> Moment:
         """All values of one unit at one time step; ``print`` shows the equations with the numbers in them.
@@ -183,6 +183,10 @@ class Record:
         place = parse_place(str(Place(layer, reverse, "c")), self.num_layers, self.bidirectional)
         row = resolve_one(row, self.batch, "row")
         unknown = torch.full_like(self.initial[1][0, row], float("nan"))
+        source = self._cell_states(place)
+        if source is not None and self.reset is None and len(self.steps) == self.length:  # all at once
+            first, known = self.initial[1][None, self._track_number(place), row], source[: self.row_length(row), row]
+            return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
         found = [self._cell_before(place, t, row) for t in real]
         if not found:
@@ -193,17 +197,24 @@ class Record:
         """Cell state ``[H]`` that came into a step, or None when the step before it was not recorded."""
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
-        index = place.layer * (1 + self.bidirectional) + place.reverse
-        initial = self.initial[1][index, row]
+        initial = self.initial[1][self._track_number(place), row]
         entered = place.reverse and t == first  # a border behind a row's last step is none of its own
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
             return torch.zeros_like(initial)
         if t == first:
             return initial
-        source = self.carried.get(track(place.layer, place.reverse), self.values.get(str(place)))
+        source = self._cell_states(place)
         if source is None or step_before not in self._positions:
             return None
         return source[self._position(step_before), row]
+
+    def _track_number(self, place: Place) -> int:
+        """Where a place's layer and direction stand among all."""
+        return place.layer * (1 + self.bidirectional) + place.reverse
+
+    def _cell_states(self, place: Place) -> Tensor | None:
+        """Cell states that were handed on, ``[steps, N, H]``, where they were recorded."""
+        return self.carried.get(track(place.layer, place.reverse), self.values.get(str(place)))
 
 
 def _spans(steps: Iterable[int]) -> str:

@@ -1,6 +1,6 @@
 """What a trace asks of a call, checked against it, and the record that the call gives back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -8,13 +8,21 @@ from functools import cache
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate.base.indexing import Index, freeze, resolve
+from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
+from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import Call, Result, zero_state
 from hiddenstate.engine.inputs import Form
-from hiddenstate.engine.observer import RecordSpec
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError, TraceTooLargeError
+from hiddenstate.engine.record import RecordSpec
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    HiddenStateError,
+    NameUnknownError,
+    ShapeError,
+    TraceTooLargeError,
+)
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES, QUANTITIES, Place, parse_place, places, track
 from hiddenstate.structure.sizes import Sizes
@@ -78,7 +86,10 @@ def together(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     if len(wanted) < 2:
         return wanted[0] if wanted else None
     places = dict.fromkeys(place for one in wanted for place in one.places)
-    return RecordSpec(list(places), sorted({step for one in wanted for step in one.steps}))
+    steps = wanted[0].steps
+    if any(one.steps != steps for one in wanted):
+        steps = sorted({step for one in wanted for step in one.steps})
+    return RecordSpec(list(places), steps)
 
 
 def record_spec_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
@@ -90,8 +101,8 @@ def record_spec_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Inde
     kept = places_of(sizes.num_layers, sizes.bidirectional, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
-        raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {len(times)} of {T} steps (steps=)")
-    return RecordSpec(kept, sorted(times))
+        raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {count(times)} of {T} steps (steps=)")
+    return RecordSpec(kept, ascending(times))
 
 
 def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
@@ -114,12 +125,20 @@ def names_of(keep: Sequence[str]) -> Sequence[str]:
 
     Raises:
         ArgumentTypeError: it is none.
+        NameUnknownError: one of them is no name.
     """
     if isinstance(keep, str):
-        raise ArgumentTypeError(f"keep must be a list of places, got the string {keep!r}: write keep=[{keep!r}]")
-    if not isinstance(keep, Iterable):
+        raise ArgumentTypeError(
+            f"keep must be a list of places, got the string {shown(keep)}: write keep=[{shown(keep)}]"
+        )
+    if not isinstance(keep, Iterable) or isinstance(keep, Tensor):
         raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
-    return list(keep)
+    names = list[str]()
+    for name in keep:
+        if not isinstance(name, str):
+            raise NameUnknownError(f"unknown place {shown(name)}: places are names such as 'l0.f'")
+        names.append(name)
+    return names
 
 
 def nbytes_of(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
@@ -129,7 +148,7 @@ def nbytes_of(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, i
     shown = [edit.place for edit in edits if edit.scope == "readout"]
     readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shown}
     tracks = readouts & {place[:2] for place in wanted.places}
-    return len(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
+    return count(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
 
 
 def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
@@ -227,7 +246,7 @@ def trace_of(
 
 def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tensor:
     """Pick the steps that are wanted of ``[steps, N, units]``."""
-    if wanted is recorded or list(wanted.steps) == list(recorded.steps):
+    if wanted.steps == recorded.steps:
         return values
     position = {t: k for k, t in enumerate(recorded.steps)}
     return values[[position[t] for t in wanted.steps]]
@@ -242,7 +261,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
     if asked.limit is not None and asked.spent + nbytes > asked.limit:
         before = f" on top of {asked.spent:,} of earlier calls," if asked.spent else ""
         raise TraceTooLargeError(
-            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {len(wanted.steps)} steps),"
+            f"this trace would take {nbytes:,} bytes ({len(wanted.places)} places at {count(wanted.steps)} steps),"
             f"{before} over the limit of {asked.limit:,}: record fewer places (keep=), fewer steps (steps=), or raise "
             "limit="
         )
@@ -258,14 +277,27 @@ def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> t
     if tokens is None:
         return None
     if isinstance(tokens, str):
-        raise ArgumentTypeError(f"tokens must be a list of words, got the string {tokens!r}: split it first")
-    by_row = [tokens] if all(isinstance(word, str) for word in tokens) else list(tokens)
+        raise ArgumentTypeError(f"tokens must be a list of words, got the string {shown(tokens)}: split it first")
+    by_row = _rows_of(tokens)
     if len(by_row) != N:
         raise ShapeError(
             f"tokens are for {len(by_row)} rows, expected {N}: one list of words for each row of the batch"
         )
     for row, words in enumerate(by_row):
-        real = T if lengths is None else int(lengths[row])
+        real = T if lengths is None or lengths.is_meta else int(lengths[row])
         if len(words) not in (T, real):
             raise ShapeError(f"row {row} has {real} time steps and {len(words)} tokens; give one for each step")
     return tuple(tuple(str(word) for word in words) for words in by_row)
+
+
+def _rows_of(tokens: Tokens) -> list[list[str]]:
+    """Words for each row, as they were given."""
+    if isinstance(tokens, Collection) and not isinstance(tokens, Tensor):
+        try:
+            if all(isinstance(word, str) for word in tokens):
+                return [[str(word) for word in tokens]]
+            if all(isinstance(words, Collection) and not isinstance(words, (str, Tensor)) for words in tokens):
+                return [list(words) for words in tokens]
+        except TypeError:  # an array without an axis, say
+            pass
+    raise ArgumentTypeError(f"tokens must be a list of words, or such a list for each row, got {shown(tokens)}")

@@ -1,5 +1,6 @@
 """A trace in few numbers a step: how open the gates were, how large the states, which units changed most."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,16 +54,19 @@ def summary_of(
     before = trace.cell_before(layer, reverse, row).detach().double()
     change = of["c"] - before
     top = change.abs().nan_to_num(0.0).topk(min(most, change.shape[1])).indices
+    opened = {q: (values.abs() if q == "g" else values).mean(1).tolist() for q, values in of.items() if q in GATES}
+    norms = {q: of[q].norm(dim=1).tolist() for q in ("c", "h")}
+    units, changes = top.tolist(), change.gather(1, top).tolist()
     words = trace.words(row)
     real = [t for t in trace.steps if t < trace.row_length(row)]
     return tuple(
         StepSummary(
             t=t,
             word=words[t] if words else None,
-            gates={q: float((of[q][k].abs() if q == "g" else of[q][k]).mean()) for q in GATES},
-            c_norm=float(of["c"][k].norm()),
-            h_norm=float(of["h"][k].norm()),
-            changed=tuple((int(unit), float(change[k, unit])) for unit in top[k] if not change[k, unit].isnan()),
+            gates={q: opened[q][k] for q in GATES},
+            c_norm=norms["c"][k],
+            h_norm=norms["h"][k],
+            changed=tuple(pair for pair in zip(units[k], changes[k], strict=True) if not math.isnan(pair[1])),
         )
         for k, t in enumerate(real)
     )

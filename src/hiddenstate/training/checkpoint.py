@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, replace_bytes, sync, write_tensors
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.lock import LOCK_FILES, RunLock
 from hiddenstate.training.machine import Machine
@@ -23,6 +24,8 @@ from hiddenstate.training.progress import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
 _KIND = "hiddenstate.checkpoint/1"
+
+P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
@@ -163,10 +166,8 @@ class RunFolder:
             return None
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
         state = self._state()
-        try:
+        with reading(self.path / CHECKPOINT):
             found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: {error!r}") from error
         self._check(found, ranks, fingerprint)
         return found
 
@@ -174,9 +175,12 @@ class RunFolder:
         """Delete what a killed process left: half a checkpoint, and metrics later than the last whole one."""
         for left in self.path.glob("*.part"):
             left.unlink()
-        if (self.path / METRICS).exists():
+        metrics = self.path / METRICS
+        if metrics.exists():
             length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
-            os.truncate(self.path / METRICS, length)
+            if type(length) is not int or length < 0:
+                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: metrics_bytes is no number from 0")
+            os.truncate(metrics, min(length, metrics.stat().st_size))
 
     def _check(self, found: Checkpoint, ranks: int, fingerprint: str) -> None:
         if found.ranks != ranks:
@@ -189,11 +193,12 @@ class RunFolder:
 
     def _state(self) -> dict[str, Any]:
         _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
-        try:
-            state = json.loads(metadata["state"])
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is no JSON") from error
-        return state if isinstance(state, dict) else {}
+        with reading(self.path / CHECKPOINT):
+            try:
+                state = json.loads(metadata["state"])
+            except (KeyError, ValueError, RecursionError) as error:
+                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is no JSON") from error
+            return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:
         """Add a line to the metrics."""
@@ -202,5 +207,22 @@ class RunFolder:
 
 
 def _position(data: Any) -> Position:
-    history = [Epoch(Step(**epoch["last"]), Score(**epoch["score"]), epoch["is_best"]) for epoch in data.pop("history")]
-    return Position(**data, history=history)
+    history = [
+        Epoch(_checked(Step, epoch["last"]), _checked(Score, epoch["score"]), epoch["is_best"] is True)
+        for epoch in data["history"]
+    ]
+    return _checked(Position, {**data, "history": history})
+
+
+def _checked(kind: type[P], data: Mapping[str, Any]) -> P:
+    """Make an object of fields out of a file, each of its type, numbers that count not below zero."""
+    types = get_type_hints(kind)
+    for name, value in data.items():
+        wanted = types[name]
+        if wanted is int and not (type(value) is int and 0 <= value < 2**63):
+            raise FileFormatError(f"{name} must be a whole number from 0, got {value!r:.50}")
+        if wanted in (float, str) and not isinstance(value, str if wanted is str else (int, float)):
+            raise FileFormatError(f"{name} must be of type {wanted.__name__}, got {value!r:.50}")
+        if wanted not in (int, float, str) and not isinstance(value, (list, dict)):
+            raise FileFormatError(f"{name} must hold several values, got {value!r:.50}")
+    return kind(**data)

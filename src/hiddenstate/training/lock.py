@@ -99,7 +99,7 @@ class RunLock:
         try:
             found = json.loads((self._folder / HOLDER).read_bytes())
             return f"process {found['pid']} on {found['host']} trains there since {found['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process trains there"
 
 

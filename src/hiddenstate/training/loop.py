@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.average import Average
-from hiddenstate.training.checkpoint import SETTINGS, Checkpoint, Position, RunFolder
+from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, OnProgress, Step, best_of
@@ -238,7 +239,8 @@ class _Loop(Generic[Item]):
         """Go back to the last checkpoint, if there is one."""
         found = self.run.read(self.machine.ranks, self.task.fingerprint)
         if found is not None:
-            self.take(found)
+            with reading(self.run.path / CHECKPOINT):
+                self.take(found)
         if len(set(self.machine.gather(self.position.step))) > 1:
             raise ArgumentError(
                 f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"

@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -18,10 +19,13 @@ from hiddenstate.errors import HiddenStateError, MissingDependencyError
 from hiddenstate.training.config import TrainConfig
 
 V = TypeVar("V")
+M = TypeVar("M", bound="Machine")
 
 
 class Machine:
     """One process on the CPU: nothing to send, nobody to wait for.
+
+    Behind a block ``with machine_of(config) as machine`` no process group is left that it made.
 
     Attributes:
         device: where the model is.
@@ -62,6 +66,14 @@ class Machine:
         """
         return work()
 
+    def __enter__(self: M) -> M:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End what was begun."""
+
 
 class _Several(Machine):
     """One of several processes, or one on another device, through accelerate."""
@@ -76,7 +88,8 @@ class _Several(Machine):
                 "several processes, and devices other than the CPU, need accelerate, which is not installed; install "
                 "it with: pip install 'hiddenstate[train]'"
             ) from error
-        state = _joined(lambda: PartialState(cpu=config.device == "cpu"))
+        state, self._made_group = _joined(lambda: PartialState(cpu=config.device == "cpu"))
+        self._forget = PartialState._reset_state
         self.device, self.rank, self.ranks = state.device, state.process_index, state.num_processes
         self._reduce, self._gather, self._broadcast = reduce, gather_object, broadcast_object_list
 
@@ -116,22 +129,42 @@ class _Several(Machine):
         given: V = result
         return given
 
+    def __exit__(self, *_error: object) -> None:
+        if self._made_group and torch.distributed.is_initialized():
+            _leave()
+            self._forget()  # accelerate would go on with the group that there was
 
-def _joined(join: Callable[[], V]) -> V:
-    """Join the other processes; if that makes a process group, leave it before Python ends.
+
+def _joined(join: Callable[[], V]) -> tuple[V, bool]:
+    """Join the other processes, and say whether that made a process group; it ends with the machine or with Python.
 
     Threads of gloo's drop the tensors that they sent when they come to it, and abort a Python that is gone by then.
     The end of a group waits for them.
     """
     distributed = torch.distributed
     if not distributed.is_available() or distributed.is_initialized():
-        return join()
+        return join(), False
     # Its functions have the group that there is when they are defined as a default, and so would keep it for good.
     importlib.import_module("torch.distributed.nn")
+    if _groups:
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
+        # What the earlier groups left where the processes meet would mislead this one.
+        store, rank, ranks = next(rendezvous("env://"))
+        name = f"hiddenstate, group {len(_groups)}"
+        store = PrefixStore(name, store)
+        distributed.init_process_group(_groups[-1], store=store, rank=rank, world_size=ranks)
     state = join()
     if distributed.is_initialized():
-        atexit.register(_leave)
-    return state
+        if not _groups:
+            atexit.register(_leave)
+        _groups.append(distributed.get_backend())
+    return state, distributed.is_initialized()
+
+
+# The backends of the process groups that this process made here, one after another.
+_groups: list[str] = []
 
 
 def _leave() -> None:

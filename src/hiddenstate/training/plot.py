@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base.figures import Picture
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.training.checkpoint import METRICS
 
@@ -31,14 +32,15 @@ def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
         MissingDependencyError: matplotlib is not installed.
     """
     events = read_metrics(run)
-    epochs = [event for event in events if event["event"] == "epoch"]
-    if not epochs:
-        raise FileFormatError(f"{run}: no epoch has been trained yet, so there is nothing to draw")
-    figure = Picture(figsize=(7, 5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
-    _draw_losses(above, [event for event in events if event["event"] == "step"], epochs)
-    _draw_scores(below, epochs, score)
-    return figure
+    with reading(Path(run) / METRICS):
+        epochs = [event for event in events if event["event"] == "epoch"]
+        if not epochs:
+            raise FileFormatError(f"{run}: no epoch has been trained yet, so there is nothing to draw")
+        figure = Picture(figsize=(7, 5), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        _draw_losses(above, [event for event in events if event["event"] == "step"], epochs)
+        _draw_scores(below, epochs, score)
+        return figure
 
 
 def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -50,11 +52,9 @@ def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     path = Path(run) / METRICS
     if not path.is_file():
         raise FileFormatError(f"no run at {run}: {METRICS} is missing; name the folder of a run")
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")
-    try:
+    with reading(path):
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from error
 
 
 def _draw_losses(axes: Axes, steps: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.training.settings import S, read_toml, toml_value
 
@@ -56,6 +57,11 @@ def read_run_file(path: str | Path, defaults: RunFile[S]) -> RunFile[S]:
         OSError: it cannot be read.
     """
     data = read_toml(path)
+    with reading(path):
+        return _run_file(path, data, defaults)
+
+
+def _run_file(path: str | Path, data: dict[str, Any], defaults: RunFile[S]) -> RunFile[S]:
     kind = data.pop("kind", defaults.kind)
     if kind != defaults.kind:
         raise FileFormatError(f"{path} is for training a {kind!r}, expected {defaults.kind!r}")
@@ -72,7 +78,7 @@ def read_run_file(path: str | Path, defaults: RunFile[S]) -> RunFile[S]:
 
 def _texts(data: Any, known: Mapping[str, str], where: str) -> dict[str, str]:
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-        raise FileFormatError(f"{where} must be texts by name, got {data!r}")
+        raise FileFormatError(f"{where} must be texts by name")
     unknown = sorted(set(data) - set(known))
     if unknown:
         raise FileFormatError(f"unknown {unknown[0]!r} in {where}; there is {' '.join(known)}")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import read_text
 
@@ -18,6 +19,9 @@ else:
 
 S = TypeVar("S", bound="Settings")
 V = TypeVar("V", int, float)
+
+_LARGEST = 2**63  # as in TOML
+_LONGEST = 60  # characters of a value in a message
 
 
 def number(default: V, *, least: float | None = None, above: float | None = None, below: float | None = None) -> V:
@@ -64,7 +68,7 @@ class Settings:
             try:
                 values[name] = _PARSERS[types[name]](text)
             except (ValueError, KeyError) as error:
-                raise ArgumentError(f"setting {name} must be {_kind(types[name])}, got {text!r}") from error
+                raise ArgumentError(f"setting {name} must be {_kind(types[name])}, got {_shown(text)}") from error
         return replace(self, **values)
 
     def with_data(self: S, data: Any, where: str) -> S:
@@ -101,10 +105,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         FileFormatError: it is not TOML, or not UTF-8.
         OSError: it cannot be read.
     """
-    try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"{path} is not TOML: {error}") from error
+    text = read_text(path)
+    with reading(path):
+        try:
+            return tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise FileFormatError(f"{path} is not TOML: {error}") from error
 
 
 def toml_value(value: Any) -> str:
@@ -149,12 +155,23 @@ def _kind(wanted: Any) -> str:
     return f"of type {wanted.__name__}"
 
 
+def _shown(value: object) -> str:
+    """A value for a message, not all of it if it is long."""
+    if type(value) is int and abs(value) >= _LARGEST:
+        return f"a number of {value.bit_length()} bits"  # which Python may refuse to write
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
 def _check(name: str, value: Any, wanted: Any, limits: Mapping[str, Any]) -> None:
     if not _fits(value, wanted):
-        raise ArgumentError(f"{name} must be {_kind(wanted)}, got {value!r}")
+        raise ArgumentError(f"{name} must be {_kind(wanted)}, got {_shown(value)}")
+    for each in value if isinstance(value, tuple) else (value,):
+        if type(each) is int and abs(each) >= _LARGEST:
+            raise ArgumentError(f"{name} must be below 2**63, got {_shown(each)}")
     choices = limits.get("choices")
     if choices and value not in choices:
-        raise ArgumentError(f"{name} must be one of {' '.join(choices)}, got {value!r}")
+        raise ArgumentError(f"{name} must be one of {' '.join(choices)}, got {_shown(value)}")
     if wanted in (int, float):
         _check_number(name, value, **limits)
 

@@ -21,7 +21,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, MissingDependencyError
 from hiddenstate.interop.layouts import ONNX
 from hiddenstate.interop.onnx import export, lstm
-from support import SIZES, assert_all_close, assert_close, pair, random_input, random_state
+from support import SIZES, TORCH, assert_all_close, assert_close, pair, random_input, random_state
 
 OPTIONS = st.fixed_dictionaries(
     {
@@ -455,7 +455,10 @@ X = torch.randn(5, 2, 4)
         (Reset(), (X, torch.zeros(5, 2, dtype=torch.bool)), ArgumentError, "reset= can't be exported"),
         (Traced(), (X,), ArgumentError, "traces can't be exported"),
         (nn.Sequential(hs.LSTM(4, 3, proj_size=2)), (X,), ArgumentError, "no projection"),
-        (Broken(), (X,), ExportError, "torch.onnx.export does not export"),
+        pytest.param(
+            *(Broken(), (X,), ExportError, "torch.onnx.export does not export"),
+            marks=pytest.mark.skipif(TORCH < (2, 9), reason="torch 2.8 exports a choice that depends on the data"),
+        ),
         (Lying(), (X,), ExportError, "differs by"),
     ],
 )

@@ -58,7 +58,8 @@ def test_an_opset_that_the_exporter_does_not_reach_is_refused() -> None:
     call = given(torch.randn(2, 3))
     versions = [entry.version for entry in program_of(Twice().eval(), call, 21).opset_import if not entry.domain]
     assert versions == [21]
-    with pytest.raises(ExportError, match="gave a model of opset 18, and not of 9"):
+    # Older versions of torch fail on the way there.
+    with pytest.raises(ExportError, match="gave a model of opset 18, and not of 9|does not export the module"):
         program_of(Twice().eval(), call, 9)
 
 

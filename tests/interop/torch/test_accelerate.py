@@ -215,6 +215,10 @@ def test_scripting_and_compiling_inside_a_block() -> None:
 @pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights:UserWarning")  # torch's, of its own LSTM
 def test_exports_are_torchs() -> None:
     lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    try:
+        torch.export.export(lstm, (x,))
+    except ValueError:
+        pytest.skip("this torch does not export its own LSTM")
     with hs.accelerate() as acceleration:
         program = torch.export.export(lstm, (x,))
     assert torch.allclose(program.module()(x)[0], lstm(x)[0], atol=1e-6)

@@ -3,11 +3,12 @@
 import io
 import json
 import math
+import mmap
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -15,14 +16,16 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.files import check_is_file
+from hiddenstate.base.reading import check_zip, reading, unpacked_limit
 from hiddenstate.errors import FileFormatError
 from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.keras.texts import check_texts
 from hiddenstate.interop.layouts import KERAS
 
 # Groups that only hold others.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
-# What says more bytes than this, and a hundred times what it takes in the file, is no array of weights.
-_LARGE, _EXPANSION = 1 << 30, 100
+# Bytes of a configuration, which takes twenty times as much when it is read.
+_LARGEST_CONFIG = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class Track:
     places: tuple[str, ...]  # the groups that it is in
     naming: str  # "exact": the names are the layers' own; "scoped": with those of other models between; "none": groups'
     arrays: Mapping[str, Tensor]  # by the names of `layouts.KERAS`
+
+
+class _Track(NamedTuple):
+    """A `Track` whose arrays have not been read."""
+
+    names: tuple[str, ...]
+    places: tuple[str, ...]
+    naming: str
+    arrays: Mapping[str, h5py.Dataset]
 
 
 @dataclass(frozen=True)
@@ -52,20 +64,19 @@ def read_keras(path: str | Path) -> KerasFile:
         FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
     """
     check_is_file(path)
-    try:
+    with reading(path):
         if zipfile.is_zipfile(path):
             return _read_archive(Path(path))
         if h5py.is_hdf5(path):
+            with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                check_texts(content)
             with h5py.File(path, "r") as file:
-                return _read_h5(file)
-    except (zipfile.BadZipFile, OSError, KeyError, RuntimeError, ValueError) as error:
-        if isinstance(error, FileFormatError):
-            raise FileFormatError(f"{path}: {error}") from error
-        raise FileFormatError(f"{path} is damaged: {error}") from error
-    raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
+                return _read_h5(file, unpacked_limit(path))
+        raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
 
 
 def _read_archive(path: Path) -> KerasFile:
+    limit = unpacked_limit(path) - check_zip(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         for name in ("config.json", "model.weights.h5"):
@@ -73,31 +84,65 @@ def _read_archive(path: Path) -> KerasFile:
                 raise FileFormatError(
                     f"this zip is no .keras file: {name} is not in it, only {', '.join(names) or 'nothing'}"
                 )
-        config = json.loads(_member(archive, "config.json"))
-        weights = io.BytesIO(_member(archive, "model.weights.h5"))
-    if not isinstance(config, dict):
-        raise FileFormatError("config.json does not hold the configuration of a model")
-    with h5py.File(weights, "r") as file:
-        return KerasFile(list(_modern_tracks(file)), config, "")
+        _check_config(archive.getinfo("config.json").file_size)
+        config = _object(archive.read("config.json"))
+        weights = archive.read("model.weights.h5")
+    check_texts(weights)
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        return KerasFile(_within(limit, _modern_tracks(file)), config, "")
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    info = archive.getinfo(name)
-    if info.file_size > max(_LARGE, _EXPANSION * info.compress_size):
-        raise FileFormatError(f"{name} says that it has {info.file_size} bytes, which can't be in this file")
-    return archive.read(name)
-
-
-def _read_h5(file: h5py.File) -> KerasFile:
+def _read_h5(file: h5py.File, limit: int) -> KerasFile:
     items = _items(file)
     root = items.get("model_weights", file)
     if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
-        return KerasFile(list(_modern_tracks(file)), None, "")
-    config = json.loads(file.attrs["model_config"]) if "model_config" in file.attrs else None
-    return KerasFile(list(_older_tracks(root)), config, _text(root.attrs.get("keras_version", "")))
+        return KerasFile(_within(limit, _modern_tracks(file)), None, "")
+    config = None
+    if "model_config" in file.attrs:
+        _check_config(file.attrs.get_id("model_config").get_storage_size())
+        config = _object(file.attrs["model_config"])
+    return KerasFile(_within(limit, _older_tracks(root)), config, _text(root.attrs.get("keras_version", "")))
 
 
-def _modern_tracks(file: h5py.File) -> Iterator[Track]:
+def _check_config(size: int) -> None:
+    if size > _LARGEST_CONFIG:
+        raise FileFormatError(f"its configuration has {size:,} bytes, expected at most {_LARGEST_CONFIG:,}")
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    _check_config(len(text))
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise FileFormatError("config.json does not hold the configuration of a model")
+    return config
+
+
+def _within(limit: int, found: Iterator[_Track]) -> list[Track]:
+    """Read the arrays of all tracks, once it is known that they fit.
+
+    Raises:
+        FileFormatError: together they have more bytes than the limit.
+    """
+    tracks = list(found)
+    arrays = [array for track in tracks for array in track.arrays.values()]
+    size = sum(map(_nbytes, arrays))
+    if size > limit:
+        most = max(arrays, key=_nbytes)
+        raise FileFormatError(
+            f"{most.name} says that it has shape {list(most.shape)}, and all weights that they have {size:,} bytes, "
+            f"which can't be in this file (at most {limit:,})"
+        )
+    return [
+        Track(track.names, track.places, track.naming, {role: _read(array) for role, array in track.arrays.items()})
+        for track in tracks
+    ]
+
+
+def _nbytes(array: h5py.Dataset) -> int:
+    return int(math.prod(array.shape) * array.dtype.itemsize)
+
+
+def _modern_tracks(file: h5py.File) -> Iterator[_Track]:
     """Yield the tracks of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
     items = _items(file)
     roles = {str(k): role for k, role in enumerate(KERAS.names)}
@@ -113,7 +158,7 @@ def _modern_tracks(file: h5py.File) -> Iterator[Track]:
             )
 
 
-def _older_tracks(root: h5py.Group) -> Iterator[Track]:
+def _older_tracks(root: h5py.Group) -> Iterator[_Track]:
     """Yield the tracks of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(_items(root)).items():
         layer, *weight = owner.split("/")
@@ -124,12 +169,11 @@ def _older_tracks(root: h5py.Group) -> Iterator[Track]:
 
 def _track(
     names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, h5py.Dataset]
-) -> Iterator[Track]:
+) -> Iterator[_Track]:
     """Yield a track of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
     matrices = all(role in arrays and arrays[role].ndim == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
-        read = {role: _read(arrays[role]) for role in KERAS.names if role in arrays}
-        yield Track(names, places, naming, read)
+        yield _Track(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
 
 
 def _items(group: h5py.Group) -> dict[str, Any]:
@@ -161,10 +205,6 @@ def _text(value: Any) -> str:
 def _read(dataset: h5py.Dataset) -> Tensor:
     if dataset.external or dataset.is_virtual:
         raise FileFormatError(f"{dataset.name} lies in another file, which is not read")
-    if math.prod(dataset.shape) * dataset.dtype.itemsize > max(_LARGE, _EXPANSION * dataset.id.get_storage_size()):
-        raise FileFormatError(
-            f"{dataset.name} says that it has shape {list(dataset.shape)}, which can't be in this file"
-        )
     array = np.asarray(dataset[()])
     if dataset.attrs.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
         return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
 _CELL = re.compile(r"cell|lstm_cell(_\d+)?")
 _FORWARD, _BACKWARD = KERAS.directions or ("", "")
+
+_MOST_ENTRIES = 2000
 
 Arrays = Mapping[str, Tensor]
 
@@ -100,8 +103,9 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
     except ImportError as error:
         raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'") from error
     file = read_keras(path)
-    entries = _entries(path, file.config) if file.config is not None else []
-    layers = [*_said(entries, file.tracks), *_unsaid(entries, file.tracks)]
+    with reading(path):
+        entries = _entries(path, file.config) if file.config is not None else []
+        layers = [*_said(entries, file.tracks), *_unsaid(entries, file.tracks)]
     doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
     builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
     return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
@@ -109,9 +113,12 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
 
 def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
     try:
-        return entries_of(config)
+        entries = entries_of(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path}: its configuration is not one that Keras writes ({error!r})") from error
+    if len(entries) > _MOST_ENTRIES:
+        raise FileFormatError(f"{path}: it names {len(entries):,} recurrent layers, over {_MOST_ENTRIES:,}")
+    return entries
 
 
 @dataclass(frozen=True)

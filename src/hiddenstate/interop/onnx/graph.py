@@ -3,30 +3,28 @@
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from hiddenstate.interop.onnx.evaluate import Array, evaluate
 
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scope:
     """A graph's names, with those of the graphs around it, which it sees too."""
 
     model: ModelProto
     nodes: Sequence[NodeProto]  # of this graph, in order
-    visible: Sequence[NodeProto]  # and those of the graphs around it, before them
     constants: Mapping[str, TensorProto | Array]
     outputs: frozenset[str]  # of this graph
     shapes: Mapping[str, tuple[int, ...]]  # where the graph says them, all in numbers
+    around: "Scope | None" = None  # the graph that this one is inside of
+    place: int = 0  # the number of the node there
 
     def constant(self, name: str) -> Array:
         """Return a value that does not depend on the graph's inputs, computed with onnx's reference if need be.
@@ -49,36 +47,62 @@ class Scope:
         """Run nodes on values, with onnx's reference.
 
         Raises:
-            ArgumentError: the reference can't.
+            ArgumentError: the reference can't, or they make more than weights have.
         """
-        inputs = [onnx.ValueInfoProto(name=feed) for feed in feeds]
-        graph = helper.make_graph(list(nodes), "part", inputs, [onnx.ValueInfoProto(name=name)])
-        part = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        try:
-            (value,) = ReferenceEvaluator(part).run(None, dict(feeds))
-        except Exception as error:  # it raises whatever an operator raises
-            raise ArgumentError(f"{name!r} can't be computed: {error}") from error
-        return np.asarray(value)
+        return evaluate(self.model, name, nodes, feeds)
 
     def ancestors(self, names: Iterable[str], stop: Iterable[str] = ()) -> tuple[list[NodeProto], set[str]]:
         """Find the nodes that compute some values, in order, and what these begin with: inputs, constants, ``stop``."""
-        wanted, made, stop = set(names), set[str](), set(stop)
-        found = []
-        for node in reversed(self.visible):  # each comes after those that it reads
-            outputs = {name for name in node.output if name in wanted - stop and name not in self.constants}
-            if outputs and not any(_subgraphs(node)):
-                found.append(node)
-                made |= outputs
-                wanted.update(name for name in node.input if name)
-        return found[::-1], wanted - made
+        left, seen, leaves, stop = list(names), set[str](), set[str](), set(stop)
+        found: dict[tuple[int, int], NodeProto] = {}
+        while left:
+            name = left.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            made = None if name in stop or name in self.constants else self._maker(name)
+            if made is None or any(_subgraphs(made[1])):
+                leaves.add(name)
+            elif made[0] not in found:
+                found[made[0]] = made[1]
+                left += [name for name in made[1].input if name]
+        return [found[place] for place in sorted(found)], leaves
 
     def producer(self, name: str) -> NodeProto | None:
         """Return the node that computes a value."""
-        return next((node for node in self.visible if name in node.output), None)
+        made = self._maker(name)
+        return made and made[1]
 
-    def consumers(self, name: str) -> list[NodeProto]:
+    def consumers(self, name: str) -> Sequence[NodeProto]:
         """Nodes of this graph that read a value."""
-        return [node for node in self.nodes if name in node.input]
+        return self._consumers.get(name, ())
+
+    def _maker(self, name: str) -> tuple[tuple[int, int], NodeProto] | None:
+        """The node that computes a value, and its place: how deep its graph is, and its number there."""
+        scope, before = self, len(self.nodes)
+        while True:
+            place = scope._makers.get(name, before)
+            if place < before:
+                return (scope._depth, place), scope.nodes[place]
+            if scope.around is None:
+                return None
+            scope, before = scope.around, scope.place
+
+    @cached_property
+    def _depth(self) -> int:
+        return 0 if self.around is None else self.around._depth + 1
+
+    @cached_property
+    def _makers(self) -> Mapping[str, int]:
+        return {name: k for k, node in enumerate(self.nodes) for name in node.output if name}
+
+    @cached_property
+    def _consumers(self) -> Mapping[str, list[NodeProto]]:
+        found: dict[str, list[NodeProto]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                found.setdefault(name, []).append(node)
+        return found
 
     def _array(self, name: str) -> Array:
         value = self.constants[name]
@@ -93,20 +117,24 @@ class Scope:
 
 def scopes_of(model: ModelProto, given: Mapping[str, Array]) -> Iterator[Scope]:
     """Yield the graph of a model, and those inside its nodes. ``given`` are values of the graph's inputs."""
-    yield from _scopes(model, model.graph, (), ChainMap(dict(given)))
+    yield from _scopes(model, model.graph, ChainMap(dict(given)))
 
 
 def _scopes(
-    model: ModelProto, graph: GraphProto, around: Sequence[NodeProto], constants: ChainMap[str, TensorProto | Array]
+    model: ModelProto,
+    graph: GraphProto,
+    constants: ChainMap[str, TensorProto | Array],
+    around: Scope | None = None,
+    place: int = 0,
 ) -> Iterator[Scope]:
-    nodes = list(graph.node)
     constants = ChainMap(*constants.maps, {tensor.name: tensor for tensor in graph.initializer})
     shapes = {v.name: shape for v in (*graph.input, *graph.value_info, *graph.output) if (shape := _shape(v))}
     outputs = frozenset(value.name for value in graph.output)
-    yield Scope(model, nodes, [*around, *nodes], constants, outputs, shapes)
-    for k, node in enumerate(nodes):
+    scope = Scope(model, list(graph.node), constants, outputs, shapes, around, place)
+    yield scope
+    for k, node in enumerate(scope.nodes):
         for inner in _subgraphs(node):
-            yield from _scopes(model, inner, [*around, *nodes[:k]], constants)
+            yield from _scopes(model, inner, constants, scope, k)
 
 
 def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:

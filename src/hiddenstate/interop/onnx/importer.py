@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiddenstate.base.files import check_is_file
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
 from hiddenstate.interop.arrays import array_of
 from hiddenstate.interop.build import lstm_of
@@ -74,12 +75,21 @@ def in_onnx(
         import onnx
     except ImportError as error:
         raise MissingDependencyError("from_onnx needs onnx: pip install 'hiddenstate[onnx]'") from error
-    from hiddenstate.interop.onnx.stack import stacks_of
 
     if not isinstance(source, (str, Path, onnx.ModelProto)):
         raise ArgumentTypeError(f"expected an onnx.ModelProto or the path of a file, got {type(source).__name__}")
-    where, model = ("this ONNX model", source) if isinstance(source, onnx.ModelProto) else (str(source), _read(source))
-    nodes = list(_lstm_nodes(model, inputs or {}))
+    where = "this ONNX model"
+    if not isinstance(source, onnx.ModelProto):
+        check_is_file(where := str(source))
+    with reading(where):
+        model = source if isinstance(source, onnx.ModelProto) else _read(source)
+        return _in_model(where, model, inputs or {}, join, flipped)
+
+
+def _in_model(where: str, model: "onnx.ModelProto", inputs: Mapping[str, Any], join: bool, flipped: bool) -> Found:
+    from hiddenstate.interop.onnx.stack import stacks_of
+
+    nodes = list(_lstm_nodes(model, inputs))
     stacks = stacks_of(nodes) if join else [[node] for node in nodes]
     others = {
         node.name or node.output[0]: f"it is of type {node.op_type}"
@@ -94,7 +104,6 @@ def _read(path: str | Path) -> "onnx.ModelProto":
     import onnx
     from google.protobuf.message import DecodeError
 
-    check_is_file(path)
     try:
         model = onnx.load(path)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -106,8 +115,7 @@ def _read(path: str | Path) -> "onnx.ModelProto":
 
 def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[LstmNode]":
     """Yield every LSTM node of a model, those inside other nodes and functions too, under a name of its own."""
-    from onnx.inliner import inline_local_functions
-
+    from hiddenstate.interop.onnx.functions import without_functions
     from hiddenstate.interop.onnx.graph import scopes_of
     from hiddenstate.interop.onnx.node import LstmNode
 
@@ -118,7 +126,7 @@ def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterato
             f"no input {', '.join(unknown)} in this graph: it has {', '.join(sorted(known)) or 'none'}"
         )
     given = {name: _array(value) for name, value in inputs.items()}
-    model = inline_local_functions(model) if model.functions else model
+    model = without_functions(model)
     found = [(node, scope) for scope in scopes_of(model, given) for node in scope.nodes if _is_lstm(node)]
     names = Counter(node.name for node, _ in found)
     for node, scope in found:

@@ -14,7 +14,8 @@ from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.layouts import ONNX, to_weights
-from hiddenstate.interop.onnx.graph import Array, Scope
+from hiddenstate.interop.onnx.evaluate import Array
+from hiddenstate.interop.onnx.graph import Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 _ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")  # of each direction: i, o and f; g; and what h is made of c with
@@ -109,9 +110,11 @@ class LstmNode:
 
     def _is_set(self, name: str) -> bool:
         """Whether a state is a constant, maybe spread over the batch, and not zero."""
-        while name not in self.scope.constants:
+        seen = set[str]()
+        while name not in self.scope.constants and name not in seen:
+            seen.add(name)  # what a damaged graph computes of itself has no beginning
             node = self.scope.producer(name)
-            if node is None or node.op_type not in _SPREADS:
+            if node is None or node.op_type not in _SPREADS or not node.input:
                 break
             name = node.input[0]
         try:

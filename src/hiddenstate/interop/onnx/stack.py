@@ -1,15 +1,18 @@
 """Which LSTM nodes of an ONNX graph are the layers of one LSTM."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
-from hiddenstate.errors import HiddenStateError
-from hiddenstate.interop.onnx.graph import Array
+from hiddenstate.errors import ArgumentError, HiddenStateError
+from hiddenstate.interop.onnx.evaluate import Array
+from hiddenstate.interop.onnx.graph import Scope
 from hiddenstate.interop.onnx.node import LstmNode
 
 # Time steps and rows of the numbers that are sent from one node to the next, where the graph does not say them.
 _SIZES = ((3, 2), (2, 5))
+_MOST = 1 << 26  # of these numbers
 
 
 def stacks_of(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
@@ -19,23 +22,37 @@ def stacks_of(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
     between them only turns ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads. That is
     found out by running it on random numbers.
     """
+    given = list(nodes)
+    outs: dict[Scope, set[str]] = {}
+    for node in given:
+        outs.setdefault(node.scope, set()).add(_out(node))
     stacks: list[list[LstmNode]] = []
-    for node in nodes:
-        below = next((stack for stack in stacks if _is_next(stack[-1], node)), None)
-        if below is None:
-            stacks.append([node])
-        else:
-            below.append(node)
+    last: dict[tuple[Scope, str], list[LstmNode]] = {}  # the stacks, by what the last node of each gives
+    for node in given:
+        out = _read(node, outs[node.scope])
+        stack = last.pop((node.scope, out), [])
+        if not stack or not _is_next(stack[-1], node, out):
+            stack = []
+            stacks.append(stack)
+        stack.append(node)
+        last[node.scope, _out(node)] = stack
     return stacks
 
 
-def _is_next(below: LstmNode, above: LstmNode) -> bool:
-    out = below.node.output[0] if below.node.output else ""
-    if below.scope is not above.scope or not out or "X" not in above.inputs:
-        return False
-    _, leaves = above.scope.ancestors([above.inputs["X"]], stop=[out])
-    if out not in leaves or not all(leaf == out or leaf in above.scope.constants for leaf in leaves):
-        return False
+def _out(node: LstmNode) -> str:
+    return node.node.output[0] if node.node.output else ""
+
+
+def _read(node: LstmNode, outs: Collection[str]) -> str:
+    """The one output of an LSTM node, out of these, that a node reads with constants alone; else nothing."""
+    if "X" not in node.inputs:
+        return ""
+    _, leaves = node.scope.ancestors([node.inputs["X"]], stop=outs)
+    read = [leaf for leaf in leaves if leaf not in node.scope.constants]
+    return read[0] if len(read) == 1 and read[0] in outs else ""
+
+
+def _is_next(below: LstmNode, above: LstmNode, out: str) -> bool:
     return _alike(below, above) and _read_by_none_else(below, above, out) and _only_joins(below, above, out)
 
 
@@ -77,6 +94,8 @@ def _samples(node: LstmNode, out: str) -> Iterator[Array]:
     known = node.scope.shapes.get(out)
     shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
     for shape in shapes:
+        if math.prod(shape) > _MOST:
+            raise ArgumentError(f"an output of shape {list(shape)} is too large to be tried out")
         yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 

@@ -1,0 +1,71 @@
+"""Numbers that questions of a page ask for.
+
+`js/answers.js` computes the same in the page, and a test holds it to these.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from hiddenstate.edits import edit
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.structure import structure_of
+from hiddenstate.tracing.trace import Trace
+
+
+def parameters(input: int, hidden: int, **options: Any) -> int:  # noqa: A002
+    """Count the parameters of an LSTM."""
+    return structure_of(Sizes(input, hidden, **options)).count
+
+
+def shape(of: str, N: int, T: int, input: int, hidden: int, batch_first: bool = False, **options: Any) -> list[int]:  # noqa: A002
+    """Give the shape of ``out``, ``h_n`` or ``c_n``."""
+    sizes = Sizes(input, hidden, **options)
+    directions = 2 if sizes.bidirectional else 1
+    width = sizes.proj_size or sizes.hidden_size
+    if of == "out":
+        return [N, T, directions * width] if batch_first else [T, N, directions * width]
+    return [sizes.num_layers * directions, N, sizes.hidden_size if of == "c_n" else width]
+
+
+def _unit(values: dict[str, float], steps: int, before: float = 0.0) -> Trace:
+    """Run a unit whose gates are set."""
+    lstm = LSTM(1, 1)
+    state = (torch.zeros(1, 1, 1), torch.full((1, 1, 1), before))
+    gates = (edit.set(f"l0.{gate}", to=value) for gate, value in values.items())
+    with torch.no_grad(), lstm.edit(*gates):
+        return lstm.trace(torch.zeros(steps, 1, 1), state)
+
+
+def cell(of: str, c_prev: float, **gates: float) -> float:
+    """Give c or h after one step."""
+    return float(_unit(gates, 1, c_prev)[f"l0.{of}"])
+
+
+def largest_c(steps: int) -> float:
+    """Give the largest c that a unit can have, which began at 0."""
+    return float(_unit(dict.fromkeys("ifgo", 1.0), steps)["l0.c"].abs().max())
+
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "parameters": parameters,
+    "shape": shape,
+    "cell": cell,
+    "largest_c": largest_c,
+}
+
+
+def computed(kind: str, given: str) -> list[float]:
+    """Compute an answer from what a page gives as JSON; a single number too is a list."""
+    answer = ANSWERS[kind](**json.loads(given))
+    return [float(number) for number in (answer if isinstance(answer, list) else [answer])]
+
+
+def written(answer: Any) -> str:
+    """Write an answer as a page shows it."""
+    if isinstance(answer, list):
+        return f"[{', '.join(map(str, answer))}]"
+    return f"{answer:.4g}" if isinstance(answer, float) else str(answer)

@@ -1,0 +1,81 @@
+"""What the build of the site does for the course: its script, the runtime and the models; and proofs on its pages."""
+
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from coursebook import models, pages, runtime
+from coursebook.directives import PREDICT
+from coursebook.html_nodes import label, raw
+
+FOLDER = "course"
+RECALL = "Recall"
+JS = Path(__file__).parent / "js"
+_FIRST = ("core.js", "controls.js", "answers.js")  # what the others use
+
+
+def script() -> str:
+    """Return the course's one script."""
+    files = [JS / name for name in _FIRST]
+    files += sorted(path for path in JS.glob("*.js") if path.name not in (*_FIRST, "start.js"))
+    return "".join(path.read_text(encoding="utf-8") for path in [*files, JS / "start.js"])
+
+
+def models_used(folder: Path) -> set[str]:
+    """Return the models that figures of the course show."""
+    lives = [block for page in folder.glob("[!_]*.md") for block in pages.blocks_of(page) if block.language == "live"]
+    used = {name for block in lives for name in pages.directive(block).options.get("model", "").split()}
+    return used | {"unit"}  # which computes what questions of a unit ask for
+
+
+def _write_scripts(app: Sphinx) -> None:
+    if app.builder.format != "html":
+        return
+    made = Path(app.doctreedir) / "course"
+    folder = made / "course"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "course.js").write_text(script(), encoding="utf-8")
+    (folder / "runtime.js").write_text(runtime.classic(), encoding="utf-8")
+    for name in sorted(models_used(Path(app.srcdir) / FOLDER)):
+        (folder / f"model-{name}.js").write_text(models.script(name), encoding="utf-8")
+    app.config.html_static_path = [*app.config.html_static_path, str(made)]
+
+
+def _add_script(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    if pagename.startswith(f"{FOLDER}/"):
+        app.add_js_file("course/course.js", loading_method="defer")
+
+
+def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
+    """Put an anchor in place of the line that says what a cell proves."""
+    if not app.env.docname.startswith(f"{FOLDER}/"):
+        return
+    for block in list(doctree.findall(nodes.literal_block)):
+        code, names = pages.without_proofs(block.astext())
+        if names:
+            block.children = [nodes.Text(code)]
+            block.rawsource = code
+            anchors = "".join(f'<span id="proof-{name}" class="course-proof"></span>' for name in names)
+            block.parent.insert(block.parent.index(block), raw(anchors))
+
+
+def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
+    """Say of questions in a section on recall that they are that, and no predictions."""
+    for section in doctree.findall(nodes.section):
+        title = section.next_node(nodes.title)
+        if title is not None and title.astext() == RECALL:
+            for node in list(section.findall(nodes.raw)):
+                if node.astext() == label(PREDICT).astext():
+                    node.replace_self(label(RECALL))
+
+
+def register(app: Sphinx) -> None:
+    """Connect them."""
+    app.connect("builder-inited", _write_scripts)
+    app.connect("html-page-context", _add_script)
+    app.connect("doctree-read", _show_proofs)
+    app.connect("doctree-read", _call_recall_so)

@@ -1,0 +1,74 @@
+// Numbers that a page asks for, computed by the runtime's own sizes. coursebook/answers.py has the same.
+
+const sizesOf = ({ input, hidden, num_layers = 1, bidirectional = false, bias = true, proj_size = 0 }) => ({
+  ...{ inputSize: input, hiddenSize: hidden, numLayers: num_layers, bidirectional, bias, projSize: proj_size },
+});
+
+course.answer("parameters", (given) =>
+  window.courseRuntime.tracksOf(sizesOf(given)).reduce((sum, { units, outputs, inputSize }) => {
+    const biases = given.bias === false ? 0 : 2;
+    const projection = given.proj_size ? units * outputs : 0;
+    return sum + 4 * units * (inputSize + outputs + biases) + projection;
+  }, 0),
+);
+
+course.answer("shape", ({ of, N, T, batch_first = false, ...given }) => {
+  const tracks = window.courseRuntime.tracksOf(sizesOf(given));
+  const [{ units, outputs }] = tracks;
+  const width = tracks.filter(({ layer }) => layer === 0).length * outputs;
+  if (of === "out") return batch_first ? [N, T, width] : [T, N, width];
+  return [tracks.length, N, of === "c_n" ? units : outputs];
+});
+
+/** A unit whose gates are set, run by the runtime; its c begins where it is told to. */
+course.unit = (model, values, steps, before = 0) => {
+  const edit = (place, value, t) => ({ place, kind: "set", value, unit: null, t, scope: "write" });
+  const later = Array.from({ length: steps }, (_, t) => t + 1);
+  const set = Object.entries(values).map(([gate, value]) => edit(`l0.${gate}`, value, later));
+  const rows = Array.from({ length: steps + 1 }, () => new Float32Array(1));
+  return model.runNumbers(rows, [edit("l0.c", before, [0]), ...set]).tracks[0].values;
+};
+
+course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(await course.model("unit"), gates, 1, before)[of][1]);
+
+course.answer("largest_c", async ({ steps }) => {
+  const { c } = course.unit(await course.model("unit"), { i: 1, f: 1, g: 1, o: 1 }, steps);
+  return Math.max(...c.map(Math.abs));
+});
+
+/** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
+course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?\d+(?:\.\d+)?/g) ?? []).map(Number);
+
+// Three digits are enough.
+const same = (a, b) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= 1e-3 * Math.max(1, Math.abs(b[k])));
+
+course.setUpAsk = (box) => {
+  const { kind, given } = box.dataset;
+  const reveal = box.querySelector("details");
+  const wrong = [...box.querySelectorAll(".course-wrong > li")];
+  const said = course.make("div", { class: "course-said", "aria-live": "polite" });
+  const input = course.make("input", { type: "text", inputmode: "decimal", "aria-label": "Your answer", size: 16 });
+  const check = async () => {
+    await course.load("runtime.js");
+    const answer = course.numbersIn(input.value);
+    if (answer.length === 0) {
+      said.textContent = "Write numbers.";
+      return;
+    }
+    const right = [await course.answers[kind](JSON.parse(given))].flat();
+    const known = wrong.find((each) => same(course.numbersIn(each.dataset.value), answer));
+    box.dataset.answered = String(same(answer, right));
+    if (same(answer, right)) said.textContent = "Right.";
+    else if (known) said.replaceChildren("Not so. ", ...[...known.cloneNode(true).childNodes]);
+    else if (answer.length !== right.length) said.textContent = `Not so. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
+    else said.textContent = "Not so. Work it out once more, or open the answer.";
+    reveal.hidden = false;
+  };
+  const form = course.make("form", { class: "course-form" }, [input, course.make("button", { text: "Check" })]);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    check();
+  });
+  reveal.hidden = true;
+  reveal.before(form, said);
+};

@@ -1,0 +1,45 @@
+// Lines to be put in order, by buttons.
+
+course.setUpParsons = (box) => {
+  const list = box.querySelector(".course-lines");
+  const solution = box.querySelector(".course-solution");
+  const said = course.make("div", { class: "course-said", "aria-live": "polite" });
+  const used = () => [...list.children].filter((item) => item.dataset.out !== "true");
+  const wanted = [...list.children].filter((item) => item.dataset.line).length;
+  const move = (item, by, button) => {
+    const other = by < 0 ? item.previousElementSibling : item.nextElementSibling;
+    if (other === null) return;
+    if (by < 0) other.before(item);
+    else other.after(item);
+    button.focus();
+    said.textContent = `Now line ${[...list.children].indexOf(item) + 1} of ${list.children.length}.`;
+  };
+  for (const item of [...list.children]) {
+    const code = item.querySelector("code").textContent;
+    const button = (label, text, act) => {
+      const made = course.make("button", { type: "button", text, "aria-label": `${label}: ${code}` });
+      made.addEventListener("click", () => act(made));
+      return made;
+    };
+    const out = button("leave out", "✕", (made) => {
+      item.dataset.out = String(item.dataset.out !== "true");
+      made.setAttribute("aria-pressed", item.dataset.out);
+    });
+    out.setAttribute("aria-pressed", "false");
+    const buttons = [button("up", "↑", (made) => move(item, -1, made)), button("down", "↓", (made) => move(item, 1, made)), out];
+    item.prepend(course.make("span", { class: "course-moves" }, buttons));
+    item.querySelector(".course-why").hidden = true;
+  }
+  const check = () => {
+    const extra = used().find((item) => item.dataset.about !== undefined);
+    const first = used().findIndex((item, k) => Number(item.dataset.line) !== k + 1);
+    if (extra) said.replaceChildren("Not so. ", course.make("code", { text: extra.querySelector("code").textContent }), " ", ...[...extra.querySelector(".course-why").cloneNode(true).childNodes]);
+    else if (first >= 0) said.textContent = `Not yet: the first line that is out of place is line ${first + 1} of those you use.`;
+    else if (used().length < wanted) said.textContent = `Not yet: ${wanted} lines are needed, and you use ${used().length}.`;
+    else said.textContent = "Right.";
+    box.dataset.answered = String(said.textContent === "Right.");
+    solution.hidden = false;
+  };
+  solution.hidden = true;
+  list.after(course.controls.button("Check", check), said);
+};

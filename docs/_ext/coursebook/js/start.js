@@ -1,0 +1,14 @@
+// All that is on the page, set up once it is there.
+
+const start = () => {
+  const each = (selector, setUp) => document.querySelectorAll(selector).forEach(setUp);
+  document.documentElement.dataset.course = "live";
+  each(".course-predict", course.setUpPredict);
+  each(".course-ask", course.setUpAsk);
+  each(".course-parsons", course.setUpParsons);
+  each(".course-live", course.setUpLive);
+  each(".course-show", course.setUpShow);
+  each(".course-review", course.setUpReview);
+};
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();

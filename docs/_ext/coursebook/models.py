@@ -1,0 +1,59 @@
+"""The models of the live figures, as classic scripts: a page opened from a disk may load those, and nothing else."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import hiddenstate as hs
+from hiddenstate.models import folder
+from hiddenstate.studio.bundle import Bundle
+from hiddenstate.studio.models import of_folder
+from hiddenstate.studio.modules import Numbers, of_lstm
+
+WORDS = ("first", "second", "third", "fourth", "fifth")
+
+
+def tiny() -> tuple[hs.LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the first lesson's LSTM, its five inputs, and the state that it began with."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        lstm = hs.LSTM(4, 3)
+        x = torch.stack([torch.randn(1, 4) for _ in range(5)])
+        return lstm, x, (torch.randn(1, 1, 3), torch.randn(1, 1, 3))
+
+
+def _tiny() -> Bundle:
+    lstm, x, state = tiny()
+    return of_lstm(lstm, "tiny", Numbers(x, state, WORDS))
+
+
+def _unit() -> Bundle:
+    """Bundle an LSTM of one unit whose weights are zero, so that its gates are what they are set to."""
+    lstm = hs.LSTM(1, 1)
+    for weight in lstm.parameters():
+        nn.init.zeros_(weight)
+    return of_lstm(lstm, "unit")
+
+
+def _shipped(name: str) -> Callable[[], Bundle]:
+    return lambda: of_folder(Path(folder.__file__).parent / "shipped" / name)
+
+
+MODELS: dict[str, Callable[[], Bundle]] = {
+    "tiny": _tiny,
+    "unit": _unit,
+    "tagger": _shipped("tagger-en"),
+    "shakespeare": _shipped("shakespeare"),
+}
+
+
+def script(name: str) -> str:
+    """Return a classic script that puts a model into ``window.courseModels``."""
+    bundle = MODELS[name]()
+    weights = base64.b64encode(bundle.weights).decode()
+    data = json.dumps({"head": bundle.head(), "weights": weights}, ensure_ascii=True)
+    return f"(window.courseModels ??= {{}})[{json.dumps(name)}] = {data};\n"

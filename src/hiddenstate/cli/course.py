@@ -1,0 +1,20 @@
+"""``hiddenstate course``: the course's notebooks, to work in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli.run_options import shown
+from hiddenstate.course.files import copy
+
+
+def course(
+    folder: Annotated[Path, typer.Argument(help="Folder to write them to; it is made where it is not.", metavar="DIR")],
+) -> None:
+    """Copy the course's notebooks and data into a folder. Its exercises are checked there, by hiddenstate.course.check.
+
+    Example: hiddenstate course my-course
+    """
+    copied = copy(folder)
+    typer.echo(f"wrote {len(copied)} files to {shown(folder)}; open the first with Jupyter", err=True)

@@ -1,0 +1,52 @@
+"""``hiddenstate explain dynamics``: how long units remember, when gates are shut, where the LSTM rests, what grows."""
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli.explain_options import CsvOption, JsonOption, ModelOption, PlotOption, TextArgument, give, loaded
+from hiddenstate.explain import dynamics_of
+from hiddenstate.explain.results import Explanation
+
+
+class View(str, Enum):
+    """What is shown."""
+
+    timescales = "timescales"
+    saturation = "saturation"
+    fixed_points = "fixed-points"
+    spectrum = "spectrum"
+
+
+def dynamics(
+    text: TextArgument,
+    view: Annotated[
+        View,
+        typer.Option(
+            help="How long units remember; how often gates are shut or open; states that a step without input leaves "
+            "as they are; how much small changes grow at each word."
+        ),
+    ] = View.timescales,
+    starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
+    model: ModelOption = "tagger-en",
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """Show how the LSTM of a model moves while it reads a text.
+
+    Fixed points and spectra are those of an LSTM that reads forward, such as a language model's.
+
+    Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
+    """
+    found = dynamics_of.dynamics(loaded(model, text)[1])
+    views: dict[View, Callable[[], Explanation]] = {
+        View.timescales: found.timescales,
+        View.saturation: found.saturation,
+        View.fixed_points: partial(found.fixed_points, starts=starts),
+        View.spectrum: found.spectrum,
+    }
+    give(views[view](), json, csv, plot)

@@ -1,0 +1,91 @@
+"""``hiddenstate explain sweep``: which value, patched from another text, changes what the model says."""
+
+from enum import Enum
+from typing import Annotated
+
+import torch
+import typer
+
+from hiddenstate.cli.explain_options import (
+    CsvOption,
+    JsonOption,
+    LabelOption,
+    ModelOption,
+    PlotOption,
+    TextArgument,
+    WordOption,
+    give,
+    loaded,
+    step_of,
+    target_of,
+    told,
+)
+from hiddenstate.explain import sweeps
+from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.targets import Of, logit
+
+
+class Direction(str, Enum):
+    """Which run is patched."""
+
+    noising = "noising"
+    denoising = "denoising"
+
+
+def sweep(
+    text: TextArgument,
+    other: Annotated[
+        str, typer.Option(help="Another text of as many words, whose values are patched in.", metavar="TEXT")
+    ],
+    word: WordOption = None,
+    label: LabelOption = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help="A state or gate instead of a logit, such as l1.c[125]@7.", show_default=False, metavar="PLACE"
+        ),
+    ] = None,
+    places: Annotated[str, typer.Option(help="Which gates and states are patched, as patterns.")] = "*.c,*.h",
+    direction: Annotated[
+        Direction, typer.Option(help="Patch the text from the other (noising), or the other way.")
+    ] = Direction.noising,
+    top: Annotated[
+        int, typer.Option(min=0, help="Estimate all by the gradient, and run so many; 0: run them all.")
+    ] = 0,
+    model: ModelOption = "tagger-en",
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """Patch each state of one text into another, one at a time, and show what that does to a logit.
+
+    Without --word of a tagger it is the first word that the two texts give different tags; without --label the logit of
+    what the text gets there, less that of what the other text gets.
+
+    Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
+    """
+    chosen, clean = loaded(model, text)
+    corrupt = subject(chosen, other)
+    target: Of
+    if of is not None:
+        target = of
+    elif label is None and clean.T == corrupt.T:
+        target = _told_apart(clean, corrupt, None if word is None else step_of(chosen, clean, word))
+    else:
+        target = target_of(chosen, clean, step_of(chosen, clean, word), label, None, linear=True)
+    with told() as progress:
+        found = sweeps.sweep(
+            chosen, clean, corrupt, of=target, places=places, direction=direction.value,
+            mode="gradient+exact" if top else "exact", top=top, progress=progress,
+        )  # fmt: skip
+    give(found, json, csv, plot)
+
+
+def _told_apart(clean: Subject, corrupt: Subject, t: int | None) -> Of:
+    """What one text gets at a step, less what the other does; without a step, where they first get different things."""
+    with torch.no_grad():
+        best, others = (one.run().logits[:, 0].argmax(-1).tolist() for one in (clean, corrupt))
+    differ = [k for k, (mine, its) in enumerate(zip(best, others, strict=True)) if mine != its]
+    step = t if t is not None else differ[0] if differ else clean.T - 1
+    return logit(best[step], word=step, against=None if best[step] == others[step] else others[step])

@@ -1,0 +1,235 @@
+"""Checks of chapter 3: part-of-speech tagging."""
+
+import math
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+
+from hiddenstate.course.answers import Check, called, near, seeded, tensor, wrong
+from hiddenstate.errors import AnswerError
+from hiddenstate.nn.lstm import LSTM
+
+Tagged = list[list[tuple[str, str]]]
+# row is NOUN three times and VERB once, DET the most frequent tag of all; every, gulls and some are unknown.
+TRAIN: Tagged = [
+    [("the", "DET"), ("row", "NOUN"), ("of", "ADP"), ("the", "DET"), ("boats", "NOUN")],
+    [("they", "PRON"), ("row", "NOUN"), ("a", "DET"), ("the", "DET"), ("boat", "NOUN")],
+    [("we", "PRON"), ("row", "VERB"), ("the", "DET"), ("a", "DET"), ("row", "NOUN")],
+]
+HELD: Tagged = [
+    [("we", "PRON"), ("row", "VERB"), ("every", "DET"), ("boat", "NOUN")],
+    [("the", "DET"), ("row", "VERB"), ("of", "ADP"), ("gulls", "NOUN"), ("some", "DET"), ("row", "NOUN")],
+]
+
+
+def baseline(answer: object) -> str:
+    """Check exercise 3.1: the accuracy of each word's most frequent tag."""
+    given = called(answer, TRAIN, HELD)
+    if not isinstance(given, float | int):
+        raise wrong("", f"A share is asked for, one number; this is a {type(given).__name__}.")
+    if math.isclose(given, _share(TRAIN, HELD)):
+        return "Held-out words are tagged by what the training part has. On the course's text that is right for 85 %."
+    raise _other_baseline(float(given))
+
+
+def _share(train: Tagged, held: Tagged, unknown: str = "most", count_unknown: bool = True) -> float:
+    """Tag by the most frequent tag, in a few ways of treating unknown words."""
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for word, tag in (pair for sentence in train for pair in sentence):
+        seen[word][tag] += 1
+    most = sum(seen.values(), Counter[str]()).most_common(1)[0][0]
+    pairs = [pair for sentence in held for pair in sentence if count_unknown or pair[0] in seen]
+    every = most if unknown == "most" else ""
+    right = [(seen[word].most_common(1)[0][0] if word in seen else every) == tag for word, tag in pairs]
+    return sum(right) / len(right)
+
+
+def _other_baseline(given: float) -> AnswerError:
+    pairs = [pair for sentence in HELD for pair in sentence]
+    if math.isclose(given, _share(HELD, HELD)):
+        return wrong("", f"{given:.2f} is what counts of the held-out part give: they are the answers. Count in train.")
+    if math.isclose(given, _share(TRAIN, HELD, unknown="none")):
+        return wrong("", f"{given:.2f} counts every unknown word as wrong. Give it the most frequent tag of all.")
+    if math.isclose(given, _share(TRAIN, HELD, count_unknown=False)):
+        return wrong("", f"{given:.2f} leaves unknown words out. They are words that a tagger must tag: count them.")
+    if math.isclose(given, sum(tag == "DET" for _, tag in pairs) / len(pairs)):
+        return wrong("", f"{given:.2f} gives every word the same tag. Take each word's own most frequent one.")
+    return wrong("", f"On a small text it should be {_share(TRAIN, HELD):.4f}, and it is {given:.4f}.")
+
+
+class _Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.linear = nn.Embedding(9, 4), nn.Linear(6, 5)
+        self.lstm = LSTM(4, 3, bidirectional=True)
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        scores: Tensor = self.linear(self.lstm(self.embed(ids), lengths=lengths)[0])
+        return scores
+
+
+def batch_loss(answer: object) -> str:
+    """Check exercise 3.2: the loss of a padded batch is that of its sentences."""
+    with seeded(32), torch.no_grad():
+        model = _Tagger()
+        ids = [torch.randint(1, 9, (length,)) for length in (5, 2, 3)]
+        gold = [torch.randint(1, 5, row.shape) for row in ids]
+        given = tensor(called(answer, model, ids, gold))
+        pairs = zip(ids, gold, strict=True)
+        each = [cross_entropy(model(row[:, None])[:, 0], wanted, reduction="sum") for row, wanted in pairs]
+        right = torch.stack(each).sum() / 10
+        if not near(given, right):
+            raise _other_loss(float(given), float(right), _known_losses(model, ids, gold))
+    return f"{float(given):.4f}, in a batch as one by one: neither padding nor the other sentences count."
+
+
+def _known_losses(model: _Tagger, ids: list[Tensor], gold: list[Tensor]) -> dict[str, float]:
+    """Compute what batches give that are put together wrongly."""
+    lengths, padded = torch.tensor([len(row) for row in ids]), pad_sequence(ids)
+    masked, counted = pad_sequence(gold, padding_value=-100).flatten(), pad_sequence(gold).flatten()
+    with_lengths, without = model(padded, lengths), model(padded)
+    means = [cross_entropy(model(row[:, None])[:, 0], wanted) for row, wanted in zip(ids, gold, strict=True)]
+    values = {
+        "lengths": cross_entropy(without.flatten(0, 1), masked),
+        "padding": cross_entropy(with_lengths.flatten(0, 1), counted),
+        "both": cross_entropy(without.flatten(0, 1), counted),
+        "turned": cross_entropy(with_lengths.transpose(0, 1).flatten(0, 1), masked),
+        "means": torch.stack(means).mean(),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+_LOSSES = {
+    "lengths": ("M30", "the scores were computed without lengths, so the reverse direction read padding first."),
+    "padding": ("M31", "padding counts as words with tag 0. Pad the tags with -100, which cross_entropy leaves out."),
+    "both": ("M29", "padding is read by the LSTM and counted in the loss. It needs lengths, and tags of -100."),
+    "turned": ("M31", "scores and tags are flattened in different orders: [N, T] and [T, N]."),
+    "means": ("", "each sentence weighs the same. A word of a short sentence then counts more than one of a long one."),
+}
+
+
+def _other_loss(given: float, right: float, known: Mapping[str, float]) -> AnswerError:
+    for name, value in known.items():
+        if math.isclose(given, value, abs_tol=1e-5):
+            about, said = _LOSSES[name]
+            return wrong(about, f"It is {given:.4f}, and the sentences one by one give {right:.4f}: {said}")
+    return wrong("", f"It is {given:.4f}, and the sentences one by one give {right:.4f} a word.")
+
+
+class _Series(nn.Module):
+    """A tagger that keeps a state from call to call, and writes down how it is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids = {"a": 2, "man": 3, "boats": 4, "saw": 5}
+        self.state: object = None
+        self.read: list[list[int]] = []
+        self.trained: list[bool] = []
+        self.left: list[bool] = []
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.read.append(ids.tolist())
+        self.trained.append(self.training)
+        self.left.append(self.state is not None)
+        self.state = ids
+        return nn.functional.one_hot(ids % 3, 3)
+
+
+def evaluate(answer: object) -> str:
+    """Check exercise 3.3: four bugs in the test of a tagger."""
+    gold = [torch.tensor([0, 1]), torch.tensor([1, 0, 2])]
+    train = [(["a", "man"], gold[0]), (["man", "saw", "boats"], gold[1])]
+    held = [(["a", "heron"], gold[0]), (["boats", "man", "shore"], gold[1])]
+    model = _Series()
+    try:
+        given = called(answer, model, train, held)
+    except KeyError as error:
+        raise wrong("", f"KeyError {error}: a word that training has not must be read as unknown, number 1.") from None
+    left = _bugs(model)
+    if left:
+        names = " and ".join(name for name, *_ in left)
+        raise wrong(left[0][1], f"Still wrong: {names}. {left[0][2]}")
+    if model.read != [[2, 1], [4, 3, 1]]:
+        raise wrong("", "Some words were not given to the model. Unknown ones count too: read them as number 1.")
+    if given != 0.6:
+        raise wrong("", f"3 of 5 words are tagged rightly, 0.6, and this is {given}.")
+    return "No dropout, no state of another sentence, unknown words read, held-out sentences: all four are mended."
+
+
+def _bugs(model: _Series) -> list[tuple[str, str, str]]:
+    """Name the bugs that are still there, as far as the model can see them."""
+    found = []
+    if [len(row) for row in model.read] == [2, 3] and model.read == [[2, 3], [3, 5, 4]]:
+        found.append(("the data", "", "The sentences that were tagged are those it was trained on."))
+    if any(model.trained):
+        found.append(("dropout", "M24", "The model was in training mode, so dropout was at work: model.eval()."))
+    if any(model.left):
+        found.append(("the state", "M25", "A sentence began with the state of the one before: model.state = None."))
+    return found
+
+
+def least_sure(answer: object) -> str:
+    """Check exercise 3.4: the word of highest entropy, in bits."""
+    p = torch.tensor([[0.4, 0.6, 0.0, 0.0], [0.61, 0.13, 0.13, 0.13], [1.0, 0.0, 0.0, 0.0]])
+    given = called(answer, p)
+    if not isinstance(given, Sequence) or len(given) != 2:
+        raise wrong("", "Two things are asked for: the index of the word, and its entropy.")
+    entropy = -torch.xlogy(p, p).sum(-1)
+    index, bits = int(given[0]), float(given[1])
+    right = float(entropy[1]) / math.log(2)
+    if index == 1 and math.isclose(bits, right, abs_tol=1e-4):
+        return f"Word 1, {bits:.2f} bits: more than word 0, whose best tag has less probability."
+    if math.isnan(bits):
+        raise wrong("", "The entropy is nan: 0·log2(0) is 0 here, and torch computes 0·(-inf). Use torch.xlogy.")
+    if index == 1 and math.isclose(bits, float(entropy[1]), abs_tol=1e-4):
+        raise wrong("", f"{bits:.2f} is in nats. Divide by ln 2: {right:.2f} bits.")
+    if index == 0:
+        raise wrong("", "Word 0 has the least probable best tag. But word 1 could be any of four tags: more bits.")
+    if index == 2:
+        raise wrong("", "Word 2 is the one it is most sure of: 0 bits. Most bits is least sure.")
+    raise wrong("", f"Word 1 with {right:.4f} bits is asked for, and this is word {index} with {bits:.4f}.")
+
+
+def changed(answer: object) -> str:
+    """Check exercise 3.5: what differs between two calls with dropout."""
+    if not isinstance(answer, Mapping) or sorted(answer) != [1, 2, 3]:
+        raise wrong("", "A dict is asked for, with a set for 1, 2 and 3 layers.")
+    if any(each is ... for each in answer.values()):
+        raise wrong("", "Some of the sets are not there yet.")
+    given = {layers: set(names) for layers, names in answer.items()}
+    right = {layers: _differs(layers) for layers in (1, 2, 3)}
+    if given == right:
+        return "Layer 0 and the only layer never change: dropout is between layers, and the last output is whole."
+    if not any(given.values()):
+        raise wrong("M24", "Nothing changes in eval mode. In training mode each call drops other values.")
+    if given[1]:
+        raise wrong("M23", "With one layer there is no place between layers: nothing is dropped, and torch warns.")
+    if any("l0.h" in names for names in given.values()):
+        raise wrong("M23", "Layer 0 is computed before anything is dropped; it drops no step's state either.")
+    if any("l1.h" not in given[layers] for layers in (2, 3)):
+        raise wrong("M23", "What is dropped is layer 1's input, so layer 1 changes. Of the output nothing is dropped.")
+    raise wrong("M23", f"Of 3 layers {', '.join(sorted(right[3]))} differ: each layer above the first.")
+
+
+def _differs(layers: int) -> set[str]:
+    """Run an LSTM twice in training mode, and compare."""
+    with seeded(35), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that one layer drops nothing
+        lstm, x = LSTM(4, 5, num_layers=layers, dropout=0.5), torch.randn(3, 2, 4)
+        one, other = lstm.trace(x), lstm.trace(x)
+    names = {f"l{k}.h": f"l{k}.h" for k in range(layers)} | {"out": f"l{layers - 1}.h"}
+    return {name for name, place in names.items() if not torch.equal(one[place], other[place])}
+
+
+CHECKS: dict[str, Check] = {
+    "3.1": baseline,
+    "3.2": batch_loss,
+    "3.3": evaluate,
+    "3.4": least_sure,
+    "3.5": changed,
+}

@@ -1,0 +1,184 @@
+"""Checks of chapter 5: looking inside, honestly."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from hiddenstate.course.answers import Check, called, seeded, wrong
+from hiddenstate.edits.edit import patch
+from hiddenstate.errors import AnswerError
+from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
+
+UNITS, TOKENS = 512, 2000
+OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # biases of units that hand their candidate on
+Wire = tuple[str, int, int, float]  # a part of the weights, row, column, value
+LAYERS = ("l0", "l0r", "l1", "l1r")
+CLEAN, OTHER = ["She", "likes", "to", "walk", "."], ["She", "likes", "the", "walk", "."]
+WALK = 3
+
+
+def best_of(answer: object) -> str:
+    """Check exercise 5.1: the largest correlation of 512 units of noise with a random label."""
+    if isinstance(answer, bool) or not isinstance(answer, float | int):
+        raise wrong("", f"One number is asked for, and this is a {type(answer).__name__}.")
+    drawn = _drawn()
+    if abs(answer - drawn) <= 0.2 * drawn:
+        return f"Over ten draws it is {drawn:.3f} on average, and nothing at all is behind it."
+    alone = 1 / math.sqrt(TOKENS)
+    if answer == 0:
+        raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
+    if math.isclose(answer, alone, rel_tol=0.1):
+        raise wrong("", f"{answer:.3f} is what *one* unit is likely to have. The best of {UNITS} has three times that.")
+    if answer > 0.2:
+        raise wrong("M35", f"{answer:.2f} would be more than chance: that is {drawn:.3f} here.")
+    raise wrong("", f"{answer:.3f} is not near what is drawn, {drawn:.3f}. It goes with 1 / √n.")
+
+
+@cache
+def _drawn() -> float:
+    """Return the mean, over ten draws, of the best correlation."""
+    found = []
+    with seeded(51):
+        for _ in range(10):
+            noise, label = torch.randn(TOKENS, UNITS), torch.randn(TOKENS)
+            noise, label = noise - noise.mean(0), label - label.mean()
+            found.append(float((label @ noise / (noise.norm(dim=0) * label.norm())).abs().max()))
+    return sum(found) / len(found)
+
+
+class Case(NamedTuple):
+    """A network of two layers, with a unit of layer 0, and whether the output hangs on it."""
+
+    lstm: LSTM
+    unit: int
+    used: bool
+
+
+def is_used(answer: object) -> str:
+    """Check exercise 5.2: whether a unit is used, on networks whose truth is known."""
+    cases = _cases()
+    with seeded(52):
+        x = torch.rand(30, 1, 1, dtype=torch.float64) * 2 - 1
+    said = {}
+    for name, case in cases.items():
+        said[name] = bool(called(answer, case.lstm, x.clone(), case.unit))
+    false = {name for name, case in cases.items() if said[name] != case.used}
+    if false:
+        raise _misjudged(false, said)
+    return "Right on a copy that nobody reads, a faint unit, a saturated gate, and a path that ends at a shut gate."
+
+
+def _misjudged(false: set[str], said: dict[str, bool]) -> AnswerError:
+    """Say which truth was missed, and what must have been looked at."""
+    if len(set(said.values())) == 1:
+        return wrong("", f"It says {next(iter(said.values()))} of every unit. Two kinds are there.")
+    if {"copy", "faint"} <= false:
+        return wrong(
+            "M35", "It goes by how strong a unit is: a faint one is read with a large weight, a copy by nobody."
+        )
+    if "copy" in false and "read" not in false:
+        return wrong("M35", "It takes the copy for used. It goes with the output as the unit does that *is* read.")
+    if "saturated" in false:
+        return wrong("", "It misses a saturated gate: a small change does nothing there, another value does a lot.")
+    if "shut" in false:
+        return wrong("", "It takes a weight for use: behind it is a gate that is shut, so nothing gets to the output.")
+    return wrong("", f"It is wrong about: {', '.join(sorted(false))}.")
+
+
+@cache
+def _cases() -> dict[str, Case]:
+    """Make the networks."""
+    copy = _wired(("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0))
+    faint = _wired(("l0.W_ig", 1, 0, 0.01), ("l1.W_ig", 0, 1, 100.0))
+    saturated = _wired(("l0.W_ig", 1, 0, 1e3), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ii", 0, 1, 80.0), ("l1.b_ii", 0, 0, 0.0))
+    behind = ("l0.W_ig", 1, 0, 1.0), ("l1.W_ig", 0, 0, 1.0), ("l1.W_ig", 1, 1, 1.0), ("l1.b_io", 1, 0, -800.0)
+    return {
+        "idle": Case(_wired(("l1.W_ig", 0, 0, 1.0)), 1, used=False),
+        "read": Case(copy, 0, used=True),
+        "copy": Case(copy, 1, used=False),
+        "faint": Case(faint, 1, used=True),
+        "saturated": Case(saturated, 1, used=True),
+        "shut": Case(_wired(*behind), 1, used=False),
+    }
+
+
+def _wired(*wires: Wire) -> LSTM:
+    """Make an LSTM of two layers, whose gates are open, with these weights; unit 0 of layer 0 copies x."""
+    lstm = LSTM(1, 2, num_layers=2, dtype=torch.float64)
+    with torch.no_grad():
+        for weight in lstm.parameters():
+            weight.zero_()
+        for layer in range(2):
+            for gate, bias in OPEN.items():
+                lstm.weight(f"l{layer}.b_i{gate}").fill_(bias)
+        lstm.weight("l0.W_ig")[0, 0] = 1.0
+        for name, row, column, value in wires:
+            part = lstm.weight(name)
+            part[(row, column) if part.dim() == 2 else row] = value
+    return lstm
+
+
+@cache
+def _tagger() -> Tagger:
+    return load(shipped())
+
+
+def turns(answer: object) -> str:
+    """Check exercise 5.3: where a patch turns the tag of a word."""
+    try:
+        layer, step = cast("Sequence[object]", answer)
+    except (TypeError, ValueError):
+        raise wrong("", 'A layer and a step are asked for, such as ("l1", 0).') from None
+    if layer not in LAYERS or not isinstance(step, int) or not 0 <= step < len(OTHER):
+        raise wrong("", f"The layer is one of {' '.join(LAYERS)}, the step 0 to {len(OTHER) - 1}.")
+    p = _patched(str(layer), step)
+    if p > 0.5:
+        return f"At {layer}, step {step}, the patch makes walk a verb, {p:.2f}: the difference goes by there."
+    raise _not_there(str(layer), step, p)
+
+
+def _patched(layer: str, step: int) -> float:
+    """Compute how probable a verb is with a patch."""
+    tagger = _tagger()
+    source = tagger.read(CLEAN).trace
+    with tagger.lstm.edit(*(patch(f"{layer}.{state}", source=source, t=step) for state in "ch")):
+        p: Tensor = tagger.read(OTHER).probabilities[WALK, tagger.tag_names.index("VERB")]
+    return float(p)
+
+
+def _not_there(layer: str, step: int, p: float) -> AnswerError:
+    if layer.endswith("r") and step < WALK:
+        return wrong("M6", f"{p:.2f}: the reverse direction reads from right to left, so step {step} comes after walk.")
+    if step < 2:
+        return wrong("", f"{p:.2f}: up to step 1 both sentences are the same, so the patch puts in what is there.")
+    if step > WALK and not layer.endswith("r"):
+        return wrong(
+            "", f"{p:.2f}: at step {step} walk has been read already, and its tag is not made of later states."
+        )
+    return wrong("", f"{p:.2f}: here only a part of the difference goes by. Where does all of it, on the way to walk?")
+
+
+_SENTENCES = {
+    "a": ("M35", "'Counts' says what the unit does. Only what it goes with was shown."),
+    "b": ("M35", "Use was tested: the cost, 0.002 bits, lies amid those of comparable units. It is not shown."),
+    "d": ("", "Not shown is not shown not: others may stand in for it, or 20 units are too few to see a small use."),
+    "e": ("", "True, and more is supported: it was tested on new text, and against a random label."),
+}
+
+
+def strongest(answer: object) -> str:
+    """Check exercise 5.4: the strongest sentence that the evidence supports."""
+    if answer == "c":
+        return "It can be read, on new text, far above chance. That is all that was shown."
+    if not isinstance(answer, str) or answer not in _SENTENCES:
+        raise wrong("", "One of the letters a to e is asked for, as a string.")
+    raise wrong(*_SENTENCES[answer])
+
+
+CHECKS: dict[str, Check] = {"5.1": best_of, "5.2": is_used, "5.3": turns, "5.4": strongest}

@@ -1,0 +1,44 @@
+"""The notebooks and data of the course, as they lie in the package."""
+
+import shutil
+from pathlib import Path
+
+from hiddenstate.errors import ArgumentError, NameUnknownError
+
+_HERE = Path(__file__).parent
+NOTEBOOKS, DATA = _HERE / "notebooks", _HERE / "data"
+
+
+def data(name: str) -> Path:
+    """Return where a file of the course's data lies.
+
+    Raises:
+        NameUnknownError: there is no such file.
+    """
+    there = [path.name for path in _files(DATA)]
+    if name not in there:
+        raise NameUnknownError(f"the course has no data {name!r}; it has {', '.join(there) or 'none'}")
+    return DATA / name
+
+
+def copy(folder: Path) -> list[Path]:
+    """Copy the notebooks into a folder, and the data into the folder ``data`` in it; both are made where they are not.
+
+    Raises:
+        ArgumentError: one of the files is there already. Nothing is copied then: it may hold somebody's answers.
+    """
+    wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}
+    wanted |= {folder / "data" / path.name: path for path in _files(DATA)}
+    for place in wanted:
+        if place.exists():
+            raise ArgumentError(f"{place} is there already, perhaps with your answers; give another folder")
+    for place, path in wanted.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    return list(wanted)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix != ".py")

@@ -1,0 +1,217 @@
+"""Fixed points of an LSTM under a constant input: states that a step leaves as they are, with their stability.
+
+After Sussillo & Barak (2013), "Opening the black box": descend ``q(z) = |F(z) - z|² / 2`` from many states, which finds
+saddles as well as stable points; what has come near is refined by Newton's method.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.explain.results import Explanation, Row
+from hiddenstate.explain.state_map import StateMap
+from hiddenstate.explain.text import table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NEAR = 1e-2  # largest speed from which Newton's method is tried
+STILL = 1e-9  # largest speed of what counts as a fixed point
+SAME = 1e-4  # distance below which two are one
+NEWTON_STEPS = 30
+SHOWN = 16
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedPoints(Explanation):
+    """States that a step with this input leaves as they are, stable ones first. K points, states of D numbers.
+
+    Attributes:
+        x: the input ``[C]``.
+        states: ``[K, D]``, hidden and cell states of all layers, one after another; see `state`.
+        speed: ``[K]``, how far a step moves each (the length of ``F(z) - z``).
+        eigenvalues: ``[K, D]`` of the Jacobian there, complex, the largest first.
+        found: ``[K]``, how many of the searches (two a start) came to each.
+        starts: states that the search began with.
+        residual: the largest speed.
+        cost: row-steps that were run.
+        map: one step of the LSTM, in float64.
+    """
+
+    kind: ClassVar[str] = "fixed points"
+
+    x: Tensor
+    states: Tensor
+    speed: Tensor
+    eigenvalues: Tensor
+    found: Tensor
+    starts: int
+    residual: float
+    cost: int
+    map: StateMap
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def unstable(self) -> Tensor:
+        """``[K]``, in how many directions each point is left: eigenvalues of modulus above 1."""
+        return (self.eigenvalues.abs() > 1).sum(-1)
+
+    @property
+    def stable(self) -> Tensor:
+        """``[K]``, whether a state near the point comes to it."""
+        return self.unstable == 0
+
+    def state(self, k: int) -> State:
+        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``."""
+        h, c = self.map.split(self.states[k : k + 1])
+        return torch.stack(h), torch.stack(c)
+
+    def kind_of(self, k: int) -> str:
+        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``."""
+        away = int(self.unstable[k])
+        return "stable" if not away else "repeller" if away == self.states.shape[1] else "saddle"
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row a point."""
+        return [
+            {
+                "point": k,
+                "kind": self.kind_of(k),
+                "unstable": int(self.unstable[k]),
+                "largest_eigenvalue": float(self.eigenvalues[k, 0].abs()),
+                "speed": float(self.speed[k]),
+                "found": int(self.found[k]),
+            }
+            for k in range(len(self))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        values = torch.stack([self.eigenvalues.real, self.eigenvalues.imag], dim=-1)
+        rest = {"starts": self.starts, "residual": self.residual, "cost": self.cost}
+        return {"x": self.x, "points": self.rows(), "states": self.states, "eigenvalues": values, **rest}
+
+    def __str__(self) -> str:
+        if not len(self):
+            return (
+                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give\n"
+                "more starts, or a longer descent; an LSTM may also have none near where it runs."
+            )
+        stable = int(self.stable.sum())
+        lines = [
+            [
+                str(k),
+                self.kind_of(k),
+                str(int(self.unstable[k])),
+                f"{float(self.eigenvalues[k, 0].abs()):.4f}",
+                str(int(self.found[k])),
+                " ".join(f"{v:+.2f}" for v in self.states[k, :6].tolist()),
+            ]
+            for k in range(min(len(self), SHOWN))
+        ]
+        head = ["point", "kind", "ways out", "|λ|", "found", "state begins"]
+        more = f"\nand {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+        return (
+            f"{len(self)} fixed points from {self.starts} starts: {stable} stable, {len(self) - stable} not.\n"
+            + table(head, lines, "rlrrrl")
+            + f"{more}\nways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of\n"
+            + f"them by more than {self.residual:.0e}. There may be others that no start came to."
+        )
+
+    def plot(self) -> "Figure":
+        """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(5, 5), layout="constrained")
+        axes = figure.add_subplot()
+        turn = torch.linspace(0, 2 * torch.pi, 200)
+        axes.plot(turn.cos(), turn.sin(), color="#888888", linewidth=0.8)
+        for k in range(len(self)):
+            color = "#0072b2" if bool(self.stable[k]) else "#d55e00"
+            axes.scatter(self.eigenvalues[k].real, self.eigenvalues[k].imag, s=12, color=color)
+        axes.set_aspect("equal")
+        axes.set_title("eigenvalues: stable points blue, others orange", fontsize=9)
+        return figure
+
+
+def fixed_points_of(map_: StateMap, x: Tensor, starts: Tensor, descent: int) -> FixedPoints:
+    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's."""
+    z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
+    near = _descended(map_, x, z, descent)
+    speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
+    near = near[speeds < NEAR]
+    cost = len(starts) * (descent // 4) + 2 * len(starts) * descent
+    if len(near):
+        near, newton = _refined(map_, x, near)
+        cost += newton
+    states, counts = _unique(near)
+    inputs = x.expand(len(states), -1)
+    eigenvalues = map_.eigenvalues(states, inputs)
+    speed = (map_(states, inputs) - states).norm(dim=-1)
+    unstable = (eigenvalues.abs() > 1).sum(-1)
+    order = sorted(range(len(states)), key=lambda k: (int(unstable[k]), -int(counts[k])))
+    residual = float(speed.max()) if len(speed) else 0.0
+    return FixedPoints(
+        x, states[order], speed[order], eigenvalues[order], counts[order], len(starts), residual, cost, map_
+    )
+
+
+@torch.no_grad()
+def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
+    """Where the states run to: near stable points."""
+    for _ in range(steps):
+        z = map_(z, x.expand(len(z), -1))
+    return z
+
+
+def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
+    """Descend the squared speed of each state by itself, with a rate that falls to nothing."""
+    z = z.clone().requires_grad_()
+    optimiser = torch.optim.Adam([z], lr=0.03)
+    for k in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.03 * (1 - k / steps)
+        with torch.enable_grad():
+            speed = 0.5 * (map_(z, x.expand(len(z), -1)) - z).square().sum()
+        (z.grad,) = torch.autograd.grad(speed, z)
+        optimiser.step()
+    return z.detach()
+
+
+@torch.no_grad()
+def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
+    """Solve ``F(z) = z`` by Newton's method from each state; those that come to rest are returned."""
+    done, cost = [], 0
+    size = max(1, 2**27 // (map_.numbers**2 * 8))
+    for part in z.split(size):
+        inputs = x.expand(len(part), -1)
+        for _ in range(NEWTON_STEPS):
+            moved = map_(part, inputs) - part
+            cost += len(part)
+            if float(moved.norm(dim=-1).max()) < STILL / 100:
+                break
+            slope = map_.jacobian(part, inputs) - torch.eye(map_.numbers, dtype=part.dtype)
+            step = torch.linalg.lstsq(slope, -moved[..., None]).solution[..., 0]
+            part = part + step.clamp(-1, 1)
+        speed = (map_(part, inputs) - part).norm(dim=-1)
+        done.append(part[(speed < STILL) & part.isfinite().all(-1)])
+    return torch.cat(done), cost
+
+
+def _unique(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Points that lie apart, and how many of the given lie at each."""
+    kept: list[Tensor] = []
+    counts: list[int] = []
+    for one in z:
+        same = next((k for k, other in enumerate(kept) if float((one - other).norm()) < SAME), None)
+        if same is None:
+            kept.append(one)
+            counts.append(1)
+        else:
+            counts[same] += 1
+    return torch.stack(kept) if kept else z[:0], torch.tensor(counts, dtype=torch.int64)

@@ -1,0 +1,72 @@
+"""The texts of an HDF5 file, looked at before the HDF5 library does: it loops for ever on some, and crashes on others.
+
+The format: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap", "The Datatype Message".
+"""
+
+import re
+from collections.abc import Iterator
+from mmap import mmap
+
+from hiddenstate.errors import FileFormatError
+
+_SIGNATURE, _HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01"
+_HEADER, _OBJECT = 16, 16  # bytes
+_LENGTH = 8  # bytes of a length: the only ones that files of Keras have
+
+
+# The type of texts of any length: version and class 9; what it is, of which the library knows 0 and 1; two more bytes;
+# its size, 16; and the type of what it is made of, single bytes.
+_UNKNOWN_TYPE = re.compile(
+    b"[\x19\x29\x39\x49]["
+    + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
+    + b"]..\x10\x00\x00\x00[\x10-\x4f]...\x01\x00\x00\x00",
+    re.DOTALL,
+)
+
+
+def check_texts(content: bytes | mmap) -> None:
+    """Refuse heaps of texts that have no end, and types of texts that are none.
+
+    Raises:
+        FileFormatError: there is one.
+    """
+    if _UNKNOWN_TYPE.search(content):
+        raise FileFormatError("is damaged: the type of a text is none that there is")
+    start = next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
+    if start is None:
+        return  # which the library says
+    version = content[start + 8 : start + 9]
+    place = start + (14 if version < b"\x02" else 10)
+    if content[place : place + 1] != bytes([_LENGTH]):
+        raise FileFormatError(f"its lengths are not of {_LENGTH} bytes, as in files of Keras")
+    left = len(content) // _OBJECT
+    at = content.find(_HEAP, 0)
+    while at >= 0:
+        left -= _objects(content, at)
+        if left < 0:
+            raise FileFormatError("is damaged: its heaps of texts lie over each other")
+        at = content.find(_HEAP, at + 1)
+
+
+def _places(size: int) -> Iterator[int]:
+    """Where an HDF5 file may begin in a file: at 0, 512, 1024, 2048, and so on."""
+    place = 0
+    while place < size:
+        yield place
+        place = max(512, 2 * place)
+
+
+def _objects(content: bytes | mmap, at: int) -> int:
+    """Count what is in a heap."""
+    end, count = at + int.from_bytes(content[at + 8 : at + 16], "little"), 0
+    at += _HEADER
+    while at + _OBJECT <= min(end, len(content)):
+        number = int.from_bytes(content[at : at + 2], "little")
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        if number == 0 and size < _OBJECT:  # what is free, with its own header
+            raise FileFormatError("is damaged: free space in its heap of texts has no size")
+        at += size if number == 0 else _OBJECT + -(-size // 8) * 8
+        if at > end:  # such sizes overflow in the library, which then reads the same object again
+            raise FileFormatError("is damaged: a text in its heap of texts is longer than the heap")
+        count += 1
+    return count

@@ -1,0 +1,77 @@
+"""Rows of a stream that come and go: how they are named, and which are in use."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiddenstate.base.messages import shown
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+
+Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int
+
+
+def index_of(rows: Rows, batch: int) -> Tensor:
+    """Return the rows as an index, each once and in 0..batch-1.
+
+    Raises:
+        ArgumentTypeError: they are no integers.
+        IndexRangeError: the stream has no such row.
+        ArgumentError: a row is named twice.
+    """
+    listed = [rows] if isinstance(rows, int) else _listed(rows)
+    if not all(type(row) is int for row in listed):
+        kinds = sorted({type(row).__name__ for row in listed} - {"int"})
+        raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)} among them")
+    for row in listed:
+        if not 0 <= row < batch:
+            raise IndexRangeError(f"this stream has the rows 0 to {batch - 1}, and rows names {shown(row)}")
+    if len(set(listed)) < len(listed):
+        twice = next(row for row in listed if listed.count(row) > 1)
+        raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")
+    return torch.tensor(listed, dtype=torch.int64)
+
+
+def _listed(rows: object) -> list[Any]:
+    if isinstance(rows, (Tensor, np.ndarray)):
+        kind = rows.dtype.kind if isinstance(rows, np.ndarray) else "f" if rows.is_floating_point() else "i"
+        if rows.ndim > 1 or kind not in "iu" or rows.dtype is torch.bool:
+            raise ArgumentTypeError(f"rows must be integers in one axis, got {rows.dtype} of shape {list(rows.shape)}")
+        found = rows.tolist()
+        return found if isinstance(found, list) else [found]
+    if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)):
+        return list(rows)
+    raise ArgumentTypeError(f"rows must be a list of integers, got {type(rows).__name__}")
+
+
+class RowsInUse:
+    """Which rows of a stream are in use; those that have left are given out again, the lowest first."""
+
+    def __init__(self, free: Iterable[int] = ()) -> None:
+        self._free = sorted(free)
+
+    def copy(self) -> "RowsInUse":
+        """Return the same, apart from this."""
+        return RowsInUse(self._free)
+
+    def in_use(self, batch: int) -> tuple[int, ...]:
+        """Return the rows in use."""
+        free = set(self._free)
+        return tuple(row for row in range(batch) if row not in free)
+
+    def take(self) -> int | None:
+        """Take the lowest free row, or None if all are in use."""
+        return self._free.pop(0) if self._free else None
+
+    def give(self, rows: Iterable[int]) -> None:
+        """Mark rows as free.
+
+        Raises:
+            ArgumentError: one of them has left already.
+        """
+        gone = set(rows)
+        for row in gone.intersection(self._free):
+            raise ArgumentError(f"row {row} is not in use: it has left already")
+        self._free = sorted([*self._free, *gone])

@@ -1,0 +1,274 @@
+"""The state of a stream: whose rows are in use, how it goes in and out, and one thread at a time."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.engine.kernels import real_type
+from hiddenstate.engine.packed import SHARED, QuickStep
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ConcurrentUseError,
+    DtypeError,
+    FileFormatError,
+    ShapeError,
+)
+from hiddenstate.nn import stream_file
+from hiddenstate.nn.runner import RowSteps, Runner
+from hiddenstate.nn.stream_arrays import check_mask
+from hiddenstate.nn.stream_rows import Rows, RowsInUse, index_of
+from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.sizes import Sizes
+
+
+class StreamState:
+    """The state ``h [L, N, P]``, ``c [L, N, H]`` of a running LSTM; base class of `hiddenstate.Stream`."""
+
+    def __init__(
+        self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
+    ) -> None:
+        """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
+        if isinstance(batch, bool) or not isinstance(batch, int):
+            raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
+        if batch < 1:
+            raise ArgumentError(f"batch must be at least 1, got {shown(batch)}")
+        if sizes.bidirectional:
+            raise ArgumentError(
+                "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
+                "come yet. Use bidirectional=False"
+            )
+        self._runner = runner
+        self._sizes = sizes
+        self._batch = batch
+        self._like = like
+        self._layout = layout
+        self._at_work = False
+        self._quick: QuickStep | None = None
+        self._row_steps, self._rows = RowSteps(), RowsInUse()
+        self.reset()
+
+    @property
+    def batch(self) -> int:
+        """How many sequences run side by side, N."""
+        return self._batch
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the LSTM that runs."""
+        return self._sizes
+
+    @property
+    def layout(self) -> Layout:
+        """The order of the axes of a chunk: ``"TN"``, or ``"NT"`` when the LSTM is ``batch_first``."""
+        return self._layout
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the LSTM that runs, under torch's names."""
+        return self._runner.weights()
+
+    @property
+    def t(self) -> int:
+        """Time steps taken since the stream began or was last reset as a whole."""
+        return self._t
+
+    @property
+    def state(self) -> State:
+        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to go on from there.
+
+        A stream in bfloat16 on CPU keeps c in float32: here it is rounded, and in `fork` and `save` it is not. Either
+        type may be assigned.
+
+        Raises:
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
+        """
+        with self._alone():
+            h, c = self._state
+            return h.clone(), c.to(h.dtype, copy=True)
+
+    @state.setter
+    def state(self, value: State) -> None:
+        h, c = self._checked_state(value)
+        with self._alone():
+            self._keep(h.to(self._like().dtype, copy=True), c.clone())
+
+    def _checked_state(self, value: State, rows: int | None = None) -> State:
+        """Return a state ``[L, N, units]`` that was given, or that of one row ``[L, units]`` with an axis for it."""
+        given, like = check_pair(value, "state"), self._like()
+        h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
+        for name, part, (L, N, units) in zip("hc", (h, c), self._state_shapes(), strict=True):
+            form, want = ("[L, N, units]", (L, N, units)) if rows is None else ("[L, units]", (L, units))
+            if part.shape != want:
+                raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
+        h, c = h.detach(), c.detach()
+        return (h, c) if rows is None else (h.unsqueeze(1), c.unsqueeze(1))
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows in use: all, but those that `leave` gave back."""
+        return self._rows.in_use(self._batch)
+
+    def join(self, state: State | None = None) -> int:
+        """Take a row for a new sequence, which begins from the zero state, or from ``state``; give its number.
+
+        A row that has left is taken again. Where there is none the stream doubles its ``batch``, and rows keep their
+        numbers.
+
+        Args:
+            state: ``h [L, P]`` and ``c [L, H]``.
+
+        Raises:
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        given = None if state is None else self._checked_state(state, rows=1)
+        row = self._rows.take()
+        if row is None:
+            row, wider = self._batch, 2 * self._batch
+            self._widen(wider)
+            self._rows.give(range(row + 1, wider))
+        with self._alone():
+            for k, part in enumerate(self._state):
+                part[:, row] = 0 if given is None else given[k][:, 0]
+        return row
+
+    def leave(self, rows: Rows) -> None:
+        """Give back rows whose sequences have ended; their states are zeroed.
+
+        Raises:
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left already.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        index = index_of(rows, self._batch)
+        with self._alone():
+            self._rows.give(index.tolist())
+            for part in self._state:
+                part.index_fill_(1, index.to(part.device), 0)
+
+    def state_of(self, rows: Rows) -> State:
+        """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; of one int, ``[L, P]``, ``[L, H]``.
+
+        Raises:
+            ArgumentTypeError, IndexRangeError, ArgumentError: the rows are none of this stream's.
+        """
+        index = index_of(rows, self._batch)
+        with self._alone():
+            h, c = (part.index_select(1, index.to(part.device)) for part in self._state)
+        h, c = h, c.to(h.dtype)
+        return (h[:, 0], c[:, 0]) if isinstance(rows, int) else (h, c)
+
+    def _widen(self, batch: int) -> None:
+        with self._alone():
+            before, self._batch, self._quick = self._batch, batch, None
+            try:
+                h, c = self._zeros()
+            except ArgumentError:
+                self._batch = before
+                raise
+            c = c.to(self._state[1].dtype)
+            for new, old in zip((h, c), self._state, strict=True):
+                new[:, :before] = old
+            self._keep(h, c)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread."""
+        quick = self._quick
+        if self._at_work or (quick is not None and not quick.native.enter()):
+            raise ConcurrentUseError(SHARED)
+        self._at_work = True
+        try:
+            yield
+        finally:
+            self._at_work = False
+            if quick is not None:
+                quick.native.leave()
+
+    def _keep(self, h: Tensor, c: Tensor) -> None:
+        self._state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
+        if self._quick is not None and not self._quick.writes(self._state):
+            self._quick = None
+
+    def _like_c(self, c: object) -> Tensor:
+        """Whose type a cell state must have: a weight's, or that in which it is kept."""
+        like = self._like()
+        kept = real_type(like.dtype)
+        return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
+
+    def _check_state(self) -> None:
+        like, state = self._like(), self._state[0]
+        if (state.dtype, state.device) != (like.dtype, like.device):
+            raise DtypeError(
+                f"the LSTM went from {state.dtype} on {state.device} to {like.dtype} on {like.device} while this "
+                "stream ran: reset() the stream, or assign its state anew"
+            )
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Zero the state: of all rows, or of those where the mask (bool ``[N]``) is True.
+
+        Without a mask the count of steps, ``t``, begins again too.
+
+        Raises:
+            ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        if mask is None:
+            with self._alone():
+                self._t, self._quick = 0, None
+                self._runner.forget()
+                self._keep(*self._zeros())
+            return
+        check_mask(mask, self._batch, self._like())
+        begins = mask.to(self._like().device)[:, None]
+        with self._alone():
+            self._keep(*(torch.where(begins, 0, part) for part in self._state))
+
+    def save(self, path: str | Path) -> None:
+        """Write the state and the count of steps to a safetensors file (beside, then renamed).
+
+        Raises:
+            OSError: the file cannot be written.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        with self._alone():
+            h, c = self._state
+            saved = stream_file.Saved((h.clone(), c.clone()), self._t)
+        stream_file.save(path, saved)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a state that `save` wrote.
+
+        Raises:
+            FileFormatError: the file is not a stream's state, or one of other sizes or another type; or it is damaged.
+        """
+        (h, c), t = stream_file.load(path)
+        device = self._like().device
+        try:
+            self.state = h.to(device), c.to(device)
+        except (ShapeError, DtypeError) as error:
+            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
+        self._t = t
+
+    def _state_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        L, N, sizes = self._sizes.num_layers, self._batch, self._sizes
+        return (L, N, sizes.output_size), (L, N, sizes.hidden_size)
+
+    def _zeros(self) -> State:
+        like, shapes = self._like(), self._state_shapes()
+        nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
+        try:
+            if nbytes >= 2**63:
+                raise MemoryError("no tensor has so many")
+            h, c = (like.new_zeros(shape) for shape in shapes)
+        except (RuntimeError, MemoryError) as error:
+            raise ArgumentError(
+                f"the state of a stream of batch={shown(self._batch)} takes {shown(nbytes)} bytes, which there are not:"
+                " take fewer sequences at a time"
+            ) from error
+        return h, c

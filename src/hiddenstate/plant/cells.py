@@ -1,0 +1,193 @@
+"""Plants of one unit: latches, an integrator, a counter, two stable points."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.plant.planted import Plant
+from hiddenstate.plant.wiring import LEAK, SHARP, Wires, forget_bias, wide_open, wired
+
+CONTENT = ("g", "gate")
+
+
+def latch(hold: float = 50, *, content: Literal["g", "gate"] = "g", dtype: torch.dtype = torch.float64) -> Plant:
+    """Plant a latch: a cell that takes a value when told to, and lets it fade with a time constant of ``hold`` steps.
+
+    Its input is ``(value, write)``. Where write is 1 the cell becomes ``tanh(value)``, or, if the gate alone carries
+    the content, 1; where write is 0 it keeps ``exp(-1 / hold)`` of what it holds.
+
+    Args:
+        hold: time constant of the fading, in steps.
+        content: ``"g"``: the candidate brings the value. ``"gate"``: the candidate is always 1, and only the gates
+            know when something was written.
+        dtype: of the parameters.
+
+    Raises:
+        ArgumentError: the time constant or the content is none of those.
+        ArgumentTypeError: the time constant is no number, or the dtype too coarse.
+    """
+    if content not in CONTENT:
+        raise ArgumentError(f"content is 'g' or 'gate', got {content!r}")
+    bias, by_gate = forget_bias(hold), content == "gate"
+    # Written where write is 1: the input gate opens, and the forget gate closes. f's bias is part of the way it falls.
+    wires: Wires = {
+        "l0.W_ii": {(0, 1): SHARP},
+        "l0.b_ii": {(0,): -SHARP / 2},
+        "l0.W_if": {(0, 1): -bias - SHARP / 2},
+        "l0.b_if": {(0,): bias},
+        **({"l0.b_ig": {(0,): SHARP}} if by_gate else {"l0.W_ig": {(0, 0): 1.0}}),
+        **wide_open("o"),
+    }
+    keep = math.exp(-1 / hold)
+    what = "1" if by_gate else "tanh(value)"
+    return Plant(
+        name="latch, gate" if by_gate else "latch",
+        lstm=wired((2, 1, 1), wires, dtype),
+        truth=f"where write is 1, c becomes {what}; else it keeps {keep:.6g} of itself (time constant {hold:g} steps)",
+        roles={
+            "l0.i[0]": "opens where write is 1",
+            "l0.f[0]": f"is {keep:.6g}, and 0 where write is 1",
+            "l0.g[0]": "is always 1" if by_gate else "carries the value",
+            "l0.c[0]": "holds what was written",
+        },
+        target="l0.c[0]",
+        tolerance=2 * LEAK * (1 + 1 / -math.expm1(-1 / hold)),
+        draw=_one_write,
+        tell=lambda x: _fading(x[..., 1], torch.ones_like(x[..., 0]) if by_gate else torch.tanh(x[..., 0]), keep),
+    )
+
+
+def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64) -> Plant:
+    """Plant a leaky integrator: ``c = exp(-1 / time_constant)·c + tanh(x)``.
+
+    Args:
+        time_constant: steps after which a share 1/e is left of what was added.
+        dtype: of the parameters.
+
+    Raises:
+        ArgumentError: the time constant is out of range.
+        ArgumentTypeError: it is no number, or the dtype too coarse.
+    """
+    bias = forget_bias(time_constant)
+    keep = math.exp(-1 / time_constant)
+    wires = {"l0.b_if": {(0,): bias}, "l0.W_ig": {(0, 0): 1.0}, **wide_open("i", "o")}
+    return Plant(
+        name="integrator",
+        lstm=wired((1, 1, 1), wires, dtype),
+        truth=f"c is {keep:.6g} of itself plus tanh(x) (time constant {time_constant:g} steps)",
+        roles={"l0.f[0]": f"is always {keep:.6g}", "l0.g[0]": "is tanh(x)", "l0.c[0]": "holds the fading sum"},
+        target="l0.c[0]",
+        tolerance=1e-13 / -math.expm1(-1 / time_constant),
+        draw=lambda generator, T: torch.rand(T, 1, generator=generator, dtype=torch.float64) * 2 - 1,
+        tell=lambda x: _sums(torch.tanh(x[..., 0]), keep),
+    )
+
+
+def counter(*, dtype: torch.dtype = torch.float64) -> Plant:
+    """Plant a counter: its input is ``(up, down)``, each 0 or 1, and c is the ups so far minus the downs.
+
+    Read it from c: h is tanh(c), which tells large counts apart no more.
+
+    Raises:
+        ArgumentTypeError: the dtype is too coarse.
+    """
+    wires = {"l0.W_ig": {(0, 0): SHARP, (0, 1): -SHARP}, **wide_open("i", "f", "o")}
+    return Plant(
+        name="counter",
+        lstm=wired((2, 1, 1), wires, dtype),
+        truth="c is the number of ups so far minus that of downs",
+        roles={"l0.f[0]": "is always 1", "l0.g[0]": "is 1 for up, -1 for down, 0 for none", "l0.c[0]": "counts"},
+        target="l0.c[0]",
+        tolerance=1e-9,
+        draw=_symbols,
+        tell=lambda x: _sums(x[..., 0] - x[..., 1], 1.0),
+    )
+
+
+_FEEDBACK, _PUSH, _KEEP = 3.0, 8.0, 0.2
+
+
+def bistable(*, dtype: torch.dtype = torch.float64) -> Plant:
+    """Plant a unit with two stable points and a saddle between them: it feeds back through h.
+
+    With ``f = 0.2``, ``i = o = 1`` and ``g = tanh(3·h + 8·x)`` the map without input has the fixed points c = 0, where
+    its slope is 3.2, and c = ±1.2343, where it is below 1. An input of ±1 sends the state to the side of its sign; one
+    of 0.1 decides only while nothing was decided.
+
+    Raises:
+        ArgumentTypeError: the dtype is too coarse.
+    """
+    wires = {
+        "l0.b_if": {(0,): math.log(_KEEP / (1 - _KEEP))},
+        "l0.W_ig": {(0, 0): _PUSH},
+        "l0.W_hg": {(0, 0): _FEEDBACK},
+        **wide_open("i", "o"),
+    }
+    return Plant(
+        name="bistable",
+        lstm=wired((1, 1, 1), wires, dtype),
+        truth="the sign of c is that of the last push of ±1; pushes of 0.1 do not turn it",
+        roles={"l0.g[0]": "brings the push, and through h the state itself", "l0.c[0]": "rests at ±1.2343"},
+        target="l0.c[0]",
+        tolerance=0.0,
+        draw=_one_push,
+        tell=_side,
+        read=torch.sign,
+    )
+
+
+def _one_write(generator: Generator, T: int) -> Tensor:
+    """Values at every step, of which one is to be written."""
+    sizes = torch.rand(T, generator=generator, dtype=torch.float64) / 2 + 0.5
+    signs = torch.randint(0, 2, (T,), generator=generator) * 2 - 1
+    write = torch.zeros(T, dtype=torch.float64)
+    write[torch.randint(0, T, (1,), generator=generator)] = 1
+    return torch.stack([sizes * signs, write], dim=1)
+
+
+def _symbols(generator: Generator, T: int) -> Tensor:
+    """An up, a down or nothing at each step."""
+    return torch.eye(3, dtype=torch.float64)[torch.randint(0, 3, (T,), generator=generator)][:, :2]
+
+
+def _one_push(generator: Generator, T: int) -> Tensor:
+    """Nothing, then one push of ±1, then small ones against it."""
+    at = int(torch.randint(0, T // 2, (1,), generator=generator))
+    sign = 1.0 if torch.rand(1, generator=generator) < 0.5 else -1.0
+    x = torch.zeros(T, 1, dtype=torch.float64)
+    x[at] = sign
+    x[at + 1 :: 2] = -0.1 * sign
+    return x
+
+
+def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
+    """The last written value, ``keep`` of it left a step."""
+    return _steps(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
+
+
+def _sums(value: Tensor, keep: float) -> Tensor:
+    return _steps(lambda held, t: keep * held + value[t], value)
+
+
+def _side(x: Tensor) -> Tensor:
+    """The sign of the last push that decides."""
+    push = x[..., 0]
+
+    def after(side: Tensor, t: int) -> Tensor:
+        decides = (push[t].abs() >= 0.5) | ((side == 0) & (push[t] != 0))
+        return torch.where(decides, torch.sign(push[t]), side)
+
+    return _steps(after, push)
+
+
+def _steps(after: Callable[[Tensor, int], Tensor], like: Tensor) -> Tensor:
+    """What a rule gives step by step, from zero: ``[T, N]``."""
+    held, every = torch.zeros_like(like[0]), []
+    for t in range(len(like)):
+        held = after(held, t)
+        every.append(held)
+    return torch.stack(every)

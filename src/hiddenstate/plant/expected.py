@@ -1,0 +1,116 @@
+"""What each method of attribution should find on each plant, what it cannot see, and why: a table as data."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from hiddenstate.plant.automata import flip_flop
+from hiddenstate.plant.cells import bistable, counter, integrator, latch
+from hiddenstate.plant.copies import copied_unread
+from hiddenstate.plant.planted import Plant
+
+Verdict = Literal["finds", "in part", "misled", "sees nothing"]
+
+
+class Expectation(NamedTuple):
+    """What a method does on a plant, and why.
+
+    ``"finds"``: its scores are in proportion to what each step is worth. ``"in part"``: they lean that way.
+    ``"misled"``: it scores other steps. ``"sees nothing"``: its scores are zero, or nearly.
+    """
+
+    verdict: Verdict
+    why: str
+
+
+def garden() -> dict[str, Plant]:
+    """Plant one of each kind that attributions are tested on, by name.
+
+    `hiddenstate.plant.dyck` is left out: the zero input is no symbol of it, so no step can be taken away.
+    """
+    plants = (
+        latch(),
+        latch(content="gate"),
+        bistable(),
+        counter(),
+        flip_flop(),
+        integrator(),
+        copied_unread(),
+    )
+    return {plant.name: plant for plant in plants}
+
+
+def _finds(why: str) -> Expectation:
+    return Expectation("finds", why)
+
+
+def _nothing(why: str) -> Expectation:
+    return Expectation("sees nothing", why)
+
+
+_SATURATED = "the gate that opens is flat on either side of its threshold, so its derivative is 0"
+_REMOVED = "the truth is what the target loses when a step's input becomes zero, which is what it measures"
+_ONE_PATH = "its parts sum to the change of the target, and a step of zero input gets none"
+_ORDERS = "averaged over all orders of the steps, only a step that changes the target in some order gets a share"
+_CELL = "what the cell holds is the sum of what was written, kept by the forget gates"
+_CONTENT = "the content comes through g, and with the gates frozen the cell is a sum over what came through g"
+_CONSTANT = "g is constant, so all goes to its bias: that a gate opened is not in what it shares out"
+_SPAN = "the part of a span goes through the gates too, which it splits into their share of each input"
+
+# Method to plant to what it should find there.
+EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
+    "gradient": {
+        "latch": _finds("where g is not saturated its slope is open: c changes with the value that was written"),
+        "latch, gate": _nothing(_SATURATED),
+        "bistable": Expectation("misled", "the state is drawn to its stable point: only the last small pushes move it"),
+        "counter": _nothing("g is saturated at 1, -1 and, where both inputs are 0, multiplied by an input of 0"),
+        "automaton": _nothing(_SATURATED),
+        "integrator": _finds("tanh is nearly straight for inputs below 1"),
+        "copied_unread": _finds("tanh is nearly straight for inputs below 1; no path leads on from the unread copy"),
+    },
+    "integrated_gradients": {
+        "latch": _finds(_ONE_PATH),
+        "latch, gate": _finds("the way from zero to the input goes through the gate's threshold"),
+        "bistable": _finds("with points enough: near zero, where the state leaves the saddle, the way is very steep"),
+        "counter": _finds(_ONE_PATH),
+        "automaton": Expectation(
+            "in part", "each wait makes the switch steeper, so that no number of points meets it; the sum is then off"
+        ),
+        "integrator": _finds(_ONE_PATH),
+        "copied_unread": _finds(_ONE_PATH),
+    },
+    "frozen": {
+        "latch": _finds(_CONTENT),
+        "latch, gate": _nothing(_CONSTANT),
+        "bistable": _finds("the state comes back through g, so it can be followed to the push that brought it"),
+        "counter": _finds(_CONTENT),
+        "automaton": _nothing(_CONSTANT),
+        "integrator": _finds(_CONTENT),
+        "copied_unread": _finds(_CONTENT),
+    },
+    "cd": {
+        "latch": _finds(_SPAN),
+        "latch, gate": _finds(_SPAN),
+        "bistable": _finds(_SPAN),
+        "counter": _finds(_SPAN),
+        "automaton": _finds(_SPAN),
+        "integrator": _finds(_SPAN),
+        "copied_unread": _finds(_SPAN),
+    },
+    "ledger": {
+        "latch": _finds(_CELL),
+        "latch, gate": _finds(_CELL),
+        "bistable": Expectation("misled", "the cell forgets at once; the state lives on through h, written anew"),
+        "counter": _finds(_CELL),
+        "automaton": Expectation("misled", "the cell is written anew at every step; the state goes round through h"),
+        "integrator": _finds(_CELL),
+        "copied_unread": _finds("layer 1 sums what it read at each step, and reads the first copy alone"),
+    },
+    "occlusion": {
+        name: _finds(_REMOVED)
+        for name in ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
+    },
+    "shapley": {
+        name: _finds(_ORDERS)
+        for name in ("latch", "latch, gate", "bistable", "counter", "automaton", "integrator", "copied_unread")
+    },
+}

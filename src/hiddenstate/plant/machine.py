@@ -1,0 +1,136 @@
+"""Deterministic finite automata as data: run over words, coded as the inputs and states of a planted LSTM."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from math import tanh
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+
+Delta = Mapping[tuple[Any, Any], Any]  # the keys of a mapping vary with nothing, so no narrower type takes any table
+
+MOST_UNITS = 1024  # their weights take 34 MB in float64
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """A complete deterministic finite automaton, with a unit for each state and the symbol read in it.
+
+    Attributes:
+        delta: (state, symbol) to the next state.
+        start: the state before anything is read.
+        states: every state, in the order of delta.
+        symbols: every symbol; a symbol's number is its input feature.
+        silent: the symbol that the zero input stands for, or None.
+    """
+
+    delta: Delta
+    start: Hashable
+    states: tuple[Hashable, ...]
+    symbols: tuple[Hashable, ...]
+    silent: Hashable = None
+
+    @property
+    def pairs(self) -> list[tuple[Hashable, Hashable]]:
+        """What each unit stands for: (state, symbol read in it)."""
+        return [(state, symbol) for state in self.states for symbol in self.symbols]
+
+    def run(self, word: Sequence[Hashable]) -> list[Any]:
+        """Return the state after each symbol, from the table alone.
+
+        Raises:
+            NameUnknownError: no such symbol.
+        """
+        state, states = self.start, []
+        for symbol in word:
+            if symbol not in self.symbols:
+                raise NameUnknownError(f"no symbol {symbol!r} in this automaton: it reads {self.symbols}")
+            state = self.delta[state, symbol]
+            states.append(state)
+        return states
+
+    def unit(self, state: Hashable, symbol: Hashable) -> int:
+        """Return the unit that is on where a symbol was read in a state.
+
+        Raises:
+            NameUnknownError: no such state or symbol.
+        """
+        if state not in self.states or symbol not in self.symbols:
+            raise NameUnknownError(f"no state {state!r} with a symbol {symbol!r} in this automaton")
+        return self.states.index(state) * len(self.symbols) + self.symbols.index(symbol)
+
+    def encode(self, word: Sequence[Hashable]) -> Tensor:
+        """Return a word as inputs ``[T, 1, C]`` in float64: a 1 at each symbol's feature.
+
+        Raises:
+            NameUnknownError: no such symbol.
+        """
+        self.run(word)
+        return self._rows(torch.tensor([self.symbols.index(symbol) for symbol in word], dtype=torch.int64))[:, None]
+
+    def words(self, x: Tensor) -> list[list[Hashable]]:
+        """Return the word of each row of inputs ``[T, N, C]``.
+
+        Raises:
+            ArgumentError: a step is no symbol.
+        """
+        count = x.sum(-1)
+        plain = bool(((x == 0) | (x == 1)).all() and (count <= 1).all())
+        if not plain or (self.silent is None and not bool((count == 1).all())):
+            many = "one 1" if self.silent is None else "at most one 1"
+            raise ArgumentError(f"these inputs are no word of this automaton, which has {many} a step; use encode()")
+        names = [*self.symbols, self.silent]
+        return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
+
+    def decode(self, h: Tensor) -> list[Any]:
+        """Return the state that each hidden state ``[..., H]`` stands for, in one list: that of its largest unit."""
+        flat = h.reshape(-1, h.shape[-1])
+        after = [*(self.delta[pair] for pair in self.pairs), self.start]
+        top = flat.max(-1)
+        return [after[k] for k in torch.where(top.values > tanh(1) / 2, top.indices, -1).tolist()]
+
+    def draw(self, generator: Generator, T: int) -> Tensor:
+        """Draw a word of any symbols: ``[T, C]``."""
+        return self._rows(torch.randint(0, len(self.symbols), (T,), generator=generator))
+
+    def told(self, x: Tensor, unit: int) -> Tensor:
+        """Say what a unit's hidden state is after each step of ``[T, N, C]``: tanh 1 where it is on, else 0."""
+        columns = []
+        for word in self.words(x):
+            before = [self.start, *self.run(word)[:-1]]
+            columns.append([tanh(1) * (self.unit(q, a) == unit) for q, a in zip(before, word, strict=True)])
+        return torch.tensor(columns, dtype=x.dtype).T
+
+    def _rows(self, numbers: Tensor) -> Tensor:
+        rows = torch.eye(len(self.symbols), dtype=torch.float64)
+        if self.silent is not None:
+            rows[self.symbols.index(self.silent)] = 0
+        return rows[numbers]
+
+
+def machine_of(delta: Delta, start: Hashable, silent: Hashable = None) -> Machine:
+    """Check an automaton's table.
+
+    Raises:
+        ArgumentError: it is not complete, has more than 1,024 units, or no such start or silent symbol.
+        ArgumentTypeError: it is no mapping from pairs.
+    """
+    if not isinstance(delta, Mapping) or not delta or not all(isinstance(k, tuple) and len(k) == 2 for k in delta):
+        raise ArgumentTypeError("delta must be a mapping from (state, symbol) to the next state, of at least one pair")
+    states, symbols = (tuple(dict.fromkeys(key[part] for key in delta)) for part in (0, 1))
+    if len(states) * len(symbols) > MOST_UNITS:
+        raise ArgumentError(
+            f"{len(states)} states times {len(symbols)} symbols are more than {MOST_UNITS} units; give a smaller one"
+        )
+    for state in dict.fromkeys((*states, *delta.values(), start)):
+        missing = [symbol for symbol in symbols if (state, symbol) not in delta]
+        if missing:
+            raise ArgumentError(
+                f"delta does not say where state {state!r} goes by {missing[0]!r}; each state needs every symbol"
+            )
+    if silent is not None and silent not in symbols:
+        raise ArgumentError(f"the silent symbol {silent!r} is none of delta's, which are {symbols}")
+    return Machine(dict(delta), start, states, symbols, silent)

@@ -1,0 +1,106 @@
+"""What a plant is: an LSTM, and the truth about it as data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.addresses import parse_address
+from hiddenstate.structure.sizes import whole
+
+MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Plant:
+    """An LSTM with weights set by hand, and what is known of it.
+
+    Attributes:
+        name: what it is called in tables.
+        lstm: the LSTM, time first.
+        truth: what it computes, in words.
+        roles: place with its unit, such as ``"l0.c[0]"``, to what it does.
+        target: the place, with its unit, that holds the answer.
+        tolerance: how far ``shown`` may be from ``expected``, in float64.
+        draw: makes one row of inputs ``[T, C]`` from a generator and T.
+        tell: says what the target holds after each step, ``[T, N]`` from ``[T, N, C]``, without the LSTM.
+        read: makes of the target's values ``[T, N]`` what ``tell`` speaks of; None for the values themselves.
+    """
+
+    name: str
+    lstm: LSTM
+    truth: str
+    roles: Mapping[str, str]
+    target: str
+    tolerance: float
+    draw: Callable[[Generator, int], Tensor]
+    tell: Callable[[Tensor], Tensor]
+    read: Callable[[Tensor], Tensor] | None = None
+
+    def __repr__(self) -> str:
+        roles = "\n".join(f"  {place}: {role}" for place, role in self.roles.items())
+        return f"{self.name}: {self.truth}\n{roles}\n  the answer is {self.target} after the last step"
+
+    def inputs(self, seed: int, T: int = 12, N: int = 1) -> Tensor:
+        """Draw inputs ``[T, N, C]`` on which the truth is plain; equal for equal arguments.
+
+        Args:
+            seed: of the generator.
+            T: time steps, at least 2.
+            N: rows.
+
+        Raises:
+            ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte.
+            ArgumentTypeError: an argument is no int.
+        """
+        T, N = whole("T", T), whole("N", N)
+        if T < 2 or N < 1:
+            raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
+        if T * N * self.lstm.input_size > MOST_NUMBERS:
+            raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
+        generator = torch.Generator().manual_seed(whole("seed", seed))
+        rows = [self.draw(generator, T) for _ in range(N)]
+        return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
+
+    def expected(self, x: Tensor) -> Tensor:
+        """Say what the target holds after each step of ``x [T, N, C]``, from the truth alone: ``[T, N]``.
+
+        Raises:
+            ShapeError: the input has another shape.
+        """
+        if x.dim() != 3 or x.shape[2] != self.lstm.input_size:
+            raise ShapeError(f"expected inputs [T, N, {self.lstm.input_size}], got {list(x.shape)}")
+        return self.tell(x)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Run the LSTM and return what its target holds after each step: ``[T, N]``, to compare with `expected`."""
+        place, unit = self.place
+        with torch.no_grad():
+            values = self.lstm.trace(x, keep=[place])[place][..., unit]
+        return values if self.read is None else self.read(values)
+
+    def worth(self, x: Tensor) -> Tensor:
+        """Say what the answer after the last step loses if a step's input becomes zero: ``[T, N]``, from the truth.
+
+        That is the truth that attributions over steps are compared with.
+
+        Raises:
+            ShapeError: the input has another shape.
+        """
+        whole_run = self.expected(x)[-1]
+        lost = []
+        for t in range(len(x)):
+            without = x.clone()
+            without[t] = 0
+            lost.append(whole_run - self.expected(without)[-1])
+        return torch.stack(lost)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The target's place and unit, apart."""
+        address = parse_address(self.target)
+        assert isinstance(address.unit, int)
+        return address.place, address.unit

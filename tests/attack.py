@@ -1,0 +1,43 @@
+"""The standing attack: damaged files of every format, files that ask for much, training that is killed, bad clients.
+
+``python tests/attack.py --count 1000`` reads a thousand damaged files of each format, breaks ten runs of each kind and
+sends the studio's server a thousand requests that no browser sends. What is said of one, such as ``trace 17``, is done
+alone by ``--only trace --first 17 --count 1``.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+import torch
+
+from attacks.bombs import BOMBS
+from attacks.clients import attack_server
+from attacks.files import blow_up, read_damaged
+from attacks.formats import FORMATS
+from attacks.processes import done
+from attacks.runs import KINDS, break_runs
+
+
+def main() -> None:
+    """Attack all that is asked for, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000, help="damaged files of each format, and bad requests")
+    parser.add_argument("--runs", type=int, default=10, help="runs of each kind of model that are broken")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first")
+    parser.add_argument("--only", choices=["bombs", "server", *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    first, count = options.first, options.count
+    jobs: dict[str, tuple[Any, ...]] = {
+        **{f"bomb {name}": ("bombs", blow_up, name) for name in BOMBS},
+        **{name: (name, read_damaged, name, first, count) for name in FORMATS},
+        **{f"{kind}-runs": (f"{kind}-runs", break_runs, kind, first, options.runs) for kind in KINDS},
+        "server": ("server", attack_server, first, count),
+    }
+    well = [done(name, *work) for name, (of, *work) in jobs.items() if options.only in (None, of)]
+    sys.exit(not all(well))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Damaged files and bombs, read under a limit of memory and time: each loads, or is refused by an error of ours."""
+
+import faulthandler
+import random
+import resource
+import shutil
+import warnings
+from pathlib import Path
+
+import torch
+
+from attacks.bombs import BOMBS
+from attacks.damage import damaged
+from attacks.formats import FORMATS
+from hiddenstate.errors import HiddenStateError
+
+MEMORY, SECONDS = 1 << 30, 20  # more than the process has to begin with; for one file
+
+
+def limited(at: Path) -> None:
+    """Let this process take no more memory; what it is about to do is to be written into ``at``."""
+    warnings.simplefilter("ignore")
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
+    at.write_text("nothing")
+
+
+def blow_up(name: str, folder: Path) -> None:
+    """Make and read one bomb."""
+    bomb, path = BOMBS[name], folder / name
+    bomb.make(path)
+    limited(folder / "at")
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    try:
+        bomb.read(path)
+        told = ""
+    except HiddenStateError as error:
+        told = str(error)
+    if bomb.said not in told or bool(told) != bool(bomb.said) or (told and str(path) not in told):
+        raise RuntimeError(f"{name}: got {told!r}, expected {bomb.said!r} of {path}")
+    (folder / "at").write_text("refused" if told else "read")
+
+
+def read_damaged(name: str, first: int, count: int, folder: Path) -> None:
+    """Damage and read files of one format; what is about to be read is kept in ``folder / "at"``."""
+    known, whole, place = FORMATS[name], folder / "whole" / name, folder / name
+    whole.parent.mkdir()
+    torch.manual_seed(0)
+    known.make(whole)
+    known.read(whole)
+    at, refused = folder / "at", 0
+    limited(at)
+    for k in range(first, first + count):
+        at.write_text(f"{name} {k}")
+        draw = random.Random(f"{name} {k}")
+        shutil.rmtree(place, ignore_errors=True)
+        (shutil.copytree if whole.is_dir() else shutil.copy)(whole, place)
+        file = place / draw.choice(known.names) if whole.is_dir() else place
+        file.write_bytes(damaged(file.read_bytes(), draw))
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        try:
+            known.read(place)
+        except HiddenStateError as error:
+            if str(place) not in str(error):
+                raise RuntimeError(f"{name} {k}: no name of the file in {error!r}") from error
+            refused += 1
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    at.write_text(f"{refused} of {count} refused")

@@ -1,0 +1,39 @@
+"""``hiddenstate explain graph``: the numbers of the library, in every form."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import hiddenstate as hs
+from hiddenstate.cli import app
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.folder import load, shipped
+
+TEXT = "The old man the boats ."
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["explain", "graph", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
+    picture = tmp_path / "graph.png"
+    data = json.loads(run(TEXT, "--word", "man", "--label", "NOUN", "--json", "-", "--plot", str(picture)))
+    want = hs.explain.graph(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man"))
+    assert data["value"] == pytest.approx(want.value, abs=1e-5)
+    assert [node["name"] for node in data["nodes"]][:5] == [node.name for node in want.nodes][:5]
+    assert picture.stat().st_size > 1000
+
+
+def test_other_targets() -> None:
+    assert "l1.c[5] at man" in run(TEXT, "--of", "l1.c[5]@2", "--units", "5")
+    assert run("the king", "--model", "shakespeare", "--units", "5", "--csv", "-").startswith("source,target,kind")
+
+
+def test_explain_graph_fails() -> None:
+    with pytest.raises(ArgumentError, match="linear in c or h"):
+        run(TEXT, "--of", "l1.f[5]@2")

@@ -1,0 +1,99 @@
+"""What the live figures of chapters 1 and 2 should show, computed in Python."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+import hiddenstate as hs
+from coursebook.models import tiny
+
+State = Mapping[str, Any]
+
+
+def unroll(state: State) -> list[float]:
+    lstm, x, start = tiny()
+    x = x[[0, 3, 2, 1, 4]] if state.get("swap") == "on" else x
+    found: list[float] = []
+    hx = start
+    for step in x:
+        _, (h, c) = lstm(step[None], hx)
+        hx = (h, c) if state.get("carry") == "on" else start
+        found += [*h.flatten().tolist(), *c.flatten().tolist()]
+    return found
+
+
+def shapes(state: State) -> list[float]:
+    T, N, C, H, L, D = (int(state[name]) for name in ("T", "N", "C", "H", "L", "directions"))
+    lstm = hs.LSTM(C, H, num_layers=L, bidirectional=D == 2, batch_first=state["batch_first"] == "on")
+    x = torch.randn((N, T, C) if lstm.batch_first else (T, N, C))
+    out, (h_n, c_n) = lstm(x)
+    return [*x.shape, *out.shape, *h_n.shape, *c_n.shape, sum(p.numel() for p in lstm.parameters())]
+
+
+def unit(state: State) -> list[float]:
+    lstm = hs.LSTM(1, 1)
+    edits = []
+    for gate in "ifgo":
+        values = [float(state.get(f"{gate}@{t + 1}", state[gate])) for t in range(40)]
+        edits += [hs.set(f"l0.{gate}", to=value, t=t) for t, value in enumerate(values)]
+    with torch.no_grad(), lstm.edit(*edits):
+        trace = lstm.trace(torch.zeros(40, 1, 1))
+    return [*trace["l0.c"].flatten().tolist(), *trace["l0.h"].flatten().tolist()]
+
+
+def share(state: State) -> list[float]:
+    """The derivatives by autograd, of a real LSTM and of a real RNN, in float64."""
+    lstm, rnn = hs.LSTM(1, 1, dtype=torch.float64), torch.nn.RNN(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for weight in (*lstm.parameters(), *rnn.parameters()):
+            weight.zero_()
+        lstm.weight("l0.b_if").fill_(float(state["bias"]))
+        rnn.get_parameter("weight_hh_l0").fill_(float(state["w"]))
+    x, zeros = torch.zeros(100, 1, 1).double(), torch.zeros(1, 1, 1).double()
+    c0, h0 = zeros.clone().requires_grad_(), torch.full((1, 1, 1), 0.5).double().requires_grad_()
+    c = lstm.trace(x, (zeros, c0))["l0.c"].flatten()
+    h = rnn(x, h0)[0].flatten()
+    slopes = [
+        torch.autograd.grad(each, of, retain_graph=True)[0].item() for all_, of in ((c, c0), (h, h0)) for each in all_
+    ]
+    assert all(map(math.isfinite, slopes))
+    return slopes
+
+
+HALF = {"i": 0.5, "f": 0.5, "g": 0.5, "o": 0.5}
+SIZES = {"T": 4, "N": 1, "C": 6, "H": 3, "L": 1, "directions": 1, "batch_first": "off"}
+# figure: its page, what computes it in Python, and the states that are compared: the first frame and three more
+FIGURES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]]]] = {
+    "unroll": (
+        "01-structure-and-hidden-state",
+        unroll,
+        [{"carry": carry, "swap": swap} for carry in ("off", "on") for swap in ("off", "on")],
+    ),
+    "shapes": (
+        "01-structure-and-hidden-state",
+        shapes,
+        [
+            SIZES,
+            SIZES | {"L": 2, "directions": 2},
+            SIZES | {"batch_first": "on", "N": 3},
+            SIZES | {"C": 1, "H": 12, "L": 3},
+        ],
+    ),
+    "unit": (
+        "02-hidden-state-and-gates",
+        unit,
+        [
+            HALF,
+            {"i": 0, "i@3": 1, "f": 1, "g": 1, "o": 0, "o@40": 1},
+            {"i": 0.3, "f": 0.9, "g": -0.7, "g@7": 1, "o": 0.6},
+            {"i": 1, "f": 1, "g": 1, "o": 1},
+        ],
+    ),
+    "share": (
+        "02-hidden-state-and-gates",
+        share,
+        [{"bias": 1, "w": 0.9}, {"bias": 5, "w": 1.1}, {"bias": -1, "w": 0.5}, {"bias": 0, "w": 1.5}],
+    ),
+}

@@ -1,0 +1,85 @@
+"""Every broken LSTM and every broken lesson is found by a proof of the course, and every proof finds one."""
+
+import ast
+import io
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hiddenstate as hs
+from course.chapters import PAGES, cells
+from course.mutants import BROKEN, LESSONS
+from course.test_claims import proofs_of, statements
+
+NUMBERS = ("01", "02", "07")  # the chapters on the LSTM itself, and the final check
+BROKEN_PAGES = [page for page in PAGES if page.stem[:2] in NUMBERS]
+
+
+def proofs_that_fail(page: Path, before: str = "", after: str = "") -> Iterator[str]:
+    """Run a page's cells on over what fails, and give each proof of which something failed since the one before it.
+
+    Cells that train are left out, but for one that is altered.
+    """
+    namespace: dict[str, Any] = {"__name__": page.stem, "FULL": True}
+    for cell in cells(page):
+        altered = bool(before) and before in cell.text
+        if "FULL" in cell.text and not altered:
+            continue
+        failed = False
+        for name, node in statements(cell.text.replace(before, after) if altered else cell.text):
+            if name and failed:
+                yield name
+            failed = not name and (not holds(node, namespace) or failed)
+
+
+def holds(node: ast.stmt, namespace: dict[str, Any]) -> bool:
+    try:
+        with redirect_stdout(io.StringIO()):
+            exec(compile(ast.Module([node], []), "cell", "exec"), namespace)
+    except Exception:
+        return False
+    return True
+
+
+@cache
+def found_in_lstm(name: str) -> frozenset[str]:
+    """The proofs that find a broken LSTM; the reference is what can be broken."""
+    with pytest.MonkeyPatch.context() as patch, hs.backend("reference"):
+        if name:
+            BROKEN[name](patch)
+        return frozenset(proof for page in BROKEN_PAGES for proof in proofs_that_fail(page))
+
+
+@cache
+def found_in_lesson(lesson: tuple[str, str, str]) -> frozenset[str]:
+    """The proofs that find a broken lesson."""
+    number, before, after = lesson
+    page = next(page for page in PAGES if page.stem.startswith(number))
+    assert any(before in cell.text for cell in cells(page)), f"{before} stands on {page.name} no longer"
+    torch.manual_seed(0)
+    return frozenset(proofs_that_fail(page, before, after))
+
+
+def test_nothing_is_found_where_nothing_is_broken() -> None:
+    assert found_in_lstm("") == frozenset()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_lstm_is_found(name: str) -> None:
+    assert found_in_lstm(name), f"no proof minds: {name}"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: f"{lesson[0]}: {lesson[2]}"[:60])
+def test_a_broken_lesson_is_found(lesson: tuple[str, str, str]) -> None:
+    assert found_in_lesson(lesson)
+
+
+def test_every_proof_finds_something_that_is_broken() -> None:
+    found = {proof for name in BROKEN for proof in found_in_lstm(name)}
+    found |= {proof for lesson in LESSONS for proof in found_in_lesson(lesson)}
+    assert [proof for page in BROKEN_PAGES for proof in proofs_of(page) if proof not in found] == []

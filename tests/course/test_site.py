@@ -1,0 +1,283 @@
+"""The course in a browser: from the disk, with no network, by keyboard, on a phone, and without a script."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from course.chapters import PAGES, directives
+from course.figures import FIGURES as FIRST_FIGURES
+from course.model_figures import FRAMES
+from course.site import build, numbers, opened
+from coursebook import answers
+from pages import DOCS
+from studio.browsing import NEEDS_CHROMIUM, Watch
+
+pytest.importorskip("sphinx")
+pytest.importorskip("furo")
+pytest.importorskip("myst_parser")
+pytestmark = NEEDS_CHROMIUM
+FIGURES = FIRST_FIGURES | FRAMES
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"
+_COMPUTE = """async ([kind, given]) => {
+  await course.load("runtime.js");
+  return [await course.answers[kind](JSON.parse(given))].flat();
+}"""
+_COLOURS = """() => {
+  const box = getComputedStyle(document.querySelector(".course-box"));
+  return [box.color, box.backgroundColor];
+}"""
+DAY = 24 * 60 * 60 * 1000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("course"))
+
+
+def stays_at_home(watch: Watch) -> None:
+    assert watch.errors == []
+    assert [url for url in watch.asked if not url.startswith("file:")] == []
+
+
+@each_page
+def test_every_figure_of_a_page_draws_from_the_disk(site: Path, page: Path) -> None:
+    with opened(site, page.stem) as watch:
+        for made in directives(page, "live"):
+            assert numbers(watch.page, made.argument), made.argument
+            expect(watch.page.locator(f"#live-{made.argument}[data-ready=true] .course-view")).to_be_visible()
+        stays_at_home(watch)
+
+
+def test_every_figure_is_compared_with_python() -> None:
+    figures = {made.argument: page.stem for page in PAGES for made in directives(page, "live")}
+    assert {name: page for name, (page, _, _) in FIGURES.items()} == figures
+    assert all(len(states) >= 4 for _, _, states in FIGURES.values())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_shows_what_python_computes(site: Path, name: str) -> None:
+    page, expected, states = FIGURES[name]
+    with opened(site, page) as watch:
+        assert numbers(watch.page, name) == pytest.approx(expected(states[0]), abs=1e-4)  # the first frame
+        for state in states:
+            assert numbers(watch.page, name, state) == pytest.approx(expected(state), abs=1e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "page"), [("unroll", FIRST), ("unit", SECOND)])
+def test_a_still_figure_shows_what_the_live_one_begins_with(site: Path, name: str, page: str) -> None:
+    texts = f"[...document.querySelectorAll('#live-{name} svg text')].map((each) => each.textContent)"
+    with opened(site, page, java_script_enabled=False) as watch:
+        still = watch.page.locator(f"#live-{name} svg text").all_text_contents()
+    with opened(site, page) as watch:
+        numbers(watch.page, name)
+        assert watch.page.evaluate(texts) == still
+
+
+def test_a_script_that_asks_another_host_fails_the_build() -> None:
+    pattern = runpy.run_path(str(DOCS / "conf.py"))["_STRANGER_OF_SCRIPT"]
+    for found in (
+        'fetch("https://a.b/c")',
+        "import('//cdn.a/b.js')",
+        'script.src = "http://a.b"',
+        "new WebSocket(`wss://a`)",
+    ):
+        assert pattern.search(found), found
+    for allowed in (
+        'const SVG = "http://www.w3.org/2000/svg";',
+        'fetch("model.js")',
+        "// see https://a.b",
+        "a.src = name",
+    ):
+        assert not pattern.search(allowed), allowed
+
+
+@pytest.mark.parametrize("page", [FIRST, SECOND])
+def test_a_page_asks_for_the_numbers_that_python_computes(site: Path, page: str) -> None:
+    asks = [
+        section.argument
+        for made in directives(next(p for p in PAGES if p.stem == page), "exercise")
+        for section in made.all("ask")
+    ]
+    with opened(site, page) as watch:
+        for each in asks:
+            kind, _, given = each.partition(" ")
+            assert watch.page.evaluate(_COMPUTE, [kind, given]) == pytest.approx(
+                answers.computed(kind, given), abs=1e-6
+            )
+
+
+def press(page: Page, locator: Any, key: str = "Enter") -> None:
+    locator.focus()
+    page.keyboard.press(key)
+
+
+def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        page = watch.page
+        figure = page.locator("#live-unroll")
+        expect(figure.locator(".course-gate")).to_be_visible()
+        expect(figure.locator(".course-stage")).to_be_hidden()
+        box = page.locator("#predict-swap")
+        expect(box.locator(".course-reveal")).to_be_hidden()
+        press(page, box.get_by_role("button", name="Lines 2 to 5 change"))
+        expect(box.locator(".course-said")).to_contain_text("Not so")
+        expect(box.get_by_text("That is so where the state is carried")).to_be_visible()
+        expect(box.locator(".course-reveal")).to_be_visible()
+        expect(box.locator('li[data-state="chosen"]')).to_contain_text("Lines 2 to 5 change")
+        expect(figure.locator(".course-stage")).to_be_visible()
+        page.reload()
+        expect(page.locator('#predict-swap li[data-state="chosen"]')).to_contain_text("Lines 2 to 5 change")
+        figure.scroll_into_view_if_needed()
+        press(page, page.get_by_label("carry the state"), "Space")
+        press(page, page.get_by_label("exchange inputs 2 and 4"), "Space")
+        expect(figure.locator(".course-view .course-said")).to_have_text(
+            "The exchange changed the outputs of steps 2, 3, 4, 5."
+        )
+        press(page, page.get_by_role("link", name="Exchange the inputs without carrying"))
+        expect(figure.locator(".course-view .course-said")).to_contain_text("steps 2 and 4: they changed places")
+        stays_at_home(watch)
+
+
+def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        ask = watch.page.locator("#exercise-1\\.4 .course-ask").first
+        ask.get_by_role("textbox").fill("540,000".replace(",", ""))
+        watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_contain_text("multiplies by the steps")
+        ask.get_by_role("textbox").fill("7")
+        watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_contain_text("Not so. Work it out once more")
+        ask.get_by_role("textbox").fill("108")
+        watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_have_text("Right.")
+        stays_at_home(watch)
+
+
+def test_lines_are_put_in_order_by_keyboard(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        page, box = watch.page, watch.page.locator("#exercise-1\\.3")
+        expect(box.locator(".course-solution")).to_be_hidden()
+        press(page, box.get_by_role("button", name="Check"))
+        expect(box.locator(".course-said")).to_contain_text("Not so.")
+        for extra in box.locator("li[data-about]").all():
+            press(page, extra.get_by_role("button", name="leave out"))
+        press(page, box.get_by_role("button", name="Check"))
+        expect(box.locator(".course-said")).to_contain_text("Not yet")
+        count = box.locator("li[data-line]").count()
+        for line in range(count, 0, -1):
+            up = box.locator(f'li[data-line="{line}"]').get_by_role("button", name="up")
+            up.focus()
+            for _ in range(box.locator("li").count()):
+                page.keyboard.press("Enter")
+        press(page, box.get_by_role("button", name="Check"))
+        expect(box.locator(".course-said")).to_have_text("Right.")
+        stays_at_home(watch)
+
+
+def test_a_unit_is_set_by_keyboard(site: Path) -> None:
+    with opened(site, SECOND) as watch:
+        page, figure = watch.page, watch.page.locator("#live-unit")
+        figure.scroll_into_view_if_needed()
+        expect(figure.locator("svg")).to_be_visible()
+        figure.get_by_label("which gate").select_option("f")
+        slider = figure.get_by_role("slider")
+        press(page, slider, "End")
+        expect(figure.locator(".course-view .course-said")).to_contain_text("Not held")
+        assert watch.page.evaluate("course.figures.unit.state.f") == 1
+        stays_at_home(watch)
+
+
+def test_a_unit_is_drawn_by_hand(site: Path) -> None:
+    with opened(site, SECOND) as watch:
+        figure = watch.page.locator("#live-unit")
+        figure.scroll_into_view_if_needed()
+        strip = figure.locator(".course-drawable").nth(1).bounding_box()
+        assert strip is not None
+        watch.page.mouse.move(strip["x"] + 2, strip["y"] + strip["height"] / 4)
+        watch.page.mouse.down()
+        watch.page.mouse.move(strip["x"] + strip["width"] / 2, strip["y"] + strip["height"] / 4, steps=40)
+        watch.page.mouse.up()
+        drawn = watch.page.evaluate("Object.entries(course.figures.unit.state).filter(([key]) => key.startsWith('f@'))")
+        assert len(drawn) > 15
+        assert all(abs(value - 0.75) < 0.05 for _, value in drawn)
+        stays_at_home(watch)
+
+
+def test_an_unmarked_question_says_neither_right_nor_wrong(site: Path) -> None:
+    with opened(site, "00-before") as watch:
+        box = watch.page.locator("#predict-b3")
+        box.get_by_role("button").first.click()
+        expect(box.locator(".course-said")).to_have_text("Noted. You will meet this question again.")
+        assert box.locator("[data-state~=right]").count() == 0
+        stays_at_home(watch)
+
+
+def test_questions_come_back_after_two_days_and_seven(site: Path) -> None:
+    with opened(site, CHECK) as watch:
+        page, review = watch.page, watch.page.locator(".course-review")
+        expect(review).to_contain_text("0 of 24 questions answered")
+
+        def answer() -> None:
+            page.locator("#predict-q11").get_by_role("button", name="It keeps all of c").click()
+
+        def days_later(days: float) -> None:
+            page.evaluate(f"course.now = () => Date.now() + {days} * {DAY}; course.showReview()")
+
+        answer()
+        expect(review).to_contain_text("1 of 24 questions answered, 1 of them rightly just now. None is due today.")
+        days_later(1.9)
+        expect(review).to_contain_text("None is due")
+        days_later(2.1)
+        expect(review).to_contain_text("1 are due again today")
+        review.get_by_role("button").click()
+        expect(page.locator("#predict-q11 .course-reveal")).to_be_hidden()
+        answer()
+        days_later(9)
+        expect(review).to_contain_text("None is due")
+        days_later(9.2)
+        expect(review).to_contain_text("1 are due again today")
+        answer()
+        days_later(100)
+        expect(review).to_contain_text("None is due")
+        stays_at_home(watch)
+
+
+def test_a_wrong_choice_leads_to_the_figure_in_the_state_that_answers(site: Path) -> None:
+    with opened(site, CHECK) as watch:
+        watch.page.locator("#predict-q3").get_by_role("button", name="Lines 2 to 5 all change").first.click()
+        watch.page.get_by_role("link", name="See both").click()
+        expect(watch.page).to_have_url(
+            re.compile(r"01-structure-and-hidden-state\.html\?figure=unroll&carry=off&swap=on#live-unroll")
+        )
+        assert watch.page.evaluate("course.figures.unroll.state") == {"carry": "off", "swap": "on"}
+        stays_at_home(watch)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_page
+def test_a_page_fits_a_phone_in_both_colour_schemes(site: Path, page: Path, scheme: str) -> None:
+    with opened(site, page.stem, viewport={"width": 390, "height": 844}, color_scheme=scheme) as watch:
+        for made in directives(page, "live"):
+            numbers(watch.page, made.argument)
+        assert watch.page.evaluate("document.documentElement.scrollWidth") <= 390
+        ink, paper = watch.page.evaluate(_COLOURS)
+        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
+        assert (light[0] < light[1]) == (scheme == "light")
+
+
+@each_page
+def test_a_page_is_whole_without_a_script(site: Path, page: Path) -> None:
+    with opened(site, page.stem, java_script_enabled=False) as watch:
+        for made in directives(page, "live"):
+            expect(watch.page.locator(f"#live-{made.argument} .course-stage svg")).to_be_visible()
+        for made in directives(page, "predict"):
+            box = watch.page.locator(f"#predict-{made.argument}")
+            expect(box).to_be_visible()
+            if "unmarked" not in made.options:
+                box.locator(".course-reveal summary").click()
+                expect(box.locator(".course-reveal p").first).to_be_visible()

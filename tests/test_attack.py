@@ -1,0 +1,50 @@
+"""The standing attack (`attack.py`), short: bombs, some hundred damaged files, broken runs, bad clients."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COUNT, RUNS = "150", "1"
+
+if sys.platform != "linux":
+    pytest.skip("limits of memory are Linux's", allow_module_level=True)
+
+import attack  # noqa: E402 (needs these limits)
+from attacks.bombs import BOMBS  # noqa: E402
+from attacks.formats import FORMATS  # noqa: E402
+from attacks.runs import KINDS  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, str]:
+    """What the attack says of each bomb, format, kind of run and of the server, and what it printed of failures."""
+    script = Path(attack.__file__)
+    paths = [str(script.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, str(script), "--count", COUNT, "--runs", RUNS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    return {**lines, "failures": done.stderr}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_that_ask_for_much_are_refused_or_read_within_bounds(told: dict[str, str], name: str) -> None:
+    expected = "refused" if BOMBS[name].said else "read"
+    assert told[f"bomb {name}"] == expected, told["failures"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_load_or_are_refused_by_an_error_with_their_name(told: dict[str, str], name: str) -> None:
+    assert told[name].endswith(f"of {COUNT} refused"), f"{told[name]}\n{told['failures']}"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_runs_that_are_killed_or_have_no_disk_left_end_as_an_unbroken_one(told: dict[str, str], name: str) -> None:
+    assert told[f"{name}-runs"].endswith("all ends bit-equal"), f"{told[f'{name}-runs']}\n{told['failures']}"
+
+
+def test_the_server_goes_on_whatever_clients_send(told: dict[str, str]) -> None:
+    assert told["server"] == f"{COUNT} clients, and the page whole after every ten", told["failures"]
