@@ -16,12 +16,15 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LAPTOP: ViewportSize = {"width": 1280, "height": 720}
 DESKTOP: ViewportSize = {"width": 1728, "height": 1080}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+TALL: ViewportSize = {"width": 1280, "height": 1120}
 
 HOUSE = "She said the old man who sold us the house could not remember why he had left the city."
 FISH = "I like to fish and hunt ."
 COMPLEX = "The complex houses married soldiers ."
 MARRIED_NONE = "The complex houses soldiers ."
-_READY = """() => document.querySelector(".compare-drawing, #structure svg")
+THE_FISH = "I like the fish and hunt ."
+ASKED = {"page": "explain", "text": FISH, "text2": THE_FISH, "step": "3", "method": "shapley"}
+_READY = """() => document.querySelector(".compare-drawing, #structure svg, .patch-map")
   || document.querySelector(".heat-value")?.textContent.includes("=")"""
 
 
@@ -52,6 +55,8 @@ PICTURES = [
     Picture("edit", {"text": FISH, "step": "3", "edit": "l0.f:set:1"}, LAPTOP, "edits"),
     Picture("compare", {"page": "compare", "text": COMPLEX, "text2": MARRIED_NONE, "step": "2"}, LAPTOP, "compare"),
     Picture("structure", {"page": "structure", "text": "Giraffes in a field"}, LAPTOP, "unrolled"),
+    Picture("explain", ASKED, TALL),
+    Picture("patches", ASKED, LAPTOP, "patches"),
     Picture("tour", {"text": FISH, "tour": "3"}, LAPTOP),
 ]
 

@@ -207,13 +207,18 @@ def _one_of(*texts: str) -> Part:
 # The parts of the page's state, as static/types.js has them; what of them fits a model the page itself sees to.
 VIEW: dict[str, Part] = {
     **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
-    **dict.fromkeys(("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox"), _TEXT),
-    "page": _one_of("read", "compare", "structure"),
+    **dict.fromkeys(
+        ("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT
+    ),
+    "page": _one_of("read", "compare", "structure", "explain"),
     "comparison": _one_of("sentences", "models", "edits"),
     "align": _one_of("position", "words"),
     "zoom": _one_of("model", "layer", "unit", "gate"),
     "theme": _one_of("auto", "light", "dark"),
-    **dict.fromkeys(("step", "unit", "tour"), _COUNT),
+    "measure": _one_of("auto", "logit", "probability"),
+    "method": _one_of("occlusion", "shapley"),
+    "players": _one_of("words", "steps"),
+    **dict.fromkeys(("step", "unit", "tour", "writer"), _COUNT),
     "pinned": ("a list of whole numbers", _counts),
     "edits": ("a list of edits", _edits),
 }

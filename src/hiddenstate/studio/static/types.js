@@ -113,6 +113,7 @@
  * @property {(run: Run, track: string, gate: string, unit: number, t: number) => DotProduct} dotProduct
  * @property {(track: string) => TrackWeights} weights
  * @property {(edits?: readonly Edit[]) => Stream} stream
+ * @property {(run: Run) => Subject} subject of a run without edits; throws StudioError where it can't be explained
  * @property {Run | null} given the run that came with it (a trace, or numbers handed over in Python)
  */
 
@@ -125,6 +126,32 @@
  *   is read next, with the states [L, P] and [L, H] that it goes on from
  * @property {() => Run} run all that was read since the last reset (the last `keep` steps)
  * @property {number} keep may be set; what is older is forgotten
+ */
+
+/** @typedef {{vector: Float64Array, bias: number}} Readout a number linear in a step's outputs [D*P]: Σ vector·out + bias */
+
+/**
+ * What a distribution is made of: how each of its labels is read off the outputs of a step.
+ * @typedef {object} Reader
+ * @property {string} name that of the run's head
+ * @property {string[]} labels K of them
+ * @property {(label: number) => Readout | null} logit null where a label has a probability alone
+ * @property {((out: Float32Array, label: number) => number) | null} logProbability of outputs [D*P], natural; null where
+ *   probabilities depend on the whole sentence
+ */
+
+/**
+ * What is explained: an LSTM, what it reads, and what is read off its outputs; as hiddenstate.explain.Subject has it.
+ * @typedef {object} Subject
+ * @property {{info: TrackInfo, weights: TrackWeights, gates: readonly string[]}[]} cells empty where there are no weights
+ * @property {Track[]} tracks the run itself, without edits
+ * @property {number} steps T
+ * @property {number} lead how many of the steps come before the run's first: 1 in a language model, which reads a line end
+ * @property {string[]} tokens T of them
+ * @property {{h: Float32Array, c: Float32Array}[]} initial the state of each track that it begins with
+ * @property {Reader[]} readers
+ * @property {() => Float32Array} baseline [C] what stands for a step that says nothing
+ * @property {string} baselineName what that is: "an unknown word"
  */
 
 /**
@@ -153,7 +180,7 @@
 /**
  * What the person is looking at: all of it is in the URL.
  * @typedef {object} View
- * @property {"read" | "compare" | "structure"} page
+ * @property {"read" | "compare" | "structure" | "explain"} page
  * @property {string} model its id
  * @property {string} text
  * @property {string} otherModel compare: "" for the same model
@@ -174,6 +201,12 @@
  * @property {string} sandbox the sizes in the structure page's sandbox; "" for those of the lesson
  * @property {string} rows how the state table is sorted: a column's name, with "-" before it from the largest down
  * @property {string} filter which of its rows are shown: "NOUN", "probability<0.6"
+ * @property {string} label explain: whose logit or probability is explained; "" for what the model says
+ * @property {"auto" | "logit" | "probability"} measure explain: which of them; auto: what suits the model
+ * @property {string} memory explain: the cell state whose ledger is shown, "l1.c[125]"; "" for the most telling one
+ * @property {number} writer explain: the step whose writings are followed; -1 for the one that left most
+ * @property {"occlusion" | "shapley"} method explain: whether Shapley values are computed, too
+ * @property {"words" | "steps"} players explain: what is replaced at a time where steps are characters
  * @property {"auto" | "light" | "dark"} theme
  */
 
@@ -206,16 +239,9 @@
  * @property {Float32Array} c [L, H] after it
  */
 
-/**
- * @typedef {object} LiveView Python has set parts of the view
- * @property {"view"} type
- * @property {Partial<View>} view
- */
+/** @typedef {{type: "view", view: Partial<View>}} LiveView Python has set parts of the view */
 
-/**
- * @typedef {object} LiveEnd nothing more will come
- * @property {"end"} type
- */
+/** @typedef {{type: "end"}} LiveEnd nothing more will come */
 
 /** @typedef {LiveBegin | LiveStep | LiveView | LiveEnd} LiveMessage */
 

@@ -12,6 +12,7 @@ import { icon } from "studio/ui/icons.js";
 const PAGES = [
   { value: "read", text: "Read", title: "Watch the model read" },
   { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
+  { value: "explain", text: "Explain", title: "Who wrote a memory, which words decided, and what if" },
   { value: "structure", text: "Structure", title: "Weights by gate, the net unrolled, and a sandbox of shapes" },
 ];
 /** @type {readonly View["theme"][]} */

@@ -1,10 +1,14 @@
-// The three pages and the panels on them. Those of a page that nobody has turned to are not made yet.
+// The four pages and the panels on them. Those of a page that nobody has turned to are not made yet.
 
+import { mountAttribution } from "studio/panels/attribution/index.js";
 import { mountCompare } from "studio/panels/compare/index.js";
 import { mountEdits } from "studio/panels/edits/index.js";
+import { mountExplain } from "studio/panels/explain/index.js";
 import { mountHeatmap } from "studio/panels/heatmap/index.js";
+import { mountLedger } from "studio/panels/ledger/index.js";
 import { mountLines } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
+import { mountPatches } from "studio/panels/patches/index.js";
 import { mountSentence } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
 import { mountTable } from "studio/panels/table/index.js";
@@ -23,6 +27,7 @@ const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 900px)");
 const PANELS = {
   read: [mountDesk, mountEdits, mountTable],
   compare: [mountCompare],
+  explain: [mountExplain, mountLedger, mountAttribution, mountPatches],
   structure: [mountStructure],
 };
 
@@ -56,7 +61,8 @@ export function mountPages(app) {
     const { page: wanted } = app.store.get();
     for (const [name, page] of pages) page.hidden = name !== wanted;
     const page = /** @type {HTMLElement} */ (pages.get(wanted));
-    if (page.childElementCount === 0) page.append(...PANELS[wanted].map((mount) => mount(app)));
+    if (page.childElementCount > 0) return;
+    app.session.introduce(() => page.append(...PANELS[wanted].map((mount) => mount(app))));
   };
   app.store.subscribe(["page"], turn);
   turn();

@@ -6,7 +6,7 @@ import { dotProduct } from "studio/runtime/states.js";
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/runtime/lstm.js").Lstm} Lstm */
-/** @typedef {Omit<Model, "kind" | "unit" | "parts" | "tokenise" | "run" | "stream">} Common */
+/** @typedef {Omit<Model, "kind" | "unit" | "parts" | "tokenise" | "run" | "stream" | "subject">} Common */
 
 /**
  * @param {BundleHead} head

@@ -1,6 +1,7 @@
 // A trace alone: what an LSTM did, without its weights.
 
 import { named, refuse } from "studio/runtime/common.js";
+import { recordedSubject } from "studio/runtime/explain/subject.js";
 import { tracksOf } from "studio/runtime/lstm.js";
 import { configSizes, tokensOf } from "studio/runtime/plain.js";
 import { count } from "studio/runtime/weights.js";
@@ -27,6 +28,7 @@ export function trace(head, weights) {
     ...named(head),
     ...{ kind: "trace", unit: "step", tracks: infos, hasWeights: false, given: Object.freeze(run) },
     parts: infos.map(({ name, units, inputSize }) => ({ label: `LSTM ${name}`, shape: [4 * units, inputSize] })),
+    subject: recordedSubject,
     ...{ tokenise: no, run: no, runNumbers: no, dotProduct: no, weights: no, stream: no },
   };
 }

@@ -1,11 +1,13 @@
 // A language model's parts: tokens, their vectors, the LSTM, and what predicts the next one.
 
 import { damaged } from "studio/runtime/errors.js";
+import { meanVector } from "studio/runtime/explain/subject.js";
 import { Lstm } from "studio/runtime/lstm.js";
-import { adaptiveOutput, clustersOf, plainOutput, dense } from "studio/runtime/outputs.js";
+import { adaptiveOutput, clustersOf, plainOutput, dense, transposedProduct } from "studio/runtime/outputs.js";
 import { embedded } from "studio/runtime/vocabulary.js";
 import { count, flag, strings } from "studio/runtime/weights.js";
 
+/** @typedef {import("studio/types.js").Readout} Readout */
 /** @typedef {import("studio/runtime/lstm.js").Names} Names */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
@@ -25,6 +27,7 @@ export class LanguageCore {
     this.level = levelOf(config, vocabulary);
     this.backward = flag(config, "backward");
     this.tokens = tokensOf(vocabulary);
+    this.counts = vocabulary.counts;
     this.numbers = new Map(this.tokens.map((token, id) => [token, id]));
     const [V, E, H] = [this.tokens.length, count(config, "embedding_size"), count(config, "hidden_size")];
     const tied = flag(config, "tied");
@@ -61,6 +64,29 @@ export class LanguageCore {
    */
   embed(ids) {
     return this.embedding === null ? this.output.embed(ids) : embedded(this.embedding, this.embeddingShape[1], ids);
+  }
+
+  /**
+   * What a token's logit is made of, a projection multiplied in.
+   * @param {number} id
+   * @returns {Readout | null} null where it has none of its own
+   */
+  logit(id) {
+    const row = this.output.row(id);
+    if (row === null) return null;
+    const { projection, lstm } = this;
+    const vector = projection === null ? row.weight : transposedProduct(projection, row.weight, lstm.outputSize);
+    return { vector: Float64Array.from(vector), bias: row.bias };
+  }
+
+  /** @returns {Float32Array} [E] the mean over all tokens, each as often as it was seen in training */
+  meanToken() {
+    const { counts, tokens } = this;
+    const fits = (/** @type {unknown} */ count) => typeof count === "number" && count >= 0;
+    if (!Array.isArray(counts) || counts.length !== tokens.length || !counts.every(fits) || !counts.some(Boolean)) {
+      throw damaged("the model's vocabulary has no count of each token", "as many numbers as tokens");
+    }
+    return meanVector(counts, (ids) => this.embed(ids));
   }
 
   /**

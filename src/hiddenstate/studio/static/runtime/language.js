@@ -2,6 +2,7 @@
 
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
+import { subjectOf } from "studio/runtime/explain/subject.js";
 import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
 import { streamOf } from "studio/runtime/stream.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
@@ -11,6 +12,7 @@ import { codePoints } from "studio/runtime/vocabulary.js";
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Subject} Subject */
 /** @typedef {import("studio/types.js").Track} Track */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
@@ -62,6 +64,30 @@ class Reader {
 }
 
 /**
+ * The line end that is read before the text is a step of what is explained, as in Python.
+ * @param {LanguageCore} core
+ * @param {Run} run
+ * @returns {Subject}
+ */
+function explained(core, run) {
+  if (core.backward) {
+    refuse("a model that reads from the end of a text", "one that reads forward", "Open another model.");
+  }
+  const ids = [core.start, ...run.tokens.map((token) => core.id(token))];
+  const { tracks } = core.lstm.run(core.embed(ids), ids.length, core.lstm.bind([], ids.length));
+  /** @type {Subject["readers"][number]["logProbability"]} */
+  const logProbability = (out, label) => {
+    const scores = core.scores(out, 1);
+    return scores[label] - logSumExp(scores, 0, scores.length);
+  };
+  const reader = { name: "next", labels: core.tokens, logit: core.logit.bind(core), logProbability };
+  return subjectOf(run, core.lstm, tracks, {
+    ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
+    ...{ baseline: () => core.meanToken(), baselineName: "the mean of what is read in training" },
+  });
+}
+
+/**
  * @param {BundleHead} head
  * @param {Weights} weights
  * @returns {Model}
@@ -82,6 +108,7 @@ export function language(head, weights) {
     ...{ kind: "language-model", unit: core.level === "char" ? "character" : "word" },
     tokenise: tokensOf(core, head),
     run: (tokens, edits) => reader.run(tokens, edits),
+    subject: (run) => explained(core, run),
     stream: (edits) => streamOf(source, edits),
     parts: [
       { label: "embedding", shape: core.embeddingShape },

@@ -3,7 +3,7 @@
 
 /**
  * Out = W·x + b for several x at once, each weight read once for four of them.
- * @param {Float32Array} x [T, C]
+ * @param {Float32Array | Float64Array} x [T, C]
  * @param {number} T
  * @param {Float32Array} weight [R, C]
  * @param {Float32Array | null} bias [R]

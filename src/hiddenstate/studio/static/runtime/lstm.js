@@ -1,5 +1,6 @@
 // An LSTM: its layers and directions one upon the other.
 
+import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { bind } from "studio/runtime/edits.js";
 import { StudioError } from "studio/runtime/errors.js";
@@ -85,7 +86,7 @@ export class Lstm {
         tracks.push(done.track);
         ends.push(done.state);
       }
-      input = sideBySide(tracks.slice(first), T);
+      input = sideBySide(tracks.slice(first).map(({ values }) => values.h), T);
     }
     return { tracks, out: input, state: ends };
   }
@@ -101,21 +102,6 @@ function checkLength(T, tracks) {
     const advice = "Shorten it: every gate and state of each is kept.";
     throw new StudioError(`${T} steps`, `${Math.floor(MOST / numbers)} at most`, advice);
   }
-}
-
-/**
- * @param {Track[]} tracks of one layer
- * @param {number} T
- * @returns {Float32Array} their hidden states [T, D*P]
- */
-function sideBySide(tracks, T) {
-  if (tracks.length === 1) return tracks[0].values.h;
-  const P = tracks[0].info.outputs;
-  const out = new Float32Array(T * P * tracks.length);
-  tracks.forEach(({ values }, k) => {
-    for (let t = 0; t < T; t++) out.set(values.h.subarray(t * P, (t + 1) * P), (t * tracks.length + k) * P);
-  });
-  return out;
 }
 
 /**

@@ -10,6 +10,8 @@ import { embedded } from "studio/runtime/vocabulary.js";
 /**
  * @typedef {object} Output
  * @property {(features: Float32Array, T: number) => Float32Array} scores from [T, F] to [T, V]: before softmax
+ * @property {(id: number) => {weight: Float32Array, bias: number} | null} row what a token's logit is made of: [F] and
+ *   a number; null where the token stands in a cluster of rare ones and has a probability alone
  * @property {(ids: readonly number[]) => Float32Array} embed [T, F] where weights are tied
  * @property {number[]} shape of its weight, or of the head of an adaptive one
  */
@@ -26,6 +28,7 @@ export function plainOutput(F, V, weights, prefix) {
   const bias = weights.take(`${prefix}bias`, [V]);
   return {
     scores: (features, T) => Float32Array.from(dense(features, T, weight, bias, V)),
+    row: (id) => ({ weight: weight.subarray(id * F, (id + 1) * F), bias: bias[id] }),
     embed: (ids) => embedded(weight, F, ids),
     shape: [V, F],
   };
@@ -75,6 +78,7 @@ export function adaptiveOutput(F, V, { cutoffs, factor }, weights, prefix) {
 
   return {
     scores,
+    row: (id) => (id < first ? { weight: headWeight.subarray(id * F, (id + 1) * F), bias: headBias[id] } : null),
     embed: (ids) => {
       const out = new Float32Array(ids.length * F);
       ids.forEach((id, t) => out.set(vector(id), t * F));
@@ -153,7 +157,7 @@ function put(values, T, K, count, out, V, start, added) {
  * @param {number} F
  * @returns {Float32Array} [F]
  */
-function transposedProduct(weight, row, F) {
+export function transposedProduct(weight, row, F) {
   const sums = new Float64Array(F);
   row.forEach((value, r) => {
     for (let k = 0; k < F; k++) sums[k] += value * weight[r * F + k];

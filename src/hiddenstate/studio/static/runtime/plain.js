@@ -1,6 +1,7 @@
 // An LSTM alone: numbers in, and no words.
 
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
+import { subjectOf } from "studio/runtime/explain/subject.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { streamOf } from "studio/runtime/stream.js";
 import { allFinite, count, flag } from "studio/runtime/weights.js";
@@ -48,6 +49,10 @@ export function plain(head, weights) {
     tokenise: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
     run: () => refuse("a text", "numbers", "This LSTM has no vocabulary: hand it rows of numbers."),
     stream: (edits) => streamOf(source, edits),
+    subject: (run) => {
+      const baseline = () => new Float32Array(inputSize);
+      return subjectOf(run, lstm, run.tracks, { readers: [], baseline, baselineName: "zeros" });
+    },
     given: rows === null ? null : runNumbers(rows),
   };
 }

@@ -37,12 +37,19 @@ export class Speller {
   spell(word) {
     const known = this.spelt.get(word);
     if (known !== undefined) return known;
-    const ids = this.shortened(codePoints(word)).map((char) => this.chars.id(char));
-    const { state } = this.lstm.run(embedded(this.embedding, this.charSize, ids), ids.length);
-    const found = Float32Array.from(state.flatMap(({ h }) => Array.from(h)));
+    const found = this.spellIds(this.shortened(codePoints(word)).map((char) => this.chars.id(char)));
     if (this.spelt.size >= REMEMBERED) this.spelt.clear();
     this.spelt.set(word, found);
     return found;
+  }
+
+  /**
+   * @param {number[]} ids of characters
+   * @returns {Float32Array} [2H]
+   */
+  spellIds(ids) {
+    const { state } = this.lstm.run(embedded(this.embedding, this.charSize, ids), ids.length);
+    return Float32Array.from(state.flatMap(({ h }) => Array.from(h)));
   }
 
   /**

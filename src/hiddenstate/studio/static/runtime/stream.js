@@ -1,5 +1,6 @@
 // One step at a time, the state carried: the same numbers as all at once.
 
+import { concatenated } from "studio/runtime/arrays.js";
 import { refuse } from "studio/runtime/common.js";
 
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -108,18 +109,4 @@ function joined(pieces) {
     input: all((track) => /** @type {Float32Array} */ (track.input)),
     carried: pieces.some((track) => track.carried !== null) ? { h: handedOn("h"), c: handedOn("c") } : null,
   };
-}
-
-/**
- * @param {Float32Array[]} parts
- * @returns {Float32Array}
- */
-function concatenated(parts) {
-  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -3,18 +3,21 @@
 import { tagColumns, found } from "studio/runtime/columns.js";
 import { common, lstmParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
+import { linearReader, subjectOf } from "studio/runtime/explain/subject.js";
 import { affine } from "studio/runtime/linear.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
-import { embedded, Vocabulary } from "studio/runtime/vocabulary.js";
+import { embedded, UNKNOWN, Vocabulary } from "studio/runtime/vocabulary.js";
 import { count } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
 /** @typedef {import("studio/types.js").Head} Head */
 /** @typedef {import("studio/types.js").Model} Model */
+/** @typedef {import("studio/types.js").Reader} Reader */
 /** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/types.js").Subject} Subject */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 /** A tagger's parts, and how they work together. */
@@ -94,6 +97,43 @@ class Tagger {
 }
 
 /**
+ * @param {Tagger} tagger
+ * @param {Run} run
+ * @returns {Subject}
+ */
+function explained(tagger, run) {
+  const baseline = () => unknownWord(tagger);
+  const around = { readers: readers(tagger), baseline, baselineName: "an unknown word" };
+  return subjectOf(run, tagger.lstm, run.tracks, around);
+}
+
+/**
+ * What a word not in the vocabulary is, spelt with one unknown character and without a context.
+ * @param {Tagger} tagger
+ * @returns {Float32Array} [C]
+ */
+function unknownWord({ inputSize, embedding, wordSize, speller }) {
+  const out = new Float32Array(inputSize);
+  out.set(embedded(embedding, wordSize, [UNKNOWN]));
+  out.set(speller.spellIds([UNKNOWN]), wordSize);
+  return out;
+}
+
+/**
+ * @param {Tagger} tagger
+ * @returns {Reader[]}
+ */
+function readers({ columns, weight, bias, lstm }) {
+  let from = 0;
+  return columns.map(({ name, tags, temperature, chain }) => {
+    const [first, F] = [from, lstm.outputSize];
+    from += tags.length;
+    const rows = weight.subarray(first * F, from * F);
+    return linearReader(name, tags, rows, bias.subarray(first, from), chain === null ? temperature : null);
+  });
+}
+
+/**
  * @param {BundleHead} head
  * @param {Weights} weights
  * @returns {Model}
@@ -105,6 +145,7 @@ export function tagger(head, weights) {
     ...common(head, made.lstm),
     ...{ kind: "tagger", unit: "word", tokenise },
     run: (words, edits) => made.run(words, edits),
+    subject: (run) => explained(made, run),
     stream: () => refuse("a tagger, which reads both ways", "a model that reads one way", "Type the whole sentence."),
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },

@@ -3,7 +3,7 @@
 import { strings } from "studio/runtime/weights.js";
 
 /** Id 0 of a tagger's vocabularies is padding, id 1 every token that is not there, and the tokens follow. */
-const UNKNOWN = 1;
+export const UNKNOWN = 1;
 const SPECIAL = 2;
 
 /** The words or the characters that a tagger knows. */

@@ -15,7 +15,7 @@ const SORT = /^(index|change|cluster|tag:.{1,40})$/;
 
 /** @type {{[K in keyof View]: Codec<View[K]>}} */
 const CODECS = {
-  page: oneOf("page", ["read", "compare", "structure"]),
+  page: oneOf("page", ["read", "compare", "structure", "explain"]),
   model: text("model", 200),
   text: text("text", MOST_CHARACTERS),
   otherModel: text("model2", 200),
@@ -35,6 +35,12 @@ const CODECS = {
   tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
   rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
   filter: text("filter", 200),
+  label: text("label", 200),
+  measure: oneOf("of", ["auto", "logit", "probability"]),
+  memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.c\[\d{1,6}\])?$/),
+  writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  method: oneOf("method", ["occlusion", "shapley"]),
+  players: oneOf("replace", ["words", "steps"]),
   sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
   theme: oneOf("theme", ["auto", "light", "dark"]),
 };

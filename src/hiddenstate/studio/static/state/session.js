@@ -108,6 +108,23 @@ export class Session {
     this.#settle();
   }
 
+  /**
+   * Makes something that listens, and tells it alone of all that is known already.
+   * @template T
+   * @param {() => T} make
+   * @returns {T}
+   */
+  introduce(make) {
+    const before = new Set([...this.listeners.values()].flatMap((all) => [...all]));
+    const made = make();
+    const known = { model: this.model, run: this.run, other: this.other, error: this.error ?? this.otherError };
+    for (const [event, what] of Object.entries(known)) {
+      const all = this.listeners.get(/** @type {Event} */ (event)) ?? [];
+      if (what !== null) for (const fn of [...all]) if (!before.has(fn)) fn();
+    }
+    return made;
+  }
+
   #read() {
     void this.#safely("error", () => this.#compute());
     if (this.store.get().otherText === "") void this.#readOther();

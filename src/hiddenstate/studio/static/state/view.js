@@ -36,6 +36,12 @@ export function plainView({ models }) {
     sandbox: "",
     rows: "step",
     filter: "",
+    label: "",
+    measure: "auto",
+    memory: "",
+    writer: -1,
+    method: "occlusion",
+    players: "words",
     theme: "auto",
   };
 }

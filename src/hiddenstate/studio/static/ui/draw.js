@@ -115,6 +115,17 @@ export function tick(value) {
 }
 
 /**
+ * A number with its sign and three decimals; of very small ones what says something.
+ * @param {number} value
+ * @returns {string}
+ */
+export function exactly(value) {
+  const size = Math.abs(value);
+  const written = size === 0 || size >= 0.0005 ? value.toFixed(3) : value.toExponential(0);
+  return tick(value > 0 ? `+${written}` : written);
+}
+
+/**
  * A share as a person reads it: "92 %", "<1 %".
  * @param {number} share
  * @returns {string}

@@ -23,6 +23,18 @@ export function whenSeen(root, draw) {
 }
 
 /**
+ * Scrolls a stage sideways until a part of what is drawn in it is seen.
+ * @param {HTMLElement} stage
+ * @param {Element | null} part
+ */
+export function scrollTo(stage, part) {
+  if (part === null || stage.scrollWidth <= stage.clientWidth) return;
+  const [all, one] = [stage.getBoundingClientRect(), part.getBoundingClientRect()];
+  if (one.left >= all.left && one.right <= all.right) return;
+  stage.scrollLeft += (one.left + one.right - all.left - all.right) / 2;
+}
+
+/**
  * Calls `fn` with the width that an element has got, when that has changed.
  * @param {HTMLElement} root
  * @param {(width: number, height: number) => void} fn

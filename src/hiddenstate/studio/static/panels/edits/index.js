@@ -104,8 +104,8 @@ function drawList({ store, session }, list, change) {
   const { model, run } = session;
   const { edits } = store.get();
   if (!model || !run) return;
-  const remove = (/** @type {number} */ index) => {
-    store.change({ edits: edits.filter((_, k) => k !== index) }, "remove an edit");
+  const remove = (/** @type {number} */ index, /** @type {number} */ count) => {
+    store.change({ edits: edits.filter((_, k) => k < index || k >= index + count) }, "remove an edit");
   };
   list.replaceChildren(
     ...(edits.length

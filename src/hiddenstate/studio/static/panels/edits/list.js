@@ -9,10 +9,12 @@ import { button } from "studio/ui/fields.js";
 /** @typedef {import("studio/types.js").Model} Model */
 /** @typedef {import("studio/types.js").Run} Run */
 
+const MOST_LINES = 8; // as many edits of one place at least stand together
+
 /**
  * @typedef {object} Doings
  * @property {(index: number, at: DOMRect) => void} change
- * @property {(index: number) => void} remove
+ * @property {(index: number, count: number) => void} remove
  */
 
 /**
@@ -26,8 +28,61 @@ export function editList(edits, model, run, doings) {
   return element(
     "ol",
     { class: "edit-list", "aria-label": "Edits in force" },
-    edits.map((edit, index) => line(edit, index, model, run, doings)),
+    bundlesOf(edits).map(({ from, count }) =>
+      count < MOST_LINES
+        ? line(edits[from], from, model, run, doings)
+        : bundleLine(edits.slice(from, from + count), from, model, run, doings),
+    ),
   );
+}
+
+/**
+ * Edits that set the units of one place, each to a value of its own, stand together: a patch has one for each unit.
+ * @param {readonly Edit[]} edits
+ * @returns {{from: number, count: number}[]} a bundle of fewer than MOST_LINES is one edit
+ */
+export function bundlesOf(edits) {
+  /** @type {{from: number, count: number}[]} */
+  const found = [];
+  for (let from = 0; from < edits.length; ) {
+    let count = 1;
+    while (from + count < edits.length && goTogether(edits[from], edits[from + count])) count += 1;
+    found.push({ from, count: count < MOST_LINES ? 1 : count });
+    from += count < MOST_LINES ? 1 : count;
+  }
+  return found;
+}
+
+/**
+ * @param {Edit} a
+ * @param {Edit} b
+ */
+function goTogether(a, b) {
+  const same = (/** @type {Edit} */ { place, kind, t, scope }) => JSON.stringify([place, kind, t, scope]);
+  return a.kind === "set" && a.unit?.length === 1 && b.unit?.length === 1 && same(a) === same(b);
+}
+
+/**
+ * @param {readonly Edit[]} edits of a bundle
+ * @param {number} from
+ * @param {Model} model
+ * @param {Run} run
+ * @param {Doings} doings
+ */
+function bundleLine(edits, from, model, run, doings) {
+  const [first] = edits;
+  const rests = restingReason(first, model, run.steps);
+  const where = whereOf({ ...first, unit: null }, run.tokens).replace(/^all units, /, "");
+  const name = `${edits.length} units of ${first.place}, each set to a value of its own (${where})`;
+  return element("li", { class: rests ? "resting" : "" }, [
+    element("div", { class: "edit-what" }, [
+      element("code", { text: first.place }),
+      ` ${edits.length} units, each set to a value of its own`,
+      element("span", { class: "edit-where", text: where }),
+      ...(rests ? [element("span", { class: "edit-rests", text: `Resting: ${rests}.` })] : []),
+    ]),
+    button("\u00d7", () => doings.remove(from, edits.length), { class: "edit-close", "aria-label": `Remove: ${name}` }),
+  ]);
 }
 
 /**
@@ -57,7 +112,7 @@ function line(edit, index, model, run, doings) {
   change.disabled = rests !== "";
   item.append(
     change,
-    button("×", () => doings.remove(index), { class: "edit-close", "aria-label": `Remove: ${sentence}` }),
+    button("×", () => doings.remove(index, 1), { class: "edit-close", "aria-label": `Remove: ${sentence}` }),
   );
   return item;
 }

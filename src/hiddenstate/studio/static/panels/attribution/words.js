@@ -1,0 +1,108 @@
+// What the numbers mean, what they come to, and what they do not prove.
+
+import { shortToken } from "studio/state/tokens.js";
+import { exactly, tick } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/panels/attribution/work.js").Found} Found */
+
+// As hiddenstate.explain has it: both large and of opposite signs, or one large and the other as good as nothing.
+const OPPOSED = 0.1;
+const [LARGE, NOTHING] = [0.25, 0.05];
+
+/**
+ * What the parts come to, with what the law leaves over.
+ * @param {Found} found
+ * @returns {string}
+ */
+export function sumSentence({ explained, occlusion, shapley, few, all }) {
+  if (occlusion === null) return "";
+  const { whole, none, parts } = occlusion;
+  const sum = parts.reduce((total, part) => total + part, 0);
+  const said =
+    `The ${explained.name} is ${exactly(whole)}, and ${exactly(none)} with everything replaced by ` +
+    `${explained.subject.baselineName}: a difference of ${exactly(whole - none)}. Occlusion adds up to ${exactly(sum)}, ` +
+    `${exactly(whole - none - sum)} is not in it.`;
+  if (shapley === null) return said;
+  const total = shapley.parts.reduce((before, part) => before + part, 0);
+  const among =
+    !all ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} where these are replaced` : "";
+  return `${said} Shapley values add up to ${exactly(total)}${among}; rounding leaves ${tick(shapley.residual.toExponential(0))}.`;
+}
+
+/**
+ * @param {Found} found
+ * @returns {string[]}
+ */
+export function meaningSentences({ explained, shapley, few, all, players }) {
+  const what = explained.subject.baselineName;
+  const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
+  const said = [
+    `Occlusion: by how much the ${explained.name} falls when that ${one} alone is replaced by ${what}, and all others ` +
+      `stay. It is exact for this question. Several ${one}s that can stand in for one another may each get little, though ` +
+      "together they decide; and it says nothing of how the model does it.",
+  ];
+  if (shapley === null) return said;
+  const rest = !all ? " The others stay as they are throughout." : "";
+  said.push(
+    `Shapley: the mean of what a ${one} adds, over all orders in which ${one}s come in; all ${2 ** few.length} ways to ` +
+      `replace ${one}s were run.${rest} So the parts add up. It does not prove that a ${one} is used by itself: what two do ` +
+      "together is shared out between them. Both depend on what stands in for what is replaced, and the model may never " +
+      "have met a text with such gaps. To see a cause inside the model, change a state below.",
+  );
+  return said;
+}
+
+/**
+ * A player's Shapley value: 0 where it stands behind the target, which it can't reach.
+ * @param {Found} found
+ * @param {Found["players"][number]} player
+ * @returns {number | undefined} undefined where it was not computed
+ */
+export function shapleyOf({ shapley, few, all }, player) {
+  return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
+}
+
+/**
+ * Where the two say different things.
+ * @param {Found} found
+ * @returns {string}
+ */
+export function disagreementSentence(found) {
+  const names = disagreements(found).map((p) => `\u201c${shortToken(found.few[p].name, 24)}\u201d`);
+  if (found.shapley === null || names.length === 0) return "";
+  return `Occlusion and Shapley values say different things of ${names.join(", ")}.`;
+}
+
+/**
+ * @param {Found} found
+ * @returns {number[]} players, by their place among those few
+ */
+export function disagreements({ occlusion, shapley, few, players }) {
+  if (occlusion === null || shapley === null) return [];
+  const gone = few.map((one) => occlusion.parts[players.indexOf(one)]);
+  const most = (/** @type {ArrayLike<number>} */ all) => Array.from(all).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-300);
+  const [mostGone, mostPart] = [most(gone), most(shapley.parts)];
+  return few.flatMap((_, p) => {
+    const [a, b] = [gone[p] / mostGone, shapley.parts[p] / mostPart];
+    const [small, large] = [Math.min(Math.abs(a), Math.abs(b)), Math.max(Math.abs(a), Math.abs(b))];
+    const opposed = a * b < 0 && small > OPPOSED;
+    return opposed || (large > LARGE && small < NOTHING) ? [p] : [];
+  });
+}
+
+/**
+ * @param {Found} found
+ * @returns {string[][]}
+ */
+export function attributionRows(found) {
+  const { players, occlusion } = found;
+  if (occlusion === null) return [];
+  const top = ["start", "stop", "word", "occlusion", "shapley"];
+  return [
+    top,
+    ...players.map((player, p) => {
+      const part = shapleyOf(found, player);
+      return [String(player.start), String(player.stop), player.name, String(occlusion.parts[p]), part === undefined ? "" : String(part)];
+    }),
+  ];
+}

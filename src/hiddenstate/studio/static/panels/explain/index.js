@@ -1,0 +1,103 @@
+// What is explained: a text, the word of which is asked, and whose logit or probability there.
+
+import { askControls } from "studio/panels/explain/asks.js";
+import { createTextField } from "studio/panels/explain/text.js";
+import { outputAt } from "studio/runtime/explain/target.js";
+import { explainedOf } from "studio/state/explained.js";
+import { headOf, predictionAt } from "studio/state/predictions.js";
+import { shortToken, shownToken } from "studio/state/tokens.js";
+import { element, format, tick } from "studio/ui/draw.js";
+import { panel } from "studio/ui/panel.js";
+
+/** @typedef {import("studio/types.js").Run} Run */
+/** @typedef {import("studio/state/types.js").App} App */
+
+const HELP =
+  "Choose a word, and what is asked of it: why this tag has the logit that it has, or what made the next symbol likely. " +
+  "Below: who wrote the memories that it is read from, what is lost when a word is replaced, and what changes when one " +
+  "state comes from another sentence. All is computed here, by the definitions of hiddenstate.explain.";
+const DENSE = 60; // steps
+const LONGEST = 24;
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountExplain(app) {
+  const { store, session } = app;
+  const { root, body } = panel({ id: "explain", title: "What is explained", help: HELP });
+  const words = element("div", { class: "explain-words", role: "group", "aria-label": "Word that is asked of" });
+  const name = element("p", { class: "explain-name", "aria-live": "polite" });
+  const note = element("p", { class: "explain-note", role: "status" });
+  const asks = askControls(app);
+  body.classList.add("explain-body");
+  body.append(createTextField(app), words, asks.root, name, note);
+  const draw = () => {
+    if (store.get().page !== "explain") return;
+    const { explained, reason } = explainedOf(session, store.get());
+    fillWords(words, app, session.plain);
+    asks.show(explained);
+    note.textContent = reason || editsRest(app);
+    name.replaceChildren(...(explained ? said(explained.name, explained.target.of(outputAt(explained.subject, explained.target.t))) : []));
+  };
+  for (const event of /** @type {const} */ (["run", "model", "error"])) session.on(event, draw);
+  store.subscribe(["page", "step", "head", "label", "measure", "track", "unit"], draw);
+  listenInside(words);
+  draw();
+  return root;
+}
+
+/** @param {App} app */
+function editsRest({ store }) {
+  return store.get().edits.length === 0 ? "" : "What is explained is the run without the edits, which hold on the other pages.";
+}
+
+/**
+ * @param {string} name
+ * @param {number} value
+ */
+function said(name, value) {
+  return ["Explained below: the ", element("b", { text: name }), ", ", element("span", { class: "number", text: tick(format(value)) })];
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {App} app
+ * @param {Run | null} run
+ */
+function fillWords(root, { store }, run) {
+  const focused = root.contains(document.activeElement);
+  const { step, head: name } = store.get();
+  const head = run === null ? null : headOf(run, name);
+  root.classList.toggle("dense", (run?.steps ?? 0) > DENSE);
+  const buttons = (run?.tokens ?? []).map((token, t) => {
+    const tag = head && run?.surprise === null ? predictionAt(head, t).label : "";
+    const parts = [element("span", { class: "token", text: shortToken(token, LONGEST) })];
+    if (tag !== "") parts.push(element("span", { class: "says", text: tag }));
+    return element(
+      "button",
+      {
+        ...{ type: "button", "aria-pressed": String(t === step), tabindex: t === step ? 0 : -1, title: shownToken(token) },
+        on: { click: () => store.set({ step: t }) },
+      },
+      parts,
+    );
+  });
+  root.replaceChildren(...buttons);
+  if (focused) buttons[step]?.focus();
+}
+
+/**
+ * Left and right go from word to word.
+ * @param {HTMLElement} root
+ */
+function listenInside(root) {
+  root.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const all = [...root.children];
+    const next = all[all.indexOf(/** @type {Element} */ (document.activeElement)) + by];
+    if (next instanceof HTMLElement) next.click();
+    event.preventDefault();
+  });
+}

@@ -1,0 +1,43 @@
+// The text that is explained. What is typed is read after a short rest.
+
+import { element, set } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+
+const REST = 150; // milliseconds
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function createTextField({ store, session }) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let resting;
+  const read = () => {
+    resting = undefined;
+    session.text(field.value);
+  };
+  const field = element("textarea", {
+    ...{ class: "explain-text", rows: 1, spellcheck: "false", autocomplete: "off" },
+    on: {
+      input: () => {
+        clearTimeout(resting);
+        resting = setTimeout(read, Math.max(REST, 1.5 * session.took));
+      },
+    },
+  });
+  const suit = () => {
+    const kind = session.model?.kind;
+    field.hidden = kind === "trace";
+    set(field, "aria-label", kind === "lstm" ? "Numbers to explain" : "Text to explain");
+    field.placeholder = kind === "lstm" ? "A signal, such as sine 24, or rows of numbers, one a line" : "Type a sentence.";
+  };
+  const update = () => {
+    if (resting === undefined && field.value !== store.get().text) field.value = store.get().text;
+  };
+  store.subscribe(["text"], update);
+  session.on("model", suit);
+  suit();
+  update();
+  return field;
+}

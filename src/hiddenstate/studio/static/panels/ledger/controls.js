@@ -1,0 +1,50 @@
+// Which memory is looked at: the most telling one, or a layer, a direction and a unit.
+
+import { trackTitle } from "studio/state/units.js";
+import { chooser } from "studio/ui/controls.js";
+import { element, set } from "studio/ui/draw.js";
+import { button } from "studio/ui/fields.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/ledger/memory.js").Scene} Scene */
+
+/**
+ * @param {App} app
+ * @returns {{root: HTMLElement, show: (scene: Scene) => void}}
+ */
+export function memoryControls({ store }) {
+  let [track, units] = ["", 1];
+  const look = (/** @type {string} */ name, /** @type {number} */ unit) => {
+    store.set({ memory: `${name}.c[${unit}]` });
+  };
+  const layer = chooser("Memory of", (name) => look(name, Number(number.value)));
+  const number = element("input", {
+    ...{ type: "number", class: "ledger-unit", min: 0, step: 1, "aria-label": "Unit of the memory" },
+    on: {
+      change: () => {
+        const unit = number.valueAsNumber;
+        if (Number.isInteger(unit) && unit >= 0 && unit < units) look(track, unit);
+      },
+    },
+  });
+  const telling = button("Most telling", () => store.set({ memory: "" }), {
+    title: "The unit of the last layer that adds most to the target, or takes most from it",
+  });
+  const root = element("div", { class: "panel-tools" }, [
+    layer.root,
+    element("label", { class: "field" }, [element("span", { text: "unit" }), number]),
+    telling,
+  ]);
+  const show = (/** @type {Scene} */ scene) => {
+    const infos = scene.explained.subject.tracks.map(({ info }) => info);
+    const twoWays = infos.some(({ reverse }) => reverse);
+    const options = infos.map((info) => ({ value: info.name, text: `${info.name}: ${trackTitle(info, twoWays)}` }));
+    layer.fill([{ label: "", options }], scene.track);
+    [track, units] = [scene.track, infos[0].units];
+    number.max = String(units - 1);
+    if (document.activeElement !== number) number.value = String(scene.unit);
+    telling.hidden = scene.whole === null;
+    set(telling, "aria-pressed", String(scene.own));
+  };
+  return { root, show };
+}

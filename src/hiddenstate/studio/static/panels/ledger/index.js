@@ -1,0 +1,165 @@
+// The ledger: who wrote a memory, how much of it is still there at each later word, and what it adds to the target.
+
+import { memoryControls } from "studio/panels/ledger/controls.js";
+import { following, isRecorded, sceneOf } from "studio/panels/ledger/memory.js";
+import { ledgerRows, ledgerTable, sumSentences, writerSentence } from "studio/panels/ledger/words.js";
+import { keptAfter } from "studio/runtime/explain/ledger.js";
+import { explainedOf } from "studio/state/explained.js";
+import { shortToken } from "studio/state/tokens.js";
+import { element } from "studio/ui/draw.js";
+import { panel } from "studio/ui/panel.js";
+import { fit } from "studio/ui/svg-parts.js";
+import { onResize, scrollTo } from "studio/ui/visibility.js";
+import { signed, wordChart } from "studio/ui/word-chart.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+/** @typedef {import("studio/panels/ledger/memory.js").Scene} Scene */
+/** @typedef {import("studio/ui/word-chart.js").Chart} Chart */
+/** @typedef {import("studio/ui/word-chart.js").ChartRow} ChartRow */
+
+const HELP =
+  "A memory is a sum: what each step wrote into it (input gate times candidate), times all forget gates since. That is " +
+  "exact. Point at a word, or reach it by Tab and the arrow keys, to follow what it wrote; press it to keep it. Where the target is a sum " +
+  "over memories, each part adds a known amount to it. What a step wrote depends on the gates there, which other " +
+  "words have moved: without a word, others would have written otherwise.";
+
+const UNRECORDED = "This trace holds not all of i, f, g and c of that layer, which the ledger is made of.";
+
+/**
+ * @param {App} app
+ * @returns {HTMLElement}
+ */
+export function mountLedger(app) {
+  const { store, session } = app;
+  /** @type {Scene | null} */
+  let scene = null;
+  /** @type {Chart | null} */
+  let chart = null;
+  const picture = () => (scene && isRecorded(scene) ? chartOf(scene, 1000, () => {}, () => {}).root : null);
+  const { root, body, tools } = panel({
+    ...{ id: "ledger", title: "Ledger: who wrote this memory" },
+    help: HELP,
+    exports: { svg: picture, png: picture, csv: () => (scene ? ledgerRows(scene) : []) },
+  });
+  const parts = {
+    says: element("p", { class: "ledger-says", "aria-live": "polite" }),
+    stage: element("div", { class: "scroll ledger-stage" }),
+    sum: element("div", { class: "ledger-sum" }),
+    table: element("details", { class: "ledger-more" }, [element("summary", { text: "As a table" })]),
+  };
+  const controls = memoryControls(app);
+  tools.append(controls.root);
+  body.append(parts.says, parts.stage, parts.sum, parts.table);
+  const follow = (/** @type {number | null} */ pointed) => {
+    if (!scene || !chart) return;
+    const found = following(scene, pointed ?? store.get().writer);
+    if (found.writer === scene.writer && found.unread === scene.unread) return;
+    scene = found;
+    parts.says.textContent = writerSentence(scene);
+    chart.show(chartRows(scene));
+    chart.mark(scene.writer, scene.ledger.t);
+  };
+  const choose = (/** @type {number} */ k) => store.set({ writer: store.get().writer === k ? -1 : k });
+  const draw = () => {
+    if (store.get().page !== "explain") return;
+    const { explained } = explainedOf(session, store.get());
+    scene = explained && sceneOf(explained, store.get());
+    root.hidden = scene === null;
+    if (scene === null) return;
+    controls.show(scene);
+    chart = isRecorded(scene) ? chartOf(scene, parts.stage.clientWidth, choose, follow) : null;
+    put(parts, scene, chart);
+  };
+  for (const event of /** @type {const} */ (["run", "model", "error"])) session.on(event, draw);
+  store.subscribe(["page", "step", "head", "label", "measure", "memory", "track", "unit"], draw);
+  store.subscribe(["writer"], () => follow(null));
+  onResize(parts.stage, draw);
+  parts.table.addEventListener("toggle", () => scene && fillTable(parts.table, scene));
+  draw();
+  return root;
+}
+
+/**
+ * @param {Record<"says" | "stage" | "sum" | "table", HTMLElement>} parts
+ * @param {Scene} scene
+ * @param {Chart | null} chart null where the trace holds not all that it needs
+ */
+function put({ says, stage, sum, table }, scene, chart) {
+  const scrolled = stage.scrollLeft;
+  says.textContent = chart === null ? UNRECORDED : writerSentence(scene);
+  sum.replaceChildren(...(chart === null ? [] : sumSentences(scene).map((text) => element("p", { text }))));
+  stage.replaceChildren(...(chart === null ? [] : [chart.root]));
+  if (chart !== null) fit(chart.root);
+  stage.scrollLeft = scrolled;
+  scrollTo(stage, stage.querySelector(".asked"));
+  fillTable(table, scene);
+}
+
+/**
+ * @param {Scene} scene
+ * @param {number} width
+ * @param {(k: number) => void} choose
+ * @param {(t: number | null) => void} point
+ */
+function chartOf(scene, width, choose, point) {
+  const { tokens } = scene.explained.subject;
+  const rows = chartRows(scene);
+  const columns = tokens.map((token, t) => ({ word: shortToken(token, 16), label: labelOf(scene, token, t) }));
+  const chart = wordChart({ columns, rows, width, label: "What was written at each step" }, { choose, point });
+  chart.mark(scene.writer, scene.ledger.t);
+  return chart;
+}
+
+/**
+ * @param {Scene} scene
+ * @param {string} token
+ * @param {number} t
+ */
+function labelOf({ ledger, place }, token, t) {
+  const s = ledger.steps.indexOf(t);
+  const name = `${shortToken(token, 24)}, step ${t}`;
+  return s < 0 ? `${name}: not read yet` : `${name}: wrote ${signed(ledger.written[s])} into ${place}, ${signed(ledger.parts[s])} is left`;
+}
+
+/**
+ * @param {Scene} scene
+ * @returns {ChartRow[]}
+ */
+function chartRows({ ledger, whole, place, writer, explained }) {
+  const { tokens, steps: T } = explained.subject;
+  const [asked, wrote] = [ledger.t, writer].map((t) => `\u201c${shortToken(tokens[t], 16)}\u201d`);
+  const over = (/** @type {ArrayLike<number>} */ values, /** @type {number} */ from) => {
+    const all = new Float64Array(T).fill(NaN);
+    ledger.steps.slice(from).forEach((t, s) => (all[t] = values[s]));
+    return all;
+  };
+  const s = ledger.steps.indexOf(writer);
+  const later = keptAfter(ledger, s).map((share) => share * ledger.written[s]);
+  /** @type {ChartRow[]} */
+  const rows = [
+    { title: `Written into ${place} at ${wrote}, still there`, values: over(later, s), scale: "c" },
+    { title: `Written at each ${explained.model.unit}, left in ${place} at ${asked}`, values: over(ledger.parts, 0), scale: "c" },
+  ];
+  if (Number.isNaN(ledger.effect)) return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
+  const added = ledger.parts.map((part) => part * ledger.effect);
+  rows.push({ title: `What that adds to the ${explained.short}`, values: over(added, 0) });
+  return whole === null ? rows : [...rows, wholeRow(explained.short, whole.parts)];
+}
+
+/**
+ * @param {string} name
+ * @param {Float64Array} parts
+ * @returns {ChartRow}
+ */
+function wholeRow(name, parts) {
+  return { title: `All memories of the last layer: added to the ${name}`, values: parts };
+}
+
+/**
+ * @param {HTMLElement} details
+ * @param {Scene} scene
+ */
+function fillTable(details, scene) {
+  details.querySelector(".scroll")?.remove();
+  if (details.hasAttribute("open")) details.append(element("div", { class: "scroll" }, [ledgerTable(scene)]));
+}

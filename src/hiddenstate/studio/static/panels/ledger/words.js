@@ -1,0 +1,119 @@
+// The ledger in words and numbers: what a word wrote, where it still is, and what it adds; sums; a table.
+
+import { erasedMostAt, keptAfter } from "studio/runtime/explain/ledger.js";
+import { shortToken, shownToken } from "studio/state/tokens.js";
+import { element, exactly, percent, tick } from "studio/ui/draw.js";
+
+/** @typedef {import("studio/panels/ledger/memory.js").Scene} Scene */
+
+const MOST_SHARES = 3; // later words whose shares are told
+
+/**
+ * @param {Scene} scene
+ * @param {number} t
+ * @returns {string}
+ */
+export function wordOf({ explained }, t) {
+  return `\u201c${shortToken(explained.subject.tokens[t], 24)}\u201d`;
+}
+
+/**
+ * What the followed word wrote, what is still there, what was erased and when, and what it adds.
+ * @param {Scene} scene
+ * @returns {string}
+ */
+export function writerSentence(scene) {
+  const { ledger, place, writer, unread } = scene;
+  if (unread >= 0) return `${wordOf(scene, unread)} is read after ${wordOf(scene, ledger.t)} in ${scene.track}: it has written nothing yet.`;
+  const s = ledger.steps.indexOf(writer);
+  const wrote = `At ${wordOf(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
+  if (s === ledger.steps.length - 1) return `${wrote} It is where the target is read: all of it is there.${added(scene, s)}`;
+  const left = `At ${wordOf(scene, ledger.t)} ${percent(ledger.kept[s])} of it is left, ${exactly(ledger.parts[s])}.`;
+  return `${wrote}${later(scene, s)} ${left}${erased(scene, s)}${added(scene, s)}`;
+}
+
+/**
+ * @param {Scene} scene
+ * @param {number} s
+ */
+function added({ ledger, explained }, s) {
+  if (Number.isNaN(ledger.effect)) return "";
+  return ` That adds ${exactly(ledger.parts[s] * ledger.effect)} to the ${explained.linearName}.`;
+}
+
+/**
+ * The shares at the words that are read next.
+ * @param {Scene} scene
+ * @param {number} s
+ */
+function later(scene, s) {
+  const { ledger } = scene;
+  const shares = keptAfter(ledger, s);
+  const steps = ledger.steps.slice(s + 1, -1).slice(0, MOST_SHARES);
+  const said = steps.map((t, k) => `${percent(shares[k + 1])} at ${wordOf(scene, t)}`);
+  return said.length > 0 ? ` Of it there is still ${said.join(", ")}.` : "";
+}
+
+/**
+ * @param {Scene} scene
+ * @param {number} s
+ */
+function erased(scene, s) {
+  const { ledger } = scene;
+  const at = erasedMostAt(ledger, s);
+  if (at < 0 || ledger.kept[s] > 0.95) return "";
+  const shares = keptAfter(ledger, s);
+  const lost = shares[at - s - 1] - shares[at - s];
+  return ` ${wordOf(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;
+}
+
+/**
+ * What the sums come to.
+ * @param {Scene} scene
+ * @returns {string[]}
+ */
+export function sumSentences({ ledger, place, whole, explained }) {
+  const sum = (/** @type {Float64Array} */ values) => exactly(values.reduce((total, one) => total + one, 0));
+  const word = `\u201c${shortToken(explained.subject.tokens[ledger.t], 24)}\u201d`;
+  const memory =
+    `${place} at ${word}: what was written and is left ${sum(ledger.parts)}, initial state ${exactly(ledger.initial)} make ` +
+    `c = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
+  if (whole === null) return [memory];
+  const target =
+    `All memories of the last layer: ${explained.model.unit}s ${sum(whole.parts)}, initial state ${exactly(whole.initial)} and bias ` +
+    `${exactly(whole.bias)} make the ${explained.linearName} ${exactly(whole.value)}; rounding leaves ` +
+    `${tick(whole.residual.toExponential(0))}. A part is what was written at that step; the layer below may have ` +
+    "carried it there from other steps.";
+  return [target, memory];
+}
+
+/**
+ * @param {Scene} scene
+ * @returns {string[][]}
+ */
+export function ledgerRows({ ledger, explained, whole }) {
+  const { tokens } = explained.subject;
+  const top = ["step", "word", "wrote i·g", "still there", "left", "erased most at step", "adds to the target", "all units add"];
+  const rows = ledger.steps.map((t, s) => {
+    const at = erasedMostAt(ledger, s);
+    const added = ledger.parts[s] * ledger.effect;
+    const own = [ledger.written[s], ledger.kept[s], ledger.parts[s]].map(String);
+    const rest = [at < 0 ? "" : String(ledger.steps[at]), Number.isNaN(added) ? "" : String(added)];
+    return [String(t), tokens[t], ...own, ...rest, whole === null ? "" : String(whole.parts[t])];
+  });
+  return [top, ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
+}
+
+/**
+ * @param {Scene} scene
+ * @returns {HTMLElement}
+ */
+export function ledgerTable(scene) {
+  const [head, ...rows] = ledgerRows(scene);
+  const short = (/** @type {string} */ cell, /** @type {number} */ k) =>
+    k === 1 ? shownToken(cell) : /\d[.e]/.test(cell) ? tick(Number(cell).toFixed(4)) : cell;
+  return element("table", { class: "ledger-table" }, [
+    element("thead", {}, [element("tr", {}, head.map((name) => element("th", { scope: "col", text: name })))]),
+    element("tbody", {}, rows.map((row) => element("tr", {}, row.map((cell, k) => element("td", { text: short(cell, k) }))))),
+  ]);
+}

@@ -1,0 +1,96 @@
+// The sweep: the target with every state of the other text put into this one, one at a time.
+
+import { allPlaces, patches } from "studio/runtime/explain/patches.js";
+import { outputAt } from "studio/runtime/explain/target.js";
+import { subjectFor } from "studio/state/explained.js";
+import { readInput } from "studio/state/input.js";
+import { inSlices } from "studio/state/slices.js";
+
+/** @typedef {import("studio/types.js").Subject} Subject */
+/** @typedef {import("studio/runtime/explain/patches.js").Place} Place */
+/** @typedef {import("studio/state/explained.js").Explained} Explained */
+
+/**
+ * Two texts of as many steps, and the target in both.
+ * @typedef {object} Pair
+ * @property {Explained} explained
+ * @property {Subject} other
+ * @property {number} whole the target in this text
+ * @property {number} patched the target, read at the same step, in the other
+ */
+
+/**
+ * @typedef {object} Sweep
+ * @property {Pair} pair
+ * @property {Place[]} places track by track, c before h, T each
+ * @property {Float64Array | null} effects how far each moves the target; null until they are there
+ * @property {number} share that is done; 1 where nothing is under way
+ * @property {boolean} stopped
+ */
+
+/**
+ * @param {Explained} explained
+ * @param {string} text the other one
+ * @returns {{pair: Pair, reason: ""} | {pair: null, reason: string}}
+ */
+export function pairWith(explained, text) {
+  const { model, subject, target } = explained;
+  const no = (/** @type {string} */ reason) => ({ pair: null, reason });
+  if (subject.cells.length === 0) return no("A recorded trace has no weights to run with, so nothing can be put into it.");
+  try {
+    const run = readInput(model, text);
+    if (run === null) return no("The other text is empty.");
+    const other = subjectFor(model, run);
+    if (other.steps !== subject.steps) {
+      const [many, here] = [other.steps - other.lead, subject.steps - subject.lead];
+      return no(`The other text has ${many} ${model.unit}s, and this one ${here}. Give as many.`);
+    }
+    if (differing(subject, other).length === 0) return no(`Both texts are the same. Change a ${model.unit} in the other one.`);
+    const read = (/** @type {Subject} */ one) => target.of(outputAt(one, target.t));
+    return { pair: { explained, other, whole: read(subject), patched: read(other) }, reason: "" };
+  } catch (error) {
+    return no(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/**
+ * The steps whose inputs differ.
+ * @param {Subject} a
+ * @param {Subject} b of as many steps
+ * @returns {number[]}
+ */
+export function differing(a, b) {
+  const inputs = [a, b].map(({ tracks }) => /** @type {Float32Array} */ (tracks[0].input));
+  const C = inputs[0].length / a.steps;
+  return Array.from({ length: a.steps }, (_, t) => t).filter((t) => {
+    const [one, two] = inputs.map((input) => input.subarray(t * C, (t + 1) * C));
+    return a.tokens[t] !== b.tokens[t] || one.some((value, k) => value !== two[k]);
+  });
+}
+
+/**
+ * @param {(sweep: Sweep) => void} tell
+ * @returns {{begin: (pair: Pair) => void, stop: () => void}}
+ */
+export function sweeping(tell) {
+  let halt = () => {};
+  let current = 0;
+  const begin = async (/** @type {Pair} */ pair) => {
+    halt();
+    const mine = (current += 1);
+    const { subject, target } = pair.explained;
+    const places = allPlaces(subject);
+    /** @type {Sweep} */
+    let sweep = { pair, places, effects: null, share: 0, stopped: false };
+    const say = (/** @type {Partial<Sweep>} */ more) => {
+      if (mine === current) tell((sweep = { ...sweep, ...more }));
+    };
+    say({});
+    const work = patches(subject, pair.other, target, places);
+    const job = inSlices(work, (done) => say({ share: Math.min(0.999, done / places.length) }));
+    halt = job.stop;
+    const values = await job.result;
+    say(values === null ? { share: 1, stopped: true } : { share: 1, effects: values.map((value) => value - pair.whole) });
+  };
+  return { begin: (pair) => void begin(pair), stop: () => halt() };
+}

@@ -1,0 +1,30 @@
+// Pieces of arrays put together.
+
+/**
+ * @param {readonly Float32Array[]} parts
+ * @returns {Float32Array} one after the other
+ */
+export function concatenated(parts) {
+  const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/**
+ * @param {readonly Float32Array[]} parts each [T, P]
+ * @param {number} T
+ * @returns {Float32Array} [T, D*P] their rows side by side; the only part itself
+ */
+export function sideBySide(parts, T) {
+  if (parts.length === 1) return parts[0];
+  const P = parts[0].length / T;
+  const out = new Float32Array(T * P * parts.length);
+  parts.forEach((part, d) => {
+    for (let t = 0; t < T; t++) out.set(part.subarray(t * P, (t + 1) * P), (t * parts.length + d) * P);
+  });
+  return out;
+}

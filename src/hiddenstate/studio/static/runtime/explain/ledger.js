@@ -1,0 +1,184 @@
+// Who wrote a memory: c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0, as hiddenstate.explain.ledger has it.
+
+import { readingOrder } from "studio/runtime/explain/target.js";
+
+/** @typedef {import("studio/types.js").Readout} Readout */
+/** @typedef {import("studio/types.js").Subject} Subject */
+/** @typedef {import("studio/types.js").Track} Track */
+
+/**
+ * One unit of one cell state, at a step: S steps were read until then, in the order of `steps`.
+ * @typedef {object} Ledger
+ * @property {number} t
+ * @property {number[]} steps the last is t
+ * @property {Float64Array} written [S] i·g
+ * @property {Float64Array} forget [S]
+ * @property {Float64Array} kept [S] the share of it that is still there at t: the product of the forget gates since
+ * @property {Float64Array} parts [S] what is left of it at t: written·kept
+ * @property {number} initial what is left of the initial state
+ * @property {number} value the cell state at t
+ * @property {number} residual value less the sum: what rounding leaves
+ * @property {number} effect what a number in c adds to the target at t, through o·tanh(c)/c; NaN where no such law holds
+ */
+
+const TINY = 1e-8; // below it tanh(c)/c is 1 to the last digit
+
+/**
+ * @param {Subject} subject
+ * @param {number} k the track's place among them
+ * @param {number} unit
+ * @param {number} t
+ * @param {Readout | null} readout the target as a sum over the outputs of step t, where it is one
+ * @returns {Ledger}
+ */
+export function ledgerOf(subject, k, unit, t, readout) {
+  const track = subject.tracks[k];
+  const steps = readingOrder(track.info.reverse, subject.steps, t);
+  const { i, f, g, c } = gatesOf(track, unit, steps);
+  const written = i.map((gate, s) => gate * g[s]);
+  const kept = keptUntil(f);
+  const parts = written.map((value, s) => value * kept[s]);
+  const initial = track.c0[unit] * f[0] * kept[0];
+  const value = c[c.length - 1];
+  const sum = parts.reduce((total, part) => total + part, initial);
+  const effect = readout === null ? NaN : effectsOf(subject, k, t, readout)[unit];
+  return { t, steps, written, forget: f, kept, parts, initial, value, residual: value - sum, effect };
+}
+
+/**
+ * @param {Track} track
+ * @param {number} unit
+ * @param {number[]} steps
+ */
+function gatesOf({ values, info }, unit, steps) {
+  const of = (/** @type {string} */ quantity) =>
+    Float64Array.from(steps, (t) => values[quantity][t * info.units + unit]);
+  return { i: of("i"), f: of("f"), g: of("g"), c: of("c") };
+}
+
+/**
+ * @param {Float64Array} forget [S]
+ * @returns {Float64Array} [S] the product of those after each step
+ */
+function keptUntil(forget) {
+  const kept = new Float64Array(forget.length).fill(1);
+  for (let s = forget.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * forget[s + 1];
+  return kept;
+}
+
+/**
+ * What of a step's writing is there at each later step: all of it at the step itself.
+ * @param {Pick<Ledger, "forget">} ledger
+ * @param {number} s
+ * @returns {Float64Array} [S - s] shares
+ */
+export function keptAfter({ forget }, s) {
+  const shares = new Float64Array(forget.length - s).fill(1);
+  for (let k = 1; k < shares.length; k++) shares[k] = shares[k - 1] * forget[s + k];
+  return shares;
+}
+
+/**
+ * The later step that erased most of what a step wrote, by its number in reading order; -1 where nothing was erased.
+ * @param {Pick<Ledger, "forget">} ledger
+ * @param {number} s
+ * @returns {number}
+ */
+export function erasedMostAt(ledger, s) {
+  const shares = keptAfter(ledger, s);
+  let [at, most] = [-1, 0];
+  for (let k = 1; k < shares.length; k++) {
+    if (shares[k - 1] - shares[k] > most) [at, most] = [s + k, shares[k - 1] - shares[k]];
+  }
+  return at;
+}
+
+/**
+ * What a number in each unit's c adds to the target at step t: o·tanh(c)/c times what reads it.
+ * @param {Subject} subject
+ * @param {number} k
+ * @param {number} t
+ * @param {Readout} readout
+ * @returns {Float64Array} [H]; NaN below the last layer, whose states the target does not read, and without weights
+ */
+export function effectsOf({ tracks, cells }, k, t, readout) {
+  const { info, values } = tracks[k];
+  const H = info.units;
+  const last = tracks[tracks.length - 1].info.layer;
+  const reads = info.layer === last ? readsOf(readout, info, cells[k]?.weights.weight_hr ?? null) : null;
+  if (reads === null) return new Float64Array(H).fill(NaN);
+  return reads.map((weight, u) => values.o[t * H + u] * secant(values.c[t * H + u]) * weight);
+}
+
+/**
+ * @param {Readout} readout
+ * @param {Track["info"]} info
+ * @param {Float32Array | null} projection [P, H]
+ * @returns {Float64Array | null} [H] what reads o·tanh(c) of each unit; null where the projection is not known
+ */
+function readsOf({ vector }, { units, outputs, reverse }, projection) {
+  const own = vector.subarray(reverse ? outputs : 0, (reverse ? outputs : 0) + outputs);
+  if (projection === null) return units === outputs ? Float64Array.from(own) : null;
+  return Float64Array.from({ length: units }, (_, u) =>
+    own.reduce((sum, weight, p) => sum + weight * projection[p * units + u], 0),
+  );
+}
+
+/** @param {number} c */
+function secant(c) {
+  return Math.abs(c) < TINY ? 1 : Math.tanh(c) / c;
+}
+
+/**
+ * What was written at each step and adds to the target, over all units that it reads.
+ * @typedef {object} TargetLedger
+ * @property {Float64Array} parts [T]
+ * @property {number} initial
+ * @property {number} bias
+ * @property {number} value
+ * @property {number} residual
+ */
+
+/**
+ * @param {Subject} subject
+ * @param {number} t
+ * @param {Readout} readout
+ * @returns {TargetLedger}
+ */
+export function targetLedger(subject, t, readout) {
+  const parts = new Float64Array(subject.steps);
+  let [initial, value] = [0, readout.bias];
+  subject.tracks.forEach(({ info, values }, k) => {
+    const effects = effectsOf(subject, k, t, readout);
+    if (Number.isNaN(effects[0])) return;
+    for (let unit = 0; unit < info.units; unit++) {
+      const one = ledgerOf(subject, k, unit, t, null);
+      one.steps.forEach((step, s) => (parts[step] += one.parts[s] * effects[unit]));
+      initial += one.initial * effects[unit];
+    }
+    const from = info.reverse ? info.outputs : 0;
+    for (let p = 0; p < info.outputs; p++) value += values.h[t * info.outputs + p] * readout.vector[from + p];
+  });
+  const sum = parts.reduce((total, part) => total + part, initial + readout.bias);
+  return { parts, initial, bias: readout.bias, value, residual: value - sum };
+}
+
+/**
+ * The memory of the last layer that adds most to the target, or takes most from it.
+ * @param {Subject} subject
+ * @param {number} t
+ * @param {Readout} readout
+ * @returns {{k: number, unit: number} | null}
+ */
+export function mostTelling(subject, t, readout) {
+  /** @type {{k: number, unit: number} | null} */
+  let found = null;
+  let most = -1;
+  subject.tracks.forEach(({ info, values }, k) => {
+    effectsOf(subject, k, t, readout).forEach((effect, unit) => {
+      const size = Math.abs(effect * values.c[t * info.units + unit]);
+      if (size > most) [found, most] = [{ k, unit }, size];
+    });
+  });
+  return found;
+}

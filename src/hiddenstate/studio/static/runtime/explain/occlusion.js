@@ -1,0 +1,104 @@
+// Occlusion: what the target loses when one player is replaced, as hiddenstate.explain has it.
+
+import { readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
+import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
+
+/** @typedef {import("studio/runtime/explain/players.js").Players} Players */
+/** @typedef {import("studio/runtime/explain/rows.js").Rows} Rows */
+/** @typedef {import("studio/runtime/explain/target.js").Target} Target */
+
+/**
+ * @typedef {object} Occlusion
+ * @property {number} whole the target with all players there
+ * @property {number} none with all replaced
+ * @property {Float64Array} parts [P] the target less its value without each
+ */
+
+const AT_ONCE = 16; // rows
+
+/**
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {Generator<number, Occlusion, void>} yields the row-steps done
+ */
+export function* occlusion(players, target) {
+  const values = yield* readsOneWay(players.subject) ? oneWay(players, target) : bothWays(players, target);
+  const [whole, none] = values;
+  return { whole, none, parts: values.subarray(2).map((without) => whole - without) };
+}
+
+/**
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {number} the row-steps that there will be
+ */
+export function occlusionCost({ subject, every }, target) {
+  if (!readsOneWay(subject)) return (every.length + 2) * subject.steps;
+  return every.reduce((sum, { start }) => sum + Math.max(0, target.t + 1 - start), 2 * (target.t + 1));
+}
+
+/**
+ * Whether a player is there: row 0 has all, row 1 none, row p + 2 all but p.
+ * @param {number} row
+ * @param {number} player
+ */
+function isThere(row, player) {
+  return row === 0 || (row > 1 && row - 2 !== player);
+}
+
+/**
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {Generator<number, Float64Array, void>}
+ */
+function* bothWays(players, target) {
+  const all = new Float64Array(players.every.length + 2);
+  for (let from = 0; from < all.length; from += AT_ONCE) {
+    const R = Math.min(AT_ONCE, all.length - from);
+    all.set(yield* wholeRows(players, target, R, (r, player) => isThere(from + r, player)), from);
+  }
+  return all;
+}
+
+/**
+ * Each row begins where it becomes different: until then it is row 0.
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {Generator<number, Float64Array, void>}
+ */
+function* oneWay(players, target) {
+  const { subject, every } = players;
+  let states = subject.initial.map((state) => repeated(state, 2));
+  const numbers = [0, 1];
+  for (let t = 0; t <= target.t; t++) {
+    const begins = every.findIndex(({ start }) => start === t);
+    if (begins >= 0) {
+      states = states.map((rows) => joinedRows([rows, someRows(rows, numbers.length, 0, 1)]));
+      numbers.push(begins + 2);
+    }
+    states = yield* stepInBlocks(players, states, t, numbers);
+  }
+  const values = targetsOf(target, states[states.length - 1].h, numbers.length);
+  const all = new Float64Array(every.length + 2).fill(values[0]); // what comes later changes nothing
+  numbers.forEach((number, r) => (all[number] = values[r]));
+  return all;
+}
+
+/**
+ * @param {Players} players
+ * @param {Rows[]} states
+ * @param {number} t
+ * @param {number[]} numbers of the rows
+ * @returns {Generator<number, Rows[], void>}
+ */
+function* stepInBlocks(players, states, t, numbers) {
+  /** @type {Rows[][]} */
+  const blocks = [];
+  for (let from = 0; from < numbers.length; from += AT_ONCE) {
+    const to = Math.min(numbers.length, from + AT_ONCE);
+    const some = states.map((rows) => someRows(rows, numbers.length, from, to));
+    blocks.push(stepAll(players, some, t, to - from, (r, player) => isThere(numbers[from + r], player)));
+    yield to - from;
+  }
+  return states.map((_, k) => joinedRows(blocks.map((block) => block[k])));
+}

@@ -1,0 +1,175 @@
+// Exact Shapley values: the mean of what a player adds, over all orders in which players come in.
+
+import { readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
+import { joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
+
+/** @typedef {import("studio/runtime/explain/players.js").Players} Players */
+/** @typedef {import("studio/runtime/explain/rows.js").Rows} Rows */
+/** @typedef {import("studio/runtime/explain/target.js").Target} Target */
+
+/**
+ * @typedef {object} Shapley
+ * @property {Float64Array} parts [P]
+ * @property {number} whole the target with all players
+ * @property {number} none with none
+ * @property {number} residual whole - none - Σ parts: what rounding leaves
+ */
+
+export const MOST_PLAYERS = 10;
+const AT_ONCE = 16; // rows
+
+/**
+ * @param {Players} players MOST_PLAYERS at most
+ * @param {Target} target
+ * @returns {Generator<number, Shapley, void>} yields the row-steps done
+ */
+export function* shapley(players, target) {
+  const values = yield* readsOneWay(players.subject) ? byTree(players, target) : oneByOne(players, target);
+  const parts = shapleyParts(values);
+  const [none, whole] = [values[0], values[values.length - 1]];
+  return { parts, whole, none, residual: parts.reduce((left, part) => left - part, whole - none) };
+}
+
+/**
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {number} the row-steps that there will be
+ */
+export function shapleyCost(players, target) {
+  const { subject, every } = players;
+  if (!readsOneWay(subject)) return 2 ** every.length * subject.steps;
+  let [rows, cost] = [1, 0];
+  for (const { start, stop, player } of segmentsOf(players, target.t)) {
+    rows *= player < 0 ? 1 : 2;
+    cost += rows * (stop - start);
+  }
+  return cost;
+}
+
+/**
+ * @param {Float64Array} f the target of every mask [2^P]: bit p says whether player p is there
+ * @returns {Float64Array} [P]
+ */
+export function shapleyParts(f) {
+  const P = Math.log2(f.length);
+  const weights = weightsOf(P);
+  const parts = new Float64Array(P);
+  for (let mask = 0; mask < f.length; mask++) {
+    const size = bits(mask);
+    for (let p = 0; p < P; p++) if (!((mask >> p) & 1)) parts[p] += weights[size] * (f[mask | (1 << p)] - f[mask]);
+  }
+  return parts;
+}
+
+/**
+ * @param {number} P
+ * @returns {number[]} 1 / (P · (P-1 over k)) for k of the others there
+ */
+function weightsOf(P) {
+  const weights = [];
+  for (let size = 0, ways = 1; size < P; size++) {
+    weights.push(1 / (P * ways));
+    ways = (ways * (P - 1 - size)) / (size + 1);
+  }
+  return weights;
+}
+
+/** @param {number} mask */
+function bits(mask) {
+  let count = 0;
+  for (let rest = mask; rest > 0; rest >>= 1) count += rest & 1;
+  return count;
+}
+
+/**
+ * Mask by mask, some at once.
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {Generator<number, Float64Array, void>}
+ */
+function* oneByOne(players, target) {
+  const values = new Float64Array(2 ** players.every.length);
+  for (let from = 0; from < values.length; from += AT_ONCE) {
+    const R = Math.min(AT_ONCE, values.length - from);
+    const found = yield* wholeRows(players, target, R, (r, player) => (((from + r) >> player) & 1) === 1);
+    values.set(found, from);
+  }
+  return values;
+}
+
+/**
+ * Masks that begin alike share their steps, as hiddenstate.explain.prefix_tree has it.
+ * @param {Players} players
+ * @param {Target} target
+ * @returns {Generator<number, Float64Array, void>}
+ */
+function* byTree(players, target) {
+  const values = new Float64Array(2 ** players.every.length);
+  const segments = segmentsOf(players, target.t);
+  const begin = players.subject.initial.map((state) => repeated(state, 1));
+  yield* grow({ players, target, segments, values }, 0, begin, [0]);
+  const seen = segments.reduce((mask, { player }) => (player < 0 ? mask : mask | (1 << player)), 0);
+  return values.map((_, mask) => values[mask & seen]); // who comes later changes nothing
+}
+
+/** @typedef {{start: number, stop: number, player: number}} Segment steps of one player, or of none (-1) */
+/** @typedef {{players: Players, target: Target, segments: Segment[], values: Float64Array}} Tree */
+
+/**
+ * @param {Players} players
+ * @param {number} t
+ * @returns {Segment[]} of steps 0 .. t
+ */
+function segmentsOf({ owner }, t) {
+  /** @type {Segment[]} */
+  const found = [];
+  for (let at = 0; at <= t; at++) {
+    const last = found.at(-1);
+    if (last?.player === owner[at]) last.stop = at + 1;
+    else found.push({ start: at, stop: at + 1, player: owner[at] });
+  }
+  return found;
+}
+
+/**
+ * Runs a segment and all behind it, for rows that begin with these states: depth first, some rows at once.
+ * @param {Tree} tree
+ * @param {number} level
+ * @param {Rows[]} states of each layer
+ * @param {number[]} masks of the rows
+ * @returns {Generator<number, void, void>}
+ */
+function* grow(tree, level, states, masks) {
+  const { player } = tree.segments[level];
+  const forks = player >= 0;
+  if (forks && masks.length > 1 && 2 * masks.length > AT_ONCE) {
+    const half = masks.length >> 1;
+    for (const [from, to] of [[0, half], [half, masks.length]]) {
+      const some = states.map((rows) => someRows(rows, masks.length, from, to));
+      yield* grow(tree, level, some, masks.slice(from, to));
+    }
+    return;
+  }
+  const now = forks ? [...masks, ...masks.map((mask) => mask | (1 << player))] : masks;
+  const begin = forks ? states.map((rows) => joinedRows([rows, rows])) : states;
+  yield* segment(tree, level, begin, now);
+}
+
+/**
+ * @param {Tree} tree
+ * @param {number} level
+ * @param {Rows[]} begin
+ * @param {number[]} masks
+ * @returns {Generator<number, void, void>}
+ */
+function* segment(tree, level, begin, masks) {
+  const { players, target, segments, values } = tree;
+  let states = begin;
+  for (let t = segments[level].start; t < segments[level].stop; t++) {
+    states = stepAll(players, states, t, masks.length, (r, player) => ((masks[r] >> player) & 1) === 1);
+    yield masks.length;
+  }
+  if (level < segments.length - 1) return yield* grow(tree, level + 1, states, masks);
+  const found = targetsOf(target, states[states.length - 1].h, masks.length);
+  masks.forEach((mask, r) => (values[mask] = found[r]));
+}

@@ -1,0 +1,163 @@
+// Bars over words: some rows of numbers above one another, a column for each word. Columns are chosen by pointer or keys.
+
+import { svg, tick } from "studio/ui/draw.js";
+import { fit, text } from "studio/ui/svg-parts.js";
+
+/**
+ * @typedef {object} ChartRow
+ * @property {string} title
+ * @property {ArrayLike<number>} values one for each column; NaN: nothing is drawn
+ * @property {string} [scale] rows of one name have one scale; by itself without
+ */
+
+/**
+ * @typedef {object} ChartColumn
+ * @property {string} word
+ * @property {string} label what is read aloud
+ */
+
+/**
+ * @typedef {object} Chart
+ * @property {SVGSVGElement} root
+ * @property {(rows: ChartRow[]) => void} show other rows, as many as before
+ * @property {(chosen: number, asked: number) => void} mark which column is chosen, and which one is asked of; -1: none
+ */
+
+const BAR = 58; // height of a row's bars
+const TITLE = 20;
+const NUMBER = 12;
+const WORDS = 26;
+const SMALLEST = 36; // width of a column
+const LARGEST = 132;
+
+/**
+ * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
+ * @param {{choose: (k: number) => void, point: (k: number | null) => void}} doings a column is chosen; pointed at
+ * @returns {Chart}
+ */
+export function wordChart({ columns, rows, width, label }, { choose, point }) {
+  const column = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - 4) / Math.max(1, columns.length))));
+  const height = WORDS + rows.length * (TITLE + BAR + 2 * NUMBER) + 4;
+  const total = Math.max(column * columns.length + 2, Math.min(width, 320));
+  const root = svg("svg", { class: "word-chart", width: total, height, viewBox: `0 0 ${total} ${height}` });
+  const hits = columns.map(({ label: name }, k) => hit(k, column, height, name));
+  const words = columns.map(({ word }, k) =>
+    text(k * column + column / 2, 17, "word-chart-word", "middle", word, column - 6),
+  );
+  const drawn = svg("g");
+  root.append(svg("g", { role: "group", "aria-label": label }, hits), ...words, drawn);
+  listen(root, hits, choose, point);
+  const show = (/** @type {ChartRow[]} */ now) => {
+    const scales = scalesOf(now);
+    const parts = now.flatMap((row, r) => rowOf(row, WORDS + r * (TITLE + BAR + 2 * NUMBER), column, scales[r], total));
+    drawn.replaceChildren(...parts);
+    if (root.isConnected) fit(drawn);
+  };
+  show(rows);
+  const mark = (/** @type {number} */ chosen, /** @type {number} */ asked) => {
+    hits.forEach((one, k) => {
+      one.setAttribute("tabindex", k === Math.max(0, chosen) ? "0" : "-1");
+      one.setAttribute("aria-pressed", String(k === chosen));
+      one.classList.toggle("asked", k === asked);
+      words[k].classList.toggle("asked", k === asked);
+    });
+  };
+  return { root, show, mark };
+}
+
+/**
+ * @param {ChartRow[]} rows
+ * @returns {number[]} the largest value of each row's scale
+ */
+function scalesOf(rows) {
+  const largest = rows.map(({ values }) => Array.from(values).reduce((most, one) => Math.max(most, Math.abs(one) || 0), 0));
+  return rows.map(({ scale }, r) =>
+    scale === undefined ? largest[r] : Math.max(...largest.filter((_, k) => rows[k].scale === scale)),
+  );
+}
+
+/**
+ * @param {number} k
+ * @param {number} column
+ * @param {number} height
+ * @param {string} label
+ */
+function hit(k, column, height, label) {
+  return svg("rect", {
+    ...{ x: k * column + 1, y: 1, width: column - 2, height: height - 2, rx: 4, class: "word-chart-hit" },
+    ...{ role: "button", tabindex: "-1", "aria-label": label, "data-column": k },
+  });
+}
+
+/**
+ * @param {ChartRow} row
+ * @param {number} top
+ * @param {number} column
+ * @param {number} largest
+ * @param {number} width
+ * @returns {SVGElement[]}
+ */
+function rowOf({ title, values }, top, column, largest, width) {
+  const numbers = Array.from(values);
+  const [up, down] = [numbers.some((one) => one > 0), numbers.some((one) => one < 0)];
+  const room = up && down ? BAR / 2 : BAR;
+  const zero = top + TITLE + NUMBER + (up || !down ? room : 0);
+  const line = svg("line", { x1: 0, x2: column * numbers.length, y1: zero, y2: zero, class: "word-chart-zero" });
+  const bars = numbers.flatMap((value, k) => (Number.isNaN(value) ? [] : bar(value, k, column, zero, room, largest)));
+  return [text(2, top + 14, "word-chart-title", "start", title, width - 4), line, ...bars];
+}
+
+/**
+ * @param {number} value
+ * @param {number} k
+ * @param {number} column
+ * @param {number} zero
+ * @param {number} room
+ * @param {number} largest
+ * @returns {SVGElement[]}
+ */
+function bar(value, k, column, zero, room, largest) {
+  const size = largest > 0 ? (Math.abs(value) / largest) * room : 0;
+  const wide = Math.min(column - 12, 40);
+  const [x, y] = [k * column + (column - wide) / 2, value < 0 ? zero : zero - size];
+  const drawn = svg("rect", { x, y, width: wide, height: Math.max(size, 0.5), class: value < 0 ? "against" : "for" });
+  const at = value < 0 ? zero + size + 10 : zero - size - 3;
+  return [drawn, text(k * column + column / 2, at, "word-chart-number", "middle", signed(value), column - 4)];
+}
+
+/**
+ * A number with its sign and two decimals; without a sign where that leaves nothing of it.
+ * @param {number} value
+ * @returns {string}
+ */
+export function signed(value) {
+  const written = value.toFixed(2);
+  if (Number(written) === 0) return "0";
+  return tick(value > 0 ? `+${written}` : written);
+}
+
+/**
+ * @param {SVGSVGElement} root
+ * @param {SVGElement[]} hits
+ * @param {(k: number) => void} choose
+ * @param {(k: number | null) => void} point
+ */
+function listen(root, hits, choose, point) {
+  const columnOf = (/** @type {Event} */ { target }) => hits.indexOf(/** @type {SVGElement} */ (target));
+  /** @type {Record<string, (k: number) => number>} */
+  const moves = { ArrowLeft: (k) => k - 1, ArrowRight: (k) => k + 1, Home: () => 0, End: () => hits.length - 1 };
+  root.addEventListener("pointerover", (event) => columnOf(event) >= 0 && point(columnOf(event)));
+  root.addEventListener("pointerleave", () => point(null));
+  root.addEventListener("focusin", (event) => columnOf(event) >= 0 && point(columnOf(event)));
+  root.addEventListener("focusout", () => point(null));
+  root.addEventListener("click", (event) => columnOf(event) >= 0 && choose(columnOf(event)));
+  root.addEventListener("keydown", (event) => {
+    const k = columnOf(event);
+    if (k < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" || event.key === " ") choose(k);
+    else if (moves[event.key]) hits[Math.max(0, Math.min(hits.length - 1, moves[event.key](k)))].focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+}
