@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
 _QUIET = {"browser.download.alwaysOpenPanel": False}  # which would take the focus from the page
-_SAVED = Path(mkdtemp(prefix="studio-saved-")) if FIREFOX else None
+_FOLDER = TemporaryDirectory(prefix="studio-saved-", ignore_cleanup_errors=True) if FIREFOX else None  # until the end
+_SAVED = Path(_FOLDER.name) if _FOLDER else None
 
 
 def chosen(playwright: Playwright) -> BrowserType:
