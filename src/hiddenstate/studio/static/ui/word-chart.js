@@ -27,8 +27,8 @@ const BAR = 58; // height of a row's bars
 const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
-const SMALLEST = 36; // width of a column
-const LARGEST = 132;
+const LARGEST = 132; // width of a column
+const WIDE = 76; // enough for any word, made narrower
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
@@ -36,7 +36,7 @@ const LARGEST = 132;
  * @returns {Chart}
  */
 export function wordChart({ columns, rows, width, label }, { choose, point }) {
-  const column = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - 4) / Math.max(1, columns.length))));
+  const column = columnWidth(columns.map(({ word }) => word), width - 4);
   const height = WORDS + rows.length * (TITLE + BAR + 2 * NUMBER) + 4;
   const total = Math.max(column * columns.length + 2, Math.min(width, 320));
   const root = svg("svg", { class: "word-chart", width: total, height, viewBox: `0 0 ${total} ${height}` });
@@ -63,6 +63,18 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
     });
   };
   return { root, show, mark };
+}
+
+/**
+ * How wide columns are that share a width: wide enough for their words, so that there may be more than is seen at once.
+ * @param {string[]} words
+ * @param {number} width
+ * @returns {number}
+ */
+export function columnWidth(words, width) {
+  const longest = words.reduce((most, word) => Math.max(most, word.length), 0);
+  const least = Math.min(WIDE, Math.max(30, 6.5 * longest + 6));
+  return Math.max(least, Math.min(LARGEST, Math.floor(width / Math.max(1, words.length))));
 }
 
 /**
