@@ -45,13 +45,16 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
     text(k * column + column / 2, 17, "word-chart-word", "middle", word, column - 6),
   );
   const drawn = svg("g");
-  root.append(svg("g", { role: "group", "aria-label": label }, hits), ...words, drawn);
+  const titles = svg("g", { class: "stays" });
+  root.append(svg("g", { role: "group", "aria-label": label }, hits), ...words, drawn, titles);
   listen(root, hits, choose, point);
   const show = (/** @type {ChartRow[]} */ now) => {
     const scales = scalesOf(now);
-    const parts = now.flatMap((row, r) => rowOf(row, WORDS + r * (TITLE + BAR + 2 * NUMBER), column, scales[r], total));
-    drawn.replaceChildren(...parts);
-    if (root.isConnected) fit(drawn);
+    const top = (/** @type {number} */ r) => WORDS + r * (TITLE + BAR + 2 * NUMBER);
+    drawn.replaceChildren(...now.flatMap((row, r) => rowOf(row, top(r), column, scales[r])));
+    const room = Math.min(Math.max(width, 260), total) - 4;
+    titles.replaceChildren(...now.map(({ title }, r) => text(2, top(r) + 14, "word-chart-title", "start", title, room)));
+    if (root.isConnected) fit(root);
   };
   show(rows);
   const mark = (/** @type {number} */ chosen, /** @type {number} */ asked) => {
@@ -106,17 +109,16 @@ function hit(k, column, height, label) {
  * @param {number} top
  * @param {number} column
  * @param {number} largest
- * @param {number} width
  * @returns {SVGElement[]}
  */
-function rowOf({ title, values }, top, column, largest, width) {
+function rowOf({ values }, top, column, largest) {
   const numbers = Array.from(values);
   const [up, down] = [numbers.some((one) => one > 0), numbers.some((one) => one < 0)];
   const room = up && down ? BAR / 2 : BAR;
   const zero = top + TITLE + NUMBER + (up || !down ? room : 0);
   const line = svg("line", { x1: 0, x2: column * numbers.length, y1: zero, y2: zero, class: "word-chart-zero" });
   const bars = numbers.flatMap((value, k) => (Number.isNaN(value) ? [] : bar(value, k, column, zero, room, largest)));
-  return [text(2, top + 14, "word-chart-title", "start", title, width - 4), line, ...bars];
+  return [line, ...bars];
 }
 
 /**

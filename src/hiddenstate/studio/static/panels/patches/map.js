@@ -42,9 +42,11 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
     const box = { x: LEFT + t * column, y: WORDS + r * ROW, width: column, height: ROW };
     return cell(box, fill(values[n], most), nameOf(pair, places[n], values[n]));
   });
-  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, total - LEFT);
+  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, Math.min(total, Math.max(width, 260)) - LEFT);
   const root = svg("svg", { class: "patch-map", width: total, height, viewBox: `0 0 ${total} ${height}` });
-  root.append(...words, ...names, svg("g", { role: "group", "aria-label": "Effect of each patch" }, cells), legend);
+  const back = svg("rect", { x: 0, y: WORDS, width: LEFT, height: rows * ROW, class: "names-back" });
+  const stays = svg("g", { class: "stays" }, [back, ...names, legend]);
+  root.append(...words, svg("g", { role: "group", "aria-label": "Effect of each patch" }, cells), stays);
   cells[strongest(values)]?.setAttribute("tabindex", "0");
   listen(root, cells, T, press, point);
   return root;
