@@ -212,6 +212,25 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     expect(studio.page.locator("main.page-explain")).to_be_visible()
 
 
+def test_names_stay_in_sight_on_a_phone(studio: Shown) -> None:
+    studio.page.set_viewport_size(PHONE)
+    look(studio, ".patch-map", text=f"{TEXT} {TEXT}", text2=f"{TEXT} {OTHER}", step=8)
+    for panel, name in (
+        ("ledger", ".word-chart-title"),
+        ("attribution", ".word-chart-title"),
+        ("patches", ".row-name"),
+    ):
+        stage = studio.panel(panel).locator(".scroll").first
+        stage.evaluate("(stage) => (stage.scrollLeft = stage.scrollWidth)")
+        assert stage.evaluate("(stage) => stage.scrollLeft > 0"), panel
+        script = (
+            "(text) => { const box = text.getBoundingClientRect(); return [box.left >= 0, box.right <= innerWidth]; }"
+        )
+        studio.page.wait_for_timeout(100)
+        assert studio.panel(panel).locator(name).first.evaluate(script) == [True, True], panel
+    studio.page.set_viewport_size({"width": 1280, "height": 720})
+
+
 def edit(unit: int, place: str = "l0.c", t: int = 1, kind: str = "set") -> dict[str, Any]:
     return {"place": place, "kind": kind, "value": unit / 7, "unit": [unit], "t": [t], "scope": "write"}
 

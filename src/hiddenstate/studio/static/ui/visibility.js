@@ -35,6 +35,20 @@ export function scrollTo(stage, part) {
 }
 
 /**
+ * Moves what has the class "stays" along when a stage is scrolled sideways: names that would else be out of sight.
+ * @param {HTMLElement} stage
+ */
+export function keepNames(stage) {
+  const move = () => {
+    for (const part of stage.querySelectorAll("svg .stays")) {
+      part.setAttribute("transform", `translate(${stage.scrollLeft} 0)`);
+    }
+  };
+  stage.addEventListener("scroll", move, { passive: true });
+  new MutationObserver(move).observe(stage, { childList: true });
+}
+
+/**
  * Calls `fn` with the width that an element has got, when that has changed.
  * @param {HTMLElement} root
  * @param {(width: number, height: number) => void} fn

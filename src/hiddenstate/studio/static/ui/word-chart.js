@@ -27,8 +27,8 @@ const BAR = 58; // height of a row's bars
 const TITLE = 20;
 const NUMBER = 12;
 const WORDS = 26;
-const SMALLEST = 36; // width of a column
-const LARGEST = 132;
+const LARGEST = 132; // width of a column
+const WIDE = 76; // enough for any word, made narrower
 
 /**
  * @param {{columns: ChartColumn[], rows: ChartRow[], width: number, label: string}} what
@@ -36,7 +36,7 @@ const LARGEST = 132;
  * @returns {Chart}
  */
 export function wordChart({ columns, rows, width, label }, { choose, point }) {
-  const column = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - 4) / Math.max(1, columns.length))));
+  const column = columnWidth(columns.map(({ word }) => word), width - 4);
   const height = WORDS + rows.length * (TITLE + BAR + 2 * NUMBER) + 4;
   const total = Math.max(column * columns.length + 2, Math.min(width, 320));
   const root = svg("svg", { class: "word-chart", width: total, height, viewBox: `0 0 ${total} ${height}` });
@@ -45,13 +45,16 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
     text(k * column + column / 2, 17, "word-chart-word", "middle", word, column - 6),
   );
   const drawn = svg("g");
-  root.append(svg("g", { role: "group", "aria-label": label }, hits), ...words, drawn);
+  const titles = svg("g", { class: "stays" });
+  root.append(svg("g", { role: "group", "aria-label": label }, hits), ...words, drawn, titles);
   listen(root, hits, choose, point);
   const show = (/** @type {ChartRow[]} */ now) => {
     const scales = scalesOf(now);
-    const parts = now.flatMap((row, r) => rowOf(row, WORDS + r * (TITLE + BAR + 2 * NUMBER), column, scales[r], total));
-    drawn.replaceChildren(...parts);
-    if (root.isConnected) fit(drawn);
+    const top = (/** @type {number} */ r) => WORDS + r * (TITLE + BAR + 2 * NUMBER);
+    drawn.replaceChildren(...now.flatMap((row, r) => rowOf(row, top(r), column, scales[r])));
+    const room = Math.min(Math.max(width, 260), total) - 4;
+    titles.replaceChildren(...now.map(({ title }, r) => text(2, top(r) + 14, "word-chart-title", "start", title, room)));
+    if (root.isConnected) fit(root);
   };
   show(rows);
   const mark = (/** @type {number} */ chosen, /** @type {number} */ asked) => {
@@ -63,6 +66,18 @@ export function wordChart({ columns, rows, width, label }, { choose, point }) {
     });
   };
   return { root, show, mark };
+}
+
+/**
+ * How wide columns are that share a width: wide enough for their words, so that there may be more than is seen at once.
+ * @param {string[]} words
+ * @param {number} width
+ * @returns {number}
+ */
+export function columnWidth(words, width) {
+  const longest = words.reduce((most, word) => Math.max(most, word.length), 0);
+  const least = Math.min(WIDE, Math.max(30, 6.5 * longest + 6));
+  return Math.max(least, Math.min(LARGEST, Math.floor(width / Math.max(1, words.length))));
 }
 
 /**
@@ -94,17 +109,16 @@ function hit(k, column, height, label) {
  * @param {number} top
  * @param {number} column
  * @param {number} largest
- * @param {number} width
  * @returns {SVGElement[]}
  */
-function rowOf({ title, values }, top, column, largest, width) {
+function rowOf({ values }, top, column, largest) {
   const numbers = Array.from(values);
   const [up, down] = [numbers.some((one) => one > 0), numbers.some((one) => one < 0)];
   const room = up && down ? BAR / 2 : BAR;
   const zero = top + TITLE + NUMBER + (up || !down ? room : 0);
   const line = svg("line", { x1: 0, x2: column * numbers.length, y1: zero, y2: zero, class: "word-chart-zero" });
   const bars = numbers.flatMap((value, k) => (Number.isNaN(value) ? [] : bar(value, k, column, zero, room, largest)));
-  return [text(2, top + 14, "word-chart-title", "start", title, width - 4), line, ...bars];
+  return [line, ...bars];
 }
 
 /**

@@ -17,7 +17,7 @@ import { element } from "studio/ui/draw.js";
 import { button } from "studio/ui/fields.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
-import { onResize, scrollTo } from "studio/ui/visibility.js";
+import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 import { signed, wordChart } from "studio/ui/word-chart.js";
 
 /** @typedef {import("studio/types.js").View} View */
@@ -74,6 +74,7 @@ export function mountAttribution(app) {
   for (const event of /** @type {const} */ (["run", "model", "error"])) session.on(event, begin);
   store.subscribe(["page", "step", "head", "label", "measure", "method", "players"], begin);
   store.subscribe(["track", "unit"], () => found?.explained.label === "" && begin());
+  keepNames(parts.stage);
   onResize(parts.stage, () => found && put(parts, found, (k) => found && choose(app, found, k)));
   begin();
   return root;

@@ -9,7 +9,7 @@ import { shortToken } from "studio/state/tokens.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
-import { onResize, scrollTo } from "studio/ui/visibility.js";
+import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 import { signed, wordChart } from "studio/ui/word-chart.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
@@ -73,6 +73,7 @@ export function mountLedger(app) {
   for (const event of /** @type {const} */ (["run", "model", "error"])) session.on(event, draw);
   store.subscribe(["page", "step", "head", "label", "measure", "memory", "track", "unit"], draw);
   store.subscribe(["writer"], () => follow(null));
+  keepNames(parts.stage);
   onResize(parts.stage, draw);
   parts.table.addEventListener("toggle", () => scene && fillTable(parts.table, scene));
   draw();

@@ -10,7 +10,7 @@ import { button } from "studio/ui/fields.js";
 import { panel } from "studio/ui/panel.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
-import { onResize, scrollTo } from "studio/ui/visibility.js";
+import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
 /** @typedef {import("studio/state/types.js").App} App */
 /** @typedef {import("studio/panels/patches/sweep.js").Pair} Pair */
@@ -83,6 +83,7 @@ export function mountPatches(app) {
   store.subscribe(["track", "unit"], () => sweep?.pair.explained.label === "" && begin());
   const redraw = () => void (sweep?.effects && put(parts, sweep, doings));
   onTheme(redraw);
+  keepNames(parts.stage);
   onResize(parts.stage, redraw);
   begin();
   return root;

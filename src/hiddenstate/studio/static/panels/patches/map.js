@@ -5,12 +5,12 @@ import { shortToken } from "studio/state/tokens.js";
 import { exactly, svg } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
 import { text } from "studio/ui/svg-parts.js";
+import { columnWidth } from "studio/ui/word-chart.js";
 
 /** @typedef {import("studio/panels/patches/sweep.js").Sweep} Sweep */
 
 const LEFT = 46;
 const [WORDS, ROW, LEGEND] = [26, 26, 26];
-const [SMALLEST, LARGEST] = [30, 132];
 
 /**
  * @param {Sweep} sweep whose effects are there
@@ -22,14 +22,15 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
   const { subject, target } = pair.explained;
   const values = effects ?? new Float64Array(places.length);
   const T = subject.steps;
-  const column = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - LEFT - 4) / T)));
+  const shown = subject.tokens.map((token) => shortToken(token, 16));
+  const column = columnWidth(shown, width - LEFT - 4);
   const rows = places.length / T;
   const [total, height] = [Math.max(LEFT + T * column + 2, 260), WORDS + rows * ROW + LEGEND];
   const most = values.reduce((largest, one) => Math.max(largest, Math.abs(one)), 0);
   const changed = new Set(differing(subject, pair.other));
-  const words = subject.tokens.map((token, t) => {
+  const words = shown.map((word, t) => {
     const kind = `word${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
-    return text(LEFT + t * column + column / 2, 17, kind, "middle", shortToken(token, 16), column - 4);
+    return text(LEFT + t * column + column / 2, 17, kind, "middle", word, column - 4);
   });
   const names = Array.from({ length: rows }, (_, r) => {
     const { track, quantity } = places[r * T];
@@ -41,9 +42,11 @@ export function patchMap({ pair, places, effects }, width, { press, point }) {
     const box = { x: LEFT + t * column, y: WORDS + r * ROW, width: column, height: ROW };
     return cell(box, fill(values[n], most), nameOf(pair, places[n], values[n]));
   });
-  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, total - LEFT);
+  const legend = text(LEFT, height - 8, "patch-legend", "start", `orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`, Math.min(total, Math.max(width, 260)) - LEFT);
   const root = svg("svg", { class: "patch-map", width: total, height, viewBox: `0 0 ${total} ${height}` });
-  root.append(...words, ...names, svg("g", { role: "group", "aria-label": "Effect of each patch" }, cells), legend);
+  const back = svg("rect", { x: 0, y: WORDS, width: LEFT, height: rows * ROW, class: "names-back" });
+  const stays = svg("g", { class: "stays" }, [back, ...names, legend]);
+  root.append(...words, svg("g", { role: "group", "aria-label": "Effect of each patch" }, cells), stays);
   cells[strongest(values)]?.setAttribute("tabindex", "0");
   listen(root, cells, T, press, point);
   return root;
