@@ -309,6 +309,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("02", "h = o * torch.tanh(c)", "h = o * c"),
     ("02", "c = f * c + i * g", "c = i * c + f * g"),
     ("02", "z = W_ih @ x + b_ih + W_hh @ h + b_hh", "z = W_ih @ x + b_ih + W_hh @ h"),
+    ("02", "torch.allclose(by_ih, by_hh)", "torch.allclose(by_ih, 2 * by_hh)"),
     ("02", "moved.bias_ih_l0 += moved.bias_hh_l0", "moved.bias_ih_l0 += 0"),
     ("02", 'lstm.weight("l0.b_if").fill_(forget_bias)', 'lstm.weight("l0.b_ig").fill_(forget_bias)'),
     ("02", 'silent["l0.h"].any()', 'silent["l0.c"].any()'),

@@ -9,6 +9,9 @@ TAGGING: Sequence[Lesson] = (
     ("03", "torch.cosine_similarity(h[1], h[3], dim=0)", "torch.cosine_similarity(h[1], h[1], dim=0)"),
     ("03", "for upto in (3, 5)]", "for upto in (5, 5)]"),
     ("03", "(1 + bidirectional) * size", "size"),
+    ("03", "right = scores.softmax(-1)[[0, 2]", "right = scores.sigmoid()[[0, 2]"),
+    ("03", "torch.tensor([4, -100, 9])", "torch.tensor([4, 0, 9])"),
+    ("03", "zeros = torch.zeros(2, x.shape[1], 32)", "zeros = torch.ones(2, x.shape[1], 32)"),
     ("03", "pad_sequence(gold, padding_value=-100)", "pad_sequence(gold)"),
     ("03", "self.dropout(self.embed(ids)), lengths=lengths)", "self.dropout(self.embed(ids)))"),
     ("03", "return tagger.eval()", "return tagger"),
@@ -55,6 +58,11 @@ CHARACTERS: Sequence[Lesson] = (
 INSIDE: Sequence[Lesson] = (
     ("05", 'hs.zero("l0.h", unit=unit)', 'hs.zero("l0.h", unit=0)'),
     ("05", 'hs.set("l0.h", to=mean[unit].item(), unit=unit)', 'hs.set("l0.h", to=mean[0].item(), unit=0)'),
+    (
+        "05",
+        "correlation(torch.randn(1000, 512), torch.randn(1000))",
+        "correlation(torch.randn(99, 512), torch.randn(99))",
+    ),
     ("05", "correlation(states, label).abs().max()", "correlation(states, label).abs().mean()"),
     ("05", "torch.randn(20, generator=generator).repeat_interleave(50)", "torch.randn(1000, generator=generator)"),
     ("05", "drawn[torch.tensor([kinds.index(form) for form in forms])]", "torch.randint(0, 15, (len(forms),))"),
@@ -67,6 +75,7 @@ INSIDE: Sequence[Lesson] = (
 PRODUCTION: Sequence[Lesson] = (
     ("06", "frames[torch.randperm(34)], frames[34:]", "frames[torch.randperm(34)], frames[:1]"),
     ("06", "piece, state = lstm(chunk, state)", "piece, state = lstm(chunk)"),
+    ("06", "lstm(x[:0])", "lstm(x[:1])"),
     ("06", "stream.feed(chunk) for", "lstm.stream(batch=4).feed(chunk) for"),
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),

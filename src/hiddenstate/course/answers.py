@@ -20,7 +20,7 @@ def wrong(about: str, said: str) -> AnswerError:
         about: the misconception behind it, ``M1`` and so on; "" where none of them is.
         said: what was got and what was expected, with numbers.
     """
-    idea = f"\nThe idea behind it ({about}): {MISCONCEPTIONS[about]}" if about else ""
+    idea = f"\nThe idea behind it ({about}), which is wrong: {MISCONCEPTIONS[about]}" if about else ""
     return AnswerError(f"{said}{idea}", misconception=about)
 
 
@@ -36,7 +36,7 @@ def called(answer: object, *arguments: object) -> object:
         AnswerError: it is no function, or it gives None or three dots.
     """
     if not callable(answer):
-        raise wrong("", f"A function is asked for, and this is a {type(answer).__name__}.")
+        raise wrong("", f"A function is asked for, and this is of type {type(answer).__name__}.")
     given = cast("Callable[..., object]", answer)(*arguments)
     if given is None or given is ...:
         raise empty()
@@ -50,7 +50,7 @@ def tensor(answer: object, *shape: int) -> torch.Tensor:
         AnswerError: it is something else.
     """
     if not isinstance(answer, torch.Tensor):
-        raise wrong("", f"A tensor of shape {list(shape)} is asked for, and this is a {type(answer).__name__}.")
+        raise wrong("", f"A tensor of shape {list(shape)} is asked for, and this is of type {type(answer).__name__}.")
     if answer.shape != shape:
         raise wrong("", f"The shape should be {list(shape)}, and it is {list(answer.shape)}.")
     return answer.detach()

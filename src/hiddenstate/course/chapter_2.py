@@ -106,7 +106,7 @@ def forget_bias(answer: object) -> str:
         lstm = LSTM(4, 3, num_layers=2)
     before = _biases(lstm)
     if not callable(answer):
-        raise wrong("", f"A function is asked for, and this is a {type(answer).__name__}.")
+        raise wrong("", f"A function is asked for, and this is of type {type(answer).__name__}.")
     answer(lstm)
     after = _biases(lstm)
     if not all(near(after[f"{layer}f"], torch.ones(3)) for layer in range(2)):

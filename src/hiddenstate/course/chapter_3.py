@@ -31,7 +31,7 @@ def baseline(answer: object) -> str:
     """Check exercise 3.1: the accuracy of each word's most frequent tag."""
     given = called(answer, TRAIN, HELD)
     if not isinstance(given, float | int):
-        raise wrong("", f"A share is asked for, one number; this is a {type(given).__name__}.")
+        raise wrong("", f"A share is asked for, one number; this is of type {type(given).__name__}.")
     if math.isclose(given, _share(TRAIN, HELD)):
         return "Held-out words are tagged by what the training part has. On the course's text that is right for 85 %."
     raise _other_baseline(float(given))

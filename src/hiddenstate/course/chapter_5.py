@@ -26,7 +26,7 @@ WALK = 3
 def best_of(answer: object) -> str:
     """Check exercise 5.1: the largest correlation of 512 units of noise with a random label."""
     if isinstance(answer, bool) or not isinstance(answer, float | int):
-        raise wrong("", f"One number is asked for, and this is a {type(answer).__name__}.")
+        raise wrong("", f"One number is asked for, and this is of type {type(answer).__name__}.")
     drawn = _drawn()
     if abs(answer - drawn) <= 0.2 * drawn:
         return f"Over ten draws it is {drawn:.3f} on average, and nothing at all is behind it."

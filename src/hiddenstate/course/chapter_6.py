@@ -101,7 +101,7 @@ def skill(answer: object) -> str:
     for said, series in ((last, walk), (nearly, wave)):
         given = called(answer, said, series)
         if not isinstance(given, float | int):
-            raise wrong("", f"One number is asked for, and this is a {type(given).__name__}.")
+            raise wrong("", f"One number is asked for, and this is of type {type(given).__name__}.")
         right = _skill(said, series)
         if not math.isclose(given, right, abs_tol=1e-5):
             raise _other_skill(float(given), right, said, series)
@@ -139,7 +139,7 @@ def mended(answer: object) -> str:
             broken = _turned(right, [TORCH.index(gate) for gate in order])
         given = called(answer, broken, x, out)
         if not isinstance(given, nn.Module):
-            raise wrong("", f"An LSTM is asked for, and this is a {type(given).__name__}.")
+            raise wrong("", f"An LSTM is asked for, and this is of type {type(given).__name__}.")
         with torch.no_grad():
             if not near(given(x)[0], out):
                 raise _not_mended(given, broken, right, order)
