@@ -212,6 +212,38 @@ def test_scripting_and_compiling_inside_a_block() -> None:
         assert torch.allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_model_is_served_with_gradients_and_edits(backend: str) -> None:
+    model, x = nn.Sequential(nn.LSTM(4, 3)), torch.randn(5, 2, 4)
+    want = model(x)[0]
+    with hs.accelerate() as acceleration:
+        torch._dynamo.reset()
+        compiled = torch.compile(model, backend=backend)
+        out = compiled(x)[0]
+        out.sum().backward()
+        assert acceleration.report().share == 1
+        for _ in range(2):  # what was compiled before the block, and what is compiled in it
+            with hs.edit(model, hs.zero("0.l0.h")):
+                assert not compiled(x)[0].any()
+            torch._dynamo.reset()
+    assert torch.allclose(out, want, atol=1e-6)
+    assert model[0].weight_ih_l0.grad is not None
+
+
+def test_edits_and_traces_hold_on_any_device() -> None:
+    """A meta tensor stands for one on a GPU: neither is the engine's."""
+    lstm, x = nn.LSTM(4, 3, device="meta"), torch.zeros(5, 2, 4, device="meta")
+    with hs.accelerate() as acceleration:
+        lstm(x)
+        assert acceleration.report().share == 0
+        with hs.edit(lstm, hs.zero("l0.h")):
+            assert lstm(x)[0].is_meta
+        assert acceleration.report().served == {"recorded or edited": 1}
+        with hs.edit(lstm, hs.zero("l0.h")), ThreadPoolExecutor(1) as pool:
+            pool.submit(lstm, x).result()  # another thread's call has no edit
+        assert acceleration.report().served == {"recorded or edited": 1}
+
+
 @pytest.mark.filterwarnings("ignore:The tensor attributes self._flat_weights:UserWarning")  # torch's, of its own LSTM
 def test_exports_are_torchs() -> None:
     lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)

@@ -109,7 +109,7 @@ def accelerate(*, report: bool = False) -> Acceleration:
 
     The functions beneath the classes are replaced (``torch._VF.lstm``, ``torch._VF.lstm_cell``), so subclasses,
     ``isinstance``, pickles and ``state_dict`` stay as they are, as do libraries that build LSTMs of their own. A call
-    that the engine does not serve (on a GPU, in a type it has no kernel for, compiled, scripted) is computed by torch.
+    that the engine does not serve (on a GPU, in a type it has no kernel for, exported, scripted) is computed by torch.
     While it is active, `hiddenstate.trace` records LSTMs of torch's by module path; `hiddenstate.edit` changes them.
 
     It holds for all threads of the process and for processes forked from it; a spawned one begins without. Calls nest:

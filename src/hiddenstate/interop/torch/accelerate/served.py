@@ -31,8 +31,12 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
     """Make the function that stands in for ``torch._VF.lstm``; ``torchs`` is that."""
 
     def lstm(*arguments: Any, **named: Any) -> Any:
-        if torch.compiler.is_compiling():  # Dynamo knows torch's function, and cannot look into a native call
-            return torchs(*arguments, **named)
+        if torch.compiler.is_compiling():
+            # Dynamo runs torch's LSTMs uncompiled, and would compile this function by itself: with gradients that fails
+            # below torch's function, and what a block holds would be left out. Exporters and allow_rnn want torch's.
+            return (
+                torchs(*arguments, **named) if _is_wanted_whole() else torch.compiler.disable(lstm)(*arguments, **named)
+            )
         done, path_or_why = (None, "arguments are given by name") if named else serve(given_of(arguments))
         if done is None:
             counts.left(path_or_why)
@@ -41,6 +45,12 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
         return done
 
     return lstm
+
+
+def _is_wanted_whole() -> bool:
+    """Whether torch compiles its LSTMs into the graph."""
+    is_exported = torch.compiler.is_exporting() or not torch.compiler.is_dynamo_compiling()
+    return is_exported or bool(torch._dynamo.config.allow_rnn)
 
 
 def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., Any]:
@@ -67,9 +77,9 @@ def serve(given: Given) -> tuple[Results | None, str]:
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
     """
-    if not given.x.is_cpu:
-        return None, f"the input is on {given.x.device.type}"
     stand_in = stand_ins.lstm_of(given.flat) if scoped.any_open else None
+    if not given.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
+        return None, f"the input is on {given.x.device.type}"
     if stand_in is not None:
         return _flat_results(*stand_in.run(_arguments(given), given)), "recorded or edited"
     try:

@@ -17,8 +17,10 @@ from hiddenstate.interop.torch.accelerate.given import Given
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
 
@@ -55,6 +57,10 @@ class StandInLSTM(LSTM):
         """
         self.batch_first, self.dropout, self.training = given.batch_first, given.dropout, given.training
         return calls.run(self, arguments)
+
+    def is_asked(self) -> bool:
+        """Whether an edit or a record of this LSTM is in force."""
+        return bool(edits_in_force(self) or would_be_requested(self))
 
 
 class StandInCell(LSTMCell):
