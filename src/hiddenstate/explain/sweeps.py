@@ -1,6 +1,6 @@
 """`sweep`: patches every place, unit and step from one run into another, and measures what that does to a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.indexing import Index, freeze, resolve
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.adjoint import slopes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
@@ -144,6 +144,10 @@ def chosen_places(sizes: Sizes, patterns: str) -> tuple[str, ...]:
     Raises:
         NameUnknownError: a pattern means none.
     """
+    if not isinstance(patterns, str):
+        raise ArgumentTypeError(
+            f"places must be patterns in one text, such as '*.c,l1.h', got {type(patterns).__name__}"
+        )
     known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
     wanted = [part.strip() for part in patterns.split(",")]
     for pattern in wanted:
@@ -159,6 +163,8 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
         if units != "all":
             raise ArgumentError(f"units is None, 'all', numbers or lists of numbers, got {units!r}")
         return (tuple(range(width)),)
+    if not isinstance(units, Iterable):
+        raise ArgumentTypeError(f"units is None, 'all', numbers or lists of numbers, got {type(units).__name__}")
     parts = [part if isinstance(part, Sequence) else [part] for part in units]
     if not parts or not all(parts):
         raise ArgumentError("units names none: give numbers, or lists of numbers that are not empty")
