@@ -1,4 +1,4 @@
-"""Arguments of a wrong type are refused by an error of ours."""
+"""Arguments of a wrong type, and those that ask for nothing, are refused by an error of ours."""
 
 from typing import Any
 
@@ -27,6 +27,13 @@ def test_what_sweep_patches(wrong: dict[str, Any]) -> None:
     x = torch.randn(4, 2)
     with pytest.raises(ArgumentTypeError, match=next(iter(wrong))):
         hs.explain.sweep(hs.LSTM(2, 3), x, x + 1, of="l0.h[0]", **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"top": -1}, {"steps": []}, {"steps": slice(9, 12)}])
+def test_a_sweep_of_nothing(wrong: dict[str, Any]) -> None:
+    x = torch.randn(4, 2)
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
+        hs.explain.sweep(hs.LSTM(2, 3), x, x + 1, of="l0.h[0]", mode="gradient+exact", **wrong)
 
 
 def test_input_of_fixed_points() -> None:

@@ -92,8 +92,10 @@ def sweep(
         raise ShapeError(f"both inputs need as many steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = bound(of, clean_one)
-    plan = _plan(base.sizes, base.T, places, units, steps)
-    return _Run(base, other, target, plan, progress).sweep(mode, direction, whole("top", top))
+    plan, count = _plan(base.sizes, base.T, places, units, steps), whole("top", top)
+    if count < 1:
+        raise ArgumentError(f"top must be at least 1, got {count}")
+    return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def _plan(sizes: Sizes, T: int, patterns: str, units: Units, steps: Index) -> _P
     """Decide what is patched, before anything runs."""
     names = chosen_places(sizes, patterns)
     times = tuple(resolve(freeze(steps, "steps"), T, "steps"))
+    if not times:
+        raise ArgumentError(f"steps names none of the {T} there are: give at least one")
     groups = _groups(units, max(sizes.units(name.split(".")[1]) for name in names))
     if len(names) * len(times) * len(groups) > MOST_PATCHES:
         raise ArgumentError(
