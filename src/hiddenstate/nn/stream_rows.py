@@ -35,7 +35,7 @@ def index_of(rows: Rows, batch: int) -> Tensor:
     return torch.tensor(listed, dtype=torch.int64)
 
 
-def _plain(row: object) -> object:
+def _plain(row: Any) -> Any:
     """NumPy's integers, which a list of an array's numbers holds, as Python's."""
     return int(row) if isinstance(row, np.integer) else row
 
