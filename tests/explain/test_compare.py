@@ -166,3 +166,15 @@ def test_compare_fails() -> None:
     projected = hs.compare(hs.LSTM(3, 5, proj_size=2), hs.LSTM(3, 5, proj_size=2), x)
     with pytest.raises(ArgumentError, match="patch h"):
         projected.edit("l0.c")
+
+
+def test_the_step_of_a_patch_is_counted_from_either_end_and_must_be_there() -> None:
+    found = hs.compare(hs.LSTM(4, 3), hs.LSTM(4, 5), torch.randn(5, 2, 4))
+    last, same = (found.edit("l0.h", t=t) for t in (-1, 4))
+    assert isinstance(last.value, Tensor)
+    assert isinstance(same.value, Tensor)
+    assert torch.equal(last.value, same.value)
+    assert last.t == same.t == 4
+    assert last.value.shape == (1, 2, 3)
+    with pytest.raises(IndexRangeError, match="t=5"):
+        found.edit("l0.h", t=5)

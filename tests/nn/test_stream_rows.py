@@ -205,3 +205,28 @@ def test_a_second_thread_is_refused() -> None:
         for call in calls:
             with pytest.raises(ConcurrentUseError):
                 call()
+
+
+@pytest.mark.parametrize("proj_size", [0, 2])
+def test_rows_go_in_and_out_of_inference_mode(proj_size: int) -> None:
+    lstm = hs.LSTM(4, 3, proj_size=proj_size)
+    x = torch.randn(4, 1, 4)
+    with torch.inference_mode():
+        stream, other = lstm.stream(batch=2), lstm.stream()
+        got = [stream.step(x[0], rows=[0])]
+    got.append(stream.step(x[1], rows=[0]))
+    stream.leave(1)
+    assert stream.join() == 1
+    with torch.inference_mode():
+        got.append(stream.step(x[2], rows=[0]))
+    got.append(stream.step(x[3], rows=[0]))
+    assert torch.equal(torch.stack(got), torch.stack([other.step(step) for step in x]))
+
+
+def test_rows_may_be_numpys_integers_and_not_on_the_meta_device() -> None:
+    stream, x = hs.LSTM(4, 3).stream(batch=3), torch.randn(2, 4)
+    fork = stream.fork()
+    assert torch.equal(stream.step(x, rows=list(np.flatnonzero([1, 0, 1]))), fork.step(x, rows=[0, 2]))
+    for rows in (torch.tensor([0, 1], device="meta"), torch.tensor([0, 1]).to_sparse()):
+        with pytest.raises(hs.HiddenStateError, match="rows"):
+            stream.step(x, rows=rows)

@@ -22,6 +22,7 @@ from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Progress, Work
 from hiddenstate.structure.names import Place
+from hiddenstate.structure.sizes import whole
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
@@ -115,10 +116,11 @@ def attribute(
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
-    if method not in METHODS:
+    whole("seed", seed)
+    if not isinstance(method, str) or method not in METHODS:
         raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
     for name, number in (("points", points), ("samples", samples)):
-        if number is not None and number < 1:
+        if number is not None and whole(name, number) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {number}")
     found = subject(model, x, **options).only(row_of(of, row))
     work = Work(found, bound(of, found), progress)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import freeze, resolve
+from hiddenstate.base.indexing import freeze, resolve, resolve_one
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.divergence import differences_of
@@ -142,6 +142,8 @@ class Comparison(Explanation):
         if any(match.units[k] < 0 for k in chosen):
             raise ArgumentError("one of these units of a has no match in b, which has fewer units")
         signs = torch.where(match.correlation[chosen] < 0, -1.0, 1.0).to(run.values[place])
+        if t is not None:
+            t = resolve_one(freeze(t, "t"), self.pairs[item].a.T, "t")
         steps = slice(None) if t is None else slice(t, t + 1)
         values = run.values[place][steps][:, :, chosen] * signs
         return Edit(place, "set", values, unit=tuple(match.units[chosen].tolist()), t=t)

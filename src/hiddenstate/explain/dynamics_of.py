@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.fixed_points import FixedPoints, fixed_points_of
 from hiddenstate.explain.gate_statistics import Saturation, Timescales, saturation_of, timescales_of
@@ -70,9 +70,12 @@ class Dynamics:
             seed: of the draw.
 
         Raises:
-            ShapeError: the input has another shape.
+            ArgumentTypeError: the input is no tensor.
+            ShapeError: it has another shape.
             ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there are no starts.
         """
+        if x is not None and not isinstance(x, Tensor):
+            raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
         map_, C = state_map_of(self.subject.lstm), self.subject.sizes.input_size
         given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if given.shape != (C,):

@@ -1,6 +1,6 @@
 """`sweep`: patches every place, unit and step from one run into another, and measures what that does to a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.indexing import Index, freeze, resolve
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.adjoint import slopes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
@@ -92,8 +92,10 @@ def sweep(
         raise ShapeError(f"both inputs need as many steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = bound(of, clean_one)
-    plan = _plan(base.sizes, base.T, places, units, steps)
-    return _Run(base, other, target, plan, progress).sweep(mode, direction, whole("top", top))
+    plan, count = _plan(base.sizes, base.T, places, units, steps), whole("top", top)
+    if count < 1:
+        raise ArgumentError(f"top must be at least 1, got {count}")
+    return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def _plan(sizes: Sizes, T: int, patterns: str, units: Units, steps: Index) -> _P
     """Decide what is patched, before anything runs."""
     names = chosen_places(sizes, patterns)
     times = tuple(resolve(freeze(steps, "steps"), T, "steps"))
+    if not times:
+        raise ArgumentError(f"steps names none of the {T} there are: give at least one")
     groups = _groups(units, max(sizes.units(name.split(".")[1]) for name in names))
     if len(names) * len(times) * len(groups) > MOST_PATCHES:
         raise ArgumentError(
@@ -144,6 +148,10 @@ def chosen_places(sizes: Sizes, patterns: str) -> tuple[str, ...]:
     Raises:
         NameUnknownError: a pattern means none.
     """
+    if not isinstance(patterns, str):
+        raise ArgumentTypeError(
+            f"places must be patterns in one text, such as '*.c,l1.h', got {type(patterns).__name__}"
+        )
     known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
     wanted = [part.strip() for part in patterns.split(",")]
     for pattern in wanted:
@@ -159,6 +167,8 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
         if units != "all":
             raise ArgumentError(f"units is None, 'all', numbers or lists of numbers, got {units!r}")
         return (tuple(range(width)),)
+    if not isinstance(units, Iterable):
+        raise ArgumentTypeError(f"units is None, 'all', numbers or lists of numbers, got {type(units).__name__}")
     parts = [part if isinstance(part, Sequence) else [part] for part in units]
     if not parts or not all(parts):
         raise ArgumentError("units names none: give numbers, or lists of numbers that are not empty")

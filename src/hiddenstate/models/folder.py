@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.reading import reading
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.outline import outline_of
 from hiddenstate.models.tagger import Tagger
@@ -187,6 +187,8 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     """Read a model of this class from its folder; raises as `load` does."""
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentTypeError(f"a model is named by a path or a name, got {type(folder).__name__}")
     with reading(folder):
         return _load(kind, folder)
 

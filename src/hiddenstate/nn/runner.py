@@ -68,4 +68,5 @@ class RowSteps:
         if n in self._places:
             return self._places[n]
         h, c = state
-        return (h.new_empty(len(h), n, h.shape[2]), c.new_empty(len(c), n, c.shape[2])), None
+        with torch.inference_mode(False):  # what is made in it can't be written outside
+            return (h.new_empty(len(h), n, h.shape[2]), c.new_empty(len(c), n, c.shape[2])), None

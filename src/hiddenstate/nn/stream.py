@@ -128,6 +128,8 @@ class Stream(StreamState):
         like = self._like()
         uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
         with self._alone(), torch.no_grad(), uncast:
+            if index is not None:
+                self._to_write()
             out, state = self._run(x.to(like.dtype), index)
             self._keep(*state)
             self._t += len(x)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.messages import shown
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.base.validation import check_dense, check_memory
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, IndexRangeError
 
 Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int
 
@@ -21,7 +22,7 @@ def index_of(rows: Rows, batch: int) -> Tensor:
         IndexRangeError: the stream has no such row.
         ArgumentError: a row is named twice.
     """
-    listed = [rows] if isinstance(rows, int) else _listed(rows)
+    listed = [rows] if isinstance(rows, int) else [_plain(row) for row in _listed(rows)]
     if not all(type(row) is int for row in listed):
         kinds = sorted({type(row).__name__ for row in listed} - {"int"})
         raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)} among them")
@@ -34,7 +35,17 @@ def index_of(rows: Rows, batch: int) -> Tensor:
     return torch.tensor(listed, dtype=torch.int64)
 
 
+def _plain(row: Any) -> Any:
+    """NumPy's integers, which a list of an array's numbers holds, as Python's."""
+    return int(row) if isinstance(row, np.integer) else row
+
+
 def _listed(rows: object) -> list[Any]:
+    if isinstance(rows, Tensor):
+        check_dense(rows, "rows")
+        if rows.is_meta:
+            raise DeviceError("rows is on the meta device, which has no numbers: make it elsewhere")
+        check_memory(rows, "rows")
     if isinstance(rows, (Tensor, np.ndarray)):
         kind = rows.dtype.kind if isinstance(rows, np.ndarray) else "f" if rows.is_floating_point() else "i"
         if rows.ndim > 1 or kind not in "iu" or rows.dtype is torch.bool:

@@ -134,6 +134,7 @@ class StreamState:
             self._widen(wider)
             self._rows.give(range(row + 1, wider))
         with self._alone():
+            self._to_write()
             for k, part in enumerate(self._state):
                 part[:, row] = 0 if given is None else given[k][:, 0]
         return row
@@ -148,6 +149,7 @@ class StreamState:
         index = index_of(rows, self._batch)
         with self._alone():
             self._rows.give(index.tolist())
+            self._to_write()
             for part in self._state:
                 part.index_fill_(1, index.to(part.device), 0)
 
@@ -162,6 +164,12 @@ class StreamState:
             h, c = (part.index_select(1, index.to(part.device)) for part in self._state)
         h, c = h, c.to(h.dtype)
         return (h[:, 0], c[:, 0]) if isinstance(rows, int) else (h, c)
+
+    def _to_write(self) -> None:
+        """Copy a state that was made in inference mode, which torch writes nowhere else."""
+        if not torch.is_inference_mode_enabled() and any(part.is_inference() for part in self._state):
+            h, c = self._state
+            self._keep(h.clone(), c.clone())
 
     def _widen(self, batch: int) -> None:
         with self._alone():
