@@ -193,8 +193,10 @@ def test_other_mistakes_are_refused() -> None:
         stream.join((torch.zeros(1, 1, 3), torch.zeros(1, 1, 3)))
     assert stream.rows == (0, 1, 2)
     stream.leave(1)
-    with pytest.raises(ArgumentError, match="row 1 is not in use"):
-        stream.leave([1])
+    calls: list[Callable[[], Any]] = [lambda: stream.leave([1]), lambda: stream.state_of([0, 1])]
+    for call in [*calls, lambda: stream.step(torch.zeros(2, 4), rows=[0, 1])]:
+        with pytest.raises(ArgumentError, match="row 1 is not in use"):
+            call()
 
 
 def test_a_second_thread_is_refused() -> None:

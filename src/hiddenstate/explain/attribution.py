@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.players import Player
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import bar, number, sentence, table
+from hiddenstate.explain.text import bar, definite, number, sentence, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,7 +162,7 @@ def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
 
 def _text(result: Attribution) -> str:
     """Write an attribution as a table."""
-    lines = [f"Which words make the {result.target}: {number(result.value)}", _how(result), ""]
+    lines = [f"Which words make {definite(result.target)}: {number(result.value)}", _how(result), ""]
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
     if result.interaction is not None:

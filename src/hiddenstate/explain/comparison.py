@@ -1,5 +1,6 @@
 """`Comparison`: where two runs part, which units do the same, and how alike their layers are."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -154,8 +155,10 @@ class Comparison(Explanation):
         Matched units that really do the same leave nothing below them: the check that a correlation cannot give.
 
         Raises:
-            NameUnknownError, ArgumentError: as `edit`.
+            NameUnknownError, ArgumentError: as `edit`; or the outputs cannot be compared.
         """
+        if math.isnan(self.mean):
+            raise ArgumentError("the outputs have other sizes: there is no difference that a patch could undo")
         lstm, after = self.pairs[0].b.lstm, []
         for item, pair in enumerate(self.pairs):
             with torch.no_grad(), lstm.edit(self.edit(place, item=item)):

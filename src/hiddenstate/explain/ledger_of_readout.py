@@ -12,7 +12,7 @@ from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.memory import h_is_edited, memory_of, projected
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.target import Target
-from hiddenstate.explain.text import bar, number, sentence, shortened, table
+from hiddenstate.explain.text import bar, definite, number, sentence, shortened, table
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
@@ -161,7 +161,14 @@ def _text(ledger: ReadoutLedger) -> str:
         "A part is what was written at that step into the cells that are read, and is still there. What the layer "
         "below carried to that step from other steps is in it; an attribution goes down to what each step reads."
     )
-    lines = [f"What makes the {ledger.target}", "", table(names, rows, "rl"), "", sentence(summed), sentence(note)]
+    lines = [
+        f"What makes {definite(ledger.target)}",
+        "",
+        table(names, rows, "rl"),
+        "",
+        sentence(summed),
+        sentence(note),
+    ]
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Bars and tables for terminals, as plain text of a fixed width."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -33,9 +34,21 @@ def share(value: float, width: int = 5) -> str:
     >>> share(0.5, 4)
     '██··'
     """
+    if math.isnan(value):
+        return "?" * width
     eighths = round(max(0.0, min(1.0, value)) * width * 8)
     full = FULL * (eighths // 8) + (_RIGHT[eighths % 8] if eighths % 8 else "")
     return full.ljust(width, "·")
+
+
+def definite(target: object) -> str:
+    """Write a target in a sentence, with its article where it takes one.
+
+    >>> definite("logit of NOUN at man (step 2)"), definite("l1.c[3] at step 2"), definite("a function of the outputs")
+    ('the logit of NOUN at man (step 2)', 'l1.c[3] at step 2', 'a function of the outputs')
+    """
+    said = str(target)
+    return f"the {said}" if said.startswith("log") else said
 
 
 def number(value: float) -> str:

@@ -9,8 +9,8 @@ from torch import nn
 
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
-from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.scoped_edits import check_edit, scope_edits
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.scoped_edits import check_edit
 from hiddenstate.tracing.traceable import traceable_of
 
 
@@ -40,13 +40,13 @@ def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
             path, place = _split(one.place)
             if path not in lstms:
                 raise NameUnknownError(_unknown(path, one.place, lstms))
-            blocks.enter_context(scope_edits(lstms[path], [replace(one, place=place)]))
+            blocks.enter_context(lstms[path].edit(replace(one, place=place)))
         yield
 
 
-def _lstm(module: nn.Module) -> LSTMParameters | None:
+def _lstm(module: nn.Module) -> LSTM | None:
     found = traceable_of(module)
-    return found if isinstance(found, LSTMParameters) else None
+    return found if isinstance(found, LSTM) else None
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def _split(place: str) -> tuple[str, str]:
     return ".".join(path), f"{layer}.{quantity}".lstrip(".")
 
 
-def _unknown(path: str, place: str, lstms: dict[str, LSTMParameters]) -> str:
+def _unknown(path: str, place: str, lstms: dict[str, LSTM]) -> str:
     near = get_close_matches(path, lstms, n=3) or list(lstms)
     there = ", ".join(repr(one) if one else "the model itself" for one in near) or "none"
     where = f"at {path!r}" if path else "that is the model itself"

@@ -74,6 +74,7 @@ class Stream(StreamState):
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
         index, given = index_of(rows, self._batch), self._tensor(x, "x")
+        self._rows.check(index.tolist())
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")

@@ -72,6 +72,15 @@ class RowsInUse:
         free = set(self._free)
         return tuple(row for row in range(batch) if row not in free)
 
+    def check(self, rows: Iterable[int]) -> None:
+        """Refuse rows that have left.
+
+        Raises:
+            ArgumentError: which has.
+        """
+        for row in sorted(set(rows).intersection(self._free)):
+            raise ArgumentError(f"row {row} is not in use: it has left already; join() gives rows out")
+
     def take(self) -> int | None:
         """Take the lowest free row, or None if all are in use."""
         return self._free.pop(0) if self._free else None
@@ -83,6 +92,5 @@ class RowsInUse:
             ArgumentError: one of them has left already.
         """
         gone = set(rows)
-        for row in gone.intersection(self._free):
-            raise ArgumentError(f"row {row} is not in use: it has left already")
+        self.check(gone)
         self._free = sorted([*self._free, *gone])

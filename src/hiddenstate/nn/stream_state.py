@@ -160,6 +160,7 @@ class StreamState:
             ArgumentTypeError, IndexRangeError, ArgumentError: the rows are none of this stream's.
         """
         index = index_of(rows, self._batch)
+        self._rows.check(index.tolist())
         with self._alone():
             h, c = (part.index_select(1, index.to(part.device)) for part in self._state)
         h, c = h, c.to(h.dtype)

@@ -390,6 +390,16 @@ def test_an_lstm_itself_is_edited_by_plain_places() -> None:
         assert not lstm(x)[0].any()
 
 
+def test_an_edit_holds_until_its_block_ends() -> None:
+    model, x = nn.Sequential(nn.LSTM(4, 3)), torch.randn(5, 2, 4)
+    acceleration = hs.accelerate()
+    with hs.edit(model, hs.zero("0.l0.h")):
+        acceleration.undo()
+        assert not model(x)[0].any()
+    assert "lstm" not in vars(VF)
+    assert model(x)[0].any()
+
+
 def test_the_reference_can_be_chosen() -> None:
     lstm, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
     with hs.accelerate() as acceleration, hs.backend("reference"):

@@ -130,6 +130,9 @@ def accelerate(*, report: bool = False) -> Acceleration:
     return Acceleration(report)
 
 
+stand_ins.holds.append(lambda: Acceleration(report=False))
+
+
 def traceable_of(module: nn.Module) -> Traceable | None:
     """Return what stands for an LSTM of torch's in traces and edits, while `accelerate` is active; else None."""
     return stand_ins.stand_in_of(module) if _patch.is_active else None

@@ -5,12 +5,14 @@ A stand-in holds no weights. It reads them from torch's module, which torch's fu
 
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.reference import Weights
 from hiddenstate.interop.torch.accelerate.given import Given
@@ -22,6 +24,9 @@ from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
+
+# What keeps torch's functions replaced for a block; `acceleration`, which replaces them, adds it.
+holds: list[Callable[[], AbstractContextManager[object]]] = []
 
 
 class StandInLSTM(LSTM):
@@ -57,6 +62,15 @@ class StandInLSTM(LSTM):
         """
         self.batch_first, self.dropout, self.training = given.batch_first, given.dropout, given.training
         return calls.run(self, arguments)
+
+    @contextmanager
+    def edit(self, *edits: Edit) -> Iterator[None]:
+        """Open a block in which edits hold, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced until then."""
+        with ExitStack() as blocks:
+            for hold in holds:
+                blocks.enter_context(hold())
+            blocks.enter_context(super().edit(*edits))
+            yield
 
     def is_asked(self) -> bool:
         """Whether an edit or a record of this LSTM is in force."""
