@@ -151,6 +151,13 @@ def test_models_with_text_read_several() -> None:
     assert check.patched < check.before
 
 
+def test_outputs_of_other_sizes_have_no_difference_to_undo() -> None:
+    x = torch.randn(4, 1, 3)
+    found = hs.compare(hs.LSTM(3, 4), hs.LSTM(3, 5), x)
+    with pytest.raises(ArgumentError, match="outputs have other sizes"):
+        found.check("l0.h")
+
+
 def test_compare_fails() -> None:
     lstm, x = hs.LSTM(3, 5), torch.randn(6, 2, 3)
     with pytest.raises(ShapeError, match="as many steps in each row"):

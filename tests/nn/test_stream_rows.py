@@ -194,7 +194,8 @@ def test_other_mistakes_are_refused() -> None:
     assert stream.rows == (0, 1, 2)
     stream.leave(1)
     calls: list[Callable[[], Any]] = [lambda: stream.leave([1]), lambda: stream.state_of([0, 1])]
-    for call in [*calls, lambda: stream.step(torch.zeros(2, 4), rows=[0, 1])]:
+    calls.append(lambda: stream.step(torch.zeros(2, 4), rows=[0, 1]))
+    for call in calls:
         with pytest.raises(ArgumentError, match="row 1 is not in use"):
             call()
 

@@ -65,7 +65,7 @@ class StandInLSTM(LSTM):
 
     @contextmanager
     def edit(self, *edits: Edit) -> Iterator[None]:
-        """Open a block in which edits hold, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced until then."""
+        """Open a block in which edits hold, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
         with ExitStack() as blocks:
             for hold in holds:
                 blocks.enter_context(hold())
