@@ -6,6 +6,7 @@
 
 import sys as _sys
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from hiddenstate import _aliases, explain, plant
 from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
@@ -13,7 +14,6 @@ from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as wha
 from hiddenstate.engine.dispatch import backend
 from hiddenstate.engine.dispatch import exporters as _exporters
 from hiddenstate.errors import HiddenStateError
-from hiddenstate.explain.comparisons import compare
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
 from hiddenstate.interop.find import find_lstms
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
@@ -28,7 +28,6 @@ from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
 from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
-from hiddenstate.models.folder import load_any as load
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
@@ -43,12 +42,18 @@ from hiddenstate.tracing.trace import notebook_views as _notebook_views
 from hiddenstate.tracing.traceable import stand_ins as _stand_ins
 from hiddenstate.tracing.unit_step import Moment
 
+if _TYPE_CHECKING:  # loaded when they are first used, as what they need takes longer than the rest
+    from hiddenstate.explain.comparisons import compare as compare
+    from hiddenstate.models.folder import load_any as load
+
 __version__ = _version("hiddenstate")
 # What lower rooms use and higher ones have.
 _exporters.append(_export_job)
 _notebook_views.append(_trace_html)
 _stand_ins.append(_stand_in_of)
-_aliases.install(_sys.modules[__name__])
+_aliases.install(
+    _sys.modules[__name__], {"compare": ("explain.comparisons", "compare"), "load": ("models.folder", "load_any")}
+)
 
 __all__ = [
     "LSTM",

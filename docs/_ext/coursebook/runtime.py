@@ -5,8 +5,8 @@ import re
 from hiddenstate.studio import assets
 from hiddenstate.studio.page import without_comments
 
-_IMPORT = re.compile(r'^import (\{[^}]*\}) from "(studio/runtime/[\w-]+\.js)";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const|let)) (\w+)", re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "(studio/runtime/[\w/-]+\.js)";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|class|const|let)) (\w+)", re.MULTILINE)
 _AS = re.compile(r"(\w+) as (\w+)")
 ENTRY = "studio/runtime/model.js"
 # What figures use beside models.

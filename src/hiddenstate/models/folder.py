@@ -180,7 +180,8 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
 
-    >>> print(load_any("tagger-en")("Giraffes in a field"))
+    >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    ('NOUN', 'ADP', 'DET', 'NOUN')
     """
     return load_as(KINDS.get(kind_of(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
 
