@@ -223,7 +223,7 @@ def test_questions_come_back_after_two_days_and_seven(site: Path) -> None:
         expect(review).to_contain_text("0 of 24 questions answered")
 
         def answer() -> None:
-            page.locator("#predict-q11").get_by_role("button", name="It keeps all of c").click()
+            page.locator("#predict-q11").get_by_role("button", name="It keeps all of the unit").click()
 
         def days_later(days: float) -> None:
             page.evaluate(f"course.now = () => Date.now() + {days} * {DAY}; course.showReview()")

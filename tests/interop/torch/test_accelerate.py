@@ -201,6 +201,9 @@ class Scripted(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
+)  # Dynamo's, at a break
 def test_scripting_and_compiling_inside_a_block() -> None:
     model, x = Scripted(), torch.randn(5, 2, 4)
     want = model(x)
