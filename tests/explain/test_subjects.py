@@ -258,3 +258,21 @@ def test_edits_of_single_rows_are_refused_where_rows_are_made() -> None:
         subject.run()
         with pytest.raises(ArgumentError, match="is for single rows"):
             subject.run(subject.x.expand(-1, 3, -1))
+
+
+@pytest.mark.parametrize("tokens", [3, "abc", [1, 2, 3]])
+def test_tokens_that_are_no_words_are_refused(tokens: Any) -> None:
+    with pytest.raises(TypeError, match="tokens= must be a list of words"):
+        hs.explain.subject(hs.LSTM(2, 3), torch.zeros(3, 1, 2), tokens=tokens)
+
+
+def test_progress_must_be_a_function() -> None:
+    wrong: Any = 3
+    with pytest.raises(TypeError, match="progress must be a function of two numbers, got int"):
+        hs.explain.attribute(hs.LSTM(2, 3), torch.zeros(3, 1, 2), of="l0.h[1]@2", progress=wrong)
+
+
+def test_a_check_is_of_an_edge() -> None:
+    graph, wrong = hs.explain.graph(hs.LSTM(2, 3), torch.randn(3, 1, 2), of="l0.h[1]@2"), "l0.c"
+    with pytest.raises(TypeError, match="one of the graph's edges, got str"):
+        graph.check(wrong)  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ def attribute(
         The `Attribution`.
 
     Raises:
-        ArgumentError: an unknown method, baseline or option; spans that overlap; a target that ``frozen`` or ``cd``
+        ArgumentError: an unknown method or baseline; spans that overlap; a target that ``frozen`` or ``cd``
             does not explain; edits in force with these two.
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.

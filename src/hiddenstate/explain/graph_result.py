@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 
 from hiddenstate.edits.edit import Edit, add, zero
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.graph_parts import TARGET, Edge, Node
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import number, shortened
@@ -107,7 +107,10 @@ class Graph(Explanation):
 
         Raises:
             ArgumentError: no edit of the LSTM removes it.
+            ArgumentTypeError: it is no edge.
         """
+        if not isinstance(edge, Edge):
+            raise ArgumentTypeError(f"check takes one of the graph's edges, got {type(edge).__name__}")
         change = self.edit(edge)
         subject, target = self.work.subject, self.work.target
 

@@ -54,6 +54,9 @@ def _checked_tokens(
 ) -> tuple[tuple[str, ...], ...] | None:
     if tokens is None:
         return None
+    plain = isinstance(tokens, Sequence) and not isinstance(tokens, str)
+    if not plain or not all(isinstance(part, Sequence) for part in tokens):
+        raise ArgumentTypeError(f"tokens= must be a list of words, or one for each row, got {tokens!r:.60}")
     rows = [list(tokens)] if all(isinstance(token, str) for token in tokens) else [list(row) for row in tokens]
     if [len(row) for row in rows] != list(lengths):
         raise ShapeError(

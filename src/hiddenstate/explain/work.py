@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.target import Target
@@ -33,6 +34,15 @@ class Work:
     progress: Progress | None = None
     total: int = 0
     cost: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be told anything.
+
+        Raises:
+            ArgumentTypeError: ``progress`` is no function.
+        """
+        if self.progress is not None and not callable(self.progress):
+            raise ArgumentTypeError(f"progress must be a function of two numbers, got {type(self.progress).__name__}")
 
     def run(self, x: Tensor, state: State | None = None, *, first: int = 0) -> Outputs:
         """Run rows ``x [T', R, C]`` that begin at a step."""
