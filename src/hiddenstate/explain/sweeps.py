@@ -93,7 +93,7 @@ def sweep(
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = bound(of, clean_one)
     plan, count = _plan(base.sizes, base.T, places, units, steps), whole("top", top)
-    if count < 1:
+    if mode == "gradient+exact" and count < 1:
         raise ArgumentError(f"top must be at least 1, got {count}")
     return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
 
