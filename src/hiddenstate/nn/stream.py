@@ -11,7 +11,7 @@ from hiddenstate.base.validation import State, autocasts
 from hiddenstate.errors import RankError, ShapeError
 from hiddenstate.nn.runner import RowSteps
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.stream_rows import Rows, RowsInUse, index_of
+from hiddenstate.nn.stream_rows import Rows, RowsInUse
 from hiddenstate.nn.stream_state import StreamState
 from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
@@ -73,8 +73,7 @@ class Stream(StreamState):
         return self._give(done, x, out)
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
-        index, given = index_of(rows, self._batch), self._tensor(x, "x")
-        self._rows.check(index.tolist())
+        index, given = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
@@ -139,7 +138,6 @@ class Stream(StreamState):
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
         if index is None:
             return self._runner.run(x, self._state, self._t)
-        index = index.to(x.device)
         done = self._row_steps.run(x, index, self._state, self._runner, self._t)
         if done is not None:
             return done

@@ -14,8 +14,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, In
 Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int
 
 
-def index_of(rows: Rows, batch: int) -> Tensor:
-    """Return the rows as an index, each once and in 0..batch-1.
+def listed_rows(rows: Rows, batch: int) -> list[int]:
+    """Return the rows as a list, each once and in 0..batch-1.
 
     Raises:
         ArgumentTypeError: they are no integers.
@@ -32,7 +32,7 @@ def index_of(rows: Rows, batch: int) -> Tensor:
     if len(set(listed)) < len(listed):
         twice = next(row for row in listed if listed.count(row) > 1)
         raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")
-    return torch.tensor(listed, dtype=torch.int64)
+    return listed
 
 
 def _plain(row: Any) -> Any:

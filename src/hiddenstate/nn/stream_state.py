@@ -23,7 +23,7 @@ from hiddenstate.errors import (
 from hiddenstate.nn import stream_file
 from hiddenstate.nn.runner import RowSteps, Runner
 from hiddenstate.nn.stream_arrays import check_mask
-from hiddenstate.nn.stream_rows import Rows, RowsInUse, index_of
+from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.sizes import Sizes
 
@@ -98,16 +98,15 @@ class StreamState:
         with self._alone():
             self._keep(h.to(self._like().dtype, copy=True), c.clone())
 
-    def _checked_state(self, value: State, rows: int | None = None) -> State:
-        """Return a state ``[L, N, units]`` that was given, or that of one row ``[L, units]`` with an axis for it."""
+    def _checked_state(self, value: State, *, of_row: bool = False) -> State:
+        """Return a state ``[L, N, units]`` that was given, or that of one row, ``[L, units]``."""
         given, like = check_pair(value, "state"), self._like()
         h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
         for name, part, (L, N, units) in zip("hc", (h, c), self._state_shapes(), strict=True):
-            form, want = ("[L, N, units]", (L, N, units)) if rows is None else ("[L, units]", (L, units))
+            form, want = ("[L, units]", (L, units)) if of_row else ("[L, N, units]", (L, N, units))
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
-        h, c = h.detach(), c.detach()
-        return (h, c) if rows is None else (h.unsqueeze(1), c.unsqueeze(1))
+        return h.detach(), c.detach()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -127,7 +126,7 @@ class StreamState:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        given = None if state is None else self._checked_state(state, rows=1)
+        begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, of_row=True)
         row = self._rows.take()
         if row is None:
             row, wider = self._batch, 2 * self._batch
@@ -135,8 +134,8 @@ class StreamState:
             self._rows.give(range(row + 1, wider))
         with self._alone():
             self._to_write()
-            for k, part in enumerate(self._state):
-                part[:, row] = 0 if given is None else given[k][:, 0]
+            for part, begin in zip(self._state, begins, strict=True):
+                part[:, row] = begin
         return row
 
     def leave(self, rows: Rows) -> None:
@@ -146,12 +145,12 @@ class StreamState:
             ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left already.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        index = index_of(rows, self._batch)
+        index = self._index(rows)
         with self._alone():
             self._rows.give(index.tolist())
             self._to_write()
             for part in self._state:
-                part.index_fill_(1, index.to(part.device), 0)
+                part.index_fill_(1, index, 0)
 
     def state_of(self, rows: Rows) -> State:
         """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; of one int, ``[L, P]``, ``[L, H]``.
@@ -159,12 +158,17 @@ class StreamState:
         Raises:
             ArgumentTypeError, IndexRangeError, ArgumentError: the rows are none of this stream's.
         """
-        index = index_of(rows, self._batch)
-        self._rows.check(index.tolist())
+        index = self._index(rows)
         with self._alone():
-            h, c = (part.index_select(1, index.to(part.device)) for part in self._state)
-        h, c = h, c.to(h.dtype)
+            h, c = (part.index_select(1, index) for part in self._state)
+        c = c.to(h.dtype)
         return (h[:, 0], c[:, 0]) if isinstance(rows, int) else (h, c)
+
+    def _index(self, rows: Rows) -> Tensor:
+        """Return the rows as an index, where the state is; refuse those that there are not, and that have left."""
+        listed = listed_rows(rows, self._batch)
+        self._rows.check(listed)
+        return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
 
     def _to_write(self) -> None:
         """Copy a state that was made in inference mode, which torch writes nowhere else."""
