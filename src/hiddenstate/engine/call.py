@@ -12,6 +12,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.record import RecordSpec
 from hiddenstate.engine.reference import Weights
+from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 R = TypeVar("R", bound=tuple[Any, ...])  # what running one layer and direction gives
@@ -111,6 +112,15 @@ def weights_of(leaves: Sequence[Tensor | None]) -> list[Weights]:
     """The weights among leaves, of one layer and direction after another."""
     width = len(Weights._fields)
     return [Weights._make(leaves[k : k + width]) for k in range(3, len(leaves), width)]
+
+
+def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
+    """Sort weights in one list, in torch's order, by layer and direction; None for those that there are not."""
+    left = iter(flat)
+    return [
+        Weights._make([None if name is None else next(left, None) for name in of_track])
+        for of_track in parameter_names(sizes)
+    ]
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:

@@ -13,12 +13,10 @@ from torch import Tensor
 
 from hiddenstate.base.validation import check_lengths
 from hiddenstate.engine import derivative, kernels, native
-from hiddenstate.engine.call import Call, leaves_of
+from hiddenstate.engine.call import Call, leaves_of, weights_of_flat
 from hiddenstate.engine.native import Gradients, Saved
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.names import GATES
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
 _GIVEN = (
@@ -163,12 +161,7 @@ def _call(
     """The call that the operator's arguments make."""
     H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
-    left = iter(weights)
-    tracks = [
-        Weights._make(next(left, None) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS)
-        for layer, _ in sizes.tracks
-    ]
-    return Call(sizes, tracks, x, h0, c0, lengths, reset, masks=masks or ())
+    return Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
 
 
 def _given_weights(call: Call) -> list[Tensor]:

@@ -51,8 +51,9 @@ def _lstm(module: nn.Module) -> LSTM | None:
 
 def _split(place: str) -> tuple[str, str]:
     """Split ``"encoder.rnn.l0.f"`` into the module's path and the place in it."""
-    *path, layer, quantity = ["", *place.split(".")] if place.count(".") < 1 else place.split(".")
-    return ".".join(path), f"{layer}.{quantity}".lstrip(".")
+    before, dot, quantity = place.rpartition(".")
+    path, _, layer = before.rpartition(".")
+    return path, f"{layer}{dot}{quantity}"
 
 
 def _unknown(path: str, place: str, lstms: dict[str, LSTM]) -> str:

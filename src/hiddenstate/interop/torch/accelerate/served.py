@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State
 from hiddenstate.engine import dispatch, fast, inputs
+from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError
@@ -57,16 +58,14 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
     """Make the function that stands in for ``torch._VF.lstm_cell``; ``torchs`` is that."""
 
     def lstm_cell(*arguments: Any, **named: Any) -> Any:
-        if not scoped.any_open or named or torch.compiler.is_compiling():
-            counts.left("a single step of torch.nn.LSTMCell")
-            return torchs(*arguments, **named)
-        x, hx, w_ih, w_hh, b_ih, b_hh = arguments
-        cell = stand_ins.cell_of(w_ih)
+        asked = scoped.any_open and not named and not torch.compiler.is_compiling()
+        cell = stand_ins.cell_of(arguments[2]) if asked else None
         if cell is None:
             counts.left("a single step of torch.nn.LSTMCell")
-            return torchs(*arguments)
+            return torchs(*arguments, **named)
+        x, hx, *weights = arguments
         counts.served("cell")
-        return cell.step(x, tuple(hx), Weights(w_ih, w_hh, b_ih, b_hh, None))
+        return cell.step(x, tuple(hx), Weights._make([*weights, None]))
 
     return lstm_cell
 
@@ -89,10 +88,10 @@ def serve(given: Given) -> tuple[Results | None, str]:
 
 
 def _serve_plain(given: Given) -> tuple[Results | None, str]:
-    sizes, names = _layout_of(given)
+    sizes, names, flat_names = _layout_of(given)
     if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
         options = fast.Options(given.batch_first, given.training, False)
-        parameters = dict(zip((name for of_track in names for name in of_track if name), given.flat, strict=True))
+        parameters = dict(zip(flat_names, given.flat, strict=True))
         done = fast.run_differentiable((given.x, tuple(given.hx), None), parameters, names, sizes, options)
         if done is not None:
             return _flat_results(done[0].transpose(0, 1) if given.batch_first else done[0], done[1]), "fast"
@@ -103,7 +102,7 @@ def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
     call, form = inputs.read(
         _arguments(given),
         sizes,
-        stand_ins.weights_of(given.flat, sizes),
+        weights_of_flat(given.flat, sizes),
         batch_first=given.batch_first,
         dropout=given.dropout if given.training else 0.0,
         training=given.training,
@@ -127,7 +126,7 @@ def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
     return (out.data if isinstance(out, PackedSequence) else out), *state
 
 
-def _layout_of(given: Given) -> tuple[Sizes, ParameterNames]:
+def _layout_of(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
     """Read the sizes off the weights, which torch's function is given without them.
 
     Raises:
@@ -143,11 +142,12 @@ def _layout_of(given: Given) -> tuple[Sizes, ParameterNames]:
 @lru_cache(maxsize=256)
 def _layout(
     weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
-) -> tuple[Sizes, ParameterNames]:
+) -> tuple[Sizes, ParameterNames, list[str]]:
     # Only a projection has a third matrix.
     projects = weights == num_layers * (1 + bidirectional) * (3 + 2 * bias)
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
     names = parameter_names(sizes)
-    if sum(name is not None for of_track in names for name in of_track) != weights:
+    flat_names = [name for of_track in names for name in of_track if name is not None]
+    if len(flat_names) != weights:
         raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
-    return sizes, names
+    return sizes, names, flat_names

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
+from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.reference import Weights
 from hiddenstate.interop.torch.accelerate.given import Given
@@ -20,8 +21,6 @@ from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.parameters import parameter_names
-from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
@@ -49,7 +48,7 @@ class StandInLSTM(LSTM):
         return flat
 
     def _weights(self) -> list[Weights]:
-        return weights_of(self._flat(), self.sizes)
+        return weights_of_flat(self._flat(), self.sizes)
 
     def _like(self) -> Tensor:
         return self._flat()[0]
@@ -118,12 +117,3 @@ def lstm_of(flat: Sequence[Tensor]) -> StandInLSTM | None:
 def cell_of(weight_ih: Tensor) -> StandInCell | None:
     """Find the stand-in of the cell that has this weight."""
     return next((one for module, one in list(_cells.items()) if module._parameters.get("weight_ih") is weight_ih), None)
-
-
-def weights_of(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
-    """Sort torch's flat list of weights by layer and direction."""
-    left = iter(flat)
-    return [
-        Weights(*[None if name is None else next(left) for name in of_track])  # type: ignore[arg-type]
-        for of_track in parameter_names(sizes)
-    ]
