@@ -25,9 +25,7 @@ TRACKS = {"l0": (0, False), "l0r": (0, True), "l1": (1, False), "l1r": (1, True)
 
 @pytest.fixture(scope="module")
 def trace(tagger: Tagger) -> hs.Trace:
-    with torch.no_grad(), tagger._evaluating():
-        batch = tagger.encode([WORDS]).batch([0])
-        return tagger.lstm.trace(tagger.embed(batch), pre=True, tokens=WORDS)
+    return tagger.trace([WORDS], pre=True)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.engine.call import zero_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.explained import Subject
@@ -33,13 +34,9 @@ def of_tagger(tagger: Tagger, text: object) -> Subject:
         ArgumentTypeError: the text is something else.
     """
     rows = _rows(text)
-    training = tagger.training
-    tagger.eval()
-    try:
-        batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
+    batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
+    with evaluating(tagger):
         x = tagger.embed(batch)
-    finally:
-        tagger.train(training)
     return Subject(
         tagger.lstm,
         x,
@@ -112,12 +109,8 @@ def _unknown_word(tagger: Tagger) -> Tensor:
 
 def _plain(tagger: Tagger, batch: Batch) -> Tensor:
     """Return word and spelling ``[T, N, C]`` of a batch, without dropout and without words' contexts."""
-    training = tagger.training
-    tagger.eval()
-    try:
+    with evaluating(tagger):
         return tagger.embed(batch.to(tagger.head.weight.device))
-    finally:
-        tagger.train(training)
 
 
 @torch.no_grad()
@@ -140,12 +133,8 @@ def of_language_model(model: LanguageModel, text: object) -> Subject:
         raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
     tokens = model.tokens
     ids = torch.cat([torch.tensor([tokens.start]), torch.from_numpy(tokens.encode(text)).long()])
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         x = model.embed(ids[:, None].to(next(model.parameters()).device))
-    finally:
-        model.train(training)
     return Subject(
         model.lstm,
         x,

@@ -1,11 +1,11 @@
 """Layers made of weights: what every importer ends with."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
@@ -84,18 +84,6 @@ def weights_of(module: LSTM | LSTMCell) -> list[list[Weights]]:
         weights = [Weights._make(map(_detached, track)) for track in module._weights()]
     D = module.sizes.directions
     return [weights[layer * D : (layer + 1) * D] for layer in range(module.num_layers)]
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode for a block."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _detached(value: Tensor | None) -> Tensor | None:

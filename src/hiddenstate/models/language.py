@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import pad_sequence
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
@@ -141,13 +142,9 @@ class LanguageModel(nn.Module):
         rows = [torch.tensor([self.tokens.start, *self.tokens.encode(one).tolist()]) for one in texts]
         ids = pad_sequence(rows, padding_value=self.tokens.start).to(next(self.parameters()).device)
         words = [[self.tokens.tokens[k] for k in row.tolist()] for row in rows]
-        training = self.training
-        self.eval()
-        try:
-            lengths = torch.tensor([len(row) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        with evaluating(self):
             return self.lstm.trace(self.embed(ids), lengths=lengths, tokens=words, **options)
-        finally:
-            self.train(training)
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Predict what comes after each of ids ``[T, N]``.

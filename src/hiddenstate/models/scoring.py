@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.surprise import Tally, tally
@@ -135,13 +136,8 @@ class _Scorer:
 
     def read(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the surprise of the targets ``[T, 1]``."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                nats, self.state = self.model.surprise(inputs, targets, self.state)
-        finally:
-            self.model.train(training)
+        with evaluating(self.model), torch.no_grad():
+            nats, self.state = self.model.surprise(inputs, targets, self.state)
         return nats
 
     def _column(self, ids: NDArray[Any]) -> Tensor:

@@ -5,8 +5,7 @@ into a bidirectional LSTM over the sentence, and its output through one linear l
 column. With a chain, the tags of a column are chosen together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.context import context_data, context_from_data, vectors_of
@@ -216,7 +216,7 @@ class Tagger(nn.Module):
         rows = sentences_of(sentences)
         taggings = [self._tagging((), {}, 0)] * len(rows)
         device = self.head.weight.device
-        with self._evaluating(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with evaluating(self), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             encoded = self.encode(rows)
             spelling = self._spelling(encoded, device)
             for positions in plan_batches([len(words) for words in rows], batch_words):
@@ -243,7 +243,7 @@ class Tagger(nn.Module):
         (row,) = sentences_of([words])
         if not row:
             raise ArgumentError("there is no word to read")
-        with self._evaluating():
+        with evaluating(self):
             batch = self.encode([row]).batch([0]).to(self.head.weight.device)
             trace = self.lstm.trace(self.embed(batch), tokens=row)
             out = trace.out
@@ -267,7 +267,7 @@ class Tagger(nn.Module):
         rows = sentences_of(sentences)
         if not any(rows):
             raise ArgumentError("there is no word to read")
-        with self._evaluating():
+        with evaluating(self):
             batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
             return self.lstm.trace(self.embed(batch), lengths=batch.lengths, tokens=rows, **options)
 
@@ -339,16 +339,6 @@ class Tagger(nn.Module):
             else:
                 columns[column] = Tags(names, (), torch.empty(0, len(names)))
         return Tagging(words, columns)
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Switch dropout off inside; training mode, where it was on, is on again afterwards."""
-        training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(training)
 
 
 def _checked_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
 from hiddenstate.studio.modules import Layer, Numbers
 
@@ -27,13 +28,11 @@ def numbers_read(model: nn.Module, path: str, layer: Layer, x: Any) -> Numbers:
     handle = layer.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append((args, kwargs)), prepend=True, with_kwargs=True
     )
-    training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(*(x if isinstance(x, tuple) else (x,)))
+        with evaluating(model), torch.no_grad():
+            model(*(x if isinstance(x, tuple) else (x,)))
     finally:
         handle.remove()
-        model.train(training)
     if not seen:
         raise ArgumentError(
             f"the LSTM at {path!r} was not called by the model, so it read nothing; choose another path"

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
-from hiddenstate.interop.build import evaluating
 from hiddenstate.interop.onnx.check import Run, check_file, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, model_of
 from hiddenstate.interop.onnx.program import Given, program_of
