@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.context import context_data, context_from_data
 from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.language import LanguageModel
 from hiddenstate.text.vocabulary import Vocabulary
 
 
@@ -96,3 +96,24 @@ def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
         tags = {column: vocabulary["tags"]}
         return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
     return config, vocabulary
+
+
+def context_data(context: ContextualVectors) -> dict[str, Any]:
+    """Return what `context_from_data` needs beside the weights, ready for JSON."""
+    models = {"forward": context.forward_model, "backward": context.backward_model}
+    described = {name: model.to_data() for name, model in models.items()}
+    return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
+
+
+def context_from_data(data: Any) -> ContextualVectors:
+    """Make such vectors as `context_data` described them, with fresh weights.
+
+    Raises:
+        FileFormatError: something is missing or out of range.
+    """
+    try:
+        parts = [data[name] for name in ("forward", "backward")]
+        models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
+    except (KeyError, TypeError, IndexError) as error:
+        raise FileFormatError(f"not the description of vectors in context: {error!r}") from error
+    return ContextualVectors(models[0], models[1])
