@@ -42,6 +42,9 @@ struct Packed {
     // Of states of `batch` rows these N take the step, each once; null: the first N.
     const std::int64_t* rows = nullptr;
     std::int64_t batch = 0;
+    // Whether a first step reads the blocks of weights from the last to the first. Steps take turns: a step begins with what the one
+    // before read last, which is still in the cache.
+    bool from_last = false;
 };
 
 // A call of an LSTM. Backward reads the same call: its outputs and records are then inputs.

@@ -60,11 +60,12 @@ void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int th
         const packed* w = static_cast<const packed*>(call.packed.weights);
         const real* bias = call.packed.bias;
         std::int64_t K = call.C;
+        const bool from_last = call.packed.from_last != (t % 2 == 1);
         for (std::int64_t layer = 0; layer < layers; ++layer) {
             element* h = call.h_n + layer * of_layer;
             const std::int64_t block = kTile * (depth(K) + depth(H));
-            for (std::int64_t b = mine.first; b < mine.last; ++b) {
-                const std::int64_t u = b * kLanes;
+            for (std::int64_t k = 0; k < mine.size(); ++k) {
+                const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
                 for_tiles(N, LayerStep{layer == 0 ? every : stepped, stepped, input, h, w + b * block, bias + b * kTile,
                                        call.c_n + layer * of_layer, call.packed.scratch, K, H, u,
                                        std::min<std::int64_t>(kLanes, H - u)});

@@ -53,6 +53,7 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, const StreamStep::Rows* rows,
                                                           int threads) mutable {
         call.x = reinterpret_cast<const element*>(x), call.out = reinterpret_cast<element*>(out), call.threads = threads;
+        call.packed.from_last = !call.packed.from_last;
         call.packed.rows = rows ? rows->data() : nullptr;
         call.N = rows ? static_cast<std::int64_t>(rows->size()) : call.packed.batch;
         forward(call);
