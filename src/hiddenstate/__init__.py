@@ -29,6 +29,7 @@ from hiddenstate.interop.torch.conversion import conversion_report, convert, con
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
 from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.constant_weights import constant_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
 from hiddenstate.nn.stream import Stream
@@ -76,6 +77,7 @@ __all__ = [
     "backend",
     "clamp",
     "compare",
+    "constant_weights",
     "conversion_report",
     "convert",
     "convert_back",

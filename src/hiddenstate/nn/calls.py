@@ -19,6 +19,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn import constant_weights
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import whole
@@ -53,7 +54,8 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    options = fast.Options(lstm.batch_first, lstm.training, record)
+    packed = constant_weights.packed_of(lstm) if constant_weights.any_open else None
+    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     return run(given, lstm._parameters, lstm._parameter_names, lstm.sizes, options)
 
 
