@@ -5,7 +5,9 @@ import os
 import random
 import resource
 import shutil
+import signal
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ import torch
 from attacks.bombs import BOMBS
 from attacks.damage import damaged
 from attacks.formats import FORMATS
+from attacks.hdf5 import read_here
 from hiddenstate.errors import HiddenStateError
 
 MEMORY, SECONDS = 1 << 30, 10  # more than the process has to begin with; for one file
@@ -42,8 +45,11 @@ def blow_up(name: str, folder: Path) -> None:
     (folder / "at").write_text("refused" if told else "read")
 
 
-def read_damaged(name: str, first: int, count: int, folder: Path) -> None:
-    """Damage and read files of one format; what is about to be read is kept in ``folder / "at"``."""
+def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) -> None:
+    """Damage and read files of one format; what is about to be read is kept in ``folder / "at"``.
+
+    Of so many HDF5 files one is read as by everyone, in a process apart; the others in this one, which is faster.
+    """
     known, whole, place = FORMATS[name], folder / "whole" / name, folder / name
     whole.parent.mkdir()
     torch.manual_seed(0)
@@ -55,20 +61,22 @@ def read_damaged(name: str, first: int, count: int, folder: Path) -> None:
     at, refused = folder / "at", 0
     limited(at)
     said = os.open(at, os.O_WRONLY)
+    faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and the process ends
     for k in range(first, first + count):
-        os.pwrite(said, f"{name} {k}".ljust(64).encode(), 0)
+        os.pwrite(said, f"{name} {k}, {refused} refused before".ljust(64).encode(), 0)
         draw = random.Random(f"{name} {k}")
         chosen = draw.randrange(len(files))
         for file, content in zip(files, contents, strict=True):  # what reads a run mends it
             file.write_bytes(content)
         files[chosen].write_bytes(damaged(contents[chosen], draw))
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
         try:
-            known.read(place)
+            with nullcontext() if k % apart == 0 else read_here():
+                known.read(place)
         except HiddenStateError as error:
             if str(place) not in str(error):
                 raise RuntimeError(f"{name} {k}: no name of the file in {error!r}") from error
             refused += 1
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_REAL, 0)
     at.write_text(f"{refused} of {count} refused")

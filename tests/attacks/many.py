@@ -1,45 +1,75 @@
-"""Very many damaged files of all formats: half of them spread evenly, half on the formats that are read fast."""
+"""Damaged files, of one format or of all: each must load, or be refused by an error of ours."""
 
+import re
 import time
-from collections import Counter
+from dataclasses import dataclass, field
 
+from attacks import hdf5
 from attacks.files import read_damaged
 from attacks.formats import FORMATS
 from attacks.processes import outcome
 
+APART = 10  # of so many HDF5 files one is read in a process apart, as everyone does
 _TRIED, _BATCH = 200, 4000  # files by which a format's time is measured; of one process
 
 
-def read_many(total: int, first: int, seconds: float) -> bool:
-    """Read so many, or as many as the time lets, and say what came of each format; return whether all is well."""
-    began, costs, read, refused = time.monotonic(), dict[str, float](), Counter[str](), Counter[str]()
-    failures: list[str] = []
+@dataclass
+class Count:
+    """What came of the files of one format."""
 
-    def batch(name: str, count: int) -> None:
-        """Read some of a format. One that fails ends its process, so it goes on behind it in another."""
-        at, end = first + read[name], first + read[name] + count
+    read: int = 0
+    refused: int = 0
+    crashed: int = 0  # HDF5 files that crash its library, or keep it busy: refused where it has a process of its own
+    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        crashed = f", {self.crashed} of them crash the HDF5 library" if self.crashed else ""
+        return f"{self.refused} of {self.read} refused{crashed}"
+
+    def add(self, name: str, first: int, count: int, apart: int) -> None:
+        """Read some more. One that ends its process is told of, and another process goes on behind it."""
+        began, at, end = time.monotonic(), first, first + count
         while at < end:
-            code, said = outcome(read_damaged, name, at, end - at)
+            code, said = outcome(read_damaged, name, at, end - at, apart)
             if code == 0:
-                refused[name] += int(said.split()[0])
+                self.refused += int(said.split()[0])
                 at = end
+                continue
+            k = end
+            if place := re.match(rf"{re.escape(name)} (\d+), (\d+) refused", said):
+                k, self.refused = int(place[1]), self.refused + int(place[2])
+            if name in hdf5.FORMATS and k % apart and outcome(read_damaged, name, k, 1, 1)[0] == 0:
+                self.crashed, self.refused = self.crashed + 1, self.refused + 1
             else:
-                failures.append(f"{said}, exit code {code}")
-                print(f"FAILED at {failures[-1]}", flush=True)
-                at = int(said.split()[-1]) + 1 if said.startswith(f"{name} ") else end
-        read[name] += count
+                self.failed.append(f"{said}, exit code {code}")
+                print(f"FAILED at {self.failed[-1]}", flush=True)
+            at = k + 1
+        self.read += count
+        self.seconds += time.monotonic() - began
 
+
+def read_format(name: str, first: int, count: int) -> bool:
+    """Read so many of one format, and say what came of it; return whether all is well."""
+    found = Count()
+    found.add(name, first, count, APART)
+    print(f"{name}: {found}", flush=True)
+    return not found.failed
+
+
+def read_many(total: int, first: int, seconds: float) -> bool:
+    """Read so many of all formats, half of them spread evenly, half on those read fast, or what the time lets."""
+    began, found = time.monotonic(), {name: Count() for name in FORMATS}
     for name in FORMATS:
-        start = time.monotonic()
-        batch(name, _TRIED)
-        costs[name] = (time.monotonic() - start) / _TRIED
-    even, speed = total / 2 / len(FORMATS), sum(1 / cost for cost in costs.values())
-    wanted = {name: int(even + total / 2 / costs[name] / speed) + 1 for name in FORMATS}
-    while time.monotonic() - began < seconds and any(read[name] < wanted[name] for name in FORMATS):
-        name = min(FORMATS, key=lambda name: read[name] / wanted[name])  # so that all end together
-        batch(name, min(_BATCH, wanted[name] - read[name]))
-        print(f"{sum(read.values()):,} files in {time.monotonic() - began:.0f} s", flush=True)
-    for name in FORMATS:
-        print(f"{name}: {read[name]:,} read, {refused[name]:,} refused, {1000 * costs[name]:.2f} ms each")
-    print(f"all: {sum(read.values()):,} read, {len(failures)} failed", *failures, sep="\n")
-    return not failures
+        found[name].add(name, first, _TRIED, _TRIED)
+    speeds = {name: each.read / each.seconds for name, each in found.items()}
+    wanted = {name: int(total / 2 * (1 / len(FORMATS) + speeds[name] / sum(speeds.values()))) + 1 for name in FORMATS}
+    while time.monotonic() - began < seconds and any(found[name].read < wanted[name] for name in FORMATS):
+        name = min(FORMATS, key=lambda name: found[name].read / wanted[name])  # so that all end together
+        done = found[name].read
+        found[name].add(name, first + done, min(_BATCH, wanted[name] - done), _TRIED)
+        print(f"{sum(each.read for each in found.values()):,} files in {time.monotonic() - began:.0f} s", flush=True)
+    for name, each in found.items():
+        print(f"{name}: {each}, {1000 * each.seconds / each.read:.2f} ms each")
+    print(f"all: {sum(each.read for each in found.values()):,} files", flush=True)
+    return not any(each.failed for each in found.values())

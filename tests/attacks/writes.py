@@ -31,12 +31,12 @@ class Thing(NamedTuple):
     read: Callable[[Path], object]
 
 
-def of_a_lstm(write: Callable[[hs.LSTM, Path], object]) -> Callable[[Path], object]:
-    return lambda path: write(hs.LSTM(2, 3), path)
+def exported(path: Path) -> None:
+    hs.export_onnx(hs.LSTM(2, 3), path, check=False)
 
 
-def explanation(lstm: hs.LSTM, path: Path) -> None:
-    hs.explain.ledger(lstm, torch.randn(4, 1, 2), place="l0.c[1]").save(path)
+def explanation(path: Path) -> None:
+    hs.explain.ledger(hs.LSTM(2, 3), torch.randn(4, 1, 2), place="l0.c[1]").save(path)
 
 
 def begin(path: Path) -> None:
@@ -66,9 +66,9 @@ THINGS = {
     "tagger": Thing(make_tagger, make_tagger, load),
     "new-tagger": Thing(nothing, lambda path: make_tagger(path / "deeper"), lambda path: load(path / "deeper")),
     "language-model": Thing(make_language_model, make_language_model, load_language_model),
-    "onnx": Thing(*[of_a_lstm(lambda lstm, path: hs.export_onnx(lstm, path, check=False))] * 2, hs.from_onnx),
-    "explanation": Thing(*[of_a_lstm(explanation)] * 2, Path.read_text),
-    "begin": Thing(begin, lambda path: RunFolder(path).begin("kind = 'other'\n"), RunFolder.check),
+    "onnx": Thing(exported, exported, hs.from_onnx),
+    "explanation": Thing(explanation, explanation, Path.read_text),
+    "begin": Thing(begin, lambda path: RunFolder(path).begin("a"), lambda path: RunFolder(path).check()),
     "new-run": Thing(nothing, lambda path: RunFolder(path / "deeper").begin("a"), lambda path: None),
     "log": Thing(begin, log, read_run),
     "checkpoint": Thing(begin, checkpoint, read_run),

@@ -63,6 +63,7 @@ def test_it_says_what_to_do(number: int, what_to_do: str) -> None:
     [
         FileNotFoundError(2, "No such file", "elsewhere"),
         PermissionError(13, "Permission denied", "another.file"),
+        OSError(5, "Input/output error", "b", None, "c"),
         OSError("no error number"),
         BrokenPipeError(32, "Broken pipe"),
         FileFormatError("what is read is damaged"),

@@ -59,8 +59,10 @@ def check_writable(path: Path) -> None:
 
 def _is_about(error: OSError, target: Path) -> bool:
     """Whether it is about the target, what is written beside it, in it, or the folders around."""
-    if error.filename is None:
-        return True
-    named = Path(os.path.realpath(os.fsdecode(error.filename)))
-    beside = named.parent == target.parent and target.name in named.name
-    return beside or target in (named, *named.parents) or named in target.parents
+    names = [name for name in (error.filename, error.filename2) if name is not None]  # a copy's source comes first
+    return not names or any(_is_near(Path(os.path.realpath(os.fsdecode(name))), target) for name in names)
+
+
+def _is_near(path: Path, target: Path) -> bool:
+    beside = path.parent == target.parent and target.name in path.name
+    return beside or target in (path, *path.parents) or path in target.parents
