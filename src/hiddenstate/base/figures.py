@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hiddenstate.base.files import written_beside
 from hiddenstate.errors import ArgumentError, MissingDependencyError
 
 try:
@@ -112,6 +113,12 @@ def check_picture(path: Path) -> None:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format that the file's name ends with; raises as `check_picture`."""
+    """Write a figure to a file, in the format that the file's name ends with.
+
+    Raises:
+        ArgumentError: as `check_picture`.
+        IsADirectoryError, FileWriteError: as `written_beside`.
+    """
     check_picture(path)
-    figure.savefig(path, dpi=160)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=160, format=path.suffix[1:].lower())

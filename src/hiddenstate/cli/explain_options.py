@@ -116,7 +116,7 @@ def give(result: Explanation, json: str | None, csv: str | None, plot: Path | No
 
     Raises:
         ArgumentError: JSON and CSV both go to standard output.
-        OSError: a file cannot be written.
+        FileNotFoundError, IsADirectoryError, FileWriteError: a file cannot be written.
     """
     if json == csv == STANDARD:
         raise ArgumentError("--json - and --csv - both write to standard output; write one of them to a file")
