@@ -22,7 +22,7 @@ from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Progress, Work
 from hiddenstate.structure.names import Place
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
@@ -116,7 +116,7 @@ def attribute(
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
-    whole("seed", seed)
+    seed = seed_of(seed)
     if not isinstance(method, str) or method not in METHODS:
         raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
     for name, number in (("points", points), ("samples", samples)):

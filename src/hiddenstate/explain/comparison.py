@@ -10,11 +10,12 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import freeze, resolve, resolve_one
 from hiddenstate.edits.edit import Edit
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.divergence import differences_of
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import bar, number, share, shortened, table
+from hiddenstate.structure.sizes import whole
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Comparison(Explanation):
             for item, values in enumerate(self.differences)
             for t, n in torch.nonzero(values > self.tolerance).tolist()
         ]
-        return sorted(every, key=lambda one: -one.amount)[:count]
+        return sorted(every, key=lambda one: -one.amount)[: whole("count", count)]
 
     def edit(self, place: str, *, item: int = 0, unit: int | Sequence[int] | None = None, t: int | None = None) -> Edit:
         """Return the edit of b that puts a's values into the units that match them.
@@ -128,14 +129,18 @@ class Comparison(Explanation):
             t: the step; all when None.
 
         Raises:
+            ArgumentTypeError: the place is no text, or something else no number.
             NameUnknownError: it is no state of a layer that both have.
-            IndexRangeError: a has no such unit.
+            IndexRangeError: there is no such item, a has no such unit, or there is no such step.
             ArgumentError: a unit has no match.
         """
+        if not isinstance(place, str):
+            raise ArgumentTypeError(f"place must be a text such as 'l0.h', got {type(place).__name__}")
         track, _, quantity = place.partition(".")
         if track not in self.matches or quantity not in ("c", "h"):
             raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")
-        match, run = self.matches[track], self.pairs[item].run_a
+        pair = self.pairs[resolve_one(item, len(self.pairs), "item")]
+        match, run = self.matches[track], pair.run_a
         if quantity == "c" and run.values[place].shape[-1] != len(match.units):
             raise ArgumentError("units are matched by h, which a projection makes of all of them: patch h")
         units = resolve(freeze(unit, "unit"), len(match.units), "unit")
@@ -144,7 +149,7 @@ class Comparison(Explanation):
             raise ArgumentError("one of these units of a has no match in b, which has fewer units")
         signs = torch.where(match.correlation[chosen] < 0, -1.0, 1.0).to(run.values[place])
         if t is not None:
-            t = resolve_one(freeze(t, "t"), self.pairs[item].a.T, "t")
+            t = resolve_one(freeze(t, "t"), pair.a.T, "t")
         steps = slice(None) if t is None else slice(t, t + 1)
         values = run.values[place][steps][:, :, chosen] * signs
         return Edit(place, "set", values, unit=tuple(match.units[chosen].tolist()), t=t)
@@ -155,7 +160,7 @@ class Comparison(Explanation):
         Matched units that really do the same leave nothing below them: the check that a correlation cannot give.
 
         Raises:
-            NameUnknownError, ArgumentError: as `edit`; or the outputs cannot be compared.
+            NameUnknownError, ArgumentError, ArgumentTypeError: as `edit`; or the outputs cannot be compared.
         """
         if math.isnan(self.mean):
             raise ArgumentError("the outputs have other sizes: there is no difference that a patch could undo")

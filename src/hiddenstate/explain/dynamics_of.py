@@ -15,7 +15,7 @@ from hiddenstate.explain.state_map import StateMap, state_map_of
 from hiddenstate.explain.subjects import subject
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import track
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -72,7 +72,8 @@ class Dynamics:
         Raises:
             ArgumentTypeError: the input is no tensor.
             ShapeError: it has another shape.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there are no starts.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, or the
+                seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
@@ -83,7 +84,7 @@ class Dynamics:
         count, steps = whole("starts", starts), whole("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
-        return fixed_points_of(map_, given, self._starts(map_, count, whole("seed", seed)), steps)
+        return fixed_points_of(map_, given, self._starts(map_, count, seed_of(seed)), steps)
 
     def spectrum(self, row: int = 0) -> Spectrum:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.

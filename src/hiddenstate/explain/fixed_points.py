@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap
@@ -68,12 +69,22 @@ class FixedPoints(Explanation):
         return self.unstable == 0
 
     def state(self, k: int) -> State:
-        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``."""
+        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
         h, c = self.map.split(self.states[k : k + 1])
         return torch.stack(h), torch.stack(c)
 
     def kind_of(self, k: int) -> str:
-        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``."""
+        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
         away = int(self.unstable[k])
         return "stable" if not away else "repeller" if away == self.states.shape[1] else "saddle"
 

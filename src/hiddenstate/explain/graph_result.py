@@ -12,6 +12,7 @@ from hiddenstate.explain.graph_parts import TARGET, Edge, Node
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import number, shortened
 from hiddenstate.explain.work import Work
+from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,8 +67,13 @@ class Graph(Explanation):
         )
 
     def top(self, count: int | None = None) -> list[Node]:
-        """Return the cell states with the largest parts in the target."""
-        return [node for node in self.nodes if node.kind == "cell"][:count]
+        """Return the cell states with the largest parts in the target, all when ``count`` is None.
+
+        Raises:
+            ArgumentTypeError: the count is no int.
+        """
+        cells = [node for node in self.nodes if node.kind == "cell"]
+        return cells if count is None else cells[: whole("count", count)]
 
     def into(self, name: str) -> list[Edge]:
         """Return the edges into a node, the largest first; they sum to its value.
@@ -79,16 +85,24 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that set to 0 the cell states with the largest parts of the target's own sign: what makes it."""
+        """Return edits that set to 0 the cell states with the largest parts of the target's own sign: what makes it.
+
+        Raises:
+            ArgumentTypeError: the count is no int.
+        """
         cells = [node for node in self.top() if node.part * self.value > 0]
-        return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[:count]]
+        return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[: whole("count", count)]]
 
     def edit(self, edge: Edge) -> Edit:
         """Return the edit that removes an edge: what it adds is taken off, and nothing else.
 
         Raises:
             ArgumentError: no edit of the LSTM does this: the head's bias.
+            ArgumentTypeError: it is no edge.
+            NameUnknownError: it is none of this graph.
         """
+        if not isinstance(edge, Edge):
+            raise ArgumentTypeError(f"an edge is one of the graph's edges, got {type(edge).__name__}")
         end = self.node(edge.target)
         if end.kind == "cell":
             return add(f"{end.track}.c", value=-edge.amount, unit=end.unit, t=end.t)
@@ -106,11 +120,8 @@ class Graph(Explanation):
         """Remove an edge by its edit, gates free, and say what the target loses.
 
         Raises:
-            ArgumentError: no edit of the LSTM removes it.
-            ArgumentTypeError: it is no edge.
+            ArgumentError, ArgumentTypeError, NameUnknownError: as `edit`.
         """
-        if not isinstance(edge, Edge):
-            raise ArgumentTypeError(f"check takes one of the graph's edges, got {type(edge).__name__}")
         change = self.edit(edge)
         subject, target = self.work.subject, self.work.target
 
