@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.players import Player
 from hiddenstate.explain.results import Explanation, Row
@@ -34,12 +35,42 @@ MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these s
 OF_BIASES = "biases of g"  # and of which layer and direction
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Attribution(Explanation):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Parts:
+    """What a method found. Tensors are float64; the axis of baselines is there in an `Attribution` only.
+
+    Attributes:
+        parts: ``[B, P]``.
+        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
+            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
+            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
+        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
+        gamma: ``[P]``, of ``cd``: all that does not come from the span.
+        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
+        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
+        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
+        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
+            not converge.
+        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
+    """
+
+    parts: Tensor
+    residual: float
+    rest: Mapping[str, float] = field(default_factory=dict)
+    gamma: Tensor | None = None
+    alone: Tensor | None = None
+    interaction: Tensor | None = None
+    error: Tensor | None = None
+    exact: bool = True
+    points: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attribution(Parts, Explanation):
     """The part of each word (or span of words) in a target. Made by `attribute`.
 
     P players: each step, or each span that was asked for; and the initial state first, where it is one. B baselines.
-    Tensors are float64.
+    Beside the attributes below it has those of `Parts`: ``parts``, ``residual`` and the rest of what the method found.
 
     Attributes:
         method: how it was found.
@@ -49,19 +80,7 @@ class Attribution(Explanation):
         players: the P players.
         baselines: the names of the B baselines.
         references: ``[B]``, the target where every player is replaced.
-        parts: ``[B, P]``.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None where it was not asked for.
-        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
-        gamma: ``[P]``, of ``cd``: all that does not come from the span.
-        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
-        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
-        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
-        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
-            not converge.
-        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
-        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
-            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
-            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
         cost: row-steps that were run.
     """
 
@@ -74,17 +93,8 @@ class Attribution(Explanation):
     players: tuple[Player, ...]
     baselines: tuple[str, ...]
     references: Tensor
-    parts: Tensor
     occlusion: Tensor | None
-    residual: float
     cost: int
-    rest: Mapping[str, float] = field(default_factory=dict)
-    gamma: Tensor | None = None
-    alone: Tensor | None = None
-    interaction: Tensor | None = None
-    error: Tensor | None = None
-    exact: bool = True
-    points: int = 0
 
     @property
     def scores(self) -> Tensor:
@@ -124,9 +134,9 @@ class Attribution(Explanation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
+        first = {name: getattr(self, name) for name in ("method", "target", "value", "words")}
         players = [player._asdict() for player in self.players]
-        own = {name: value for name, value in vars(self).items() if name != "players"}
-        return {**own, "players": players, "disagreements": self.disagreements}
+        return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
 
     def between(self, first: int, second: int) -> float:
         """Return what two players do together beyond what each does, for the first baseline.
@@ -138,13 +148,15 @@ class Attribution(Explanation):
         Raises:
             ArgumentError: interactions were not run; they are for ``spans=``, and by occlusion, cd, or exact Shapley
                 values.
+            IndexRangeError, ArgumentTypeError: there is no such player.
         """
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they are for spans=, and by the methods occlusion, cd, and shapley "
                 "where it is exact (the others are sums over steps)"
             )
-        return float(self.interaction[0, first, second])
+        p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
+        return float(self.interaction[0, p, q])
 
     def __str__(self) -> str:
         return _text(self)
