@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hiddenstate.base.files import (
+    check_writable,
     folder_beside,
     mend_folder,
     put_folder,
@@ -123,3 +124,18 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "file")
+    check_writable("/dev/null")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "file")
+    for path in (tmp_path / "nowhere" / "file", tmp_path / "link"):
+        with pytest.raises(FileNotFoundError, match=r"cannot write .*: there is no folder .*nowhere"):
+            check_writable(path)
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        check_writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    with pytest.raises(PermissionError, match="this user may not write into"):
+        check_writable(tmp_path / "file")
+    assert names(tmp_path) == ["link"]

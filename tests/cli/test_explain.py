@@ -127,6 +127,28 @@ def test_what_cannot_be_explained_fails(arguments: list[str], error: type[Except
         run(*arguments)
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv", "--plot"])
+@pytest.mark.parametrize("command", ["attribute", "ledger", "graph", "dynamics", "compare", "sweep"])
+def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr("hiddenstate.cli.explain_options.load_any", refuse)
+    other = ("--other", TEXT) if command in ("compare", "sweep") else ()
+    with pytest.raises((OSError, ArgumentError), match="there is no folder"):
+        run(command, TEXT, *other, option, str(tmp_path / "nowhere" / "out.png"))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        run(command, TEXT, *other, option, str(tmp_path / "folder.png"))
+
+
+def test_two_results_in_one_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="both write to"):
+        run("attribute", TEXT, "--json", str(tmp_path / "out"), "--csv", str(tmp_path / "out"))
+
+
 def test_any_model_is_loaded_by_its_folder() -> None:
     assert type(load_any(shipped())) is type(load(shipped()))
     assert type(load_any(shipped("shakespeare"))) is type(load_language_model(shipped("shakespeare")))

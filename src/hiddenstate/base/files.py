@@ -24,14 +24,10 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     A link stays, and what it leads to is replaced. A device or a pipe is written into.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: there is a folder of this name.
+        FileNotFoundError, IsADirectoryError, PermissionError: as `check_writable`.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    check_writable(path)
     target = None if _is_special(path) else path.resolve()
     handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
     os.close(handle)
@@ -47,6 +43,25 @@ def written_beside(path: str | Path) -> Iterator[Path]:
             sync(target.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a path that no file can be written to, so that nothing need be computed to find that out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: there is a folder of this name.
+        PermissionError: the folder is not one to write into.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
+    for folder in (path.parent, path.resolve().parent):  # which differ where the path is a link
+        if not folder.is_dir():
+            raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
+    place = path if _is_special(path) else path.resolve().parent
+    if not os.access(place, os.W_OK):
+        raise PermissionError(f"cannot write {path}: this user may not write into {place}")
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
