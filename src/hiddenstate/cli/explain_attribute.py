@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hiddenstate.cli.explain_command import told
-from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption, told
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain import attributions
 from hiddenstate.explain.attribution import Attribution

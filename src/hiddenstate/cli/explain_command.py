@@ -1,21 +1,17 @@
 """`explaining`: what each command of ``hiddenstate explain`` takes beside its own options, and how results come out."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hiddenstate.base.files import check_writable, written_beside
 from hiddenstate.cli.explain_options import STANDARD, read_by
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.results import Explanation
-from hiddenstate.explain.work import Progress as Told
 from hiddenstate.models.folder import SHIPPED
 
 
@@ -99,13 +95,3 @@ def _give(result: Explanation, json: str | None, csv: str | None, plot: Path | N
 
         save_picture(result.plot(), plot)
         typer.echo(f"wrote {plot}", err=True)
-
-
-@contextmanager
-def told() -> Iterator[Told]:
-    """Show a bar on the terminal while something runs; Ctrl-C stops it."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} row-steps"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

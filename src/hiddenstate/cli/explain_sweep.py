@@ -6,8 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from hiddenstate.cli.explain_command import told
-from hiddenstate.cli.explain_options import LabelOption, OfOption, Read, WordOption
+from hiddenstate.cli.explain_options import LabelOption, OfOption, Read, WordOption, told
 from hiddenstate.explain import sweeps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.subjects import subject

@@ -8,7 +8,7 @@ import torch
 
 from hiddenstate.edits.edit import Edit, add, zero
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.graph_parts import OTHERS, TARGET, Edge, Node
+from hiddenstate.explain.graph_parts import TARGET, Edge, Node
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import number, sentence, shortened
 from hiddenstate.explain.work import Work
@@ -124,14 +124,15 @@ class Graph(Explanation):
         Raises:
             ArgumentError, ArgumentTypeError, NameUnknownError: as `edit`.
         """
-        return EdgeCheck(edge.flow, self._value() - self._value(self.edit(edge)))
+        change = self.edit(edge)
+        return EdgeCheck(edge.flow, self._value() - self._value(change))
 
     def checked(self) -> "Graph":
         """Return the graph with the edges that a terminal shows checked, each by its edit, gates free.
 
         ``print`` and the rows then have what the target really loses, too.
         """
-        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if edge.source != OTHERS and self._removes(edge)}
+        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if self._removes(edge)}
         whole_value = self._value()
         real = {edge: whole_value - self._value(self.edit(edge)) for edge in shown}
         return replace(self, real=real, cost=self.cost + (1 + len(shown)) * self.work.subject.T)
