@@ -30,4 +30,4 @@ def compare(
         raise ArgumentError("what is it compared with? Give --other TEXT, --with MODEL, or both")
     text = read.text if other is None else other
     two = subject(read.model, text) if with_model is None else read_by(with_model, text).subject
-    return comparisons.compare(read.subject, two, None, tolerance=tolerance)
+    return comparisons.compare(read.subject, two, None, tolerance=tolerance).checked()

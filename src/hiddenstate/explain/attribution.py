@@ -21,17 +21,19 @@ OPPOSED = 0.1
 # ... or one is large and the other as good as nothing.
 LARGE, NOTHING = 0.25, 0.05
 
+OCCLUSION = "what is lost when that word alone is replaced"
 TITLES = {
-    "gradient": "gradient times difference to the baseline (a first-order estimate; it need not add up)",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion: what is lost when that word alone is replaced (it need not add up)",
-    "frozen": "gates held as they are: blind to what only opens or closes a gate",
-    "cd": "contextual decomposition: β, what comes from that word alone",
-    "shapley": "Shapley values",
+    "gradient": "part: gradient times difference to the baseline (an estimate; need not add up)",
+    "integrated_gradients": "part: integrated gradients",
+    "occlusion": f"part: {OCCLUSION} (need not add up)",
+    "frozen": "part: with gates held as they are: blind to what only opens or closes a gate",
+    "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
+    "shapley": "part: Shapley value",
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
 MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
+UNSEEN = 5e-4  # a share of a value that its three decimals do not show
 OF_BIASES = "biases of g"  # and of which layer and direction
 
 
@@ -174,7 +176,7 @@ def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
 
 def _text(result: Attribution) -> str:
     """Write an attribution as a table."""
-    lines = [f"Which words make {definite(result.target)}: {number(result.value)}", _how(result), ""]
+    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}?"), *_how(result), ""]
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
     if result.interaction is not None:
@@ -209,34 +211,38 @@ def _named(player: Player) -> str:
     return player.name if player.is_state else f"{player.name} ({_steps(player)})"
 
 
-def _how(result: Attribution) -> str:
+def _how(result: Attribution) -> list[str]:
+    """Say what stands in the columns."""
     said = TITLES[result.method]
     if result.method == "integrated_gradients":
         said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
     if result.method == "shapley":
-        said += " over all ways to replace words" if result.exact else ", sampled: ± is the standard error"
-    used = [] if result.method in ("frozen", "cd") and result.occlusion is None else result.baselines
-    replaced = " | ".join(NAMES.get(name, name) for name in used)
-    lead = "for occlusion, " if result.method in ("frozen", "cd") else ""
-    return said + (f"\n{lead}a replaced word is read as {replaced}" if replaced else "")
+        said += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+    lines = [sentence(said)]
+    beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
+    if beside:
+        lines.append(f"occlusion: {OCCLUSION}")
+    if beside or result.method not in ("frozen", "cd"):
+        replaced = " | ".join(NAMES.get(name, name) for name in result.baselines)
+        lines.append(sentence(f"a replaced word is read as {replaced}"))
+    return lines
 
 
 def _one(result: Attribution) -> str:
     """One baseline: a row for each player with everything there is to it."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
-    head, left = ["step", "word", "β" if result.method == "cd" else "part", ""], "rlrl"
-    optional = [("±", result.error), ("alone", result.alone)]
-    optional += [("occlusion", result.occlusion if result.method != "occlusion" else None)]
-    columns = [(name, values[0]) for name, values in optional if values is not None]
+    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
+    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
     if result.gamma is not None:
-        columns.insert(0, ("γ", result.gamma))
+        columns.append(("γ", result.gamma))
     rows = []
     for p, player in enumerate(result.players):
         part = float(parts[p])
-        cells = [_steps(player), player.name, number(part), bar(part, largest)]
-        rows.append([*cells, *(number(float(values[p])) for _, values in columns), "≠" if p in marked else ""])
-    return table([*head, *(name for name, _ in columns), ""], rows, left)
+        numbers = [*(number(float(values[p])) for _, values in columns), number(part)]
+        rows.append([_steps(player), player.name, *numbers, bar(part, largest), "≠" if p in marked else ""])
+    names = [*(name for name, _ in columns), "β" if result.method == "cd" else "part"]
+    return table(["step", "word", *names, "", ""], rows, "rl" + "r" * len(names) + "l")
 
 
 def _side_by_side(result: Attribution) -> str:
@@ -274,9 +280,10 @@ def _sum(result: Attribution, b: int) -> str:
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
     missing = result.value - reference - total
+    lack = "" if abs(missing) < UNSEEN * max(1.0, abs(result.value)) else f"; {number(missing)} is missing"
     return sentence(
         f"parts {number(total)}, and {number(reference)} with all replaced{name}: "
-        f"{number(total + reference)} of {value}, {number(missing)} is missing."
+        f"together {number(total + reference)} of {value}{lack}."
     )
 
 

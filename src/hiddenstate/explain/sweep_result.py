@@ -142,8 +142,8 @@ class Sweep(Explanation):
         head = ["patch", "word", "effect", "", *([] if self.estimate is None else ["by gradient"])]
         run = int((~np.isnan(self.effect)).sum())
         told = [
-            f"{self.target}: {number(self.base)}, and {number(self.other)} in the run that patches come from "
-            f"({self.direction})",
+            f"{self.target}: {number(self.base)}",
+            f"In the run that values are patched from ({self.direction}) it is {number(self.other)}.",
             table(head, lines, "llrl"),
             f"{run:,} patches run, the {len(top)} largest shown; {self.cost:,} row-steps.",
         ]
