@@ -38,7 +38,7 @@ class Match(NamedTuple):
     """Which unit of b does what each unit of a does, in one layer and direction.
 
     ``units[k]`` is b's unit for a's unit k (-1 where b has fewer), ``correlation[k]`` their correlation over all steps;
-    below 0, b's unit is a's with its sign turned.
+    below 0, b's unit is a's with its sign turned, where they are units of two LSTMs.
     """
 
     units: Tensor
@@ -149,7 +149,8 @@ class Comparison(Explanation):
         chosen = [k for k in units if unit is not None or match.units[k] >= 0]
         if any(match.units[k] < 0 for k in chosen):
             raise ArgumentError("one of these units of a has no match in b, which has fewer units")
-        signs = torch.where(match.correlation[chosen] < 0, -1.0, 1.0).to(run.values[place])
+        turned = (match.correlation[chosen] < 0) & (not self._one_lstm)
+        signs = torch.where(turned, -1.0, 1.0).to(run.values[place])
         if t is not None:
             t = resolve_one(freeze(t, "t"), pair.a.T, "t")
         steps = slice(None) if t is None else slice(t, t + 1)
@@ -194,7 +195,8 @@ class Comparison(Explanation):
         """Return everything but the runs, ready for JSON."""
         first = self.first
         matches = {name: match._asdict() for name, match in self.matches.items()}
-        own = {name: getattr(self, name) for name in "measure tolerance cka tracks patched residual cost mean".split()}
+        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean")
+        own = {name: getattr(self, name) for name in names}
         return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
 
     def __str__(self) -> str:
@@ -238,9 +240,9 @@ class Comparison(Explanation):
         else:
             yield "|r|: correlation of matched units; in their place: matched with the unit of their own number."
         if self.steps < 4 * max(len(match.units) for match in self.matches.values()):
-            yield f"Over {self.steps} steps, few for as many units, high correlations come by chance: give more data."
+            yield f"Over {self.steps} steps high correlations come by chance: give more data."
         if self.patched:
-            yield f"{self.measure} left: the mean that is left when the second run gets the first one's hidden states there."
+            yield f"{self.measure} left: what is left on average when b gets the hidden states that a has there."
         elif self.measure != "none":
             yield 'Patch one into the other with check("l0.h") to see whether matched units do the same.'
         yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."

@@ -20,10 +20,9 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
     without a head that both have, the distance of outputs. Which units do the same: those whose hidden states correlate
     most over the data, each with one other (the Hungarian method; a unit and its negative count as the same, since an
-    LSTM in which both its weights and its readers' are turned computes the same). Over two inputs of one LSTM each unit is
-    its own match. How alike whole layers are: linear
-    centred kernel alignment (Kornblith et al., 2019). A correlation is no proof: `Comparison.check` patches one model
-    into the other.
+    LSTM in which both its weights and its readers' are turned computes the same). Over two inputs of one LSTM each unit
+    is its own match. How alike whole layers are: linear centred kernel alignment (Kornblith et al., 2019). A
+    correlation is no proof: `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, as for `hiddenstate.explain.subject`.
