@@ -99,7 +99,7 @@ def read_by(model: str, text: str) -> Read:
 def told() -> Iterator[Told]:
     """Show a bar on the terminal while something runs; Ctrl-C stops it."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} row-steps"), BarColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -16,6 +16,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap
 from hiddenstate.explain.text import table
+from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,10 +152,15 @@ class FixedPoints(Explanation):
         return figure
 
 
-def fixed_points_of(map_: StateMap, x: Tensor, starts: Tensor, descent: int) -> FixedPoints:
-    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's."""
+def fixed_points_of(
+    map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
+) -> FixedPoints:
+    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's.
+
+    ``progress`` is told the steps of descent that are done, and all.
+    """
     z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
-    near = _descended(map_, x, z, descent)
+    near = _descended(map_, x, z, descent, progress)
     speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
     near = near[speeds < NEAR]
     cost = len(starts) * (descent // 4) + 2 * len(starts) * descent
@@ -181,7 +187,7 @@ def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
     return z
 
 
-def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
+def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progress | None) -> Tensor:
     """Descend the squared speed of each state by itself, with a rate that falls to nothing."""
     z = z.clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=0.03)
@@ -191,6 +197,8 @@ def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
             speed = 0.5 * (map_(z, x.expand(len(z), -1)) - z).square().sum()
         (z.grad,) = torch.autograd.grad(speed, z)
         optimiser.step()
+        if progress is not None:
+            progress(k + 1, steps)
     return z.detach()
 
 
