@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiddenstate.base.files import written_beside
+from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.errors import ArgumentError, MissingDependencyError
 
 try:
@@ -104,12 +104,14 @@ def check_picture(path: Path) -> None:
 
     Raises:
         ArgumentError: no such format, or no such folder.
+        IsADirectoryError, FileWriteError: as `check_place`.
     """
     kinds = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise ArgumentError(f"cannot draw into {path}: its name must end with one of .{' .'.join(sorted(kinds))}")
     if not path.parent.is_dir():
         raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    check_place(path)
 
 
 def save_picture(figure: Figure, path: Path) -> None:

@@ -27,18 +27,13 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     A link stays, and what it leads to is replaced. A device or a pipe is written into.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: there is a folder of this name.
+        FileNotFoundError, IsADirectoryError: as `check_place`.
         FileWriteError: the system refused to write it, or it is marked as read-only.
     """
     path = Path(path)
+    check_place(path)
     with writing(path):
-        if path.is_dir():
-            raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
         target = None if _is_special(path) else path.resolve()
-        check_writable(path)
         handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
         os.close(handle)
         beside = Path(name)
@@ -53,6 +48,27 @@ def written_beside(path: str | Path) -> Iterator[Path]:
                 sync(target.parent)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a path that no file can be written to, so that nothing need be computed to find that out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: there is a folder of this name.
+        FileWriteError: the folder is not one to write into, or the file is marked as read-only.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
+        for folder in (path.parent, path.resolve().parent):  # which differ where the path is a link
+            if not folder.is_dir():
+                raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
+        check_writable(path)
+        place = path if _is_special(path) else path.resolve().parent
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
