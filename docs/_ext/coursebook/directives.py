@@ -220,6 +220,14 @@ class Claim(SphinxRole):
         return [raw(link)], []
 
 
+class Idea(SphinxRole):
+    """The misconception that a refutation is about: a place that can be linked to."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Give the place; nothing is seen of it."""
+        return [raw(f'<span class="course-idea" id="idea-{html.escape(self.text)}"></span>')], []
+
+
 class Minutes(SphinxRole):
     """How long a page takes; a test holds the number to its words, questions and exercises."""
 
@@ -254,5 +262,6 @@ def register(app: Sphinx) -> None:
         app.add_directive(name, made)
     app.add_directive("review", Review)
     app.add_role("claim", Claim())
+    app.add_role("idea", Idea())
     app.add_role("minutes", Minutes())
     app.add_role("show", Show())

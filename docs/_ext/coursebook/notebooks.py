@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "course"
 NOTEBOOKS = ROOT / "src" / "hiddenstate" / "course" / "notebooks"
 _CLAIM = re.compile(r" ?\{claim\}`([^`|]*)(?:\|([^`]*))?`")
+_IDEA = re.compile(r"\{idea\}`[^`]*` ?")
 _SHOW = re.compile(r"\{show\}`(.+?)\s*<[^>`]*>`", re.DOTALL)
 _MINUTES = re.compile(r"\{minutes\}`(\d+)`")
 _PAGE_LINK = re.compile(r"\]\((\d\d-[\w-]+)\.md(?:#[\w-]+)?\)")
@@ -124,7 +125,7 @@ def _details(summary: str, text: str) -> str:
 def plain(text: str) -> str:
     """Write what only the page has as plain Markdown; a claim's source stays."""
     text = _CLAIM.sub(lambda match: f" ({match[2].strip()})" if match[2] else "", text)
-    text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", text))
+    text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", _IDEA.sub("", text)))
     return _PAGE_LINK.sub(r"](\1.ipynb)", text)
 
 
