@@ -305,6 +305,8 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("01", "lengths=[5, 3]", "lengths=[5, 5]"),
     ("01", "apart = hs.LSTM(8, 3, batch_first=True)", "apart = hs.LSTM(8, 3)"),
     ("01", "unsqueeze(1)\nreader", "unsqueeze(0)\nreader"),
+    ("01", "h_n.transpose(0, 1).reshape(2, 6), alone", "h_n.view(2, 6), alone"),
+    ("01", "reader(torch.randn(4, 1, 4))", "reader(torch.randn(4, 1, 6))"),
     ("02", "i, f, g, o = z.chunk(4)", "i, f, o, g = z.chunk(4)"),
     ("02", "h = o * torch.tanh(c)", "h = o * c"),
     ("02", "c = f * c + i * g", "c = i * c + f * g"),

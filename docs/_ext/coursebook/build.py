@@ -6,7 +6,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from coursebook import models, pages, runtime
+from coursebook import folds, models, pages, runtime
 from coursebook.directives import PREDICT
 from coursebook.html_nodes import label, raw
 
@@ -73,9 +73,19 @@ def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
                     node.replace_self(label(RECALL))
 
 
+def _fold_what_answers(app: Sphinx, doctree: nodes.document) -> None:
+    """Fold what answers a question until it is answered; a question of recall is answered in its own box."""
+    if app.env.docname.startswith(f"{FOLDER}/"):
+        for section in doctree.findall(nodes.section):
+            title = section.next_node(nodes.title)
+            if title is not None and title.astext() != RECALL:
+                folds.fold(section)
+
+
 def register(app: Sphinx) -> None:
     """Connect them."""
     app.connect("builder-inited", _write_scripts)
     app.connect("html-page-context", _add_script)
     app.connect("doctree-read", _show_proofs)
     app.connect("doctree-read", _call_recall_so)
+    app.connect("doctree-read", _fold_what_answers)

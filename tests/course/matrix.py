@@ -1,0 +1,89 @@
+"""Where the course meets each misconception: asked before it is told, shown by a cell, refuted, exercised, asked again."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from course.chapters import FOLDER, PAGES, abouts
+from course.test_claims import proofs_of
+from coursebook.pages import asked, directive, parts_of
+from hiddenstate.course.misconceptions import MISCONCEPTIONS
+
+QUESTIONS, CELLS, RECALL = "predict", ("exercise", "parsons"), "Recall"
+BEFORE, CHECK = "00", "07"  # which ask, and tell nothing
+_ITEM = re.compile(r"^- \{idea\}`(M\d+)` (.*?)(?=^- |^\S|\Z)", re.MULTILINE | re.DOTALL)
+_CLAIM = re.compile(r"\{claim\}`([\w.-]+)`")
+
+
+@dataclass
+class Row:
+    """The pages, as numbers, on which one misconception is met in each of five ways."""
+
+    predict: list[int] = field(default_factory=list)
+    show: list[int] = field(default_factory=list)
+    refute: list[int] = field(default_factory=list)
+    exercise: list[int] = field(default_factory=list)
+    recall: list[int] = field(default_factory=list)
+
+    @property
+    def met(self) -> int:
+        """The page on which it is met first."""
+        return min([*self.predict, *self.refute, *self.exercise])
+
+    @property
+    def later(self) -> list[int]:
+        """Where it is asked for again, at least a page later."""
+        return [page for page in self.recall if page > self.met]
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Every misconception with its row."""
+    found = {name: Row() for name in MISCONCEPTIONS}
+    for page in PAGES:
+        for name, way in _ways(page):
+            places = getattr(found[name], way)
+            if int(page.stem[:2]) not in places:
+                places.append(int(page.stem[:2]))
+    return found
+
+
+def _ways(page: Path) -> Iterator[tuple[str, str]]:
+    section = ""
+    for part in parts_of(page):
+        if not part.language:
+            section = ([section, *re.findall(r"^## (.+)$", part.text, re.MULTILINE)])[-1]
+        elif part.language in (QUESTIONS, *CELLS):
+            way = _way(page, part.language, section)
+            yield from ((name, way) for name in abouts(asked(directive(part), FOLDER)) if way)
+    for name, text in refutations(page):
+        yield name, "refute"
+        if set(_CLAIM.findall(text)) & set(proofs_of(page)):
+            yield name, "show"
+
+
+def _way(page: Path, kind: str, section: str) -> str:
+    if page.stem[:2] == BEFORE:
+        return ""
+    if kind in CELLS:
+        return "exercise"
+    return "recall" if section == RECALL or page.stem[:2] == CHECK else "predict"
+
+
+def refutations(page: Path) -> list[tuple[str, str]]:
+    """The misconceptions that a page refutes, each with the sentences that do."""
+    text = "\n".join(part.text for part in parts_of(page) if not part.language)
+    return _ITEM.findall(text)
+
+
+def table() -> list[str]:
+    """The rows as lines of Markdown."""
+    head = ["| | idea | predict | shown by a cell | refuted | exercise | asked again, later |", "|" + "---|" * 7]
+    return [*head, *(_line(name, idea, rows()[name]) for name, idea in MISCONCEPTIONS.items())]
+
+
+def _line(name: str, idea: str, row: Row) -> str:
+    ways = (row.predict, row.show, row.refute, row.exercise, row.later)
+    return f"| {name} | {idea} | {' | '.join(', '.join(map(str, pages)) for pages in ways)} |"
