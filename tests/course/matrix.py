@@ -1,4 +1,4 @@
-"""Where the course meets each misconception: asked before it is told, shown by a cell, refuted, exercised, asked again."""
+"""Where the course meets each misconception: predicted, shown by a cell, refuted, exercised, asked for again."""
 
 import re
 from collections.abc import Iterator

@@ -2,29 +2,24 @@
 
 import re
 import runpy
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from course.chapters import PAGES, directives
 from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
-from course.site import build, numbers, opened
-from course.matrix import RECALL
+from course.site import numbers, opened, press, stays_at_home
 from coursebook import answers
-from coursebook.pages import directive, parts_of
 from pages import DOCS
-from studio.browsing import NEEDS_CHROMIUM, Watch
+from studio.browsing import NEEDS_CHROMIUM
 
 pytest.importorskip("sphinx")
 pytest.importorskip("furo")
 pytest.importorskip("myst_parser")
 pytestmark = NEEDS_CHROMIUM
 FIGURES = FIRST_FIGURES | FRAMES
-PAGE = {page.stem: page for page in PAGES}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"
 _COMPUTE = """async ([kind, given]) => {
@@ -36,16 +31,6 @@ _COLOURS = """() => {
   return [box.color, box.backgroundColor];
 }"""
 DAY = 24 * 60 * 60 * 1000
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("course"))
-
-
-def stays_at_home(watch: Watch) -> None:
-    assert watch.errors == []
-    assert [url for url in watch.asked if not url.startswith("file:")] == []
 
 
 @each_page
@@ -115,11 +100,6 @@ def test_a_page_asks_for_the_numbers_that_python_computes(site: Path, page: str)
             )
 
 
-def press(page: Page, locator: Any, key: str = "Enter") -> None:
-    locator.focus()
-    page.keyboard.press(key)
-
-
 def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None:
     with opened(site, FIRST) as watch:
         page = watch.page
@@ -144,88 +124,6 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         )
         press(page, page.get_by_role("link", name="Exchange the inputs without carrying"))
         expect(figure.locator(".course-view .course-said")).to_contain_text("steps 2 and 4: they changed places")
-        stays_at_home(watch)
-
-
-def answered_below(page: Path) -> list[str]:
-    """The questions of a page below which a cell stands that answers them: next to them, or next to their figure."""
-    parts, found = [part for part in parts_of(page) if part.text.strip()], []
-    section = ""
-    for k, part in enumerate(parts):
-        section = ([section, *re.findall(r"^## (.+)$", part.text, re.MULTILINE)])[-1] if not part.language else section
-        if part.language == "predict" and section != RECALL and page.stem[:2] not in ("00", "07"):
-            after = parts[k + 2 if parts[k + 1].language == "live" else k + 1]
-            found += [directive(part).argument] if after.language == "python" else []
-    return found
-
-
-def test_what_answers_a_question_is_folded_in_the_html(site: Path) -> None:
-    asked = {page.stem: answered_below(page) for page in PAGES}
-    assert sum(map(len, asked.values())) >= 15
-    for name, questions in asked.items():
-        page = _Folds()
-        page.feed((site / "course" / f"{name}.html").read_text(encoding="utf-8"))
-        assert [question for question in questions if question not in page.of_cells] == []
-        assert not page.opened, "folded until it is opened"
-        assert set(page.of_cells) <= {made.argument for made in directives(PAGE[name], "predict")}
-
-
-class _Folds(HTMLParser):
-    """Which questions' folds hold a cell, and whether a fold is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inside: list[str] = []
-        self.of_cells: list[str] = []
-        self.opened = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "details":
-            self.inside.append(given.get("data-after") or "")
-            self.opened |= bool(self.inside[-1]) and "open" in given
-        if "highlight-python" in (given.get("class") or ""):
-            self.of_cells += [question for question in self.inside if question]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "details":
-            self.inside.pop()
-
-
-@each_page
-def test_a_question_can_be_answered_before_its_cell_is_seen(site: Path, page: Path) -> None:
-    with opened(site, page.stem) as watch:
-        for name in answered_below(page):
-            fold = watch.page.locator(f'.course-after[data-after="{name}"]').first
-            expect(fold.locator("pre").first).to_be_hidden()
-            watch.page.locator(f"#predict-{name}").get_by_role("button").first.click()
-            expect(fold.locator("pre").first).to_be_visible()
-        stays_at_home(watch)
-
-
-def test_a_fold_can_be_opened_before_and_shut_after_and_stays_answered(site: Path) -> None:
-    with opened(site, FIRST) as watch:
-        page, fold = watch.page, watch.page.locator('.course-after[data-after="why-different"]')
-        press(page, fold.locator("summary"))
-        expect(fold.locator("pre").first).to_be_visible()
-        press(page, fold.locator("summary"))
-        page.locator("#predict-why-different").get_by_role("button").first.click()
-        expect(fold.locator("pre").first).to_be_visible()
-        press(page, fold.locator("summary"))
-        expect(fold.locator("pre").first).to_be_hidden()
-        page.locator("#predict-why-different").get_by_role("button").last.click()
-        expect(fold.locator("pre").first).to_be_hidden()
-        page.reload()
-        expect(fold.locator("pre").first).to_be_visible()
-        stays_at_home(watch)
-
-
-def test_a_link_to_a_proof_opens_the_fold_that_it_stands_in(site: Path) -> None:
-    with opened(site, FIRST) as watch:
-        fold = watch.page.locator('.course-after[data-after="exchanged"]')
-        expect(fold.locator("pre").first).to_be_hidden()
-        press(watch.page, watch.page.locator('ul a[href="#proof-swapped-batch-runs"]'))
-        expect(fold.locator("pre").first).to_be_visible()
         stays_at_home(watch)
 
 
@@ -367,8 +265,3 @@ def test_a_page_is_whole_without_a_script(site: Path, page: Path) -> None:
             if "unmarked" not in made.options:
                 box.locator(".course-reveal summary").click()
                 expect(box.locator(".course-reveal p").first).to_be_visible()
-        for name in answered_below(page):
-            fold = watch.page.locator(f'.course-after[data-after="{name}"]').first
-            expect(fold.locator("pre").first).to_be_hidden()
-            fold.locator("summary").click()
-            expect(fold.locator("pre").first).to_be_visible()
