@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from course.chapters import FOLDER, PAGES, abouts
-from course.test_claims import proofs_of
+from course.chapters import FOLDER, PAGES, abouts, cells, directives
+from course.test_claims import claims_of, proofs_of
 from coursebook.pages import asked, directive, parts_of
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 
@@ -87,3 +87,22 @@ def table() -> list[str]:
 def _line(name: str, idea: str, row: Row) -> str:
     ways = (row.predict, row.show, row.refute, row.exercise, row.later)
     return f"| {name} | {idea} | {' | '.join(', '.join(map(str, pages)) for pages in ways)} |"
+
+
+def counts() -> list[str]:
+    """What the pages hold, counted, as lines of Markdown."""
+    sources = [source for page in PAGES for source in claims_of(page).values()]
+    tasks = [made for page in PAGES for made in directives(page, *CELLS)]
+    questions = [made for page in PAGES for made in directives(page, QUESTIONS) if "same-as" not in made.options]
+    lines = {
+        "sentences marked as claims": len(sources),
+        "of these proved by a cell of their page": sources.count(""),
+        "of these with a source": len(sources) - sources.count(""),
+        "cells": sum(len(cells(page)) for page in PAGES),
+        "exercises, all of them checked": len(tasks),
+        "wrong answers to exercises that are told apart": sum(len(made.all("wrong")) for made in tasks),
+        "questions with a reason for every choice": len(questions),
+        "live figures, their numbers compared with Python's": sum(len(directives(page, "live")) for page in PAGES),
+        "misconceptions refuted, of 35": sum(bool(row.refute) for row in rows().values()),
+    }
+    return ["| the course | |", "|---|---:|", *(f"| {what} | {number} |" for what, number in lines.items())]

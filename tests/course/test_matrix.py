@@ -1,9 +1,11 @@
 """No misconception is left out, and the table in the documentation is what the pages hold."""
 
+from collections.abc import Callable
+
 import pytest
 
 from course.chapters import PAGES
-from course.matrix import refutations, rows, table
+from course.matrix import counts, refutations, rows, table
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
 from pages import DOCS, REFRESH
 
@@ -39,12 +41,13 @@ def test_a_refutation_says_what_one_may_think_and_what_is_so() -> None:
     assert len(set(places)) == len(places), "a page has one place for each misconception"
 
 
-def test_the_table_of_the_documentation_is_that_of_the_pages() -> None:
+@pytest.mark.parametrize("made", [counts, table], ids=["counts", "matrix"])
+def test_a_table_of_the_documentation_is_that_of_the_pages(made: Callable[[], list[str]]) -> None:
     lines = EVIDENCE.read_text(encoding="utf-8").splitlines()
-    start = lines.index(table()[0])
+    start = lines.index(made()[0])
     count = next(k for k, line in enumerate([*lines[start:], ""]) if not line.startswith("|"))
     if REFRESH:
-        lines[start : start + count] = table()
+        lines[start : start + count] = made()
         EVIDENCE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     else:
-        assert lines[start : start + count] == table(), "HIDDENSTATE_REFRESH_DOCS=1 writes it anew"
+        assert lines[start : start + count] == made(), "HIDDENSTATE_REFRESH_DOCS=1 writes it anew"
