@@ -41,17 +41,20 @@ def test_what_answers_a_question_is_folded_in_the_html(site: Path) -> None:
         folds.feed((site / "course" / f"{page.stem}.html").read_text(encoding="utf-8"))
         assert [question for question in questions if question not in folds.of_cells] == []
         assert not folds.opened, "folded until it is opened"
+        assert not folds.parts, "a numbered part is no answer to the question above it"
         assert set(folds.of_cells) <= {made.argument for made in directives(page, "predict")}
 
 
 class _Folds(HTMLParser):
-    """Which questions' folds hold a cell, and whether a fold is open."""
+    """Which questions' folds hold a cell, whether a fold is open, and which numbered parts stand in one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inside: list[str] = []
         self.of_cells: list[str] = []
         self.opened = False
+        self.parts: list[str] = []
+        self.bold = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
@@ -60,6 +63,12 @@ class _Folds(HTMLParser):
             self.opened |= bool(self.inside[-1]) and "open" in given
         if "highlight-python" in (given.get("class") or ""):
             self.of_cells += [question for question in self.inside if question]
+
+        self.bold = tag == "strong"
+
+    def handle_data(self, data: str) -> None:
+        if self.bold and any(self.inside) and re.match(r"\d\. ", data):
+            self.parts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "details":

@@ -17,6 +17,7 @@ from coursebook.pages import Section
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 PREDICT = "Predict"
+CLAIM = '<a class="course-claim"'
 DIFFICULTIES = range(1, 6)
 
 
@@ -216,7 +217,7 @@ class Claim(SphinxRole):
         if source:
             return [raw(f'<span class="course-source">({html.escape(source)})</span>')], []
         said = html.escape(f"Proved by a cell of this page: {name}")
-        link = f'<a class="course-claim" href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
+        link = f'{CLAIM} href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
         return [raw(link)], []
 
 

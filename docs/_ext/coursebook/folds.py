@@ -59,4 +59,6 @@ def _shut(run: list[nodes.Node], question: str) -> list[nodes.Node]:
 
 
 def _begins_in_bold(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.paragraph) and bool(node.children) and isinstance(node.children[0], nodes.strong)
+    # Markdown's parser leaves an empty text before a bold one.
+    first = next((child for child in node.children if child.astext()), None)
+    return isinstance(node, nodes.paragraph) and isinstance(first, nodes.strong)
