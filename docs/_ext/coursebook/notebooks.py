@@ -26,6 +26,8 @@ _METADATA = {
     "language_info": {"name": "python"},
 }
 _FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # a tenth of the training where this is set\n'
+_TO_ORDER = "# Put these lines in order, leave out those that do not belong, and remove the # before the others:\n"
+_ORDERED = "# Run this cell once the lines above are in order: it says nothing where they are right.\n"
 
 Cell = tuple[str, str]  # "markdown" or "code", and its text
 
@@ -110,8 +112,8 @@ def _parsons(made: Directive, solved: bool) -> Iterator[Cell]:
     listed = "\n".join(f"# {line}" for line in shuffled(every))
     head = f"**Exercise {made.argument}: {made.options.get('title')}** ({made.options.get('minutes')} minutes)"
     yield "markdown", plain(f"{head}\n\n{made.text}")
-    yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else listed}"
-    yield "code", made.one("test")
+    yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else f'{_TO_ORDER}{listed}'}"
+    yield "code", f"{_ORDERED}{made.one('test')}"
     yield "markdown", _details("Solution", f"```python\n{made.one('lines')}\n```")
 
 
