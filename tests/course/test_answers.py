@@ -88,7 +88,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("06", "On a random walk the forecast correlates with what came, and has no skill."),
         (
             "06",
-            "No forecast of a driftless random walk from its past has a lower expected squared error than",
+            "No forecast of a random walk whose steps have mean 0 has a lower expected squared error than",
         ),
     ],
 }
