@@ -58,7 +58,7 @@ class Predict(_Part):
         made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
         folder = Path(self.env.srcdir) / "course"
         made = pages.asked(made, folder)
-        if "same-as" in self.options:
+        if "same-as" in self.options or self.flag("review"):
             for page in folder.glob("[!_]*.md"):
                 self.env.note_dependency(str(page))
         text, sections = made.text, made.sections
@@ -74,7 +74,8 @@ class Predict(_Part):
             "data-unmarked": self.flag("unmarked"),
             "data-review": self.flag("review"),
         }
-        rows = [row for choice in choices for row in self._choice(choice)]
+        refuted = pages.refuted_in(folder) if self.flag("review") else {}
+        rows = [row for choice in choices for row in self._choice(choice, refuted.get(choice.about, ""))]
         answer = [*self.markdown(f"**{right.text}.**"), *self.markdown(right.because)]
         answer += self.markdown("\n".join(section.text for section in sections if section.name == "reveal"))
         inside = [label("Question" if self.flag("review") else PREDICT), *self.markdown(question)]
@@ -83,10 +84,17 @@ class Predict(_Part):
             inside += details("Answer", {"class": "course-reveal"}, answer)
         return element("section", given, inside)
 
-    def _choice(self, choice: pages.Choice) -> list[nodes.Node]:
+    def _choice(self, choice: pages.Choice, refuted: str) -> list[nodes.Node]:
+        """Show a choice, its reason and, where a page is named, a link to what that page says of the idea behind it."""
         inside = element("div", {"class": "course-choice"}, self.markdown(choice.text))
         if not self.flag("unmarked"):
-            inside += details("Why?", {"class": "course-because"}, self.markdown(choice.because))
+            because = self.markdown(choice.because)
+            if refuted:
+                chapter = int(refuted[:2])
+                because.append(
+                    raw(f'<p><a href="{refuted}.html#idea-{choice.about}">Chapter {chapter} on this idea</a></p>')
+                )
+            inside += details("Why?", {"class": "course-because"}, because)
         return element("li", {"data-right": choice.right, "data-about": choice.about}, inside)
 
 
