@@ -5,6 +5,7 @@ error of ours, within 10 seconds and 2 GiB. Further arguments are libFuzzer's; b
 file, whose name as an argument tries them again.
 """
 
+import importlib
 import io
 import json
 import sys
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import atheris
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+atheris: Any = importlib.import_module("atheris")  # it has no types, and is not installed where types are checked
 
 with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader_override=False):
     from attacks.formats import (
