@@ -6,6 +6,7 @@ import random
 import resource
 import shutil
 import signal
+import time
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,7 +19,13 @@ from attacks.formats import FORMATS
 from attacks.hdf5 import read_here
 from hiddenstate.errors import HiddenStateError
 
-MEMORY, SECONDS = 1 << 30, 10  # more than the process has to begin with; for one file
+MEMORY, SECONDS = 1 << 30, 10  # more than the process has to begin with; of a processor, for one file
+_LONGEST = 120  # seconds of a clock, on a machine with other work
+
+
+def processor_time() -> int:
+    """Whole seconds of a processor that this process has had."""
+    return int(time.process_time()) + 1
 
 
 def limited(at: Path) -> None:
@@ -34,7 +41,8 @@ def blow_up(name: str, folder: Path) -> None:
     bomb, path = BOMBS[name], folder / name
     bomb.make(path)
     limited(folder / "at")
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    faulthandler.dump_traceback_later(_LONGEST, exit=True)
+    resource.setrlimit(resource.RLIMIT_CPU, (processor_time() + SECONDS, -1))
     try:
         bomb.read(path)
         told = ""
@@ -61,7 +69,8 @@ def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) ->
     at, refused = folder / "at", 0
     limited(at)
     said = os.open(at, os.O_WRONLY)
-    faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and the process ends
+    for late in (signal.SIGPROF, signal.SIGALRM):
+        faulthandler.register(late, chain=True)  # says where it hangs, and the process ends
     for k in range(first, first + count):
         os.pwrite(said, f"{name} {k}, {refused} refused before".ljust(64).encode(), 0)
         draw = random.Random(f"{name} {k}")
@@ -69,7 +78,8 @@ def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) ->
         for file, content in zip(files, contents, strict=True):  # what reads a run mends it
             file.write_bytes(content)
         files[chosen].write_bytes(damaged(contents[chosen], draw))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, _LONGEST)
         try:
             with nullcontext() if k % apart == 0 else read_here():
                 known.read(place)
@@ -78,5 +88,6 @@ def read_damaged(name: str, first: int, count: int, apart: int, folder: Path) ->
                 raise RuntimeError(f"{name} {k}: no name of the file in {error!r}") from error
             refused += 1
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
     at.write_text(f"{refused} of {count} refused")

@@ -24,7 +24,8 @@ from hiddenstate.errors import FileFormatError, MissingDependencyError
 PROGRAM = Path(__file__).with_name("hdf5_process.py")
 _LONGEST_ANSWER = 1 << 26  # bytes of what a file holds, by name
 _MEMORY = 1 << 28  # bytes beyond those of the arrays
-_SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 6  # of a processor; of the file; how much longer a clock may say
+# Of a processor; of the file; how many times as long by the clock, on a machine that has much else to do.
+_SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
 _DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
 
 Array = np.ndarray[Any, np.dtype[Any]]
