@@ -54,7 +54,8 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     options = fast.Options(lstm.batch_first, lstm.training, record)
-    return run(given, lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    sizes, names = lstm._layout()
+    return run(given, lstm._parameters, names, sizes, options)
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
@@ -124,7 +125,8 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
     options = fast.Options(lstm.batch_first, lstm.training, False)
-    return fast.why_not(given[:3], lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    sizes, names = lstm._layout()
+    return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
 
 def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
