@@ -110,8 +110,10 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
     """
     like = weights[0].ih
     mixes = autocasts(like.device.type)
+    # Dynamo looks below a cache, and warns of it.
+    shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, of_track in enumerate(weights):
-        shapes = weight_shapes(sizes, k)
+        shapes = shapes_of(sizes, k)
         for j, value in enumerate(of_track):
             if value is None:
                 continue
