@@ -1,16 +1,20 @@
-"""Names that tests of torch 2.6 import and later versions of torch no longer have; none is used by a test of an LSTM."""
+"""A plugin of pytest: names that tests of torch 2.6 import and later versions of torch no longer have.
 
-import torch
-import torch.jit.frontend
-from torch.testing._internal import common_cuda, common_mkldnn, common_nn, jit_metaprogramming_utils
+None of them is used by a test of an LSTM.
+"""
 
-for _place, _name, _value in (
-    (common_nn, "new_module_tests", []),
-    (common_cuda, "tf32_is_not_fp32", lambda: True),
-    (common_mkldnn, "bf32_on_and_off", lambda *_: lambda test: test),
-    (jit_metaprogramming_utils, "additional_module_tests", []),
-    (torch.jit.frontend, "_IS_ASTUNPARSE_INSTALLED", True),
-    (torch.export, "export_for_training", torch.export.export),
-):
-    if not hasattr(_place, _name):
-        setattr(_place, _name, _value)
+from importlib import import_module
+from typing import Any
+
+_NAMES: tuple[tuple[str, str, Any], ...] = (
+    ("torch.testing._internal.common_nn", "new_module_tests", []),
+    ("torch.testing._internal.common_cuda", "tf32_is_not_fp32", lambda: True),
+    ("torch.testing._internal.common_mkldnn", "bf32_on_and_off", lambda *_: lambda test: test),
+)
+
+
+def pytest_configure() -> None:
+    """Put them where they were, before a test is imported."""
+    for place, name, value in _NAMES:
+        if not hasattr(import_module(place), name):
+            setattr(import_module(place), name, value)
