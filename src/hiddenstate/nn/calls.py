@@ -56,7 +56,8 @@ def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = constant_weights.packed_of(lstm) if constant_weights.any_open else None
     options = fast.Options(lstm.batch_first, lstm.training, record, packed)
-    return run(given, lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    sizes, names = lstm._layout()
+    return run(given, lstm._parameters, names, sizes, options)
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
@@ -126,7 +127,8 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
     options = fast.Options(lstm.batch_first, lstm.training, False)
-    return fast.why_not(given[:3], lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    sizes, names = lstm._layout()
+    return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
 
 def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
