@@ -2,10 +2,10 @@
 
     python benchmarks/recurrent_ppo.py [--seconds S]
 
-The layer alone, forward and backward: torch's called step by step, its state multiplied by zero where episodes begin, as
-sb3-contrib's `_process_sequence` does; and ours called once, with ``reset=``. Where sb3-contrib is installed, the whole of
-`RecurrentPPO.train` too, on one rollout: with its own policy, and with that of examples/sb3_recurrent_policy.py. Figures
-are medians of turns, as in run.py.
+The layer alone, forward and backward: torch's called step by step, its state multiplied by zero where episodes begin,
+as sb3-contrib's `_process_sequence` does; and ours called once, with ``reset=``. Where sb3-contrib is installed, the
+whole of `RecurrentPPO.train` too, on one rollout: with its own policy, and with that of
+examples/sb3_recurrent_policy.py. Figures are medians of turns, as in run.py.
 """
 
 import argparse

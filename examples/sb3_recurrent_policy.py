@@ -3,8 +3,8 @@
     pip install sb3-contrib
     python examples/sb3_recurrent_policy.py [--frames 4096]
 
-sb3-contrib cuts a batch where episodes begin, so that in nearly every batch a sequence begins one. It then runs its LSTM
-step by step, to put zeros in the state there. `reset=` does that inside of one call; all else is as it was.
+sb3-contrib cuts a batch where episodes begin, so that in nearly every batch a sequence begins one. It then runs its
+LSTM step by step, to put zeros in the state there. `reset=` does that inside of one call; all else is as it was.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
     def _process_sequence(
         features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: hs.LSTM
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run ``features [n_seq * T, C]``, one sequence after another; give the outputs laid out alike, and the state."""
+        """Run ``features [n_seq * T, C]``, one sequence after another; give outputs laid out alike, and the state."""
         n_seq = lstm_states[0].shape[1]
         x = features.reshape(n_seq, -1, lstm.input_size).swapaxes(0, 1)
         starts = episode_starts.reshape(n_seq, -1).swapaxes(0, 1) > 0
@@ -53,7 +53,8 @@ class Recall(gymnasium.Env[np.ndarray, int]):
         """Pay 1 where the last action is the cue."""
         self.left -= 1
         done = self.left < 0
-        return np.array([0.0, 0.0, float(self.left == 0)], np.float32), float(done and action == self.cue), done, False, {}
+        seen = np.array([0.0, 0.0, float(self.left == 0)], np.float32)
+        return seen, float(done and action == self.cue), done, False, {}
 
 
 def main() -> None:
@@ -64,7 +65,13 @@ def main() -> None:
     from stable_baselines3.common.env_util import make_vec_env
 
     model = RecurrentPPO(
-        Policy, make_vec_env(Recall, n_envs=8, seed=0), n_steps=64, batch_size=256, learning_rate=3e-3, gamma=0.9, seed=0
+        Policy,
+        make_vec_env(Recall, n_envs=8, seed=0),
+        n_steps=64,
+        batch_size=256,
+        learning_rate=3e-3,
+        gamma=0.9,
+        seed=0,
     )
     model.learn(frames)
     ends = [episode["r"] for episode in model.ep_info_buffer or ()]

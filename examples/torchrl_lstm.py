@@ -3,9 +3,9 @@
     pip install torchrl
     python examples/torchrl_lstm.py
 
-TorchRL marks the first step of an episode (``is_init``) and keeps a state for every step. In training its ``pad`` backend cuts
-the rows there, and runs each piece from the state that is kept at its first step. That is `reset=` with `reset_to=`, laid
-out in the very same way.
+TorchRL marks the first step of an episode (``is_init``) and keeps a state for every step. In training its ``pad``
+backend cuts the rows there, and runs each piece from the state that is kept at its first step. That is `reset=` with
+`reset_to=`, laid out in the very same way.
 """
 
 import torch
@@ -33,7 +33,10 @@ class EngineLSTM(LSTMModule):  # type: ignore[misc]
         begin = None if h is None else (h[:, 0].transpose(0, 1), c[:, 0].transpose(0, 1))
         out, state = self.lstm(x, begin, reset=starts, reset_to=stored)
         # As in LSTMModule, a state stands at the last step, and zeros before it.
-        at_end = [torch.nn.functional.pad(part.transpose(0, 1)[:, None], (0, 0, 0, 0, len(starts[0]) - 1, 0)) for part in state]
+        at_end = [
+            torch.nn.functional.pad(part.transpose(0, 1)[:, None], (0, 0, 0, 0, len(starts[0]) - 1, 0))
+            for part in state
+        ]
         for key, value in zip(self.out_keys, (out, *at_end), strict=True):
             tensordict.set(key, value.unflatten(0, tensordict.shape[:-1]))
         return tensordict
@@ -65,7 +68,8 @@ def main() -> None:
     data = rollout(16, 50, theirs)
     with set_recurrent_mode(True), torch.no_grad():
         want, got = (module(data.clone())["memory"] for module in (theirs, ours))
-    print(f"{int(data['is_init'].sum())} episodes in 16 rows: outputs differ by at most {float((got - want).abs().max()):.1e}")
+    gap = float((got - want).abs().max())
+    print(f"{int(data['is_init'].sum())} episodes in 16 rows: outputs differ by at most {gap:.1e}")
 
 
 if __name__ == "__main__":

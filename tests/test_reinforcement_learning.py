@@ -88,7 +88,11 @@ def run_of(module: Any, data: Any) -> tuple[Any, list[Tensor]]:
 
 @pytest.mark.filterwarnings("default")
 @given(
-    st.sampled_from([1, 3, 17]), st.sampled_from([1, 5, 17]), st.integers(1, 2), st.integers(1, 9), st.integers(1, 4),
+    st.sampled_from([1, 3, 17]),
+    st.sampled_from([1, 5, 17]),
+    st.integers(1, 2),
+    st.integers(1, 9),
+    st.integers(1, 4),
     st.integers(0, 999),
 )
 def test_torchrls_pad_backend_gives_the_same(torchrl: Any, C: int, H: int, L: int, T: int, N: int, seed: int) -> None:
@@ -103,7 +107,9 @@ def test_torchrls_pad_backend_gives_the_same(torchrl: Any, C: int, H: int, L: in
     assert_close(got["memory"], want["memory"])
     found, expected = gradients([got["memory"]], our_leaves), gradients([want["memory"]], their_leaves)
     assert_all_close(found, expected, "gradients")
-    assert_all_close((got["next", "h"][:, -1], got["next", "c"][:, -1]), (want["next", "h"][:, -1], want["next", "c"][:, -1]))
+    assert_all_close(
+        (got["next", "h"][:, -1], got["next", "c"][:, -1]), (want["next", "h"][:, -1], want["next", "c"][:, -1])
+    )
     x, h, c = (data[key] for key in ("observation", "h", "c"))
     starts = data["is_init"].squeeze(-1).clone()
     starts[:, 0] = False

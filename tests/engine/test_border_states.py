@@ -1,5 +1,6 @@
 """``reset_to=``: states behind borders, on every path, against the pieces run apart."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -57,8 +58,11 @@ def row_apart(lstm: hs.LSTM, x: Tensor, state: list[Tensor], borders: dict[int, 
     forward = torch.tensor([not reverse for _, reverse in lstm.sizes.tracks])[:, None]
     cuts = sorted({0, *borders, T})
     pieces = []
-    for first, last in zip(cuts, cuts[1:], strict=False):
-        enters = [torch.where(forward, *both) for both in zip(borders.get(first, state), borders.get(last, state), strict=True)]
+    for first, last in pairwise(cuts):
+        enters = [
+            torch.where(forward, *both)
+            for both in zip(borders.get(first, state), borders.get(last, state), strict=True)
+        ]
         pieces.append(lstm(x[first:last], (enters[0], enters[1])))
     ends = [torch.where(forward, pieces[-1][1][k], pieces[0][1][k]) for k in range(2)]
     return torch.cat([out for out, _ in pieces]), *ends
@@ -75,13 +79,19 @@ def apart(lstm: hs.LSTM, x: Tensor, hx: State, lengths: list[int], reset: Tensor
     return [torch.stack(part, dim=1) for part in zip(*rows, strict=True)]
 
 
-@given(layer_options(), st.sampled_from(FORMS), st.integers(1, 7), st.integers(1, 4), st.booleans(), st.integers(0, 999))
+@given(
+    layer_options(), st.sampled_from(FORMS), st.integers(1, 7), st.integers(1, 4), st.booleans(), st.integers(0, 999)
+)
 def test_a_run_is_each_piece_from_its_own_state(
     options: dict[str, Any], form: str, T: int, N: int, ragged: bool, seed: int
 ) -> None:
     """Outputs, final states, and gradients of inputs, of both kinds of states and of weights."""
     lstm, _ = pair(options, seed)
-    x, hx, states = random_input(lstm, T, N, grad=True), random_state(lstm, N, grad=True), states_behind(lstm, form, T, N)
+    x, hx, states = (
+        random_input(lstm, T, N, grad=True),
+        random_state(lstm, N, grad=True),
+        states_behind(lstm, form, T, N),
+    )
     reset = torch.rand(x.shape[:2]) < 0.4
     lengths = torch.randint(0, T + 1, (N,)) if ragged else torch.full((N,), T)
     call = {"lengths": lengths if ragged else None, "reset": reset, "reset_to": states}
@@ -203,9 +213,7 @@ def test_a_packed_sequence_is_its_padded_rows() -> None:
     reset, states = torch.rand(5, 3) < 0.5, states_behind(lstm, "steps", 5, 3)
     out, state = lstm(pack_sequence(rows, enforce_sorted=False), reset=reset, reset_to=states)
     padded, lengths = pad_packed_sequence(out)
-    want, want_state = lstm(
-        nn.utils.rnn.pad_sequence(rows), lengths=lengths, reset=reset, reset_to=states
-    )
+    want, want_state = lstm(nn.utils.rnn.pad_sequence(rows), lengths=lengths, reset=reset, reset_to=states)
     assert_all_close((padded, *state), (want, *want_state))
 
 
@@ -298,7 +306,9 @@ def test_exports_with_open_sizes() -> None:
     model = Policy().eval()
     T, N = torch.export.Dim("T", min=2), torch.export.Dim("N", min=2)
     shapes = {"x": {0: N, 1: T}, "reset": {0: N, 1: T}}
-    program = torch.export.export(model, (torch.randn(3, 5, 4), torch.zeros(3, 5, dtype=torch.bool)), dynamic_shapes=shapes)
+    program = torch.export.export(
+        model, (torch.randn(3, 5, 4), torch.zeros(3, 5, dtype=torch.bool)), dynamic_shapes=shapes
+    )
     assert any(node.target is torch.ops.hiddenstate.lstm.default for node in program.graph.nodes)
     x, reset = torch.randn(7, 11, 4), torch.rand(7, 11) < 0.3
     assert_close(program.module()(x, reset), model(x, reset))
@@ -332,10 +342,25 @@ WRONG: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = [
     ({"reset": FLAGS, "reset_to": Z(1, 5)}, ArgumentTypeError, TypeError, "reset_to must be a tuple of two"),
     ({"reset": FLAGS, "reset_to": (Z(1, 5), 0)}, ArgumentTypeError, TypeError, "c of reset_to must be a torch.Tensor"),
     ({"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).double())}, DtypeError, ValueError, "c of reset_to has dtype"),
-    ({"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).to("meta"))}, DeviceError, RuntimeError, "c of reset_to is on meta"),
-    ({"reset": FLAGS, "reset_to": (Z(5), Z(5))}, RankError, RuntimeError, r"1-D, expected \[L\*D, P\] or \[L\*D, N, P\] or"),
+    (
+        {"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).to("meta"))},
+        DeviceError,
+        RuntimeError,
+        "c of reset_to is on meta",
+    ),
+    (
+        {"reset": FLAGS, "reset_to": (Z(5), Z(5))},
+        RankError,
+        RuntimeError,
+        r"1-D, expected \[L\*D, P\] or \[L\*D, N, P\] or",
+    ),
     ({"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 2, 5))}, RankError, RuntimeError, "h of reset_to is 2-D and c is 3-D"),
-    ({"reset": FLAGS, "reset_to": (Z(2, 5), Z(2, 5))}, ShapeError, RuntimeError, r"\[2, 5\], expected \[L\*D, P\] = \[1, 5\]"),
+    (
+        {"reset": FLAGS, "reset_to": (Z(2, 5), Z(2, 5))},
+        ShapeError,
+        RuntimeError,
+        r"\[2, 5\], expected \[L\*D, P\] = \[1, 5\]",
+    ),
     ({"reset": FLAGS, "reset_to": (Z(1, 2, 5), Z(1, 3, 5))}, ShapeError, RuntimeError, r"\[L\*D, N, H\] = \[1, 2, 5\]"),
     (
         {"reset": FLAGS, "reset_to": (Z(2, 3, 1, 5), Z(2, 3, 1, 5))},

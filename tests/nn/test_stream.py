@@ -97,21 +97,29 @@ def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:
     def spread(part: Tensor, n: int) -> Tensor:
         return (part if each else part[:, None].expand(-1, n, -1)).detach()
 
-    for rows, given in (([0, 2], {"rows": [2, 0]}), ([0, 2], {"mask": torch.tensor([True, False, True])}), ([0, 1, 2], {})):
+    for rows, chosen in (
+        ([0, 2], {"rows": [2, 0]}),
+        ([0, 2], {"mask": torch.tensor([True, False, True])}),
+        ([0, 1, 2], {}),
+    ):
         stream = lstm.stream(batch=3)
         stream.feed(x[:2])
         before = stream.state
-        to = state(3 if "mask" in given or not given else len(rows))
-        stream.reset(**given, to=to)  # type: ignore[arg-type]
+        to = state(3 if "mask" in chosen or not chosen else len(rows))
+        stream.reset(**chosen, to=to)  # type: ignore[arg-type]
         for old, new, part in zip(before, stream.state, to, strict=True):
-            want = spread(part, 2 if "rows" in given else 3)
-            want = want.flip(1) if "rows" in given else want[:, rows]  # rows were named the other way round
+            want = spread(part, 2 if "rows" in chosen else 3)
+            want = want.flip(1) if "rows" in chosen else want[:, rows]  # rows were named the other way round
             assert torch.equal(new[:, rows], want)
             left = [row for row in range(3) if row not in rows]
             assert torch.equal(new[:, left], old[:, left])
-        assert stream.t == (2 if given else 0)
+        assert stream.t == (2 if chosen else 0)
         now = stream.state
-        assert_close(stream.step(x[2]).float(), lstm(x[2:3], now)[0][0].detach().float(), slack=1 if dtype is torch.float32 else 1000)
+        assert_close(
+            stream.step(x[2]).float(),
+            lstm(x[2:3], now)[0][0].detach().float(),
+            slack=1 if dtype is torch.float32 else 1000,
+        )
         assert not stream.state[0].requires_grad
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
-from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 from hiddenstate.tracing.join import joined
+from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 
 
 def carried_to(lstm: hs.LSTM, x: Tensor, hx: list[Tensor], reset: Tensor, t: int) -> list[Tensor]:

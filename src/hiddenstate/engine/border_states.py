@@ -1,7 +1,7 @@
 """The states that rows get at borders (``reset_to=``), as they are given, in the one form that a call has.
 
-Three forms are taken: one state for all borders, one for each row, one for each step of each row. Each is a view of what
-was given, so that nothing is copied and torch differentiates it.
+Three forms are taken: one state for all borders, one for each row, one for each step of each row. The one form is a view
+of them, copied only where batch and time must change places, and torch differentiates that.
 """
 
 from torch import Tensor
@@ -39,9 +39,8 @@ def _in_form(value: Tensor, name: str, unit: str, layout: Layout, sizes: dict[st
     forms = {axes.count(",") + 2: axes for axes in _AXES[layout]}
     axes = forms.get(value.dim())
     if axes is None:
-        raise RankError(
-            f"{name} of reset_to is {value.dim()}-D, expected {' or '.join(f'[{form}, {unit}]' for form in _AXES[layout])}"
-        )
+        known = " or ".join(f"[{form}, {unit}]" for form in _AXES[layout])
+        raise RankError(f"{name} of reset_to is {value.dim()}-D, expected {known}")
     want = tuple(sizes[axis] for axis in [*axes.split(", "), unit])
     if value.shape != want:
         raise ShapeError(f"{name} of reset_to has shape {list(value.shape)}, expected [{axes}, {unit}] = {list(want)}")

@@ -43,7 +43,8 @@ class Call:
         packed: weights packed for single steps, which then change ``h0`` and ``c0`` in place; or None.
         reset_h: hidden states that come in behind borders, ``[L*D, N, P]`` (all borders of a row get the same) or
             ``[L*D, T*N, P]`` (the border before step t of row n gets number t*N + n); None for zeros.
-        reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or None.
+        reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
+            None.
     """
 
     sizes: Sizes

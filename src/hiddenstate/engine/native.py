@@ -215,7 +215,9 @@ def _with_features_side_by_side(x: Tensor) -> Tensor:
 
 def _with_units_side_by_side(states: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """The states of borders in a type, the units of each side by side; layers and rows at any distance."""
-    if states is None or (states.dtype is dtype and (states.stride(2) == 1 or states.shape[2] <= 1) and not states.is_neg()):
+    if states is None or (
+        states.dtype is dtype and (states.stride(2) == 1 or states.shape[2] <= 1) and not states.is_neg()
+    ):
         return states
     return contiguous(states, dtype)  # type: ignore[no-any-return]
 

@@ -24,8 +24,8 @@ _GIVEN = (
     "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, "
     "bool bias, bool bidirectional"
 )
-# At the end and with defaults, so that what was exported before they were there still runs. torch leaves out arguments at
-# the end that are their defaults.
+# At the end and with defaults, so that what was exported before they were there still runs. torch leaves out arguments
+# at the end that are their defaults.
 _BORDERS = "Tensor? reset_h=None, Tensor? reset_c=None"
 _NUMBER = 9  # of those given
 
@@ -270,10 +270,14 @@ def _check_borders(call: Call) -> None:
         if value is None:
             continue
         if value.dtype is not like.dtype or not value.is_cpu:
-            raise DtypeError(f"hiddenstate::lstm got {name} of {value.dtype} on {value.device}, not {like.dtype} on cpu")
+            raise DtypeError(
+                f"hiddenstate::lstm got {name} of {value.dtype} on {value.device}, not {like.dtype} on cpu"
+            )
         shapes = [(like.shape[0], count, like.shape[2]) for count in (N, T * N)]
         if value.shape not in shapes:
-            raise ShapeError(f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {shapes[0]} or {shapes[1]}")
+            raise ShapeError(
+                f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {shapes[0]} or {shapes[1]}"
+            )
 
 
 def _check_shapes(call: Call) -> None:

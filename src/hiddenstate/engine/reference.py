@@ -95,8 +95,8 @@ def scan(
         reverse: read the sequence from its last step to its first.
         live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state waits.
         reset: bool ``[T, N]``, True where a new sequence begins: no state crosses the border before that step.
-        reset_to: what the state is behind a border, h ``[K, P]`` and c ``[K, H]``: of each row (K = N), or of each step and
-            row (K = T*N); None for zero.
+        reset_to: what the state is behind a border, h ``[K, P]`` and c ``[K, H]``: of each row (K = N), or of each step
+            and row (K = T*N); None for zero.
         observer: records or edits the values.
 
     Returns:

@@ -47,7 +47,9 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     live = None if call.lengths is None else live_steps(call.lengths, len(x))
     c0 = call.c0[k].to(x.dtype)
     borders = {"reset": call.reset, "reset_to": _border_states(call, k, x.dtype)}
-    out, h, c = reference.scan(x, call.h0[k], c0, call.weights[k], reverse=reverse, live=live, observer=observer, **borders)
+    out, h, c = reference.scan(
+        x, call.h0[k], c0, call.weights[k], reverse=reverse, live=live, observer=observer, **borders
+    )
     if observer is None or call.record is None:
         return LayerResult(out, h, c, {}, {})
     steps = call.record.steps

@@ -28,8 +28,8 @@ def of_lstm(
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
-            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence alone, "
-            "with its state as hx="
+            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence "
+            "alone, with its state as hx="
         )
     wide = lstm.sizes.directions * lstm.sizes.output_size
     if head is not None and head.weight.shape[1] != wide:

@@ -105,10 +105,10 @@ class LSTM(LSTMParameters):
                 is cut at the same border: its state is zeroed between steps t and t-1. So a run with resets is each
                 piece run alone; the initial state serves the piece that the run enters first.
             reset_to: what the state becomes at borders in place of zero, ``(h, c)``; gradients go to it. One state for
-                all borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, laid out as
-                ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D, P]`` and c
-                ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch), of which those at
-                borders are read.
+                all borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, laid out
+                as ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D, P]``
+                and c ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch), of which
+                those at borders are read.
 
         Returns:
             ``out``: the last layer's hidden state at each step, laid out as the input, ``[T, N, D*P]``; and the final

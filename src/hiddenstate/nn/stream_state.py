@@ -230,14 +230,15 @@ class StreamState:
         Args:
             mask: bool ``[N]``.
             rows: numbers of rows, or one.
-            to: ``(h, c)`` in place of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for each,
-                h ``[L, n, P]`` and c ``[L, n, H]``, where n counts the rows that are given, and all rows with a mask.
+            to: ``(h, c)`` in place of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for
+                each, h ``[L, n, P]`` and c ``[L, n, H]``, where n counts the rows that are given, and all rows with a
+                mask.
 
         Raises:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; a mask and rows.
-            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
-            ConcurrentUseError: another thread is in a step of this stream.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; a mask and
+            rows. ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit. ConcurrentUseError:
+            another thread is in a step of this stream.
         """
         if mask is not None and rows is not None:
             raise ArgumentError("reset() takes a mask or rows=, and got both: give one of them")
@@ -257,7 +258,9 @@ class StreamState:
             else:
                 self._t, self._quick = 0, None
                 self._runner.forget()
-                self._keep(*(self._zeros() if begin is None else (part.expand(-1, self._batch, -1).clone() for part in begin)))
+                self._keep(
+                    *(self._zeros() if begin is None else (part.expand(-1, self._batch, -1).clone() for part in begin))
+                )
 
     def _begin(self, to: State, n: int) -> State:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""

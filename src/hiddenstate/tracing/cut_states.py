@@ -6,7 +6,7 @@ from torch import Tensor
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import from_time_first
-from hiddenstate.structure.names import Place, track, tracks
+from hiddenstate.structure.names import Place, tracks
 from hiddenstate.tracing.record import Record
 
 

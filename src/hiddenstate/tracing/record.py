@@ -38,8 +38,8 @@ class Record:
         lengths: ``[N]``, steps of each row, or None when all are whole.
         reset: bool ``[T, N]``, or None.
         tokens: for each row the words that stand at its steps, or None.
-        reset_to: ``(h, c)``, what came in behind borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: of each row (K = N), or of
-            step t and row n the number t*N + n (K = T*N); None for zero.
+        reset_to: ``(h, c)``, what came in behind borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: of each row (K = N), or
+            of step t and row n the number t*N + n (K = T*N); None for zero.
     """
 
     out: Tensor | PackedSequence

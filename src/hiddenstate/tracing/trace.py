@@ -29,13 +29,13 @@ class Trace(Record):
     def before_resets(self) -> State:
         """Return the states that resets cut off: what each layer and direction carried to each border.
 
-        Forward that is the state after the step before the border (the initial state, before step 0), in reverse the one
-        after the step behind it. At borders past a row's end it is the state that the row ended with, or in reverse begins
-        with.
+        Forward that is the state after the step before the border (the initial state, before step 0), in reverse the
+        one after the step behind it. At borders past a row's end it is the state that the row ended with, or in reverse
+        begins with.
 
         Returns:
-            h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True of ``reset`` in the order of the mask that was given,
-            so that they stand beside ``x[reset]``. Differentiable.
+            h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True of ``reset`` in the order of the mask that was
+            given, so that they stand beside ``x[reset]``. Differentiable.
 
         Raises:
             ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.
