@@ -9,6 +9,7 @@ examples/sb3_recurrent_policy.py. Figures are medians of turns, as in run.py.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def layers(batch: Batch) -> list[Contestant]:
 
 def scaled(gradients: Tensor) -> Tensor:
     """Gradients of a mean, in numbers near 1."""
-    return gradients * gradients.numel() ** 0.5
+    return gradients * math.sqrt(gradients.numel())
 
 
 def check(contestants: Sequence[Contestant]) -> None:

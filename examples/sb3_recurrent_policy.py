@@ -8,6 +8,7 @@ LSTM step by step, to put zeros in the state there. `reset=` does that inside of
 """
 
 import argparse
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,6 +17,8 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from torch import Tensor
 
 import hiddenstate as hs
+
+Observation = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
@@ -37,19 +40,21 @@ class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
         return out.swapaxes(0, 1).flatten(0, 1), state
 
 
-class Recall(gymnasium.Env[np.ndarray, int]):
+class Recall(gymnasium.Env):  # type: ignore[misc]
     """A cue is shown at the first step of an episode, and asked for at the last one, some steps later."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, dict]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[Observation, dict[str, object]]:
         """Begin an episode of two to eight steps."""
         super().reset(seed=seed)
         self.cue, self.left = int(self.np_random.integers(2)), int(self.np_random.integers(1, 8))
         return np.array([1.0, 2.0 * self.cue - 1.0, 0.0], np.float32), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, object]]:
         """Pay 1 where the last action is the cue."""
         self.left -= 1
         done = self.left < 0

@@ -106,7 +106,7 @@ def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:
         stream.feed(x[:2])
         before = stream.state
         to = state(3 if "mask" in chosen or not chosen else len(rows))
-        stream.reset(**chosen, to=to)  # type: ignore[arg-type]
+        stream.reset(**chosen, to=to)
         for old, new, part in zip(before, stream.state, to, strict=True):
             want = spread(part, 2 if "rows" in chosen else 3)
             want = want.flip(1) if "rows" in chosen else want[:, rows]  # rows were named the other way round

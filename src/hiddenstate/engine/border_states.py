@@ -1,7 +1,7 @@
 """The states that rows get at borders (``reset_to=``), as they are given, in the one form that a call has.
 
-Three forms are taken: one state for all borders, one for each row, one for each step of each row. The one form is a view
-of them, copied only where batch and time must change places, and torch differentiates that.
+Three forms are taken: one state for all borders, one for each row, one for each step of each row. The one form is a
+view of them, copied only where batch and time must change places, and torch differentiates that.
 """
 
 from torch import Tensor

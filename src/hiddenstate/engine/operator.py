@@ -150,8 +150,9 @@ def _differentiable(
     count = len(states) + len(borders)
 
     def refer(*leaves: Tensor) -> tuple[Tensor, ...]:
-        options = (lengths, reset, masks, bias, bidirectional)
-        return derivative.run_reference(_call(*leaves[:3], leaves[count:], *options, *leaves[3:count]))
+        x, h0, c0, *behind = leaves[:count]
+        call = _call(x, h0, c0, leaves[count:], lengths, reset, masks, bias, bidirectional, *behind)
+        return derivative.run_reference(call)
 
     found = derivative.differentiable_gradients(refer, (*states, *borders, *weights), grads, needed)
     return [value for value, need in zip(found, needed, strict=True) if need]

@@ -245,22 +245,23 @@ class StreamState:
         index = None if rows is None else self._index(rows)
         if mask is not None:
             check_mask(mask, self._batch, self._like())
-        begin = None if to is None else self._begin(to, self._batch if index is None else len(index))
+        begin: tuple[Tensor | int, ...] = (0, 0)
+        if to is not None:
+            begin = self._begin(to, self._batch if index is None else len(index))
         with self._alone():
             if index is not None:
                 self._to_write()
-                for part, new in zip(self._state, begin or (0, 0), strict=True):
+                for part, new in zip(self._state, begin, strict=True):
                     part[:, index] = new if isinstance(new, int) else new.to(part.dtype)
             elif mask is not None:
                 begins = mask.to(self._like().device)[:, None]
-                parts = zip(begin or (0, 0), self._state, strict=True)
-                self._keep(*(torch.where(begins, new, part) for new, part in parts))
+                self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
             else:
                 self._t, self._quick = 0, None
                 self._runner.forget()
-                self._keep(
-                    *(self._zeros() if begin is None else (part.expand(-1, self._batch, -1).clone() for part in begin))
-                )
+                self._keep(*self._zeros())
+                for part, new in zip(self._state, begin, strict=True):
+                    part[:] = new
 
     def _begin(self, to: State, n: int) -> State:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
