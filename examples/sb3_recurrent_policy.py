@@ -26,7 +26,7 @@ class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
-        hs.convert(self)  # the parameters stay the same ones, so that the optimiser has them
+        hs.convert(self, inplace=True, strict=True)  # the parameters stay the same ones, so that the optimiser has them
 
     @staticmethod
     def _process_sequence(

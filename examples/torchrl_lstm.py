@@ -20,7 +20,7 @@ class EngineLSTM(LSTMModule):  # type: ignore[misc]
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
-        hs.convert(self)
+        hs.convert(self, inplace=True, strict=True)
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Run one step as `LSTMModule` does; whole rollouts ``[..., T]`` in one call."""

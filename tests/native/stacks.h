@@ -105,8 +105,8 @@ Call<P> call_of(const StackInputs<P>& given, Size D, int threads) {
     call.directions = D, call.reverse = false;
     call.h0 = call.h0 ? given.h0.data() : nullptr, call.c0 = call.c0 ? given.c0.data() : nullptr;
     const Track& first = given.tracks[0].track;
-    call.reset_h = border_states<const element>(first, given.with, given.reset_h.data());
-    call.reset_c = border_states<const real>(first, given.with, given.reset_c.data());
+    call.reset_h = border_states<const typename P::element>(first, given.with, given.reset_h.data());
+    call.reset_c = border_states<const typename P::real>(first, given.with, given.reset_c.data());
     call.dropout_masks = given.dropout_masks;
     call.layers.clear();
     for (const Inputs<P>& track : given.tracks) {
