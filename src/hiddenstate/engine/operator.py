@@ -139,7 +139,8 @@ def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -
     gradients = iter(found)
     of_each = [next(gradients) if need else None for need in needed]
     of_borders, of_weights = of_each[3 : len(states)], of_each[len(states) :]
-    return *of_each[:3], of_weights, None, None, ctx.of_masks, None, None, None, *(of_borders or (None, None))
+    every = (*of_each[:3], of_weights, None, None, ctx.of_masks, None, None, None, *(of_borders or (None, None)))
+    return every[: len(needs)]
 
 
 def _differentiable(
