@@ -1,5 +1,6 @@
 """Recipes of reinforcement learning: against sb3-contrib and TorchRL where they are installed, and without them."""
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ def test_rows_burn_in_for_different_numbers_of_steps() -> None:
         state = (h[:, n], c[:, n])
         want, _ = lstm(x[:, n], (stored[0][:, n], stored[1][:, n]))
         assert_close(lstm(x[steps:, n], state)[0], want[steps:])
+
+
+def test_a_policy_with_a_memory_learns_to_recall(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a memory half of the cues are guessed."""
+    monkeypatch.setattr("sys.argv", ["recurrent_ppo.py", "--updates", "20"])
+    runpy.run_path(str(EXAMPLES / "recurrent_ppo.py"), run_name="__main__")
+    (recalled,) = re.findall(r"update 20: ([\d.]+) of", capsys.readouterr().out)
+    assert float(recalled) > 0.9
 
 
 @pytest.fixture(scope="module")

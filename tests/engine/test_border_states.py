@@ -322,6 +322,48 @@ def test_the_operator_serves_calls_that_were_exported_without_states() -> None:
     assert_close(torch.ops.hiddenstate.lstm(*given)[0], lstm(x, (h0, c0))[0])
 
 
+def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
+    """Arguments of the operator, with states behind borders."""
+    torch.manual_seed(0)
+    lstm = hs.LSTM(2, 3, 2, bidirectional=True, proj_size=2, dtype=dtype)
+    x, states = torch.randn(4, 2, 2, dtype=dtype), random_state(lstm, 2)
+    behind_borders = random_state(lstm, 8 if by_step else 2)
+    leaves = [value.detach().requires_grad_() for value in (x, *states, *behind_borders)]
+    weights = [value.detach().requires_grad_() for value in lstm.parameters()]
+    reset = torch.rand(4, 2) < 0.5
+    return *leaves[:3], weights, torch.tensor([4, 3]), reset, None, True, True, True, *leaves[3:]
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_torch_finds_no_fault_with_the_operator(by_step: bool) -> None:
+    """Nor with its derivative, of all that it takes or of some."""
+    arguments = operands(torch.float32, by_step=by_step)
+    operator = torch.ops.hiddenstate.lstm.default
+    assert set(torch.library.opcheck(operator, arguments).values()) == {"SUCCESS"}
+    with torch.no_grad():
+        *outputs, kept = operator(*arguments)
+    leaves = 5 + len(arguments[3])
+    for needed in ([True] * leaves, [k % 3 == 0 for k in range(leaves)]):
+        given = (*arguments[:9], outputs[0], kept, *map(torch.randn_like, outputs), needed, *arguments[10:])
+        detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, given)
+        assert set(torch.library.opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_derivatives_of_the_operator(by_step: bool) -> None:
+    x, h0, c0, weights, *options, reset_h, reset_c = operands(torch.float64, by_step=by_step)
+
+    def run(*leaves: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = torch.ops.hiddenstate.lstm(*leaves[:3], list(leaves[5:]), *options, *leaves[3:5])[
+            :3
+        ]
+        return outputs
+
+    leaves = (x, h0, c0, reset_h, reset_c, *weights)
+    assert torch.autograd.gradcheck(run, leaves)
+    assert torch.autograd.gradgradcheck(run, leaves, fast_mode=True)
+
+
 def test_the_operator_refuses_states_that_do_not_fit() -> None:
     lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
     h0, c0 = random_state(lstm, 2)
