@@ -21,7 +21,7 @@ GAMMA, LAMBDA, CLIP = 0.9, 0.95, 0.2
 
 
 class Recall:
-    """N environments: a cue is shown at the first step of an episode, and asked for at the last one, 2 to 7 steps on."""
+    """N environments: a cue is shown at the first step of an episode, and asked for at the last of its 2 to 7 steps."""
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)

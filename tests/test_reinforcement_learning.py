@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
-import recurrent_ppo
+import policy_updates
 from support import assert_all_close, assert_close, gradients
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("batch", [recurrent_ppo.Batch(9, 3, 5, 17), recurrent_ppo.Batch(1, 1, 1, 1)])
-def test_one_call_is_the_loop_over_steps(batch: recurrent_ppo.Batch) -> None:
+@pytest.mark.parametrize("batch", [policy_updates.Batch(9, 3, 5, 17), policy_updates.Batch(1, 1, 1, 1)])
+def test_one_call_is_the_loop_over_steps(batch: policy_updates.Batch) -> None:
     """What the benchmark compares computes the same gradients."""
-    recurrent_ppo.check(recurrent_ppo.layers(batch))
+    policy_updates.check(policy_updates.layers(batch))
 
 
 def test_contestants_that_differ_are_refused() -> None:
-    first, _ = recurrent_ppo.layers(recurrent_ppo.Batch(4, 2, 3, 5))
+    first, _ = policy_updates.layers(policy_updates.Batch(4, 2, 3, 5))
     other = first._replace(run=lambda: first.run() + 1)
     with pytest.raises(AssertionError, match="differs by"):
-        recurrent_ppo.check([first, other])
+        policy_updates.check([first, other])
 
 
 @given(st.integers(1, 4), st.integers(2, 9), st.integers(0, 8), st.integers(0, 999))
@@ -146,7 +146,7 @@ def test_torchrls_module_acts_on_ours(torchrl: Any) -> None:
 def test_sb3_contribs_update_is_the_same_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of a rollout through both policies, and a short training through ours."""
     pytest.importorskip("sb3_contrib", exc_type=ImportError)
-    ours, theirs = recurrent_ppo.updates(17, n_envs=2, n_steps=32)
+    ours, theirs = policy_updates.updates(17, n_envs=2, n_steps=32)
     assert_close(ours.shown(None), theirs.shown(None))
     monkeypatch.setattr("sys.argv", ["sb3_recurrent_policy.py", "--frames", "512"])
     runpy.run_path(str(EXAMPLES / "sb3_recurrent_policy.py"), run_name="__main__")

@@ -46,9 +46,13 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     observer = observer_of(layer, reverse, call.edits, call.record)
     live = None if call.lengths is None else live_steps(call.lengths, len(x))
     c0 = call.c0[k].to(x.dtype)
-    borders = {"reset": call.reset, "reset_to": _border_states(call, k, x.dtype)}
     out, h, c = reference.scan(
-        x, call.h0[k], c0, call.weights[k], reverse=reverse, live=live, observer=observer, **borders
+        *(x, call.h0[k], c0, call.weights[k]),
+        reverse=reverse,
+        live=live,
+        reset=call.reset,
+        reset_to=_border_states(call, k, x.dtype),
+        observer=observer,
     )
     if observer is None or call.record is None:
         return LayerResult(out, h, c, {}, {})

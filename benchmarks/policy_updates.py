@@ -1,6 +1,6 @@
 """Frames a second at the update of a recurrent policy, with episodes that begin in every batch.
 
-    python benchmarks/recurrent_ppo.py [--seconds S]
+    python benchmarks/policy_updates.py [--seconds S]
 
 The layer alone, forward and backward: torch's called step by step, its state multiplied by zero where episodes begin,
 as sb3-contrib's `_process_sequence` does; and ours called once, with ``reset=``. Where sb3-contrib is installed, the
