@@ -39,6 +39,12 @@ struct Packed {
     const void* weights = nullptr;  // null: not packed
     const typename Precision::real* bias = nullptr;
     typename Precision::element* scratch = nullptr;  // [N, H]
+    // Of states of `batch` rows these N take the step, each once; null: the first N.
+    const std::int64_t* rows = nullptr;
+    std::int64_t batch = 0;
+    // Whether a first step reads the blocks of weights from the last to the first. Steps take turns: a step begins with what the one
+    // before read last, which is still in the cache.
+    bool from_last = false;
 };
 
 // The states that rows get at borders, or their gradients. Those of layer and direction k, at the border that is marked at step t
@@ -101,6 +107,18 @@ struct Gradients {
     BorderStates<real> reset_h, reset_c;
 };
 
+// One step of a cell, on its weights as they are. States are elements, as torch's cell has them.
+template <class Precision>
+struct CellStep {
+    using element = typename Precision::element;
+
+    const element *x, *h, *c;                  // [N, C], [N, H], [N, H]; h and c may be null: zeros
+    const element *ih, *hh, *b_ih, *b_hh;      // [4H, C], [4H, H], [4H], [4H]; a bias may be null
+    element *new_h, *new_c;                    // [N, H]
+    std::int64_t N, C, H;
+    int threads = 1;
+};
+
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
 // them.
 template <class Precision>
@@ -117,6 +135,7 @@ struct Scan {
     bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
+    void (*cell_step)(const CellStep<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 

@@ -21,7 +21,8 @@ public:
     // `weights`: a tuple of five for each layer. Throws Refused.
     PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H);
 
-    Packed<P> at(typename P::element* scratch) const { return {bytes_.get(), bias_.get(), scratch}; }
+    // With a place for what a step computes of the N rows of the states.
+    Packed<P> at(typename P::element* scratch, std::int64_t N) const { return {bytes_.get(), bias_.get(), scratch, nullptr, N}; }
 
     const Scan<P>& scan;
     const std::int64_t layers, C, H;

@@ -169,7 +169,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
     // Of this call alone, because streams may share the packed weights.
     std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));
-    call.packed = packed.at(scratch.data());
+    call.packed = packed.at(scratch.data(), call.N);
     call.threads = call.T > 1 ? threads_for(call) : 1;
     if (call.T * call.N * call.H * (call.C + call.H) < kWithoutGil) {
         packed.scan.forward(call);

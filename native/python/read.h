@@ -178,15 +178,29 @@ struct Outputs {
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
 
-// Makes a tensor. Throws if it has no memory, as under some of torch's modes.
+// Takes the address of a tensor that was made. Throws if it has no memory, as under some of torch's modes.
+template <class T>
+nb::object taken(nb::object made, std::uintptr_t address, bool empty, T*& to) {
+    if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
+    to = reinterpret_cast<T*>(address);
+    return made;
+}
+
+// Makes a tensor.
 template <class T>
 nb::object make(const Shape& shape, T*& to) {
     std::uintptr_t address = 0;
     nb::object made = make_tensor(shape, number_type<T>(), address);
     const bool empty = std::find(shape.sizes, shape.sizes + shape.rank, 0) != shape.sizes + shape.rank;
-    if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
-    to = reinterpret_cast<T*>(address);
-    return made;
+    return taken(std::move(made), address, empty, to);
+}
+
+// Makes a tensor like one that was read.
+template <class T>
+nb::object make_like(nb::handle like, bool empty, T*& to) {
+    std::uintptr_t address = 0;
+    nb::object made = make_tensor_like(like, address);
+    return taken(std::move(made), address, empty, to);
 }
 
 // What a run records: for the user the gates after edits, for a gradient those before edits.

@@ -314,17 +314,31 @@ struct Stream {
 
     Array<element> run(const Scan<P>& scan, const Array<element>& x, int threads) {
         Array<element> out(first.T * first.N * first.H);
-        Call<P> call;
-        call.x = x.data(), call.T = first.T, call.N = first.N, call.C = first.C, call.H = call.P = first.H;
-        call.layers.resize(static_cast<std::size_t>(L));
-        call.packed = {w.data(), bias.data(), next.data()};
-        call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
-        call.out = out.fill(kUntouched).data(), call.threads = threads;
-        scan.forward(call);
+        out.fill(kUntouched);
+        run(scan, x.data(), first.T, nullptr, out.data(), threads);
+        return out;
+    }
+
+    // One step of some rows; x and out have these rows alone.
+    Array<element> step(const Scan<P>& scan, const Array<element>& x, const std::vector<Size>& rows, int threads) {
+        Array<element> out(static_cast<Size>(rows.size()) * first.H);
+        out.fill(kUntouched);
+        run(scan, x.data(), 1, &rows, out.data(), threads);
         return out;
     }
 
 private:
+    void run(const Scan<P>& scan, const element* x, Size T, const std::vector<Size>* rows, element* out, int threads) {
+        Call<P> call;
+        call.x = x, call.T = T, call.C = first.C, call.H = call.P = first.H;
+        call.N = rows ? static_cast<Size>(rows->size()) : first.N;
+        call.layers.resize(static_cast<std::size_t>(L));
+        call.packed = {w.data(), bias.data(), next.data(), rows ? rows->data() : nullptr, first.N};
+        call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
+        call.out = out, call.threads = threads;
+        scan.forward(call);
+    }
+
     static Size bytes(const Scan<P>& scan, const Stack& stack) {
         Size sum = 0;
         for (const Track& track : stack.tracks) sum += scan.packed_bytes(track.C, track.H);
@@ -348,12 +362,46 @@ void check_steps(const Scan<P>& scan, Random& random) {
     }
 }
 
+// Rows that step in two parts, in any order, give what all together give, to the last bit; those that wait stay as they are.
+template <class P>
+void check_steps_of_rows(const Scan<P>& scan, Random& random) {
+    using element = typename P::element;
+    Shape shape = random_shape(random);
+    shape.T = 1, shape.N += 1;
+    With with = With::random(random);
+    with.edits = with.lengths = with.reset = false, with.layout = 0;
+    const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1, false);
+    const Described described("steps of rows", stack.tracks[0], with);
+    const Track& first = stack.tracks[0];
+    const Inputs<P> in(first, with);
+    const int threads = static_cast<int>(1 + random.below(3));
+    Stream<P> whole(scan, stack, with, 1), parts(scan, stack, with, 1);
+    const Array<element> want = whole.run(scan, in.x, 1);
+    std::vector<Size> order;
+    for (const std::int32_t row : random.some(first.N)) order.push_back(row);
+    std::vector<Size> rest;
+    for (Size n = 0; n < first.N; ++n) {
+        if (std::find(order.begin(), order.end(), n) == order.end()) rest.push_back(n);
+    }
+    for (const std::vector<Size>& rows : {order, rest}) {
+        if (rows.empty()) continue;
+        Array<element> x(static_cast<Size>(rows.size()) * first.C), wanted(static_cast<Size>(rows.size()) * first.H);
+        for (std::size_t k = 0; k < rows.size(); ++k) {
+            std::copy_n(in.x.data() + rows[k] * first.C, first.C, x.data() + static_cast<Size>(k) * first.C);
+            std::copy_n(want.data() + rows[k] * first.H, first.H, wanted.data() + static_cast<Size>(k) * first.H);
+        }
+        checks::that(parts.step(scan, x, rows, threads) == wanted, "rows alone give another output");
+    }
+    checks::that(parts.h == whole.h && parts.c == whole.c, "rows alone give another state");
+}
+
 template <class P>
 void check_stacks(const Scan<P>& scan) {
     constexpr int kProblems = 20;
     Random random(6);
     for (int k = 0; k < kProblems; ++k) {
         check_layers(scan, random), check_layers_backward(scan, random), check_steps(scan, random);
+        check_steps_of_rows(scan, random);
     }
 }
 

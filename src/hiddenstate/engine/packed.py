@@ -62,7 +62,7 @@ class QuickStep:
 
     def __init__(self, step: "StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
-        self.step = step.step
+        self.step, self.step_rows = step.step, step.step_rows
         self.stepper = stepper
         self._state = state
 

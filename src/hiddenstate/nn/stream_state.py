@@ -21,7 +21,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.nn import stream_file
-from hiddenstate.nn.runner import RowSteps, Runner
+from hiddenstate.nn.runner import Runner
 from hiddenstate.nn.stream_arrays import check_mask
 from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
@@ -51,7 +51,7 @@ class StreamState:
         self._layout = layout
         self._at_work = False
         self._quick: QuickStep | None = None
-        self._row_steps, self._rows = RowSteps(), RowsInUse()
+        self._rows = RowsInUse()
         self.reset()
 
     @property
