@@ -76,7 +76,7 @@ def test_a_policy_with_a_memory_learns_to_recall(
 @pytest.fixture(scope="module")
 def torchrl() -> Any:
     """The example for TorchRL."""
-    pytest.importorskip("torchrl", exc_type=ImportError)
+    pytest.importorskip("torchrl")
     return runpy.run_path(str(EXAMPLES / "torchrl_lstm.py"))
 
 
@@ -145,7 +145,7 @@ def test_torchrls_module_acts_on_ours(torchrl: Any) -> None:
 @pytest.mark.filterwarnings("default")
 def test_sb3_contribs_update_is_the_same_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of a rollout through both policies, and a short training through ours."""
-    pytest.importorskip("sb3_contrib", exc_type=ImportError)
+    pytest.importorskip("sb3_contrib")
     ours, theirs = policy_updates.updates(17, n_envs=2, n_steps=32)
     assert_close(ours.shown(None), theirs.shown(None))
     monkeypatch.setattr("sys.argv", ["sb3_recurrent_policy.py", "--frames", "512"])

@@ -236,9 +236,10 @@ class StreamState:
 
         Raises:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; a mask and
-            rows. ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit. ConcurrentUseError:
-            another thread is in a step of this stream.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; or both a mask
+                and rows were given.
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
+            ConcurrentUseError: another thread is in a step of this stream.
         """
         if mask is not None and rows is not None:
             raise ArgumentError("reset() takes a mask or rows=, and got both: give one of them")
