@@ -158,15 +158,23 @@ private:
         bool any_edited = false;
         for (std::int64_t r = 0; r < count; ++r) {
             const std::int64_t n = rows[r];
-            if (order_.cut(t, n)) {
-                state_[size(n - rows_.first)] = zeros_.data();
-                std::fill_n(job_.c_n + n * job_.H + units_.first, units_.size(), real{});
-            }
+            if (order_.cut(t, n)) begin_anew(order_.border(t), n);
             h_[size(r)] = state_[size(n - rows_.first)];
             edited_[size(r)] = job_.is_edited(t, n);
             any_edited |= edited_[size(r)];
         }
         return any_edited;
+    }
+
+    // The state of a border that is marked at step t.
+    void begin_anew(std::int64_t t, std::int64_t n) {
+        state_[size(n - rows_.first)] = job_.reset_h.first ? at_border(job_.reset_h, t, n) : zeros_.data();
+        real* c = job_.c_n + n * job_.H + units_.first;
+        if (job_.reset_c.first) {
+            std::copy_n(at_border(job_.reset_c, t, n) + units_.first, units_.size(), c);
+        } else {
+            std::fill_n(c, units_.size(), real{});
+        }
     }
 
     void project(std::int64_t t, const std::int64_t* rows, std::int64_t count, const unsigned char* edited) {

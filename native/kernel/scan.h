@@ -50,6 +50,15 @@ struct Packed {
     bool from_last = false;
 };
 
+// The states that rows get at borders, or their gradients. Those of layer and direction k, at the border that is marked at step t
+// of row n, are at first + k * layer + t * step + n * row.
+template <class T>
+struct BorderStates {
+    T* first = nullptr;  // null: zeros; of gradients: not needed
+    bool by_step = false;  // whether each step has its own; else step is 0, and all borders of a row get the same
+    std::int64_t layer = 0, step = 0, row = 0;
+};
+
 // A call of an LSTM. Backward reads the same call: its outputs and records are then inputs.
 template <class Precision>
 struct Call {
@@ -65,6 +74,8 @@ struct Call {
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
     const std::uint8_t* reset = nullptr;     // [T, N], or null: nonzero draws a border between a step and the one before it
+    BorderStates<const element> reset_h;     // what comes into the step behind a border: P numbers
+    BorderStates<const real> reset_c;        // H numbers
     // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
     // With packed weights: no projection, no second direction, and none of edits, records, lengths, reset, masks.
@@ -95,6 +106,8 @@ struct Gradients {
     std::vector<LayerGradients<Precision>> layers;   // of each layer and direction
     element* x = nullptr;                            // [T, N, C], or null: not needed; zero past a row's end
     real *h0 = nullptr, *c0 = nullptr;               // [L * D, N, P], [L * D, N, H]
+    // Zeros at first: each border adds its own. No two rows may share one, because threads divide rows.
+    BorderStates<real> reset_h, reset_c;
 };
 
 // One step of a cell, on its weights as they are. States are elements, as torch's cell has them.

@@ -12,7 +12,8 @@ namespace hiddenstate {
 // Names of attributes of engine.call.Call and structure.sizes.Sizes, interned once.
 struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
-               lengths = interned("lengths"), reset = interned("reset"), masks = interned("masks"), reverse = interned("reverse"),
+               lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
+               reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
                packed = interned("packed"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
                output_size = interned("output_size"), directions = interned("directions");
 };
@@ -112,6 +113,8 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     const bool* reset = nullptr;
     require(reader.read_or_none(read(name.reset), {call.T, call.N}, "reset", reset), reader);
     call.reset = reinterpret_cast<const std::uint8_t*>(reset);
+    require(reader.read_borders(read(name.reset_h), {count, call.N, call.P}, call.T, "reset_h", call.reset_h) &&
+                reader.read_borders(read(name.reset_c), {count, call.N, call.H}, call.T, "reset_c", call.reset_c), reader);
     require(read_all(read(name.masks), call.dropout_masks, [&](nb::handle value, const auto*& at) {
         return reader.read(value, {call.T, call.N, width}, "dropout mask", at);
     }), reader);

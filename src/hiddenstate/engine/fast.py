@@ -145,7 +145,7 @@ def run_differentiable(
     done = run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
-    return _with_derivative((x, h0, c0, *weights), done, lengths, sizes, options, single=single)
+    return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
 
 
 def _with_derivative(

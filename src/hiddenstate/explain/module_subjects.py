@@ -26,6 +26,11 @@ def of_lstm(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
     """
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
+    if call.reset_h is not None:
+        raise ArgumentError(
+            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence "
+            "alone, with its state as hx="
+        )
     wide = lstm.sizes.directions * lstm.sizes.output_size
     if head is not None and head.weight.shape[1] != wide:
         raise ShapeError(f"the head reads {head.weight.shape[1]} features, and the LSTM gives D*P = {wide}")
