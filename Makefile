@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack downstream bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -87,6 +87,10 @@ RUNS ?= 10
 attack: $(VENV)/installed-test
 	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
 	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
+
+## downstream: other people's test suites, as they are and on ours (SUITES="torchrl opacus" chooses; an hour for all)
+downstream: $(VENV)/installed-test
+	$(BIN)/python tests/downstream.py $(SUITES)
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

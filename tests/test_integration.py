@@ -112,11 +112,6 @@ def test_numpys_numbers_are_numbers(x: Tensor) -> None:
         assert lstm.trace(x)["l0.f"][..., 1].unique().tolist() == [0.5]
 
 
-def test_sizes_of_a_made_layer_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
-        hs.LSTM(4, 3).num_layers = 2  # type: ignore[misc]
-
-
 def test_star_import_leaves_pythons_set_alone() -> None:
     names: dict[str, Any] = {}
     exec("from hiddenstate import *", names)

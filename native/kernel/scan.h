@@ -19,6 +19,9 @@ struct Weights {
     const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
     const typename Precision::real *b_ih, *b_hh;  // [4H], or null; one may be null alone
     const typename Precision::element* hr;        // [P, H], or null: no projection
+    // The same as `pack` gave them, where the caller knows that they have not changed since; null: forward packs them.
+    const void* packed = nullptr;
+    const typename Precision::real* packed_bias = nullptr;
 };
 
 // One layer and direction of a call: its weights, what is edited in it, and what is recorded of it.
@@ -33,7 +36,7 @@ struct LayerDirection {
     real* c;          // [T, N, H], or null: the cell states; zero past a row's end
 };
 
-// Weights of all layers, packed for single steps by `pack`; see kernel/steps.h.
+// Weights of all layers, packed by `pack`, for single steps; see kernel/steps.h.
 template <class Precision>
 struct Packed {
     const void* weights = nullptr;  // null: not packed

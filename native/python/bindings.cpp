@@ -74,8 +74,8 @@ void bind(nb::module_& m) {
         .def("backward", &backward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
         .def("cell_step", &cell_step<P>, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(),
              "A step of a cell on its own weights, or None: cell_step.h.")
-        .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H) {
-            return new PackedWeights<P>(s, weights, C, H);
+        .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions) {
+            return new PackedWeights<P>(s, weights, C, H, directions);
         }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
         .def("nonlinearity", [](const S& s, const std::string& name, nb::handle x) {
             Reader reader;
@@ -91,7 +91,7 @@ void bind(nb::module_& m) {
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
         nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
-            .def("run", &FastCall<P>::run)
+            .def("run", &FastCall<P>::run, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none())
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }

@@ -123,14 +123,13 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
 }
 
 template <class P>
-PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H)
-    : scan(scan), layers(PyObject_Length(weights.ptr())), C(C), H(H) {
+PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions)
+    : scan(scan), layers(PyObject_Length(weights.ptr())), C(C), H(H), directions(directions) {
     Call<P> call;
-    call.C = C, call.H = call.P = H;
+    call.C = C, call.H = call.P = H, call.directions = directions;
     Reader reader;
     const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
     require(reader.read_weights(layers, weight, call), reader);
-    const auto features = [&](std::int64_t k) { return k == 0 ? C : H; };
     std::int64_t bytes = 0;
     for (std::int64_t k = 0; k < layers; ++k) bytes += scan.packed_bytes(features(k), H);
     const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };

@@ -24,8 +24,11 @@ def nested() -> Tensor:
         ),
         (torch.zeros(2, 3).to_mkldnn(), "x has the layout torch._mkldnn, expected torch.strided"),
         (nested(), "x is a nested tensor, expected a plain one: pad it .* and give lengths="),
-        (torch.zeros(2).double(), r"has dtype torch.float64 and .* convert it with .to\(torch.float32\), or the LSTM"),
-        (torch.zeros(2).long(), r"x has dtype torch.int64 and the weights have torch.float32: .*float32\)$"),
+        (
+            torch.zeros(2).double(),
+            r"x dtype \(torch.float64\) does not match .* convert it with .to\(torch.float32\), or the LSTM",
+        ),
+        (torch.zeros(2).long(), r"x dtype \(torch.int64\) does not match weight dtype \(torch.float32\): .*float32\)$"),
     ],
 )
 def test_tensor_fails(value: Tensor, message: str) -> None:

@@ -178,7 +178,12 @@ Z = torch.zeros
 BAD_CALLS: list[tuple[Any, Any, type[Exception], str]] = [
     (Z(2, 2, 4), None, RankError, "LSTMCell: Expected input to be 1D or 2D, got 3D instead"),
     (Z(2, 3), None, ShapeError, "input has inconsistent input_size: got 3 expected 4"),
-    (Z(2, 4).double(), None, DtypeError, "input has dtype torch.float64 and the weights have torch.float32"),
+    (
+        Z(2, 4).double(),
+        None,
+        DtypeError,
+        r"RNN input dtype \(torch.float64\) does not match weight dtype \(torch.float32\)",
+    ),
     (Z(2, 4, device="meta"), None, DeviceError, "not at the same device"),
     ([1.0], None, ArgumentTypeError, "input must be a torch.Tensor, got list"),
     (Z(2, 4), Z(2, 5), ArgumentTypeError, "hx must be a tuple of two tensors.*got Tensor"),
@@ -188,7 +193,10 @@ BAD_CALLS: list[tuple[Any, Any, type[Exception], str]] = [
     (Z(2, 4), (Z(3, 5), Z(2, 5)), ShapeError, "Input batch size 2 doesn't match hidden0 batch size 3"),
     (Z(2, 4), (Z(2, 5), Z(2, 4)), ShapeError, "hidden1 has inconsistent hidden_size: got 4, expected 5"),
     (Z(2, 4), (Z(5), Z(5)), ShapeError, r"batch size none: hx\[0\] must be \[2, 5\]"),
-    (Z(2, 4), (Z(2, 5), Z(2, 5).double()), DtypeError, r"hx\[1\] has dtype torch.float64"),
+    (Z(2, 4), (Z(2, 5), Z(2, 5).double()), DtypeError, r"hx\[1\] dtype \(torch.float64\)"),
+    # Of a wrong size and a wrong type torch reports the size.
+    (Z(2, 3).double(), None, ShapeError, "input has inconsistent input_size: got 3 expected 4"),
+    (Z(2, 4).double(), (Z(2, 3), Z(2, 5)), ShapeError, "hidden0 has inconsistent hidden_size: got 3, expected 5"),
 ]
 
 

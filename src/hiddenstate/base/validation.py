@@ -20,13 +20,34 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     Raises:
         ArgumentTypeError, DtypeError, DeviceError: what is wrong, under the argument's name.
     """
+    found = check_plain_tensor(value, name)
+    check_alike(found, name, like)
+    return found
+
+
+def check_plain_tensor(value: object, name: str) -> Tensor:
+    """Return the value, or refuse it when it is no tensor whose numbers lie in memory one by one.
+
+    Raises:
+        ArgumentTypeError, DtypeError: what it is.
+    """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     check_dense(value, name)
+    return value
+
+
+def check_alike(value: Tensor, name: str, like: Tensor) -> None:
+    """Refuse a tensor that is not of the type and on the device of ``like``, a weight; or whose memory was freed.
+
+    Raises:
+        DtypeError, DeviceError: what is wrong.
+    """
     if value.dtype != like.dtype and not (value.is_floating_point() and autocasts(like.device.type)):
+        said = "RNN input" if name == "input" else name  # torch's words, which others' tests look for
         raise DtypeError(
-            f"{name} has dtype {value.dtype} and the weights have {like.dtype}: convert it with .to({like.dtype})"
-            + (f", or the LSTM with .to({value.dtype})" if value.is_floating_point() else "")
+            f"{said} dtype ({value.dtype}) does not match weight dtype ({like.dtype}): convert it with "
+            f".to({like.dtype})" + (f", or the LSTM with .to({value.dtype})" if value.is_floating_point() else "")
         )
     if value.device != like.device:
         raise DeviceError(
@@ -34,7 +55,6 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
             f"{like.device}; move one of them with .to(...)"
         )
     check_memory(value, name)
-    return value
 
 
 def check_dense(value: Tensor, name: str) -> None:

@@ -40,7 +40,7 @@ def run(
     kernel = kernels.plain_kernel(given[0]) if interception() is None else None
     if kernel is None:
         return None
-    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record)
+    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record, options.packed)
 
 
 def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
@@ -95,14 +95,18 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
 
 
 class Options:
-    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded."""
+    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
 
-    __slots__ = ("batch_first", "record", "training")
+    ``packed`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    """
 
-    def __init__(self, batch_first: bool, training: bool, record: bool) -> None:
+    __slots__ = ("batch_first", "packed", "record", "training")
+
+    def __init__(self, batch_first: bool, training: bool, record: bool, packed: Any = None) -> None:
         self.batch_first = batch_first
         self.training = training
         self.record = record
+        self.packed = packed
 
 
 def run_differentiable(

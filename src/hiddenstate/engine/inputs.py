@@ -27,7 +27,7 @@ from hiddenstate.engine.call import Call
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
-from hiddenstate.structure.parameters import parameter_names
+from hiddenstate.structure.parameters import parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
 
 Lengths = Tensor | Sequence[int] | int | None
@@ -108,17 +108,25 @@ def read(
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Refuse weights that are not all of one type and on one device.
+    """Refuse weights of other shapes than the sizes say, or not all of one type and on one device.
 
     Raises:
-        DtypeError, DeviceError: which one.
+        ShapeError, DtypeError, DeviceError: which one.
     """
     like = weights[0].ih
     mixes = autocasts(like.device.type)
+    # Dynamo looks below a cache, and warns of it.
+    shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, of_track in enumerate(weights):
+        shapes = shapes_of(sizes, k)
         for j, value in enumerate(of_track):
             if value is None:
                 continue
+            if value.shape != shapes[j]:
+                raise ShapeError(
+                    f"{_name(sizes, k, j)} has shape {list(value.shape)}, expected {list(shapes[j] or ())} by the "
+                    "sizes: was it, or a size, replaced?"
+                )
             if value.dtype != like.dtype and not mixes:
                 raise DtypeError(
                     f"{_name(sizes, k, j)} has dtype {value.dtype} and {_name(sizes, 0, 0)} has {like.dtype}: was its "

@@ -243,13 +243,14 @@ def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
 
 
 def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:
-    """Pack the weights of all layers for single steps: `Call.packed`.
+    """Pack the weights of all layers and directions, for single steps or calls that repeat.
 
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
     kernel = kernels.kernel(dtype)
     try:
-        return kernel.native.pack(_contiguous_weights(weights, kernel), sizes.input_size, sizes.hidden_size)
+        given = _contiguous_weights(weights, kernel)
+        return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
     except RefusedError as refused:
         _raise(*refused.args)

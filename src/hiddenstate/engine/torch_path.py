@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.validation import check_memory
@@ -15,11 +16,17 @@ def why_not(call: Call) -> str | None:
         return "torch has no reset="
     if call.edits or call.record is not None:
         return "torch's kernels neither edit nor record"
-    if not torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0):
+    served = torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0)
+    if not served and not (call.x.is_cpu and _are_of_another_class(call)):
         return f"torch has no right kernel for this on {call.x.device.type}"
     if transformed():
         return "torch.lstm has no rules for torch.func transforms"
     return None if _can_pack(call.lengths) else "torch can't pack rows of length 0 (or of lengths that are not known)"
+
+
+def _are_of_another_class(call: Call) -> bool:
+    """Whether weights are of a class of tensors that may have its own rules for torch.lstm, as per-sample ones have."""
+    return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
 
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:

@@ -19,6 +19,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn import constant_weights
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import whole
@@ -53,8 +54,10 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    options = fast.Options(lstm.batch_first, lstm.training, record)
-    return run(given, lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    packed = constant_weights.packed_of(lstm) if constant_weights.any_open else None
+    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
+    sizes, names = lstm._layout()
+    return run(given, lstm._parameters, names, sizes, options)
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
@@ -124,7 +127,8 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
     options = fast.Options(lstm.batch_first, lstm.training, False)
-    return fast.why_not(given[:3], lstm._parameters, lstm._parameter_names, lstm.sizes, options)
+    sizes, names = lstm._layout()
+    return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
 
 def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:

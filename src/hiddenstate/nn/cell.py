@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State, autocasts, check_memory, check_pair, check_tensor
+from hiddenstate.base.validation import State, autocasts, check_alike, check_memory, check_pair, check_plain_tensor
 from hiddenstate.engine import fast, reference
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.kernels import cell_fits
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, RankError, ShapeError
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, QuantisationSetting, rebuild
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
@@ -129,7 +129,10 @@ class LSTMCell(Traceable):
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
-        return rebuild(self, nn.LSTMCell, CELL_OPTIONS)
+        return rebuild(self, TORCH_CELL, CELL_OPTIONS)
+
+    def __prepare_scriptable__(self) -> nn.LSTMCell:
+        return scriptable(self, TORCH_CELL, CELL_OPTIONS)
 
     def _weights(self, compiling: bool) -> Weights:
         own: dict[str, Any] = self._parameters
@@ -141,13 +144,16 @@ class LSTMCell(Traceable):
     def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
         """Refuse what does not fit, before anything is computed."""
         self._check_weights(w)
-        check_tensor(given, "input", w.ih)
+        check_plain_tensor(given, "input")
         if given.dim() not in (1, 2):
             raise RankError(f"LSTMCell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]")
         if given.shape[-1] != self.input_size:
             raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
-        if hx is not None:
-            self._check_state(given, check_pair(hx, "hx"), w.ih)
+        state = [] if hx is None else self._checked_state(given, check_pair(hx, "hx"))
+        # Of what has a wrong size and a wrong type torch reports the size.
+        check_alike(given, "input", w.ih)
+        for k, value in enumerate(state):
+            check_alike(value, f"hx[{k}]", w.ih)
 
     def _check_weights(self, w: Weights) -> None:
         rows, like = len(GATES) * self.hidden_size, w.ih
@@ -164,9 +170,10 @@ class LSTMCell(Traceable):
                 )
             check_memory(value, name)
 
-    def _check_state(self, given: Tensor, hx: tuple[object, object], like: Tensor) -> None:
+    def _checked_state(self, given: Tensor, hx: tuple[object, object]) -> list[Tensor]:
         want = (*given.shape[:-1], self.hidden_size)
-        for k, value in enumerate(check_tensor(part, f"hx[{k}]", like) for k, part in enumerate(hx)):
+        state = [check_plain_tensor(part, f"hx[{k}]") for k, part in enumerate(hx)]
+        for k, value in enumerate(state):
             if value.dim() not in (1, 2):
                 raise RankError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {value.dim()}D instead")
             if value.shape[-1] != self.hidden_size:
@@ -178,6 +185,7 @@ class LSTMCell(Traceable):
                     f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
                     f"hx[{k}] must be {list(want)}"
                 )
+        return state
 
     def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
         requests = requested(self)

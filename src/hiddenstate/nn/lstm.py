@@ -18,7 +18,7 @@ from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import StreamRunner
-from hiddenstate.nn.torch_modules import LSTM_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import LSTM_OPTIONS, TORCH_LSTM, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
@@ -233,7 +233,10 @@ class LSTM(LSTMParameters):
 
     def to_torch(self) -> nn.LSTM:
         """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode."""
-        return rebuild(self, nn.LSTM, LSTM_OPTIONS)
+        return rebuild(self, TORCH_LSTM, LSTM_OPTIONS)
+
+    def __prepare_scriptable__(self) -> nn.LSTM:
+        return scriptable(self, TORCH_LSTM, LSTM_OPTIONS)
 
 
 # As it is before anyone puts another in its place.

@@ -3,6 +3,8 @@
 import numbers
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +15,13 @@ from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
 from hiddenstate.structure import names
-from hiddenstate.structure.parameters import draw, parameter_names, parameter_shapes
+from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes, flag
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
+
+# The attributes that shape the parameters.
+SIZES = tuple(field.name for field in fields(Sizes))
 
 
 class LSTMParameters(Traceable):
@@ -24,6 +29,14 @@ class LSTMParameters(Traceable):
 
     mode = "LSTM"
     qconfig = QuantisationSetting()
+    # Plain attributes, as torch's layer has them: others' code copies and assigns them.
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    bidirectional: bool
+    proj_size: int
+    _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from them, until one is assigned
 
     def __init__(
         self,
@@ -40,46 +53,55 @@ class LSTMParameters(Traceable):
     ) -> None:
         super().__init__()
         self.__module__ = FX_LEAF
-        self.sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        for name in SIZES:
+            setattr(self, name, getattr(sizes, name))
         self.batch_first = flag("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
-        for layer, reverse in self.sizes.tracks:
-            for stem, shape in parameter_shapes(self.sizes, layer).items():
+        for layer, reverse in sizes.tracks:
+            for stem, shape in parameter_shapes(sizes, layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
-        self._parameter_names = parameter_names(self.sizes)
+        self._lay_out()
         self.reset_parameters()
         self.flatten_parameters()
 
-    @property
-    def input_size(self) -> int:
-        """Features of the input, C."""
-        return self.sizes.input_size
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in SIZES:
+            self._laid_out = None
 
     @property
-    def hidden_size(self) -> int:
-        """Units, H."""
-        return self.sizes.hidden_size
+    def sizes(self) -> Sizes:
+        """The sizes and options that shape the parameters, as the attributes say them.
 
-    @property
-    def num_layers(self) -> int:
-        """Layers, L."""
-        return self.sizes.num_layers
+        Raises:
+            ArgumentError, ArgumentTypeError: an attribute was assigned what is no size.
+        """
+        return self._layout()[0]
 
-    @property
-    def bias(self) -> bool:
-        """Whether there are bias vectors."""
-        return self.sizes.bias
+    def _layout(self) -> tuple[Sizes, ParameterNames]:
+        """Sizes, and names of each layer's and direction's parameters."""
+        return self._lay_out() if self._laid_out is None else self._laid_out
 
-    @property
-    def bidirectional(self) -> bool:
-        """Whether each layer also reads the sequence in reverse."""
-        return self.sizes.bidirectional
+    def _lay_out(self) -> tuple[Sizes, ParameterNames]:
+        sizes = Sizes(**{name: getattr(self, name) for name in SIZES})
+        self._laid_out = sizes, parameter_names(sizes)
+        return self._laid_out
 
-    @property
-    def proj_size(self) -> int:
-        """Size P of the projection of the hidden state, or 0."""
-        return self.sizes.proj_size
+    def __getstate__(self) -> dict[str, Any]:
+        # Attributes of plain types alone, so that loading with weights_only=True need be told of this class only.
+        return {name: value for name, value in vars(self).items() if name != "_laid_out"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        state.pop("_parameter_names", None)
+        sizes = state.pop("sizes", None)  # as version 0.1.0 kept them
+        if isinstance(sizes, Sizes):
+            state |= {name: getattr(sizes, name) for name in SIZES}
+        state.setdefault("proj_size", 0)  # as for torch's layer
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._lay_out()
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
@@ -93,7 +115,7 @@ class LSTMParameters(Traceable):
         each call, and warns.
         """
         if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
-            named = [name for names in self._parameter_names for name in names if name is not None]
+            named = [name for names in self._layout()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTMParameters":
@@ -115,7 +137,7 @@ class LSTMParameters(Traceable):
     @property
     def _all_weights(self) -> list[list[str]]:
         """Names of each layer's and direction's parameters, as torch's tools read them."""
-        return [[name for name in of_track if name is not None] for of_track in self._parameter_names]
+        return [[name for name in of_track if name is not None] for of_track in self._layout()[1]]
 
     @property
     def _flat_weights_names(self) -> list[str]:
@@ -162,13 +184,20 @@ class LSTMParameters(Traceable):
 
     def _weights(self) -> list[Weights]:
         # Not by _make, which older versions of Dynamo do not trace.
-        return [Weights(*map(self._found, names)) for names in self._parameter_names]  # type: ignore[arg-type]
+        return [Weights(*map(self._found, names)) for names in self._layout()[1]]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:
             return None
         found = self._parameters.get(name)
-        return self._parameter(name) if found is None else found
+        if found is not None:
+            return found
+        try:
+            return self._parameter(name)
+        except AttributeError as error:
+            raise ArgumentError(
+                f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
+            ) from error
 
 
 def _checked_dropout(dropout: float, num_layers: int) -> float:

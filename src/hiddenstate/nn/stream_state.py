@@ -276,7 +276,7 @@ class StreamState:
         """Write the state and the count of steps to a safetensors file (beside, then renamed).
 
         Raises:
-            OSError: the file cannot be written.
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         with self._alone():

@@ -11,6 +11,9 @@ from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
+# As they are before anyone puts others in their place, ours maybe.
+TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
+
 # torch.fx makes a node of a module whose ``__module__`` begins with this, and looks into every other, where a layer's
 # code can do nothing with proxies. So each layer of ours says so of itself. Its class goes on telling where it is from:
 # pickle, torch.compile and everyone else ask that. Nothing is done in a call, no tracer is changed, and hooks, pruning
@@ -82,6 +85,25 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(parameters[name].requires_grad)
     return made.train(module.training)
+
+
+def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
+    """Make an ``as_type`` with the options and the very parameters of ``module``, for `torch.jit.script`, and warn.
+
+    Raises:
+        ArgumentError: as for `rebuild`.
+    """
+    made = rebuild(module, as_type, options)
+    for name, parameter in module.named_parameters():
+        setattr(made, name, parameter)
+    kind = type(module).__name__
+    warnings.warn(
+        f"torch.jit.script does not know hiddenstate's {kind}: it compiles torch's instead, and leaves that in the "
+        "model, with the same parameters. Give it hs.convert_back(model), a copy, or make the layers ours again with "
+        "hs.convert(model, inplace=True)",
+        stacklevel=3,
+    )
+    return made
 
 
 def outline(

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from hiddenstate.errors import ArgumentError, ShapeError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
 
@@ -53,7 +53,8 @@ class Plant:
             N: rows.
 
         Raises:
-            ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte.
+            ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte; or the
+                seed is negative or has more than 64 bits.
             ArgumentTypeError: an argument is no int.
         """
         T, N = whole("T", T), whole("N", N)
@@ -61,7 +62,7 @@ class Plant:
             raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
-        generator = torch.Generator().manual_seed(whole("seed", seed))
+        generator = torch.Generator().manual_seed(seed_of(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
         return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
 

@@ -1,6 +1,7 @@
 """The parameters of an LSTM: torch's names, order, shapes and initial values."""
 
 import math
+from functools import cache
 
 from torch import nn
 
@@ -42,6 +43,13 @@ def parameter_names(sizes: Sizes) -> ParameterNames:
         [stem + suffix(layer, reverse) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS]
         for layer, reverse in sizes.tracks
     ]
+
+
+@cache
+def weight_shapes(sizes: Sizes, k: int) -> tuple[tuple[int, ...] | None, ...]:
+    """Shapes of the parameters of layer and direction ``k``, in the order of the stems; None for those it has not."""
+    shapes = parameter_shapes(sizes, sizes.tracks[k][0])
+    return tuple(shapes.get(stem) for stem in PARAMETER_STEMS)
 
 
 def draw(module: nn.Module, hidden_size: int) -> None:

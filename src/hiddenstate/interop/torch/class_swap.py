@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, outline
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, TORCH_CELL, TORCH_LSTM, outline
 
 
 class Route(NamedTuple):
@@ -28,7 +28,7 @@ class Route(NamedTuple):
     options: tuple[str, ...]
 
 
-TO_OURS = (Route(nn.LSTM, LSTM, LSTM_OPTIONS), Route(nn.LSTMCell, LSTMCell, CELL_OPTIONS))
+TO_OURS = (Route(TORCH_LSTM, LSTM, LSTM_OPTIONS), Route(TORCH_CELL, LSTMCell, CELL_OPTIONS))
 TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS)
 
 
@@ -85,7 +85,7 @@ def plan(module: nn.Module, route: Route) -> Recast:
     for name, parameter in outlines[1].named_parameters():
         _refuse_weight(module, name, parameter)
     come = {name: vars(outlines[1])[name] for name in new}
-    if route.new is nn.LSTM:
+    if route.new is TORCH_LSTM:
         come |= _flat_weights(module, come)
     return Recast(module, route, _class_for(module, route.new), gone, come)
 

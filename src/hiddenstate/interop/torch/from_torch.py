@@ -7,7 +7,7 @@ from torch import nn
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, rebuild
+from hiddenstate.nn.torch_modules import CELL_OPTIONS, LSTM_OPTIONS, TORCH_CELL, TORCH_LSTM, rebuild
 
 
 @overload
@@ -25,8 +25,8 @@ def from_torch(module: nn.LSTM | nn.LSTMCell) -> LSTM | LSTMCell:
         ArgumentTypeError: the module is neither a `torch.nn.LSTM` nor a `torch.nn.LSTMCell`.
         ArgumentError: it has parametrizations, which would be lost.
     """
-    if isinstance(module, nn.LSTM):
+    if isinstance(module, TORCH_LSTM):
         return rebuild(module, LSTM, LSTM_OPTIONS)
-    if isinstance(module, nn.LSTMCell):
+    if isinstance(module, TORCH_CELL):
         return rebuild(module, LSTMCell, CELL_OPTIONS)
     raise ArgumentTypeError(f"from_torch takes a torch.nn.LSTM or torch.nn.LSTMCell, got {type(module).__name__}")

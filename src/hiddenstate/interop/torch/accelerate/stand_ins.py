@@ -21,6 +21,7 @@ from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.nn.torch_modules import TORCH_CELL, TORCH_LSTM
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
@@ -94,11 +95,11 @@ _cells: "weakref.WeakKeyDictionary[nn.Module, StandInCell]" = weakref.WeakKeyDic
 
 def stand_in_of(module: nn.Module) -> Traceable | None:
     """Return the stand-in of an LSTM or cell of torch's, or None for other modules."""
-    if isinstance(module, nn.LSTM):
+    if isinstance(module, TORCH_LSTM):
         if module not in _lstms:
             _lstms[module] = StandInLSTM(module)
         return _lstms[module]
-    if isinstance(module, nn.LSTMCell):
+    if isinstance(module, TORCH_CELL):
         if module not in _cells:
             _cells[module] = StandInCell(module)
         return _cells[module]

@@ -1,0 +1,117 @@
+"""Runs other people's test suites as they are and on ours, and writes the table in docs/conformance.md.
+
+``python tests/downstream.py`` runs all of them, ``python tests/downstream.py torchrl opacus`` some. Each gets a Python
+of its own in build/downstream, over the packages of this one, and the tests of its version by git. Where a repository
+can't be reached, ``--source torch=FOLDER`` gives a folder that holds it; git's ``url.<base>.insteadOf`` a mirror.
+"""
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import suites
+from suites import outcomes, surroundings
+from suites.outcomes import OURS, Outcome
+from suites.suite import Suite, read
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "conformance.md"
+SUITES = Path(suites.__path__[0])
+LIMIT = 3600  # seconds that one run may take
+
+
+def main() -> None:
+    """Read the command line, run the suites, keep what came of each as soon as it is known, and write the table."""
+    every = read()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="suite", help=f"which; all without: {', '.join(every)}")
+    parser.add_argument("--source", action="append", default=[], metavar="SUITE=FOLDER", help="where its tests lie")
+    parser.add_argument("--way", action="append", choices=OURS, help="only this way beside as it is; nothing is kept")
+    parser.add_argument("--only-prepare", action="store_true", help="make their Pythons and fetch their tests")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - every.keys())
+    if unknown:
+        parser.error(f"there is no suite {unknown[0]!r}: choose of {', '.join(every)}")
+    sources = {name: Path(folder).resolve() for name, _, folder in (one.partition("=") for one in options.source)}
+    for name in options.names or every:
+        outcome = run(every[name], sources.get(name), () if options.only_prepare else options.way or OURS)
+        if not options.way and not options.only_prepare:
+            outcomes.keep({name: outcome})
+    write_table(every)
+
+
+def run(suite: Suite, source: Path | None, ways: Sequence[str]) -> Outcome:
+    """Run a suite as it is and in each of the ways."""
+    room = ROOT / "build" / "downstream" / suite.name
+    room.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = surroundings.prepare(suite, room, source)
+    except surroundings.NotFetchedError as error:
+        print(f"{suite.name}: {error}", flush=True)
+        return Outcome(missing=str(error), torch=version("torch"), day=_today())
+    if suite.untested or not ways:
+        return Outcome(missing=suite.untested)
+    found: dict[str, outcomes.Run] = {}
+    plain: dict[str, str] = {}
+    for way in ("as it is", *ways):
+        tests, report = _run_once(suite, room, folder, way)
+        plain = plain or tests
+        found[way] = outcomes.run_of(tests, plain, report)
+        _say(suite, way, found[way])
+    return Outcome(surroundings.version_of(suite, room, folder), version("torch"), _today(), found)
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
+
+
+def _run_once(suite: Suite, room: Path, folder: Path, way: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    stem = room / way.replace(" ", "-")
+    junit, report, log = (stem.with_suffix(suffix) for suffix in (".xml", ".json", ".log"))
+    for path in (junit, report):
+        path.unlink(missing_ok=True)
+    pytest = [surroundings.python_of(room), "-m", "pytest", "-p", "hiddenstate_downstream", "-p", "no:cacheprovider"]
+    with log.open("w", encoding="utf-8") as file:
+        try:
+            subprocess.run(
+                [
+                    *map(str, pytest),
+                    *[part.format(suites=SUITES) for part in suite.tests],
+                    f"--junitxml={junit}",
+                    "-q",
+                    "--tb=short",
+                ],
+                cwd=folder,
+                env=surroundings.environment(way, report),
+                timeout=LIMIT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{suite.name}, {way}: not done after {LIMIT} seconds", flush=True)
+    tests = outcomes.read_tests(junit) if junit.exists() else {}
+    return tests, json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+
+
+def _say(suite: Suite, way: str, run: outcomes.Run) -> None:
+    print(f"{suite.name}, {way}: {run.passed} passed, {run.failed} failed", flush=True)
+    for name in run.worse:
+        print(f"    not as it is: {name}", flush=True)
+
+
+def write_table(every: dict[str, Suite]) -> None:
+    """Write the table of all that is kept into the documentation."""
+    kept = outcomes.kept() if outcomes.FILE.exists() else {}
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(outcomes.into_page(page, outcomes.table(every, kept)), encoding="utf-8")
+    for one in outcomes.unexplained(every, kept):
+        print(f"suites.toml does not say why fewer pass: {one}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
