@@ -118,13 +118,13 @@ public:
     }
 
     // Reads the states of borders, [count, N, units] or [count, T * N, units], whose units must be contiguous; None gives null.
-    template <class T>
-    bool read_borders(nb::handle value, const Shape& by_row, std::int64_t T_, const char* name, BorderStates<T>& to) {
+    template <class Number>
+    bool read_borders(nb::handle value, const Shape& by_row, std::int64_t T, const char* name, BorderStates<Number>& to) {
         if (value.is_none()) return true;
         const std::int64_t N = by_row.sizes[1];
-        const Shape by_step(by_row.sizes[0], T_ * N, by_row.sizes[2]);
+        const Shape by_step(by_row.sizes[0], T * N, by_row.sizes[2]);
         TensorView view;
-        if (!look(value, number_type<std::remove_const_t<T>>(), name, &by_row, view)) return false;
+        if (!look(value, number_type<std::remove_const_t<Number>>(), name, &by_row, view)) return false;
         to.by_step = !view.is_of(by_row);
         if (to.by_step && !view.is_of(by_step)) return refusal.because(name, "shape", value, &by_row);
         if (by_row.sizes[2] > 1 && view.strides[2] != 1) return refusal.because(name, "form", value, &by_row);

@@ -179,7 +179,7 @@ def _call(
     H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
     call = Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
-    return call if reset_h is None else replace(call, reset_h=reset_h, reset_c=reset_c)
+    return call if reset_h is reset_c is None else replace(call, reset_h=reset_h, reset_c=reset_c)
 
 
 def _given_weights(call: Call) -> list[Tensor]:
