@@ -209,4 +209,4 @@ def test_dynamics_tell_how_far_they_are() -> None:
     assert told == [(k + 1, 7) for k in range(7)]
     for call in (found.spectrum, found.fixed_points):
         with pytest.raises(ArgumentTypeError, match="progress must be a function"):
-            call(progress=3)  # type: ignore[operator]
+            call(progress=3)  # type: ignore[arg-type]

@@ -33,8 +33,8 @@ def subjects(draw: st.DrawFn) -> tuple[Subject, int, Of]:
     )
     row = draw(st.integers(0, N - 1))
     t, name = draw(st.integers(0, lengths[row] - 1)), draw(st.sampled_from(tracks_of(lstm)))
-    places = [f"{name}.{q}[{lstm.sizes.units(q) - 1}]@{t}" for q in "ch"]
-    return subject, row, draw(st.sampled_from([hs.explain.logit(2, word=t, against=0), *places]))
+    targets: list[Of] = [f"{name}.{q}[{lstm.sizes.units(q) - 1}]@{t}" for q in "ch"]
+    return subject, row, draw(st.sampled_from([hs.explain.logit(2, word=t, against=0), *targets]))
 
 
 def run(target: Target, subject: Subject, x: Any = None) -> float:
@@ -51,8 +51,8 @@ def test_parts_add_up(drawn: tuple[Subject, int, Of]) -> None:
     value = run(target, one)
     for name in tracks_of(subject.lstm):
         ledger = hs.explain.ledger(subject, place=f"{name}.c", row=row)
-        sizes = ledger.parts.abs().sum(0) + ledger.initial.abs()  # type: ignore[union-attr]
-        assert bool(((ledger.parts.sum(0) + ledger.initial - ledger.value).abs() <= law * sizes).all())  # type: ignore[union-attr]
+        sizes = ledger.parts.abs().sum(0) + ledger.initial.abs()
+        assert bool(((ledger.parts.sum(0) + ledger.initial - ledger.value).abs() <= law * sizes).all())
     frozen = hs.explain.attribute(subject, of=of, method="frozen", row=row)
     parts = frozen_parts(one, trace, target.linear("a test"))
     size = parts.x.abs().sum() + sum(b.abs().sum() for b in parts.biases.values()) + parts.initial.abs().sum()
@@ -71,8 +71,8 @@ def test_parts_add_up(drawn: tuple[Subject, int, Of]) -> None:
     graph = hs.explain.graph(subject, of=of, row=row, units=40)
     for node in [*graph.top(), graph.node("target")]:
         edges = graph.into(node.name)
-        size = sum(abs(edge.amount) for edge in edges) + abs(node.value)
-        assert sum(edge.amount for edge in edges) == pytest.approx(node.value, abs=100 * law * size)
+        largest = sum(abs(edge.amount) for edge in edges) + abs(node.value)
+        assert sum(edge.amount for edge in edges) == pytest.approx(node.value, abs=100 * law * largest)
 
 
 @settings(max_examples=40)
