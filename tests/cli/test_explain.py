@@ -93,16 +93,16 @@ def test_the_ledger_of_a_tag() -> None:
 
 def test_a_language_model_says_what_made_the_next_character_likely() -> None:
     found = data("attribute", "To b", "--model", "shakespeare")
-    assert found["target"] == "log-probability of e at b (step 4)"
+    assert found["target"] == "log-probability of e after b (step 4)"
     assert [player["name"] for player in found["players"]] == ["'\\n'", "T", "o", "' '", "b"]
     by_word = data("attribute", "To be, or not to b", "--model", "shakespeare")
     assert [player["name"] for player in by_word["players"]] == ["'\\nTo'", " be,", " or", " not", " to", " b"]
     assert data("attribute", "To b", "--by", "word", "--model", "shakespeare")["players"][1]["name"] == " b"
     linear = data("attribute", "To b", "--method", "cd", "--label", "e", "--model", str(shipped("shakespeare")))
-    assert linear["target"] == "logit of e at b (step 4)"
+    assert linear["target"] == "logit of e after b (step 4)"
     end = data("attribute", "To b", "--label", "\\n", "--model", "shakespeare")
-    assert end["target"] == "log-probability of '\\n' at b (step 4)"
-    assert "What makes the logit of e at b" in run("ledger", "To b", "--model", "shakespeare")
+    assert end["target"] == "log-probability of '\\n' after b (step 4)"
+    assert "What makes the logit of e after b" in run("ledger", "To b", "--model", "shakespeare")
 
 
 def test_the_text_comes_from_standard_input() -> None:

@@ -244,7 +244,7 @@ class Comparison(Explanation):
         if self.patched:
             yield f"{self.measure} left: what is left on average when b gets the hidden states that a has there."
         elif self.measure != "none":
-            yield 'Patch one into the other with check("l0.h") to see whether matched units do the same.'
+            yield 'check("l0.h") patches the one into the other: what do they leave of the difference?'
         yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."
 
     def plot(self) -> "Figure":

@@ -95,7 +95,7 @@ def _logit(of: Logit, subject: Subject, row: int) -> Target:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {shown(head.labels[head.index(of.against)])}"
-    return readout_target(_at(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(_said(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
 
 
 def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
@@ -110,7 +110,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
             "this model makes no probabilities of the logits of one word (a tagger with a chain scores whole "
             "sentences): use logit(...)"
         )
-    return Target(_at(f"log-probability of {shown(head.labels[k])}", subject, t, row), value, t)
+    return Target(_said(f"log-probability of {shown(head.labels[k])}", subject, t, row), value, t)
 
 
 def _value_at(address: Address, subject: Subject, row: int) -> Target:
@@ -161,6 +161,11 @@ def shown(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _at(name: str, subject: Subject, t: int, row: int) -> str:
+def _said(name: str, subject: Subject, t: int, row: int) -> str:
+    """Name what the head says at a step, or of what comes after it."""
+    return _at(name, subject, t, row, "after" if subject.foretells else "at")
+
+
+def _at(name: str, subject: Subject, t: int, row: int, where: str = "at") -> str:
     words = subject.words(row)
-    return f"{name} at {shown(words[t])} (step {t})" if subject.tokens is not None else f"{name} at step {t}"
+    return f"{name} {where} {shown(words[t])} (step {t})" if subject.tokens is not None else f"{name} {where} step {t}"
