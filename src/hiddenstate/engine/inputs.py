@@ -114,7 +114,6 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         ShapeError, DtypeError, DeviceError: which one.
     """
     like = weights[0].ih
-    mixes = autocasts(like.device.type)
     # Dynamo looks below a cache, and warns of it.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, of_track in enumerate(weights):
@@ -127,7 +126,7 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
                     f"{_name(sizes, k, j)} has shape {list(value.shape)}, expected {list(shapes[j] or ())} by the "
                     "sizes: was it, or a size, replaced?"
                 )
-            if value.dtype != like.dtype and not mixes:
+            if value.dtype != like.dtype and not autocasts(like.device.type):
                 raise DtypeError(
                     f"{_name(sizes, k, j)} has dtype {value.dtype} and {_name(sizes, 0, 0)} has {like.dtype}: was its "
                     f".data replaced? Convert the LSTM with .to({like.dtype})"
