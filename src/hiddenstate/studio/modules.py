@@ -110,7 +110,7 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
     batch_first = getattr(layer, "batch_first", False)
     number = like.new_empty(())  # reading asks shapes, type and device of weights, and not what they are
     shapes = (weight_shapes(sizes, k) for k in range(len(sizes.tracks)))
-    rules = [Weights(*(None if shape is None else number.expand(shape) for shape in one)) for one in shapes]
+    rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
     inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
