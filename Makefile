@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack fuzz bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -81,12 +81,18 @@ sanitize-engine: $(VENV)/installed-test
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
 		tests/nn/test_stream.py tests/engine/test_plain_call.py
 
-## attack: damaged files of every format, runs that are killed, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000
 RUNS ?= 10
 attack: $(VENV)/installed-test
 	$(BIN)/python tests/attack.py --count $(COUNT) --runs $(RUNS)
 	COUNT=$(COUNT) $(BIN)/python -m pytest --numprocesses auto -q tests/test_attack_calls.py
+
+## fuzz: bytes that reach new lines of a parser, TARGET=conllu say, for SECONDS=300 (Linux on x86-64)
+TARGET ?= conllu
+SECONDS ?= 300
+fuzz: $(VENV)/installed-fuzz
+	$(BIN)/python tests/attacks/fuzz.py $(TARGET) -max_total_time=$(SECONDS)
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench
