@@ -13,6 +13,7 @@ from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import bar, number, sentence, share, shortened, table
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import MEANINGS, Place
+from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +86,7 @@ class Ledger(Explanation):
 
         Raises:
             ArgumentError: the ledger does not have this unit, or has several and none was given.
+            ArgumentTypeError: the unit is no int.
         """
         k = self._position(unit)
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))
@@ -100,7 +102,9 @@ class Ledger(Explanation):
 
         Raises:
             ArgumentError: the ledger has no such step or unit.
+            ArgumentTypeError: one of them is no int.
         """
+        step = whole("step", step)
         if step not in self.steps:
             raise ArgumentError(f"step {step} is not among those read until then: {self.steps}")
         units = self.units if unit is None else (self.units[self._position(unit)],)
@@ -139,7 +143,7 @@ class Ledger(Explanation):
     def _position(self, unit: int | None) -> int:
         if unit is None and len(self.units) == 1:
             return 0
-        if unit is None or unit not in self.units:
+        if unit is None or whole("unit", unit) not in self.units:
             raise ArgumentError(f"unit={unit} is not in this ledger, which has {len(self.units)}: {self.units[:8]}")
         return self.units.index(unit)
 
