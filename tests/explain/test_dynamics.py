@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -207,6 +208,7 @@ def test_dynamics_tell_how_far_they_are() -> None:
     told.clear()
     found.fixed_points(starts=2, descent=7, progress=lambda done, total: told.append((done, total)))
     assert told == [(k + 1, 7) for k in range(7)]
-    for call in (found.spectrum, found.fixed_points):
+    calls: list[Any] = [found.spectrum, found.fixed_points]
+    for call in calls:
         with pytest.raises(ArgumentTypeError, match="progress must be a function"):
-            call(progress=3)  # type: ignore[arg-type]
+            call(progress=3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,51 @@ def test_numbers_of_players_points_and_patches() -> None:
 def test_the_name_of_a_model(folder: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="a path or a name"):
         hs.load(folder)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2), "a", 1.5])
+def test_rows_and_steps(wrong: Any) -> None:
+    lstm, x = hs.LSTM(2, 3), torch.randn(4, 2)
+    ledger = hs.explain.ledger(lstm, x, place="l0.c")
+    assert isinstance(ledger, hs.explain.Ledger)
+    swept = hs.explain.sweep(lstm, x, x + 1, of="l0.h[0]")
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("row", lambda: hs.explain.attribute(lstm, x, of="l0.h[0]", row=wrong)),
+        ("row", lambda: hs.explain.ledger(lstm, x, place="l0.c", row=wrong)),
+        ("t", lambda: swept.edit("l0.c", wrong, 0)),
+        ("step", lambda: ledger.edit(wrong)),
+        ("unit", lambda: ledger.edit(0, unit=wrong)),
+        ("unit", lambda: ledger.erased_at(wrong)),
+    ]
+    for name, call in calls:
+        with pytest.raises(ArgumentTypeError, match=f"{name} should be of type int"):
+            call()
+
+
+@pytest.mark.parametrize("labels", [3, 1.5, object(), [3, 4, 5]])
+def test_labels(labels: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="labels= must be a list of texts"):
+        hs.explain.subject(hs.LSTM(2, 3), torch.randn(4, 2), head=torch.nn.Linear(3, 3), labels=labels)
+
+
+def test_a_label_that_is_a_truth_value() -> None:
+    subject = hs.explain.subject(hs.LSTM(2, 3), torch.randn(4, 2), head=torch.nn.Linear(3, 3))
+    with pytest.raises(NameUnknownError, match="no labels of this model are True"):
+        hs.explain.attribute(subject, of=hs.explain.logit(True))
+
+
+def test_the_path_of_a_module() -> None:
+    with pytest.raises(ArgumentTypeError, match="path= must be the name of a module, got list"):
+        hs.explain.subject(torch.nn.Sequential(hs.LSTM(2, 3)), torch.randn(4, 2), path=[])  # type: ignore[arg-type]
+
+
+def test_what_an_automaton_is_told() -> None:
+    with pytest.raises(ArgumentTypeError, match="output must return a list of what is said, and returned NoneType"):
+        hs.explain.automaton(hs.LSTM(2, 3), {"a": torch.zeros(2)}, output=lambda h: None)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("x", [3, None, [[1.0]]])
+def test_the_input_of_a_plant(x: Any) -> None:
+    for call in (hs.plant.latch().expected, hs.plant.latch().worth):
+        with pytest.raises(ArgumentTypeError, match="x must be a tensor"):
+            call(x)

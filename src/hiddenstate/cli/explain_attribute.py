@@ -68,9 +68,10 @@ def attribute(
         int, typer.Option(help="Orders that are drawn where Shapley values are sampled.")
     ] = attributions.DEFAULT_SAMPLES,
 ) -> Attribution:
-    """Say which words decided: of a tagger why this tag and not the next best, of a language model why this comes next.
+    """Say which words decided.
 
-    Occlusion, what is lost when one word is replaced, stands beside every method, and where they disagree is marked.
+    Of a tagger why it gives this tag and not the next best, of a language model why this comes next. Occlusion, what is
+    lost when one word is replaced, stands beside every method, and where they disagree is marked.
 
     Example: hiddenstate explain attribute "The old man the boats." --word man
     """

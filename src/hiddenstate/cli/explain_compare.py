@@ -22,7 +22,9 @@ def compare(
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="From which on two outputs differ.")] = 1e-5,
 ) -> Comparison:
-    """Compare a model with another, or what it makes of one text and another.
+    """Say where two models part, or one model on two texts.
+
+    Which layer carries the difference, a patch of each tells.
 
     Example: hiddenstate explain compare "I can fish" --other "I eat fish"
     """

@@ -21,7 +21,9 @@ def graph(
         bool, typer.Option(help="Remove each edge that is shown by an edit, and show what the target really loses.")
     ] = True,
 ) -> Graph:
-    """Trace a logit back through units and steps to the words, with the gates held as they are.
+    """Trace a logit back through units and steps to the words.
+
+    Gates are held as they are; what happens when they are free, an edit of each edge tells.
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """

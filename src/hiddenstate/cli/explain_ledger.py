@@ -24,9 +24,10 @@ def ledger(
     label: LabelOption = None,
     against: AgainstOption = None,
 ) -> Explanation:
-    """Take a memory apart: what each word wrote into it, and what of that is still there. The parts add up exactly.
+    """Say who wrote what a unit remembers, and what erased it.
 
-    Without --place it takes apart what the last layer remembers for a tag, or for the next character.
+    The parts add up exactly. Without --place it takes apart what the last layer remembers for a tag, or for the next
+    character.
 
     Example: hiddenstate explain ledger "The old man the boats." --place "l1.c[125]" --word the
     """

@@ -37,10 +37,11 @@ def sweep(
         int, typer.Option(min=0, help="Estimate all by the gradient, and run so many; 0: run them all.")
     ] = 0,
 ) -> Sweep:
-    """Patch each state of one text into another, one at a time, and show what that does to a logit.
+    """Say which single state carries a difference of two texts.
 
-    Without --word of a tagger it is the first word that the two texts give different tags; without --label the logit of
-    what the text gets there, less that of what the other text gets.
+    Each state of one text is patched into the other, one at a time, to see what that does to a logit. Without --word of
+    a tagger it is the first word that the two texts give different tags; without --label the logit of what the text
+    gets there, less that of what the other text gets.
 
     Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
     """

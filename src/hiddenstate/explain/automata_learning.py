@@ -121,6 +121,8 @@ class _Asked:
 
     def _said(self, h: Tensor) -> Sequence[Hashable]:
         found = self._output(h)
+        if not isinstance(found, Sequence):
+            raise ArgumentTypeError(f"output must return a list of what is said, and returned {type(found).__name__}")
         if len(found) != len(h):
             raise ShapeError(f"output must say one thing for each of {len(h)} hidden states, got {len(found)}")
         return found

@@ -15,7 +15,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap
-from hiddenstate.explain.text import table
+from hiddenstate.explain.text import sentence, table
 from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ class FixedPoints(Explanation):
 
     def __str__(self) -> str:
         if not len(self):
-            return (
-                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give\n"
-                "more starts, or a longer descent; an LSTM may also have none near where it runs."
+            return sentence(
+                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give more "
+                "starts, or a longer descent; an LSTM may also have none near where it runs."
             )
         stable = int(self.stable.sum())
         lines = [
@@ -132,8 +132,11 @@ class FixedPoints(Explanation):
         return (
             f"{len(self)} fixed points from {self.starts} starts: {stable} stable, {len(self) - stable} not.\n"
             + table(head, lines, "rlrrrl")
-            + f"{more}\nways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of\n"
-            + f"them by more than {self.residual:.0e}. There may be others that no start came to."
+            + f"{more}\n"
+            + sentence(
+                "ways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of them by "
+                f"more than {self.residual:.0e}. There may be others that no start came to."
+            )
         )
 
     def plot(self) -> "Figure":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap, sorted_eigenvalues
-from hiddenstate.explain.text import share, shortened, table
+from hiddenstate.explain.text import sentence, share, shortened, table
 from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
@@ -70,9 +70,12 @@ class Spectrum(Explanation):
         fate = "grow" if top > 0 else "fade"
         return (
             table(["word", "|λ|", "above 1", "norm", ""], lines, "lrrrl")
-            + "\n|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many are; norm: the most that a\n"
-            + f"small change of the state grows in this step. Over the run small changes {fate} by exp({top:+.3f})\n"
-            + "a step at most, in the mean (the largest Lyapunov exponent)."
+            + "\n"
+            + sentence(
+                "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many are; norm: the most that a "
+                f"small change of the state grows in this step. Over the run small changes {fate} by exp({top:+.3f}) a "
+                "step at most, in the mean (the largest Lyapunov exponent)."
+            )
         )
 
     def plot(self) -> "Figure":

@@ -96,7 +96,9 @@ class Sweep(Explanation):
 
         Raises:
             NameUnknownError: there is no such patch in this sweep.
+            ArgumentTypeError: the step is no int.
         """
+        t = whole("t", t)
         labels = self.labels
         if place not in self.places or t not in self.steps or str(unit) not in labels:
             raise NameUnknownError(f"this sweep has no patch of {place} at step {t}, unit {unit}")

@@ -13,6 +13,7 @@ from hiddenstate.explain.outputs import Outputs, needed_head
 from hiddenstate.explain.target import Readout, Target, readout_target, split_output
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.names import STATES, Place, parse_place
+from hiddenstate.structure.sizes import whole
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def row_of(of: object, row: int | None) -> int:
 
     Raises:
         ArgumentError: both are given and differ, or the address has several rows.
+        ArgumentTypeError: ``row`` is no int.
     """
+    row = None if row is None else whole("row", row)
     said = parse_address(of).row if isinstance(of, str) else None
     if said is not None and not isinstance(said, int):
         raise ArgumentError(f"{of!r} has several rows: one is explained at a time")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.sizes import seed_of, whole
@@ -70,8 +70,11 @@ class Plant:
         """Say what the target holds after each step of ``x [T, N, C]``, from the truth alone: ``[T, N]``.
 
         Raises:
-            ShapeError: the input has another shape.
+            ArgumentTypeError: the input is no tensor.
+            ShapeError: it has another shape.
         """
+        if not isinstance(x, Tensor):
+            raise ArgumentTypeError(f"x must be a tensor [T, N, C], got {type(x).__name__}")
         if x.dim() != 3 or x.shape[2] != self.lstm.input_size:
             raise ShapeError(f"expected inputs [T, N, {self.lstm.input_size}], got {list(x.shape)}")
         return self.tell(x)
