@@ -48,7 +48,9 @@ def test_outcomes_are_read_and_compared(tmp_path: Path) -> None:
 
 def test_what_is_kept_comes_back_and_what_is_not_explained_is_said(tmp_path: Path) -> None:
     path, plain, worse = tmp_path / "outcomes.json", Run(3, 0), Run(2, 1, ("a",))
-    some = Outcome("1.0", "2.13", "2026-01-01", {"as it is": plain, "accelerate": plain, "convert": worse, "class": worse})
+    some = Outcome(
+        "1.0", "2.13", "2026-01-01", {"as it is": plain, "accelerate": plain, "convert": worse, "class": worse}
+    )
     outcomes.keep({"one": some}, path)
     outcomes.keep({"two": Outcome(missing="no network")}, path)
     kept = outcomes.kept(path)
@@ -93,7 +95,7 @@ def test_a_suite_that_can_not_be_fetched_says_so(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_is_refused() -> None:
-    command = [sys.executable, Path(__file__).with_name("downstream.py"), "nonesuch"]
+    command = [sys.executable, str(Path(__file__).with_name("downstream.py")), "nonesuch"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "there is no suite 'nonesuch'" in done.stderr
