@@ -17,7 +17,6 @@ from torch.testing._internal.common_modules import FunctionInput, ModuleErrorEnu
 from torch.testing._internal.common_utils import noncontiguous_like
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-import hiddenstate as hs
 from support import assert_all_close, gradients
 from torch_cases import Cases, every, leaves, run
 
