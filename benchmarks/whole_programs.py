@@ -1,6 +1,6 @@
 """Whole programs of other people's libraries, as they are and under ``python -m hiddenstate.run``, in turns.
 
-    python benchmarks/whole_programs.py [--turns 5] [--threads 1] [program ...]
+    python benchmarks/whole_programs.py [--turns 5] [--threads 1] [--size 2] [program ...]
 
 Each runs in the Python that `make downstream` made for the suite of its library, or in that of ``--python``, and says
 itself how many seconds the part took that it is about: imports and data are left out. Medians of subprocesses are
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("programs", nargs="*", metavar="program", help=f"which of {', '.join(PROGRAMS)}; all without")
     parser.add_argument("--turns", type=int, default=5, help="runs of each kind")
     parser.add_argument("--threads", type=int, help="threads of torch and of the engine")
+    parser.add_argument("--size", type=int, help="steps or epochs, of one program; without, as each says itself")
     parser.add_argument("--python", type=Path, help="the Python for all of them")
     options = parser.parse_args()
     unknown = sorted(set(options.programs) - PROGRAMS.keys())
@@ -35,7 +36,8 @@ def main() -> None:
     print("| program | torch | accelerate | faster | on the engine |\n|---|---:|---:|---:|---|")
     for name in options.programs or PROGRAMS:
         python = options.python or python_of(PROGRAMS[name])
-        print(row(name, python, options.turns, options.threads), flush=True)
+        program = [str(HERE / "programs" / f"{name}.py"), *([str(options.size)] if options.size else [])]
+        print(row(name, [str(python)], program, options.turns, options.threads), flush=True)
 
 
 def python_of(suite: str) -> Path:
@@ -50,13 +52,13 @@ def python_of(suite: str) -> Path:
     return python
 
 
-def row(name: str, python: Path, turns: int, threads: int | None) -> str:
+def row(name: str, python: list[str], program: list[str], turns: int, threads: int | None) -> str:
     """Measure a program in turns; return its line of the table."""
     seconds: dict[str, list[float]] = {kind: [] for kind in FRONT}
     said = ""
     for _ in range(turns):
         for kind, front in FRONT.items():
-            took, errors = run([str(python), *front, str(HERE / "programs" / f"{name}.py")], threads)
+            took, errors = run([*python, *front, *program], threads)
             seconds[kind].append(took)
             said = share_in(errors) or said
     torch, ours = (statistics.median(seconds[kind]) for kind in FRONT)

@@ -63,7 +63,17 @@ def run(suite: Suite, source: Path | None, ways: Sequence[str]) -> Outcome:
         plain = plain or tests
         found[way] = outcomes.run_of(tests, plain, report)
         _say(suite, way, found[way])
+        if not found["as it is"].passed:
+            return Outcome(
+                missing=f"no test passes here as it is ({_why_not(room)})", torch=version("torch"), day=_today()
+            )
     return Outcome(surroundings.version_of(suite, room, folder), version("torch"), _today(), found)
+
+
+def _why_not(room: Path) -> str:
+    """The first error that the log of the suite as it is has."""
+    lines = (room / "as-it-is.log").read_text(encoding="utf-8").splitlines()
+    return next((line[1:].strip() for line in lines if line.startswith("E  ")), "see its log")
 
 
 def _today() -> str:

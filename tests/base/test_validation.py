@@ -26,9 +26,12 @@ def nested() -> Tensor:
         (nested(), "x is a nested tensor, expected a plain one: pad it .* and give lengths="),
         (
             torch.zeros(2).double(),
-            r"x dtype \(torch.float64\) does not match .* convert it with .to\(torch.float32\), or the LSTM",
+            r"x dtype \(torch.float64\) .* Convert x: x.to\(torch.float32\), or convert model: model.to",
         ),
-        (torch.zeros(2).long(), r"x dtype \(torch.int64\) does not match weight dtype \(torch.float32\): .*float32\)$"),
+        (
+            torch.zeros(2).long(),
+            r"x dtype \(torch.int64\) does not match .* \(torch.float32\)\. Convert x: x.to\(torch.float32\)$",
+        ),
     ],
 )
 def test_tensor_fails(value: Tensor, message: str) -> None:

@@ -27,6 +27,10 @@ def row_by_row(lstm: hs.LSTM, x: Tensor, lengths: list[int] | None = None) -> li
     return [torch.stack(of_parameter) for of_parameter in zip(*found, strict=True)]
 
 
+def samples(lstm: nn.Module) -> list[Any]:
+    return [vars(parameter)["grad_sample"] for parameter in lstm.parameters()]
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_gradients_of_each_row(options: dict[str, Any]) -> None:
     lstm, x = hs.LSTM(4, 3, **options).double(), torch.randn(5, 2, 4, dtype=torch.float64).requires_grad_()
@@ -35,7 +39,7 @@ def test_gradients_of_each_row(options: dict[str, Any]) -> None:
         lstm, batch_size=len(want[0]), loss_reduction="sum", batch_first=bool(options.get("batch_first"))
     )
     run(x)[0].sum().backward()
-    assert_all_close([getattr(parameter, "grad_sample") for parameter in lstm.parameters()], want)  # noqa: B009
+    assert_all_close(samples(lstm), want)
 
 
 def test_gradients_of_each_row_of_a_packed_sequence() -> None:
@@ -43,7 +47,7 @@ def test_gradients_of_each_row_of_a_packed_sequence() -> None:
     want = row_by_row(lstm, x, lengths)
     run = call_for_per_sample_grads(lstm, batch_size=3, loss_reduction="sum", batch_first=False)
     run(pack_padded_sequence(x, lengths))[0].data.sum().backward()
-    assert_all_close([getattr(parameter, "grad_sample") for parameter in lstm.parameters()], want)  # noqa: B009
+    assert_all_close(samples(lstm), want)
 
 
 def test_no_gradient_of_each_row_without_them() -> None:

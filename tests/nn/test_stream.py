@@ -800,7 +800,7 @@ def test_arrays_that_torch_cannot_read_are_refused() -> None:
         (x[::-1], ArgumentError, r"strides \(-16, 4\), .* none negative: give np.ascontiguousarray\(x\)"),
         (x.astype(">f4"), DtypeError, r"which torch does not have: convert it with x.astype\(np.float32\)"),
         (x.astype(np.longdouble), DtypeError, "which torch does not have"),
-        (x.astype(int), DtypeError, r"convert it with .to\(torch.float32\)$"),
+        (x.astype(int), DtypeError, r"Convert x: x.to\(torch.float32\)$"),
     ]
     for _ in range(2):  # then a step has gone the quick way
         for value, error, message in wrong:

@@ -58,11 +58,13 @@ def _make_python(suite: Suite, room: Path) -> None:
         # torch and ours are those of this Python, and found after what the suite brings.
         below = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
         (own / "below.pth").write_text(below, encoding="utf-8")
-    if suite.install:
+    stamp, wanted = room / "installed.txt", "\n".join((f"torch=={version('torch')}", *suite.install))
+    if suite.install and not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
         pip = [sys.executable, "-m", "pip", "--python", python_of(room), "install", "--quiet", "--no-warn-conflicts"]
         keeps = room / "keeps.txt"
         keeps.write_text(f"torch=={version('torch')}\n", encoding="utf-8")
         _run([*pip, "--constraint", keeps, *suite.install], "pip could not install")
+        stamp.write_text(wanted, encoding="utf-8")
 
 
 def _clone(suite: Suite, to: Path) -> None:

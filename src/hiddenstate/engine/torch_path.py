@@ -25,7 +25,7 @@ def why_not(call: Call) -> str | None:
 
 
 def _are_of_another_class(call: Call) -> bool:
-    """Whether weights are of a class of tensors that may have its own rules for torch.lstm, as per-sample ones have."""
+    """Whether weights are of a class of tensors that may have its own rule for torch.lstm, as per-sample ones do."""
     return not all(type(weight) in (Tensor, Parameter) for weight in _weights(call))
 
 

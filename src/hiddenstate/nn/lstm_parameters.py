@@ -90,7 +90,7 @@ class LSTMParameters(Traceable):
         return self._laid_out
 
     def __getstate__(self) -> dict[str, Any]:
-        # Attributes of plain types alone, so that loading with weights_only=True need be told of this class only.
+        # Plain types alone, so that torch's unpickler of weights only need be told of this class and no other.
         return {name: value for name, value in vars(self).items() if name != "_laid_out"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

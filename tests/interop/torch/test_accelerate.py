@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils._per_sample_grad import call_for_per_sample_grads
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import hiddenstate as hs
@@ -106,6 +108,19 @@ def test_weights_that_are_computed() -> None:
     leaf = torch.randn(12, 3, requires_grad=True)
     other = nn.LSTM(4, 3)
     assert_same(lambda: torch.func.functional_call(other, {"weight_hh_l0": leaf}, (x,)), [leaf])
+
+
+@pytest.mark.parametrize("proj_size", [0, 2])
+def test_gradients_of_each_row_by_expanded_weights_are_torchs(proj_size: int) -> None:
+    lstm, x, found = nn.LSTM(4, 3, proj_size=proj_size), torch.randn(5, 2, 4).requires_grad_(), []
+    for block in (nullcontext, hs.accelerate):
+        with block() as acceleration:
+            run = call_for_per_sample_grads(lstm, batch_size=2, loss_reduction="sum", batch_first=False)
+            run(x)[0].sum().backward()
+        found.append([vars(parameter).pop("grad_sample") for parameter in lstm.parameters()])
+    assert all(torch.allclose(a, b) for a, b in zip(*found, strict=True))
+    (why,) = acceleration.report().left
+    assert why.startswith("a weight is of the class ExpandedWeight")
 
 
 def test_second_derivatives() -> None:

@@ -35,7 +35,7 @@ def accelerate() -> Callable[[], dict[str, Any]]:
 
 def convert() -> Callable[[], dict[str, Any]]:
     """Convert each LSTM and cell of torch's as soon as it is made; subclasses stay as they are."""
-    made = {"converted": 0, "left": 0}
+    made = {"converted": 0, "kept": 0}
     for kind in _TORCHS:
         _convert_when_made(kind, made)
     return lambda: made
@@ -55,7 +55,7 @@ def _convert_when_made(kind: type[nn.Module], made: dict[str, int]) -> None:
             hs.convert(self, inplace=True)
         finally:
             _at_work.converts = False
-        made["left" if type(self) is kind else "converted"] += 1
+        made["kept" if type(self) is kind else "converted"] += 1
 
     kind.__init__ = begin_and_convert  # type: ignore[method-assign]
 

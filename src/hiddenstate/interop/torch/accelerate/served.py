@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
@@ -103,6 +104,12 @@ def serve(given: Given) -> tuple[Results | None, str]:
 
 
 def _serve_plain(given: Given) -> tuple[Results | None, str]:
+    other = next((weight for weight in given.flat if type(weight) not in (Tensor, Parameter)), None)
+    if other is not None:  # per-sample weights, say, which know few functions but this one
+        return (
+            None,
+            f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
+        )
     sizes, names, flat_names = _layout_of(given)
     if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
         options = fast.Options(given.batch_first, given.training, False)
