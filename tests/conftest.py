@@ -5,6 +5,9 @@ import hypothesis
 import pytest
 import torch
 
+# A program of its own, which needs atheris and has no tests.
+collect_ignore = ["attacks/fuzz.py"]
+
 # Shared machines are slow at times; a slow example is no failure, and a failure must come back the next time.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("ci")

@@ -42,7 +42,8 @@ def blow_up(name: str, folder: Path) -> None:
     bomb.make(path)
     limited(folder / "at")
     faulthandler.dump_traceback_later(_LONGEST, exit=True)
-    resource.setrlimit(resource.RLIMIT_CPU, (processor_time() + SECONDS, -1))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (processor_time() + SECONDS, hard))
     try:
         bomb.read(path)
         told = ""

@@ -37,15 +37,16 @@ class Count:
                 self.refused += int(said.split()[0])
                 at = end
                 continue
-            k = end
+            k = at
             if place := re.match(rf"{re.escape(name)} (\d+), (\d+) refused", said):
                 k, self.refused = int(place[1]), self.refused + int(place[2])
-            if name in hdf5.FORMATS and k % apart and outcome(read_damaged, name, k, 1, 1)[0] == 0:
+            if place and name in hdf5.FORMATS and k % apart and outcome(read_damaged, name, k, 1, 1)[0] == 0:
                 self.crashed, self.refused = self.crashed + 1, self.refused + 1
             else:
                 self.failed.append(f"{said}, exit code {code}")
                 print(f"FAILED at {self.failed[-1]}", flush=True)
-            at = k + 1
+            at = k + 1 if place else end
+            self.read -= 0 if place else end - k  # none of them was read
         self.read += count
         self.seconds += _processor_time() - began
 

@@ -53,7 +53,7 @@ def check_pickle(stream: IO[bytes]) -> None:
     """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name == "GLOBAL" and argument is not None and len(argument) > _LONGEST:
+        if opcode.name == "GLOBAL" and isinstance(argument, str) and len(argument) > _LONGEST:
             raise FileFormatError(f"it names a class by {len(argument):,} characters")
         if opcode.name in ("REDUCE", "NEWOBJ") and machine.stack[-2] != _GLOBAL:
             raise FileFormatError("it calls what is made in it; reading it would run code out of the file")
