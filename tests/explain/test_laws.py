@@ -56,10 +56,9 @@ def test_parts_add_up(drawn: tuple[Subject, int, Of]) -> None:
     frozen = hs.explain.attribute(subject, of=of, method="frozen", row=row)
     parts = frozen_parts(one, trace, target.linear("a test"))
     size = parts.x.abs().sum() + sum(b.abs().sum() for b in parts.biases.values()) + parts.initial.abs().sum()
-    assert abs(frozen.residual) <= law * (float(size) + abs(parts.bias))
-    assert float(frozen.parts.sum()) + sum(frozen.rest.values()) == pytest.approx(
-        value, abs=2 * law * float(size) + 1e-9
-    )
+    whole = float(size) + abs(parts.bias)
+    assert abs(frozen.residual) <= law * whole
+    assert float(frozen.parts.sum()) + sum(frozen.rest.values()) == pytest.approx(value, abs=2 * law * whole)
     decomposed = hs.explain.attribute(subject, of=of, method="cd", row=row)
     largest = max(float(values.detach().abs().max()) for values in trace.values.values())
     assert abs(decomposed.residual) <= 100 * law * (1 + largest)
