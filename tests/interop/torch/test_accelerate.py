@@ -118,6 +118,7 @@ def test_gradients_of_each_row_by_expanded_weights_are_torchs(proj_size: int) ->
             run(x)[0].sum().backward()
         found.append([vars(parameter).pop("grad_sample") for parameter in lstm.parameters()])
     assert all(torch.allclose(a, b) for a, b in zip(*found, strict=True))
+    assert acceleration is not None
     (why,) = acceleration.report().left
     assert why.startswith("a weight is of the class ExpandedWeight")
 
