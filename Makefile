@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 address thread)
 
-.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack downstream bench bench-quick docs screenshots notebook course clean
+.PHONY: demo studio test test-browsers lint lint-js format native-test $(NATIVE_TESTS) sanitize sanitize-engine attack downstream fuzz bench bench-quick docs screenshots notebook course clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -81,7 +81,7 @@ sanitize-engine: $(VENV)/installed-test
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
 		tests/nn/test_stream.py tests/engine/test_plain_call.py
 
-## attack: damaged files of every format, runs that are killed, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
+## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000
 RUNS ?= 10
 attack: $(VENV)/installed-test
@@ -91,6 +91,12 @@ attack: $(VENV)/installed-test
 ## downstream: other people's test suites, as they are and on ours (SUITES="torchrl opacus" chooses; an hour for all)
 downstream: $(VENV)/installed-test
 	$(BIN)/python tests/downstream.py $(SUITES)
+
+## fuzz: bytes that reach new lines of a parser, TARGET=conllu say, for SECONDS=300 (Linux on x86-64)
+TARGET ?= conllu
+SECONDS ?= 300
+fuzz: $(VENV)/installed-fuzz
+	$(BIN)/python tests/attacks/fuzz.py $(TARGET) -max_total_time=$(SECONDS)
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

@@ -1,8 +1,9 @@
-"""The standing attack: damaged files of every format, files that ask for much, training that is killed, bad clients.
+"""The standing attack: damaged files, files that ask for much, places that refuse, killed training, bad clients.
 
 ``python tests/attack.py --count 1000`` reads a thousand damaged files of each format, breaks ten runs of each kind and
 sends the studio's server a thousand requests that no browser sends. What is said of one, such as ``trace 17``, is done
-alone by ``--only trace --first 17 --count 1``.
+alone by ``--only trace --first 17 --count 1``. ``--files 1000000`` reads that many damaged files, of all formats
+together, and does nothing else; ``--seconds`` ends it earlier.
 """
 
 import argparse
@@ -13,10 +14,12 @@ import torch
 
 from attacks.bombs import BOMBS
 from attacks.clients import attack_server
-from attacks.files import blow_up, read_damaged
+from attacks.files import blow_up
 from attacks.formats import FORMATS
+from attacks.many import read_format, read_many
 from attacks.processes import done
 from attacks.runs import KINDS, break_runs
+from attacks.writes import write_badly
 
 
 def main() -> None:
@@ -25,17 +28,22 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="damaged files of each format, and bad requests")
     parser.add_argument("--runs", type=int, default=10, help="runs of each kind of model that are broken")
     parser.add_argument("--first", type=int, default=0, help="the number of the first")
-    parser.add_argument("--only", choices=["bombs", "server", *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
+    parser.add_argument("--files", type=int, help="damaged files of all formats together, and nothing else")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="the most that --files may take")
+    parser.add_argument("--only", choices=["bombs", "server", "writes", *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
     options = parser.parse_args()
     torch.set_num_threads(1)
     first, count = options.first, options.count
+    if options.files:
+        sys.exit(not read_many(options.files, first, options.seconds))
     jobs: dict[str, tuple[Any, ...]] = {
         **{f"bomb {name}": ("bombs", blow_up, name) for name in BOMBS},
-        **{name: (name, read_damaged, name, first, count) for name in FORMATS},
         **{f"{kind}-runs": (f"{kind}-runs", break_runs, kind, first, options.runs) for kind in KINDS},
+        "writes": ("writes", write_badly, first, count),
         "server": ("server", attack_server, first, count),
     }
-    well = [done(name, *work) for name, (of, *work) in jobs.items() if options.only in (None, of)]
+    well = [read_format(name, first, count) for name in FORMATS if options.only in (None, name)]
+    well += [done(name, *work) for name, (of, *work) in jobs.items() if options.only in (None, of)]
     sys.exit(not all(well))
 
 

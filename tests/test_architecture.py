@@ -222,8 +222,12 @@ PARSERS = re.compile(
     r"\b(json\.loads?|tomllib\.loads?|torch\.load|onnx\.load|safe_open|load_file|safetensors\.torch\.load|h5py\.File"
     r"|zipfile\.ZipFile|parse_id_value)\("
 )
-# The package's own files; messages, checked there; who holds a lock, which may be unknown; a folder that was loaded.
-NEED_NO_DOOR = {"studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.models"}
+# The package's own files; messages, checked there; who holds a lock, which may be unknown; a folder that was loaded; a
+# process of its own, whose errors are told to who stands inside the door.
+NEED_NO_DOOR = {
+    *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.models"),
+    "interop.keras.hdf5_process",
+}
 
 
 def test_whoever_reads_a_file_does_so_inside_the_door() -> None:

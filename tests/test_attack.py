@@ -1,4 +1,4 @@
-"""The standing attack (`attack.py`), short: bombs, some hundred damaged files, broken runs, bad clients."""
+"""The standing attack (`attack.py`), short: bombs, damaged files, places that refuse, broken runs, bad clients."""
 
 import os
 import subprocess
@@ -44,6 +44,10 @@ def test_damaged_files_load_or_are_refused_by_an_error_with_their_name(told: dic
 @pytest.mark.parametrize("name", KINDS)
 def test_runs_that_are_killed_or_have_no_disk_left_end_as_an_unbroken_one(told: dict[str, str], name: str) -> None:
     assert told[f"{name}-runs"].endswith("all ends bit-equal"), f"{told[f'{name}-runs']}\n{told['failures']}"
+
+
+def test_what_cannot_be_written_is_refused_and_what_was_there_stays(told: dict[str, str]) -> None:
+    assert f"of {COUNT} refused, nothing was lost" in told["writes"], f"{told['writes']}\n{told['failures']}"
 
 
 def test_the_server_goes_on_whatever_clients_send(told: dict[str, str]) -> None:

@@ -54,7 +54,17 @@ class Case:
             self.lengths = torch.randint(0, self.T + 1, (self.N,))
         if rng.random() < 0.3:
             self.reset = torch.rand((self.T,) if self.single else self.form()) < 0.3
+        self.reset_to = self.behind() if self.reset is not None and self.often() else None
         self.edits = [self.edit() for _ in range(rng.choice((0, 0, 0, 1, 3)))]
+
+    def behind(self) -> tuple[Tensor, Tensor]:
+        """States behind borders, in one of the forms that they may have."""
+        sizes, rng = self.ours.sizes, self.rng
+        step = (self.T,) if self.single else self.form()
+        forms = [(len(sizes.tracks),), (*step, len(sizes.tracks))]
+        axes = rng.choice(forms if self.single else [*forms, (len(sizes.tracks), self.N)])
+        h, c = (self.strided((*axes, units)) for units in (sizes.output_size, sizes.hidden_size))
+        return h, c
 
     def often(self) -> bool:
         return self.rng.random() < 0.5
@@ -109,16 +119,19 @@ class Case:
         return self.rng.choice((None, one, some, range(self.rng.randint(0, size)), slice(one, None)))
 
     def leaves(self) -> list[Tensor]:
-        states = list(self.hx) if self.hx else []
+        states = [*(self.hx or ()), *(self.reset_to or ())]
         return [value for value in (self.x, *states, *self.ours.parameters()) if value.requires_grad]
+
+    def options(self) -> dict[str, Any]:
+        return {"lengths": self.lengths, "reset": self.reset, "reset_to": self.reset_to}
 
     def run(self) -> list[Tensor]:
         """Plainly, without a trace; all that comes out."""
-        out, state = self.ours(self.x, self.hx, lengths=self.lengths, reset=self.reset)
+        out, state = self.ours(self.x, self.hx, **self.options())
         return [out, *state]
 
     def traced(self) -> list[Tensor]:
-        trace = self.ours.trace(self.x, self.hx, lengths=self.lengths, reset=self.reset, pre=bool(self.edits))
+        trace = self.ours.trace(self.x, self.hx, **self.options(), pre=bool(self.edits))
         assert isinstance(trace.out, Tensor)
         return [trace.out, *trace.state, *(trace[name] for name in trace), *trace.carried.values()]
 

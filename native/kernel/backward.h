@@ -129,7 +129,7 @@ private:
                                      job_.dh0, job_.P};
         dh.run(mine.size(), hidden_, reverse);
         for (std::int64_t i = mine.first; i < mine.last; ++i) {
-            if (order_.cut(t, chunk_.n(i))) clear(chunk_.n(i));
+            if (order_.cut(t, chunk_.n(i))) cross(order_.border(t), chunk_.n(i));
         }
     }
 
@@ -151,18 +151,28 @@ private:
 
     void gates(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const std::int64_t H = job_.H;
-        const real* c_before =
-            order_.is_first(t, n) ? job_.c0 + n * H : job_.self.c + (order_.before(t) * job_.N + n) * H;
         const GateGradients row{job_, t, n, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
-                                job_.projects() ? state_.m.data() + i * H : nullptr,
-                                order_.cut(t, n) ? nullptr : c_before, job_.is_edited(t, n)};
+                                job_.projects() ? state_.m.data() + i * H : nullptr, c_before(t, n), job_.is_edited(t, n)};
         for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
 
-    // No gradient crosses a border: the state that came into the step was zero, whatever the step before gave.
-    void clear(std::int64_t n) const {
-        std::fill_n(job_.dh0 + n * job_.P + hidden_.first, hidden_.size(), real{});
-        std::fill_n(job_.dc0 + n * job_.H + units_.first, units_.size(), real{});
+    // The cell state that comes into a step, or null: zero.
+    const real* c_before(std::int64_t t, std::int64_t n) const {
+        if (order_.cut(t, n)) return job_.reset_c.first ? at_border(job_.reset_c, order_.border(t), n) : nullptr;
+        return order_.is_first(t, n) ? job_.c0 + n * job_.H : job_.self.c + (order_.before(t) * job_.N + n) * job_.H;
+    }
+
+    // No gradient crosses a border: the state that came into the step was the border's, whatever the step before gave.
+    void cross(std::int64_t border, std::int64_t n) const {
+        move(job_.dh0 + n * job_.P, job_.dreset_h, border, n, hidden_);
+        move(job_.dc0 + n * job_.H, job_.dreset_c, border, n, units_);
+    }
+
+    // Adds some numbers to a border's gradient, if that is needed, and zeroes them.
+    static void move(real* from, const BorderStates<real>& to, std::int64_t border, std::int64_t n, Range some) {
+        real* sums = to.first ? at_border(to, border, n) : nullptr;
+        for (std::int64_t u = some.first; sums && u < some.last; ++u) sums[u] += from[u];
+        std::fill_n(from + some.first, some.size(), real{});
     }
 
     const BackwardState& state_;

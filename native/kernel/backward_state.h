@@ -22,11 +22,14 @@ struct LayerBackward {
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
     const std::uint8_t* reset;    // the call's
+    BorderStates<const element> reset_h;  // of this layer and direction
+    BorderStates<const real> reset_c;
     const element* out;           // row (t, n) at out + t * out_step + n * out_row, P numbers
     const element* dout;          // at the strides of out
     const real *dh_n, *dc_n;      // [N, P], [N, H]; or null: zeros
     element* dx;                  // [T, N, C], or null: not needed; zero past a row's end
     real *dh0, *dc0;              // [N, P], [N, H]; during the scan, the gradients of the states of the current step
+    BorderStates<real> dreset_h, dreset_c;
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;

@@ -93,7 +93,7 @@ private:
     // The hidden state that comes into the step of a row.
     const element* h_before(std::int64_t i) const {
         const std::int64_t t = rows_.t(i), n = rows_.n(i);
-        if (order_.cut(t, n)) return zeros_.data();
+        if (order_.cut(t, n)) return job_.reset_h.first ? at_border(job_.reset_h, order_.border(t), n) : zeros_.data();
         if (order_.is_first(t, n)) return job_.h0 + n * job_.P;
         return job_.out + order_.before(t) * job_.out_step + n * job_.out_row;
     }

@@ -17,19 +17,24 @@ namespace {
 // What the threads of a forward scan share: packed weights, and what is projected.
 struct ForwardState {
     const LayerForward& job;
-    const Buffer<packed> w;
-    const Buffer<real> bias;
+    const Buffer<packed> own_w;  // empty where the caller packed the weights
+    const Buffer<real> own_bias;
+    const packed* const w;
+    const real* const bias;
     const Buffer<packed> hr;
     const Buffer<element> m;  // [N, H]: with a projection, m = o tanh(c) of the current step
 
     explicit ForwardState(const LayerForward& job)
-        : job(job), w(layer_size(job.C, job.H, job.P)), bias(bias_size(job.H)),
+        : job(job), own_w(is_packed() ? 0 : layer_size(job.C, job.H, job.P)), own_bias(is_packed() ? 0 : bias_size(job.H)),
+          w(is_packed() ? static_cast<const packed*>(job.self.weights.packed) : own_w.data()),
+          bias(is_packed() ? job.self.weights.packed_bias : own_bias.data()),
           hr(job.projects() ? matrix_size(job.H, job.P) : 0), m(job.projects() ? job.N * job.H : 0) {
-        pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, w.data(), bias.data());
+        if (!is_packed()) pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, own_w.data(), own_bias.data());
         if (job.projects()) pack_transposed(job.self.weights.hr, job.P, job.H, job.threads, hr.data());
     }
 
-    const packed* block(std::int64_t b) const { return w.data() + b * kTile * (depth(job.C) + depth(job.P)); }
+    bool is_packed() const { return job.self.weights.packed != nullptr; }
+    const packed* block(std::int64_t b) const { return w + b * kTile * (depth(job.C) + depth(job.P)); }
 };
 
 // What one thread does: some rows, units and numbers of the hidden state.
@@ -117,7 +122,7 @@ private:
 
     void multiply_inputs(real* scratch, std::int64_t count) const {
         for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, InputTile{x_.data(), width(job_.C), shared_.block(b), shared_.bias.data() + b * kTile,
+            for_tiles(count, InputTile{x_.data(), width(job_.C), shared_.block(b), shared_.bias + b * kTile,
                                        scratch + (b - blocks_.first) * count * kTile});
         }
     }
@@ -153,15 +158,23 @@ private:
         bool any_edited = false;
         for (std::int64_t r = 0; r < count; ++r) {
             const std::int64_t n = rows[r];
-            if (order_.cut(t, n)) {
-                state_[size(n - rows_.first)] = zeros_.data();
-                std::fill_n(job_.c_n + n * job_.H + units_.first, units_.size(), real{});
-            }
+            if (order_.cut(t, n)) begin_anew(order_.border(t), n);
             h_[size(r)] = state_[size(n - rows_.first)];
             edited_[size(r)] = job_.is_edited(t, n);
             any_edited |= edited_[size(r)];
         }
         return any_edited;
+    }
+
+    // The state of a border that is marked at step t.
+    void begin_anew(std::int64_t t, std::int64_t n) {
+        state_[size(n - rows_.first)] = job_.reset_h.first ? at_border(job_.reset_h, t, n) : zeros_.data();
+        real* c = job_.c_n + n * job_.H + units_.first;
+        if (job_.reset_c.first) {
+            std::copy_n(at_border(job_.reset_c, t, n) + units_.first, units_.size(), c);
+        } else {
+            std::fill_n(c, units_.size(), real{});
+        }
     }
 
     void project(std::int64_t t, const std::int64_t* rows, std::int64_t count, const unsigned char* edited) {

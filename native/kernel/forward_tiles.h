@@ -17,6 +17,8 @@ struct LayerForward {
     const real* c0;               // [N, H], or null: zeros
     const std::int64_t* lengths;  // the call's
     const std::uint8_t* reset;    // the call's
+    BorderStates<const element> reset_h;  // of this layer and direction
+    BorderStates<const real> reset_c;
     element* out;  // row (t, n) at out + t * out_step + n * out_row, P numbers; zero past a row's end
     element* h_n;  // [N, P]
     real* c_n;     // [N, H]; during the scan, the cell states of the current step

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "kernel/scan.h"
 #include "kernel/thread_setup.h"
 #include "kernel/tile.h"
 
@@ -30,14 +31,23 @@ struct Order {
         return earlier < 0 || earlier >= job.T || !live(earlier, n);
     }
 
-    // Whether a border separates step t from the step read before: the state that comes into step t is then zero.
-    // A border is marked at the later of the two steps in time, so in reverse at the step read before.
+    // Where a border between step t and the step read before is marked: at the later of the two in time, so in reverse at the
+    // step read before.
+    std::int64_t border(std::int64_t t) const { return job.reverse ? t + 1 : t; }
+
+    // Whether there is such a border: the state that comes into step t is then the border's (reset_h, reset_c), or zero.
     bool cut(std::int64_t t, std::int64_t n) const {
         if (!job.reset) return false;
-        const std::int64_t border = job.reverse ? t + 1 : t;
-        return border < job.T && live(border, n) && job.reset[border * job.N + n];
+        const std::int64_t at = border(t);
+        return at < job.T && live(at, n) && job.reset[at * job.N + n];
     }
 };
+
+// A state at the border that is marked at step t of row n.
+template <class T>
+T* at_border(const BorderStates<T>& states, std::int64_t t, std::int64_t n) {
+    return states.first + t * states.step + n * states.row;
+}
 
 // How many numbers of a row the tiles read.
 inline std::int64_t width(std::int64_t K) { return kMatrices ? 2 * depth(K) : K; }

@@ -19,6 +19,9 @@ struct Weights {
     const typename Precision::element *ih, *hh;  // [4H, C], [4H, P]
     const typename Precision::real *b_ih, *b_hh;  // [4H], or null; one may be null alone
     const typename Precision::element* hr;        // [P, H], or null: no projection
+    // The same as `pack` gave them, where the caller knows that they have not changed since; null: forward packs them.
+    const void* packed = nullptr;
+    const typename Precision::real* packed_bias = nullptr;
 };
 
 // One layer and direction of a call: its weights, what is edited in it, and what is recorded of it.
@@ -33,12 +36,27 @@ struct LayerDirection {
     real* c;          // [T, N, H], or null: the cell states; zero past a row's end
 };
 
-// Weights of all layers, packed for single steps by `pack`; see kernel/steps.h.
+// Weights of all layers, packed by `pack`, for single steps; see kernel/steps.h.
 template <class Precision>
 struct Packed {
     const void* weights = nullptr;  // null: not packed
     const typename Precision::real* bias = nullptr;
     typename Precision::element* scratch = nullptr;  // [N, H]
+    // Of states of `batch` rows these N take the step, each once; null: the first N.
+    const std::int64_t* rows = nullptr;
+    std::int64_t batch = 0;
+    // Whether a first step reads the blocks of weights from the last to the first. Steps take turns: a step begins with what the one
+    // before read last, which is still in the cache.
+    bool from_last = false;
+};
+
+// The states that rows get at borders, or their gradients. Those of layer and direction k, at the border that is marked at step t
+// of row n, are at first + k * layer + t * step + n * row.
+template <class T>
+struct BorderStates {
+    T* first = nullptr;  // null: zeros; of gradients: not needed
+    bool by_step = false;  // whether each step has its own; else step is 0, and all borders of a row get the same
+    std::int64_t layer = 0, step = 0, row = 0;
 };
 
 // A call of an LSTM. Backward reads the same call: its outputs and records are then inputs.
@@ -56,6 +74,8 @@ struct Call {
     const real* c0 = nullptr;                // [L * D, N, H], or null: zeros. Backward needs it
     const std::int64_t* lengths = nullptr;   // [N], or null: every row has T steps
     const std::uint8_t* reset = nullptr;     // [T, N], or null: nonzero draws a border between a step and the one before it
+    BorderStates<const element> reset_h;     // what comes into the step behind a border: P numbers
+    BorderStates<const real> reset_c;        // H numbers
     // For each layer but the last [T, N, D * P], or empty: the dropout mask that multiplies its output before the next layer.
     std::vector<const element*> dropout_masks;
     // With packed weights: no projection, no second direction, and none of edits, records, lengths, reset, masks.
@@ -86,6 +106,20 @@ struct Gradients {
     std::vector<LayerGradients<Precision>> layers;   // of each layer and direction
     element* x = nullptr;                            // [T, N, C], or null: not needed; zero past a row's end
     real *h0 = nullptr, *c0 = nullptr;               // [L * D, N, P], [L * D, N, H]
+    // Zeros at first: each border adds its own. No two rows may share one, because threads divide rows.
+    BorderStates<real> reset_h, reset_c;
+};
+
+// One step of a cell, on its weights as they are. States are elements, as torch's cell has them.
+template <class Precision>
+struct CellStep {
+    using element = typename Precision::element;
+
+    const element *x, *h, *c;                  // [N, C], [N, H], [N, H]; h and c may be null: zeros
+    const element *ih, *hh, *b_ih, *b_hh;      // [4H, C], [4H, H], [4H], [4H]; a bias may be null
+    element *new_h, *new_c;                    // [N, H]
+    std::int64_t N, C, H;
+    int threads = 1;
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix
@@ -104,6 +138,7 @@ struct Scan {
     bool (*shares_units)(std::int64_t N, std::int64_t H, int threads);
     void (*forward)(const Call<Precision>&);
     void (*backward)(const Call<Precision>&, const Gradients<Precision>&);
+    void (*cell_step)(const CellStep<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // 's' sigmoid, 't' tanh
 };
 

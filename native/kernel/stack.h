@@ -40,13 +40,20 @@ inline bool reads_in_reverse(const WholeCall& call, std::int64_t k) {
     return call.directions == 1 ? call.reverse : k % 2 == 1;
 }
 
+// Of all layers and directions, the states of the k-th.
+template <class T>
+BorderStates<T> of_layer(BorderStates<T> states, std::int64_t k) {
+    if (states.first) states.first += k * states.layer;
+    return states;
+}
+
 // The k-th layer and direction. It writes its part of the layer's output.
 inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
     return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
-            call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, layer_out + k % D * P, call.h_n + row * P,
-            call.c_n + row * H, call.T, N, input.features, H, P, input.step, input.row, N * D * P, D * P,
-            reads_in_reverse(call, k), call.threads};
+            call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
+            layer_out + k % D * P, call.h_n + row * P, call.c_n + row * H, call.T, N, input.features, H, P, input.step,
+            input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
 }
 
 inline std::size_t bytes_of_records(const WholeCall& call) {
@@ -94,10 +101,11 @@ inline LayerBackward layer_backward(const WholeCall& call, const WholeGradients&
     const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N, side = k % D * P;
     const auto& self = call.layers[static_cast<std::size_t>(k)];
     return {input.x, self, gradients.layers[static_cast<std::size_t>(k)], self.raw_gates ? self.raw_gates : self.gates,
-            call.h0 + row * P, call.c0 + row * H, call.lengths, call.reset, layer_out + side, dout + side,
+            call.h0 + row * P, call.c0 + row * H, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
+            layer_out + side, dout + side,
             gradients.h_n ? gradients.h_n + row * P : nullptr, gradients.c_n ? gradients.c_n + row * H : nullptr, dx,
-            gradients.h0 + row * P, gradients.c0 + row * H, call.T, N, input.features, H, P, input.step, input.row, N * D * P,
-            D * P, reads_in_reverse(call, k), call.threads};
+            gradients.h0 + row * P, gradients.c0 + row * H, of_layer(gradients.reset_h, k), of_layer(gradients.reset_c, k), call.T,
+            N, input.features, H, P, input.step, input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
 }
 
 inline void backward(const WholeCall& call, const WholeGradients& gradients) {

@@ -9,13 +9,21 @@
 namespace hiddenstate {
 namespace {
 
-// One block of units of one layer at one step, for all rows.
+// Where the n-th row of those that step lies among the rows of the states.
+struct StateRows {
+    const std::int64_t* rows;  // or null
+
+    std::int64_t operator()(std::int64_t n) const { return rows ? rows[n] : n; }
+};
+
+// One block of units of one layer at one step, for all rows that step.
 struct LayerStep {
-    const element* input;  // [N, K]
-    const element* h;      // [N, H]
+    StateRows inputs_at, states_at;
+    const element* input;  // [N, K], or of the rows of the states
+    const element* h;      // [batch, H]
     const packed* w;       // packed block
     const real* bias;      // packed block
-    real* c;               // [N, H]
+    real* c;               // [batch, H]
     element* next;         // [N, H]: the new h, because other threads still read the old one
     std::int64_t K, H, u, lanes;
 
@@ -24,17 +32,17 @@ struct LayerStep {
         const element *inputs[Height::most] = {}, *before[Height::most] = {};
         vf acc[Height::most][kGates];
         for (int r = 0; r < tall.count; ++r) {
-            inputs[r] = input + (first + r) * K;
-            before[r] = h + (first + r) * H;
+            inputs[r] = input + inputs_at(first + r) * K;
+            before[r] = h + states_at(first + r) * H;
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
         tile(tall, inputs, K, w, acc);
         tile(tall, before, H, w + depth(K) * kTile, acc);
         for (int r = 0; r < tall.count; ++r) {
-            const std::int64_t at = (first + r) * H + u;
+            const std::int64_t at = states_at(first + r) * H + u;
             const State state = State::of(Gates(acc[r]), load(c + at, lanes));
             store(c + at, state.c, lanes);
-            store(next + at, state.h, lanes);
+            store(next + (first + r) * H + u, state.h, lanes);
         }
     }
 };
@@ -42,7 +50,8 @@ struct LayerStep {
 // What one thread does: some blocks of units of every layer. Calls wait() where it needs what other threads compute.
 template <class Wait>
 void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int threads, const Wait& wait) {
-    const std::int64_t N = call.N, H = call.H, count = blocks(H, kLanes);
+    const std::int64_t N = call.N, H = call.H, count = blocks(H, kLanes), of_layer = call.packed.batch * H;
+    const StateRows every{nullptr}, stepped{call.packed.rows};
     const std::int64_t layers = static_cast<std::int64_t>(call.layers.size());
     const Range mine = part(count, thread, threads);
     const std::int64_t first = mine.first * kLanes, units = std::min(mine.last * kLanes, H) - first;
@@ -51,28 +60,32 @@ void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int th
         const packed* w = static_cast<const packed*>(call.packed.weights);
         const real* bias = call.packed.bias;
         std::int64_t K = call.C;
+        const bool from_last = call.packed.from_last != (t % 2 == 1);
         for (std::int64_t layer = 0; layer < layers; ++layer) {
-            element* h = call.h_n + layer * N * H;
+            element* h = call.h_n + layer * of_layer;
             const std::int64_t block = kTile * (depth(K) + depth(H));
-            for (std::int64_t b = mine.first; b < mine.last; ++b) {
-                const std::int64_t u = b * kLanes;
-                for_tiles(N, LayerStep{input, h, w + b * block, bias + b * kTile, call.c_n + layer * N * H, call.packed.scratch,
-                                       K, H, u, std::min<std::int64_t>(kLanes, H - u)});
+            for (std::int64_t k = 0; k < mine.size(); ++k) {
+                const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
+                for_tiles(N, LayerStep{layer == 0 ? every : stepped, stepped, input, h, w + b * block, bias + b * kTile,
+                                       call.c_n + layer * of_layer, call.packed.scratch, K, H, u,
+                                       std::min<std::int64_t>(kLanes, H - u)});
             }
             wait();  // all threads have read h, so that it may be written
-            for (std::int64_t n = 0; n < N; ++n) std::copy_n(call.packed.scratch + n * H + first, units, h + n * H + first);
+            for (std::int64_t n = 0; n < N; ++n) {
+                std::copy_n(call.packed.scratch + n * H + first, units, h + stepped(n) * H + first);
+            }
             if (t + 1 < call.T || layer + 1 < layers) wait();  // all threads have written their units of h
             w += count * block, bias += count * kTile;
             input = h, K = H;
         }
         for (std::int64_t n = 0; n < N; ++n) {
-            std::copy_n(input + n * H + first, units, call.out + (t * N + n) * H + first);
+            std::copy_n(input + stepped(n) * H + first, units, call.out + (t * N + n) * H + first);
         }
     }
 }
 
 inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
-    const std::int64_t rows = static_cast<std::int64_t>(call.layers.size()) * call.N;
+    const std::int64_t rows = static_cast<std::int64_t>(call.layers.size()) * call.packed.batch;
     if (call.h0 != call.h_n) std::copy_n(call.h0, rows * call.H, call.h_n);
     if (call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
     const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));

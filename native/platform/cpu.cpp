@@ -7,12 +7,8 @@
 #include <unistd.h>
 #endif
 
-#if defined(__x86_64__) || defined(_M_X64)
-#if defined(_MSC_VER)
-#include <intrin.h>
-#else
+#if defined(__x86_64__)
 #include <cpuid.h>
-#endif
 #define HIDDENSTATE_X86 1
 #endif
 
@@ -27,26 +23,16 @@ struct Registers {
 
 Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
     Registers r;
-#if defined(_MSC_VER)
-    int out[4];
-    __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
-    r.eax = out[0], r.ebx = out[1], r.ecx = out[2], r.edx = out[3];
-#else
     // If the CPU does not know the leaf, the registers stay zero, which means "not supported".
     __get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
-#endif
     return r;
 }
 
 // The register files that the operating system saves on a context switch (XCR0).
 std::uint64_t saved_state() {
-#if defined(_MSC_VER)
-    return _xgetbv(0);
-#else
     std::uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (static_cast<std::uint64_t>(high) << 32) | low;
-#endif
 }
 
 bool bit(std::uint64_t word, int n) { return (word >> n) & 1; }
@@ -89,7 +75,7 @@ std::vector<std::string> cpu_features() {
     add(tiles && bit(extended.edx, 22), "amx_bf16");
     return found;
 }
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif defined(__aarch64__)
 std::vector<std::string> cpu_features() { return {"neon"}; }  // part of the base architecture
 #else
 std::vector<std::string> cpu_features() { return {}; }

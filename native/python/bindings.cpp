@@ -11,6 +11,7 @@
 #include "kernel/scan.h"
 #include "platform/cpu.h"
 #include "python/cell_check.h"
+#include "python/cell_step.h"
 #include "python/fast_call.h"
 #include "python/kernel.h"
 #include "python/stream_step.h"
@@ -44,13 +45,17 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     element* spare = nullptr;
     require(reader.read(h, states, "h", call.h_n) && reader.read(c, states, "c", call.c_n) &&
                 reader.read(scratch, {call.N, packed.H}, "scratch", spare), reader);
-    call.h0 = call.h_n, call.c0 = call.c_n, call.packed = packed.at(spare);
+    call.h0 = call.h_n, call.c0 = call.c_n, call.packed = packed.at(spare, call.N);
     const std::int64_t widest = packed.H * (packed.layers > 1 ? std::max(packed.C, packed.H) + packed.H : packed.C + packed.H);
     call.threads = call.N * widest >= kThreadedPackedStep ? nb::cast<int>(torch_api().num_threads()) : 1;
     const bool large = call.N * call.H * (call.C + call.H) >= kWithoutGil;
     ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call));
-    const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, int threads) mutable {
+    const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, const StreamStep::Rows* rows,
+                                                          int threads) mutable {
         call.x = reinterpret_cast<const element*>(x), call.out = reinterpret_cast<element*>(out), call.threads = threads;
+        call.packed.from_last = !call.packed.from_last;
+        call.packed.rows = rows ? rows->data() : nullptr;
+        call.N = rows ? static_cast<std::int64_t>(rows->size()) : call.packed.batch;
         forward(call);
     };
     return new StreamStep(run, number_type<element>(), call.N, call.C, call.H, large, tuner);
@@ -67,8 +72,10 @@ void bind(nb::module_& m) {
         .def_ro("isa", &S::isa)
         .def("forward", &forward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
         .def("backward", &backward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
-        .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H) {
-            return new PackedWeights<P>(s, weights, C, H);
+        .def("cell_step", &cell_step<P>, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(),
+             "A step of a cell on its own weights, or None: cell_step.h.")
+        .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions) {
+            return new PackedWeights<P>(s, weights, C, H, directions);
         }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
         .def("nonlinearity", [](const S& s, const std::string& name, nb::handle x) {
             Reader reader;
@@ -84,7 +91,7 @@ void bind(nb::module_& m) {
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
         nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
-            .def("run", &FastCall<P>::run)
+            .def("run", &FastCall<P>::run, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none())
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }
@@ -107,7 +114,7 @@ NB_MODULE(_native, m) {
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
     m.def("connect", [](nb::dict torch) {
         const auto of = [&](const char* name) { return nb::object(torch[name]); };
-        connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("cpu"), of("get_num_threads"),
+        connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("empty_like"), of("cpu"), of("get_num_threads"),
                        of("float32"), of("float64"), of("bfloat16"), of("int64"), of("bool")});
     }, "Passes the objects of torch that native code uses, by name. Must be called before any other function.");
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {

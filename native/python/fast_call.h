@@ -27,8 +27,8 @@ public:
     // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `names`: for each layer and direction the names of its five
     // weights in `parameters`, None for a missing one. `sizes`: C, H, P, directions, batch_first. Returns out and (h_n, c_n),
     // time first, without N if x has none; with `record` also lists of gates, of cell states and of the outputs of all layers
-    // but the last, always with N.
-    nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const;
+    // but the last, always with N. `packed`: None, or the weights as they were packed before.
+    nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record, nb::handle packed) const;
 
     // The reason for which `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
     nb::object why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const;
@@ -81,10 +81,12 @@ bool FastCall<P>::read(nb::tuple given, nb::handle parameters, nb::handle names,
 }
 
 template <class P>
-nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record) const {
+nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record,
+                            nb::handle packed) const {
     FastArguments<P> arguments;
     if (!read(given, parameters, names, sizes, arguments)) return nb::none();
     Call<P>& call = arguments.from.call;
+    if (!packed.is_none() && !nb::cast<const PackedWeights<P>&>(packed).serve(scan_, call)) return nb::none();
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};

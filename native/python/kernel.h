@@ -14,19 +14,35 @@ struct Refused {
     Refusal refusal;
 };
 
-// Weights of all layers, packed for single steps; kept alive by the Python object that holds this.
+// Packed weights of all layers and directions; kept alive by the Python object that holds this.
 template <class P>
 class PackedWeights {
 public:
-    // `weights`: a tuple of five for each layer. Throws Refused.
-    PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H);
+    // `weights`: a tuple of five for each layer and direction. Throws Refused.
+    PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions);
 
-    Packed<P> at(typename P::element* scratch) const { return {bytes_.get(), bias_.get(), scratch}; }
+    // Gives them to a call, and says whether they are of its kind.
+    bool serve(const Scan<P>& of, Call<P>& call) const {
+        const bool fits = &of == &scan && call.C == C && call.H == H && call.P == H && call.directions == directions &&
+                          static_cast<std::int64_t>(call.layers.size()) == layers;
+        const auto* at = static_cast<const unsigned char*>(bytes_.get());
+        for (std::int64_t k = 0; fits && k < layers; ++k) {
+            Weights<P>& weights = call.layers[static_cast<std::size_t>(k)].weights;
+            weights.packed = at, weights.packed_bias = bias_.get() + k * scan.packed_bias_size(H);
+            at += scan.packed_bytes(features(k), H);
+        }
+        return fits;
+    }
+
+    // With a place for what a step computes of the N rows of the states.
+    Packed<P> at(typename P::element* scratch, std::int64_t N) const { return {bytes_.get(), bias_.get(), scratch, nullptr, N}; }
 
     const Scan<P>& scan;
-    const std::int64_t layers, C, H;
+    const std::int64_t layers, C, H, directions;  // `layers`: of each direction
 
 private:
+    std::int64_t features(std::int64_t k) const { return k < directions ? C : directions * H; }
+
     struct Free {
         void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{64}); }
     };
@@ -55,9 +71,10 @@ struct CallFromPython {
 template <class P>
 nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
 
-// Returns the gradients of x, h0, c0 and the weights for which `wanted` (bools) is true, None for others. `saved`: out, and
-// lists: for each layer and direction the gates before edits, and c; for each layer but the last its output. `grads`: the
-// gradients of out, h_n, c_n, and lists of those of gates and c; each but the first may be None, for zeros. Throws Refused.
+// Returns the gradients of x, h0, c0, reset_h, reset_c and the weights for which `wanted` (bools) is true, None for others.
+// `saved`: out, and lists: for each layer and direction the gates before edits, and c; for each layer but the last its output.
+// `grads`: the gradients of out, h_n, c_n, and lists of those of gates and c; each but the first may be None, for zeros. Throws
+// Refused.
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
                     nb::handle wanted);

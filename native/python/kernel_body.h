@@ -12,7 +12,8 @@ namespace hiddenstate {
 // Names of attributes of engine.call.Call and structure.sizes.Sizes, interned once.
 struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
-               lengths = interned("lengths"), reset = interned("reset"), masks = interned("masks"), reverse = interned("reverse"),
+               lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
+               reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
                packed = interned("packed"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
                output_size = interned("output_size"), directions = interned("directions");
 };
@@ -112,6 +113,8 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     const bool* reset = nullptr;
     require(reader.read_or_none(read(name.reset), {call.T, call.N}, "reset", reset), reader);
     call.reset = reinterpret_cast<const std::uint8_t*>(reset);
+    require(reader.read_borders(read(name.reset_h), {count, call.N, call.P}, call.T, "reset_h", call.reset_h) &&
+                reader.read_borders(read(name.reset_c), {count, call.N, call.H}, call.T, "reset_c", call.reset_c), reader);
     require(read_all(read(name.masks), call.dropout_masks, [&](nb::handle value, const auto*& at) {
         return reader.read(value, {call.T, call.N, width}, "dropout mask", at);
     }), reader);
@@ -120,14 +123,13 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
 }
 
 template <class P>
-PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H)
-    : scan(scan), layers(PyObject_Length(weights.ptr())), C(C), H(H) {
+PackedWeights<P>::PackedWeights(const Scan<P>& scan, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions)
+    : scan(scan), layers(PyObject_Length(weights.ptr())), C(C), H(H), directions(directions) {
     Call<P> call;
-    call.C = C, call.H = call.P = H;
+    call.C = C, call.H = call.P = H, call.directions = directions;
     Reader reader;
     const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
     require(reader.read_weights(layers, weight, call), reader);
-    const auto features = [&](std::int64_t k) { return k == 0 ? C : H; };
     std::int64_t bytes = 0;
     for (std::int64_t k = 0; k < layers; ++k) bytes += scan.packed_bytes(features(k), H);
     const auto allocate = [](std::int64_t bytes) { return ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}); };
@@ -166,7 +168,7 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
     nb::object out = make(Shape(call.T, call.N, packed.H), call.out);
     // Of this call alone, because streams may share the packed weights.
     std::vector<element> scratch(static_cast<std::size_t>(call.N * packed.H));
-    call.packed = packed.at(scratch.data());
+    call.packed = packed.at(scratch.data(), call.N);
     call.threads = call.T > 1 ? threads_for(call) : 1;
     if (call.T * call.N * call.H * (call.C + call.H) < kWithoutGil) {
         packed.scan.forward(call);

@@ -51,7 +51,7 @@ struct Refusal {
 constexpr std::int64_t kGatesOfUnit = 4;  // not from the kernel's headers, which are compiled for one instruction set each
 constexpr std::int64_t kWeights = 5;      // of a layer and direction: ih, hh, b_ih, b_hh, hr
 constexpr const char* kWeightNames[kWeights] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
-constexpr std::int64_t kStates = 3;       // x, h0, c0: the first of all gradients, before those of the weights
+constexpr std::int64_t kStates = 5;       // x, h0, c0, reset_h, reset_c: the first of all gradients, before those of the weights
 
 // The shape of a weight of one layer and direction that reads C features.
 inline Shape weight_shape(std::int64_t weight, std::int64_t C, std::int64_t H, std::int64_t P) {
@@ -117,6 +117,21 @@ public:
         return has_memory(view, value, "input", nullptr, call.x);
     }
 
+    // Reads the states of borders, [count, N, units] or [count, T * N, units], whose units must be contiguous; None gives null.
+    template <class Number>
+    bool read_borders(nb::handle value, const Shape& by_row, std::int64_t T, const char* name, BorderStates<Number>& to) {
+        if (value.is_none()) return true;
+        const std::int64_t N = by_row.sizes[1];
+        const Shape by_step(by_row.sizes[0], T * N, by_row.sizes[2]);
+        TensorView view;
+        if (!look(value, number_type<std::remove_const_t<Number>>(), name, &by_row, view)) return false;
+        to.by_step = !view.is_of(by_row);
+        if (to.by_step && !view.is_of(by_step)) return refusal.because(name, "shape", value, &by_row);
+        if (by_row.sizes[2] > 1 && view.strides[2] != 1) return refusal.because(name, "form", value, &by_row);
+        to.layer = view.strides[0], to.row = view.strides[1], to.step = to.by_step ? N * to.row : 0;
+        return has_memory(view, value, name, &by_row, to.first);
+    }
+
     // Reads the weights of `count` layers and directions. `get(k, weight)` returns one, None if there is none, or null if it
     // fails.
     template <class P, class Get>
@@ -163,15 +178,29 @@ struct Outputs {
     nb::object gates = nb::none(), raw_gates = nb::none(), c = nb::none(), layer_outputs = nb::none();
 };
 
-// Makes a tensor. Throws if it has no memory, as under some of torch's modes.
+// Takes the address of a tensor that was made. Throws if it has no memory, as under some of torch's modes.
+template <class T>
+nb::object taken(nb::object made, std::uintptr_t address, bool empty, T*& to) {
+    if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
+    to = reinterpret_cast<T*>(address);
+    return made;
+}
+
+// Makes a tensor.
 template <class T>
 nb::object make(const Shape& shape, T*& to) {
     std::uintptr_t address = 0;
     nb::object made = make_tensor(shape, number_type<T>(), address);
     const bool empty = std::find(shape.sizes, shape.sizes + shape.rank, 0) != shape.sizes + shape.rank;
-    if (!address && !empty) throw nb::type_error("torch.empty gave a tensor without memory of its own on the CPU");
-    to = reinterpret_cast<T*>(address);
-    return made;
+    return taken(std::move(made), address, empty, to);
+}
+
+// Makes a tensor like one that was read.
+template <class T>
+nb::object make_like(nb::handle like, bool empty, T*& to) {
+    std::uintptr_t address = 0;
+    nb::object made = make_tensor_like(like, address);
+    return taken(std::move(made), address, empty, to);
 }
 
 // What a run records: for the user the gates after edits, for a gradient those before edits.
@@ -210,8 +239,18 @@ Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
     return made;
 }
 
-// Makes the gradients that are `needed`, in the order x, h0, c0, weights of each layer and direction; None for others. Both
-// biases have the same gradient: it is made once, for b_ih, and `in_order` copies it for b_hh.
+// Makes the gradient of borders' states, zeros at first.
+template <class P, class State>
+nb::object make_of_borders(const Call<P>& call, const BorderStates<State>& of, std::int64_t units, BorderStates<typename P::real>& to) {
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), each = of.by_step ? call.T * call.N : call.N;
+    to.by_step = of.by_step, to.layer = each * units, to.step = of.by_step ? call.N * units : 0, to.row = units;
+    nb::object made = make(Shape(count, each, units), to.first);
+    std::fill_n(to.first, count * each * units, typename P::real{});
+    return made;
+}
+
+// Makes the gradients that are `needed`, in the order x, h0, c0, reset_h, reset_c, weights of each layer and direction; None for
+// others. Both biases have the same gradient: it is made once, for b_ih, and `in_order` copies it for b_hh.
 template <class P>
 std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bool>& needed, Gradients<P>& to) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
@@ -219,6 +258,8 @@ std::vector<nb::object> make_gradients(const Call<P>& call, const std::vector<bo
     const auto add = [&](bool wanted, const Shape& shape, auto*& at) { made.push_back(wanted ? make(shape, at) : nb::none()); };
     add(needed[0], {call.T, call.N, call.C}, to.x);
     add(needed[1], {count, call.N, call.P}, to.h0), add(needed[2], {count, call.N, call.H}, to.c0);
+    made.push_back(needed[3] ? make_of_borders(call, call.reset_h, call.P, to.reset_h) : nb::none());
+    made.push_back(needed[4] ? make_of_borders(call, call.reset_c, call.H, to.reset_c) : nb::none());
     for (std::int64_t k = 0; k < count; ++k) {
         const std::int64_t C = k < call.directions ? call.C : call.directions * call.P;
         const auto needs = [&](std::int64_t weight) { return needed[static_cast<std::size_t>(kStates + k * kWeights + weight)]; };

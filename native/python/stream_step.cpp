@@ -107,19 +107,49 @@ bool StreamStep::is_blocked() const {
     return !level.is_valid() || PyLong_AsLongLong(level.ptr()) >= 0;
 }
 
-bool StreamStep::find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const {
+// Reads the numbers of rows from a list, a tensor or an array; false if they are no integers, or if there are none.
+bool StreamStep::read_rows(nb::handle rows, nb::handle free, Rows& to) const {
+    TensorView view;
+    Py_buffer buffer;
+    if (PyList_CheckExact(rows.ptr())) {
+        for (Py_ssize_t k = 0; k < PyList_GET_SIZE(rows.ptr()); ++k) {
+            const nb::handle one = PyList_GET_ITEM(rows.ptr(), k);
+            if (!PyLong_CheckExact(one.ptr())) return false;
+            to.push_back(PyLong_AsLongLong(one.ptr()));
+            if (PyErr_Occurred()) return PyErr_Clear(), false;
+        }
+    } else if (array_.is_valid() && reinterpret_cast<PyObject*>(Py_TYPE(rows.ptr())) == array_.ptr()) {
+        if (PyObject_GetBuffer(rows.ptr(), &buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) return PyErr_Clear(), false;
+        const auto* first = static_cast<const std::int64_t*>(buffer.buf);
+        const bool whole = buffer.ndim == 1 && buffer.itemsize == 8 && buffer.format && (*buffer.format == 'l' || *buffer.format == 'q');
+        if (whole) to.assign(first, first + buffer.shape[0]);
+        PyBuffer_Release(&buffer);
+    } else if (is_plain_tensor(rows) && read_tensor(rows, view) && view.rank == 1 && view.type == kInt64 && view.is_contiguous()) {
+        const auto* first = reinterpret_cast<const std::int64_t*>(view.address);
+        if (first) to.assign(first, first + view.sizes[0]);
+    }
+    std::vector<bool> taken(static_cast<std::size_t>(N_));
+    for (const nb::handle one : nb::borrow<nb::list>(free)) taken[nb::cast<std::size_t>(one)] = true;
+    for (const std::int64_t row : to) {
+        if (row < 0 || row >= N_ || taken[static_cast<std::size_t>(row)]) return false;
+        taken[static_cast<std::size_t>(row)] = true;
+    }
+    return !to.empty();
+}
+
+bool StreamStep::find_tensor(nb::handle tensor, std::int64_t N, std::int64_t features, bool writable, Place& place) const {
     if (writable && attribute(tensor, names().requires_grad).ptr() != Py_False) return false;
     TensorView found;
-    if (!read_tensor(tensor, found) || found.type != element_ || !fits(found, N_, features, place.flat) || !found.is_contiguous()) {
+    if (!read_tensor(tensor, found) || found.type != element_ || !fits(found, N, features, place.flat) || !found.is_contiguous()) {
         return false;
     }
     place.address = found.address;
     return place.address != 0;
 }
 
-bool StreamStep::find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const {
+bool StreamStep::find_array(nb::handle array, std::int64_t N, std::int64_t features, bool writable, Place& place) const {
     if (attribute(array, names().dtype).ptr() != array_dtype_.ptr()) return false;
-    if (!fits(attribute(array, names().shape), N_, features, place.flat)) return false;
+    if (!fits(attribute(array, names().shape), N, features, place.flat)) return false;
     Py_buffer view;
     if (PyObject_GetBuffer(array.ptr(), &view, PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0)) < 0) {
         return PyErr_Clear(), false;
@@ -129,14 +159,19 @@ bool StreamStep::find_array(nb::handle array, std::int64_t features, bool writab
     return true;
 }
 
-nb::object StreamStep::step(nb::handle x, nb::handle out) {
+nb::object StreamStep::step_rows(nb::handle x, nb::handle rows, nb::handle free, nb::handle out) {
+    Rows chosen;
+    return read_rows(rows, free, chosen) ? step_some(x, &chosen, out) : nb::none();
+}
+
+nb::object StreamStep::step_some(nb::handle x, const Rows* rows, nb::handle out) {
     PyTypeObject* type = Py_TYPE(x.ptr());
     const bool torch = reinterpret_cast<PyObject*>(type) == torch_api().tensor.ptr();
     const bool numpy = array_.is_valid() && reinterpret_cast<PyObject*>(type) == array_.ptr();
     if (!torch && !numpy) return nb::none();
     if (!out.is_none() && Py_TYPE(out.ptr()) != type) return nb::none();
     if (is_blocked() || !has_same_parameters()) return nb::none();
-    return run(x, out, numpy);
+    return run(x, rows, out, numpy);
 }
 
 namespace {
@@ -148,15 +183,24 @@ struct Leave {
 
 }  // namespace
 
-nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
+// Makes the array that a step writes. Of all rows it is made like another, which is cheaper than by type and shape.
+nb::object StreamStep::make_out(const Rows* rows, bool flat, bool numpy) const {
+    if (!rows) return numpy ? make_array_(flat ? shape_flat_ : shape_, array_dtype_) : make_tensor_(flat ? like_flat_ : like_);
+    const auto n = static_cast<std::int64_t>(rows->size());
+    std::uintptr_t address = 0;
+    return numpy ? make_array_(nb::make_tuple(n, H_), array_dtype_) : make_tensor(Shape(n, H_), element_, address);
+}
+
+nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool numpy) {
+    const std::int64_t n = rows ? static_cast<std::int64_t>(rows->size()) : N_;
     Place from, to;
-    if (!(numpy ? find_array(x, C_, false, from) : find_tensor(x, C_, false, from))) return nb::none();
+    if (!(numpy ? find_array(x, n, C_, false, from) : find_tensor(x, n, C_, false, from))) return nb::none();
+    if (rows && from.flat) return nb::none();  // rows are steps [n, C]
     nb::object given = nb::borrow(out);
     if (out.is_none()) {
-        given = numpy ? make_array_(from.flat ? shape_flat_ : shape_, array_dtype_)
-                      : make_tensor_(from.flat ? like_flat_ : like_);
-        if (numpy ? !find_array(given, H_, true, to) : (to.address = address_of_tensor(given)) == 0) return nb::none();
-    } else if (!(numpy ? find_array(out, H_, true, to) : find_tensor(out, H_, true, to)) || to.flat != from.flat) {
+        given = make_out(rows, from.flat, numpy);
+        if (numpy ? !find_array(given, n, H_, true, to) : (to.address = address_of_tensor(given)) == 0) return nb::none();
+    } else if (!(numpy ? find_array(out, n, H_, true, to) : find_tensor(out, n, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
     if (!enter()) {
@@ -165,7 +209,7 @@ nb::object StreamStep::run(nb::handle x, nb::handle out, bool numpy) {
     }
     {
         const Leave leave{*this};
-        const auto work = [&](int threads) { kernel_(from.address, to.address, threads); };
+        const auto work = [&](int threads) { kernel_(from.address, to.address, rows, threads); };
         if (large_) {
             const nb::gil_scoped_release released;
             tuner_.run(work);
@@ -225,7 +269,8 @@ void bind_stream_step(nb::module_& m) {
         .def("leave", &StreamStep::leave)
         .def("take_torch", &StreamStep::take_torch)
         .def("take_numpy", &StreamStep::take_numpy)
-        .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none());
+        .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none())
+        .def("step_rows", &StreamStep::step_rows, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg().none());
 }
 
 }  // namespace hiddenstate

@@ -22,11 +22,13 @@ namespace nb = nanobind;
 
 class StreamStep {
 public:
-    // (address of x [N, C], address of out [N, H], threads): writes out, and the states in place.
-    using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, int)>;
+    // The rows of the states that step; null: all N.
+    using Rows = std::vector<std::int64_t>;
+    // (address of x [n, C], address of out [n, H], rows, threads): writes out, and the states of these n rows in place.
+    using Kernel = std::function<void(std::uintptr_t, std::uintptr_t, const Rows*, int)>;
 
-    // `element`: the type of x and out. `large`: a step releases the GIL. `tuner`: chooses the number of threads of a step;
-    // outlives this.
+    // `element`: the type of x and out. `N`: rows of the states. `large`: a step releases the GIL. `tuner`: chooses the number of
+    // threads of a step; outlives this.
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
@@ -56,7 +58,10 @@ public:
     void each_object(const F& f);
 
     // Returns the output for x, in `out` if that is not None. Returns None, without side effects, if something blocks the step.
-    nb::object step(nb::handle x, nb::handle out);
+    nb::object step(nb::handle x, nb::handle out) { return step_some(x, nullptr, out); }
+    // The same for some rows: a list, a tensor or an array of integers, each once and none of those that are `free` (a list).
+    // Returns None also if they are not that.
+    nb::object step_rows(nb::handle x, nb::handle rows, nb::handle free, nb::handle out);
 
 private:
     struct Guarded {
@@ -72,9 +77,12 @@ private:
 
     bool has_same_parameters() const;
     bool is_blocked() const;
-    bool find_tensor(nb::handle tensor, std::int64_t features, bool writable, Place& place) const;
-    bool find_array(nb::handle array, std::int64_t features, bool writable, Place& place) const;
-    nb::object run(nb::handle x, nb::handle out, bool numpy);
+    bool read_rows(nb::handle rows, nb::handle free, Rows& to) const;
+    bool find_tensor(nb::handle tensor, std::int64_t N, std::int64_t features, bool writable, Place& place) const;
+    bool find_array(nb::handle array, std::int64_t N, std::int64_t features, bool writable, Place& place) const;
+    nb::object make_out(const Rows* rows, bool flat, bool numpy) const;
+    nb::object step_some(nb::handle x, const Rows* rows, nb::handle out);
+    nb::object run(nb::handle x, const Rows* rows, nb::handle out, bool numpy);
 
     Kernel kernel_;
     const NumberType element_;

@@ -203,6 +203,13 @@ bool is_plain_tensor(nb::handle tensor) {
     return kind == connected->tensor.ptr() || kind == connected->parameter.ptr();
 }
 
+nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address) {
+    nb::object made = nb::steal(PyObject_CallOneArg(connected->empty_like.ptr(), tensor.ptr()));
+    if (!made.is_valid()) throw nb::python_error();
+    address = address_of_tensor(made);
+    return made;
+}
+
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
     static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
     const nb::object sizes = nb::steal(PyTuple_New(shape.rank));

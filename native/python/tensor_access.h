@@ -44,7 +44,7 @@ struct TensorView {
 // The classes and functions of torch that native code uses. Set once when the module is loaded; never freed.
 struct Torch {
     nb::object tensor, parameter, storage;  // classes
-    nb::object empty, cpu;         // torch.empty, torch.device("cpu")
+    nb::object empty, empty_like, cpu;  // torch.empty, torch.empty_like, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
     nb::object float32, float64, bfloat16, int64, boolean;
 
@@ -65,6 +65,8 @@ std::uintptr_t address_of_tensor(nb::handle tensor);
 // Whether a tensor is of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 
+// Makes a tensor of the type and shape of another, contiguous if that is; sets its address. Cheaper than by type and shape.
+nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address);
 // Makes a tensor on the CPU; sets its address.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 

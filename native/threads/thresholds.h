@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernel/precision.h"
+
 namespace hiddenstate {
 
 // Multiplications of a step's recurrent product (N * H * H) from which on several threads gain more than their barrier at each
@@ -20,6 +22,23 @@ constexpr std::int64_t kThreadedPackedStep = 1 << 15;
 
 // Multiplications of a step from which on it releases the GIL: releasing and taking it costs a fraction of a microsecond.
 constexpr std::int64_t kWithoutGil = 1 << 15;
+
+// A step of a cell on its weights as they are gains while its rows, or the multiplications of a gate, N * H * (C + H), are few: torch's
+// matrix products, which it is compared with, read the weights once for all rows. Measured in benchmarks/cell_steps.py.
+struct CellBounds {
+    std::int64_t rows, multiplications;
+
+    bool hold(std::int64_t N, std::int64_t C, std::int64_t H) const {
+        return N <= rows || N * H * (C + H) <= multiplications;
+    }
+};
+
+template <class Precision>
+constexpr CellBounds kCellBounds{8, 1 << 18};
+template <>
+constexpr CellBounds kCellBounds<F64>{4, 1 << 17};
+template <>
+constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
 
 // How many of `most` threads are worth waking for a call.
 inline int threads_worth_waking(std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, int most) {

@@ -9,6 +9,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from hiddenstate import _aliases, explain, plant
+from hiddenstate.base.later import on_first_use as _on_first_use
 from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
 from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
 from hiddenstate.engine.dispatch import backend
@@ -29,6 +30,7 @@ from hiddenstate.interop.torch.conversion import conversion_report, convert, con
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.interop.torch.report import ConversionReport
 from hiddenstate.nn.cell import LSTMCell
+from hiddenstate.nn.constant_weights import constant_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
 from hiddenstate.nn.stream import Stream
@@ -52,7 +54,8 @@ _exporters.append(_export_job)
 _notebook_views.append(_trace_html)
 _stand_ins.append(_stand_in_of)
 _aliases.install(
-    _sys.modules[__name__], {"compare": ("explain.comparisons", "compare"), "load": ("models.folder", "load_any")}
+    _sys.modules[__name__],
+    _on_first_use(__name__, {"compare": "explain.comparisons", "load": "models.folder:load_any"}),
 )
 
 __all__ = [
@@ -76,6 +79,7 @@ __all__ = [
     "backend",
     "clamp",
     "compare",
+    "constant_weights",
     "conversion_report",
     "convert",
     "convert_back",

@@ -66,6 +66,10 @@ class FileFormatError(HiddenStateError, ValueError):
     """A file is not what it should be: damaged, of another kind, or of a later version."""
 
 
+class FileWriteError(HiddenStateError, OSError):
+    """A file or a folder could not be written: it is read-only, or the disk is full, say. What was there stays."""
+
+
 class MessageError(HiddenStateError, ValueError):
     """A message between the studio's page and Python is not what it should be."""
 

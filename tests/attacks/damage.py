@@ -19,6 +19,7 @@ NUMBERS = (
     b"\x00\x00\x00\x40",
     b"\x00" * 7 + b"\x01",
 )
+_VALUE = re.compile(rb'-?\d+(?:\.\d+)?|"[^"\n]{0,40}"|true|false')
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
@@ -46,9 +47,9 @@ def _other(data: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.choice((1, 1, 1, 2, 4))):
         at, other = draw.randrange(len(data) + 1), draw.randrange(len(data) + 1)
         first, last = min(at, other), min(max(at, other), min(at, other) + 64)
-        values = [match.span() for match in re.finditer(rb'-?\d+(?:\.\d+)?|"[^"\n]{0,40}"|true|false', data)]
-        way = draw.randrange(10 if values else 8)
-        if way <= 1:
+        way = draw.randrange(10)
+        value = (_VALUE.search(data, at) or _VALUE.search(data)) if way >= 8 else None
+        if way <= 1 or (way >= 8 and value is None):
             data = data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :]
         elif way == 2:
             data = data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)] if at < len(data) else b"") + data[at + 1 :]
@@ -64,7 +65,7 @@ def _other(data: bytes, draw: random.Random) -> bytes:
         elif way == 7:  # a word in the place of another: an address of something else, say
             at, other = at // 8 * 8, other // 8 * 8
             data = data[:at] + data[other : other + 8] + data[at + 8 :]
-        else:
-            start, stop = draw.choice(values)
+        elif value is not None:
+            start, stop = value.span()
             data = data[:start] + draw.choice(EXTREMES).encode() + data[stop:]
     return data

@@ -1,12 +1,15 @@
 """Work in a process of its own, and what came of it."""
 
 import multiprocessing
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a disk that waits for nothing
 
 
 def _child(work: Callable[..., None], *given: Any) -> None:
@@ -17,14 +20,19 @@ def _child(work: Callable[..., None], *given: Any) -> None:
         sys.exit(1)
 
 
-def done(name: str, work: Callable[..., None], *given: Any) -> bool:
-    """Do work in a process of its own, in a folder, say what came of it, and return whether all is well."""
-    with tempfile.TemporaryDirectory() as folder:
+def outcome(work: Callable[..., None], *given: Any) -> tuple[int | None, str]:
+    """Do work in a process of its own, in a folder; return its exit code, and what it said last of where it is."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         arguments = (work, *given, Path(folder))
         child = multiprocessing.get_context("fork").Process(target=_child, args=arguments)
         child.start()
         child.join()
-        at = Path(folder, "at").read_text() if Path(folder, "at").exists() else "nothing"
-    well = child.exitcode == 0
-    print(f"{name}: {at}" if well else f"{name}: FAILED at {at}, exit code {child.exitcode}", flush=True)
-    return well
+        at = Path(folder, "at")
+        return child.exitcode, at.read_text().strip() if at.exists() else "nothing"
+
+
+def done(name: str, work: Callable[..., None], *given: Any) -> bool:
+    """Do work in a process of its own, in a folder, say what came of it, and return whether all is well."""
+    code, at = outcome(work, *given)
+    print(f"{name}: {at}" if code == 0 else f"{name}: FAILED at {at}, exit code {code}", flush=True)
+    return code == 0

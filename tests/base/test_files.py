@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hiddenstate.base.files import (
+    check_place,
     folder_beside,
     mend_folder,
     put_folder,
@@ -15,6 +16,7 @@ from hiddenstate.base.files import (
     write_tensors,
     written_beside,
 )
+from hiddenstate.errors import FileWriteError
 
 
 def names(folder: Path) -> list[str]:
@@ -108,7 +110,7 @@ def test_tensors_that_cannot_be_written(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"cannot write .*file: .*os error"):
+        with pytest.raises(OSError, match=r"cannot write .*file: File too large"):
             write_tensors(tmp_path / "file", "kind", {"a": torch.ones(2000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -123,3 +125,18 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_found_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_place(tmp_path / "file")
+    check_place("/dev/null")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "file")
+    for path in (tmp_path / "nowhere" / "file", tmp_path / "link"):
+        with pytest.raises(FileNotFoundError, match=r"cannot write .*: there is no folder .*nowhere"):
+            check_place(path)
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        check_place(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    with pytest.raises(FileWriteError, match="Permission denied; give another place"):
+        check_place(tmp_path / "file")
+    assert names(tmp_path) == ["link"]

@@ -29,14 +29,16 @@ def data(*arguments: str) -> Any:
 
 def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
     lines = run("attribute", TEXT, "--word", "man").splitlines()
-    assert lines[0].startswith("Which words make the logit of NOUN minus that of VERB at man (step 2): +4.8")
+    assert lines[0].startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +4.8")
     rows = [line for line in lines if "│" in line]
     assert [row.split()[1] for row in rows] == ["The", "old", "man", "the", "boats", "."]
     want = hs.explain.attribute(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man", against="VERB"))
-    assert [float(row.split()[2]) for row in rows] == pytest.approx(want.scores.tolist(), abs=6e-4)
+    assert want.occlusion is not None
+    for column, values in ((2, want.occlusion[0]), (3, want.scores)):
+        assert [float(row.split()[column]) for row in rows] == pytest.approx(values.tolist(), abs=6e-4)
     assert "+0.098 with all replaced" in lines[-2]
     assert lines[-1] == "Most for it: man (2), The (0). Most against it: the (3)."
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_json_has_the_numbers_of_the_library() -> None:
@@ -91,16 +93,16 @@ def test_the_ledger_of_a_tag() -> None:
 
 def test_a_language_model_says_what_made_the_next_character_likely() -> None:
     found = data("attribute", "To b", "--model", "shakespeare")
-    assert found["target"] == "log-probability of e at b (step 4)"
+    assert found["target"] == "log-probability of e after b (step 4)"
     assert [player["name"] for player in found["players"]] == ["'\\n'", "T", "o", "' '", "b"]
     by_word = data("attribute", "To be, or not to b", "--model", "shakespeare")
     assert [player["name"] for player in by_word["players"]] == ["'\\nTo'", " be,", " or", " not", " to", " b"]
     assert data("attribute", "To b", "--by", "word", "--model", "shakespeare")["players"][1]["name"] == " b"
     linear = data("attribute", "To b", "--method", "cd", "--label", "e", "--model", str(shipped("shakespeare")))
-    assert linear["target"] == "logit of e at b (step 4)"
+    assert linear["target"] == "logit of e after b (step 4)"
     end = data("attribute", "To b", "--label", "\\n", "--model", "shakespeare")
-    assert end["target"] == "log-probability of '\\n' at b (step 4)"
-    assert "What makes the logit of e at b" in run("ledger", "To b", "--model", "shakespeare")
+    assert end["target"] == "log-probability of '\\n' after b (step 4)"
+    assert "What makes the logit of e after b" in run("ledger", "To b", "--model", "shakespeare")
 
 
 def test_the_text_comes_from_standard_input() -> None:
@@ -125,6 +127,28 @@ def test_the_text_comes_from_standard_input() -> None:
 def test_what_cannot_be_explained_fails(arguments: list[str], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         run(*arguments)
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--plot"])
+@pytest.mark.parametrize("command", ["attribute", "ledger", "graph", "dynamics", "compare", "sweep"])
+def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr("hiddenstate.cli.explain_options.load_any", refuse)
+    other = ("--other", TEXT) if command in ("compare", "sweep") else ()
+    with pytest.raises((OSError, ArgumentError), match="there is no folder"):
+        run(command, TEXT, *other, option, str(tmp_path / "nowhere" / "out.png"))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        run(command, TEXT, *other, option, str(tmp_path / "folder.png"))
+
+
+def test_two_results_in_one_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="both write to"):
+        run("attribute", TEXT, "--json", str(tmp_path / "out"), "--csv", str(tmp_path / "out"))
 
 
 def test_any_model_is_loaded_by_its_folder() -> None:

@@ -34,6 +34,15 @@ def test_other_targets() -> None:
     assert run("the king", "--model", "shakespeare", "--units", "5", "--csv", "-").startswith("source,target,kind")
 
 
+def test_edges_are_checked_unless_they_should_not_be() -> None:
+    said = run(TEXT, "--word", "man", "--units", "5")
+    assert "In brackets: what the target really loses" in " ".join(said.split())
+    assert all(len(line) <= 80 for line in said.splitlines())
+    plain = run(TEXT, "--word", "man", "--units", "5", "--no-check")
+    assert "In brackets" not in plain
+    assert "check(" not in said + plain, "no Python on the command line"
+
+
 def test_explain_graph_fails() -> None:
     with pytest.raises(ArgumentError, match="linear in c or h"):
         run(TEXT, "--of", "l1.f[5]@2")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from course.chapters import PAGES
 from pages import DOCS
@@ -69,3 +69,13 @@ def numbers(page: Page, figure: str, state: dict[str, Any] | None = None) -> lis
     }"""
     found: list[float] = page.evaluate(script, [figure, state or {}])
     return found
+
+
+def stays_at_home(watch: Watch) -> None:
+    assert watch.errors == []
+    assert [url for url in watch.asked if not url.startswith("file:")] == []
+
+
+def press(page: Page, locator: Locator, key: str = "Enter") -> None:
+    locator.focus()
+    page.keyboard.press(key)

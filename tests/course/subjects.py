@@ -19,6 +19,8 @@ TAGGING: Sequence[Lesson] = (
     ("03", "optimizer.step()", "pass"),
     ("03", "tagger(ids[:, None])[:, 0]", "tagger(ids[:1, None].expand(len(ids), 1))[:, 0]"),
     ("03", "tagger.lstm(x)[0]", "tagger.lstm(x, lengths=lengths)[0]"),
+    ("03", "tagger.lstm(x)[1]", "tagger.lstm(x, lengths=lengths)[1]"),
+    ("03", "no_lengths = tagger(ids).flatten(0, 1)", "no_lengths = tagger(ids, lengths).flatten(0, 1)"),
     ("03", "tagger.lstm(tagger.embed(one), state)", "tagger.lstm(tagger.embed(one))"),
     ("03", "hs.LSTM(size, size, bidirectional=bidirectional)", "hs.LSTM(size, size)"),
     ("03", "hs.LSTM(5, 3, num_layers=1, dropout=0.5)", "hs.LSTM(5, 3, num_layers=2, dropout=0.5)"),

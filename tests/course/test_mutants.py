@@ -13,7 +13,8 @@ import torch
 
 import hiddenstate as hs
 from course.chapters import PAGES, cells
-from course.mutants import BROKEN, LESSONS
+from course.lessons import LESSONS
+from course.mutants import BROKEN
 from course.test_claims import proofs_of, statements
 
 NUMBERS = ("01", "02", "07")  # the chapters on the LSTM itself, and the final check

@@ -23,7 +23,6 @@ PARTS = [
     "What one may think",
     "Recall",
 ]
-WHOLE = 8  # pages, from before the course to the final check
 SPEED = 200  # words a minute
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 CHAPTERS = [page for page in PAGES if page.stem[:2] not in ("00", "07")]
@@ -105,36 +104,6 @@ def test_the_final_check_has_24_questions_that_come_back_and_are_proved() -> Non
     assert [claim for claim in roles(CHECK, "claim") if claim.startswith("q")] == [f"q{k}" for k in range(1, 25)]
     for made in questions:
         assert f"{{claim}}`{made.argument}`" in next(choice.because for choice in choices(made) if choice.right)
-
-
-# Those that are frequent and raise nothing: a prediction, an exercise and a later recall for each.
-FREQUENT = ["M1", "M5", "M7", "M8", "M10", "M15", "M20", "M25", "M26", "M27", "M29"]
-of_the_whole = pytest.mark.skipif(len(PAGES) < WHOLE, reason="there are chapters still to come")
-
-
-def where(about: str, *kinds: str) -> list[str]:
-    """The pages on which directives of these kinds meet a misconception."""
-    return [page.stem[:2] for page in PAGES for made in directives(page, *kinds) if about in abouts(made)]
-
-
-@pytest.mark.parametrize("about", MISCONCEPTIONS)
-def test_every_misconception_is_met(about: str) -> None:
-    assert where(about, "predict", "exercise", "parsons")
-
-
-@of_the_whole
-@pytest.mark.parametrize("about", MISCONCEPTIONS)
-def test_every_misconception_is_met_again_in_a_later_chapter(about: str) -> None:
-    met = where(about, "predict", "exercise", "parsons")
-    assert min(met) < max(met), f"{about} is met on page {met[0]} alone"
-
-
-@of_the_whole
-@pytest.mark.parametrize("about", FREQUENT)
-def test_a_frequent_misconception_has_a_prediction_an_exercise_and_a_recall(about: str) -> None:
-    asked = where(about, "predict")
-    assert where(about, "exercise", "parsons"), f"{about} has no exercise"
-    assert min(asked) < max(asked), f"{about} is asked of on page {asked[0]} alone"
 
 
 def test_figures_have_what_they_need() -> None:

@@ -3,18 +3,17 @@
 import re
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from course.chapters import PAGES, directives
+from course.chapters import PAGES, choices, directives
 from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
-from course.site import build, numbers, opened
+from course.site import numbers, opened, press, stays_at_home
 from coursebook import answers
 from pages import DOCS
-from studio.browsing import NEEDS_CHROMIUM, Watch
+from studio.browsing import NEEDS_CHROMIUM
 
 pytest.importorskip("sphinx")
 pytest.importorskip("furo")
@@ -31,17 +30,8 @@ _COLOURS = """() => {
   const box = getComputedStyle(document.querySelector(".course-box"));
   return [box.color, box.backgroundColor];
 }"""
+CHECKS = next(page for page in PAGES if page.stem == CHECK)
 DAY = 24 * 60 * 60 * 1000
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("course"))
-
-
-def stays_at_home(watch: Watch) -> None:
-    assert watch.errors == []
-    assert [url for url in watch.asked if not url.startswith("file:")] == []
 
 
 @each_page
@@ -109,11 +99,6 @@ def test_a_page_asks_for_the_numbers_that_python_computes(site: Path, page: str)
             assert watch.page.evaluate(_COMPUTE, [kind, given]) == pytest.approx(
                 answers.computed(kind, given), abs=1e-6
             )
-
-
-def press(page: Page, locator: Any, key: str = "Enter") -> None:
-    locator.focus()
-    page.keyboard.press(key)
 
 
 def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None:
@@ -255,6 +240,20 @@ def test_a_wrong_choice_leads_to_the_figure_in_the_state_that_answers(site: Path
             re.compile(r"01-structure-and-hidden-state\.html\?figure=unroll&carry=off&swap=on#live-unroll")
         )
         assert watch.page.evaluate("course.figures.unroll.state") == {"carry": "off", "swap": "on"}
+        stays_at_home(watch)
+
+
+def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(site: Path) -> None:
+    ideas = [choice.about for made in directives(CHECKS, "predict") for choice in choices(made) if choice.about]
+    text = (site / "course" / f"{CHECK}.html").read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([\w-]+)\.html#(idea-M\d+)">', text)
+    assert [place.removeprefix("idea-") for _, place in links] == ideas
+    for page, place in links:
+        assert f'id="{place}"' in (site / "course" / f"{page}.html").read_text(encoding="utf-8")
+    with opened(site, CHECK) as watch:
+        watch.page.locator("#predict-q1").get_by_role("button").nth(1).click()
+        watch.page.get_by_role("link", name="Chapter 1 on this idea").first.click()
+        expect(watch.page.get_by_text("You may think that batch_first turns the states too")).to_be_in_viewport()
         stays_at_home(watch)
 
 

@@ -9,7 +9,8 @@ from coursebook.notebooks import plain
 from coursebook.pages import parts_of
 
 TERMS = ["feature", "unit", "hidden state", "cell state", "row", "layer", "direction", "gate", "candidate", "stream"]
-TERMS += ["trace", "padding"]
+TERMS += ["trace", "padding", "pre-activation", "latch", "held out", "perplexity", "saturated", "ablation"]
+TERMS += ["persistence", "skill"]
 
 
 def text_of_the_course() -> str:

@@ -234,7 +234,7 @@ def test_replaced_parameters_are_read_or_refused() -> None:
     assert_close(lstm(x)[0], strided)
     assert_same(lstm, x)
     lstm.bias_hh_l0 = nn.Parameter(torch.zeros(35))
-    with pytest.raises(ShapeError, match="a bias_hh has shape"):
+    with pytest.raises(ShapeError, match="bias_hh_l0 has shape"):
         lstm(x)
     lstm.bias_hh_l0 = nn.Parameter(torch.zeros(36, dtype=torch.float64))
     assert not taken(lstm, x)

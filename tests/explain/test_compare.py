@@ -185,3 +185,29 @@ def test_the_step_of_a_patch_is_counted_from_either_end_and_must_be_there() -> N
     assert last.value.shape == (1, 2, 3)
     with pytest.raises(IndexRangeError, match="t=5"):
         found.edit("l0.h", t=5)
+
+
+def test_over_two_inputs_each_unit_of_an_lstm_is_its_own_match() -> None:
+    lstm, x, y = hs.LSTM(3, 5, 2), torch.randn(6, 1, 3), torch.randn(6, 1, 3)
+    found = hs.compare(lstm, lstm, x, y)
+    for match in found.matches.values():
+        assert torch.equal(match.units, torch.arange(5))
+    h = [lstm.trace(one)["l1.h"][:, 0, 2].detach().double() for one in (x, y)]
+    want = torch.corrcoef(torch.stack(h))[0, 1]
+    assert float(found.matches["l1"].correlation[2]) == pytest.approx(float(want), abs=1e-6)
+    assert found.check("l1.h").patched == pytest.approx(0.0, abs=1e-6), "the outputs are those hidden states"
+
+
+def test_a_checked_comparison_tells_what_is_left() -> None:
+    lstm, x, y = hs.LSTM(3, 5, 2), torch.randn(6, 1, 3), torch.randn(6, 1, 3)
+    found = hs.compare(lstm, lstm, x, y)
+    checked = found.checked()
+    assert checked.patched == {name: found.check(f"{name}.h").patched for name in ("l0", "l1")}
+    assert checked.cost == found.cost + 2 * 6
+    assert "distance left" in str(checked)
+    assert "check(" not in str(checked)
+    assert "distance left" not in str(found)
+    assert json.loads(checked.to_json())["patched"]["l0"] == pytest.approx(checked.patched["l0"])
+    apart = hs.compare(lstm, hs.LSTM(3, 7), x)
+    assert apart.checked() is apart, "outputs of other sizes cannot be compared"
+    assert all(len(line) <= 80 for one in (checked, apart) for line in str(one).splitlines())

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -197,3 +198,17 @@ def test_dynamics_fails() -> None:
         hs.explain.dynamics(hs.LSTM(1, 2049)).fixed_points()
     with pytest.raises(ArgumentTypeError, match="what can be explained"):
         hs.explain.dynamics(3)
+
+
+def test_dynamics_tell_how_far_they_are() -> None:
+    found = hs.explain.dynamics(hs.LSTM(2, 3), torch.randn(5, 1, 2))
+    told: list[tuple[int, int]] = []
+    found.spectrum(progress=lambda done, total: told.append((done, total)))
+    assert told == [(k + 1, 5) for k in range(5)]
+    told.clear()
+    found.fixed_points(starts=2, descent=7, progress=lambda done, total: told.append((done, total)))
+    assert told == [(k + 1, 7) for k in range(7)]
+    calls: list[Any] = [found.spectrum, found.fixed_points]
+    for call in calls:
+        with pytest.raises(ArgumentTypeError, match="progress must be a function"):
+            call(progress=3)

@@ -138,6 +138,22 @@ def test_the_top_nodes_matter_more_than_matched_random_ones() -> None:
     assert wins >= 80, wins
 
 
+def test_a_checked_graph_tells_what_the_target_really_loses() -> None:
+    lstm, x, head = hs.LSTM(3, 6, 2, dtype=torch.float64), torch.randn(5, 1, 3).double(), nn.Linear(6, 3).double()
+    plain = hs.explain.graph(lstm, x, of=hs.explain.logit(1), head=head)
+    found = plain.checked()
+    assert {edge.kind for edge in found.real} >= {"read", "below", "others"}
+    assert not any(edge.source in ("head's bias", "all others") and edge.target == "target" for edge in found.real)
+    for edge, real in found.real.items():
+        assert real == pytest.approx(plain.check(edge).real, abs=1e-12)
+        assert f"({real:+.3f})" in str(found) or abs(real) < 0.0005
+    assert found.cost == plain.cost + (1 + len(found.real)) * 5
+    assert [row.get("real") for row in found.rows()] == [found.real.get(edge) for edge in found.edges]
+    assert "real" not in plain.rows()[0]
+    assert "what the target really loses when an edit removes the edge" in " ".join(str(found).split())
+    assert json.loads(found.to_json())["edges"][0]["real"] == found.real.get(found.edges[0])
+
+
 def test_it_is_told_in_every_form() -> None:
     lstm, x, head = hs.LSTM(3, 6, 2), torch.randn(5, 1, 3), nn.Linear(6, 3)
     found = hs.explain.graph(

@@ -291,6 +291,6 @@ def test_what_is_shown_of_one_unit(sentence: Subject) -> None:
     found = hs.explain.ledger(sentence, place="l1.c[125]@3")
     lines = str(found).splitlines()
     assert lines[0] == "Who wrote unit 125 of the cell state l1.c at step 3 (the)"
-    assert lines[2].split() == ["step", "word", "wrote", "i·g", "still", "there", "part", "erased", "most", "at"]
+    assert lines[2].split() == ["step", "word", "wrote", "i·g", "still", "there", "erased", "most", "at", "part"]
     assert [line.split()[1] for line in lines[3:7]] == ["The", "old", "man", "the"]
     assert "It adds to the logits at this step" in str(found)

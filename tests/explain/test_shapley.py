@@ -167,7 +167,7 @@ def test_more_players_are_sampled_and_said(kind: str, T: int) -> None:
     assert not found.exact
     assert found.error is not None
     assert found.error.min() > 0
-    assert "sampled: ± is the standard error" in str(found)
+    assert "sampled; ± is the standard error" in str(found)
     assert float(found.parts.sum()) == pytest.approx(found.value - float(found.references[0]), rel=1e-9)
     again = hs.explain.attribute(subject, of=of, samples=60)
     assert torch.equal(found.parts, again.parts)

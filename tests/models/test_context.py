@@ -5,8 +5,9 @@ import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models import context
-from hiddenstate.models.context import context_data, context_from_data, vectors_of
+from hiddenstate.models.context import vectors_of
 from hiddenstate.models.contextual import ContextualVectors
+from hiddenstate.models.tagger_data import context_data, context_from_data
 from language_models import make
 
 SENTENCES = [["the", "cat"], [], ["so"], ["the", "cat", "sat", "."], ["the"]]

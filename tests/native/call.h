@@ -41,6 +41,13 @@ inline Numbers spoil_ended(const Track& k, Numbers values, Size width) {
     return values;
 }
 
+// The states of borders of a track, or their gradients; of layer and direction k those of the k-th track, one after another.
+template <class T>
+BorderStates<T> border_states(const Track& k, const With& with, T* first) {
+    const Size row = k.H, step = with.by_step ? k.N * row : 0;
+    return {with.reset_to ? first : nullptr, with.by_step, with.by_step ? k.T * step : k.N * row, step, row};
+}
+
 // A track as arguments of a scan.
 template <class P>
 struct Inputs {
@@ -50,8 +57,8 @@ struct Inputs {
     const Track& track;
     const With with;
     const Layout x_layout;
-    Array<element> x, w_ih, w_hh, h0;
-    Array<real> b_ih, b_hh, c0;
+    Array<element> x, w_ih, w_hh, h0, reset_h;
+    Array<real> b_ih, b_hh, c0, reset_c;
     Array<Size> lengths;
     Array<std::uint8_t> reset;
     std::vector<Array<real>> values;
@@ -60,8 +67,9 @@ struct Inputs {
     Inputs(const Track& k, const With& with)
         : track(k), with(with), x_layout(k, k.C, with.layout),
           x(x_layout.place(k, spoil_ended(k, k.x, k.C), k.C, reference::kNone), with.shifted),
-          w_ih(k.w_ih, with.shifted), w_hh(k.w_hh, with.shifted), h0(k.h0, with.shifted), b_ih(k.b_ih, with.shifted),
-          b_hh(k.b_hh, with.shifted), c0(k.c0, with.shifted), lengths(k.N), reset(k.T * k.N) {
+          w_ih(k.w_ih, with.shifted), w_hh(k.w_hh, with.shifted), h0(k.h0, with.shifted), reset_h(k.reset_h, with.shifted),
+          b_ih(k.b_ih, with.shifted), b_hh(k.b_hh, with.shifted), c0(k.c0, with.shifted), reset_c(k.reset_c, with.shifted),
+          lengths(k.N), reset(k.T * k.N) {
         std::copy(k.lengths.begin(), k.lengths.end(), lengths.data());
         std::copy(k.reset.begin(), k.reset.end(), reset.data());
         if (!k.edits.empty()) add_edits();
@@ -73,6 +81,8 @@ struct Inputs {
     }
     const Size* lengths_or_null() const { return with.lengths ? lengths.data() : nullptr; }
     const std::uint8_t* reset_or_null() const { return with.reset ? reset.data() : nullptr; }
+    BorderStates<const element> borders_h() const { return border_states<const element>(track, with, reset_h.data()); }
+    BorderStates<const real> borders_c() const { return border_states<const real>(track, with, reset_c.data()); }
 
 private:
     void add_edits() {
@@ -118,6 +128,7 @@ Call<P> call_of(const Inputs<P>& in, int threads) {
     call.reverse = k.reverse;
     call.h0 = in.with.states ? in.h0.data() : nullptr, call.c0 = in.with.states ? in.c0.data() : nullptr;
     call.lengths = in.lengths_or_null(), call.reset = in.reset_or_null();
+    call.reset_h = in.borders_h(), call.reset_c = in.borders_c();
     call.layers.push_back({in.weights(), in.edits.get(), nullptr, nullptr, nullptr});
     call.threads = threads;
     return call;
@@ -138,7 +149,7 @@ Outputs<P> forward(const Scan<P>& scan, const Inputs<P>& in, int threads, bool r
 
 // Which of the arguments that may be null are given to a backward scan, one bit each.
 enum Optional : unsigned {
-    kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kAll = 255
+    kDgates = 1, kDc = 2, kDhN = 4, kDcN = 8, kDx = 16, kDwIh = 32, kDwHh = 64, kDb = 128, kDreset = 256, kAll = 511
 };
 
 // What a backward scan reads beside its inputs: outputs and records of the forward scan, and their gradients.
@@ -164,17 +175,19 @@ struct Found {
     using real = typename P::real;
 
     Array<element> x, w_ih, w_hh, b;
-    Array<real> h0, c0;
+    Array<real> h0, c0, reset_h, reset_c;
 
     Found(const Track& k, bool shifted)
         : x(k.T * k.N * k.C, shifted), w_ih(4 * k.H * k.C, shifted), w_hh(4 * k.H * k.H, shifted), b(4 * k.H, shifted),
-          h0(k.N * k.H, shifted), c0(k.N * k.H, shifted) {
+          h0(k.N * k.H, shifted), c0(k.N * k.H, shifted), reset_h(static_cast<Size>(k.reset_h.size()), shifted),
+          reset_c(static_cast<Size>(k.reset_c.size()), shifted) {
         x.fill(kUntouched), w_ih.fill(kUntouched), w_hh.fill(kUntouched), b.fill(kUntouched);
-        h0.fill(kUntouched), c0.fill(kUntouched);
+        h0.fill(kUntouched), c0.fill(kUntouched), reset_h.fill(0), reset_c.fill(0);
     }
 
     bool operator==(const Found& other) const {
-        return x == other.x && w_ih == other.w_ih && w_hh == other.w_hh && b == other.b && h0 == other.h0 && c0 == other.c0;
+        return x == other.x && w_ih == other.w_ih && w_hh == other.w_hh && b == other.b && h0 == other.h0 && c0 == other.c0 &&
+               reset_h == other.reset_h && reset_c == other.reset_c;
     }
 };
 
@@ -193,6 +206,10 @@ Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& give
                                 if_wanted(kDwIh, to.w_ih.data()), if_wanted(kDwHh, to.w_hh.data()),
                                 if_wanted(kDb, to.b.data()), nullptr});
     gradients.x = if_wanted(kDx, to.x.data()), gradients.h0 = to.h0.data(), gradients.c0 = to.c0.data();
+    if (wanted & kDreset) {
+        gradients.reset_h = border_states(in.track, in.with, to.reset_h.data());
+        gradients.reset_c = border_states(in.track, in.with, to.reset_c.data());
+    }
     scan.backward(call, gradients);
     return to;
 }

@@ -75,10 +75,11 @@ inline reference::Edit random_edit(Random& random, const Shape& s, int place, in
 struct With {
     bool lengths, reset, bias, states, edits, shifted;
     Size layout;  // of x and out: 0 step after step, 1 row after row, 2 with gaps
+    bool reset_to = false, by_step = false;  // whether borders have states, and borders of different steps different ones
 
     static With random(Random& random) {
         return {random.coin(), random.coin(), random.below(4) != 0, random.below(4) != 0, random.below(4) != 0,
-                random.coin(), random.below(3)};
+                random.coin(), random.below(3), random.coin(), random.coin()};
     }
 };
 
@@ -91,6 +92,9 @@ inline void add_weights(Random& random, const With& with, Track& track) {
 inline void add_borders(Random& random, const With& with, Track& track) {
     for (Size n = 0; n < track.N; ++n) track.lengths.push_back(with.lengths ? random.below(track.T + 1) : track.T);
     for (Size k = 0; k < track.T * track.N; ++k) track.reset.push_back(with.reset && random.below(4) == 0);
+    const Size states = with.reset_to ? (with.by_step ? track.T : 1) * track.N * track.H : 0;
+    track.by_step = with.by_step;
+    track.reset_h = random.numbers(states, 1), track.reset_c = random.numbers(states, 1);
 }
 
 // If the problem has edits, the first is of the k-th place and kind, so that 30 problems in a row cover all of them.

@@ -55,6 +55,8 @@ struct Track {
     Numbers h0, c0;                 // [N, H]
     std::vector<Size> lengths;      // [N]
     std::vector<std::uint8_t> reset;  // [T, N]
+    bool by_step = false;           // whether borders of different steps of a row have different states
+    Numbers reset_h, reset_c;       // [N, H], or by_step [T, N, H]: what comes into the step behind a border; empty: zeros
     std::vector<Edit> edits;
     double (*rounded)(double) = [](double v) { return v; };  // the rounding of hidden states and gradients of gates when stored
 
@@ -74,6 +76,9 @@ struct Track {
         const Size right = reverse ? t + 1 : t;
         return right < length(n) && reset[static_cast<std::size_t>(right * N + n)];
     }
+
+    // Where in reset_h the state of the border lies that cuts a step off.
+    Size border(Size t, Size n) const { return ((by_step ? t + reverse : 0) * N + n) * H; }
 
     double edited(int place, Size t, Size n, Size u, double v) const {
         for (const Edit& edit : edits) {
@@ -130,13 +135,18 @@ inline void step(const Track& k, Size t, Size n, Numbers& h, Numbers& c, Scanned
     }
 }
 
+// The part of reset_h or reset_c that comes into a step behind a border.
+inline Numbers border_state(const Track& k, const Numbers& states, Size t, Size n) {
+    return states.empty() ? zeros(k.H) : slice(states, k.border(t, n), k.H);
+}
+
 inline Scanned forward(const Track& k) {
     const Size rows = k.T * k.N;
     Scanned s{zeros(rows * k.H), zeros(rows * 4 * k.H), none(rows * 4 * k.H), zeros(rows * k.H), {}, {}};
     for (Size n = 0; n < k.N; ++n) {
         Numbers h = slice(k.h0, n * k.H, k.H), c = slice(k.c0, n * k.H, k.H);
         for (const Size t : k.steps(n)) {
-            if (k.cut(t, n)) h = c = zeros(k.H);
+            if (k.cut(t, n)) h = border_state(k, k.reset_h, t, n), c = border_state(k, k.reset_c, t, n);
             step(k, t, n, h, c, s);
         }
         s.h_n.insert(s.h_n.end(), h.begin(), h.end()), s.c_n.insert(s.c_n.end(), c.begin(), c.end());
@@ -151,7 +161,7 @@ struct Given {
 };
 
 struct Gradients {
-    Numbers x, w_ih, w_hh, b, h0, c0;
+    Numbers x, w_ih, w_hh, b, h0, c0, reset_h, reset_c;
 };
 
 // The states that come into a step.
@@ -202,14 +212,15 @@ inline void spread(const Track& k, Size t, Size n, const Numbers& dz, const Numb
 }
 
 inline Before states_before(const Track& k, const Scanned& s, const std::vector<Size>& steps, std::size_t i, Size n) {
-    if (k.cut(steps[i], n)) return {zeros(k.H), zeros(k.H)};
+    if (k.cut(steps[i], n)) return {border_state(k, k.reset_h, steps[i], n), border_state(k, k.reset_c, steps[i], n)};
     if (i == 0) return {slice(k.h0, n * k.H, k.H), slice(k.c0, n * k.H, k.H)};
     const Size from = (steps[i - 1] * k.N + n) * k.H;
     return {slice(s.out, from, k.H), slice(s.c, from, k.H)};
 }
 
 inline Gradients backward(const Track& k, const Scanned& s, const Given& given) {
-    Gradients to{zeros(k.T * k.N * k.C), zeros(4 * k.H * k.C), zeros(4 * k.H * k.H), zeros(4 * k.H), {}, {}};
+    Gradients to{zeros(k.T * k.N * k.C), zeros(4 * k.H * k.C), zeros(4 * k.H * k.H), zeros(4 * k.H), {}, {},
+                 zeros(static_cast<Size>(k.reset_h.size())), zeros(static_cast<Size>(k.reset_c.size()))};
     for (Size n = 0; n < k.N; ++n) {
         Numbers dh = slice(given.h_n, n * k.H, k.H), dc = slice(given.c_n, n * k.H, k.H);
         const std::vector<Size> steps = k.steps(n);
@@ -217,7 +228,11 @@ inline Gradients backward(const Track& k, const Scanned& s, const Given& given) 
             const Before before = states_before(k, s, steps, i, n);
             const Numbers dz = gate_gradients(k, s, given, steps[i], n, before, dh, dc);
             spread(k, steps[i], n, dz, before.h, to, dh);
-            if (k.cut(steps[i], n)) dh = dc = zeros(k.H);
+            if (!k.cut(steps[i], n)) continue;
+            for (Size u = 0; u < k.H && !k.reset_h.empty(); ++u) {
+                at(to.reset_h, k.border(steps[i], n) + u) += at(dh, u), at(to.reset_c, k.border(steps[i], n) + u) += at(dc, u);
+            }
+            dh = dc = zeros(k.H);
         }
         to.h0.insert(to.h0.end(), dh.begin(), dh.end()), to.c0.insert(to.c0.end(), dc.begin(), dc.end());
     }

@@ -84,13 +84,15 @@ struct StackInputs {
     using real = typename P::real;
 
     std::vector<Inputs<P>> tracks;
-    const Array<element> h0, masks;
-    const Array<real> c0;
+    const With with;
+    const Array<element> h0, reset_h, masks;
+    const Array<real> c0, reset_c;
     std::vector<const element*> dropout_masks;
 
     StackInputs(const Stack& stack, const With& with, Size dropping)
-        : h0(joined<element>(stack, &Track::h0, with.shifted)), masks(stack.dropout_masks, with.shifted),
-          c0(joined<real>(stack, &Track::c0, with.shifted)) {
+        : with(with), h0(joined<element>(stack, &Track::h0, with.shifted)),
+          reset_h(joined<element>(stack, &Track::reset_h, with.shifted)), masks(stack.dropout_masks, with.shifted),
+          c0(joined<real>(stack, &Track::c0, with.shifted)), reset_c(joined<real>(stack, &Track::reset_c, with.shifted)) {
         for (const Track& track : stack.tracks) tracks.emplace_back(track, with);
         for (const element* of_layer : parts(masks, dropping)) dropout_masks.push_back(of_layer);
     }
@@ -102,6 +104,9 @@ Call<P> call_of(const StackInputs<P>& given, Size D, int threads) {
     Call<P> call = call_of(given.tracks[0], threads);
     call.directions = D, call.reverse = false;
     call.h0 = call.h0 ? given.h0.data() : nullptr, call.c0 = call.c0 ? given.c0.data() : nullptr;
+    const Track& first = given.tracks[0].track;
+    call.reset_h = border_states<const typename P::element>(first, given.with, given.reset_h.data());
+    call.reset_c = border_states<const typename P::real>(first, given.with, given.reset_c.data());
     call.dropout_masks = given.dropout_masks;
     call.layers.clear();
     for (const Inputs<P>& track : given.tracks) {
@@ -149,7 +154,7 @@ void check_layers(const Scan<P>& scan, Random& random) {
 // The gradients of a stack's outputs, and those that the reference computes from them.
 struct StackGradients {
     Numbers dout, dh_n, dc_n, dgates, dc;  // given
-    Numbers dx, dh0, dc0;
+    Numbers dx, dh0, dc0, dreset_h, dreset_c;
     std::vector<reference::Gradients> weights;  // of each layer and direction
 
     StackGradients(Random& random, const Stack& stack, Size D, double recorded)
@@ -165,12 +170,14 @@ struct StackGradients {
             for (Size k = first; k < first + D; ++k) run(stack, static_cast<std::size_t>(k), D, below);
         }
         for (const reference::Gradients& of_track : weights) {
-            dh0.insert(dh0.end(), of_track.h0.begin(), of_track.h0.end());
-            dc0.insert(dc0.end(), of_track.c0.begin(), of_track.c0.end());
+            append(dh0, of_track.h0), append(dc0, of_track.c0);
+            append(dreset_h, of_track.reset_h), append(dreset_c, of_track.reset_c);
         }
     }
 
 private:
+    static void append(Numbers& to, const Numbers& from) { to.insert(to.end(), from.begin(), from.end()); }
+
     // The gradient of a layer's output, from that of the input of the layer above: times the dropout mask.
     Numbers dropped(const Stack& stack, Size layer) const {
         Numbers found = dx;
@@ -204,17 +211,24 @@ struct StackFound {
 
     Array<element> dx;
     std::vector<Found<P>> weights;
-    Array<real> dh0, dc0;
+    Array<real> dh0, dc0, dreset_h, dreset_c;
 
     StackFound(const Stack& stack, bool shifted)
         : dx(static_cast<Size>(stack.tracks[0].x.size()), shifted), dh0(static_cast<Size>(stack.h_n.size()), shifted),
-          dc0(static_cast<Size>(stack.c_n.size()), shifted) {
-        dx.fill(kUntouched), dh0.fill(kUntouched), dc0.fill(kUntouched);
+          dc0(static_cast<Size>(stack.c_n.size()), shifted), dreset_h(of_borders(stack), shifted),
+          dreset_c(of_borders(stack), shifted) {
+        dx.fill(kUntouched), dh0.fill(kUntouched), dc0.fill(kUntouched), dreset_h.fill(0), dreset_c.fill(0);
         for (const Track& track : stack.tracks) weights.emplace_back(track, shifted);
     }
 
     bool operator==(const StackFound& other) const {
-        return dx == other.dx && dh0 == other.dh0 && dc0 == other.dc0 && weights == other.weights;
+        return dx == other.dx && dh0 == other.dh0 && dc0 == other.dc0 && dreset_h == other.dreset_h &&
+               dreset_c == other.dreset_c && weights == other.weights;
+    }
+
+private:
+    static Size of_borders(const Stack& stack) {
+        return static_cast<Size>(stack.tracks.size() * stack.tracks[0].reset_h.size());
     }
 };
 
@@ -253,6 +267,8 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
         }
         gradients.out = dout.data(), gradients.h_n = dh_n.data(), gradients.c_n = dc_n.data();
         gradients.x = got.dx.data(), gradients.h0 = got.dh0.data(), gradients.c0 = got.dc0.data();
+        gradients.reset_h = border_states(stack.tracks[0], with, got.dreset_h.data());
+        gradients.reset_c = border_states(stack.tracks[0], with, got.dreset_c.data());
         scan.backward(call, gradients);
         return got;
     };
@@ -260,6 +276,8 @@ void check_layers_backward(const Scan<P>& scan, Random& random) {
     const double tolerance = static_cast<double>(L) * kTolerance<P>;
     expect_close("dx", got.dx, want.dx, tolerance);
     expect_close("dh0", got.dh0, want.dh0, tolerance), expect_close("dc0", got.dc0, want.dc0, tolerance);
+    expect_close("dreset_h", got.dreset_h, want.dreset_h, tolerance);
+    expect_close("dreset_c", got.dreset_c, want.dreset_c, tolerance);
     for (std::size_t k = 0; k < got.weights.size(); ++k) {
         expect_close("dW_ih", got.weights[k].w_ih, want.weights[k].w_ih, tolerance);
         expect_close("dW_hh", got.weights[k].w_hh, want.weights[k].w_hh, tolerance);
@@ -296,17 +314,31 @@ struct Stream {
 
     Array<element> run(const Scan<P>& scan, const Array<element>& x, int threads) {
         Array<element> out(first.T * first.N * first.H);
-        Call<P> call;
-        call.x = x.data(), call.T = first.T, call.N = first.N, call.C = first.C, call.H = call.P = first.H;
-        call.layers.resize(static_cast<std::size_t>(L));
-        call.packed = {w.data(), bias.data(), next.data()};
-        call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
-        call.out = out.fill(kUntouched).data(), call.threads = threads;
-        scan.forward(call);
+        out.fill(kUntouched);
+        run(scan, x.data(), first.T, nullptr, out.data(), threads);
+        return out;
+    }
+
+    // One step of some rows; x and out have these rows alone.
+    Array<element> step(const Scan<P>& scan, const Array<element>& x, const std::vector<Size>& rows, int threads) {
+        Array<element> out(static_cast<Size>(rows.size()) * first.H);
+        out.fill(kUntouched);
+        run(scan, x.data(), 1, &rows, out.data(), threads);
         return out;
     }
 
 private:
+    void run(const Scan<P>& scan, const element* x, Size T, const std::vector<Size>* rows, element* out, int threads) {
+        Call<P> call;
+        call.x = x, call.T = T, call.C = first.C, call.H = call.P = first.H;
+        call.N = rows ? static_cast<Size>(rows->size()) : first.N;
+        call.layers.resize(static_cast<std::size_t>(L));
+        call.packed = {w.data(), bias.data(), next.data(), rows ? rows->data() : nullptr, first.N};
+        call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
+        call.out = out, call.threads = threads;
+        scan.forward(call);
+    }
+
     static Size bytes(const Scan<P>& scan, const Stack& stack) {
         Size sum = 0;
         for (const Track& track : stack.tracks) sum += scan.packed_bytes(track.C, track.H);
@@ -330,12 +362,46 @@ void check_steps(const Scan<P>& scan, Random& random) {
     }
 }
 
+// Rows that step in two parts, in any order, give what all together give, to the last bit; those that wait stay as they are.
+template <class P>
+void check_steps_of_rows(const Scan<P>& scan, Random& random) {
+    using element = typename P::element;
+    Shape shape = random_shape(random);
+    shape.T = 1, shape.N += 1;
+    With with = With::random(random);
+    with.edits = with.lengths = with.reset = false, with.layout = 0;
+    const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1, false);
+    const Described described("steps of rows", stack.tracks[0], with);
+    const Track& first = stack.tracks[0];
+    const Inputs<P> in(first, with);
+    const int threads = static_cast<int>(1 + random.below(3));
+    Stream<P> whole(scan, stack, with, 1), parts(scan, stack, with, 1);
+    const Array<element> want = whole.run(scan, in.x, 1);
+    std::vector<Size> order;
+    for (const std::int32_t row : random.some(first.N)) order.push_back(row);
+    std::vector<Size> rest;
+    for (Size n = 0; n < first.N; ++n) {
+        if (std::find(order.begin(), order.end(), n) == order.end()) rest.push_back(n);
+    }
+    for (const std::vector<Size>& rows : {order, rest}) {
+        if (rows.empty()) continue;
+        Array<element> x(static_cast<Size>(rows.size()) * first.C), wanted(static_cast<Size>(rows.size()) * first.H);
+        for (std::size_t k = 0; k < rows.size(); ++k) {
+            std::copy_n(in.x.data() + rows[k] * first.C, first.C, x.data() + static_cast<Size>(k) * first.C);
+            std::copy_n(want.data() + rows[k] * first.H, first.H, wanted.data() + static_cast<Size>(k) * first.H);
+        }
+        checks::that(parts.step(scan, x, rows, threads) == wanted, "rows alone give another output");
+    }
+    checks::that(parts.h == whole.h && parts.c == whole.c, "rows alone give another state");
+}
+
 template <class P>
 void check_stacks(const Scan<P>& scan) {
     constexpr int kProblems = 20;
     Random random(6);
     for (int k = 0; k < kProblems; ++k) {
         check_layers(scan, random), check_layers_backward(scan, random), check_steps(scan, random);
+        check_steps_of_rows(scan, random);
     }
 }
 

@@ -1,6 +1,7 @@
 // Checks every compiled scan that this CPU runs against the reference, through kernel/scan.h, without Python.
 #include "nan.h"
 #include "nonlinearity.h"
+#include "cells.h"
 #include "stacks.h"
 #include "subnormals.h"
 #include "thread_tuners.h"
@@ -46,7 +47,7 @@ void check_scans() {
     for (const Scan<P>* scan : scans<P>()) {
         checks::context = std::string(P::name) + " " + scan->isa;
         check_nonlinearities(*scan);
-        check_stored(*scan), check_tracks(*scan), check_stacks(*scan);
+        check_stored(*scan), check_tracks(*scan), check_stacks(*scan), check_cells(*scan);
         check_nan_stays(*scan), check_nan_stays_in_steps(*scan);
         check_subnormals(*scan), check_subnormals_in_steps(*scan);
         std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));

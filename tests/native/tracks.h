@@ -26,7 +26,7 @@ public:
     Described(const char* test, const Track& k, const With& with) : before_(checks::context) {
         checks::context += std::string(" ") + test + " T=" + std::to_string(k.T) + " N=" + std::to_string(k.N) +
                            " C=" + std::to_string(k.C) + " H=" + std::to_string(k.H) + (k.reverse ? " reverse" : "") +
-                           (with.lengths ? " lengths" : "") + (with.reset ? " reset" : "") +
+                           (with.lengths ? " lengths" : "") + (with.reset ? " reset" : "") + (with.reset_to ? " reset_to" : "") +
                            (k.edits.empty() ? "" : " edits") + " layout=" + std::to_string(with.layout);
     }
     ~Described() { checks::context = before_; }
@@ -80,6 +80,12 @@ void check_backward(const Scan<P>& scan, Random& random, const Track& k, const W
     expect_close("dW_hh", got.w_hh, if_wanted(wanted, kDwHh, want.w_hh), tolerance);
     expect_close("db", got.b, if_wanted(wanted, kDb, want.b), tolerance);
     expect_close("dh0", got.h0, want.h0, tolerance), expect_close("dc0", got.c0, want.c0, tolerance);
+    const auto of_borders = [wanted](Numbers values) {
+        if (!(wanted & kDreset)) std::fill(values.begin(), values.end(), 0);
+        return values;
+    };
+    expect_close("dreset_h", got.reset_h, of_borders(want.reset_h), tolerance);
+    expect_close("dreset_c", got.reset_c, of_borders(want.reset_c), tolerance);
     for (const int threads : kThreads) {
         checks::that(backward(scan, in, native_given, wanted, threads) == got, "threads change the result");
     }

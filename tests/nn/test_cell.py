@@ -1,6 +1,7 @@
 """`hs.LSTMCell` against `torch.nn.LSTMCell`."""
 
 import copy
+import math
 import pickle
 import re
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate.engine import reference
@@ -47,6 +49,107 @@ def test_numbers_and_gradients_are_torchs(
     want = theirs(x, state)
     assert_all_close(got, want, "h, c")
     assert_all_close(got_gradients, gradients(want, [*leaves, *theirs.parameters()]), "gradients")
+
+
+@given(
+    SIZES,
+    SIZES,
+    st.booleans(),
+    st.sampled_from([*TOLERANCE, torch.bfloat16]),
+    st.sampled_from([None, 1, 2, 3, 9]),
+    st.booleans(),
+)
+def test_a_step_without_gradients_is_the_references(
+    C: int, H: int, bias: bool, dtype: torch.dtype, N: int | None, with_state: bool
+) -> None:
+    cell = hs.LSTMCell(C, H, bias, dtype=dtype)
+    batch = () if N is None else (N,)
+    x, h, c = (torch.randn(*batch, units, dtype=dtype) for units in (C, H, H))
+    state = (h, c) if with_state else None
+    # bfloat16 is compared with the reference in float32: what is rounded is the result alone.
+    exact = copy.deepcopy(cell).to(torch.float32) if dtype is torch.bfloat16 else cell
+    with torch.no_grad():
+        got = cell(x, state)
+        with hs.backend("reference"):
+            want = exact(x.to(exact.weight_ih.dtype), state and tuple(part.to(exact.weight_ih.dtype) for part in state))
+    for one, should in zip(got, want, strict=True):
+        assert one.dtype is dtype
+        assert one.shape == should.shape
+        if dtype is torch.bfloat16:
+            assert torch.allclose(one.float(), should, rtol=2**-6, atol=1e-2)  # torch rounds each sum and gate
+        else:
+            assert_all_close([one], [should])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e38, 1e-40])
+@pytest.mark.parametrize("where", ["x", "h", "c", "weight"])
+def test_extreme_values_of_a_step_without_gradients(where: str, value: float) -> None:
+    cell, x, h, c = hs.LSTMCell(17, 19), torch.randn(2, 17), torch.randn(2, 19), torch.randn(2, 19)
+    with torch.no_grad():
+        {"x": x, "h": h, "c": c, "weight": cell.weight_ih}[where][1, 3] = value
+        got = cell(x, (h, c))
+        with hs.backend("reference"):
+            want = cell(x, (h, c))
+    for one, should in zip(got, want, strict=True):
+        assert torch.allclose(one, should, atol=1e-5, equal_nan=True)
+
+
+def test_a_step_without_gradients_sees_every_change_of_a_weight() -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+
+    def check() -> None:
+        with torch.no_grad():
+            got = cell(x)
+            with hs.backend("reference"):
+                assert_all_close(got, cell(x))
+
+    check()
+    cell.weight_ih.data.mul_(2)  # of which torch keeps no record
+    check()
+    cell.weight_hh = nn.Parameter(torch.randn(12, 3))
+    check()
+    cell.bias_ih = nn.Parameter(torch.randn(24)[::2])  # not contiguous
+    check()
+    cell.weight_ih.detach().numpy()[:] = 3
+    check()
+
+
+@pytest.mark.parametrize("forms", ["transposed", "strided", "negative", "grad", "inference", "subclass"])
+def test_forms_that_a_step_without_gradients_is_given(forms: str) -> None:
+    cell, x, state = hs.LSTMCell(4, 3), torch.randn(2, 4), (torch.randn(2, 3), torch.randn(2, 3))
+    x = {
+        "transposed": lambda: x.t().contiguous().t(),
+        "strided": lambda: torch.stack([x, x], dim=-1)[..., 0],
+        "negative": lambda: torch._neg_view(x),  # type: ignore[no-untyped-call]
+        "grad": lambda: x.requires_grad_(),
+        "inference": lambda: x,
+        "subclass": lambda: nn.Parameter(x),
+    }[forms]()
+    with torch.inference_mode() if forms == "inference" else torch.no_grad():
+        got = cell(x, state)
+        assert not got[0].requires_grad
+        with hs.backend("reference"):
+            assert_all_close(got, cell(x, state))
+
+
+def test_a_step_without_gradients_is_seen_by_modes_and_hooks() -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    seen: list[str] = []
+
+    class Watching(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Watching():
+        cell(x)
+    assert any("mm" in name for name in seen)
+    cell.register_forward_hook(lambda _module, _given, result: (result[0] * 0, result[1]))
+    with torch.no_grad():
+        assert not cell(x)[0].any()
 
 
 def test_same_seed_same_values() -> None:

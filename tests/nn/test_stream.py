@@ -84,6 +84,85 @@ def test_reset_of_some_rows_and_of_all() -> None:
     assert_close(stream.feed(x), lstm(x)[0].detach())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("each", [False, True])
+def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:
+    """By a mask, by rows and of all: the others go on, and what follows is a call from that state."""
+    lstm, x = hs.LSTM(4, 3, 2, proj_size=2).to(dtype), torch.randn(4, 3, 4).to(dtype)
+
+    def state(n: int) -> tuple[Tensor, Tensor]:
+        axes = (2, n) if each else (2,)
+        return torch.randn(*axes, 2, dtype=dtype, requires_grad=True), torch.randn(*axes, 3, dtype=dtype)
+
+    def spread(part: Tensor, n: int) -> Tensor:
+        return (part if each else part[:, None].expand(-1, n, -1)).detach()
+
+    for rows, chosen in (
+        ([0, 2], {"rows": [2, 0]}),
+        ([0, 2], {"mask": torch.tensor([True, False, True])}),
+        ([0, 1, 2], {}),
+    ):
+        stream = lstm.stream(batch=3)
+        stream.feed(x[:2])
+        before = stream.state
+        to = state(3 if "mask" in chosen or not chosen else len(rows))
+        stream.reset(**chosen, to=to)
+        for old, new, part in zip(before, stream.state, to, strict=True):
+            want = spread(part, 2 if "rows" in chosen else 3)
+            want = want.flip(1) if "rows" in chosen else want[:, rows]  # rows were named the other way round
+            assert torch.equal(new[:, rows], want)
+            left = [row for row in range(3) if row not in rows]
+            assert torch.equal(new[:, left], old[:, left])
+        assert stream.t == (2 if chosen else 0)
+        now = stream.state
+        assert_close(
+            stream.step(x[2]).float(),
+            lstm(x[2:3], now)[0][0].detach().float(),
+            slack=1 if dtype is torch.float32 else 1000,
+        )
+        assert not stream.state[0].requires_grad
+
+
+def test_reset_of_rows_by_number() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(2, 3, 4)
+    stream = lstm.stream(batch=3)
+    stream.step(x[0])
+    stream.reset(rows=1)
+    h, c = stream.state
+    assert not h[:, 1].any()
+    assert not c[:, 1].any()
+    assert h[:, [0, 2]].all()
+    assert stream.t == 1
+    assert_close(stream.step(x[1])[1], lstm(x[1:, 1:2])[0][0, 0].detach())
+
+
+def test_a_state_given_to_a_reset_is_not_written() -> None:
+    lstm = hs.LSTM(4, 3)
+    for to in ((torch.ones(1, 3), torch.ones(1, 3)), (torch.ones(1, 2, 3), torch.ones(1, 2, 3))):
+        stream = lstm.stream(batch=2)
+        stream.reset(to=to)
+        stream.step(torch.randn(2, 4))
+        assert all(bool((part == 1).all()) for part in to)
+
+
+def test_bad_resets_fail() -> None:
+    stream = hs.LSTM(4, 3).stream(batch=2)
+    good = Z(1, 3), Z(1, 3)
+    with pytest.raises(ArgumentError, match="a mask or rows=, and got both"):
+        stream.reset(Z(2, dtype=torch.bool), rows=[0])
+    with pytest.raises(IndexRangeError, match="rows 0 to 1"):
+        stream.reset(rows=[2], to=good)
+    with pytest.raises(ArgumentTypeError, match="to must be a tuple of two"):
+        stream.reset(to=Z(1, 3))  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"h has shape \[1, 2, 3\], expected \[L, N, units\] = \[1, 1, 3\]"):
+        stream.reset(rows=[1], to=(Z(1, 2, 3), Z(1, 2, 3)))
+    with pytest.raises(ShapeError, match=r"c has shape \[1, 2, 3\], expected \[L, units\]"):
+        stream.reset(to=(Z(1, 3), Z(1, 2, 3)))
+    with pytest.raises(DtypeError, match="h has dtype"):
+        stream.reset(to=(Z(1, 3).double(), Z(1, 3)))
+    assert torch.equal(stream.state[0], Z(1, 2, 3))
+
+
 def test_fork_goes_its_own_way() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(3, 1, 4)
     stream = lstm.stream()

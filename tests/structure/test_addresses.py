@@ -29,11 +29,43 @@ def test_ranges_among_numbers_are_written_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[3]", "l0.c[", "l0.c[]", "l0.c[x]", "l0.c@", "l0.c[1]@2,m=3", "l0.c[1:,4]", "l0.c@3[4]", "l0.c[1.5]"]
+    "text",
+    [
+        "",
+        "[3]",
+        "l0.c[",
+        "l0.c[]",
+        "l0.c[x]",
+        "l0.c@",
+        "l0.c[1]@2,m=3",
+        "l0.c[1:,4]",
+        "l0.c@3[4]",
+        "l0.c[1.5]",
+        "l0.c[3:3,4]",
+        "l0.c[5:2,4]",
+        "l0.c[2:1,8:0,5]",
+    ],
 )
 def test_what_is_no_address_fails(text: str) -> None:
     with pytest.raises(NameUnknownError, match="expected PLACE"):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "l0.c[0:99999999999,1]",
+        "l0.c[1,0:9000000000:9]",
+        "l0.c[" + "0:1000000," * 500 + "1]",
+        f"l0.c[{'9' * 5000}]",
+        f"l0.c@{'9' * 5000}:",
+        "x" * 10**6 + "[",
+    ],
+)
+def test_a_short_text_asks_for_no_more_than_a_layer_has(text: str) -> None:
+    with pytest.raises(NameUnknownError, match="expected PLACE") as caught:
+        parse_address(text)
+    assert len(str(caught.value)) < 600
 
 
 def test_a_number_is_no_address() -> None:

@@ -200,17 +200,19 @@ def test_the_tour_of_a_projection(chromium: Browser) -> None:
 
 def rounded() -> tuple[hs.Trace, float]:
     """A run in bfloat16 in which the sum that the tour asks for is not c, by rounding; and that sum."""
-    torch.manual_seed(1)
-    lstm = hs.LSTM(4, 3, dtype=torch.bfloat16)
-    state = torch.zeros(1, 1, 3, dtype=torch.bfloat16), torch.full((1, 1, 3), 61.0, dtype=torch.bfloat16)
-    trace = lstm.trace(torch.randn(T, 1, 4, dtype=torch.bfloat16), state)
-    i, f, g, c = (trace[f"l0.{name}"].detach()[:, 0].double() for name in "ifgc")
-    before = torch.cat([state[1][0].double(), c[:-1]])
-    kept, written = f * before, i * g
-    t, unit = divmod(int(torch.minimum(kept.abs(), written.abs()).argmax()), 3)
-    total = kept[t, unit] + written[t, unit]
-    assert abs(total - c[t, unit]) > 0.008
-    return trace, total.item()
+    for seed in range(100):  # random numbers differ between versions of torch
+        torch.manual_seed(seed)
+        lstm = hs.LSTM(4, 3, dtype=torch.bfloat16)
+        state = torch.zeros(1, 1, 3, dtype=torch.bfloat16), torch.full((1, 1, 3), 61.0, dtype=torch.bfloat16)
+        trace = lstm.trace(torch.randn(T, 1, 4, dtype=torch.bfloat16), state)
+        i, f, g, c = (trace[f"l0.{name}"].detach()[:, 0].double() for name in "ifgc")
+        before = torch.cat([state[1][0].double(), c[:-1]])
+        kept, written = f * before, i * g
+        t, unit = divmod(int(torch.minimum(kept.abs(), written.abs()).argmax()), 3)
+        total = kept[t, unit] + written[t, unit]
+        if abs(total - c[t, unit]) > 0.008:
+            return trace, total.item()
+    raise AssertionError("no run in bfloat16 rounds the sum away from c")
 
 
 def test_by_hand_where_the_run_has_rounded(chromium: Browser) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from coursebook import models, pages, runtime
-from coursebook.directives import PREDICT
+from coursebook import folds, models, pages, runtime
+from coursebook.directives import CLAIM, PREDICT
 from coursebook.html_nodes import label, raw
 
 FOLDER = "course"
@@ -63,6 +63,15 @@ def _show_proofs(app: Sphinx, doctree: nodes.document) -> None:
             block.parent.insert(block.parent.index(block), raw(anchors))
 
 
+def _keep_marks_with_their_words(app: Sphinx, doctree: nodes.document) -> None:
+    """Let no line begin with the mark of a claim: a blank before it breaks no line."""
+    for mark in doctree.findall(nodes.raw):
+        if mark.astext().startswith(CLAIM):
+            before = mark.parent.children[mark.parent.index(mark) - 1]
+            if isinstance(before, nodes.Text) and before.astext()[-1:].isspace():
+                mark.parent.replace(before, nodes.Text(f"{before.astext().rstrip()}\N{NO-BREAK SPACE}"))
+
+
 def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
     """Say of questions in a section on recall that they are that, and no predictions."""
     for section in doctree.findall(nodes.section):
@@ -73,9 +82,20 @@ def _call_recall_so(app: Sphinx, doctree: nodes.document) -> None:
                     node.replace_self(label(RECALL))
 
 
+def _fold_what_answers(app: Sphinx, doctree: nodes.document) -> None:
+    """Fold what answers a question until it is answered; a question of recall is answered in its own box."""
+    if app.env.docname.startswith(f"{FOLDER}/"):
+        for section in doctree.findall(nodes.section):
+            title = section.next_node(nodes.title)
+            if title is not None and title.astext() != RECALL:
+                folds.fold(section)
+
+
 def register(app: Sphinx) -> None:
     """Connect them."""
     app.connect("builder-inited", _write_scripts)
     app.connect("html-page-context", _add_script)
     app.connect("doctree-read", _show_proofs)
+    app.connect("doctree-read", _keep_marks_with_their_words)
     app.connect("doctree-read", _call_recall_so)
+    app.connect("doctree-read", _fold_what_answers)

@@ -17,6 +17,7 @@ from coursebook.pages import Section
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 PREDICT = "Predict"
+CLAIM = '<a class="course-claim"'
 DIFFICULTIES = range(1, 6)
 
 
@@ -57,7 +58,7 @@ class Predict(_Part):
         made = pages.Directive(self.name, self.arguments[0], text, self.options, sections)
         folder = Path(self.env.srcdir) / "course"
         made = pages.asked(made, folder)
-        if "same-as" in self.options:
+        if "same-as" in self.options or self.flag("review"):
             for page in folder.glob("[!_]*.md"):
                 self.env.note_dependency(str(page))
         text, sections = made.text, made.sections
@@ -73,7 +74,8 @@ class Predict(_Part):
             "data-unmarked": self.flag("unmarked"),
             "data-review": self.flag("review"),
         }
-        rows = [row for choice in choices for row in self._choice(choice)]
+        refuted = pages.refuted_in(folder) if self.flag("review") else {}
+        rows = [row for choice in choices for row in self._choice(choice, refuted.get(choice.about, ""))]
         answer = [*self.markdown(f"**{right.text}.**"), *self.markdown(right.because)]
         answer += self.markdown("\n".join(section.text for section in sections if section.name == "reveal"))
         inside = [label("Question" if self.flag("review") else PREDICT), *self.markdown(question)]
@@ -82,10 +84,17 @@ class Predict(_Part):
             inside += details("Answer", {"class": "course-reveal"}, answer)
         return element("section", given, inside)
 
-    def _choice(self, choice: pages.Choice) -> list[nodes.Node]:
+    def _choice(self, choice: pages.Choice, refuted: str) -> list[nodes.Node]:
+        """Show a choice, its reason and, where a page is named, a link to what that page says of the idea behind it."""
         inside = element("div", {"class": "course-choice"}, self.markdown(choice.text))
         if not self.flag("unmarked"):
-            inside += details("Why?", {"class": "course-because"}, self.markdown(choice.because))
+            because = self.markdown(choice.because)
+            if refuted:
+                chapter = int(refuted[:2])
+                because.append(
+                    raw(f'<p><a href="{refuted}.html#idea-{choice.about}">Chapter {chapter} on this idea</a></p>')
+                )
+            inside += details("Why?", {"class": "course-because"}, because)
         return element("li", {"data-right": choice.right, "data-about": choice.about}, inside)
 
 
@@ -216,8 +225,16 @@ class Claim(SphinxRole):
         if source:
             return [raw(f'<span class="course-source">({html.escape(source)})</span>')], []
         said = html.escape(f"Proved by a cell of this page: {name}")
-        link = f'<a class="course-claim" href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
+        link = f'{CLAIM} href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
         return [raw(link)], []
+
+
+class Idea(SphinxRole):
+    """The misconception that a refutation is about: a place that can be linked to."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Give the place; nothing is seen of it."""
+        return [raw(f'<span class="course-idea" id="idea-{html.escape(self.text)}"></span>')], []
 
 
 class Minutes(SphinxRole):
@@ -254,5 +271,6 @@ def register(app: Sphinx) -> None:
         app.add_directive(name, made)
     app.add_directive("review", Review)
     app.add_role("claim", Claim())
+    app.add_role("idea", Idea())
     app.add_role("minutes", Minutes())
     app.add_role("show", Show())

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "course"
 NOTEBOOKS = ROOT / "src" / "hiddenstate" / "course" / "notebooks"
 _CLAIM = re.compile(r" ?\{claim\}`([^`|]*)(?:\|([^`]*))?`")
+_IDEA = re.compile(r"\{idea\}`[^`]*` ?")
 _SHOW = re.compile(r"\{show\}`(.+?)\s*<[^>`]*>`", re.DOTALL)
 _MINUTES = re.compile(r"\{minutes\}`(\d+)`")
 _PAGE_LINK = re.compile(r"\]\((\d\d-[\w-]+)\.md(?:#[\w-]+)?\)")
@@ -25,6 +26,8 @@ _METADATA = {
     "language_info": {"name": "python"},
 }
 _FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # a tenth of the training where this is set\n'
+_TO_ORDER = "# Put these lines in order, leave out those that do not belong, and remove the # before the others:\n"
+_ORDERED = "# Run this cell once the lines above are in order: it says nothing where they are right.\n"
 
 Cell = tuple[str, str]  # "markdown" or "code", and its text
 
@@ -109,8 +112,8 @@ def _parsons(made: Directive, solved: bool) -> Iterator[Cell]:
     listed = "\n".join(f"# {line}" for line in shuffled(every))
     head = f"**Exercise {made.argument}: {made.options.get('title')}** ({made.options.get('minutes')} minutes)"
     yield "markdown", plain(f"{head}\n\n{made.text}")
-    yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else listed}"
-    yield "code", made.one("test")
+    yield "code", f"{made.one('before')}\n\n{chr(10).join(lines) if solved else f'{_TO_ORDER}{listed}'}"
+    yield "code", f"{_ORDERED}{made.one('test')}"
     yield "markdown", _details("Solution", f"```python\n{made.one('lines')}\n```")
 
 
@@ -124,7 +127,7 @@ def _details(summary: str, text: str) -> str:
 def plain(text: str) -> str:
     """Write what only the page has as plain Markdown; a claim's source stays."""
     text = _CLAIM.sub(lambda match: f" ({match[2].strip()})" if match[2] else "", text)
-    text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", text))
+    text = _MINUTES.sub(r"\1", _SHOW.sub(r"\1", _IDEA.sub("", text)))
     return _PAGE_LINK.sub(r"](\1.ipynb)", text)
 
 

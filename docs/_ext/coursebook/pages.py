@@ -14,6 +14,7 @@ _OPTION = re.compile(r":([\w-]+):\s*(.*)")
 _SECTION = re.compile(r"--- (\w+)\s*(.*)")
 _CHOICE = re.compile(r"- \[(x|M\d+|-)\] (.*)")
 _PROVES = re.compile(r'^[ \t]*proves\("([\w.-]+)"\)\n?', re.MULTILINE)
+_IDEA = re.compile(r"\{idea\}`(M\d+)`")
 T = TypeVar("T")
 RIGHT, NO_ID = "x", "-"
 
@@ -146,6 +147,15 @@ def asked(made: Directive, folder: Path) -> Directive:
     )
     found = next(other for other in every if other.argument == same)
     return Directive(made.name, made.argument, found.text, made.options, found.sections)
+
+
+def refuted_in(folder: Path) -> dict[str, str]:
+    """Return the page, by its stem, that refutes each misconception first."""
+    found: dict[str, str] = {}
+    for page in sorted(folder.glob("[!_]*.md")):
+        for name in _IDEA.findall(page.read_text(encoding="utf-8")):
+            found.setdefault(name, page.stem)
+    return found
 
 
 def choices_of(text: str) -> tuple[str, list[Choice]]:

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.errors import ArgumentError, MissingDependencyError
 
 try:
@@ -103,15 +104,23 @@ def check_picture(path: Path) -> None:
 
     Raises:
         ArgumentError: no such format, or no such folder.
+        IsADirectoryError, FileWriteError: as `check_place`.
     """
     kinds = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise ArgumentError(f"cannot draw into {path}: its name must end with one of .{' .'.join(sorted(kinds))}")
     if not path.parent.is_dir():
         raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    check_place(path)
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format that the file's name ends with; raises as `check_picture`."""
+    """Write a figure to a file, in the format that the file's name ends with.
+
+    Raises:
+        ArgumentError: as `check_picture`.
+        IsADirectoryError, FileWriteError: as `written_beside`.
+    """
     check_picture(path)
-    figure.savefig(path, dpi=160)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=160, format=path.suffix[1:].lower())

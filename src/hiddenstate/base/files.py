@@ -1,12 +1,14 @@
 """Files and folders, whole or not there: written beside, forced to disk, and renamed. Tensors as safetensors."""
 
+import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hiddenstate.base.reading import reading
+from hiddenstate.base.writing import check_writable, writing
 from hiddenstate.errors import FileFormatError
 
 
@@ -24,36 +27,55 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     A link stays, and what it leads to is replaced. A device or a pipe is written into.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: there is a folder of this name.
+        FileNotFoundError, IsADirectoryError: as `check_place`.
+        FileWriteError: the system refused to write it, or it is marked as read-only.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-    target = None if _is_special(path) else path.resolve()
-    handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        if target is None:
-            _pour(beside, path)
-        else:
-            beside.chmod(0o666 & ~_umask())
-            sync(beside)
-            beside.replace(target)
-            sync(target.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    check_place(path)
+    with writing(path):
+        target = None if _is_special(path) else path.resolve()
+        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            if target is None:
+                _pour(beside, path)
+            else:
+                beside.chmod(0o666 & ~_umask())
+                sync(beside)
+                beside.replace(target)
+                sync(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a path that no file can be written to, so that nothing need be computed to find that out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        IsADirectoryError: there is a folder of this name.
+        FileWriteError: the folder is not one to write into, or the file is marked as read-only.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")
+        for folder in (path.parent, path.resolve().parent):  # which differ where the path is a link
+            if not folder.is_dir():
+                raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
+        check_writable(path)
+        place = path if _is_special(path) else path.resolve().parent
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors with what the file is (``kind``, such as ``"hiddenstate.trace/1"``) and its metadata.
 
     Raises:
-        OSError: the file cannot be written.
+        FileNotFoundError, IsADirectoryError, FileWriteError: as `written_beside`.
     """
     # safetensors refuses views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -61,7 +83,8 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
         try:
             save_file(copies, beside, metadata={**metadata, "format": kind})
         except SafetensorError as error:  # which is no OSError, also where the disk is full
-            raise OSError(f"cannot write {path}: {error}") from error
+            number = int(found[1]) if (found := re.search(r"os error (\d+)", str(error))) else errno.EIO
+            raise OSError(number, os.strerror(number)) from error
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -94,22 +117,70 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file beside its place and rename it: the earlier file or the new one is there, never half of either."""
+    with replaced_after(path, content):
+        pass
+
+
+@contextmanager
+def replaced_after(path: Path, content: bytes) -> Iterator[None]:
+    """Write a file beside its place, before the block, so that it is known that there is room; rename it after.
+
+    Raises:
+        FileWriteError: it cannot be written; the block is not entered.
+    """
     beside = free_name(path, "part")
-    try:
-        write_bytes(beside, content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(path):
+        check_writable(path)
+        try:
+            write_bytes(beside, content)
+            yield
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, which is made where there is none: the whole line or nothing.
+
+    Raises:
+        FileWriteError: there is no room for it, or it may not be written.
+    """
+    content = (line + "\n").encode()
+    with writing(path), path.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            while content:
+                content = content[file.write(content) :]  # of a disk that is nearly full, it takes a part
+        except OSError:
+            os.truncate(file.fileno(), before)
+            raise
 
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted."""
-    path = free_name(target, "partial")
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+    """Lend a free name beside the target, so that renaming stays on one disk; what is left there is deleted.
+
+    Folders around it are made, and deleted where nothing came into them.
+
+    Raises:
+        FileWriteError: the system refused something, or what is there is marked as read-only.
+    """
+    path, made = free_name(target, "partial"), [each for each in target.parents if not each.exists()]
+    with writing(target):
+        check_writable(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            drop_empty(made)
+
+
+def drop_empty(folders: Iterable[Path]) -> None:
+    """Delete those folders that are there and empty; the innermost come first."""
+    for each in folders:
+        with suppress(OSError):
+            each.rmdir()
 
 
 def put_folder(partial: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 import typer
 
 from hiddenstate.cli.explain_attribute import attribute
+from hiddenstate.cli.explain_command import explaining
 from hiddenstate.cli.explain_compare import compare
 from hiddenstate.cli.explain_dynamics import dynamics
 from hiddenstate.cli.explain_graph import graph
@@ -17,9 +18,5 @@ def explain() -> None:
     """Explain what a model made of a text: which word decided, and who wrote what it remembers."""
 
 
-app.command()(attribute)
-app.command()(compare)
-app.command()(dynamics)
-app.command()(graph)
-app.command()(ledger)
-app.command()(sweep)
+for command in (attribute, compare, dynamics, graph, ledger, sweep):
+    app.command()(explaining(command))

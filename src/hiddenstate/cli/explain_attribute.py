@@ -6,24 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hiddenstate.cli.explain_options import (
-    AgainstOption,
-    CsvOption,
-    JsonOption,
-    LabelOption,
-    ModelOption,
-    PlotOption,
-    TextArgument,
-    WordOption,
-    give,
-    loaded,
-    step_of,
-    target_of,
-    told,
-)
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption, told
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attributions import DEFAULT_SAMPLES
-from hiddenstate.explain.attributions import attribute as attribution_of
+from hiddenstate.explain import attributions
+from hiddenstate.explain.attribution import Attribution
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.shapley import EXACT_STEPS
 from hiddenstate.models.language import LanguageModel
@@ -51,16 +37,11 @@ class By(str, Enum):
 
 
 def attribute(
-    text: TextArgument,
+    read: Read,
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
-    of: Annotated[
-        str | None,
-        typer.Option(
-            help="A state or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE", show_default=False
-        ),
-    ] = None,
+    of: OfOption = None,
     method: Annotated[Method, typer.Option(help="How words are given their parts.")] = Method.shapley,
     baseline: Annotated[
         list[str] | None,
@@ -85,30 +66,26 @@ def attribute(
     ] = False,
     samples: Annotated[
         int, typer.Option(help="Orders that are drawn where Shapley values are sampled.")
-    ] = DEFAULT_SAMPLES,
-    json: JsonOption = None,
-    csv: CsvOption = None,
-    plot: PlotOption = None,
-    model: ModelOption = "tagger-en",
-) -> None:
-    """Say which words decided: of a tagger why this tag and not the next best, of a language model why this comes next.
+    ] = attributions.DEFAULT_SAMPLES,
+) -> Attribution:
+    """Say which words decided.
 
-    Occlusion, what is lost when one word is replaced, stands beside every method, and where they disagree is marked.
+    Of a tagger why it gives this tag and not the next best, of a language model why this comes next. Occlusion, what is
+    lost when one word is replaced, stands beside every method, and where they disagree is marked.
 
     Example: hiddenstate explain attribute "The old man the boats." --word man
     """
-    found, read = loaded(model, text)
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of says all of the target; leave out --word, --label and --against")
     linear = method in (Method.frozen, Method.cd)
-    target: Any = of or target_of(found, read, step_of(found, read, word), label, against, linear=linear)
+    target: Any = of or read.target(word, label, against, linear=linear)
     if spans is not None:
         chosen: list[tuple[int, int]] | None = _read_spans(spans)
     else:
-        chosen = _words(read) if isinstance(found, LanguageModel) and _in_words(found, read, by) else None
+        chosen = _words(read.subject) if _in_words(read, by) else None
     with told() as progress:
-        result = attribution_of(
-            read,
+        return attributions.attribute(
+            read.subject,
             of=target,
             method=method.value,
             baseline=baseline or None,
@@ -117,7 +94,6 @@ def attribute(
             samples=samples,
             progress=progress,
         )
-    give(result, json, csv, plot)
 
 
 def _read_spans(text: str) -> list[tuple[int, int]]:
@@ -131,10 +107,10 @@ def _read_spans(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _in_words(model: LanguageModel, read: Subject, by: By) -> bool:
-    if model.config.level != "char":
+def _in_words(read: Read, by: By) -> bool:
+    if not isinstance(read.model, LanguageModel) or read.model.config.level != "char":
         return False
-    return by is By.word or (by is By.auto and read.T > EXACT_STEPS)
+    return by is By.word or (by is By.auto and read.subject.T > EXACT_STEPS)
 
 
 def _words(read: Subject) -> list[tuple[int, int]]:

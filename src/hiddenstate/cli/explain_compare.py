@@ -4,13 +4,15 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import CsvOption, JsonOption, ModelOption, PlotOption, TextArgument, give, loaded
+from hiddenstate.cli.explain_options import Read, read_by
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain import comparisons
+from hiddenstate.explain.comparison import Comparison
+from hiddenstate.explain.subjects import subject
 
 
 def compare(
-    text: TextArgument,
+    read: Read,
     other: Annotated[
         str | None, typer.Option(help="Another text of as many words.", metavar="TEXT", show_default=False)
     ] = None,
@@ -19,17 +21,15 @@ def compare(
         typer.Option("--with", help="Another model.", metavar="DIR|NAME", show_default=False),
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="From which on two outputs differ.")] = 1e-5,
-    model: ModelOption = "tagger-en",
-    json: JsonOption = None,
-    csv: CsvOption = None,
-    plot: PlotOption = None,
-) -> None:
-    """Compare a model with another, or what it makes of one text and another.
+) -> Comparison:
+    """Say where two models part, or one model on two texts.
+
+    Which layer carries the difference, a patch of each tells.
 
     Example: hiddenstate explain compare "I can fish" --other "I eat fish"
     """
     if other is None and with_model is None:
         raise ArgumentError("what is it compared with? Give --other TEXT, --with MODEL, or both")
-    one = loaded(model, text)[1]
-    two = loaded(with_model or model, text if other is None else other)[1]
-    give(comparisons.compare(one, two, None, tolerance=tolerance), json, csv, plot)
+    text = read.text if other is None else other
+    two = subject(read.model, text) if with_model is None else read_by(with_model, text).subject
+    return comparisons.compare(read.subject, two, None, tolerance=tolerance).checked()

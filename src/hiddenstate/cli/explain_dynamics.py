@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import CsvOption, JsonOption, ModelOption, PlotOption, TextArgument, give, loaded
+from hiddenstate.cli.explain_options import Read, told
 from hiddenstate.explain import dynamics_of
 from hiddenstate.explain.results import Explanation
 
@@ -22,7 +22,7 @@ class View(str, Enum):
 
 
 def dynamics(
-    text: TextArgument,
+    read: Read,
     view: Annotated[
         View,
         typer.Option(
@@ -31,22 +31,19 @@ def dynamics(
         ),
     ] = View.timescales,
     starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
-    model: ModelOption = "tagger-en",
-    json: JsonOption = None,
-    csv: CsvOption = None,
-    plot: PlotOption = None,
-) -> None:
+) -> Explanation:
     """Show how the LSTM of a model moves while it reads a text.
 
     Fixed points and spectra are those of an LSTM that reads forward, such as a language model's.
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
     """
-    found = dynamics_of.dynamics(loaded(model, text)[1])
-    views: dict[View, Callable[[], Explanation]] = {
-        View.timescales: found.timescales,
-        View.saturation: found.saturation,
-        View.fixed_points: partial(found.fixed_points, starts=starts),
-        View.spectrum: found.spectrum,
-    }
-    give(views[view](), json, csv, plot)
+    found = dynamics_of.dynamics(read.subject)
+    with told() as progress:
+        views: dict[View, Callable[[], Explanation]] = {
+            View.timescales: found.timescales,
+            View.saturation: found.saturation,
+            View.fixed_points: partial(found.fixed_points, starts=starts, progress=progress),
+            View.spectrum: partial(found.spectrum, progress=progress),
+        }
+        return views[view]()

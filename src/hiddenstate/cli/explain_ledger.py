@@ -4,26 +4,14 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import (
-    AgainstOption,
-    CsvOption,
-    JsonOption,
-    LabelOption,
-    ModelOption,
-    PlotOption,
-    TextArgument,
-    WordOption,
-    give,
-    loaded,
-    step_of,
-    target_of,
-)
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, Read, WordOption
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.ledgers import ledger as ledger_of
+from hiddenstate.explain import ledgers
+from hiddenstate.explain.results import Explanation
 
 
 def ledger(
-    text: TextArgument,
+    read: Read,
     place: Annotated[
         str | None,
         typer.Option(
@@ -35,26 +23,20 @@ def ledger(
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
-    json: JsonOption = None,
-    csv: CsvOption = None,
-    plot: PlotOption = None,
-    model: ModelOption = "tagger-en",
-) -> None:
-    """Take a memory apart: what each word wrote into it, and what of that is still there. The parts add up exactly.
+) -> Explanation:
+    """Say who wrote what a unit remembers, and what erased it.
 
-    Without --place it takes apart what the last layer remembers for a tag, or for the next character.
+    The parts add up exactly. Without --place it takes apart what the last layer remembers for a tag, or for the next
+    character.
 
     Example: hiddenstate explain ledger "The old man the boats." --place "l1.c[125]" --word the
     """
     if place is not None and (label, against) != (None, None):
         raise ArgumentError("--label and --against choose a logit, and --place a state; give one of them")
-    found, read = loaded(model, text)
     if place is None:
-        t = step_of(found, read, word)
-        give(ledger_of(read, place=target_of(found, read, t, label, against, linear=True)), json, csv, plot)
-        return
+        return ledgers.ledger(read.subject, place=read.target(word, label, against, linear=True))
     if word is not None:
         if "@" in place:
             raise ArgumentError(f"{place!r} says the step, and --word {word} too; say it once")
-        place = f"{place}@{step_of(found, read, word)}"
-    give(ledger_of(read, place=place), json, csv, plot)
+        place = f"{place}@{read.step_of(word)}"
+    return ledgers.ledger(read.subject, place=place)

@@ -103,6 +103,12 @@ def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
     return [Text(GAP.join(title)), *(Text(GAP.join(row), spans=list(spans)) for row in others)]
 
 
+def _runner_up(word: Word) -> str:
+    """The second most likely tag; nothing where it has no chance that two digits show."""
+    said = f"{word.runner_up_probability:.2f}"
+    return f"{word.runner_up} {said}" if float(said) else ""
+
+
 def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
     steps = [word.step for word in words]
     columns = [
@@ -110,7 +116,7 @@ def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
         Column("p", [f"{word.probability:.2f}" for word in words], right=True),
     ]
     if detail.runner_up:
-        columns.append(Column("or", [f"{word.runner_up} {word.runner_up_probability:.2f}" for word in words], "dim"))
+        columns.append(Column("or", [_runner_up(word) for word in words], "dim"))
     for gate in GATES:
         bars = [_bar(step.gates[gate], detail.bar) for step in steps]
         columns.append(Column(f"|{gate}|" if gate == "g" else gate, bars, "green"))

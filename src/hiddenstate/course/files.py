@@ -1,8 +1,11 @@
 """The notebooks and data of the course, as they lie in the package."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+from hiddenstate.base.files import drop_empty
+from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, NameUnknownError
 
 _HERE = Path(__file__).parent
@@ -26,15 +29,26 @@ def copy(folder: Path) -> list[Path]:
 
     Raises:
         ArgumentError: one of the files is there already. Nothing is copied then: it may hold somebody's answers.
+        FileWriteError: one cannot be written; those that were are deleted, so that it can be tried again.
     """
     wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}
     wanted |= {folder / "data" / path.name: path for path in _files(DATA)}
     for place in wanted:
         if place.exists():
             raise ArgumentError(f"{place} is there already, perhaps with your answers; give another folder")
-    for place, path in wanted.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+    folders = [folder / "data", folder, *folder.parents]
+    missing = [each for each in folders if not each.exists()]
+    with writing(folder):
+        try:
+            for place, path in wanted.items():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, place)
+        except BaseException:
+            for place in wanted:
+                with suppress(OSError):
+                    place.unlink()
+            drop_empty(missing)
+            raise
     return list(wanted)
 
 

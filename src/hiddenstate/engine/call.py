@@ -41,6 +41,10 @@ class Call:
         record: what to record, or None.
         part: the layer and direction that runs, if it is a part of an LSTM; None for all of them.
         packed: weights packed for single steps, which then change ``h0`` and ``c0`` in place; or None.
+        reset_h: hidden states that come in behind borders, ``[L*D, N, P]`` (all borders of a row get the same) or
+            ``[L*D, T*N, P]`` (the border before step t of row n gets number t*N + n); None for zeros.
+        reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
+            None.
     """
 
     sizes: Sizes
@@ -57,6 +61,8 @@ class Call:
     record: RecordSpec | None = None
     part: tuple[int, bool] | None = None
     packed: Any = None
+    reset_h: Tensor | None = None
+    reset_c: Tensor | None = None
 
     @property
     def tracks(self) -> Sequence[tuple[int, bool]]:
@@ -81,6 +87,8 @@ class Call:
             masks=(),
             edits=[edit for edit in self.edits if (edit.place.layer, edit.place.reverse) == part],
             part=part,
+            reset_h=None if self.reset_h is None else self.reset_h[k : k + 1],
+            reset_c=None if self.reset_c is None else self.reset_c[k : k + 1],
         )
 
 
@@ -97,21 +105,24 @@ class Result(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
+STATES = 5  # the leaves before the weights
+
+
 def leaves_of(call: Call) -> tuple[Tensor | None, ...]:
-    """What a gradient may be needed of: x, h0, c0, and the weights of one layer and direction after another."""
-    return (call.x, call.h0, call.c0, *chain.from_iterable(call.weights))
+    """What a gradient may be needed of: x, the states, and the weights of one layer and direction after another."""
+    return (call.x, call.h0, call.c0, call.reset_h, call.reset_c, *chain.from_iterable(call.weights))
 
 
 def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
     """The same call of other leaves."""
-    x, h0, c0, *_ = leaves
-    return replace(call, x=x, h0=h0, c0=c0, weights=weights_of(leaves))  # type: ignore[arg-type]
+    x, h0, c0, reset_h, reset_c, *_ = leaves
+    return replace(call, x=x, h0=h0, c0=c0, reset_h=reset_h, reset_c=reset_c, weights=weights_of(leaves))  # type: ignore[arg-type]
 
 
 def weights_of(leaves: Sequence[Tensor | None]) -> list[Weights]:
     """The weights among leaves, of one layer and direction after another."""
     width = len(Weights._fields)
-    return [Weights._make(leaves[k : k + width]) for k in range(3, len(leaves), width)]
+    return [Weights._make(leaves[k : k + width]) for k in range(STATES, len(leaves), width)]
 
 
 def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:

@@ -105,9 +105,9 @@ class _Lstm(torch.autograd.Function):
         saved = ctx.saved_tensors
         leaves, masks, of_edits, *records = _parts(saved, 2, ctx.counts)
         edits = ctx.edits and [replace(edit, value=value) for edit, value in zip(ctx.edits, of_edits, strict=True)]
-        x, h0, c0, *_ = leaves
+        x, h0, c0, reset_h, reset_c, *_ = leaves
         given = ctx.sizes, weights_of(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
-        call = Call(*given, ctx.options[0], edits, None, ctx.options[1])
+        call = Call(*given, ctx.options[0], edits, None, ctx.options[1], None, reset_h, reset_c)
         needed = ctx.needs_input_grad[3:]
         if not computes_gradients(grads):
 

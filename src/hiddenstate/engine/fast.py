@@ -40,7 +40,25 @@ def run(
     kernel = kernels.plain_kernel(given[0]) if interception() is None else None
     if kernel is None:
         return None
-    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record)
+    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record, options.packed)
+
+
+def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
+    """Run a step of a cell of these sizes, C and H, that needs no gradient, without packing its weights.
+
+    Args:
+        x: the input, as the user gave it.
+        hx: the state before, as the user gave it.
+        parameters: the cell's parameters by name.
+        sizes: C and H.
+
+    Returns:
+        ``(h, c)``, or None: torch's own step then serves better, or alone.
+    """
+    kernel = kernels.kernel_of(x)
+    if kernel is None or interception() is not None:
+        return None
+    return kernel.native.cell_step(x, hx, parameters, sizes)
 
 
 def _layout(sizes: Sizes, options: "Options") -> tuple[int, ...]:
@@ -77,14 +95,18 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
 
 
 class Options:
-    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded."""
+    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
 
-    __slots__ = ("batch_first", "record", "training")
+    ``packed`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    """
 
-    def __init__(self, batch_first: bool, training: bool, record: bool) -> None:
+    __slots__ = ("batch_first", "packed", "record", "training")
+
+    def __init__(self, batch_first: bool, training: bool, record: bool, packed: Any = None) -> None:
         self.batch_first = batch_first
         self.training = training
         self.record = record
+        self.packed = packed
 
 
 def run_differentiable(
@@ -123,7 +145,7 @@ def run_differentiable(
     done = run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
-    return _with_derivative((x, h0, c0, *weights), done, lengths, sizes, options, single=single)
+    return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
 
 
 def _with_derivative(

@@ -22,6 +22,7 @@ from hiddenstate.base.validation import (
     check_pair,
     check_tensor,
 )
+from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
@@ -57,6 +58,7 @@ class Arguments(NamedTuple):
     hx: State | None = None
     lengths: Lengths = None
     reset: Tensor | None = None
+    reset_to: State | None = None
 
 
 def read(
@@ -88,6 +90,7 @@ def read(
     _check_input(x, sizes)
     T, N = x.shape[:2]
     h0, c0 = _initial_state(given.hx, layout, N, sizes, like, x.dtype)
+    reset_h, reset_c = border_states.take(given.reset_to, given.reset, layout, (T, N), sizes, like)
     call = Call(
         sizes=sizes,
         weights=weights,
@@ -98,6 +101,8 @@ def read(
         reset=_take_reset(given.reset, layout, T, N, x),
         dropout=dropout,
         training=training,
+        reset_h=reset_h,
+        reset_c=reset_c,
     )
     return call, Form(layout, packed)
 
@@ -109,7 +114,6 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         ShapeError, DtypeError, DeviceError: which one.
     """
     like = weights[0].ih
-    mixes = autocasts(like.device.type)
     # Dynamo looks below a cache, and warns of it.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
     for k, of_track in enumerate(weights):
@@ -122,7 +126,7 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
                     f"{_name(sizes, k, j)} has shape {list(value.shape)}, expected {list(shapes[j] or ())} by the "
                     "sizes: was it, or a size, replaced?"
                 )
-            if value.dtype != like.dtype and not mixes:
+            if value.dtype != like.dtype and not autocasts(like.device.type):
                 raise DtypeError(
                     f"{_name(sizes, k, j)} has dtype {value.dtype} and {_name(sizes, 0, 0)} has {like.dtype}: was its "
                     f".data replaced? Convert the LSTM with .to({like.dtype})"

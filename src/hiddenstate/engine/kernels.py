@@ -16,6 +16,9 @@ from hiddenstate.errors import ArgumentError
 if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
     from hiddenstate._native import StreamStep as StreamStep
 
+# What native code uses of torch, beside its classes.
+_TORCH = ("empty", "empty_like", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+
 try:
     from hiddenstate import _native
 except ImportError as error:  # a wheel for another machine, say: everything still works, in plain torch
@@ -36,7 +39,16 @@ else:
             "cpu": torch.device("cpu"),
             **{
                 name: getattr(torch, name)
-                for name in ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+                for name in (
+                    "empty",
+                    "empty_like",
+                    "get_num_threads",
+                    "float32",
+                    "float64",
+                    "bfloat16",
+                    "int64",
+                    "bool",
+                )
             },
         }
     )
@@ -126,9 +138,14 @@ def serves(dtype: torch.dtype) -> bool:
     return dtype in _chosen
 
 
+def kernel_of(x: object) -> Kernel | None:
+    """The functions for one of torch's own tensors, or None."""
+    return _chosen.get(x.dtype) if type(x) is Tensor else None
+
+
 def plain_kernel(x: object) -> Kernel | None:
     """The functions for one of torch's own tensors, if its numbers are such as cell states are kept in too."""
-    kernel = _chosen.get(x.dtype) if type(x) is Tensor else None
+    kernel = kernel_of(x)
     return kernel if kernel is not None and kernel.real is kernel.element else None
 
 

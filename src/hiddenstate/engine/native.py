@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import kernels
-from hiddenstate.engine.call import Call
+from hiddenstate.engine.call import STATES, Call, leaves_of
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import DtypeError, ShapeError
@@ -109,13 +109,10 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     def run(call: Call) -> list[Tensor | None]:
         return kernel.native.backward(call, edits, _contiguous_saved(saved), _in_types(grads, kernel), needed)
 
-    dx, dh0, dc0, *weights = _ask_converted(run, call, kernel)
-    return [
-        dx,
-        None if dh0 is None else dh0.to(kernel.element),
-        None if dc0 is None else dc0.to(call.c0.dtype),
-        *weights,
-    ]
+    found = _ask_converted(run, call, kernel)
+    types = [call.x.dtype if leaf is None else leaf.dtype for leaf in leaves_of(call)[:STATES]]
+    states = [None if value is None else value.to(dtype) for value, dtype in zip(found, types, strict=False)]
+    return [*states, *found[STATES:]]
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
@@ -172,6 +169,8 @@ def _contiguous_call(call: Call, kernel: Kernel) -> Call:
         weights=_contiguous_weights(call.weights, kernel),
         lengths=contiguous(call.lengths),
         reset=contiguous(call.reset),
+        reset_h=_with_units_side_by_side(call.reset_h, kernel.element),
+        reset_c=_with_units_side_by_side(call.reset_c, kernel.real),
         masks=[contiguous(mask) for mask in call.masks],
     )
 
@@ -214,6 +213,15 @@ def _with_features_side_by_side(x: Tensor) -> Tensor:
     return x.resolve_neg().contiguous()
 
 
+def _with_units_side_by_side(states: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """The states of borders in a type, the units of each side by side; layers and rows at any distance."""
+    if states is None or (
+        states.dtype is dtype and (states.stride(2) == 1 or states.shape[2] <= 1) and not states.is_neg()
+    ):
+        return states
+    return contiguous(states, dtype)  # type: ignore[no-any-return]
+
+
 def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     """The edits of each layer and direction as native code takes them, or None for no edits at all."""
     if not call.edits:
@@ -235,13 +243,14 @@ def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
 
 
 def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:
-    """Pack the weights of all layers for single steps: `Call.packed`.
+    """Pack the weights of all layers and directions, for single steps or calls that repeat.
 
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
     kernel = kernels.kernel(dtype)
     try:
-        return kernel.native.pack(_contiguous_weights(weights, kernel), sizes.input_size, sizes.hidden_size)
+        given = _contiguous_weights(weights, kernel)
+        return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
     except RefusedError as refused:
         _raise(*refused.args)

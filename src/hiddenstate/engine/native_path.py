@@ -16,15 +16,20 @@ from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
 def why_not(call: Call, *, autocast: bool = False) -> str | None:
     """Say why the native engine can't compute this call, or None; with ``autocast`` torch's may be on."""
     tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
-    for value in (*tensors, call.c0):
+    cells = [call.c0]
+    if call.reset_h is not None and call.reset_c is not None:
+        tensors.append(call.reset_h)
+        cells.append(call.reset_c)
+    for value in (*tensors, *cells):
         if not is_plain(value):
             return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
     dtype = call.x.dtype
     if not kernels.serves(dtype):
         return f"there is no native kernel for {dtype}" if kernels.version() else "the native module was not loaded"
     types = dict.fromkeys(value.dtype for value in tensors)
-    if len(types) > 1 or call.c0.dtype not in (dtype, kernels.real_type(dtype)):
-        return f"types are mixed: {', '.join(map(str, types))}, cell state {call.c0.dtype}"
+    of_cells = dict.fromkeys(value.dtype for value in cells)
+    if len(types) > 1 or not of_cells.keys() <= {dtype, kernels.real_type(dtype)}:
+        return f"types are mixed: {', '.join(map(str, types))}, cell state {', '.join(map(str, of_cells))}"
     return interception(autocast=autocast)
 
 

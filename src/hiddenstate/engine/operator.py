@@ -5,6 +5,7 @@ derivative; `native` computes both. Calls that are not compiled go there directl
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
@@ -23,6 +24,10 @@ _GIVEN = (
     "Tensor x, Tensor h0, Tensor c0, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, "
     "bool bias, bool bidirectional"
 )
+# At the end and with defaults, so that what was exported before they were there still runs. torch leaves out arguments
+# at the end that are their defaults.
+_BORDERS = "Tensor? reset_h=None, Tensor? reset_c=None"
+_NUMBER = 9  # of those given
 
 
 def why_not(call: Call) -> str | None:
@@ -40,7 +45,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Run a whole LSTM through the operator, with such dropout masks; give ``out``, ``h_n`` and ``c_n``."""
     out, h_n, c_n, _ = lstm(
         *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(masks) or None),
-        *(call.sizes.bias, call.sizes.bidirectional, call.training),
+        *(call.sizes.bias, call.sizes.bidirectional, call.training, call.reset_h, call.reset_c),
     )
     return out, h_n, c_n
 
@@ -49,7 +54,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     "hiddenstate::lstm",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_GIVEN}, bool keep) -> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
+    schema=f"({_GIVEN}, bool keep, {_BORDERS}) -> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
 def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Run a whole LSTM: `native.forward`, whose records are one list, empty unless ``keep``.
@@ -59,8 +64,8 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
     """
-    *given, keep = arguments
-    call = _checked_call(*given)
+    given, (keep, *borders) = arguments[:_NUMBER], arguments[_NUMBER:]
+    call = _checked_call(*given, *borders)
     with torch.no_grad():
         done = native.forward(call, gradient=keep)
     return (*done[:3], list(chain.from_iterable(done.saved()[1:])) if keep else [])
@@ -68,8 +73,8 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 
 @lstm.register_fake
 def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    *given, keep = arguments
-    call = _call(*given)
+    given, (keep, *borders) = arguments[:_NUMBER], arguments[_NUMBER:]
+    call = _call(*given, *borders)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.tracks)
     real = kernels.real_type(x.dtype)
@@ -86,16 +91,17 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     "hiddenstate::lstm_backward",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed) -> Tensor[]",
+    schema=f"({_GIVEN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, {_BORDERS}) "
+    "-> Tensor[]",
 )
 def lstm_backward(*arguments: Any) -> list[Tensor]:
-    """Gradients of x, h0, c0 and the weights, of those that are ``needed``: `native.backward`.
+    """Gradients of x, the states that are given, and the weights, of those that are ``needed``: `native.backward`.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
     """
-    *given, out, kept, dout, dh_n, dc_n, needed = arguments
-    call, grads = _checked_call(*given), (dout, dh_n, dc_n)
+    given, (out, kept, dout, dh_n, dc_n, needed, *borders) = arguments[:_NUMBER], arguments[_NUMBER:]
+    call, grads = _checked_call(*given, *borders), (dout, dh_n, dc_n)
     _check_gradients(call, out, grads, needed)
     with torch.no_grad():
         saved = _checked_saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
@@ -104,43 +110,52 @@ def lstm_backward(*arguments: Any) -> list[Tensor]:
 
 
 @lstm_backward.register_fake
-def _(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], *others: Any) -> list[Tensor]:
-    leaves = (x, h0, c0, *weights)
-    return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, others[-1], strict=True) if need]
+def _(*arguments: Any) -> list[Tensor]:
+    (x, h0, c0, weights), (*_, needed) = arguments[:4], arguments[_NUMBER : _NUMBER + 6]
+    borders = [value for value in arguments[_NUMBER + 6 :] if value is not None]
+    leaves = (x, h0, c0, *borders, *weights)
+    return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, needed, strict=True) if need]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    x, h0, c0, weights, lengths, reset, masks, ctx.bias, ctx.bidirectional, _ = inputs
+    x, h0, c0, weights, lengths, reset, masks, ctx.bias, ctx.bidirectional, _, *borders = inputs
     out, _, _, kept = output
+    states = [x, h0, c0, *(value for value in borders if value is not None)]
     ctx.of_masks = None if masks is None else [None] * len(masks)
-    ctx.counts = (len(weights), 2, len(masks or ()), 1, len(kept))
-    ctx.save_for_backward(x, h0, c0, *weights, lengths, reset, *(masks or ()), out, *kept)
+    ctx.counts = (len(states), len(weights), 2, len(masks or ()), 1, len(kept))
+    ctx.save_for_backward(*states, *weights, lengths, reset, *(masks or ()), out, *kept)
 
 
 def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -> tuple[Any, ...]:
     saved = iter(ctx.saved_tensors)
-    x, h0, c0 = islice(saved, 3)
-    weights, (lengths, reset), masks, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
-    of_inputs, of_weights = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
-    needed = [*of_inputs, *of_weights]
+    states, weights, (lengths, reset), masks, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
+    (x, h0, c0, *borders), needs = states, ctx.needs_input_grad
+    needed = [*needs[:3], *needs[_NUMBER + 1 : _NUMBER + 1 + len(borders)], *needs[3]]
     given = (x, h0, c0, weights, lengths, reset, masks or None, ctx.bias, ctx.bidirectional)
     if torch.is_grad_enabled():  # create_graph=True
-        found = _differentiable(given, (dout, dh_n, dc_n), needed)
+        found = _differentiable(given, borders, (dout, dh_n, dc_n), needed)
     else:
-        found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed)
+        found = lstm_backward(*given, out, kept, dout, dh_n, dc_n, needed, *borders)
     gradients = iter(found)
-    dx, dh0, dc0, *of_each = (next(gradients) if need else None for need in needed)
-    return dx, dh0, dc0, of_each, None, None, ctx.of_masks, None, None, None
+    of_each = [next(gradients) if need else None for need in needed]
+    of_borders, of_weights = of_each[3 : len(states)], of_each[len(states) :]
+    every = (*of_each[:3], of_weights, None, None, ctx.of_masks, None, None, None, *(of_borders or (None, None)))
+    return every[: len(needs)]
 
 
-def _differentiable(given: tuple[Any, ...], grads: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+def _differentiable(
+    given: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None]:
     """The gradients that are needed as a graph, through the reference."""
-    *leaves, weights, lengths, reset, masks, bias, bidirectional = given
+    *states, weights, lengths, reset, masks, bias, bidirectional = given
+    count = len(states) + len(borders)
 
-    def refer(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        return derivative.run_reference(_call(x, h0, c0, weights, lengths, reset, masks, bias, bidirectional))
+    def refer(*leaves: Tensor) -> tuple[Tensor, ...]:
+        x, h0, c0, *behind = leaves[:count]
+        call = _call(x, h0, c0, leaves[count:], lengths, reset, masks, bias, bidirectional, *behind)
+        return derivative.run_reference(call)
 
-    found = derivative.differentiable_gradients(refer, (*leaves, *weights), grads, needed)
+    found = derivative.differentiable_gradients(refer, (*states, *borders, *weights), grads, needed)
     return [value for value, need in zip(found, needed, strict=True) if need]
 
 
@@ -157,11 +172,14 @@ def _call(
     masks: Sequence[Tensor],
     bias: bool,
     bidirectional: bool,
+    reset_h: Tensor | None = None,
+    reset_c: Tensor | None = None,
 ) -> Call:
     """The call that the operator's arguments make."""
     H, P, D = c0.shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, c0.shape[0] // D, bias, bidirectional, P if P < H else 0)
-    return Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
+    call = Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
+    return call if reset_h is reset_c is None else replace(call, reset_h=reset_h, reset_c=reset_c)
 
 
 def _given_weights(call: Call) -> list[Tensor]:
@@ -195,7 +213,7 @@ def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: S
         ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
     ):
         _check_alike(name, value, shape, dtype)
-    leaves = 3 + len(_given_weights(call))
+    leaves = (3 if call.reset_h is None else 5) + len(_given_weights(call))
     if len(needed) != leaves:
         raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
 
@@ -226,6 +244,7 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
         raise ArgumentError(f"hiddenstate::lstm got {len(weights)} weights, expected {len(_given_weights(call))}")
     _check_types(call)
     _check_shapes(call)
+    _check_borders(call)
     check_lengths(call.lengths, x.shape[0])
     return call
 
@@ -243,6 +262,24 @@ def _check_types(call: Call) -> None:
     for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
         if value is not None and (value.dtype is not dtype or not value.is_cpu):
             raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
+
+
+def _check_borders(call: Call) -> None:
+    (T, N), states = call.x.shape[:2], (call.reset_h, call.reset_c)
+    for name, value, like in zip(("reset_h", "reset_c"), states, (call.h0, call.c0), strict=True):
+        if (value is None) != (call.reset_h is None):
+            raise ArgumentError("hiddenstate::lstm got one of reset_h and reset_c, expected both or none")
+        if value is None:
+            continue
+        if value.dtype is not like.dtype or not value.is_cpu:
+            raise DtypeError(
+                f"hiddenstate::lstm got {name} of {value.dtype} on {value.device}, not {like.dtype} on cpu"
+            )
+        shapes = [(like.shape[0], count, like.shape[2]) for count in (N, T * N)]
+        if value.shape not in shapes:
+            raise ShapeError(
+                f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {shapes[0]} or {shapes[1]}"
+            )
 
 
 def _check_shapes(call: Call) -> None:

@@ -33,19 +33,19 @@ class Stepper:
     def __init__(self, sizes: Sizes, weights: Sequence[Weights]) -> None:
         self.kernel = kernels.kernel(weights[0].ih.dtype)
         self._sizes = sizes
-        self._packed = native.pack(sizes, weights, weights[0].ih.dtype)
+        self.packed = native.pack(sizes, weights, weights[0].ih.dtype)
         # Kept from being given to other weights, which could not be told from these by where they lie.
         self._memory = [value.detach() for w in weights for value in w if value is not None]
 
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Read ``x [T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
-        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed=self._packed)).out
+        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed=self.packed)).out
 
     def quick(self, h: Tensor, c: Tensor) -> "QuickStep":
         """Make the shortest way to a step that writes these states in place."""
         kernel, (_, N, H) = self.kernel, h.shape
         scratch, like = new(kernel.element, N, H), new(kernel.element, N, H)
-        step = self._packed.stream_step(h, c, scratch)
+        step = self.packed.stream_step(h, c, scratch)
         step.keep((self, h, c, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
@@ -62,7 +62,7 @@ class QuickStep:
 
     def __init__(self, step: "StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
-        self.step = step.step
+        self.step, self.step_rows = step.step, step.step_rows
         self.stepper = stepper
         self._state = state
 

@@ -82,6 +82,7 @@ def scan(
     reverse: bool = False,
     live: Tensor | None = None,
     reset: Tensor | None = None,
+    reset_to: tuple[Tensor, Tensor] | None = None,
     observer: Observer | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run one layer in one direction over a sequence.
@@ -94,6 +95,8 @@ def scan(
         reverse: read the sequence from its last step to its first.
         live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state waits.
         reset: bool ``[T, N]``, True where a new sequence begins: no state crosses the border before that step.
+        reset_to: what the state is behind a border, h ``[K, P]`` and c ``[K, H]``: of each row (K = N), or of each step
+            and row (K = T*N); None for zero.
         observer: records or edits the values.
 
     Returns:
@@ -105,7 +108,7 @@ def scan(
     xg = linear(x, w.ih, w.b_ih)
     out: dict[int, Tensor] = {}
     for t in _reading_order(len(x), reverse):
-        h, c = _cross_border(h, c, t, reset, reverse)
+        h, c = _cross_border((h, c), t, reset, reset_to, reverse)
         new_h, new_c = step(xg[t], h, c, w, observer.carried(t) if observer else unseen)
         shown = observer.shown(t) if observer else None
         out[t] = new_h if shown is None else step(xg[t], h, c, w, shown)[0]
@@ -122,14 +125,23 @@ def _reading_order(T: int, reverse: bool) -> Sequence[int]:
     return range(T - 1, -1, -1) if reverse else range(T)
 
 
-def _cross_border(h: Tensor, c: Tensor, t: int, reset: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Zero the state that comes into step t where a border lies between it and the step read before it.
+def _cross_border(
+    state: tuple[Tensor, Tensor], t: int, reset: Tensor | None, reset_to: tuple[Tensor, Tensor] | None, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """Put another state in place of the one that comes into step t, where a border lies before it in reading order.
 
     ``reset[t]`` draws the border between steps t-1 and t. Reading forward one crosses it on the way into step t;
     reading in reverse, on the way into step t-1.
     """
     border = t + 1 if reverse else t
     if reset is None or border == len(reset):
-        return h, c
+        return state
     begins = reset[border, :, None]
-    return torch.where(begins, 0, h), torch.where(begins, 0, c)
+    h, c = state
+    new_h, new_c = (0, 0) if reset_to is None else (_of_border(part, border, len(h)) for part in reset_to)
+    return torch.where(begins, new_h, h), torch.where(begins, new_c, c)
+
+
+def _of_border(states: Tensor, t: int, N: int) -> Tensor:
+    """The states ``[N, units]`` of the borders before step t."""
+    return states if states.shape[0] == N else states[t * N : (t + 1) * N]

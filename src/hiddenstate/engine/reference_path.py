@@ -47,7 +47,12 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     live = None if call.lengths is None else live_steps(call.lengths, len(x))
     c0 = call.c0[k].to(x.dtype)
     out, h, c = reference.scan(
-        x, call.h0[k], c0, call.weights[k], reverse=reverse, live=live, reset=call.reset, observer=observer
+        *(x, call.h0[k], c0, call.weights[k]),
+        reverse=reverse,
+        live=live,
+        reset=call.reset,
+        reset_to=_border_states(call, k, x.dtype),
+        observer=observer,
     )
     if observer is None or call.record is None:
         return LayerResult(out, h, c, {}, {})
@@ -57,6 +62,13 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     handed_on = observer.handed_on
     carried = {track_name(layer, reverse): _stack(handed_on, steps, live)} if handed_on else {}
     return LayerResult(out, h, c, values, carried)
+
+
+def _border_states(call: Call, k: int, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """What the states of the k-th layer and direction are behind borders; None for zero."""
+    if call.reset_h is None or call.reset_c is None:
+        return None
+    return call.reset_h[k], call.reset_c[k].to(dtype)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

@@ -3,8 +3,9 @@
 What computes and runs lies in the rooms below; nothing here changes a model. Names are loaded when they are first used.
 """
 
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hiddenstate.base.later import on_first_use as _on_first_use
 
 if TYPE_CHECKING:
     from hiddenstate.explain.attribution import Attribution as Attribution
@@ -70,13 +71,8 @@ _HOMES = {
     "sweep": "sweeps",
 }
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = _on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

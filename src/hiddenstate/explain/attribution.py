@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.players import Player
 from hiddenstate.explain.results import Explanation, Row
@@ -20,26 +21,58 @@ OPPOSED = 0.1
 # ... or one is large and the other as good as nothing.
 LARGE, NOTHING = 0.25, 0.05
 
+OCCLUSION = "what is lost when that word alone is replaced"
 TITLES = {
-    "gradient": "gradient times difference to the baseline (a first-order estimate; it need not add up)",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion: what is lost when that word alone is replaced (it need not add up)",
-    "frozen": "gates held as they are: blind to what only opens or closes a gate",
-    "cd": "contextual decomposition: β, what comes from that word alone",
-    "shapley": "Shapley values",
+    "gradient": "part: gradient times difference to the baseline (an estimate; need not add up)",
+    "integrated_gradients": "part: integrated gradients",
+    "occlusion": f"part: {OCCLUSION} (need not add up)",
+    "frozen": "part: with gates held as they are: blind to what only opens or closes a gate",
+    "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
+    "shapley": "part: Shapley value",
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
 MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
+UNSEEN = 5e-4  # a share of a value that its three decimals do not show
 OF_BIASES = "biases of g"  # and of which layer and direction
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Attribution(Explanation):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Parts:
+    """What a method found. Tensors are float64; the axis of baselines is there in an `Attribution` only.
+
+    Attributes:
+        parts: ``[B, P]``.
+        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
+            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
+            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
+        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
+        gamma: ``[P]``, of ``cd``: all that does not come from the span.
+        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
+        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
+        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
+        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
+            not converge.
+        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
+    """
+
+    parts: Tensor
+    residual: float
+    rest: Mapping[str, float] = field(default_factory=dict)
+    gamma: Tensor | None = None
+    alone: Tensor | None = None
+    interaction: Tensor | None = None
+    error: Tensor | None = None
+    exact: bool = True
+    points: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attribution(Parts, Explanation):
     """The part of each word (or span of words) in a target. Made by `attribute`.
 
     P players: each step, or each span that was asked for; and the initial state first, where it is one. B baselines.
-    Tensors are float64.
+    Beside the attributes below it has those of `Parts`: ``parts``, ``residual`` and the rest of what the method found.
 
     Attributes:
         method: how it was found.
@@ -49,19 +82,7 @@ class Attribution(Explanation):
         players: the P players.
         baselines: the names of the B baselines.
         references: ``[B]``, the target where every player is replaced.
-        parts: ``[B, P]``.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None where it was not asked for.
-        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
-        gamma: ``[P]``, of ``cd``: all that does not come from the span.
-        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
-        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
-        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
-        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
-            not converge.
-        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
-        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
-            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
-            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
         cost: row-steps that were run.
     """
 
@@ -74,17 +95,8 @@ class Attribution(Explanation):
     players: tuple[Player, ...]
     baselines: tuple[str, ...]
     references: Tensor
-    parts: Tensor
     occlusion: Tensor | None
-    residual: float
     cost: int
-    rest: Mapping[str, float] = field(default_factory=dict)
-    gamma: Tensor | None = None
-    alone: Tensor | None = None
-    interaction: Tensor | None = None
-    error: Tensor | None = None
-    exact: bool = True
-    points: int = 0
 
     @property
     def scores(self) -> Tensor:
@@ -124,9 +136,9 @@ class Attribution(Explanation):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
+        first = {name: getattr(self, name) for name in ("method", "target", "value", "words")}
         players = [player._asdict() for player in self.players]
-        own = {name: value for name, value in vars(self).items() if name != "players"}
-        return {**own, "players": players, "disagreements": self.disagreements}
+        return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
 
     def between(self, first: int, second: int) -> float:
         """Return what two players do together beyond what each does, for the first baseline.
@@ -138,13 +150,15 @@ class Attribution(Explanation):
         Raises:
             ArgumentError: interactions were not run; they are for ``spans=``, and by occlusion, cd, or exact Shapley
                 values.
+            IndexRangeError, ArgumentTypeError: there is no such player.
         """
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they are for spans=, and by the methods occlusion, cd, and shapley "
                 "where it is exact (the others are sums over steps)"
             )
-        return float(self.interaction[0, first, second])
+        p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
+        return float(self.interaction[0, p, q])
 
     def __str__(self) -> str:
         return _text(self)
@@ -162,7 +176,7 @@ def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
 
 def _text(result: Attribution) -> str:
     """Write an attribution as a table."""
-    lines = [f"Which words make {definite(result.target)}: {number(result.value)}", _how(result), ""]
+    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}?"), *_how(result), ""]
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
     lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
     if result.interaction is not None:
@@ -197,34 +211,38 @@ def _named(player: Player) -> str:
     return player.name if player.is_state else f"{player.name} ({_steps(player)})"
 
 
-def _how(result: Attribution) -> str:
+def _how(result: Attribution) -> list[str]:
+    """Say what stands in the columns."""
     said = TITLES[result.method]
     if result.method == "integrated_gradients":
         said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
     if result.method == "shapley":
-        said += " over all ways to replace words" if result.exact else ", sampled: ± is the standard error"
-    used = [] if result.method in ("frozen", "cd") and result.occlusion is None else result.baselines
-    replaced = " | ".join(NAMES.get(name, name) for name in used)
-    lead = "for occlusion, " if result.method in ("frozen", "cd") else ""
-    return said + (f"\n{lead}a replaced word is read as {replaced}" if replaced else "")
+        said += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+    lines = [sentence(said)]
+    beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
+    if beside:
+        lines.append(f"occlusion: {OCCLUSION}")
+    if beside or result.method not in ("frozen", "cd"):
+        replaced = " | ".join(NAMES.get(name, name) for name in result.baselines)
+        lines.append(sentence(f"a replaced word is read as {replaced}"))
+    return lines
 
 
 def _one(result: Attribution) -> str:
     """One baseline: a row for each player with everything there is to it."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
-    head, left = ["step", "word", "β" if result.method == "cd" else "part", ""], "rlrl"
-    optional = [("±", result.error), ("alone", result.alone)]
-    optional += [("occlusion", result.occlusion if result.method != "occlusion" else None)]
-    columns = [(name, values[0]) for name, values in optional if values is not None]
+    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
+    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
     if result.gamma is not None:
-        columns.insert(0, ("γ", result.gamma))
+        columns.append(("γ", result.gamma))
     rows = []
     for p, player in enumerate(result.players):
         part = float(parts[p])
-        cells = [_steps(player), player.name, number(part), bar(part, largest)]
-        rows.append([*cells, *(number(float(values[p])) for _, values in columns), "≠" if p in marked else ""])
-    return table([*head, *(name for name, _ in columns), ""], rows, left)
+        numbers = [*(number(float(values[p])) for _, values in columns), number(part)]
+        rows.append([_steps(player), player.name, *numbers, bar(part, largest), "≠" if p in marked else ""])
+    names = [*(name for name, _ in columns), "β" if result.method == "cd" else "part"]
+    return table(["step", "word", *names, "", ""], rows, "rl" + "r" * len(names) + "l")
 
 
 def _side_by_side(result: Attribution) -> str:
@@ -262,9 +280,10 @@ def _sum(result: Attribution, b: int) -> str:
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
     missing = result.value - reference - total
+    lack = "" if abs(missing) < UNSEEN * max(1.0, abs(result.value)) else f"; {number(missing)} is missing"
     return sentence(
         f"parts {number(total)}, and {number(reference)} with all replaced{name}: "
-        f"{number(total + reference)} of {value}, {number(missing)} is missing."
+        f"together {number(total + reference)} of {value}{lack}."
     )
 
 

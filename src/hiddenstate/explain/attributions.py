@@ -1,7 +1,7 @@
 """`attribute`: which words decided."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution import OF_BIASES, Attribution, stacked
+from hiddenstate.explain.attribution import OF_BIASES, Attribution, Parts, stacked
 from hiddenstate.explain.baselines import Baseline, baselines_of
 from hiddenstate.explain.contextual_decomposition import decomposed
 from hiddenstate.explain.frozen import frozen_parts
@@ -22,7 +22,7 @@ from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Progress, Work
 from hiddenstate.structure.names import Place
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
@@ -40,20 +40,11 @@ class Options:
     occlusion: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a method found for one baseline."""
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Found(Parts):
+    """What a method found for one baseline, and occlusion beside it."""
 
-    parts: Tensor
-    residual: float
     occluded: Occluded
-    rest: dict[str, float] = field(default_factory=dict)
-    gamma: Tensor | None = None
-    alone: Tensor | None = None
-    interaction: Tensor | None = None
-    error: Tensor | None = None
-    exact: bool = True
-    points: int = 0
 
 
 def attribute(
@@ -116,7 +107,7 @@ def attribute(
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
-    whole("seed", seed)
+    seed = seed_of(seed)
     if not isinstance(method, str) or method not in METHODS:
         raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
     for name, number in (("points", points), ("samples", samples)):
@@ -169,9 +160,9 @@ def _shapley(work: Work, players: Players, options: Options) -> Found:
     residual = values.whole - values.none - float(values.parts.sum())
     alone = values.alone if options.pairs else None
     return Found(
-        values.parts,
-        residual,
-        gone,
+        parts=values.parts,
+        residual=residual,
+        occluded=gone,
         alone=alone,
         interaction=values.interaction,
         error=values.error,
@@ -182,19 +173,25 @@ def _shapley(work: Work, players: Players, options: Options) -> Found:
 def _integrated(work: Work, players: Players, options: Options) -> Found:
     gone = _beside(work, players, options)
     integral = integrated(work, players, gone.whole - gone.none, options.points)
-    return Found(integral.parts, integral.missing, gone, exact=integral.converged, points=integral.points)
+    return Found(
+        parts=integral.parts,
+        residual=integral.missing,
+        occluded=gone,
+        exact=integral.converged,
+        points=integral.points,
+    )
 
 
 def _gradient(work: Work, players: Players, options: Options) -> Found:
     gone = _beside(work, players, options)
     parts = gradient_parts(work, players)
-    return Found(parts, gone.whole - gone.none - float(parts.sum()), gone)
+    return Found(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
 
 
 def _occlusion(work: Work, players: Players, options: Options) -> Found:
     gone = occluded(work, players, pairs=options.pairs)
     residual = gone.whole - gone.none - float(gone.parts.sum())
-    return Found(gone.parts, residual, gone, alone=gone.alone, interaction=gone.interaction)
+    return Found(parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction)
 
 
 def _beside(
@@ -225,7 +222,8 @@ def _frozen(work: Work, players: Players, options: Options) -> Found:
     if -1 in players.owner:
         rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
     rest["the head's bias"] = found.bias
-    return Found(parts, gone.whole - float(parts.sum()) - sum(rest.values()), gone, rest=rest)
+    residual = gone.whole - float(parts.sum()) - sum(rest.values())
+    return Found(parts=parts, residual=residual, occluded=gone, rest=rest)
 
 
 def _cd(work: Work, players: Players, options: Options) -> Found:
@@ -241,7 +239,7 @@ def _cd(work: Work, players: Players, options: Options) -> Found:
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
     together = interaction if options.pairs else None
-    return Found(beta[:P], residual, gone, rest=rest, gamma=gamma[:P], interaction=together)
+    return Found(parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together)
 
 
 def _split_readout(work: Work, readout: Readout, inside: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, float]:

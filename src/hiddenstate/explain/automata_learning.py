@@ -14,7 +14,7 @@ from hiddenstate.explain.head import Head
 from hiddenstate.explain.learned_automaton import LearnedAutomaton
 from hiddenstate.explain.subjects import subject
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 Output = Callable[[Tensor], Sequence[Hashable]]
 Word = tuple[Hashable, ...]
@@ -63,7 +63,7 @@ def automaton(
     if min(most, long, count) < 1:
         raise ArgumentError(f"states, length and tests must be at least 1, got {states}, {length} and {tests}")
     asked = _Asked(model, _checked(alphabet, model), _output_of(model, output, head, labels))
-    draw = random.Random(whole("seed", seed))
+    draw = random.Random(seed_of(seed))
     return _learned(asked, draw, most, long, count)
 
 
@@ -121,6 +121,8 @@ class _Asked:
 
     def _said(self, h: Tensor) -> Sequence[Hashable]:
         found = self._output(h)
+        if not isinstance(found, Sequence):
+            raise ArgumentTypeError(f"output must return a list of what is said, and returned {type(found).__name__}")
         if len(found) != len(h):
             raise ShapeError(f"output must say one thing for each of {len(h)} hidden states, got {len(found)}")
         return found

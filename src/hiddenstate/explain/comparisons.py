@@ -20,9 +20,9 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
     without a head that both have, the distance of outputs. Which units do the same: those whose hidden states correlate
     most over the data, each with one other (the Hungarian method; a unit and its negative count as the same, since an
-    LSTM in which both its weights and its readers' are turned computes the same). How alike whole layers are: linear
-    centred kernel alignment (Kornblith et al., 2019). A correlation is no proof: `Comparison.check` patches one model
-    into the other.
+    LSTM in which both its weights and its readers' are turned computes the same). Over two inputs of one LSTM each unit
+    is its own match. How alike whole layers are: linear centred kernel alignment (Kornblith et al., 2019). A
+    correlation is no proof: `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, as for `hiddenstate.explain.subject`.
@@ -46,6 +46,7 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     measure = measure_of(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     tracks = tuple(states[0]), tuple(states[1])
+    match = _same if pairs[0].a.lstm is pairs[0].b.lstm else _match
     if len(next(iter(states[0].values()))) < 2:
         raise ShapeError("the data have less than two steps, and over one nothing correlates; give more")
     cka = torch.tensor([[_cka(x, y) for y in states[1].values()] for x in states[0].values()], dtype=torch.float64)
@@ -54,7 +55,7 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
         measure=measure,
         differences=tuple(differences_of(*pair, measure) for pair in pairs),
         tolerance=tolerance,
-        matches={name: _match(states[0][name], states[1][name]) for name in tracks[0] if name in tracks[1]},
+        matches={name: match(states[0][name], states[1][name]) for name in tracks[0] if name in tracks[1]},
         cka=cka,
         tracks=tracks,
         residual=max(own, default=0.0),
@@ -109,6 +110,11 @@ def _match(x: Tensor, y: Tensor) -> Match:
     units, found = torch.full((x.shape[1],), -1), torch.zeros(x.shape[1], dtype=torch.float64)
     units[rows], found[rows] = columns, correlation[rows, columns]
     return Match(units, found.clamp(-1, 1))
+
+
+def _same(x: Tensor, y: Tensor) -> Match:
+    """Match each unit with itself, in two runs of one LSTM."""
+    return Match(torch.arange(x.shape[1]), (_standard(x) * _standard(y)).sum(0).clamp(-1, 1))
 
 
 def _standard(values: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from hiddenstate.explain.gate_statistics import Saturation, Timescales, saturati
 from hiddenstate.explain.spectra import Spectrum, spectrum_of
 from hiddenstate.explain.state_map import StateMap, state_map_of
 from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.work import Progress, check_progress
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import track
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -57,7 +58,13 @@ class Dynamics:
         return saturation_of(*self._gates(("i", "f", "g", "o")))
 
     def fixed_points(
-        self, x: Tensor | None = None, *, starts: int = 64, descent: int = 400, seed: int = 0
+        self,
+        x: Tensor | None = None,
+        *,
+        starts: int = 64,
+        descent: int = 400,
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> FixedPoints:
         """Search states that a step with this input leaves as they are.
 
@@ -68,14 +75,17 @@ class Dynamics:
             starts: states that the search begins with.
             descent: steps of descent from each, before Newton's method.
             seed: of the draw.
+            progress: is told the steps of descent that are done, and all.
 
         Raises:
-            ArgumentTypeError: the input is no tensor.
+            ArgumentTypeError: the input is no tensor, or ``progress`` no function.
             ShapeError: it has another shape.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there are no starts.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, or the
+                seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
+        check_progress(progress)
         map_, C = state_map_of(self.subject.lstm), self.subject.sizes.input_size
         given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if given.shape != (C,):
@@ -83,20 +93,26 @@ class Dynamics:
         count, steps = whole("starts", starts), whole("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
-        return fixed_points_of(map_, given, self._starts(map_, count, whole("seed", seed)), steps)
+        return fixed_points_of(map_, given, self._starts(map_, count, seed_of(seed)), steps, progress)
 
-    def spectrum(self, row: int = 0) -> Spectrum:
+    def spectrum(self, row: int = 0, *, progress: Progress | None = None) -> Spectrum:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
 
+        Args:
+            row: which row.
+            progress: is told the steps that are done, and all.
+
         Raises:
+            ArgumentTypeError: ``progress`` is no function.
             ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there is a reset.
             IndexRangeError: there is no such row.
         """
+        check_progress(progress)
         map_, one = state_map_of(self.subject.lstm), self.subject.only(row)
         if one.reset is not None and bool(one.reset.any()):
             raise ArgumentError("a reset cuts the run, and no change passes it: give a run without one")
         states = self._states(map_, one)
-        return spectrum_of(map_, states, one.x[:, 0].detach().cpu().double(), one.words())
+        return spectrum_of(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), progress)
 
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""

@@ -34,6 +34,8 @@ class Subject:
         vectors: inputs ``[C]`` that stand for "nothing is said here", by name: ``mean``, and ``unk`` where the
             model has an unknown word; each is computed when it is asked for.
         baseline: which of them, or ``zero``, replaces a step where no other is asked for.
+        foretells: whether the head's labels are of what comes after a step, as a language model's, not of what stands
+            there.
     """
 
     lstm: LSTM
@@ -45,6 +47,7 @@ class Subject:
     reset: Tensor | None = None
     vectors: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
     baseline: str = "zero"
+    foretells: bool = False
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"

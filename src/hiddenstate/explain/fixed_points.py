@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap
-from hiddenstate.explain.text import table
+from hiddenstate.explain.text import sentence, table
+from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,12 +70,22 @@ class FixedPoints(Explanation):
         return self.unstable == 0
 
     def state(self, k: int) -> State:
-        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``."""
+        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
         h, c = self.map.split(self.states[k : k + 1])
         return torch.stack(h), torch.stack(c)
 
     def kind_of(self, k: int) -> str:
-        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``."""
+        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
         away = int(self.unstable[k])
         return "stable" if not away else "repeller" if away == self.states.shape[1] else "saddle"
 
@@ -99,9 +111,9 @@ class FixedPoints(Explanation):
 
     def __str__(self) -> str:
         if not len(self):
-            return (
-                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give\n"
-                "more starts, or a longer descent; an LSTM may also have none near where it runs."
+            return sentence(
+                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give more "
+                "starts, or a longer descent; an LSTM may also have none near where it runs."
             )
         stable = int(self.stable.sum())
         lines = [
@@ -120,8 +132,11 @@ class FixedPoints(Explanation):
         return (
             f"{len(self)} fixed points from {self.starts} starts: {stable} stable, {len(self) - stable} not.\n"
             + table(head, lines, "rlrrrl")
-            + f"{more}\nways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of\n"
-            + f"them by more than {self.residual:.0e}. There may be others that no start came to."
+            + f"{more}\n"
+            + sentence(
+                "ways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of them by "
+                f"more than {self.residual:.0e}. There may be others that no start came to."
+            )
         )
 
     def plot(self) -> "Figure":
@@ -140,10 +155,15 @@ class FixedPoints(Explanation):
         return figure
 
 
-def fixed_points_of(map_: StateMap, x: Tensor, starts: Tensor, descent: int) -> FixedPoints:
-    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's."""
+def fixed_points_of(
+    map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
+) -> FixedPoints:
+    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's.
+
+    ``progress`` is told the steps of descent that are done, and all.
+    """
     z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
-    near = _descended(map_, x, z, descent)
+    near = _descended(map_, x, z, descent, progress)
     speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
     near = near[speeds < NEAR]
     cost = len(starts) * (descent // 4) + 2 * len(starts) * descent
@@ -170,7 +190,7 @@ def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
     return z
 
 
-def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
+def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progress | None) -> Tensor:
     """Descend the squared speed of each state by itself, with a rate that falls to nothing."""
     z = z.clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=0.03)
@@ -180,6 +200,8 @@ def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
             speed = 0.5 * (map_(z, x.expand(len(z), -1)) - z).square().sum()
         (z.grad,) = torch.autograd.grad(speed, z)
         optimiser.step()
+        if progress is not None:
+            progress(k + 1, steps)
     return z.detach()
 
 

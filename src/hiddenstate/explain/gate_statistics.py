@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import share, table
+from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.structure.names import MEANINGS
 
 if TYPE_CHECKING:
@@ -127,8 +127,11 @@ class Saturation(Explanation):
             lines.append([name, meaning, *sides, *map(str, reversed(always))])
         head = ["", "", "shut", "open", "always shut", "always open"]
         return (
-            f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of g, below -0.9\n"
-            "or above 0.9. The last columns count units that are so at more than 95 % of the steps.\n"
+            sentence(
+                f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of g, below "
+                "-0.9 or above 0.9. The last columns count units that are so at more than 95 % of the steps."
+            )
+            + "\n"
             + table(head, lines, "llll")
         )
 

@@ -1,7 +1,7 @@
 """`Graph`: nodes and edges from words to a target; each edge can be checked by an edit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
@@ -10,8 +10,9 @@ from hiddenstate.edits.edit import Edit, add, zero
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.graph_parts import TARGET, Edge, Node
 from hiddenstate.explain.results import Explanation, Row
-from hiddenstate.explain.text import number, shortened
+from hiddenstate.explain.text import number, sentence, shortened
 from hiddenstate.explain.work import Work
+from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +40,7 @@ class Graph(Explanation):
         residual: the most by which the edges into a node miss its value.
         cost: row-steps that were run.
         work: what was run, for checks.
+        real: of edges that were checked by `checked`, what the target really loses without each.
     """
 
     kind: ClassVar[str] = "graph"
@@ -51,6 +53,7 @@ class Graph(Explanation):
     residual: float
     cost: int
     work: Work
+    real: Mapping[Edge, float] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """Return a node by name, such as ``"l1.c[5]@3"``, ``"word@2"`` or ``"target"``.
@@ -66,8 +69,13 @@ class Graph(Explanation):
         )
 
     def top(self, count: int | None = None) -> list[Node]:
-        """Return the cell states with the largest parts in the target."""
-        return [node for node in self.nodes if node.kind == "cell"][:count]
+        """Return the cell states with the largest parts in the target, all when ``count`` is None.
+
+        Raises:
+            ArgumentTypeError: the count is no int.
+        """
+        cells = [node for node in self.nodes if node.kind == "cell"]
+        return cells if count is None else cells[: whole("count", count)]
 
     def into(self, name: str) -> list[Edge]:
         """Return the edges into a node, the largest first; they sum to its value.
@@ -79,16 +87,24 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that set to 0 the cell states with the largest parts of the target's own sign: what makes it."""
+        """Return edits that set to 0 the cell states with the largest parts of the target's own sign: what makes it.
+
+        Raises:
+            ArgumentTypeError: the count is no int.
+        """
         cells = [node for node in self.top() if node.part * self.value > 0]
-        return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[:count]]
+        return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[: whole("count", count)]]
 
     def edit(self, edge: Edge) -> Edit:
         """Return the edit that removes an edge: what it adds is taken off, and nothing else.
 
         Raises:
             ArgumentError: no edit of the LSTM does this: the head's bias.
+            ArgumentTypeError: it is no edge.
+            NameUnknownError: it is none of this graph.
         """
+        if not isinstance(edge, Edge):
+            raise ArgumentTypeError(f"an edge is one of the graph's edges, got {type(edge).__name__}")
         end = self.node(edge.target)
         if end.kind == "cell":
             return add(f"{end.track}.c", value=-edge.amount, unit=end.unit, t=end.t)
@@ -106,54 +122,72 @@ class Graph(Explanation):
         """Remove an edge by its edit, gates free, and say what the target loses.
 
         Raises:
-            ArgumentError: no edit of the LSTM removes it.
-            ArgumentTypeError: it is no edge.
+            ArgumentError, ArgumentTypeError, NameUnknownError: as `edit`.
         """
-        if not isinstance(edge, Edge):
-            raise ArgumentTypeError(f"check takes one of the graph's edges, got {type(edge).__name__}")
         change = self.edit(edge)
+        return EdgeCheck(edge.flow, self._value() - self._value(change))
+
+    def checked(self) -> "Graph":
+        """Return the graph with the edges that a terminal shows checked, each by its edit, gates free.
+
+        ``print`` and the rows then have what the target really loses, too.
+        """
+        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if self._removes(edge)}
+        whole_value = self._value()
+        real = {edge: whole_value - self._value(self.edit(edge)) for edge in shown}
+        return replace(self, real=real, cost=self.cost + (1 + len(shown)) * self.work.subject.T)
+
+    def _removes(self, edge: Edge) -> bool:
+        """Whether an edit can remove an edge."""
+        return edge.target != TARGET or edge.kind == "read"
+
+    @torch.no_grad()
+    def _value(self, *edits: Edit) -> float:
+        """Run the target with some edits."""
         subject, target = self.work.subject, self.work.target
-
-        def value() -> float:
-            with torch.no_grad():
-                return float(target.of(subject.run(keep=target.keep, steps=target.steps)))
-
-        before = value()
-        with subject.lstm.edit(change):
-            return EdgeCheck(edge.flow, before - value())
+        with subject.lstm.edit(*edits):
+            return float(target.of(subject.run(keep=target.keep, steps=target.steps)))
 
     def rows(self) -> Sequence[Row]:
-        """Return a row an edge."""
-        return [edge._asdict() for edge in self.edges]
+        """Return a row an edge; with what the target really loses, where edges were checked."""
+        return [edge._asdict() | ({"real": self.real.get(edge)} if self.real else {}) for edge in self.edges]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         own = {name: getattr(self, name) for name in ("target", "value", "words", "residual", "cost")}
-        nodes, edges = [node._asdict() for node in self.nodes], [edge._asdict() for edge in self.edges]
-        return {**own, "nodes": nodes, "edges": edges}
+        return {**own, "nodes": [node._asdict() for node in self.nodes], "edges": self.rows()}
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {number(self.value)}"]
-        lines += self._branches(TARGET, 0, "")
+        for edge, indent in self._branches(TARGET, 0, ""):
+            word = self.node(edge.source).word
+            said = f"{edge.source} {shortened(word)}" if word else edge.source
+            real = f" ({number(self.real[edge])})" if edge in self.real else " " * 9 * bool(self.real)
+            lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {said}")
         lines.append(
-            "Each line is an edge: its part of the target, how it gets there, and from where. Gates are held as they\n"
-            "are, so what only opened one is not seen; check(edge) removes an edge and tells what really happens."
+            sentence(
+                "Each line is an edge: its part of the target, how it gets there, and "
+                "from where. Gates are held as they are, so what only opened one is not seen. "
+                + (
+                    "In brackets: what the target really loses when an edit removes the edge, with gates free."
+                    if self.real
+                    else "What the target really loses, an edit tells that removes the edge."
+                )
+            )
         )
         return "\n".join(lines)
 
-    def _branches(self, name: str, depth: int, indent: str) -> list[str]:
+    def _branches(self, name: str, depth: int, indent: str) -> Iterator[tuple[Edge, str]]:
+        """Yield the edges that a terminal shows, each with the lines that lead to it."""
         if depth == len(BRANCHES) or name not in {node.name for node in self.nodes}:
-            return []
-        every, lines = self.into(name), []
+            return
+        every = self.into(name)
         few = [edge for edge in every if edge.kind != "others"][: BRANCHES[depth]]
         few += [edge for edge in every if edge.kind == "others"]
-        for k, edge in enumerate(few):
-            end = k == len(few) - 1
-            word = self.node(edge.source).word
-            said = f"{edge.source} {shortened(word)}" if word else edge.source
-            lines.append(f"{indent}{'└' if end else '├'} {number(edge.flow)}  {edge.kind:9} {said}")
-            lines += self._branches(edge.source, depth + 1, indent + ("  " if end else "│ "))
-        return lines
+        for edge in few:
+            end = edge is few[-1]
+            yield edge, f"{indent}{'└' if end else '├'}"
+            yield from self._branches(edge.source, depth + 1, indent + ("  " if end else "│ "))
 
     def plot(self) -> "Figure":
         """Draw the graph: steps to the right, layers upwards, edges as thick as their flow, red above 0, blue below."""

@@ -17,7 +17,7 @@ from hiddenstate.explain.work import Work
 from hiddenstate.structure.sizes import whole
 
 MOST_UNITS_KEPT = 2000
-LARGEST = 10  # cell states that are kept wherever they lie
+LARGEST = 10  # cell states that are kept wherever they lie, but at most a third of all
 
 
 def graph(
@@ -33,10 +33,11 @@ def graph(
     """Trace a target back through units and steps to the words, with the gates held as they are.
 
     With i, f and o held and tanh replaced by its secant, the run is linear: every cell state is a sum of what flows
-    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states with the largest parts
-    of the target's sign, others growing back from the target by the largest flows, and the edges with the largest
-    flows; what is cut off is one edge more, so that edges into a node still sum to its value. What only opens or closes
-    a gate is not seen: `Graph.check` removes an edge by an edit, gates free, and tells what really happens.
+    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states (at most a third of
+    ``units``) with the largest parts of the target's sign, others growing back from the target by the largest flows,
+    and the edges with the largest flows; what is cut off is one edge more, so that edges into a node still sum to its
+    value. What only opens or closes a gate is not seen: `Graph.check` removes an edge by an edit, gates free, and tells
+    what really happens.
 
     Args:
         model: as for `subject`.
@@ -93,7 +94,7 @@ def _grown(inflows: Inflows, slopes: dict[str, Tensor], count: int) -> tuple[Int
 
     wait_for(TARGET)
     sign = math.copysign(1.0, sum(one.amount for one in into[TARGET]))
-    for cell in _largest(inflows, slopes, min(count, LARGEST), sign):
+    for cell in _largest(inflows, slopes, min(count // 3, LARGEST), sign):
         keep(cell)
     while len(into) <= count and waiting:
         keep(max(waiting, key=lambda cell: waiting[cell]))

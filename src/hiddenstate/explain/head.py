@@ -46,7 +46,7 @@ class Head:
         Raises:
             NameUnknownError: there is no such label.
         """
-        if isinstance(label, int) and 0 <= label < len(self.labels):
+        if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
             return label
         found = [k for k, name in enumerate(self.labels) if name == label]
         if len(found) != 1:

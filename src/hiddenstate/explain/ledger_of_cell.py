@@ -13,6 +13,7 @@ from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import bar, number, sentence, share, shortened, table
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import MEANINGS, Place
+from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +86,7 @@ class Ledger(Explanation):
 
         Raises:
             ArgumentError: the ledger does not have this unit, or has several and none was given.
+            ArgumentTypeError: the unit is no int.
         """
         k = self._position(unit)
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))
@@ -100,7 +102,9 @@ class Ledger(Explanation):
 
         Raises:
             ArgumentError: the ledger has no such step or unit.
+            ArgumentTypeError: one of them is no int.
         """
+        step = whole("step", step)
         if step not in self.steps:
             raise ArgumentError(f"step {step} is not among those read until then: {self.steps}")
         units = self.units if unit is None else (self.units[self._position(unit)],)
@@ -139,7 +143,7 @@ class Ledger(Explanation):
     def _position(self, unit: int | None) -> int:
         if unit is None and len(self.units) == 1:
             return 0
-        if unit is None or unit not in self.units:
+        if unit is None or whole("unit", unit) not in self.units:
             raise ArgumentError(f"unit={unit} is not in this ledger, which has {len(self.units)}: {self.units[:8]}")
         return self.units.index(unit)
 
@@ -185,7 +189,7 @@ def _text(ledger: Ledger) -> str:
     unit = f"unit {ledger.units[0]} of " if one else ""
     way = ", read from the last word to the first" if ledger.place.reverse else ""
     where = f"{unit}the {MEANINGS['c']} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
-    head = f"Who wrote {where}"
+    head = sentence(f"Who wrote {where}")
     lines = [head, "", _one_unit(ledger) if one else _all_units(ledger), ""]
     if one:
         lines.append(_sum_of_one(ledger))
@@ -203,10 +207,11 @@ def _one_unit(ledger: Ledger) -> str:
         at, kept, part = erased[s], float(ledger.kept[s, 0]), float(ledger.parts[s, 0])
         lost = "" if at is None or kept > 0.95 else f"{shortened(ledger.words[at])} ({at})"
         cells = [str(t), shortened(ledger.words[t]), number(float(ledger.written[s, 0]))]
-        cells += [f"{share(kept)} {100 * kept:3.0f} %", number(part), bar(part, largest)]
-        rows.append([*cells, *([number(float(ledger.edited[s, 0]))] if has_edits else []), lost])
-    names = ["step", "word", "wrote i·g", "still there", "part", "", *(["by an edit"] if has_edits else [])]
-    return table([*names, "erased most at"], rows, "rlrlrl" + "r" * has_edits + "l")
+        cells += [f"{share(kept)} {100 * kept:3.0f} %", lost]
+        cells += [number(float(ledger.edited[s, 0]))] if has_edits else []
+        rows.append([*cells, number(part), bar(part, largest, 8)])
+    names = ["step", "word", "wrote i·g", "still there", "erased most at", *(["by an edit"] if has_edits else [])]
+    return table([*names, "part", ""], rows, "rlrll" + "r" * has_edits + "rl")
 
 
 def _sum_of_one(ledger: Ledger) -> str:
@@ -214,7 +219,8 @@ def _sum_of_one(ledger: Ledger) -> str:
     if ledger.edited.abs().max() > 0:
         terms.append(f"edits {number(float(ledger.edited.sum()))}")
     terms.append(f"initial state {number(float(ledger.initial[0]))}")
-    return f"{', '.join(terms)} make c = {number(float(ledger.value[0]))}; rounding leaves {ledger.residual:.0e}."
+    made = number(float(ledger.value[0]))
+    return sentence(f"{', '.join(terms)} make c = {made}; rounding leaves {ledger.residual:.0e}.")
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:

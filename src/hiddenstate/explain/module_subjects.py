@@ -26,6 +26,11 @@ def of_lstm(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
     """
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
+    if call.reset_h is not None:
+        raise ArgumentError(
+            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence "
+            "alone, with its state as hx="
+        )
     wide = lstm.sizes.directions * lstm.sizes.output_size
     if head is not None and head.weight.shape[1] != wide:
         raise ShapeError(f"the head reads {head.weight.shape[1]} features, and the LSTM gives D*P = {wide}")
@@ -108,6 +113,8 @@ def _lstm_in(model: nn.Module, path: str | None) -> LSTM:
         raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
     if path is None and len(found) > 1:
         raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+    if path is not None and not isinstance(path, str):
+        raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
     if path is not None and path not in found:
         raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
     return next(iter(found.values())) if path is None else found[path]
@@ -159,11 +166,13 @@ def linear_head(head: object, labels: Sequence[str] | None) -> Head:
     """Take a linear layer as a head, its logits as the scores of one softmax.
 
     Raises:
-        ArgumentTypeError: it is neither a linear layer nor a `Head`.
+        ArgumentTypeError: it is neither a linear layer nor a `Head`, or the labels are no list of texts.
     """
     if isinstance(head, Head):
         return head
     if not isinstance(head, nn.Linear):
         raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
+    if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
+        raise ArgumentTypeError(f"labels= must be a list of texts, got {labels!r:.60}")
     names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
     return softmax_head(head.weight, head.bias, names)

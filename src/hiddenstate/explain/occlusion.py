@@ -32,7 +32,8 @@ class Occluded:
     @property
     def parts(self) -> Tensor:
         """``[P]``, the target less its value without each player."""
-        return self.whole - self.without
+        parts: Tensor = self.whole - self.without
+        return parts
 
 
 def values_of(work: Work, players: Players, present: Tensor) -> Tensor:

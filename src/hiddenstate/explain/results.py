@@ -80,7 +80,7 @@ class Explanation(ABC):
         """Write everything as a JSON file (beside, then renamed: never half-written).
 
         Raises:
-            OSError: the file cannot be written.
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
         """
         text = self.to_json()
         with written_beside(path) as beside:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attributions import attribute
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
@@ -131,6 +131,7 @@ def selfcheck(
         inputs: inputs for each plant.
 
     Raises:
+        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, or plants are none.
         ArgumentError: there are no inputs or no plants, or an unknown method.
         ShapeError: the method returned something else than one finite number a step.
 
@@ -139,9 +140,11 @@ def selfcheck(
     """
     T, count = whole("T", T), whole("inputs", inputs)
     chosen = garden() if plants is None else plants
+    if not isinstance(chosen, Mapping) or not all(isinstance(plant, Plant) for plant in chosen.values()):
+        raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
     if count < 1 or not chosen:
         raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
-    run, expected = _named(method) if isinstance(method, str) else (method, {})
+    run, expected = _named(method)
     scores, cost = [], 0
     for plant in chosen.values():
         with _Counter(plant.lstm) as counter:
@@ -154,8 +157,12 @@ def selfcheck(
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
 
-def _named(method: str) -> tuple[Method, Mapping[str, Expectation]]:
-    """Return a method of this library, and what it should find."""
+def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
+    """Return what runs a method and, of one of this library, what it should find."""
+    if not isinstance(method, str):
+        if not callable(method):
+            raise ArgumentTypeError(f"a method is a function, or the name of one, got {type(method).__name__}")
+        return method, {}
     if method not in EXPECTED:
         raise ArgumentError(f"unknown method {method!r}: expected a function, or one of {', '.join(EXPECTED)}")
     if method == "ledger":
@@ -218,7 +225,10 @@ def _verdict(agreement: float, amount: float) -> Verdict:
 
 
 def _checked(scores: object, T: int) -> Tensor:
-    found = torch.as_tensor(scores).detach().double().cpu()
+    try:
+        found = torch.as_tensor(scores).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"a method must return numbers, and returned {type(scores).__name__}") from error
     if found.shape != (T,) or not bool(found.isfinite().all()):
         raise ShapeError(
             f"a method must return one finite number a step, [{T}] here, and returned {list(found.shape)}"

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.state_map import StateMap, sorted_eigenvalues
-from hiddenstate.explain.text import share, shortened, table
+from hiddenstate.explain.text import sentence, share, shortened, table
+from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,9 +70,12 @@ class Spectrum(Explanation):
         fate = "grow" if top > 0 else "fade"
         return (
             table(["word", "|λ|", "above 1", "norm", ""], lines, "lrrrl")
-            + "\n|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many are; norm: the most that a\n"
-            + f"small change of the state grows in this step. Over the run small changes {fate} by exp({top:+.3f})\n"
-            + "a step at most, in the mean (the largest Lyapunov exponent)."
+            + "\n"
+            + sentence(
+                "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many are; norm: the most that a "
+                f"small change of the state grows in this step. Over the run small changes {fate} by exp({top:+.3f}) a "
+                "step at most, in the mean (the largest Lyapunov exponent)."
+            )
         )
 
     def plot(self) -> "Figure":
@@ -89,24 +93,31 @@ class Spectrum(Explanation):
         return figure
 
 
-def spectrum_of(map_: StateMap, states: Tensor, x: Tensor, words: tuple[str, ...]) -> Spectrum:
-    """Compute the spectrum along a run.
+def spectrum_of(
+    map_: StateMap, states: Tensor, x: Tensor, words: tuple[str, ...], progress: Progress | None = None
+) -> Spectrum:
+    """Compute the spectrum along a run, a step at a time: a Jacobian of a large state takes much memory.
 
     Args:
         map_: the LSTM's step.
         states: that come into each step, ``[T, D]``.
         x: what is read, ``[T, C]``.
         words: what stands at each step.
+        progress: is told the steps done, and all.
     """
-    slopes = map_.jacobian(states, x)
-    eigenvalues = sorted_eigenvalues(slopes)
-    norms = torch.linalg.matrix_norm(slopes, ord=2)
-    basis, growth = torch.eye(map_.numbers, dtype=slopes.dtype), torch.zeros(map_.numbers, dtype=slopes.dtype)
-    for slope in slopes:
-        basis, stretched = torch.linalg.qr(slope @ basis)
+    basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
+    eigenvalues, norms, determinants = [], [], []
+    for t in range(len(x)):
+        slope = map_.jacobian(states[t : t + 1], x[t : t + 1])
+        eigenvalues.append(sorted_eigenvalues(slope))
+        norms.append(torch.linalg.matrix_norm(slope, ord=2))
+        determinants.append(torch.linalg.slogdet(slope).logabsdet)
+        basis, stretched = torch.linalg.qr(slope[0] @ basis)
         growth = growth + stretched.diagonal().abs().log()
-    exponents = growth / len(slopes)
-    determinants = torch.linalg.slogdet(slopes).logabsdet.mean()
-    both = exponents.sum(), determinants
+        if progress is not None:
+            progress(t + 1, len(x))
+    exponents = growth / len(x)
+    both = exponents.sum(), torch.cat(determinants).mean()
     residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
-    return Spectrum(words, eigenvalues, norms, exponents.sort(descending=True).values, residual, len(x))
+    ordered = exponents.sort(descending=True).values
+    return Spectrum(words, torch.cat(eigenvalues), torch.cat(norms), ordered, residual, len(x))

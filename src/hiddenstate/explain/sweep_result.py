@@ -12,6 +12,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import bar, number, shortened, table
+from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -82,7 +83,7 @@ class Sweep(Explanation):
         """Return the patches that were run and move the target most, the largest first."""
         size = np.abs(np.nan_to_num(self.effect, nan=-1.0)).ravel()
         size[np.isnan(self.effect).ravel()] = -1
-        order = np.argsort(-size, kind="stable")[:count]
+        order = np.argsort(-size, kind="stable")[: whole("count", count)]
         return [self._effect(int(k)) for k in order if size[k] >= 0]
 
     def edit(self, place: str, t: int, unit: int | str) -> Edit:
@@ -95,7 +96,9 @@ class Sweep(Explanation):
 
         Raises:
             NameUnknownError: there is no such patch in this sweep.
+            ArgumentTypeError: the step is no int.
         """
+        t = whole("t", t)
         labels = self.labels
         if place not in self.places or t not in self.steps or str(unit) not in labels:
             raise NameUnknownError(f"this sweep has no patch of {place} at step {t}, unit {unit}")
@@ -141,8 +144,8 @@ class Sweep(Explanation):
         head = ["patch", "word", "effect", "", *([] if self.estimate is None else ["by gradient"])]
         run = int((~np.isnan(self.effect)).sum())
         told = [
-            f"{self.target}: {number(self.base)}, and {number(self.other)} in the run that patches come from "
-            f"({self.direction})",
+            f"{self.target}: {number(self.base)}",
+            f"In the run that values are patched from ({self.direction}) it is {number(self.other)}.",
             table(head, lines, "llrl"),
             f"{run:,} patches run, the {len(top)} largest shown; {self.cost:,} row-steps.",
         ]

@@ -192,7 +192,7 @@ class _Run:
 
     def sweep(self, mode: Mode, direction: Direction, top: int) -> Sweep:
         estimate = self._estimate() if mode == "gradient+exact" else None
-        numbers = np.arange(len(self.plan.patches))
+        numbers: NDArray[np.int64] = np.arange(len(self.plan.patches))
         if estimate is not None:
             numbers = np.sort(np.argsort(-np.abs(estimate), kind="stable")[:top])
         effect, complete = self._effects(numbers.tolist())

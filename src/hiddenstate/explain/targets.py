@@ -13,6 +13,7 @@ from hiddenstate.explain.outputs import Outputs, needed_head
 from hiddenstate.explain.target import Readout, Target, readout_target, split_output
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.names import STATES, Place, parse_place
+from hiddenstate.structure.sizes import whole
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _logit(of: Logit, subject: Subject, row: int) -> Target:
         other, offset = head.readout(of.against)
         vector, bias = vector - other, bias - offset
         name += f" minus that of {shown(head.labels[head.index(of.against)])}"
-    return readout_target(_at(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+    return readout_target(_said(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
 
 
 def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
@@ -110,7 +111,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
             "this model makes no probabilities of the logits of one word (a tagger with a chain scores whole "
             "sentences): use logit(...)"
         )
-    return Target(_at(f"log-probability of {shown(head.labels[k])}", subject, t, row), value, t)
+    return Target(_said(f"log-probability of {shown(head.labels[k])}", subject, t, row), value, t)
 
 
 def _value_at(address: Address, subject: Subject, row: int) -> Target:
@@ -147,7 +148,9 @@ def row_of(of: object, row: int | None) -> int:
 
     Raises:
         ArgumentError: both are given and differ, or the address has several rows.
+        ArgumentTypeError: ``row`` is no int.
     """
+    row = None if row is None else whole("row", row)
     said = parse_address(of).row if isinstance(of, str) else None
     if said is not None and not isinstance(said, int):
         raise ArgumentError(f"{of!r} has several rows: one is explained at a time")
@@ -161,6 +164,11 @@ def shown(text: str) -> str:
     return text if text.isprintable() and text.strip() else repr(text)
 
 
-def _at(name: str, subject: Subject, t: int, row: int) -> str:
+def _said(name: str, subject: Subject, t: int, row: int) -> str:
+    """Name what the head says at a step, or of what comes after it."""
+    return _at(name, subject, t, row, "after" if subject.foretells else "at")
+
+
+def _at(name: str, subject: Subject, t: int, row: int, where: str = "at") -> str:
     words = subject.words(row)
-    return f"{name} at {shown(words[t])} (step {t})" if subject.tokens is not None else f"{name} at step {t}"
+    return f"{name} {where} {shown(words[t])} (step {t})" if subject.tokens is not None else f"{name} {where} step {t}"

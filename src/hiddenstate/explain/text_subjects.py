@@ -143,6 +143,7 @@ def of_language_model(model: LanguageModel, text: object) -> Subject:
         tokens=(tuple(tokens.tokens[k] for k in ids.tolist()),),
         vectors={"mean": lambda: _mean_token(model), "unk": lambda: _embedded(model, torch.tensor([UNKNOWN_ID]))[0]},
         baseline="mean",
+        foretells=True,
     )
 
 

@@ -17,6 +17,16 @@ ROW_STEPS_AT_ONCE = 2**16
 BYTES_AT_ONCE = 2**27  # of outputs and states; gradients need several times as much
 
 
+def check_progress(progress: object) -> None:
+    """Refuse what can't be told anything.
+
+    Raises:
+        ArgumentTypeError: it is no function.
+    """
+    if progress is not None and not callable(progress):
+        raise ArgumentTypeError(f"progress must be a function of two numbers, got {type(progress).__name__}")
+
+
 @dataclass
 class Work:
     """Runs a subject on many rows for one target.
@@ -41,8 +51,7 @@ class Work:
         Raises:
             ArgumentTypeError: ``progress`` is no function.
         """
-        if self.progress is not None and not callable(self.progress):
-            raise ArgumentTypeError(f"progress must be a function of two numbers, got {type(self.progress).__name__}")
+        check_progress(self.progress)
 
     def run(self, x: Tensor, state: State | None = None, *, first: int = 0) -> Outputs:
         """Run rows ``x [T', R, C]`` that begin at a step."""

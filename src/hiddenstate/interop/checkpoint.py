@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.errors import FileFormatError
+from hiddenstate.interop.pickles import check_torch_file
 
 # How torch names a class that a file would have run.
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
@@ -44,6 +45,7 @@ def _load(path: str | Path) -> object:
     try:
         if zipfile.is_zipfile(path):
             check_zip(path)
+        check_torch_file(path)
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileFormatError:
         raise

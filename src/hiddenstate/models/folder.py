@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.reading import reading
+from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.outline import outline_of
@@ -97,15 +98,16 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
 
     Raises:
         ArgumentError: something else than a model is there, or a weight is too large for its precision.
-        OSError: the folder cannot be written.
+        FileWriteError: the folder cannot be written.
     """
-    target = check_target(folder)
+    with writing(folder):
+        target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
     dtype = _DTYPES[config.get("weights_dtype", "float32")]
     weights = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
     with folder_beside(target) as partial:
-        partial.mkdir(parents=True)
+        partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
         write_bytes(partial / VOCABULARY, _json(vocabulary))
         write_bytes(partial / WEIGHTS, safetensors.torch.save(weights))

@@ -83,7 +83,8 @@ def train_language_model(
         ArgumentError: a text is shorter than a batch, ``out`` holds something else than a model, ``run`` a run that
             is not finished, or the loss stopped being a number.
         RunInUseError: another process trains in the run's folder.
-        OSError: a file cannot be read or written.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
     """
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
@@ -102,7 +103,8 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         FileFormatError: there is no such run, or its checkpoint is damaged.
         ArgumentError: the data has changed since.
         RunInUseError: another process trains in the run's folder.
-        OSError: a file cannot be read or written.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # which names every setting
     return run_language_model(wanted, run, resume=True, on_progress=on_progress)

@@ -6,7 +6,6 @@ column. With a chain, the tags of a column are chosen together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -14,13 +13,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hiddenstate.base.modes import evaluating
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import ArgumentError
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.context import context_data, context_from_data, vectors_of
+from hiddenstate.models.context import vectors_of
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
+from hiddenstate.models.noise import dropout_odds
 from hiddenstate.models.outline import made_if_it_fits
+from hiddenstate.models.tagger_data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches, sentences_of
@@ -61,11 +62,7 @@ class Tagger(nn.Module):
         context: ContextualVectors | None = None,
     ) -> None:
         super().__init__()
-        if tuple(tags) != config.columns:
-            raise ArgumentError(f"a tagger of {' '.join(config.columns)} needs tags for them, got {' '.join(tags)}")
-        for column, names in tags.items():
-            if not names or len(set(names)) != len(names):
-                raise ArgumentError(f"column {column} needs at least one tag, and each once, got {list(names)}")
+        check_columns(tags, config.columns)
         self.config = config
         self.encoder = Encoder(words, chars, {c: tuple(names) for c, names in tags.items()}, config.max_chars)
         self.temperatures = dict.fromkeys(tags, 1.0)
@@ -86,9 +83,7 @@ class Tagger(nn.Module):
         self.char_dropout = nn.Dropout(config.char_dropout)
         # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
-        counts = torch.tensor([0.0, 0.0, *words.counts], device="cpu")  # also where the weights have no memory
-        odds = config.word_dropout / (config.word_dropout + counts) if config.word_dropout else 0 * counts
-        self.register_buffer("dropout_odds", odds, persistent=False)
+        self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)
 
     @classmethod
     def build(
@@ -274,12 +269,8 @@ class Tagger(nn.Module):
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs beside the weights: the config and the vocabulary, ready for JSON."""
         encoder = self.encoder
-        vocabulary = {"words": encoder.words.to_data(), "chars": encoder.chars.to_data()}
-        tags = {column: list(names) for column, names in encoder.tags.items()}
-        vocabulary |= {"tags": tags, "temperatures": self.temperatures}
-        if self.context is not None:
-            vocabulary["context"] = context_data(self.context)
-        return asdict(self.config), vocabulary
+        made_from = (self.config, encoder.words, encoder.chars, encoder.tags, self.temperatures, self.context)
+        return TaggerData(*made_from).to_data()
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
@@ -288,15 +279,12 @@ class Tagger(nn.Module):
         Raises:
             FileFormatError: something is missing or out of range.
         """
-        config, vocabulary = _upgraded(config, vocabulary)
+        data = TaggerData.from_data(config, vocabulary)
         try:
-            parts = [Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars")]
-            context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
-            settings = TaggerConfig.from_data(config, "a tagger's config")
-            tagger = cls(settings, parts[0], parts[1], _checked_tags(vocabulary["tags"]), context)
-            tagger.calibrate(vocabulary["temperatures"])
-        except (AttributeError, KeyError, TypeError, ArgumentError) as error:
-            raise FileFormatError(f"not the description of a tagger: {error}") from error
+            tagger = cls(data.config, data.words, data.chars, data.tags, data.context)
+            tagger.calibrate(data.temperatures)
+        except (AttributeError, TypeError, ArgumentError) as error:
+            raise not_a_tagger(error) from error
         return tagger
 
     def calibrate(self, temperatures: Mapping[str, float]) -> None:
@@ -305,14 +293,7 @@ class Tagger(nn.Module):
         Raises:
             ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
         """
-        if set(temperatures) != set(self.encoder.tags):
-            got = " ".join(temperatures)
-            raise ArgumentError(f"temperatures must be given for {' '.join(self.encoder.tags)}, got {got!r}")
-        for column, value in temperatures.items():
-            # Far below, scores over the temperature are infinite, and their differences no numbers.
-            if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
-                raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
-        self.temperatures = {column: float(temperatures[column]) for column in self.encoder.tags}
+        self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
 
     def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
         """Spell all forms, many at a time; the longest come first, so that those of one length are together."""
@@ -332,31 +313,8 @@ class Tagger(nn.Module):
 
     def _tagging(self, words: tuple[str, ...], found: Mapping[str, Found], row: int) -> Tagging:
         """Take the tags of one sentence out of what was found for a batch; nothing was for one without words."""
-        columns = {}
-        for column, names in self.encoder.tags.items():
-            if words:
-                columns[column] = found[column].tags(names, row, len(words))
-            else:
-                columns[column] = Tags(names, (), torch.empty(0, len(names)))
+        columns = {
+            column: found[column].tags(names, row, len(words)) if words else Tags(names, (), torch.empty(0, len(names)))
+            for column, names in self.encoder.tags.items()
+        }
         return Tagging(words, columns)
-
-
-def _checked_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Refuse what can't stand in a column of CoNLL-U."""
-    for column, names in tags.items():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")
-        for name in names:
-            if not name.strip() or any(mark in name for mark in "\t\n\r"):
-                raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")
-    return tags
-
-
-def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
-    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
-    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
-        column = config.get("column", "upos")
-        others = {name: value for name, value in config.items() if name != "column"}
-        tags = {column: vocabulary["tags"]}
-        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
-    return config, vocabulary

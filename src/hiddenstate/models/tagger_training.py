@@ -86,7 +86,8 @@ def train_tagger(
         ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
             stopped being a number.
         RunInUseError: another process trains in the run's folder.
-        OSError: a file cannot be read or written.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
     """
     forward, backward = context or ("", "")
     files = {"train": train, "dev": dev, "test": test, "out": out}
@@ -107,7 +108,8 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         FileFormatError: there is no such run, or its checkpoint is damaged.
         ArgumentError: the data has changed since.
         RunInUseError: another process trains in the run's folder.
-        OSError: a file cannot be read or written.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
     return run_tagger(wanted, run, resume=True, on_progress=on_progress)

@@ -19,6 +19,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn import constant_weights
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import whole
@@ -53,7 +54,8 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    options = fast.Options(lstm.batch_first, lstm.training, record)
+    packed = constant_weights.packed_of(lstm) if constant_weights.any_open else None
+    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     sizes, names = lstm._layout()
     return run(given, lstm._parameters, names, sizes, options)
 
@@ -136,23 +138,29 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
         TraceTooLargeError, NameUnknownError: what is asked does not fit; and what `run` raises.
     """
     everything = options.keep is None and options.steps is None and not options.pre
-    if everything and given.reset is None:
+    if everything and given.reset is None and given.reset_to is None:
         found = trace_fast(lstm, given, options, own_forward)
         if found is not None:
             return found
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
         # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
-        out, state = lstm(given.input, given.hx, lengths=given.lengths, reset=given.reset)
+        out, state = lstm(given.input, given.hx, **_options(given))
     found = recorder.trace
     assert found is not None
     hooked = out is not found.out or state is not found.state
     return replace(found, out=out, state=state) if hooked else found
 
 
+def _options(given: Arguments) -> dict[str, Any]:
+    """What is given by name; ``reset_to`` only where it is there, for those who put a forward of their own in place."""
+    options = {"lengths": given.lengths, "reset": given.reset}
+    return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
+
+
 def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record everything of a call at the least cost; None, without side effects, where only `run` serves."""
-    x, hx, lengths, _ = given
+    x, hx, lengths = given[:3]
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
         return None

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State, autocasts, check_alike, check_memory, check_pair, check_plain_tensor
-from hiddenstate.engine import reference
+from hiddenstate.engine import fast, reference
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.kernels import cell_fits
@@ -18,13 +18,13 @@ from hiddenstate.errors import ArgumentError, DtypeError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
-from hiddenstate.structure.parameters import draw
+from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
 from hiddenstate.structure.sizes import flag, whole
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested
 from hiddenstate.tracing.traceable import Traceable
 
-_WEIGHTS = dict.fromkeys(("weight_ih", "weight_hh", "bias_ih", "bias_hh")).keys()  # in order, and compared as a set
+_WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # in order, and compared as a set
 
 
 class LSTMCell(Traceable):
@@ -104,6 +104,10 @@ class LSTMCell(Traceable):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
+        if not (torch.is_grad_enabled() or scoped.any_open or torch.compiler.is_compiling()):
+            done: State | None = fast.run_cell(input, hx, self._parameters, (self.input_size, self.hidden_size))
+            if done is not None:
+                return done
         # What a block holds is not for torch.compile, which would compile it in.
         if scoped.any_open and torch.compiler.is_compiling():
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
@@ -154,7 +158,7 @@ class LSTMCell(Traceable):
     def _check_weights(self, w: Weights) -> None:
         rows, like = len(GATES) * self.hidden_size, w.ih
         shapes = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
-        for name, value, shape in zip(_WEIGHTS, w, shapes, strict=False):
+        for name, value, shape in zip(_WEIGHTS, w[:4], shapes, strict=True):
             if value is None:
                 continue
             if value.shape != shape:

@@ -61,7 +61,13 @@ class LSTM(LSTMParameters):
 
     @overload
     def forward(
-        self, input: Tensor, hx: State | None = None, *, lengths: Lengths = None, reset: Tensor | None = None
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        *,
+        lengths: Lengths = None,
+        reset: Tensor | None = None,
+        reset_to: State | None = None,
     ) -> tuple[Tensor, State]: ...
 
     @overload
@@ -72,6 +78,7 @@ class LSTM(LSTMParameters):
         *,
         lengths: None = None,
         reset: Tensor | None = None,
+        reset_to: State | None = None,
     ) -> tuple[PackedSequence, State]: ...
 
     def forward(
@@ -81,6 +88,7 @@ class LSTM(LSTMParameters):
         *,
         lengths: Lengths = None,
         reset: Tensor | None = None,
+        reset_to: State | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """Run over a sequence.
 
@@ -96,6 +104,11 @@ class LSTM(LSTMParameters):
                 sequence begins: the state is zeroed before that step, and no gradient passes. The reverse direction
                 is cut at the same border: its state is zeroed between steps t and t-1. So a run with resets is each
                 piece run alone; the initial state serves the piece that the run enters first.
+            reset_to: what the state becomes at borders in place of zero, ``(h, c)``; gradients go to it. One state for
+                all borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, laid out
+                as ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D, P]``
+                and c ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch), of which
+                those at borders are read.
 
         Returns:
             ``out``: the last layer's hidden state at each step, laid out as the input, ``[T, N, D*P]``; and the final
@@ -106,11 +119,11 @@ class LSTM(LSTMParameters):
             IndexRangeError: an edit that holds is for a step or row that this input does not have.
         """
         # Dynamo, which can't look into a native call, skips this.
-        if reset is None and not torch.compiler.is_compiling():
+        if reset is None and reset_to is None and not torch.compiler.is_compiling():
             done = calls.run_fast(self, input, hx, lengths)
             if done is not None:
                 return done
-        return calls.run(self, Arguments(input, hx, lengths, reset))
+        return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
 
     def path(
         self,
@@ -119,6 +132,7 @@ class LSTM(LSTMParameters):
         *,
         lengths: Lengths = None,
         reset: Tensor | None = None,
+        reset_to: State | None = None,
     ) -> PathReport:
         """Say which path a call of these arguments takes, and why none of the faster ones. Nothing is computed.
 
@@ -129,6 +143,7 @@ class LSTM(LSTMParameters):
             hx: initial state.
             lengths: time steps of each row.
             reset: where new sequences begin.
+            reset_to: the states that they begin with.
 
         Returns:
             The `PathReport`: ``name``, and for each path before it the reason in ``reasons``. Print it.
@@ -136,7 +151,7 @@ class LSTM(LSTMParameters):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        return calls.explain(self, Arguments(input, hx, lengths, reset))
+        return calls.explain(self, Arguments(input, hx, lengths, reset, reset_to))
 
     def trace(
         self,
@@ -145,6 +160,7 @@ class LSTM(LSTMParameters):
         *,
         lengths: Lengths = None,
         reset: Tensor | None = None,
+        reset_to: State | None = None,
         keep: Sequence[str] | None = None,
         steps: Index = None,
         pre: bool = False,
@@ -154,10 +170,11 @@ class LSTM(LSTMParameters):
         """Run over a sequence and record every gate and state. Differentiable; numbers are those of a plain call.
 
         Args:
-            input: as for a call, as are ``hx``, ``lengths`` and ``reset``.
+            input: as for a call, as are ``hx``, ``lengths``, ``reset`` and ``reset_to``.
             hx: initial state.
             lengths: time steps of each row.
             reset: where new sequences begin.
+            reset_to: the states that they begin with.
             keep: places to record, such as ``["l1.f", "l1.c"]``; all of ``i f g o c h`` of every layer and direction
                 when None.
             steps: time steps to record; all when None.
@@ -174,7 +191,7 @@ class LSTM(LSTMParameters):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
         options = TraceOptions(keep, steps, pre, tokens, limit)
-        return calls.trace(self, Arguments(input, hx, lengths, reset), options, _FORWARD)
+        return calls.trace(self, Arguments(input, hx, lengths, reset, reset_to), options, _FORWARD)
 
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hiddenstate.base.validation import State, autocasts
 from hiddenstate.errors import RankError, ShapeError
-from hiddenstate.nn.runner import RowSteps
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.stream_rows import Rows, RowsInUse
 from hiddenstate.nn.stream_state import StreamState
@@ -73,13 +72,24 @@ class Stream(StreamState):
         return self._give(done, x, out)
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
+        if self._quick is not None:
+            done = self._quick.step_rows(x, rows, self._rows.free, out)
+            if done is not None:
+                self._t += 1
+                return done  # type: ignore[no-any-return]
+        return self._step_of_checked_rows(x, rows, out)
+
+    def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
+        """A step of some rows with every check, after which the next ones go the quick way, if they can."""
         index, given = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
         if out is not None:
             check_out(out, x, (len(index), self._sizes.output_size), self._like())
-        return self._give(self._feed(given.unsqueeze(0), index)[0], x, out)
+        done = self._feed(given.unsqueeze(0), index)[0]
+        self._quick = self._runner.quick(self._state, self._quick)
+        return self._give(done, x, out)
 
     def feed(self, chunk: Array) -> Array:
         """Read several time steps.
@@ -138,10 +148,7 @@ class Stream(StreamState):
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
         if index is None:
             return self._runner.run(x, self._state, self._t)
-        done = self._row_steps.run(x, index, self._state, self._runner, self._t)
-        if done is not None:
-            return done
-        # Edits name rows of the whole stream, and so does all else that packed weights do not serve.
+        # Edits name rows of the whole stream, so all of them are run, and those that wait are put back.
         every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
         before = [part.clone() for part in self._state]
         out, after = self._runner.run(every, self._state, self._t)
@@ -155,16 +162,16 @@ class Stream(StreamState):
         with self._alone():
             h, c = self._state
             apart = {"_state": (h.clone(), c.clone()), "_quick": None, "_at_work": False}
-            other.__dict__.update(self.__dict__, **apart, _row_steps=RowSteps(), _rows=self._rows.copy())
+            other.__dict__.update(self.__dict__, **apart, _rows=self._rows.copy())
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy finds its own quick way, to its own state."""
-        return {**self.__dict__, "_quick": None, "_row_steps": RowSteps(), "_rows": self._rows.copy()}
+        return {**self.__dict__, "_quick": None, "_rows": self._rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """One that version 0.1.0 pickled has all its rows in use."""
-        self.__dict__.update({"_row_steps": RowSteps(), "_rows": RowsInUse(), **state})
+        self.__dict__.update({"_rows": RowsInUse(), **state})
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self._t})"

@@ -63,6 +63,11 @@ class RowsInUse:
     def __init__(self, free: Iterable[int] = ()) -> None:
         self._free = sorted(free)
 
+    @property
+    def free(self) -> list[int]:
+        """The rows that are not in use, in order."""
+        return self._free
+
     def copy(self) -> "RowsInUse":
         """Return the same, apart from this."""
         return RowsInUse(self._free)

@@ -21,7 +21,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.nn import stream_file
-from hiddenstate.nn.runner import RowSteps, Runner
+from hiddenstate.nn.runner import Runner
 from hiddenstate.nn.stream_arrays import check_mask
 from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
@@ -51,7 +51,7 @@ class StreamState:
         self._layout = layout
         self._at_work = False
         self._quick: QuickStep | None = None
-        self._row_steps, self._rows = RowSteps(), RowsInUse()
+        self._rows = RowsInUse()
         self.reset()
 
     @property
@@ -94,16 +94,16 @@ class StreamState:
 
     @state.setter
     def state(self, value: State) -> None:
-        h, c = self._checked_state(value)
+        h, c = self._checked_state(value, self._batch)
         with self._alone():
             self._keep(h.to(self._like().dtype, copy=True), c.clone())
 
-    def _checked_state(self, value: State, *, of_row: bool = False) -> State:
-        """Return a state ``[L, N, units]`` that was given, or that of one row, ``[L, units]``."""
+    def _checked_state(self, value: tuple[object, object], n: int | None) -> State:
+        """Return a state of n rows that was given, ``[L, n, units]``; of one row without that axis if n is None."""
         given, like = check_pair(value, "state"), self._like()
         h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
-        for name, part, (L, N, units) in zip("hc", (h, c), self._state_shapes(), strict=True):
-            form, want = ("[L, units]", (L, units)) if of_row else ("[L, N, units]", (L, N, units))
+        for name, part, (L, _, units) in zip("hc", (h, c), self._state_shapes(), strict=True):
+            form, want = ("[L, units]", (L, units)) if n is None else ("[L, N, units]", (L, n, units))
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
         return h.detach(), c.detach()
@@ -126,7 +126,7 @@ class StreamState:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, of_row=True)
+        begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, None)
         row = self._rows.take()
         if row is None:
             row, wider = self._batch, 2 * self._batch
@@ -222,31 +222,61 @@ class StreamState:
                 "stream ran: reset() the stream, or assign its state anew"
             )
 
-    def reset(self, mask: Tensor | None = None) -> None:
-        """Zero the state: of all rows, or of those where the mask (bool ``[N]``) is True.
+    def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: State | None = None) -> None:
+        """Zero the state, or set it ``to`` another: of all rows, of those where the mask is True, or of some ``rows``.
 
-        Without a mask the count of steps, ``t``, begins again too.
+        Where neither a mask nor rows are given, the count of steps, ``t``, begins again too.
+
+        Args:
+            mask: bool ``[N]``.
+            rows: numbers of rows, or one.
+            to: ``(h, c)`` in place of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for
+                each, h ``[L, n, P]`` and c ``[L, n, H]``, where n counts the rows that are given, and all rows with a
+                mask.
 
         Raises:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; or both a mask
+                and rows were given.
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        if mask is None:
-            with self._alone():
+        if mask is not None and rows is not None:
+            raise ArgumentError("reset() takes a mask or rows=, and got both: give one of them")
+        index = None if rows is None else self._index(rows)
+        if mask is not None:
+            check_mask(mask, self._batch, self._like())
+        begin: tuple[Tensor | int, ...] = (0, 0)
+        if to is not None:
+            begin = self._begin(to, self._batch if index is None else len(index))
+        with self._alone():
+            if index is not None:
+                self._to_write()
+                for part, new in zip(self._state, begin, strict=True):
+                    part[:, index] = new if isinstance(new, int) else new.to(part.dtype)
+            elif mask is not None:
+                begins = mask.to(self._like().device)[:, None]
+                self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
+            else:
                 self._t, self._quick = 0, None
                 self._runner.forget()
                 self._keep(*self._zeros())
-            return
-        check_mask(mask, self._batch, self._like())
-        begins = mask.to(self._like().device)[:, None]
-        with self._alone():
-            self._keep(*(torch.where(begins, 0, part) for part in self._state))
+                for part, new in zip(self._state, begin, strict=True):
+                    part[:] = new
+
+    def _begin(self, to: State, n: int) -> State:
+        """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
+        h, c = check_pair(to, "to")
+        if isinstance(h, Tensor) and h.dim() == 2:
+            h, c = self._checked_state((h, c), None)
+            return h[:, None], c[:, None]
+        return self._checked_state((h, c), n)
 
     def save(self, path: str | Path) -> None:
         """Write the state and the count of steps to a safetensors file (beside, then renamed).
 
         Raises:
-            OSError: the file cannot be written.
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         with self._alone():

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
-from hiddenstate.structure.sizes import whole
+from hiddenstate.structure.sizes import seed_of, whole
 
 MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
 
@@ -53,7 +53,8 @@ class Plant:
             N: rows.
 
         Raises:
-            ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte.
+            ArgumentError: T or N is too small, or both are so large that the inputs would take half a gigabyte; or the
+                seed is negative or has more than 64 bits.
             ArgumentTypeError: an argument is no int.
         """
         T, N = whole("T", T), whole("N", N)
@@ -61,7 +62,7 @@ class Plant:
             raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
-        generator = torch.Generator().manual_seed(whole("seed", seed))
+        generator = torch.Generator().manual_seed(seed_of(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
         return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
 
@@ -69,8 +70,11 @@ class Plant:
         """Say what the target holds after each step of ``x [T, N, C]``, from the truth alone: ``[T, N]``.
 
         Raises:
-            ShapeError: the input has another shape.
+            ArgumentTypeError: the input is no tensor.
+            ShapeError: it has another shape.
         """
+        if not isinstance(x, Tensor):
+            raise ArgumentTypeError(f"x must be a tensor [T, N, C], got {type(x).__name__}")
         if x.dim() != 3 or x.shape[2] != self.lstm.input_size:
             raise ShapeError(f"expected inputs [T, N, {self.lstm.input_size}], got {list(x.shape)}")
         return self.tell(x)

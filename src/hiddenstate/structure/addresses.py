@@ -15,8 +15,11 @@ from typing import NamedTuple
 from hiddenstate.errors import NameUnknownError
 
 _WHERE = re.compile(r"(?P<place>[^\[\]@,]+)(\[(?P<unit>[^\[\]]*)\])?(@(?P<t>[^\[\]@=]*?))?(,n=(?P<row>[^\[\]@=]*))?")
-_NUMBER = r"-?[0-9]+"
+_NUMBER = r"-?[0-9]{1,18}"
 _PART = re.compile(rf"(?P<one>{_NUMBER})|(?P<start>{_NUMBER})?:(?P<stop>{_NUMBER})?(:(?P<step>{_NUMBER}))?")
+
+_MOST = 1 << 20  # numbers that ranges in a list are written out to; no layer has as many units
+_LONGEST = 100  # characters of what is no address, in a message
 
 Chosen = int | slice | tuple[int, ...] | None  # in the form that edits keep; None for all
 
@@ -72,15 +75,20 @@ def _read(text: str | None, whole: str) -> Chosen:
         if part is None:
             raise _unknown(whole)
         chosen += [int(part["one"])] if part["one"] is not None else _counted(part, whole)
+        if len(chosen) > _MOST:
+            raise _unknown(whole)
     return chosen[0] if len(parts) == 1 else tuple(chosen)
 
 
-def _counted(part: re.Match[str], whole: str) -> list[int]:
+def _counted(part: re.Match[str], whole: str) -> range:
     """Write out a range that stands among other numbers; it must have both ends, since the size is not known here."""
     start, stop, step = (part[name] for name in ("start", "stop", "step"))
     if stop is None or int(stop) < 0 or int(start or 0) < 0 or int(step or 1) < 1:
         raise _unknown(whole)
-    return list(range(int(start or 0), int(stop), int(step or 1)))
+    found = range(int(start or 0), int(stop), int(step or 1))
+    if not 0 < len(found) <= _MOST:
+        raise _unknown(whole)
+    return found
 
 
 def _written(index: Chosen) -> str:
@@ -95,8 +103,9 @@ def _or_blank(end: int | None) -> str:
 
 
 def _unknown(text: object) -> NameUnknownError:
+    shown = repr(text) if len(repr(text)) <= _LONGEST else f"{repr(text)[:_LONGEST]}..."
     return NameUnknownError(
-        f"cannot read {text!r} as an address: expected PLACE[UNITS]@STEPS,n=ROWS such as 'l1.c[125]@7' or "
+        f"cannot read {shown} as an address: expected PLACE[UNITS]@STEPS,n=ROWS such as 'l1.c[125]@7' or "
         "'l1.c[125]@7,n=2'. Each part but the place may be left out; units, steps and rows are numbers such as 125, "
         "lists such as 1,5 or ranges such as 0:8"
     )

@@ -91,6 +91,19 @@ def whole(name: str, value: object) -> int:
     raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
 
 
+def seed_of(value: object) -> int:
+    """Return a seed as Python's int, where every generator takes it: torch's, NumPy's and Python's.
+
+    Raises:
+        ArgumentTypeError: it is no int.
+        ArgumentError: it is negative, or has more than 64 bits.
+    """
+    seed = whole("seed", value)
+    if not 0 <= seed < 2**64:
+        raise ArgumentError(f"seed must be in 0..2**64 - 1, got {seed}")
+    return seed
+
+
 def flag(name: str, value: object, *, number: bool = False) -> bool:
     """Return a truth value (NumPy's too) as Python's, or refuse it; 0 and 1 are such where it may be a ``number``.
 

@@ -16,7 +16,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import suffix
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names
+from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.studio.bundle import Bundle, Given
 
@@ -108,8 +108,10 @@ def _sizes(layer: Layer) -> Sizes:
 def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], Given]:
     x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
     batch_first = getattr(layer, "batch_first", False)
-    rules = Weights(like, like, None, None, None)  # of which reading asks type and device alone
-    inputs, _ = read(Arguments(x, numbers.hx), sizes, [rules], batch_first=batch_first)
+    number = like.new_empty(())  # reading asks shapes, type and device of weights, and not what they are
+    shapes = (weight_shapes(sizes, k) for k in range(len(sizes.tracks)))
+    rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
+    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
     tokens = None if numbers.tokens is None else _words(numbers.tokens)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hiddenstate.base.files import written_beside
 from hiddenstate.base.validation import optional_package
+from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
 from hiddenstate.text.source import read_text
 
@@ -165,7 +166,7 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
         DownloadError: a file could not be fetched.
         FileFormatError: what came is not the file that is known.
         MissingDependencyError: pooch is not installed.
-        OSError: a file cannot be written.
+        FileWriteError: a file cannot be written.
     """
     known = corpus(name)
     folder = cache_folder() / name
@@ -182,7 +183,7 @@ def path_of(given: StrPath) -> Path:
 
     Raises:
         ArgumentError: the corpus has no such part.
-        DownloadError, FileFormatError, MissingDependencyError, OSError: as `get`.
+        DownloadError, FileFormatError, MissingDependencyError, FileWriteError: as `get`.
     """
     if not names_corpus(given):
         return Path(given)
@@ -214,7 +215,8 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
 
     by_hand = f"or get it by hand and put it into {folder}"
     try:
-        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+        with writing(folder / file.name):
+            pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
     except RequestException as error:
         raise DownloadError(
             f"{url} could not be fetched ({error}); try again where there is a network, {by_hand}"
@@ -224,7 +226,8 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
 
 
 def _copied(known: Corpus, folder: Path, out: Path) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     for file in known.files:
         with written_beside(out / file.name) as beside:
             shutil.copyfile(folder / file.name, beside)

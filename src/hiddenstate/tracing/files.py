@@ -37,6 +37,7 @@ def save_trace(trace: Record, path: str | Path) -> None:
         "c0": trace.initial[1],
         "lengths": trace.lengths,
         "reset": trace.reset,
+        **({} if trace.reset_to is None else dict(zip(("reset_h", "reset_c"), trace.reset_to, strict=True))),
         **{f"values.{name}": value for name, value in trace.values.items()},
         **{f"carried.{name}": value for name, value in trace.carried.items()},
     }
@@ -75,6 +76,7 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
         carried={name.removeprefix("carried."): v for name, v in tensors.items() if name.startswith("carried.")},
         lengths=tensors.get("lengths"),
         reset=tensors.get("reset"),
+        reset_to=(tensors["reset_h"], tensors["reset_c"]) if "reset_h" in tensors else None,
         **plain,
     )
 
@@ -148,10 +150,14 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
         yield "lengths", record.lengths, (N,)
     if record.reset is not None:
         yield "reset", record.reset, (T, N)
+    for name, value, units in zip(("reset_h", "reset_c"), record.reset_to or (), (P, H), strict=False):
+        by_step = value.dim() == 3 and value.shape[1] == T * N
+        yield name, value, (tracks_, T * N if by_step else N, units)
 
 
 def _wrong_types(record: Record) -> Iterator[str]:
-    numbers = [record.out, *record.state, *record.initial, *record.values.values(), *record.carried.values()]
+    states = [*record.state, *record.initial, *(record.reset_to or ())]
+    numbers = [record.out, *states, *record.values.values(), *record.carried.values()]
     if not all(isinstance(value, Tensor) and value.is_floating_point() for value in numbers):
         yield "states and values must be of a floating-point type"
     if record.reset is not None and record.reset.dtype is not torch.bool:

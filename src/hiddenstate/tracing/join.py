@@ -102,6 +102,7 @@ def joined(chain: Sequence[Trace]) -> Trace:
         length=sum(call.length for call in chain),
         reset=_joined_reset(chain),
         tokens=_joined_tokens(chain),
+        reset_to=_joined_reset_to(chain),
     )
 
 
@@ -111,6 +112,22 @@ def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
     device = chain[0].initial[0].device
     none = [torch.zeros(call.length, call.batch, dtype=torch.bool, device=device) for call in chain]
     return torch.cat([other if call.reset is None else call.reset for call, other in zip(chain, none, strict=True)])
+
+
+def _joined_reset_to(chain: Sequence[Trace]) -> State | None:
+    """The states behind all borders, of each step and row; zeros for calls that were given none."""
+    if all(call.reset_to is None for call in chain):
+        return None
+    h, c = (torch.cat([_by_step(call, k) for call in chain], dim=1) for k in range(2))
+    return h, c
+
+
+def _by_step(call: Trace, k: int) -> Tensor:
+    initial, count = call.initial[k], call.length * call.batch
+    if call.reset_to is None:
+        return initial.new_zeros(len(initial), count, initial.shape[2])
+    states = call.reset_to[k]
+    return states if states.shape[1] == count else states.repeat(1, call.length, 1)
 
 
 def _joined_tokens(chain: Sequence[Trace]) -> tuple[tuple[str, ...], ...] | None:

@@ -38,6 +38,8 @@ class Record:
         lengths: ``[N]``, steps of each row, or None when all are whole.
         reset: bool ``[T, N]``, or None.
         tokens: for each row the words that stand at its steps, or None.
+        reset_to: ``(h, c)``, what came in behind borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: of each row (K = N), or
+            of step t and row n the number t*N + n (K = T*N); None for zero.
     """
 
     out: Tensor | PackedSequence
@@ -53,6 +55,7 @@ class Record:
     lengths: Tensor | None = None
     reset: Tensor | None = None
     tokens: tuple[tuple[str, ...], ...] | None = None
+    reset_to: tuple[Tensor, Tensor] | None = None
 
     @property
     def batch(self) -> int:
@@ -70,7 +73,7 @@ class Record:
         return sum(v.nbytes for v in (*self.values.values(), *self.carried.values()))
 
     def __getitem__(self, name: str) -> Tensor:
-        return from_time_first(self._recorded(name), self.layout)
+        return from_time_first(self.recorded(name), self.layout)
 
     def __contains__(self, name: object) -> bool:
         return name in self.values
@@ -104,7 +107,7 @@ class Record:
             IndexRangeError: a step, row or unit does not exist, or the step was not recorded.
             ArgumentTypeError, ArgumentError: an index of a wrong type, or one that names a position twice.
         """
-        values = self._recorded(name)
+        values = self.recorded(name)
         times = self.steps if t is None else tuple(resolve(freeze(t, "t"), self.length, "t"))
         at_step = [self._position(k) for k in times]
         rows = resolve(freeze(row, "row"), values.shape[1], "row")
@@ -150,7 +153,12 @@ class Record:
         """Whether the hidden state is a projection of the cell's output (``proj_size > 0``)."""
         return self.initial[0].shape[2] != self.initial[1].shape[2]
 
-    def _recorded(self, name: str) -> Tensor:
+    def recorded(self, name: str) -> Tensor:
+        """Values of one place, time first whatever the layout: ``[steps, N, units]``.
+
+        Raises:
+            NameUnknownError: the place was not recorded.
+        """
         if name in self.values:
             return self.values[name]
         parse_place(name, self.num_layers, self.bidirectional)  # first: does the LSTM have such a place at all?
@@ -173,8 +181,8 @@ class Record:
     def cell_before(self, layer: int = 0, reverse: bool = False, row: int = 0) -> Tensor:
         """Cell state that came into each recorded real step of one row: ``[steps, H]``.
 
-        That is the cell state of the step read before, the initial one, or zero behind a reset; NaN where the step
-        read before was not recorded.
+        That is the cell state of the step read before, the initial one, or behind a reset zero or what it was reset
+        to; NaN where the step read before was not recorded.
 
         Raises:
             NameUnknownError: no such layer or direction.
@@ -200,13 +208,19 @@ class Record:
         initial = self.initial[1][self._track_number(place), row]
         entered = place.reverse and t == first  # a border behind a row's last step is none of its own
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
-            return torch.zeros_like(initial)
+            return torch.zeros_like(initial) if self.reset_to is None else self._behind(place, border, row)
         if t == first:
             return initial
         source = self._cell_states(place)
         if source is None or step_before not in self._positions:
             return None
         return source[self._position(step_before), row]
+
+    def _behind(self, place: Place, border: int, row: int) -> Tensor:
+        """Cell state ``[H]`` that came in behind the border before a step."""
+        assert self.reset_to is not None
+        states = self.reset_to[1][self._track_number(place)]
+        return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _track_number(self, place: Place) -> int:
         """Where a place's layer and direction stand among all."""

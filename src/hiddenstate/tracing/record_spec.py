@@ -241,6 +241,7 @@ def trace_of(
         lengths=None if call.lengths is None else call.lengths.clone(),
         reset=None if call.reset is None else call.reset.clone(),
         tokens=recording.words,
+        reset_to=None if call.reset_h is None or call.reset_c is None else (call.reset_h.clone(), call.reset_c.clone()),
     )
 
 

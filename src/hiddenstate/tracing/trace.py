@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hiddenstate.base.validation import State
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -24,6 +25,25 @@ class Trace(Record):
     ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T counts the recorded steps.
     `Record` lists the attributes.
     """
+
+    def before_resets(self) -> State:
+        """Return the states that resets cut off: what each layer and direction carried to each border.
+
+        Forward that is the state after the step before the border (the initial state, before step 0), in reverse the
+        one after the step behind it. At borders past a row's end it is the state that the row ended with, or in reverse
+        begins with.
+
+        Returns:
+            h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True of ``reset`` in the order of the mask that was
+            given, so that they stand beside ``x[reset]``. Differentiable.
+
+        Raises:
+            ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.
+            NameUnknownError: h or c of a layer and direction was not recorded.
+        """
+        from hiddenstate.tracing.cut_states import states_before_resets
+
+        return states_before_resets(self)
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """One line per batch row, layer, direction, time step and unit; a column per recorded quantity.

@@ -15,8 +15,9 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import read_tensors, replace_bytes, sync, write_tensors
+from hiddenstate.base.files import append_line, read_tensors, replaced_after, sync, write_tensors
 from hiddenstate.base.reading import reading
+from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.lock import LOCK_FILES, RunLock
 from hiddenstate.training.machine import Machine
@@ -95,7 +96,7 @@ class RunFolder:
         Raises:
             RunInUseError: someone else trains in it.
             ArgumentError: it is a file.
-            OSError: it cannot be made.
+            FileWriteError: it cannot be made, or written into.
         """
         if machine is None:
             self._lock.acquire()
@@ -113,13 +114,13 @@ class RunFolder:
         Raises:
             RunInUseError: someone else trains in it.
             ArgumentError: there is something that a new run would destroy.
-            OSError: it cannot be made.
+            FileWriteError: it cannot be made, or written into; a finished run in it is as it was.
         """
         with self.held():
             self._refuse_to_destroy()
-            for name in (CHECKPOINT, METRICS):
-                (self.path / name).unlink(missing_ok=True)
-            replace_bytes(self.path / SETTINGS, settings.encode())
+            with replaced_after(self.path / SETTINGS, settings.encode()):
+                for name in (CHECKPOINT, METRICS):
+                    (self.path / name).unlink(missing_ok=True)
 
     def _refuse_to_destroy(self) -> None:
         # One that was killed as it began has left no more than half a file.
@@ -142,10 +143,15 @@ class RunFolder:
         return self.path / SETTINGS
 
     def write(self, checkpoint: Checkpoint, *, finished: bool) -> None:
-        """Replace the checkpoint."""
+        """Replace the checkpoint.
+
+        Raises:
+            FileWriteError: it cannot be written; the earlier one is as it was.
+        """
         metrics = self.path / METRICS
         if metrics.exists():
-            sync(metrics)  # of which the checkpoint says how long it is
+            with writing(metrics):
+                sync(metrics)  # of which the checkpoint says how long it is
         state = {
             "position": asdict(checkpoint.position),
             "ranks": checkpoint.ranks,
@@ -172,7 +178,16 @@ class RunFolder:
         return found
 
     def mend(self) -> None:
-        """Delete what a killed process left: half a checkpoint, and metrics later than the last whole one."""
+        """Delete what a killed process left: half a checkpoint, and metrics later than the last whole one.
+
+        Raises:
+            FileFormatError: the checkpoint is damaged.
+            FileWriteError: the folder is read-only.
+        """
+        with writing(self.path):
+            self._mend()
+
+    def _mend(self) -> None:
         for left in self.path.glob("*.part"):
             left.unlink()
         metrics = self.path / METRICS
@@ -201,9 +216,12 @@ class RunFolder:
             return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:
-        """Add a line to the metrics."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, **data}, ensure_ascii=False) + "\n")
+        """Add a line to the metrics.
+
+        Raises:
+            FileWriteError: it cannot be written; the lines before are as they were.
+        """
+        append_line(self.path / METRICS, json.dumps({"event": event, **data}, ensure_ascii=False))
 
 
 def _position(data: Any) -> Position:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import replace_bytes
+from hiddenstate.base.files import drop_empty, replace_bytes
+from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, RunInUseError
 
 # The lock's own file stays in a folder where a run has begun: were it deleted, someone could still wait for it.
@@ -42,16 +43,31 @@ class RunLock:
         Raises:
             RunInUseError: another process has it.
             ArgumentError: the folder is a file.
-            OSError: the folder cannot be made, or written into.
+            FileWriteError: the folder cannot be made, or written into; it is then as it was.
         """
         me = (os.getpid(), threading.get_ident())
         if not (self._depth and self._holder == me):
-            made = self._make_folder()
-            lock = FileLock(self._folder / LOCK)
-            self._take(lock)
-            self._lock, self._made, self._holder, self._depth = lock, made, me, 0
-            replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
+            with writing(self._folder):
+                self._acquire_anew()
+            self._holder, self._depth = me, 0
         self._depth += 1
+
+    def _acquire_anew(self) -> None:
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
+        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
+        is_new, lock = not (self._folder / LOCK).exists(), FileLock(self._folder / LOCK)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._take(lock)
+            replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
+        except BaseException:
+            if is_new and lock.is_locked:  # if not, it may be another's by now
+                (self._folder / LOCK).unlink(missing_ok=True)
+            lock.release()
+            drop_empty(missing)
+            raise
+        self._lock, self._made = lock, missing
 
     def release(self, *, keep: bool) -> None:
         """Give the lock back when it was released as often as acquired; ``keep`` the folder then, or leave no trace."""
@@ -65,17 +81,7 @@ class RunLock:
         self._lock.release()
         self._lock = None
         if not keep:
-            with suppress(OSError):  # not empty
-                for path in self._made:
-                    path.rmdir()
-
-    def _make_folder(self) -> list[Path]:
-        """Make the folder, and return what had to be made for it, the innermost first."""
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
-        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return missing
+            drop_empty(self._made)
 
     def _take(self, lock: FileLock) -> None:
         try:

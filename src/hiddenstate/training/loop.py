@@ -66,7 +66,7 @@ def fit(
         ArgumentError: the loss stopped being a number, or the checkpoint is of other data, of settings that it does
             not fit, or of another number of processes.
         FileFormatError: the checkpoint is damaged.
-        OSError: a file cannot be written.
+        FileWriteError: a file cannot be written.
     """
     devices, kind = ([], "cuda") if machine.device.type == "cpu" else ([machine.device], machine.device.type)
     with run.held(machine), torch.random.fork_rng(devices, device_type=kind), stopping() as stop:

@@ -39,6 +39,16 @@ class Model(nn.Module):
         return out.relu(), h_n, c_n
 
 
+class Resetting(Model):
+    """The same, which begins each sequence from the state that it is given."""
+
+    def forward(
+        self, x: Tensor, h: Tensor, c: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out, (h_n, c_n) = self.lstm(x, reset=reset, reset_to=(h, c))
+        return out.relu(), h_n, c_n
+
+
 def call(T: int, N: int, D: int, *, ragged: bool) -> tuple[Tensor, ...]:
     given = torch.randn(T, N, 4), torch.randn(2 * D, N, 3), torch.randn(2 * D, N, 3)
     lengths = torch.randint(T + 1, (N,))
@@ -97,6 +107,8 @@ def test_what_has_no_operator_is_refused_by_name(dynamo: bool) -> None:
     given, model = call(5, 2, 1, ragged=False), Model().eval()
     starts = torch.zeros(5, 2, dtype=torch.bool)
     assert "reset= can't be exported" in refusal(model, (*given, torch.tensor([5, 2]), starts), dynamo=dynamo)
+    resetting = (*given, torch.tensor([5, 2]), starts)
+    assert "reset= can't be exported" in refusal(Resetting().eval(), resetting, dynamo=dynamo)
     with model.lstm.edit(hs.zero("l0.f")):
         assert "edits can't be exported" in refusal(model, given, dynamo=dynamo)
     with torch.autocast("cpu"):

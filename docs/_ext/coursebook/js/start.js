@@ -8,7 +8,10 @@ const start = () => {
   each(".course-parsons", course.setUpParsons);
   each(".course-live", course.setUpLive);
   each(".course-show", course.setUpShow);
+  each(".course-after", course.setUpFold);
   each(".course-review", course.setUpReview);
+  window.addEventListener("hashchange", course.openTarget);
+  course.openTarget();
 };
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
 else start();

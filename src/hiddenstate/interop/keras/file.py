@@ -1,8 +1,6 @@
 """Weights and configuration in Keras's files, read without Keras: ``.keras``, and both kinds of ``.h5``."""
 
-import io
 import json
-import math
 import mmap
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -10,22 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading, unpacked_limit
-from hiddenstate.errors import FileFormatError
+from hiddenstate.errors import ArgumentTypeError, FileFormatError
 from hiddenstate.interop.arrays import tensor_of
-from hiddenstate.interop.keras.texts import check_texts
+from hiddenstate.interop.keras.hdf5 import Hdf5, Item, opened
+from hiddenstate.interop.keras.texts import check_texts, start_of
 from hiddenstate.interop.layouts import KERAS
 
 # Groups that only hold others.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
 # Bytes of a configuration, which takes twenty times as much when it is read.
 _LARGEST_CONFIG = 1 << 24
+# Texts that Keras writes beside groups and arrays.
+_TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras_version")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Track(NamedTuple):
     names: tuple[str, ...]
     places: tuple[str, ...]
     naming: str
-    arrays: Mapping[str, h5py.Dataset]
+    arrays: Mapping[str, Item]
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,20 @@ def read_keras(path: str | Path) -> KerasFile:
     with reading(path):
         if zipfile.is_zipfile(path):
             return _read_archive(Path(path))
-        if h5py.is_hdf5(path):
-            with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                check_texts(content)
-            with h5py.File(path, "r") as file:
-                return _read_h5(file, unpacked_limit(path))
+        if _check_hdf5(Path(path)):
+            limit = unpacked_limit(path)
+            with opened(Path(path), None, limit) as file:
+                return _read_h5(file, limit)
         raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
+
+
+def _check_hdf5(path: Path) -> bool:
+    """Tell whether a file is HDF5; raises as `check_texts`."""
+    if not path.stat().st_size:
+        return False  # which can't be mapped
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        check_texts(content)
+        return start_of(content) is not None
 
 
 def _read_archive(path: Path) -> KerasFile:
@@ -88,20 +96,22 @@ def _read_archive(path: Path) -> KerasFile:
         config = _object(archive.read("config.json"))
         weights = archive.read("model.weights.h5")
     check_texts(weights)
-    with h5py.File(io.BytesIO(weights), "r") as file:
-        return KerasFile(_within(limit, _modern_tracks(file)), config, "")
+    with opened(path, weights, limit) as file:
+        return KerasFile(_within(limit, _modern_tracks(_items(file)), file), config, "")
 
 
-def _read_h5(file: h5py.File, limit: int) -> KerasFile:
+def _read_h5(file: Hdf5, limit: int) -> KerasFile:
     items = _items(file)
-    root = items.get("model_weights", file)
-    if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
-        return KerasFile(_within(limit, _modern_tracks(file)), None, "")
-    config = None
-    if "model_config" in file.attrs:
-        _check_config(file.attrs.get_id("model_config").get_storage_size())
-        config = _object(file.attrs["model_config"])
-    return KerasFile(_within(limit, _older_tracks(root)), config, _text(root.attrs.get("keras_version", "")))
+    older = _items(file, "model_weights") if "model_weights" in items else items
+    root = older[""]
+    if "layer_names" not in root.texts and "layer_names0" not in root.texts:
+        return KerasFile(_within(limit, _modern_tracks(items), file), None, "")
+    config = _object(items[""].texts["model_config"]) if "model_config" in items[""].texts else None
+    return KerasFile(_within(limit, _older_tracks(older), file), config, root.texts.get("keras_version", ""))
+
+
+def _items(file: Hdf5, group: str = "/") -> dict[str, Item]:
+    return file.list(group, _TEXTS, _LARGEST_CONFIG)
 
 
 def _check_config(size: int) -> None:
@@ -117,7 +127,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return config
 
 
-def _within(limit: int, found: Iterator[_Track]) -> list[Track]:
+def _within(limit: int, found: Iterator[_Track], file: Hdf5) -> list[Track]:
     """Read the arrays of all tracks, once it is known that they fit.
 
     Raises:
@@ -125,32 +135,29 @@ def _within(limit: int, found: Iterator[_Track]) -> list[Track]:
     """
     tracks = list(found)
     arrays = [array for track in tracks for array in track.arrays.values()]
-    size = sum(map(_nbytes, arrays))
+    size = sum(array.nbytes for array in arrays)
     if size > limit:
-        most = max(arrays, key=_nbytes)
+        most = max(arrays, key=lambda array: array.nbytes)
         raise FileFormatError(
-            f"{most.name} says that it has shape {list(most.shape)}, and all weights that they have {size:,} bytes, "
-            f"which can't be in this file (at most {limit:,})"
+            f"{most.name} says that it has shape {list(most.shape or ())}, and all weights that they have {size:,} "
+            f"bytes, which can't be in this file (at most {limit:,})"
         )
     return [
-        Track(track.names, track.places, track.naming, {role: _read(array) for role, array in track.arrays.items()})
+        Track(
+            track.names, track.places, track.naming, {role: _read(file, array) for role, array in track.arrays.items()}
+        )
         for track in tracks
     ]
 
 
-def _nbytes(array: h5py.Dataset) -> int:
-    return int(math.prod(array.shape) * array.dtype.itemsize)
-
-
-def _modern_tracks(file: h5py.File) -> Iterator[_Track]:
+def _modern_tracks(items: Mapping[str, Item]) -> Iterator[_Track]:
     """Yield the tracks of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
-    items = _items(file)
     roles = {str(k): role for k, role in enumerate(KERAS.names)}
     for owner, arrays in _arrays(items).items():
         *groups, last = owner.split("/")
         if last == "vars" and groups:
             paths = {k: "/".join(groups[: k + 1]) for k, group in enumerate(groups) if group not in _CONTAINERS}
-            said = [_said_name(items.get(f"{path}/vars")) for path in paths.values()]
+            said = [_said_name(items, path) for path in paths.values()]
             places = tuple(groups[k] for k in paths)
             names = tuple(name or place for name, place in zip(said, places, strict=True))
             yield from _track(
@@ -158,9 +165,9 @@ def _modern_tracks(file: h5py.File) -> Iterator[_Track]:
             )
 
 
-def _older_tracks(root: h5py.Group) -> Iterator[_Track]:
+def _older_tracks(items: Mapping[str, Item]) -> Iterator[_Track]:
     """Yield the tracks of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
-    for owner, arrays in _arrays(_items(root)).items():
+    for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
         # A weight's name mostly has its layer's in it, after that of the model, if that built the layer.
         names = (*weight[weight.index(layer) :],) if layer in weight else (layer, *weight)
@@ -168,44 +175,36 @@ def _older_tracks(root: h5py.Group) -> Iterator[_Track]:
 
 
 def _track(
-    names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, h5py.Dataset]
+    names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Item]
 ) -> Iterator[_Track]:
     """Yield a track of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
-    matrices = all(role in arrays and arrays[role].ndim == 2 for role in (*KERAS.ih, *KERAS.hh))
+    matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
         yield _Track(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
 
 
-def _items(group: h5py.Group) -> dict[str, Any]:
-    """Every group and dataset by its path. Links that may lead out of the file are not followed."""
-    found: dict[str, Any] = {}
-    group.visititems(found.__setitem__)
-    return found
-
-
-def _arrays(items: Mapping[str, Any]) -> dict[str, dict[str, h5py.Dataset]]:
+def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
     """The datasets of each group, by their names in it."""
-    found: dict[str, dict[str, h5py.Dataset]] = {}
+    found: dict[str, dict[str, Item]] = {}
     for path, item in items.items():
-        if isinstance(item, h5py.Dataset):
+        if item.shape is not None:
             owner, _, name = path.rpartition("/")
             found.setdefault(owner, {})[name] = item
     return found
 
 
-def _said_name(variables: Any) -> str:
-    """Name of the layer that a group of variables is of, where this version of Keras wrote it."""
-    return "" if variables is None else _text(variables.attrs.get("name", ""))
+def _said_name(items: Mapping[str, Item], path: str) -> str:
+    """Name of the layer that a group's variables are of, where this version of Keras wrote it."""
+    variables = items.get(f"{path}/vars")
+    return "" if variables is None else variables.texts.get("name", "")
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _read(dataset: h5py.Dataset) -> Tensor:
-    if dataset.external or dataset.is_virtual:
-        raise FileFormatError(f"{dataset.name} lies in another file, which is not read")
-    array = np.asarray(dataset[()])
-    if dataset.attrs.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
-        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
-    return tensor_of(array, str(dataset.name))
+def _read(file: Hdf5, item: Item) -> Tensor:
+    if item.elsewhere:
+        raise FileFormatError(f"{item.name} lies in another file, which is not read")
+    if item.dtype.hasobject:
+        raise ArgumentTypeError(f"{item.name} must be an array of numbers")
+    array = file.read(item)
+    if item.texts.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
+        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+    return tensor_of(array, item.name)

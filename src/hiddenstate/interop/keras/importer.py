@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -22,12 +23,10 @@ from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.build import lstm_of
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.keras.config import Entry, entries_of, entry_of
+from hiddenstate.interop.keras.file import Track, read_keras
 from hiddenstate.interop.layouts import KERAS, to_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
-
-if TYPE_CHECKING:
-    from hiddenstate.interop.keras.file import Track
 
 # What a version of Keras that took another recurrent activation by default, or may have, writes into a file.
 _HARD_SIGMOID = re.compile(r"1\.|2\.[0-2]\b")
@@ -98,10 +97,8 @@ def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = Non
 
 
 def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) -> Found:
-    try:
-        from hiddenstate.interop.keras.file import read_keras
-    except ImportError as error:
-        raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'") from error
+    if find_spec("h5py") is None:
+        raise MissingDependencyError("files of Keras need h5py: pip install 'hiddenstate[keras]'")
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
@@ -130,7 +127,7 @@ class _Layer:
     tracks: Sequence[Arrays]
 
 
-def _said(entries: Iterable[Entry], tracks: Sequence["Track"]) -> Iterator[_Layer]:
+def _said(entries: Iterable[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
     """Yield the LSTMs of a configuration, with their arrays."""
     owners = [_entry_of(track, entries) for track in tracks]
     for entry in entries:
@@ -140,13 +137,13 @@ def _said(entries: Iterable[Entry], tracks: Sequence["Track"]) -> Iterator[_Laye
             yield _Layer(entry.name, entry, [track.arrays for track in found])
 
 
-def _entry_of(track: "Track", entries: Iterable[Entry]) -> Entry | None:
+def _entry_of(track: Track, entries: Iterable[Entry]) -> Entry | None:
     """Return the layer that a track is of, if a configuration has it: the innermost that it may be in."""
     around = [entry for entry in entries if _beyond(track, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
 
 
-def _beyond(track: "Track", entry: Entry) -> tuple[str, ...] | None:
+def _beyond(track: Track, entry: Entry) -> tuple[str, ...] | None:
     """The groups that a track is in inside a layer, or None if it is not in that."""
     path, wanted = (track.places, entry.places) if track.naming == "none" else (track.names, entry.names)
     if track.naming != "scoped":
@@ -159,7 +156,7 @@ def _beyond(track: "Track", entry: Entry) -> tuple[str, ...] | None:
     return path[end:]
 
 
-def _unsaid(entries: Sequence[Entry], tracks: Sequence["Track"]) -> Iterator[_Layer]:
+def _unsaid(entries: Sequence[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
     """Yield what no configuration names, and looks like an LSTM by its shapes."""
     left = [track for track in tracks if _entry_of(track, entries) is None and _looks_like_one(track.arrays)]
     names = Counter(_without_cell(track) for track in left)
@@ -172,18 +169,18 @@ def _unsaid(entries: Sequence[Entry], tracks: Sequence["Track"]) -> Iterator[_La
             yield _Layer("/".join(_half(track) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
 
 
-def _is_reverse(track: "Track") -> bool:
+def _is_reverse(track: Track) -> bool:
     """Whether a track is the reverse one of a Bidirectional."""
     return any(place.startswith(_BACKWARD) for place in track.places[1:])
 
 
-def _half(track: "Track") -> tuple[str, ...] | None:
+def _half(track: Track) -> tuple[str, ...] | None:
     """Names of the Bidirectional that a track seems to be a half of, or None."""
     halves = [k for k, place in enumerate(track.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
     return track.names[: halves[0]] if halves else None
 
 
-def _without_cell(track: "Track") -> tuple[str, ...]:
+def _without_cell(track: Track) -> tuple[str, ...]:
     is_cell = len(track.names) > 1 and _CELL.fullmatch(track.names[-1])
     return track.names[:-1] if is_cell else track.names
 

@@ -23,7 +23,7 @@ from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.counts import Counts
 from hiddenstate.interop.torch.accelerate.given import Given, given_of
-from hiddenstate.structure.parameters import ParameterNames, parameter_names
+from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
 Results = tuple[Any, ...]
@@ -59,16 +59,31 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
     """Make the function that stands in for ``torch._VF.lstm_cell``; ``torchs`` is that."""
 
     def lstm_cell(*arguments: Any, **named: Any) -> Any:
-        asked = scoped.any_open and not named and not torch.compiler.is_compiling()
-        cell = stand_ins.cell_of(arguments[2]) if asked else None
-        if cell is None:
-            counts.left("a single step of torch.nn.LSTMCell")
+        done = (
+            None
+            if named or torch.compiler.is_compiling()
+            else _serve_cell(arguments[0], tuple(arguments[1]), *arguments[2:])
+        )
+        if done is None:
+            counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
             return torchs(*arguments, **named)
-        x, hx, *weights = arguments
         counts.served("cell")
-        return cell.step(x, tuple(hx), Weights._make([*weights, None]))
+        return done
 
     return lstm_cell
+
+
+def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
+    """Compute a step on the engine, or through the cell that an edit or a trace asks for; None: torch's serves."""
+    if scoped.any_open:
+        assert weights[0] is not None
+        cell = stand_ins.cell_of(weights[0])
+        return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
+    if torch.is_grad_enabled():
+        return None
+    sizes = (x.shape[-1], hx[0].shape[-1])
+    done: State | None = fast.run_cell(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
+    return done
 
 
 def serve(given: Given) -> tuple[Results | None, str]:

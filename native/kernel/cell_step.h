@@ -1,0 +1,102 @@
+// Runs one step of a cell on its weights as they are: for a few rows, packing takes longer than the products.
+//
+// The products of kLanes rows of weights with one vector are summed in a register each; transposed and added up, these give the
+// sums of the rows, one a lane, which are the pre-activations of a vector of units.
+#pragma once
+
+#include "kernel/cell.h"
+#include "kernel/pack.h"
+#include "kernel/scan.h"
+#include "kernel/thread_setup.h"
+
+namespace hiddenstate {
+namespace {
+
+// Lanes from `first` on; the others are zero, whatever they were.
+inline vf lanes_from(vf v, std::int64_t first) {
+    vi lane;
+    for (int j = 0; j < kLanes; ++j) lane[j] = j;
+    return from_bits(bits(v) & (vi)(lane >= static_cast<whole>(first)));
+}
+
+// Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
+inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
+    std::int64_t k = 0;
+    for (; k + kLanes <= K; k += kLanes) {
+        const vf input = load(x + k, kLanes);
+        for (int j = 0; j < kLanes; ++j) sums[j] = fused(load(rows[j] + k, kLanes), input, sums[j]);
+    }
+    if (k == K) return;
+    if (K < kLanes) {
+        const vf input = load(x, K);
+        for (int j = 0; j < kLanes; ++j) sums[j] = fused(load(rows[j], K), input, sums[j]);
+        return;
+    }
+    // The last whole vector of each row: its first lanes were added before.
+    const std::int64_t last = K - kLanes, added = k - last;
+    const vf input = lanes_from(load(x + last, kLanes), added);
+    for (int j = 0; j < kLanes; ++j) {
+        sums[j] = fused(lanes_from(load(rows[j] + last, kLanes), added), input, sums[j]);
+    }
+}
+
+// The sum of each vector: lane j is the sum of vector j.
+inline vf sum_of_each(vf (&sums)[kLanes]) {
+    transpose(sums);
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+        for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
+    }
+    return sums[0];
+}
+
+// One step of `lanes` units from u on, for all rows.
+struct CellUnits {
+    const CellStep<HIDDENSTATE_PRECISION>& step;
+    std::int64_t u, lanes;
+
+    void run() const {
+        for (std::int64_t n = 0; n < step.N; ++n) {
+            vf z[kGates];
+            for (int g = 0; g < kGates; ++g) z[g] = pre_activations(g, n);
+            const std::int64_t at = n * step.H + u;
+            const State state = State::of(Gates(z), step.c ? load(step.c + at, lanes) : vf{});
+            store(step.new_c + at, state.c, lanes);
+            store(step.new_h + at, state.h, lanes);
+        }
+    }
+
+private:
+    vf pre_activations(std::int64_t gate, std::int64_t n) const {
+        vf sums[kLanes] = {};
+        const std::int64_t first = gate * step.H + u;
+        add(step.ih, first, step.x + n * step.C, step.C, sums);
+        if (step.h) add(step.hh, first, step.h + n * step.H, step.H, sums);
+        vf z = sum_of_each(sums);
+        for (const element* bias : {step.b_ih, step.b_hh}) {
+            if (bias) z += load(bias + first, lanes);
+        }
+        return z;
+    }
+
+    void add(const element* w, std::int64_t first, const element* x, std::int64_t K, vf (&sums)[kLanes]) const {
+        const element* rows[kLanes];
+        // The last row stands for those that are missing, whose sums nobody reads.
+        for (std::int64_t j = 0; j < kLanes; ++j) rows[j] = w + (first + std::min(j, lanes - 1)) * K;
+        add_products(rows, x, K, sums);
+    }
+};
+
+inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
+    const std::int64_t count = blocks(step.H, kLanes);
+    const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, count));
+    run_parallel(threads, false, [&](int k) {
+        const Range mine = part(count, k, threads);
+        for (std::int64_t b = mine.first; b < mine.last; ++b) {
+            const std::int64_t u = b * kLanes;
+            CellUnits{step, u, std::min<std::int64_t>(kLanes, step.H - u)}.run();
+        }
+    });
+}
+
+}  // namespace
+}  // namespace hiddenstate

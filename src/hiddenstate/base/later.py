@@ -1,0 +1,26 @@
+"""Names of a package that are imported when they are first used, as what they need takes long to load."""
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` for a package, which imports each of these names when it is first used, and keeps it.
+
+    Args:
+        package: its full name.
+        homes: each name, and the module that it is in, from the package on; ``"module:other"`` where it has another
+            name there.
+    """
+
+    def found(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, other = homes[name].partition(":")
+        value = getattr(import_module(f"{package}.{module}"), other or name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return found

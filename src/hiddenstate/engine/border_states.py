@@ -1,0 +1,51 @@
+"""The states that rows get at borders (``reset_to=``), as they are given, in the one form that a call has.
+
+Three forms are taken: one state for all borders, one for each row, one for each step of each row. The one form is a
+view of them, copied only where batch and time must change places, and torch differentiates that.
+"""
+
+from torch import Tensor
+
+from hiddenstate.base.validation import State, check_pair, check_tensor
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.structure.axis_order import Layout, to_time_first
+from hiddenstate.structure.sizes import Sizes
+
+_AXES = {"TN": ("L*D", "L*D, N", "T, N, L*D"), "NT": ("L*D", "L*D, N", "N, T, L*D"), "T": ("L*D", "T, L*D")}
+
+
+def take(
+    reset_to: State | None, reset: Tensor | None, layout: Layout, shape: tuple[int, int], sizes: Sizes, like: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Check ``reset_to`` against an input of ``shape`` (T, N) and bring it into the form of `Call.reset_h`.
+
+    Raises:
+        ArgumentError: there is no ``reset``.
+        ArgumentTypeError, RankError, ShapeError, DtypeError, DeviceError: what does not fit.
+    """
+    if reset_to is None:
+        return None, None
+    if reset is None:
+        raise ArgumentError("reset_to= says what the state becomes at borders, and reset= where they are: give both")
+    pair = check_pair(reset_to, "reset_to")
+    h, c = (check_tensor(value, f"{name} of reset_to", like) for name, value in zip("hc", pair, strict=True))
+    if h.dim() != c.dim():
+        raise RankError(f"h of reset_to is {h.dim()}-D and c is {c.dim()}-D: give both in the same form")
+    axes = {"T": shape[0], "N": shape[1], "L*D": len(sizes.tracks), "P": sizes.output_size, "H": sizes.hidden_size}
+    return _in_form(h, "h", "P", layout, axes), _in_form(c, "c", "H", layout, axes)
+
+
+def _in_form(value: Tensor, name: str, unit: str, layout: Layout, sizes: dict[str, int]) -> Tensor:
+    forms = {axes.count(",") + 2: axes for axes in _AXES[layout]}
+    axes = forms.get(value.dim())
+    if axes is None:
+        known = " or ".join(f"[{form}, {unit}]" for form in _AXES[layout])
+        raise RankError(f"{name} of reset_to is {value.dim()}-D, expected {known}")
+    want = tuple(sizes[axis] for axis in [*axes.split(", "), unit])
+    if value.shape != want:
+        raise ShapeError(f"{name} of reset_to has shape {list(value.shape)}, expected [{axes}, {unit}] = {list(want)}")
+    if axes == "L*D":
+        return value.unsqueeze(1).expand(-1, sizes["N"], -1)
+    if axes == "L*D, N":
+        return value
+    return to_time_first(value, layout).flatten(0, 1).transpose(0, 1)

@@ -1,0 +1,192 @@
+"""HDF5 files, read in a process of their own: one that crashes the HDF5 library is refused like any damaged file."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+
+from hiddenstate.base.reading import reading
+from hiddenstate.errors import FileFormatError, MissingDependencyError
+
+PROGRAM = Path(__file__).with_name("hdf5_process.py")
+_LONGEST_ANSWER = 1 << 26  # bytes of what a file holds, by name
+_MEMORY = 1 << 28  # bytes beyond those of the arrays
+# Of a processor; of the file; how many times as long by the clock, on a machine that has much else to do.
+_SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
+_DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Ask = Callable[[Mapping[str, Any], memoryview | None], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A group or a dataset.
+
+    Attributes:
+        name: its path in the file.
+        texts: those of the texts asked for that it has; "" where it is of another type.
+        shape: of a dataset; None of all else.
+        dtype: of a dataset.
+        elsewhere: whether a dataset lies in another file.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    shape: tuple[int, ...] | None = None
+    dtype: "np.dtype[Any]" = np.dtype("V0")  # noqa: RUF009 (a constant)
+    elsewhere: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes a dataset says that it has."""
+        return prod(self.shape or (0,)) * self.dtype.itemsize
+
+
+class Hdf5:
+    """An open HDF5 file: ``ask`` hands an order to who reads it, with room for the bytes behind the answer."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def list(self, group: str, texts: Sequence[str], longest: int) -> dict[str, Item]:
+        """Return all in a group by path, itself as "", with their texts. Links that may lead out are not followed."""
+        answer = self._ask({"list": group, "texts": texts, "longest": longest}, None)
+        return {str(path): _item(said) for path, said in answer["items"].items()}
+
+    def read(self, item: Item) -> Array:
+        """Return the array of a dataset."""
+        array: Array = np.empty(item.shape or (), item.dtype)
+        self._ask({"read": item.name}, array.reshape(-1).view(np.uint8).data)
+        return array
+
+
+def _item(said: Mapping[str, Any]) -> Item:
+    texts = {str(name): str(text) for name, text in said["texts"].items()}
+    if "shape" not in said:
+        return Item(said["name"], texts)
+    dtype = np.dtype(said["dtype"] if _DTYPE.fullmatch(said["dtype"]) else "O")
+    return Item(said["name"], texts, tuple(map(int, said["shape"])), dtype, bool(said["elsewhere"]))
+
+
+@contextmanager
+def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
+    """Open a file, or what was unpacked of it, in a process that ends after the block.
+
+    Args:
+        path: the file.
+        content: its bytes, if it is packed in a file of this name.
+        limit: the most bytes that its arrays have together.
+
+    Raises:
+        FileFormatError: the file is damaged, or takes too much memory or time.
+        MissingDependencyError: there is no Python to read it with.
+    """
+    with reading(path):
+        process = _Process(path, path.stat().st_size if content is None else len(content))
+        try:
+            process.begin(content, limit)
+            yield Hdf5(process.ask)
+        finally:
+            process.end()
+
+
+class _Process:
+    """What reads the file, and what became of it."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        if getattr(sys, "frozen", False) or not sys.executable:
+            raise MissingDependencyError(f"{path}: HDF5 is read in a process of its own, and there is no Python for it")
+        self.path, self.seconds = path, _SECONDS + size // _BYTES_A_SECOND
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # which would take memory for each processor
+            )
+        except OSError as error:
+            self._errors.close()
+            raise MissingDependencyError(f"{path}: {sys.executable} can't be run to read it: {error}") from error
+        self._orders = cast(io.BufferedWriter, self._child.stdin)
+        self._answers = cast(io.BufferedReader, self._child.stdout)
+        self._is_late, self._is_ready = False, False
+        self._clock = threading.Timer(_PATIENCE * self.seconds, self._stop)
+        self._clock.daemon = True
+        self._clock.start()
+
+    def begin(self, content: bytes | None, limit: int) -> None:
+        size = None if content is None else len(content)
+        memory = _MEMORY + limit + 2 * (size or 0)
+        begin = {"path": os.fspath(self.path), "size": size, "sys_path": list(map(str, sys.path)), "memory": memory}
+        self.ask({**begin, "seconds": self.seconds}, None)
+        self._is_ready = True
+        if content is not None:
+            self._send(content)
+
+    def ask(self, order: Mapping[str, Any], room: memoryview | None) -> Mapping[str, Any]:
+        """Give an order, and return the answer; the bytes behind it fill the room."""
+        self._send(json.dumps(order).encode() + b"\n")
+        line = self._answers.readline(_LONGEST_ANSWER)
+        if not line.endswith(b"\n"):
+            self._refuse(too_long=len(line) == _LONGEST_ANSWER)
+        answer: Mapping[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise FileFormatError(f"{self.path} is damaged: {answer['error']:.500}")
+        if room is not None and (answer["nbytes"] != room.nbytes or self._answers.readinto(room) != room.nbytes):
+            self._refuse(too_long=False)
+        return answer
+
+    def _send(self, content: bytes) -> None:
+        with suppress(OSError):  # it has ended, as its answer tells, which does not come
+            self._orders.write(content)
+            self._orders.flush()
+
+    def _stop(self) -> None:
+        self._is_late = True
+        self._child.kill()
+
+    def _refuse(self, *, too_long: bool) -> NoReturn:
+        """Say why there is no answer."""
+        if too_long:
+            raise FileFormatError(f"{self.path} holds more groups and datasets than files of Keras do")
+        self._close()
+        try:
+            code = self._child.wait(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:  # it is well, and has said something else than it was asked
+            raise FileFormatError(f"{self.path} is not read: the process that reads HDF5 gives no answer") from None
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+        if self._is_late or name == "SIGXCPU":
+            raise FileFormatError(f"{self.path} takes more than {self.seconds} seconds to read, or is damaged")
+        if not self._is_ready:
+            self._errors.seek(0)
+            told = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise MissingDependencyError(f"{self.path}: the process that reads HDF5 did not start: {told or name}")
+        raise FileFormatError(f"{self.path} is damaged: it crashed the HDF5 library ({name})")
+
+    def end(self) -> None:
+        self._clock.cancel()
+        self._child.kill()
+        self._close()
+        self._child.wait()
+        self._errors.close()
+
+    def _close(self) -> None:
+        for stream in (self._orders, self._answers):
+            with suppress(OSError):  # what could not be sent
+                stream.close()

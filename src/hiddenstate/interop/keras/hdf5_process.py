@@ -1,0 +1,97 @@
+"""Reads an HDF5 file for another process: a file that crashes the HDF5 library, or keeps it busy, ends this one.
+
+It is run as a program, by its path. It imports nothing of hiddenstate, for torch takes seconds to load. Orders come in,
+and answers go out, as lines of JSON; behind an answer come the bytes that it announces.
+"""
+
+import io
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Carry out orders until there are no more, or one fails."""
+    orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the library prints is no answer
+    begin = json.loads(orders.readline())
+    sys.path[:] = begin["sys_path"]
+    import h5py
+
+    _limit(begin["memory"], begin["seconds"])
+    _say(answers, {"ready": True})
+    content = begin["path"] if begin["size"] is None else io.BytesIO(orders.read(begin["size"]))
+    try:
+        with h5py.File(content, "r") as file:
+            for order in orders:
+                _say(answers, *answer(file, json.loads(order)))
+    except Exception as error:  # whatever a damaged file makes the library raise
+        _say(answers, {"error": f"{error} ({type(error).__name__})"})
+
+
+def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Carry out one order: ``list`` a group, with some texts of each object; or ``read`` a dataset.
+
+    Returns:
+        the answer, and an array of the bytes behind it, or None.
+    """
+    if "list" in order:
+        found: dict[str, Any] = {"": file[order["list"]]}
+        found[""].visititems(found.__setitem__)
+        return {"items": {path: _said(item, order) for path, item in found.items()}}, None
+    import numpy as np
+
+    array = np.ascontiguousarray(file[order["read"]][()]).reshape(-1)
+    return {"nbytes": array.nbytes}, array.view(np.uint8)
+
+
+def _said(item: Any, order: dict[str, Any]) -> dict[str, Any]:
+    """What there is to say of a group or a dataset."""
+    texts = {name: _text(item.attrs, name, order["longest"]) for name in order["texts"] if name in item.attrs}
+    shape = getattr(item, "shape", None)  # of a group, and of a dataset that is none, there is none
+    if shape is None:
+        return {"name": item.name, "texts": texts}
+    dtype = "|O"  # whatever is no number to NumPy
+    with suppress(TypeError):
+        dtype = item.dtype.str
+    elsewhere = bool(item.external or item.is_virtual)
+    return {"name": item.name, "texts": texts, "shape": list(shape), "dtype": dtype, "elsewhere": elsewhere}
+
+
+def _text(attributes: Any, name: str, longest: int) -> str:
+    """A text that an object has, "" for what is none."""
+    size = attributes.get_id(name).get_storage_size()  # of some texts only that of where they lie
+    value = attributes[name] if size <= longest else b""
+    size = max(size, len(value) if isinstance(value, (bytes, str)) else 0)
+    if size > longest:
+        raise ValueError(f"{name} has {size:,} bytes, expected at most {longest:,}")
+    return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
+def _say(answers: Any, head: dict[str, Any], array: Any = None) -> None:
+    answers.write(json.dumps(head).encode() + b"\n")
+    if array is not None:
+        answers.write(array.data)
+    answers.flush()
+
+
+def _limit(memory: int, seconds: int) -> None:
+    """Take no more memory than so much beyond what there is now, and no more time of a processor."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    held = Path("/proc/self/statm")
+    if held.exists():  # elsewhere the system does not tell, nor keep to such a limit
+        most = int(held.read_text().split()[0]) * resource.getpagesize() + memory
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Bytes that reach new lines of a parser of ours: ``python tests/attacks/fuzz.py conllu -max_total_time=300``.
+
+Coverage-guided, by atheris (Linux on x86-64; the extra ``fuzz``). Whatever the bytes, a target returns, or raises an
+error of ours, within 10 seconds and 2 GiB. Further arguments are libFuzzer's; bytes that did otherwise are left in a
+file, whose name as an argument tries them again.
+"""
+
+import importlib
+import io
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+atheris: Any = importlib.import_module("atheris")  # it has no types, and is not installed where types are checked
+
+with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader_override=False):
+    from attacks.formats import (
+        CONLLU,
+        KINDS,
+        TEXT,
+        all_lstms,
+        layer_of_keras,
+        make_language_model,
+        make_onnx,
+        make_stream,
+        make_tagger,
+        make_trace,
+    )
+    from hiddenstate import LSTM, HiddenStateError, Trace
+    from hiddenstate.base.files import read_tensors
+    from hiddenstate.base.reading import reading
+    from hiddenstate.interop.keras.config import entries_of
+    from hiddenstate.interop.keras.texts import check_texts
+    from hiddenstate.interop.state_dict import in_state_dict
+    from hiddenstate.models.language import LanguageModel
+    from hiddenstate.models.outline import outline_of
+    from hiddenstate.models.tagger import Tagger
+    from hiddenstate.nn import stream_file
+    from hiddenstate.structure.addresses import parse_address
+    from hiddenstate.studio.messages import decode
+    from hiddenstate.text.conllu import parse_conllu, to_conllu
+    from hiddenstate.text.tokenise import sentences, tokenise
+    from hiddenstate.text.tokens import learn
+    from hiddenstate.tracing import files as trace_files
+    from hiddenstate.training.run_file import read_run_file
+
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))
+Target = Callable[[bytes], object]
+
+
+def text_of(data: bytes) -> str:
+    return data.decode("utf-8", errors="surrogateescape")
+
+
+def conllu(data: bytes) -> None:
+    found = parse_conllu(text_of(data))
+    assert parse_conllu(to_conllu(found)) == found
+
+
+def address(data: bytes) -> None:
+    found = parse_address(text_of(data))
+    assert parse_address(str(found)) == found
+
+
+def run_file(data: bytes) -> None:
+    (FOLDER / "run.toml").write_bytes(data)
+    read_run_file(FOLDER / "run.toml", KINDS["char"])
+
+
+def text(data: bytes) -> None:
+    for level in ("char", "word"):
+        tokens, ids = learn(io.BytesIO(data), level)
+        assert (tokens.read(io.BytesIO(data)) == ids).all()
+    for sentence in sentences(text_of(data)):
+        tokenise(sentence)
+
+
+def metadata(module: Any, make: Callable[[Path], object], kind: str, names: tuple[str, ...]) -> Target:
+    """A target that reads files with such metadata, each part behind a line end, and the tensors of a good file."""
+    make(FOLDER / kind)
+    tensors, known = read_tensors(FOLDER / kind, f"hiddenstate.{kind}/1")
+
+    def read(data: bytes) -> None:
+        said = dict(zip(names, text_of(data).split("\n"), strict=False))
+        with mock.patch.object(module, "read_tensors", return_value=(dict(tensors), {**known, **said})):
+            Trace.load(FOLDER / kind) if kind == "trace" else LSTM(4, 3, 2).stream(batch=2).load(FOLDER / kind)
+
+    return read
+
+
+def described(kind: type[Tagger] | type[LanguageModel], data: bytes) -> None:
+    with reading("a model"):
+        config, vocabulary = json.loads(data)
+        outline_of(lambda: kind.from_data(config, vocabulary))
+
+
+def description(make: Callable[[Path], object]) -> str:
+    make(FOLDER / "model")
+    texts = [(FOLDER / "model" / name).read_text() for name in ("config.json", "vocabulary.json")]
+    config, vocabulary = map(json.loads, texts)
+    return json.dumps([config["config"], vocabulary])
+
+
+def keras(data: bytes) -> None:
+    with reading("a model"):
+        entries_of(json.loads(data))
+
+
+def keys(data: bytes) -> None:
+    """Each line the name of a tensor and its shape."""
+    tensors = {}
+    for line in text_of(data).split("\n"):
+        name, *sizes = line.split(" ")
+        tensors[name] = torch.zeros([len(size) % 9 for size in sizes])
+    found = in_state_dict(tensors)
+    str(found)
+
+
+def onnx(data: bytes) -> None:
+    (FOLDER / "model.onnx").write_bytes(data)
+    all_lstms(FOLDER / "model.onnx")
+
+
+def made(make: Callable[[Path], object]) -> bytes:
+    make(FOLDER / "made")
+    return (FOLDER / "made").read_bytes()
+
+
+TRACE = (
+    '{"steps": [0, 2], "length": 3, "num_layers": 2, "bidirectional": true, "layout": "TN", "tokens": null}\n["l0.c"]'
+)
+TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
+    "conllu": (lambda: conllu, [CONLLU, CONLLU.replace("1\t", "1-2\t", 1), "8.1\tword\t" + "_\t" * 8]),
+    "address": (lambda: address, ["l1.c[125]@7,n=2", "l0.f[0:8,125]@-1", "l0r.h@::2"]),
+    "run-file": (lambda: run_file, [KINDS["char"].to_toml()]),
+    "text": (lambda: text, [TEXT, "Don't e-mail me@home.org before 5:30 p.m.\r\nU.S.\ufeffé戦"]),
+    "trace": (
+        lambda: metadata(trace_files, make_trace, "trace", ("trace", "names")),
+        [TRACE],
+    ),
+    "stream": (lambda: metadata(stream_file, make_stream, "stream", ("t", "finite")), ["3\nTrue"]),
+    "tagger": (lambda: partial(described, Tagger), [description(make_tagger)]),
+    "language-model": (lambda: partial(described, LanguageModel), [description(make_language_model)]),
+    "keras": (lambda: keras, [json.dumps(layer_of_keras())]),
+    "keys": (
+        lambda: keys,
+        ["a.weight_ih_l0 88888888 333\na.weight_hh_l0 88888888 22\na.bias_ih_l0 88888888", "w\nv g"],
+    ),
+    "messages": (
+        lambda: lambda data: decode(text_of(data)),
+        ['{"type": "view", "view": {"step": 3, "edits": [], "unit": 1}}'],
+    ),
+    "hdf5-texts": (lambda: check_texts, [b"\x89HDF\r\n\x1a\n\x00\x00\x00\x00\x00\x08\x08\x00GCOL\x01" + bytes(40)]),
+    "onnx": (lambda: onnx, [made(make_onnx)]),
+}
+
+
+def main() -> None:
+    """Try bytes on one target, beginning with examples of what it reads."""
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        sys.exit(f"which of {' '.join(TARGETS)}? Further arguments are libFuzzer's")
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    make, examples = TARGETS[sys.argv[1]]
+    target = make()
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
+    for k, example in enumerate(examples):
+        (corpus / str(k)).write_bytes(example if isinstance(example, bytes) else example.encode())
+
+    def attack(data: bytes) -> None:
+        with suppress(HiddenStateError):
+            target(data)
+
+    options = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", *sys.argv[2:]]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], attack)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

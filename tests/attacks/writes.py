@@ -1,0 +1,139 @@
+"""Writing where it can't be done: an error of ours with the name, and what was there stays; else all is written."""
+
+import os
+import random
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import hiddenstate as hs
+from attacks.formats import make_language_model, make_run, make_stream, make_tagger, make_trace, state_dict
+from attacks.places import PLACES, NotToBeHadError
+from hiddenstate.course.files import copy
+from hiddenstate.errors import FileWriteError
+from hiddenstate.models.folder import load, load_language_model
+from hiddenstate.training.checkpoint import Checkpoint, Position, RunFolder
+
+MISSING, WRITTEN, REFUSED = 3, 0, 4  # exit codes
+Content = dict[str, bytes | None]
+
+
+class Thing(NamedTuple):
+    """What is written: first where nothing stands against it, then, anew, where something does; how it is read."""
+
+    first: Callable[[Path], object]
+    again: Callable[[Path], object]
+    read: Callable[[Path], object]
+
+
+def exported(path: Path) -> None:
+    hs.export_onnx(hs.LSTM(2, 3), path, check=False)
+
+
+def explanation(path: Path) -> None:
+    hs.explain.ledger(hs.LSTM(2, 3), torch.randn(4, 1, 2), place="l0.c[1]").save(path)
+
+
+def begin(path: Path) -> None:
+    make_run(path)
+    RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
+
+
+def log(path: Path) -> None:
+    RunFolder(path).log("step", {"text": "x" * random.randrange(1, 9000)})
+
+
+def checkpoint(path: Path) -> None:
+    RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
+
+
+def nothing(path: Path) -> None:
+    """There is nothing first."""
+
+
+def read_run(path: Path) -> None:
+    RunFolder(path).read(1, "data")
+
+
+THINGS = {
+    "stream": Thing(make_stream, make_stream, lambda path: hs.LSTM(4, 3, 2).stream(batch=2).load(path)),
+    "trace": Thing(make_trace, make_trace, hs.Trace.load),
+    "tagger": Thing(make_tagger, make_tagger, load),
+    "new-tagger": Thing(nothing, lambda path: make_tagger(path / "deeper"), lambda path: load(path / "deeper")),
+    "language-model": Thing(make_language_model, make_language_model, load_language_model),
+    "onnx": Thing(exported, exported, hs.from_onnx),
+    "explanation": Thing(explanation, explanation, Path.read_text),
+    "begin": Thing(begin, lambda path: RunFolder(path).begin("a"), lambda path: RunFolder(path).check()),
+    "new-run": Thing(nothing, lambda path: RunFolder(path / "deeper").begin("a"), lambda path: None),
+    "log": Thing(begin, log, read_run),
+    "checkpoint": Thing(begin, checkpoint, read_run),
+    "course": Thing(nothing, copy, lambda path: None),
+}
+
+
+def content(folder: Path) -> Content:
+    """All that is in a folder: folders, and files with their bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def write_once(thing: Thing, place: str, folder: Path, draw: random.Random) -> int:
+    """Write a thing into a place; return what came of it."""
+    path = folder / "it"
+    torch.manual_seed(0)
+    try:
+        PLACES[place](folder, lambda: thing.first(path), draw)
+    except NotToBeHadError:
+        return MISSING
+    before = content(folder)
+    torch.manual_seed(1)
+    try:
+        thing.again(path)
+    except FileWriteError as error:
+        if str(path) not in str(error) or error.errno is None:
+            raise RuntimeError(f"no name or number in {error!r}") from error
+        after = content(folder)
+        if after != before:
+            changed = {name for name, _ in before.items() ^ after.items()}
+            raise RuntimeError(f"it was refused ({error}), and is not as before: {sorted(changed)}") from error
+        return REFUSED
+    if any(path.is_file() for path in folder.rglob("*.part")):
+        raise RuntimeError("parts of files are left")
+    thing.read(path)
+    return WRITTEN
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do work in a fork, whose rights and disks are its own; return its exit code."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = work()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def write_badly(first: int, count: int, folder: Path) -> None:
+    """Write so many things into places that refuse them; what came of them is written into ``folder / "at"``."""
+    folder.chmod(0o755)  # so that nobody finds the way
+    codes: Counter[int] = Counter()
+    for k in range(first, first + count):
+        draw = random.Random(f"write {k}")
+        name, place = draw.choice(list(THINGS)), draw.choice(list(PLACES))
+        (folder / "at").write_text(f"writes {k}, {name} into {place}")
+        own = folder / str(k)
+        own.mkdir()
+        code = forked(partial(write_once, THINGS[name], place, own, draw))
+        if code not in (WRITTEN, REFUSED, MISSING):
+            raise RuntimeError(f"writes {k}, {name} into {place}: exit code {code}")
+        codes[code] += 1
+    told = f"{codes[REFUSED]} of {count} refused, nothing was lost"
+    (folder / "at").write_text(told + (f"; {codes[MISSING]} places not to be had" if codes[MISSING] else ""))

@@ -1,0 +1,40 @@
+"""Broken lessons of chapters 1, 2 and 7. Each must be found by a proof of its page."""
+
+from collections.abc import Sequence
+
+# Broken lessons: a page, what stands in a cell of it, and what a careless author would have written.
+LESSONS: Sequence[tuple[str, str, str]] = (
+    ("01", "out, state = lstm(element.view(1, 1, 4), state)", "out, _ = lstm(element.view(1, 1, 4), state)"),
+    ("01", "state = after if carry else (h0, c0)", "state = (h0, c0)"),
+    ("01", "state = after if carry else (h0, c0)", "state = after"),
+    ("01", "stream.state = (h0, c0)", "stream.reset()"),
+    ("01", "lengths=[5, 3]", "lengths=[5, 5]"),
+    ("01", "apart = hs.LSTM(8, 3, batch_first=True)", "apart = hs.LSTM(8, 3)"),
+    ("01", "unsqueeze(1)\nreader", "unsqueeze(0)\nreader"),
+    ("01", "h_n.transpose(0, 1).reshape(2, 6), alone", "h_n.view(2, 6), alone"),
+    ("01", "reader(torch.randn(4, 1, 4))", "reader(torch.randn(4, 1, 6))"),
+    ("02", "i, f, g, o = z.chunk(4)", "i, f, o, g = z.chunk(4)"),
+    ("02", "h = o * torch.tanh(c)", "h = o * c"),
+    ("02", "c = f * c + i * g", "c = i * c + f * g"),
+    ("02", "z = W_ih @ x + b_ih + W_hh @ h + b_hh", "z = W_ih @ x + b_ih + W_hh @ h"),
+    ("02", "torch.allclose(by_ih, by_hh)", "torch.allclose(by_ih, 2 * by_hh)"),
+    ("02", "moved.bias_ih_l0 += moved.bias_hh_l0", "moved.bias_ih_l0 += 0"),
+    ("02", 'lstm.weight("l0.b_if").fill_(forget_bias)', 'lstm.weight("l0.b_ig").fill_(forget_bias)'),
+    ("02", 'silent["l0.h"].any()', 'silent["l0.c"].any()'),
+    ("07", "h_n.transpose(0, 1).reshape(2, -1)[0]", "h_n.reshape(2, -1)[0]"),
+    ("07", "double.eval()", "double.train()"),
+    ("07", "tuple(part.detach() for part in state)", "tuple(torch.zeros_like(part) for part in state)"),
+    ("07", "tuple(part.detach() for part in state)", "state"),
+    ("07", "characters[3, 21:41]", "characters[3].roll(-1)[80:100]"),
+    ("07", "both(padded, lengths=[5, 3])", "both(padded)"),
+    ("07", "small(swapped, first)[0] - small(x, first)[0]", "alone_swapped - alone"),
+    ("07", "later[-1] += 1", "later[0] += 1"),
+    ("07", 'deep.trace(x)["l0.h"][3, 0]', 'deep.trace(x)["l1.h"][3, 0]'),
+    ("07", "torch.randn(1000, 512), torch", "torch.randn(1000, 2), torch"),
+    ("07", "walk = steps.cumsum(1)", "walk = steps"),
+    ("07", "1.4442 / math.log(2)", "1.4442 * math.log(2)"),
+    ("02", "assert abs(0.9**40", "assert abs(0.9**20"),
+    ("02", "torch.full((3,), 1.0) + torch.full((3,), 1.0)", "torch.full((3,), 1.0)"),
+    ("02", "torch.cat([i, o, f, g])", "torch.cat([i, f, g, o])"),
+    ("02", 'patient.weight("l0.b_if").fill_(4.0)', 'patient.weight("l0.b_if").fill_(0.0)'),
+)
