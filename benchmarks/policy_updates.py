@@ -113,7 +113,8 @@ def updates(units: int, n_envs: int = 8, n_steps: int = 128) -> list[Contestant]
         "policy_kwargs": {"lstm_hidden_size": units},
         "device": "cpu",
     }
-    env = make_vec_env(Recall, n_envs=n_envs, seed=0)
+    longer = type("Longer", (Recall,), {"longest": 2 * n_steps})  # so that batches have sequences of many steps
+    env = make_vec_env(longer, n_envs=n_envs, seed=0)
     theirs, ours = (RecurrentPPO(policy, env, **options) for policy in ("MlpLstmPolicy", Policy))
     theirs.learn(n_envs * n_steps)
     ours.policy.load_state_dict(theirs.policy.state_dict())

@@ -43,15 +43,17 @@ class Policy(RecurrentActorCriticPolicy):  # type: ignore[misc]
 class Recall(gymnasium.Env):  # type: ignore[misc]
     """A cue is shown at the first step of an episode, and asked for at the last one, some steps later."""
 
+    longest = 8
+
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[Observation, dict[str, object]]:
-        """Begin an episode of two to eight steps."""
+        """Begin an episode of two steps to the longest."""
         super().reset(seed=seed)
-        self.cue, self.left = int(self.np_random.integers(2)), int(self.np_random.integers(1, 8))
+        self.cue, self.left = int(self.np_random.integers(2)), int(self.np_random.integers(1, self.longest))
         return np.array([1.0, 2.0 * self.cue - 1.0, 0.0], np.float32), {}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, object]]:

@@ -385,7 +385,12 @@ WRONG: list[tuple[dict[str, Any], type[Exception], type[Exception], str]] = [
     ({"reset_to": (Z(1, 5), Z(1, 5))}, ArgumentError, ValueError, "give both"),
     ({"reset": FLAGS, "reset_to": Z(1, 5)}, ArgumentTypeError, TypeError, "reset_to must be a tuple of two"),
     ({"reset": FLAGS, "reset_to": (Z(1, 5), 0)}, ArgumentTypeError, TypeError, "c of reset_to must be a torch.Tensor"),
-    ({"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).double())}, DtypeError, ValueError, "c of reset_to has dtype"),
+    (
+        {"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).double())},
+        DtypeError,
+        ValueError,
+        r"c of reset_to dtype \(torch.float64\) does not match",
+    ),
     (
         {"reset": FLAGS, "reset_to": (Z(1, 5), Z(1, 5).to("meta"))},
         DeviceError,
