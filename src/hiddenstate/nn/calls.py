@@ -166,7 +166,8 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
         return None
     if not (lengths is None or isinstance(lengths, Tensor)) or x.dim() not in (2, 3):
         return None
-    if options.limit is not None and nbytes_of_all(lstm.sizes, x) > options.limit:
+    sizes = lstm.sizes
+    if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
     if options.tokens is not None:  # refused before anything is computed
@@ -180,7 +181,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
             check_memory(lengths, "lengths")
         words = words_of(options.tokens, T, N, lengths)
     done = _run_fast(lstm, (x, hx, lengths), record=True)
-    return None if done is None else trace_of_all(lstm.sizes, lstm.batch_first, hx, lengths, words, *done)
+    return None if done is None else trace_of_all(sizes, lstm.batch_first, hx, lengths, words, *done)
 
 
 def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
