@@ -49,7 +49,7 @@ bool read_cell_step(nb::handle input, nb::handle hx, nb::handle parameters, Cell
 template <class P>
 nb::object cell_step(const Scan<P>& scan, nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) {
     CellStep<P> step{};
-    step.C = nb::cast<std::int64_t>(sizes[0]), step.H = nb::cast<std::int64_t>(sizes[1]);
+    if (!nb::try_cast(sizes[0], step.C) || !nb::try_cast(sizes[1], step.H)) return nb::none();
     bool single = false;
     if (!has_tensor_table() || !read_cell_step(input, hx, parameters, step, single)) return nb::none();
     const std::int64_t products = step.N * step.H * (step.C + step.H);

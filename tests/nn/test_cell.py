@@ -252,3 +252,12 @@ def test_a_weight_of_another_shape_is_refused(name: str, backend: Any) -> None:
         want = f"{name} has shape {list(weight.shape)}, expected {was}: was it replaced?"
         with hs.backend(backend), pytest.raises(ShapeError, match=re.escape(want)):
             cell(x)
+
+
+@pytest.mark.parametrize("size", ["3", 3.0, 2**70, None])
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_size_that_was_assigned_what_is_none_is_refused(size: Any, grad: bool) -> None:
+    cell = hs.LSTMCell(4, 3)
+    cell.hidden_size = size
+    with torch.set_grad_enabled(grad), pytest.raises((ArgumentError, ArgumentTypeError, ShapeError)):
+        cell(torch.zeros(1, 4))

@@ -15,8 +15,10 @@ from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from hiddenstate.engine import kernels, native
+from hiddenstate.engine.packed import Stepper
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn import constant_weights as block
+from hiddenstate.nn import packed_weights
 from support import layer_options
 
 NEEDS_FAST_CALLS = pytest.mark.skipif(
@@ -166,6 +168,74 @@ def test_threads_share_what_is_packed() -> None:
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+def test_weights_that_are_written_while_another_thread_packs_are_packed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm, x = hs.LSTM(4, 3).eval(), torch.randn(2, 1, 4)
+    packs, goes_on, first = threading.Event(), threading.Event(), threading.Event()
+    made = Stepper
+
+    def slow(*given: Any) -> Any:
+        stepper = made(*given)
+        if not first.is_set():  # the first thread is held up after it packed
+            first.set()
+            packs.set()
+            assert goes_on.wait(30)
+        return stepper
+
+    monkeypatch.setattr(packed_weights, "Stepper", slow)
+
+    def run() -> None:
+        with torch.no_grad():
+            lstm(x)
+
+    with hs.constant_weights(lstm), torch.no_grad():
+        thread = threading.Thread(target=run)
+        thread.start()
+        if kernels.isa() is not None and hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+            assert packs.wait(30)
+        lstm.get_parameter("bias_ih_l0").add_(1)
+        lstm(x)
+        goes_on.set()
+        thread.join()
+        got = lstm(x)[0]
+        with hs.backend("reference"):
+            assert torch.allclose(got, lstm(x)[0], atol=1e-6)
+
+
+def test_a_block_that_is_refused_holds_nothing() -> None:
+    good, bad = hs.LSTM(4, 3), hs.LSTM(4, 3)
+    bad.hidden_size = "3"  # type: ignore[assignment]
+    with pytest.raises(ArgumentTypeError, match="hidden_size"), hs.constant_weights(nn.ModuleList([good, bad])):
+        pass
+    assert not block._held
+    assert not block.any_open
+
+
+def test_a_size_that_is_assigned_in_the_block_holds() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(2, 1, 4)
+    with torch.no_grad():
+        with hs.constant_weights(lstm):
+            lstm(x)
+            lstm.bias = False
+            inside = lstm(x)[0]
+        assert torch.equal(inside, lstm(x)[0])
+
+
+def test_modules_that_say_they_are_equal_have_their_own_weights() -> None:
+    class Equal(hs.LSTM):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Equal)
+
+        def __hash__(self) -> int:
+            return 1
+
+    one, other, x = Equal(4, 3), Equal(4, 3), torch.randn(2, 1, 4)
+    with torch.no_grad():
+        want = other(x)[0]
+        with hs.constant_weights(one):
+            one(x)
+            assert torch.equal(other(x)[0], want)
 
 
 def test_what_is_no_model_with_our_lstms_is_refused() -> None:

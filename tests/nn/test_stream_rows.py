@@ -154,7 +154,7 @@ def test_copies_are_apart() -> None:
         other.step(x, rows=[2, 0])
         other.leave(1)
         assert all(map(torch.equal, stream.state_of([0, 1, 2]), want))
-        assert stream.rows == (0, 1, 2)
+        assert list(stream.rows) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_other_mistakes_are_refused() -> None:
         stream.step(torch.zeros(3, 4), rows=[0, 1])
     with pytest.raises(ShapeError, match=r"\[L, units\] = \[1, 3\]"):
         stream.join((torch.zeros(1, 1, 3), torch.zeros(1, 1, 3)))
-    assert stream.rows == (0, 1, 2)
+    assert list(stream.rows) == [0, 1, 2]
     stream.leave(1)
     calls: list[Callable[[], Any]] = [lambda: stream.leave([1]), lambda: stream.state_of([0, 1])]
     calls.append(lambda: stream.step(torch.zeros(2, 4), rows=[0, 1]))
@@ -233,3 +233,20 @@ def test_rows_may_be_numpys_integers_and_not_on_the_meta_device() -> None:
     for rows in (torch.tensor([0, 1], device="meta"), torch.tensor([0, 1]).to_sparse()):
         with pytest.raises(hs.HiddenStateError, match="rows"):
             stream.step(x, rows=rows)
+
+
+def test_a_row_is_not_lost_when_join_is_refused() -> None:
+    stream = hs.LSTM(3, 2).stream(batch=2)
+    stream.step(torch.zeros(2, 3))
+    stream.leave(1)
+    with stream._alone(), pytest.raises(ConcurrentUseError):
+        stream.join()
+    assert list(stream.rows) == [0]
+    assert stream.join() == 1
+    with stream._alone(), pytest.raises(ConcurrentUseError):
+        stream.join()
+    assert list(stream.rows) == [0, 1]
+    assert stream.join() == 2
+    assert list(stream.rows) == [0, 1, 2]
+    assert stream.batch == 4
+    assert stream.state_of(np.int64(2))[0].shape == (1, 1, 2)

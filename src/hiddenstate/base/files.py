@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hiddenstate.base.reading import reading
-from hiddenstate.base.writing import check_writable, writing
-from hiddenstate.errors import FileFormatError
+from hiddenstate.base.writing import check_writable, refusal, writing
+from hiddenstate.errors import ArgumentError, FileFormatError
 
 
 @contextmanager
@@ -59,6 +59,12 @@ def check_place(path: str | Path) -> None:
         FileWriteError: the folder is not one to write into, or the file is marked as read-only.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise ArgumentError(f"cannot write {str(path)!r}: a name can't hold the character of code 0")
+    try:
+        path.resolve()
+    except RuntimeError as error:  # as Python 3.12 and older tell of links that lead to one another
+        raise refusal(path, errno.ELOOP) from error
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(f"cannot write {path}: it is a folder, and a file is to be written")

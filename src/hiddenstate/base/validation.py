@@ -45,7 +45,8 @@ def check_alike(value: Tensor, name: str, like: Tensor) -> None:
     """
     if value.dtype != like.dtype and not (value.is_floating_point() and autocasts(like.device.type)):
         said = "RNN input" if name == "input" else name  # torch's words, which others' tests look for
-        cure = f"Convert {name}: {name}.to({like.dtype})"
+        of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
+        cure = f"Convert {name}{of}"
         raise DtypeError(
             f"{said} dtype ({value.dtype}) does not match weight dtype ({like.dtype}). {cure}"
             + (f", or convert model: model.to({value.dtype})" if value.is_floating_point() else "")

@@ -116,7 +116,11 @@ class LSTMCell(Traceable):
     def _run(self, given: Tensor, hx: State | None) -> State:
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
-        if compiling or not cell_fits(given, hx, w, self.input_size, self.hidden_size):
+        try:
+            fits = not compiling and cell_fits(given, hx, w, self.input_size, self.hidden_size)
+        except TypeError:
+            fits = False  # a size was assigned what is none
+        if not fits:
             self._check(given, hx, w)
         if hx is None:
             zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
@@ -143,6 +147,8 @@ class LSTMCell(Traceable):
 
     def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
         """Refuse what does not fit, before anything is computed."""
+        for name in ("input_size", "hidden_size"):
+            whole(name, getattr(self, name))
         self._check_weights(w)
         check_plain_tensor(given, "input")
         if given.dim() not in (1, 2):

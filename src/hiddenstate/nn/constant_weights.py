@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -24,12 +23,14 @@ class _Held:
     """The packed weights of an LSTM, and how many blocks hold them."""
 
     def __init__(self, lstm: LSTMParameters) -> None:
+        self.lstm = lstm  # kept alive, so that no other takes its id
+        self.sizes = lstm.sizes
         self.packed = Packed(lstm, lstm.sizes, lstm._weights)
         self.is_worth_it = sum(value.numel() for value in lstm.parameters()) >= WORTH_PACKING
         self.blocks = 0
 
 
-_held: "WeakKeyDictionary[LSTMParameters, _Held]" = WeakKeyDictionary()
+_held: dict[int, _Held] = {}  # by id: modules may say that they are equal to others
 
 
 @contextmanager
@@ -41,9 +42,10 @@ def constant_weights(module: nn.Module) -> Iterator[None]:
     and ``reset=``; all others run as they do elsewhere, and so do LSTMs of a few units, which are packed sooner than
     looked after. Numbers are the same, bit for bit.
 
-    Within the block do not write weights in place through ``.data`` or through a NumPy array, of which torch keeps no
-    record. Every other change, by optimisers, ``load_state_dict`` or a new parameter, is seen, and packs anew. Blocks
-    may be nested, and hold in all threads.
+    Within the block do not write weights in a way of which torch keeps no record: in place through ``.data``, a NumPy
+    array or the storage, or by torch's fused functions called directly. Changes of other kinds, by ``torch.optim``,
+    ``load_state_dict``, ``copy_`` or a new parameter, are seen, and pack anew. Blocks may be nested, and hold in all
+    threads.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.
@@ -68,26 +70,29 @@ def constant_weights(module: nn.Module) -> Iterator[None]:
             f"there is no hiddenstate.LSTM in the module, which has {shown(kinds)}: hiddenstate.convert(model) puts "
             "them in place of torch's"
         )
-    _count(lstms, 1)
+    held = [_Held(lstm) for lstm in lstms]  # which may refuse one
+    _count(held, 1)
     try:
         yield
     finally:
-        _count(lstms, -1)
+        _count(held, -1)
 
 
-def _count(lstms: list[LSTMParameters], change: int) -> None:
+def _count(blocks: list[_Held], change: int) -> None:
     global any_open
     with _changing:
-        for lstm in lstms:
-            held = _held.setdefault(lstm, _Held(lstm)) if change > 0 else _held[lstm]
+        for new in blocks:
+            held = _held.setdefault(id(new.lstm), new)
             held.blocks += change
             if not held.blocks:
-                del _held[lstm]
+                del _held[id(new.lstm)]
         any_open = len(_held) > 0
 
 
 def packed_of(lstm: LSTMParameters) -> Any:
     """Return the native packed weights of an LSTM in a block, as its weights are now; else None."""
-    held = _held.get(lstm)
-    stepper = held.packed.stepper() if held is not None and held.is_worth_it else None
+    held = _held.get(id(lstm))
+    if held is None or not held.is_worth_it or held.sizes is not lstm.sizes:  # an assigned size makes other sizes
+        return None
+    stepper = held.packed.stepper()
     return None if stepper is None else stepper.packed

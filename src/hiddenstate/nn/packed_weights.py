@@ -18,6 +18,8 @@ from hiddenstate.structure.names import suffix
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
+Seen = list[tuple[str, Tensor, int, int]]  # parameters: name, itself, its version and address
+
 
 class Packed:
     """The weights of an LSTM, packed, and packed anew when a parameter was replaced or written.
@@ -34,20 +36,20 @@ class Packed:
         self._names = [
             stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
         ]
-        self._seen: list[tuple[str, Tensor, int, int]] = []
-        self._stepper: Stepper | None = None
+        # What was packed and what came of it, put there together: another thread may pack at the same time.
+        self._now: tuple[Seen, Stepper | None] = [], None
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
-        found = self.parameters
-        for name, value, version, address in self._seen:
+        found, (seen, stepper) = self.parameters, self._now
+        for name, value, version, address in seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
-        return self._stepper if self._seen else self._pack()
+        return stepper if seen else self._pack()
 
     def named(self) -> dict[str, Tensor]:
         """The parameters that were packed."""
-        return {name: value for name, value, *_ in self._seen}
+        return {name: value for name, value, *_ in self._now[0]}
 
     def weights(self) -> dict[str, Tensor]:
         """All weights by name, computed ones too."""
@@ -56,26 +58,29 @@ class Packed:
 
     def forget(self) -> None:
         """Pack anew at the next step."""
-        self._seen = []
+        self._now = [], None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy packs its own: what is packed here lies where the native code was told."""
-        return {**self.__dict__, "_seen": [], "_stepper": None}
+        return {**self.__dict__, "_now": ([], None)}
 
     def _pack(self) -> Stepper | None:
         found = [self.parameters.get(name) for name in self._names]
         # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
-        self._seen, self._stepper = [], None
+        seen: Seen = []
+        stepper = None
         if len(known) == len(found) and not self._sizes.proj_size and _can_pack(known):
-            self._seen = [
+            # As they are before they are packed: what is written meanwhile is packed anew at the next step.
+            seen = [
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                self._stepper = Stepper(self._sizes, self._weights())
+                stepper = Stepper(self._sizes, self._weights())
             _packed[id(self)] = self
             _watch_optimisers()
-        return self._stepper
+        self._now = seen, stepper
+        return stepper
 
 
 # All that is packed now, for the optimisers that write it.

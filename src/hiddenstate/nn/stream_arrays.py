@@ -54,6 +54,8 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
     given = as_tensor(out, "out", like)
     if given.shape != shape:
         raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
+    if given.is_inference() and not torch.is_inference_mode_enabled():
+        raise ArgumentError("out was made in inference mode, and is not written outside of it: make it outside")
     if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
         raise ArgumentError("out must be a tensor of its own memory that asks for no gradient: torch.empty(...), say")
 

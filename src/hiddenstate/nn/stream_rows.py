@@ -11,7 +11,7 @@ from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, IndexRangeError
 
-Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int
+Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int | np.integer[Any]
 
 
 def listed_rows(rows: Rows, batch: int) -> list[int]:
@@ -22,7 +22,7 @@ def listed_rows(rows: Rows, batch: int) -> list[int]:
         IndexRangeError: the stream has no such row.
         ArgumentError: a row is named twice.
     """
-    listed = [rows] if isinstance(rows, int) else [_plain(row) for row in _listed(rows)]
+    listed = [int(rows)] if isinstance(rows, (int, np.integer)) else [_plain(row) for row in _listed(rows)]
     if not all(type(row) is int for row in listed):
         kinds = sorted({type(row).__name__ for row in listed} - {"int"})
         raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)} among them")

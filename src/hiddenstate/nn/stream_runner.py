@@ -61,7 +61,8 @@ class StreamRunner:
         step = stepper.quick(*state)
         step.native.guard_parameters(self._packed.parameters, self._packed.named())
         step.native.guard_empty(self._hooks(), [scoped_edits, chosen_backends])
-        return step
+        # The guard took versions as they are now; if another thread wrote after the weights were packed, these are old.
+        return step if self._packed.stepper() is stepper else None
 
     def weights(self) -> dict[str, Tensor]:
         """The weights by name, as they are now."""

@@ -127,16 +127,17 @@ class StreamState:
             ConcurrentUseError: another thread is in a step of this stream.
         """
         begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, None)
-        row = self._rows.take()
-        if row is None:
-            row, wider = self._batch, 2 * self._batch
-            self._widen(wider)
-            self._rows.give(range(row + 1, wider))
         with self._alone():
-            self._to_write()
-            for part, begin in zip(self._state, begins, strict=True):
-                part[:, row] = begin
-        return row
+            row = self._rows.take()
+            if row is not None:
+                self._to_write()
+                for part, begin in zip(self._state, begins, strict=True):
+                    part[:, row] = begin
+                return row
+        before = self._batch
+        self._widen(2 * before)
+        self._rows.give(range(before, 2 * before))
+        return self.join(state)
 
     def leave(self, rows: Rows) -> None:
         """Give back rows whose sequences have ended; their states are zeroed.

@@ -4,7 +4,7 @@ They take and give what torch's do. A call that the engine does not serve, or th
 function with the arguments as they came, so that its numbers and its errors stay as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -59,11 +59,10 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
     """Make the function that stands in for ``torch._VF.lstm_cell``; ``torchs`` is that."""
 
     def lstm_cell(*arguments: Any, **named: Any) -> Any:
-        done = (
-            None
-            if named or torch.compiler.is_compiling()
-            else _serve_cell(arguments[0], tuple(arguments[1]), *arguments[2:])
-        )
+        done = None
+        if _is_a_step(arguments) and not named and not torch.compiler.is_compiling():
+            x, hx, *weights = arguments
+            done = _serve_cell(x, tuple(hx), *weights)
         if done is None:
             counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
             return torchs(*arguments, **named)
@@ -71,6 +70,15 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
         return done
 
     return lstm_cell
+
+
+def _is_a_step(arguments: Sequence[Any]) -> bool:
+    """Whether these are what torch's cells give: input, state and four weights. Others torch refuses in its words."""
+    if len(arguments) != 6:
+        return False
+    x, hx, *weights = arguments
+    states = isinstance(hx, (tuple, list)) and len(hx) == 2 and all(isinstance(state, Tensor) for state in hx)
+    return states and isinstance(x, Tensor) and x.dim() == 2 and isinstance(weights[0], Tensor)
 
 
 def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
