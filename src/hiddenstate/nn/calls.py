@@ -160,7 +160,7 @@ def _options(given: Arguments) -> dict[str, Any]:
 
 def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
     """Record everything of a call at the least cost; None, without side effects, where only `run` serves."""
-    x, hx, lengths = given[:3]
+    x, hx, lengths = given.input, given.hx, given.lengths  # a slice older compilers do not trace
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
         return None

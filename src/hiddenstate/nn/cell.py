@@ -164,7 +164,7 @@ class LSTMCell(Traceable):
     def _check_weights(self, w: Weights) -> None:
         rows, like = len(GATES) * self.hidden_size, w.ih
         shapes = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
-        for name, value, shape in zip(_WEIGHTS, w[:4], shapes, strict=True):
+        for name, value, shape in zip(_WEIGHTS, (w.ih, w.hh, w.b_ih, w.b_hh), shapes, strict=True):
             if value is None:
                 continue
             if value.shape != shape:
