@@ -3,7 +3,9 @@
 import copy
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.engine import kernels
 from hiddenstate.errors import ArgumentError, ConcurrentUseError, ShapeError
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16)
@@ -250,3 +253,21 @@ def test_a_row_is_not_lost_when_join_is_refused() -> None:
     assert list(stream.rows) == [0, 1, 2]
     assert stream.batch == 4
     assert stream.state_of(np.int64(2))[0].shape == (1, 1, 2)
+
+
+@pytest.mark.parametrize("form", [list, tuple, lambda rows: torch.tensor(rows, dtype=torch.int32), np.uint8, iter])
+def test_rows_of_every_form_go_the_quick_way(form: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, x = hs.LSTM(4, 3).stream(batch=3), torch.randn(2, 4)
+    monkeypatch.setattr(stream, "_feed", mock.Mock(side_effect=ZeroDivisionError))
+    fast = kernels.isa() is not None
+    for k in range(2):
+        with nullcontext() if fast else pytest.raises(ZeroDivisionError):
+            stream.step(x, rows=np.array([2, 0], dtype=np.uint8) if form is np.uint8 else form([2, 0]))
+            assert stream.t == k + 1
+
+
+def test_a_step_of_no_rows_runs_nothing() -> None:
+    stream = hs.LSTM(4, 3).stream(batch=3)
+    with mock.patch.object(stream._runner, "run", side_effect=ZeroDivisionError):
+        assert stream.step(torch.zeros(0, 4), rows=[]).shape == (0, 3)
+    assert stream.t == 1

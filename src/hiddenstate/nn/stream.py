@@ -72,24 +72,31 @@ class Stream(StreamState):
         return self._give(done, x, out)
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
+        done = self._quick_rows(x, rows, out)
+        return self._step_of_checked_rows(x, rows, out) if done is None else done
+
+    def _quick_rows(self, x: Array, rows: Rows, out: Array | None) -> Array | None:
+        """A step of some rows in one native call, or None where that does not serve, or not in this form."""
+        done: Array | None = None
         if self._quick is not None:
             done = self._quick.step_rows(x, rows, self._rows.free, out)
-            if done is not None:
-                self._t += 1
-                return done  # type: ignore[no-any-return]
-        return self._step_of_checked_rows(x, rows, out)
+        self._t += done is not None
+        return done
 
     def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
-        """A step of some rows with every check, after which the next ones go the quick way, if they can."""
+        """A step of some rows with every check, which may be given in a form that only this reads."""
         index, given = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
             raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
         if out is not None:
             check_out(out, x, (len(index), self._sizes.output_size), self._like())
-        done = self._feed(given.unsqueeze(0), index)[0]
-        self._quick = self._runner.quick(self._state, self._quick)
-        return self._give(done, x, out)
+        with self._alone():
+            self._to_write()
+            quick = self._runner.quick(self._state, self._quick)
+        self._quick = quick
+        done = self._quick_rows(x, index, out)
+        return self._give(self._feed(given.unsqueeze(0), index)[0], x, out) if done is None else done
 
     def feed(self, chunk: Array) -> Array:
         """Read several time steps.
@@ -148,6 +155,8 @@ class Stream(StreamState):
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
         if index is None:
             return self._runner.run(x, self._state, self._t)
+        if not len(index):
+            return x.new_empty(len(x), 0, self._sizes.output_size), self._state
         # Edits name rows of the whole stream, so all of them are run, and those that wait are put back.
         every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
         before = [part.clone() for part in self._state]
