@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernel/pack.h"
+#include "kernel/pack_columns.h"
 #include "kernel/partition.h"
 #include "kernel/scan.h"
 #include "kernel/weight_gradients.h"

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "kernel/cell.h"
-#include "kernel/pack.h"
+#include "kernel/pack_rows.h"
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
 

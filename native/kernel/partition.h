@@ -52,19 +52,32 @@ T* at_border(const BorderStates<T>& states, std::int64_t t, std::int64_t n) {
 // How many numbers of a row the tiles read.
 inline std::int64_t width(std::int64_t K) { return kMatrices ? 2 * depth(K) : K; }
 
-// Copies rows into the form that matrix registers load fastest, evenly spaced and filled up with zeros: once, because all
-// blocks of weights read the same rows. Other instruction sets read rows at any address.
+// The size of a row in the form that tiles read, and how it is written.
+#if defined(HIDDENSTATE_INT8)
+inline std::int64_t row_size(std::int64_t K) { return 1 + filled(K); }
+inline void copy_row(const real* from, std::int64_t K, real* to) { round_row(from, K, to); }
+#elif defined(__AMX_BF16__)
+inline std::int64_t row_size(std::int64_t K) { return width(K); }
+inline void copy_row(const element* from, std::int64_t K, element* to) {
+    std::fill(std::copy_n(from, K, to), to + width(K), element{});
+}
+#endif
+
+// Copies rows into the form that tiles read: once, because all blocks of weights read the same rows. Matrix registers load rows
+// fastest that are evenly spaced and filled up with zeros; with weights of 8 bits rows are rounded. Others read rows as they are.
 class EvenRows {
 public:
     // Points the pointers at copies if the rows are not in that form already.
     void take(const element** rows, std::int64_t count, std::int64_t K) {
+#if defined(__AMX_BF16__) || defined(HIDDENSTATE_INT8)
+        const std::int64_t size = row_size(K);
 #ifdef __AMX_BF16__
-        const std::int64_t step = width(K);
-        if (step == K && evenly_spaced(rows, count)) return;
-        copies_.resize(static_cast<std::size_t>(std::max<std::int64_t>(count * step, static_cast<std::int64_t>(copies_.size()))));
+        if (size == K && evenly_spaced(rows, count)) return;
+#endif
+        copies_.resize(static_cast<std::size_t>(std::max<std::int64_t>(count * size, static_cast<std::int64_t>(copies_.size()))));
         for (std::int64_t r = 0; r < count; ++r) {
-            element* copy = copies_.data() + r * step;
-            std::fill(std::copy_n(rows[r], K, copy), copy + step, element{});
+            element* copy = copies_.data() + r * size;
+            copy_row(rows[r], K, copy);
             rows[r] = copy;
         }
 #else

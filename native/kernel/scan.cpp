@@ -4,7 +4,7 @@
 
 #include "kernel/cell_step.h"
 #include "kernel/pack.h"
-#include "kernel/stack.h"
+#include "kernel/stack_backward.h"
 
 #define HIDDENSTATE_JOIN_(a, b, c) a##b##_##c
 #define HIDDENSTATE_JOIN(a, b, c) HIDDENSTATE_JOIN_(a, b, c)

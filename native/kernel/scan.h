@@ -146,4 +146,7 @@ struct Scan {
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans();
 
+// Those that pack weights in 8 bits. They have no backward, cell_step and nonlinearity (null).
+const std::vector<const Scan<F32>*>& scans_int8();
+
 }  // namespace hiddenstate

@@ -1,7 +1,10 @@
 // Runs single steps of all layers on packed weights, for streams. It changes the states in place, and allocates nothing.
 #pragma once
 
+#include <vector>
+
 #include "kernel/cell.h"
+#include "kernel/partition.h"
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
 #include "kernel/tile.h"
@@ -16,11 +19,49 @@ struct StateRows {
     std::int64_t operator()(std::int64_t n) const { return rows ? rows[n] : n; }
 };
 
+// The rows that a step multiplies, K numbers each, in the form that tiles read.
+#ifdef HIDDENSTATE_INT8
+class StepRows {
+public:
+    // `memory`: of this thread, for as long as the rows are read.
+    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t N, std::vector<real>& memory) : size_(row_size(K)) {
+        if (static_cast<std::int64_t>(memory.size()) < N * size_) memory.resize(static_cast<std::size_t>(N * size_));
+        for (std::int64_t n = 0; n < N; ++n) copy_row(first + at(n) * K, K, memory.data() + n * size_);
+        copies_ = memory.data();
+    }
+
+    const element* operator()(std::int64_t n) const { return copies_ + n * size_; }
+
+private:
+    std::int64_t size_;
+    const real* copies_;
+};
+
+// Kept from step to step, so that a step allocates nothing.
+inline std::vector<real>& memory_of_rows(int which) {
+    thread_local std::vector<real> memory[2];
+    return memory[which];
+}
+#else
+class StepRows {
+public:
+    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t, int) : first_(first), at_(at), K_(K) {}
+
+    const element* operator()(std::int64_t n) const { return first_ + at_(n) * K_; }
+
+private:
+    const element* first_;
+    StateRows at_;
+    std::int64_t K_;
+};
+
+inline int memory_of_rows(int) { return 0; }
+#endif
+
 // One block of units of one layer at one step, for all rows that step.
 struct LayerStep {
-    StateRows inputs_at, states_at;
-    const element* input;  // [N, K], or of the rows of the states
-    const element* h;      // [batch, H]
+    StepRows inputs, hidden;
+    StateRows states_at;
     const packed* w;       // packed block
     const real* bias;      // packed block
     real* c;               // [batch, H]
@@ -29,14 +70,14 @@ struct LayerStep {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        const element *inputs[Height::most] = {}, *before[Height::most] = {};
+        const element *x[Height::most] = {}, *before[Height::most] = {};
         vf acc[Height::most][kGates];
         for (int r = 0; r < tall.count; ++r) {
-            inputs[r] = input + inputs_at(first + r) * K;
-            before[r] = h + states_at(first + r) * H;
+            x[r] = inputs(first + r);
+            before[r] = hidden(first + r);
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
         }
-        tile(tall, inputs, K, w, acc);
+        tile(tall, x, K, w, acc);
         tile(tall, before, H, w + depth(K) * kTile, acc);
         for (int r = 0; r < tall.count; ++r) {
             const std::int64_t at = states_at(first + r) * H + u;
@@ -64,9 +105,11 @@ void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int th
         for (std::int64_t layer = 0; layer < layers; ++layer) {
             element* h = call.h_n + layer * of_layer;
             const std::int64_t block = kTile * (depth(K) + depth(H));
+            const StepRows inputs(input, layer == 0 ? every : stepped, K, N, memory_of_rows(0));
+            const StepRows hidden(h, stepped, H, N, memory_of_rows(1));
             for (std::int64_t k = 0; k < mine.size(); ++k) {
                 const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
-                for_tiles(N, LayerStep{layer == 0 ? every : stepped, stepped, input, h, w + b * block, bias + b * kTile,
+                for_tiles(N, LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile,
                                        call.c_n + layer * of_layer, call.packed.scratch, K, H, u,
                                        std::min<std::int64_t>(kLanes, H - u)});
             }

@@ -23,6 +23,12 @@ inline std::int64_t blocks(std::int64_t columns, std::int64_t width) { return (c
 constexpr int kGates = 4;
 constexpr int kTile = kGates * kLanes;  // columns of a packed block: four vectors
 constexpr bool kPairs = sizeof(element) == 2;  // bfloat16: two neighbours in k share a lane
+// Weights of 8 bits: four neighbours in k share a lane; see quads.h.
+#ifdef HIDDENSTATE_INT8
+constexpr bool kQuads = true;
+#else
+constexpr bool kQuads = false;
+#endif
 // Whether the instruction set multiplies matrices of pairs in registers of their own; see matrix.h.
 #ifdef __AMX_BF16__
 constexpr bool kMatrices = true;
@@ -58,14 +64,20 @@ inline void clear(Height tall, vf (&acc)[Height::most][V]) {
     }
 }
 
-// The content of a lane of packed weights: one number, or a pair.
-using packed = std::conditional_t<kPairs, std::uint32_t, real>;
+// The content of a lane of packed weights: one number, a pair, or four.
+constexpr std::int64_t kPerLane = kQuads ? 4 : kPairs ? 2 : 1;
+using packed = std::conditional_t<kPerLane == 1, real, std::uint32_t>;
 
 // Lanes that K numbers fill.
-inline std::int64_t filled(std::int64_t K) { return kPairs ? (K + 1) / 2 : K; }
+inline std::int64_t filled(std::int64_t K) { return blocks(K, kPerLane); }
+
+// Lanes before the weights of a packed matrix: of 8 bits, each column's scale, and what its sums begin with.
+constexpr std::int64_t kHead = kQuads ? 2 : 0;
 
 // Lanes that K numbers take when packed: for matrix registers a multiple of a whole register, filled up with zeros.
-inline std::int64_t depth(std::int64_t K) { return kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K); }
+inline std::int64_t depth(std::int64_t K) {
+    return kHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K));
+}
 
 // A vector of packed weights.
 inline vf weights(const packed* w) {
@@ -117,6 +129,7 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
+#ifndef HIDDENSTATE_INT8
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
 // rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
 template <int R, int V>
@@ -137,6 +150,7 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
     }
     std::memcpy(acc, sum, sizeof sum);
 }
+#endif
 
 #ifdef __AMX_BF16__
 template <int V>
@@ -194,3 +208,7 @@ inline void with_vectors(std::int64_t count, const F& f) {
 
 }  // namespace
 }  // namespace hiddenstate
+
+#ifdef HIDDENSTATE_INT8
+#include "kernel/quads.h"
+#endif

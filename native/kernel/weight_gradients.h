@@ -1,7 +1,7 @@
 // The gradient of a matrix of weights: of W in z = W x it is dW = dz^T x, summed over the rows of all chunks.
 #pragma once
 
-#include "kernel/pack.h"
+#include "kernel/pack_columns.h"
 #include "kernel/thread_setup.h"
 #include "kernel/tile.h"
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -65,10 +66,12 @@ std::vector<std::string> cpu_features() {
     add(ymm && bit(base.ecx, 28), "avx");
     add(ymm && bit(base.ecx, 12), "fma");
     add(ymm && bit(extended.ebx, 5), "avx2");
+    add(ymm && bit(more.eax, 4), "avx_vnni");
     add(zmm && bit(extended.ebx, 16), "avx512f");
     add(zmm && bit(extended.ebx, 17), "avx512dq");
     add(zmm && bit(extended.ebx, 30), "avx512bw");
     add(zmm && bit(extended.ebx, 31), "avx512vl");
+    add(zmm && bit(extended.ecx, 11), "avx512_vnni");
     add(zmm && bit(more.eax, 5), "avx512_bf16");
     const bool tiles = zmm && (saved & 0x60000) == 0x60000 && bit(extended.edx, 24) && may_use_tiles();
     add(tiles, "amx_tile");
@@ -76,7 +79,14 @@ std::vector<std::string> cpu_features() {
     return found;
 }
 #elif defined(__aarch64__)
-std::vector<std::string> cpu_features() { return {"neon"}; }  // part of the base architecture
+std::vector<std::string> cpu_features() {
+    std::vector<std::string> found{"neon"};  // part of the base architecture
+#if defined(__linux__)
+    constexpr unsigned long kDotProducts = 1 << 20;  // HWCAP_ASIMDDP
+    if (getauxval(AT_HWCAP) & kDotProducts) found.emplace_back("neon_dotprod");
+#endif
+    return found;
+}
 #else
 std::vector<std::string> cpu_features() { return {}; }
 #endif

@@ -21,6 +21,10 @@ HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
 HIDDENSTATE_DECLARE(avx2)
 HIDDENSTATE_DECLARE(avx512)
 extern const Scan<BF16> scan_avx512_bf16_BF16, scan_amx_BF16;  // in float32 and float64 the same as avx512
+extern const Scan<F32> scan_avx2_int8, scan_avx_vnni_int8, scan_avx512_vnni_int8;
+#endif
+#ifdef HIDDENSTATE_WITH_DOTPROD
+extern const Scan<F32> scan_neon_dotprod_int8;
 #endif
 
 namespace {
@@ -90,6 +94,20 @@ const std::vector<const Scan<BF16>*>& scans<BF16>() {
         {&scan_avx512_BF16, kAvx512},
         {&scan_avx512_bf16_BF16, avx512_and({"avx512_bf16"})},
         {&scan_amx_BF16, avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
+#endif
+    });
+    return found;
+}
+
+const std::vector<const Scan<F32>*>& scans_int8() {
+    static const auto found = usable<F32>({
+#ifdef HIDDENSTATE_WITH_X86
+        {&scan_avx2_int8, kAvx2},
+        {&scan_avx_vnni_int8, {"avx2", "fma", "avx_vnni"}},
+        {&scan_avx512_vnni_int8, avx512_and({"avx512_vnni"})},
+#endif
+#ifdef HIDDENSTATE_WITH_DOTPROD
+        {&scan_neon_dotprod_int8, {"neon_dotprod"}},
 #endif
     });
     return found;

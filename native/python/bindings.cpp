@@ -91,7 +91,7 @@ void bind(nb::module_& m) {
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
         nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
-            .def("run", &FastCall<P>::run, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none())
+            .def("run", &FastCall<P>::run)
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }
@@ -133,6 +133,11 @@ NB_MODULE(_native, m) {
     m.def("cell_fits", &cell_fits, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
           "Whether all checks of an LSTMCell's arguments would pass: cell_check.h.");
     bind_stream_step(m);
+    m.def("kernels_int8", [] {
+        nb::list found;
+        for (const Scan<F32>* scan : scans_int8()) found.append(nb::cast(scan, nb::rv_policy::reference));
+        return found;
+    }, "As kernels_float32, of those that pack weights in 8 bits and compute forward alone.");
     bind<F32>(m);
     bind<F64>(m);
     bind<BF16>(m);

@@ -14,7 +14,7 @@ struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
                reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
-               packed = interned("packed"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
+               packed = interned("packed"), shared = interned("shared"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
                output_size = interned("output_size"), directions = interned("directions");
 };
 
@@ -89,11 +89,11 @@ inline nb::handle weight_of(nb::handle weights, std::int64_t k, std::int64_t wei
 
 // Reads all of a call but its outputs and records.
 template <class P>
-void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
+void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromPython<P>& to) {
     const CallNames& name = call_names();
     Reader reader;
     Call<P>& call = to.call;
-    const nb::object sizes = field(from, name.sizes), weights = field(from, name.weights);
+    const nb::object sizes = field(from, name.sizes), shared = field(from, name.shared);
     call.C = size_field(sizes, name.input_size), call.H = size_field(sizes, name.hidden_size);
     call.P = size_field(sizes, name.output_size), call.directions = size_field(sizes, name.directions);
     call.reverse = nb::cast<bool>(field(from, name.reverse));
@@ -101,11 +101,20 @@ void read_call(nb::handle from, nb::handle edits, CallFromPython<P>& to) {
         to.keep_alive.push_back(field(from, attribute));
         return to.keep_alive.back();
     };
-    const std::int64_t count = PyObject_Length(weights.ptr()), width = call.directions * call.P;
+    const std::int64_t width = call.directions * call.P;
     bool single = false;
     require(reader.read_input(read(name.x), false, false, call, single), reader);
-    const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
-    require(reader.read_weights(count, weight, call), reader);
+    if (shared.is_none()) {
+        const nb::handle weights = read(name.weights);
+        const auto weight = [&](std::int64_t k, std::int64_t which) { return weight_of(weights, k, which); };
+        require(reader.read_weights(PyObject_Length(weights.ptr()), weight, call), reader);
+    } else {
+        const auto& packed = nb::cast<const PackedWeights<P>&>(shared);
+        call.layers.resize(static_cast<std::size_t>(packed.layers));
+        require(packed.serve(scan, call) || reader.refusal.because("packed weights", "form", nb::none(), nullptr), reader);
+        to.keep_alive.push_back(shared);
+    }
+    const auto count = static_cast<std::int64_t>(call.layers.size());
     require(reader.read_or_none(read(name.h0), {count, call.N, call.P}, "h0", call.h0) &&
                 reader.read_or_none(read(name.c0), {count, call.N, call.H}, "c0", call.c0) &&
                 read_lengths(reader, read(name.lengths), call.T, call.N, to.lengths), reader);
@@ -183,7 +192,7 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const
     const nb::object packed = field(call, call_names().packed);
     if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
     CallFromPython<P> from;
-    read_call(call, edits, from);
+    read_call(scan, call, edits, from);
     const Records records{shown, gradient};
     const Outputs made = make_outputs(from.call, records, false);
     run_without_gil(scan, records.any() ? Task::kRecordedForward : Task::kForward, from.call, scan.forward);
@@ -258,8 +267,9 @@ void read_gradients(Reader& reader, const nb::tuple& grads, const Call<P>& call,
 template <class P>
 nb::object backward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle saved, nb::tuple grads,
                     nb::handle wanted) {
+    if (!scan.backward) throw nb::type_error("this kernel has no backward");
     CallFromPython<P> from;
-    read_call(call, edits, from);
+    read_call(scan, call, edits, from);
     begin_with_zeros(from);
     Reader reader;
     Gradients<P> gradients;

@@ -33,15 +33,14 @@ class FastCall:
     def run(
         self,
         given: tuple[Any, Any, Any],
-        parameters: dict[str, Any],
+        weights: dict[str, Any] | Packed,
         names: list[Any],
         sizes: tuple[int, ...],
         record: bool,
-        packed: Packed | None,
         /,
     ) -> Any: ...
     def why_not(
-        self, given: tuple[Any, Any, Any], parameters: dict[str, Any], names: list[Any], sizes: tuple[int, ...], /
+        self, given: tuple[Any, Any, Any], weights: dict[str, Any] | Packed, names: list[Any], sizes: tuple[int, ...], /
     ) -> tuple[str, str, Any, Any] | None: ...
 
 class Kernel:
@@ -66,3 +65,4 @@ class Kernel:
 def kernels_float32() -> list[Kernel]: ...
 def kernels_float64() -> list[Kernel]: ...
 def kernels_bfloat16() -> list[Kernel]: ...
+def kernels_int8() -> list[Kernel]: ...

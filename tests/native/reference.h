@@ -45,6 +45,13 @@ struct Edit {
     }
 };
 
+// The sum of n products.
+inline double product(const double* w, const double* a, Size n) {
+    double sum = 0;
+    for (Size j = 0; j < n; ++j) sum += w[j] * a[j];
+    return sum;
+}
+
 // One layer and direction over a sequence.
 struct Track {
     Size T = 0, N = 0, C = 0, H = 0;
@@ -58,6 +65,7 @@ struct Track {
     bool by_step = false;           // whether borders of different steps of a row have different states
     Numbers reset_h, reset_c;       // [N, H], or by_step [T, N, H]: what comes into the step behind a border; empty: zeros
     std::vector<Edit> edits;
+    double (*multiplied)(const double* w, const double* a, Size n) = product;  // a row of weights times an input or hidden state
     double (*rounded)(double) = [](double v) { return v; };  // the rounding of hidden states and gradients of gates when stored
 
     Size length(Size n) const { return lengths[static_cast<std::size_t>(n)]; }
@@ -112,8 +120,8 @@ inline double sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
 inline double pre_activation(const Track& k, Size gate, Size t, Size n, Size u, const Numbers& h) {
     const Size row = gate * k.H + u;
     double z = at(k.b_ih, row) + at(k.b_hh, row);
-    for (Size j = 0; j < k.C; ++j) z += at(k.w_ih, row * k.C + j) * at(k.x, (t * k.N + n) * k.C + j);
-    for (Size j = 0; j < k.H; ++j) z += at(k.w_hh, row * k.H + j) * at(h, j);
+    z += k.multiplied(k.w_ih.data() + row * k.C, k.x.data() + (t * k.N + n) * k.C, k.C);
+    z += k.multiplied(k.w_hh.data() + row * k.H, h.data(), k.H);
     return k.edited(hiddenstate::kIPre + static_cast<int>(gate), t, n, u, z);
 }
 

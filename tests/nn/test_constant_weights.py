@@ -136,7 +136,7 @@ def test_blocks_nest_and_end_and_leave_nothing() -> None:
     outer.__enter__()
     with torch.no_grad(), hs.constant_weights(second):
         outer.__exit__(None, None, None)  # in another order
-        assert block.packed_of(first) is None
+        assert block.stepper_of(first) is None
         second(first(x)[0])
     assert not block.any_open
     assert not block._held
@@ -148,7 +148,7 @@ def test_copies_made_in_a_block_are_free_of_it() -> None:
         want = lstm(x)[0]
         for other in (copy.deepcopy(lstm), pickle.loads(pickle.dumps(lstm))):
             assert torch.equal(other(x)[0], want)
-            assert block.packed_of(other) is None
+            assert block.stepper_of(other) is None
 
 
 def test_threads_share_what_is_packed() -> None:
@@ -249,5 +249,5 @@ def test_small_lstms_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(block, "WORTH_PACKING", 200)
     small, large = hs.LSTM(2, 3), hs.LSTM(4, 6)
     with hs.constant_weights(nn.ModuleList([small, large])):
-        assert block.packed_of(small) is None
-        assert block.packed_of(large) is not None or kernels.isa() is None
+        assert block.stepper_of(small) is None
+        assert block.stepper_of(large) is not None or kernels.isa() is None

@@ -10,7 +10,7 @@ import torch
 
 from hiddenstate.base import scoped
 from hiddenstate.base.scoped import Scoped, scope
-from hiddenstate.engine import autocast, native_path, operator, reference_path, torch_path
+from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.interception import transformed
@@ -173,6 +173,18 @@ def _why_not_whole(call: Call) -> str | None:
     return _why_not_native(call) or native_path.why_not_whole(call)
 
 
+def why_not_int8(call: Call) -> str | None:
+    """Say why a call is not computed on weights of 8 bits, or None."""
+    return _REFERENCE if uses_reference() else int8_path.why_not(call) or native_path.why_not_whole(call)
+
+
+def _run_int8(call: Call) -> Result:
+    packed = int8_path.packed(call)
+    if packed is None:
+        return _run_native(call)
+    return native_path.run_without_gradient(replace(_drawn(call), weights=(), shared=packed.packed), packed.kernel)
+
+
 def _why_not_autocast(call: Call) -> str | None:
     if uses_reference():
         return _REFERENCE
@@ -226,6 +238,7 @@ PATHS = (
     Path(
         "break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False
     ),
+    Path("int8", "one native call for all layers and directions, on weights of 8 bits", why_not_int8, _run_int8, False),
     Path("native", "one native call for all layers and directions, and one backward", _why_not_whole, _run_native),
     Path("native by layer", "each layer natively, or through the reference", _why_not_native, _run_by_layer),
     Path("native bfloat16", "as the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),
@@ -234,4 +247,4 @@ PATHS = (
 )
 
 # Names of the paths that the native engine computes, those for whole calls first.
-NATIVE = ("native", "native by layer", "native bfloat16")
+NATIVE = ("int8", "native", "native by layer", "native bfloat16")

@@ -5,7 +5,7 @@ caller then uses the general path, which converts it or raises.
 """
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.native import Run
 from hiddenstate.structure.parameters import ParameterNames
 from hiddenstate.structure.sizes import Sizes
+
+if TYPE_CHECKING:
+    from hiddenstate.engine.packed import Stepper
 
 # What a fast call records: gates and cell states of each layer and direction, outputs of each layer but the last.
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
@@ -37,10 +40,14 @@ def run(
         What a call of the module returns, but time first: ``out`` and ``(h_n, c_n)``; with ``record`` also `Recorded`,
         in which unbatched runs have N = 1. Or None.
     """
-    kernel = kernels.plain_kernel(given[0]) if interception() is None else None
+    if interception() is not None:
+        return None
+    held = options.held
+    kernel = kernels.plain_kernel(given[0]) if held is None else held.kernel
     if kernel is None:
         return None
-    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record, options.packed)
+    weights = parameters if held is None else held.packed
+    return _fast_call(kernel).run(given, weights, names, _layout(sizes, options), options.record)
 
 
 def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
@@ -72,11 +79,13 @@ def why_not(
     why = interception()
     if why is not None:
         return why
-    kernel = kernels.plain_kernel(given[0])
+    held = options.held
+    kernel = kernels.plain_kernel(given[0]) if held is None else held.kernel
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"
-    refused = _fast_call(kernel).why_not(given, parameters, names, _layout(sizes, options))
+    weights = parameters if held is None else held.packed
+    refused = _fast_call(kernel).why_not(given, weights, names, _layout(sizes, options))
     return None if refused is None else _reason(*refused)
 
 
@@ -97,16 +106,16 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
 class Options:
     """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
 
-    ``packed`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    ``held`` are its weights as they were packed before, for calls that need no gradient; None packs them.
     """
 
-    __slots__ = ("batch_first", "packed", "record", "training")
+    __slots__ = ("batch_first", "held", "record", "training")
 
-    def __init__(self, batch_first: bool, training: bool, record: bool, packed: Any = None) -> None:
+    def __init__(self, batch_first: bool, training: bool, record: bool, held: "Stepper | None" = None) -> None:
         self.batch_first = batch_first
         self.training = training
         self.record = record
-        self.packed = packed
+        self.held = held
 
 
 def run_differentiable(

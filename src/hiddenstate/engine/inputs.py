@@ -24,6 +24,7 @@ from hiddenstate.base.validation import (
 )
 from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
+from hiddenstate.engine.int8 import Int8Weights, like_of
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
@@ -76,7 +77,7 @@ def read(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
     """
     check_weights(weights, sizes)
-    like, packed, lengths = weights[0].ih, None, given.lengths
+    like, packed, lengths = like_of(weights), None, given.lengths
     if isinstance(given.input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
@@ -113,6 +114,8 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
     Raises:
         ShapeError, DtypeError, DeviceError: which one.
     """
+    if isinstance(weights, Int8Weights):  # it checks them itself when it makes floats of them
+        return
     like = weights[0].ih
     # Dynamo looks below a cache, and warns of it.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes

@@ -97,6 +97,11 @@ def _kernels() -> dict[torch.dtype, list[Kernel]]:
 _every = _kernels()
 _chosen: dict[torch.dtype, Kernel] = {}
 
+# Instruction sets of the kernels for weights of 8 bits, and the widest one for float32 that each is faster than.
+_FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "neon_dotprod": "neon"}
+_every_int8 = [] if _native is None else [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8()]
+_chosen_int8: Kernel | None = None
+
 
 def isas() -> list[str]:
     """Instruction sets that the native scan was compiled for and that this CPU runs, narrowest first."""
@@ -123,6 +128,26 @@ def choose(name: str | None) -> None:
     allowed = names[: names.index(name) + 1] if name else names
     for dtype, kernels in _every.items():
         _chosen[dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
+    choose_int8(None)
+
+
+def isas_int8() -> list[str]:
+    """Instruction sets of the kernels for weights of 8 bits that gain beside the chosen one for float32."""
+    widest = _chosen[torch.float32].native.isa if _chosen else ""
+    return [one.native.isa for one in _every_int8 if _FASTER_THAN[one.native.isa] == widest]
+
+
+def choose_int8(name: str | None) -> None:
+    """Take an instruction set of `isas_int8` for weights of 8 bits, the last one when None."""
+    global _chosen_int8
+    names = isas_int8()
+    wanted = name or (names[-1] if names else None)
+    _chosen_int8 = next((one for one in _every_int8 if one.native.isa == wanted), None)
+
+
+def int8() -> Kernel | None:
+    """The native functions for weights of 8 bits, over inputs and states of float32; None where they do not gain."""
+    return _chosen_int8
 
 
 choose(os.environ.get("HIDDENSTATE_ISA"))

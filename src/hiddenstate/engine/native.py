@@ -66,19 +66,20 @@ class Gradients(NamedTuple):
     c: Tensors | None = None
 
 
-def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False) -> Run:
+def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None) -> Run:
     """Run forward.
 
     Args:
         call: what to compute; its edits must go on through time.
         shown: for each layer and direction, whether to record its gates and cell states; empty for none.
         gradient: whether to record what a gradient needs.
+        kernel: the native functions; those for the type of ``x`` when None.
 
     Raises:
         ShapeError: a weight's shape is not what the others say.
         DtypeError: native code can't read a tensor.
     """
-    kernel = kernels.kernel(call.x.dtype)
+    kernel = kernel or kernels.kernel(call.x.dtype)
     edits = _native_edits(call, kernel)
 
     def run(call: Call) -> Run:
@@ -242,13 +243,12 @@ def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
     return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 
 
-def pack(sizes: Any, weights: Sequence[Weights], dtype: torch.dtype) -> Any:
+def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
     """Pack the weights of all layers and directions, for single steps or calls that repeat.
 
     Raises:
         ShapeError: a weight's shape is not what the others say.
     """
-    kernel = kernels.kernel(dtype)
     try:
         given = _contiguous_weights(weights, kernel)
         return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)

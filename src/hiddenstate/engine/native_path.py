@@ -9,6 +9,7 @@ from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import derivative, kernels, native, reference_path
 from hiddenstate.engine.call import Call, Result, leaves_of, through_layers, wants_gradient
 from hiddenstate.engine.interception import interception, is_plain
+from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference_path import LayerResult
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
 
@@ -61,11 +62,16 @@ def run(call: Call) -> Result:
     With gradients on, recorded values of several layers stay apart: one node of torch's graph a layer and direction.
     """
     if not wants_gradient(leaves_of(call)):
-        done = native.forward(call, shown=_recorded_tracks(call))
-        return Result(*done[:3], {} if call.record is None else _values(call, done))
+        return run_without_gradient(call)
     if call.record is None:
         return Result(*derivative.run(call))
     return run_by_layer(call)
+
+
+def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
+    """Compute a whole call in one native call of ``kernel``, that for the type of ``x`` when None."""
+    done = native.forward(call, shown=_recorded_tracks(call), kernel=kernel)
+    return Result(*done[:3], {} if call.record is None else _values(call, done))
 
 
 def run_by_layer(call: Call) -> Result:

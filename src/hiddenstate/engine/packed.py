@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from hiddenstate.engine import kernels, native
+from hiddenstate.engine import native
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.kernels import new
+from hiddenstate.engine.kernels import Kernel, new
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
@@ -30,12 +30,13 @@ class Stepper:
     It is a copy, of the weights as they were; who holds it sees to it that they still are.
     """
 
-    def __init__(self, sizes: Sizes, weights: Sequence[Weights]) -> None:
-        self.kernel = kernels.kernel(weights[0].ih.dtype)
+    def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
+        self.kernel = kernel
         self._sizes = sizes
-        self.packed = native.pack(sizes, weights, weights[0].ih.dtype)
-        # Kept from being given to other weights, which could not be told from these by where they lie.
-        self._memory = [value.detach() for w in weights for value in w if value is not None]
+        self.packed = native.pack(sizes, weights, kernel)
+        # What the weights are kept in: its memory is not given to others, which could not be told from these by where
+        # they lie.
+        self._memory = [value.detach() for value in stored]
 
     def run(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Read ``x [T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""

@@ -14,13 +14,15 @@ from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import State, check_memory
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
-from hiddenstate.engine.call import Call
+from hiddenstate.engine.call import Call, wants_gradient
 from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
+from hiddenstate.engine.packed import Stepper
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.nn.packed_weights import held_of, weights_of
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import whole
 from hiddenstate.tracing.record_spec import (
@@ -54,10 +56,19 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    packed = constant_weights.packed_of(lstm) if constant_weights.any_open else None
-    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
+    held = _held(lstm)
+    if held is None and lstm.weights == "int8":
+        return None
+    options = fast.Options(lstm.batch_first, lstm.training, record, held)
     sizes, names = lstm._layout()
     return run(given, lstm._parameters, names, sizes, options)
+
+
+def _held(lstm: LSTMParameters) -> Stepper | None:
+    """The packed weights that calls share, or None."""
+    if lstm.weights == "int8":
+        return held_of(lstm).stepper()
+    return constant_weights.stepper_of(lstm) if constant_weights.any_open else None
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
@@ -90,7 +101,7 @@ def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequenc
 
 def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested]) -> tuple[Call, Form, list[Recording]]:
     """Check a call, with the edits in force and what is to be recorded."""
-    weights = lstm._weights()
+    weights = weights_of(lstm)
     dropout = lstm.dropout if lstm.training else 0.0
     call, form = inputs.read(
         given, lstm.sizes, weights, batch_first=lstm.batch_first, dropout=dropout, training=lstm.training
@@ -98,7 +109,7 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
     edits = edits_in_force(lstm)
     if not edits and not requests:
         return call, form, []
-    itemsize = weights[0].ih.element_size()
+    itemsize = lstm._like().element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
@@ -112,8 +123,14 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
             what does not fit.
     """
     call = _read(lstm, given, would_be_requested(lstm))[0]
+    before: dict[str, str] = {}
+    if lstm.weights == "int8":
+        why = dispatch.why_not_int8(call)
+        if why is None:
+            return PathReport("int8", {})
+        before["int8"] = why
     why = _why_not_fast(lstm, given, call)
-    return PathReport("fast", {}) if why is None else dispatch.explain(call, {"fast": why})
+    return PathReport("fast", before) if why is None else dispatch.explain(call, {**before, "fast": why})
 
 
 def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:
@@ -126,7 +143,12 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
         return "a block of edits, traces or hiddenstate.backend is open"
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
-    options = fast.Options(lstm.batch_first, lstm.training, False)
+    held = _held(lstm)
+    if held is None and lstm.weights == "int8":
+        return "the weights are of 8 bits, and not packed"
+    if lstm.weights == "int8" and wants_gradient([call.x, call.h0, call.c0]):
+        return "a gradient is asked for, and the weights are of 8 bits"
+    options = fast.Options(lstm.batch_first, lstm.training, False, held)
     sizes, names = lstm._layout()
     return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 

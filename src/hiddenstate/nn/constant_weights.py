@@ -3,14 +3,14 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import nn
 
 from hiddenstate.base.messages import shown
+from hiddenstate.engine.packed import Stepper
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import Packed
+from hiddenstate.nn.packed_weights import packed_of
 
 # Numbers in the matrices of an LSTM from which on packing them takes longer than to see whether they changed.
 WORTH_PACKING = 1 << 14
@@ -25,8 +25,8 @@ class _Held:
     def __init__(self, lstm: LSTMParameters) -> None:
         self.lstm = lstm  # kept alive, so that no other takes its id
         self.sizes = lstm.sizes
-        self.packed = Packed(lstm, lstm.sizes, lstm._weights)
-        self.is_worth_it = sum(value.numel() for value in lstm.parameters()) >= WORTH_PACKING
+        self.packed = packed_of(lstm)
+        self.is_worth_it = sum(value.numel() for value in lstm._stored().values() if value is not None) >= WORTH_PACKING
         self.blocks = 0
 
 
@@ -89,10 +89,9 @@ def _count(blocks: list[_Held], change: int) -> None:
         any_open = len(_held) > 0
 
 
-def packed_of(lstm: LSTMParameters) -> Any:
-    """Return the native packed weights of an LSTM in a block, as its weights are now; else None."""
+def stepper_of(lstm: LSTMParameters) -> Stepper | None:
+    """Return the packed weights of an LSTM in a block, as its weights are now; else None."""
     held = _held.get(id(lstm))
     if held is None or not held.is_worth_it or held.sizes is not lstm.sizes:  # an assigned size makes other sizes
         return None
-    stepper = held.packed.stepper()
-    return None if stepper is None else stepper.packed
+    return held.packed.stepper()

@@ -1,5 +1,6 @@
 """The layer: `LSTM`, a drop-in for torch's with its inside open."""
 
+import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import overload
@@ -15,6 +16,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.nn import calls
 from hiddenstate.nn.lstm_parameters import LSTMParameters
+from hiddenstate.nn.quantised import dequantise_module, quantise_module
 from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import StreamRunner
@@ -48,6 +50,8 @@ class LSTM(LSTMParameters):
         proj_size: size P of a projection of the hidden state (Sak et al., 2014); 0 for none.
         device: device of the parameters.
         dtype: type of the parameters.
+        weights: how matrices are kept: ``"float"``, or ``"int8"``, in 8 bits with a scale a row, for inference. See
+            `quantize`.
 
     Raises:
         ArgumentError: a size or the dropout is out of range (a `ValueError`).
@@ -231,12 +235,40 @@ class LSTM(LSTMParameters):
         """
         return Stream(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
+    def quantize(self) -> "LSTM":
+        """Return a copy whose weights are kept and multiplied in 8 bits, for inference.
+
+        Each row of a matrix is rounded to whole numbers of -127..127 times a scale of its own, ``max|row| / 127``; the
+        input of each step and the hidden state are rounded alike when they are multiplied. Products are summed in 32
+        bits; biases, gates and states stay in float32. The matrices become buffers, int8 ``[4H, C]`` and ``[4H, H]``,
+        with their scales ``[4H]`` beside them under ``..._scale``; there are no parameters. To quantize again changes
+        nothing.
+
+        Calls with gradients, under ``torch.compile``, with a projection, of other types than float32 and on other
+        devices read the weights as floats, as does a processor that gains nothing: `path` says so.
+
+        Raises:
+            ArgumentError: a weight is not finite, or no parameter of this module.
+        """
+        made = copy.deepcopy(self)
+        if made.weights == "float":
+            quantise_module(made)
+        return made
+
+    def dequantize(self) -> "LSTM":
+        """Return a copy whose weights are parameters, with the numbers that those of 8 bits stand for."""
+        made = copy.deepcopy(self)
+        if made.weights == "int8":
+            dequantise_module(made)
+            made.flatten_parameters()
+        return made
+
     def to_torch(self) -> nn.LSTM:
-        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode."""
-        return rebuild(self, TORCH_LSTM, LSTM_OPTIONS)
+        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode; 8 bits as floats."""
+        return rebuild(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
 
     def __prepare_scriptable__(self) -> nn.LSTM:
-        return scriptable(self, TORCH_LSTM, LSTM_OPTIONS)
+        return scriptable(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
 
 
 # As it is before anyone puts another in its place.

@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,9 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.messages import shown
 from hiddenstate.engine import flat_weights
+from hiddenstate.engine.int8 import Int8Weights, dequantise
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
+from hiddenstate.nn import quantised
+from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
 from hiddenstate.structure import names
 from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
@@ -36,7 +40,9 @@ class LSTMParameters(Traceable):
     bias: bool
     bidirectional: bool
     proj_size: int
-    _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from them, until one is assigned
+    weights: WeightType = "float"  # how matrices are kept
+    _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from the sizes, until one is assigned
+    _held: Any = None  # weights of 8 bits, packed for all calls
 
     def __init__(
         self,
@@ -50,8 +56,11 @@ class LSTMParameters(Traceable):
         proj_size: int = 0,
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
+        weights: WeightType = "float",
     ) -> None:
         super().__init__()
+        if weights not in ("float", "int8"):
+            raise ArgumentError(f"weights is 'float' or 'int8', got {shown(weights)}")
         self.__module__ = FX_LEAF
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         for name in SIZES:
@@ -64,6 +73,8 @@ class LSTMParameters(Traceable):
                 self.register_parameter(stem + names.suffix(layer, reverse), parameter)
         self._lay_out()
         self.reset_parameters()
+        if weights == "int8":
+            quantised.quantise_module(self)
         self.flatten_parameters()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -91,7 +102,7 @@ class LSTMParameters(Traceable):
 
     def __getstate__(self) -> dict[str, Any]:
         # Plain types alone, so that torch's unpickler of weights only need be told of this class and no other.
-        return {name: value for name, value in vars(self).items() if name != "_laid_out"}
+        return {name: value for name, value in vars(self).items() if name not in ("_laid_out", "_held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -105,7 +116,12 @@ class LSTMParameters(Traceable):
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        rounds = self.weights == "int8"
+        if rounds:
+            quantised.dequantise_module(self)
         draw(self, self.hidden_size)
+        if rounds:
+            quantised.quantise_module(self)
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece of memory, as cuDNN reads them. On other devices nothing is done.
@@ -114,7 +130,8 @@ class LSTMParameters(Traceable):
         were replaced (by a deep copy, or ``load_state_dict(..., assign=True)``): else torch copies them together at
         each call, and warns.
         """
-        if not parametrize.is_parametrized(self):  # what is computed anew at each call stays nowhere
+        # What is computed anew at each call stays nowhere, and cuDNN reads no weights of 8 bits.
+        if self.weights == "float" and not parametrize.is_parametrized(self):
             named = [name for names in self._layout()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
@@ -153,8 +170,9 @@ class LSTMParameters(Traceable):
             "batch_first": (self.batch_first, False),
             "dropout": (self.dropout, 0),
             "bidirectional": (self.bidirectional, False),
+            "weights": (self.weights, "float"),
         }
-        said = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        said = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
         return ", ".join([str(self.input_size), str(self.hidden_size), *said])
 
     def structure(self) -> Structure:
@@ -163,6 +181,8 @@ class LSTMParameters(Traceable):
 
     def weight(self, name: str) -> Tensor:
         """Return a weight by name, as a view into its stacked parameter: ``"l0.W_if"``, ``"l1r.b_ho"``, ``"l0.W_hr"``.
+
+        Of weights of 8 bits it is a copy, in floats.
 
         Raises:
             NameUnknownError: this LSTM has no such weight.
@@ -174,15 +194,34 @@ class LSTMParameters(Traceable):
         return self.num_layers, self.bidirectional
 
     def _like(self) -> Tensor:
-        """Return a weight, whose type and device everything else must have."""
-        return self._parameter("weight_ih" + names.suffix(0, reverse=False))
+        """Return a tensor whose type and device everything else must have."""
+        first = "weight_ih" + names.suffix(0, reverse=False)
+        return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that what a parametrization computes is found where the parameter was.
         found: Tensor = getattr(self, name)
+        if self.weights == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
+            return dequantise(found, getattr(self, name + quantised.SCALE), name)
         return found
 
-    def _weights(self) -> list[Weights]:
+    def _stored(self) -> dict[str, Tensor | None]:
+        """What the weights are kept in, by name."""
+        found: dict[str, Any] = self._parameters if self.weights == "float" else self._buffers
+        return found
+
+    def _stored_names(self) -> list[str]:
+        """Names of the weights there, and of their scales."""
+        return self._flat_weights_names if self.weights == "float" else list(quantised.stored_names(self))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        quantised.read_state(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _weights(self) -> Sequence[Weights]:
+        if self.weights == "int8":
+            found = Int8Weights(quantised.held_of(self))
+            return found.floats() if torch.compiler.is_compiling() else found
         # Not by _make, which older versions of Dynamo do not trace.
         return [Weights(*map(self._found, names)) for names in self._layout()[1]]  # type: ignore[arg-type]
 

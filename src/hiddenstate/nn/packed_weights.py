@@ -1,60 +1,70 @@
 """The weights of an LSTM packed once, for streams and for calls whose weights stay as they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from hiddenstate.engine import int8, kernels
+from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import interception, is_plain
-from hiddenstate.engine.kernels import serves
+from hiddenstate.engine.kernels import Kernel, serves
 from hiddenstate.engine.packed import Stepper
 from hiddenstate.engine.reference import Weights
-from hiddenstate.structure.names import suffix
-from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int, int]]  # parameters: name, itself, its version and address
+Seen = list[tuple[str, Tensor, int, int]]  # what is stored: name, itself, its version and address
+
+
+class Packable(Protocol):
+    """An LSTM whose weights can be packed."""
+
+    weights: WeightType
+    _buffers: dict[str, Tensor | None]
+    _held: Any  # weights of 8 bits, packed for all calls: a `Packed`, or None
+
+    @property
+    def sizes(self) -> Sizes:
+        """What shapes its weights."""
+
+    def _stored(self) -> dict[str, Tensor | None]: ...
+    def _stored_names(self) -> list[str]: ...
+    def _weights(self) -> Sequence[Weights]: ...
 
 
 class Packed:
-    """The weights of an LSTM, packed, and packed anew when a parameter was replaced or written.
+    """The weights of an LSTM, packed, and packed anew when one was replaced or written.
 
-    Writes are told by torch's version counter and by where a parameter lies. Neither tells of a write in place through
+    Writes are told by torch's version counter and by where a weight lies. Neither tells of a write in place through
     ``.data``, which torch keeps no record of: `forget` serves there. Nor of a step of a fused optimiser: those are
     counted by `_count_fused_step`.
     """
 
-    def __init__(self, module: nn.Module, sizes: Sizes, weights: Callable[[], Sequence[Weights]]) -> None:
-        self.parameters = module._parameters
-        self._sizes = sizes
-        self._weights = weights
-        self._names = [
-            stem + suffix(layer, reverse) for layer, reverse in sizes.tracks for stem in parameter_shapes(sizes, layer)
-        ]
+    def __init__(self, lstm: Packable) -> None:
+        self.stored = lstm._stored()  # the module's own, in which weights are replaced
+        self._names = lstm._stored_names()
+        self._sizes = lstm.sizes
+        self._weights = lstm._weights
         # What was packed and what came of it, put there together: another thread may pack at the same time.
         self._now: tuple[Seen, Stepper | None] = [], None
 
     def stepper(self) -> Stepper | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
-        found, (seen, stepper) = self.parameters, self._now
+        found, (seen, stepper) = self.stored, self._now
         for name, value, version, address in seen:
             if found.get(name) is not value or value._version != version or value.data_ptr() != address:
                 return self._pack()
         return stepper if seen else self._pack()
 
     def named(self) -> dict[str, Tensor]:
-        """The parameters that were packed."""
+        """What was packed, by name."""
         return {name: value for name, value, *_ in self._now[0]}
-
-    def weights(self) -> dict[str, Tensor]:
-        """All weights by name, computed ones too."""
-        found = [value for track in self._weights() for value in track if value is not None]
-        return dict(zip(self._names, found, strict=True))
 
     def forget(self) -> None:
         """Pack anew at the next step."""
@@ -65,22 +75,56 @@ class Packed:
         return {**self.__dict__, "_now": ([], None)}
 
     def _pack(self) -> Stepper | None:
-        found = [self.parameters.get(name) for name in self._names]
-        # A parametrized weight is no parameter, and a tensor made in inference mode has no version.
+        found = [self.stored.get(name) for name in self._names]
+        # A parametrized weight is not stored, and a tensor made in inference mode has no version.
         known = [value for value in found if value is not None and not value.is_inference()]
         seen: Seen = []
         stepper = None
-        if len(known) == len(found) and not self._sizes.proj_size and _can_pack(known):
+        kernel = self._kernel(known) if len(known) == len(found) and not self._sizes.proj_size else None
+        if kernel is not None:
             # As they are before they are packed: what is written meanwhile is packed anew at the next step.
             seen = [
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                stepper = Stepper(self._sizes, self._weights())
+                stepper = Stepper(self._sizes, self._weights(), kernel, known)
             _packed[id(self)] = self
             _watch_optimisers()
         self._now = seen, stepper
         return stepper
+
+    def _kernel(self, stored: Sequence[Tensor]) -> Kernel | None:
+        """The kernel that serves what is stored, on packed copies of it; or None."""
+        types = {value.dtype for value in stored}
+        has_int8 = torch.int8 in types
+        floats = types - {torch.int8}
+        if len(floats) != 1 or not all(map(is_plain, stored)) or interception(autocast=True) is not None:
+            return None
+        (dtype,) = floats
+        if not serves(dtype):
+            return None
+        return int8.kernel(self._sizes, dtype) if has_int8 else kernels.kernel(dtype)
+
+
+def packed_of(lstm: Packable) -> Packed:
+    """Return the weights packed, for who holds them from call to call."""
+    return Packed(lstm) if lstm.weights == "float" else held_of(lstm)
+
+
+def held_of(lstm: Packable) -> Packed:
+    """Return the weights of 8 bits packed, for all calls."""
+    held = lstm._held
+    if held is None or held.stored is not lstm._buffers:
+        held = lstm._held = Packed(lstm)
+    return held  # type: ignore[no-any-return]
+
+
+def weights_of(lstm: Packable) -> Sequence[Weights]:
+    """Return the weights for a call; those of 8 bits know how they are packed."""
+    weights = lstm._weights()
+    if isinstance(weights, Int8Weights):
+        weights.stepper = held_of(lstm).stepper
+    return weights
 
 
 # All that is packed now, for the optimisers that write it.
@@ -99,10 +143,3 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
         packed = reference()
         named = packed.named().values() if packed is not None else ()
         torch.autograd.graph.increment_version([value for value in named if id(value) in written])
-
-
-def _can_pack(weights: Sequence[Tensor]) -> bool:
-    """Whether the native engine serves these, on packed copies of them."""
-    dtype = weights[0].dtype
-    fits = serves(dtype) and all(is_plain(value) and value.dtype is dtype for value in weights)
-    return fits and interception(autocast=True) is None

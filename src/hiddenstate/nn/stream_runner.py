@@ -14,7 +14,7 @@ from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.packed import QuickStep
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import Packed
+from hiddenstate.nn.packed_weights import packed_of, weights_of
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 
 # More steps than these are cheaper with the input's projection as one matrix product.
@@ -29,7 +29,7 @@ class StreamRunner:
 
     def __init__(self, lstm: LSTMParameters) -> None:
         self._lstm = lstm
-        self._packed = Packed(lstm, lstm.sizes, lstm._weights)
+        self._packed = packed_of(lstm)
 
     def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
@@ -42,7 +42,7 @@ class StreamRunner:
                 "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
-        lstm, edits, weights = self._lstm, edits_in_force(self._lstm), self._lstm._weights()
+        lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_of(self._lstm)
         check_weights(weights, lstm.sizes)
         bound = resolve_edits(edits, lstm.sizes, x, Span(len(x), start, open_end=True))
         result = dispatch.run(Call(lstm.sizes, weights, x, *state, edits=bound))
@@ -59,14 +59,15 @@ class StreamRunner:
         if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
             return None
         step = stepper.quick(*state)
-        step.native.guard_parameters(self._packed.parameters, self._packed.named())
+        step.native.guard_parameters(self._packed.stored, self._packed.named())
         step.native.guard_empty(self._hooks(), [scoped_edits, chosen_backends])
         # The guard took versions as they are now; if another thread wrote after the weights were packed, these are old.
         return step if self._packed.stepper() is stepper else None
 
     def weights(self) -> dict[str, Tensor]:
         """The weights by name, as they are now."""
-        return self._packed.weights()
+        named = self._lstm._flat_weights_names
+        return dict(zip(named, self._lstm._flat_weights, strict=True))
 
     def forget(self) -> None:
         """Look at the weights anew at the next step."""

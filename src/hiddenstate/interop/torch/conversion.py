@@ -6,10 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, kind_of, name_of, plan
 from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
+from hiddenstate.interop.torch.rounding import INT8, Roundings, floats_for_conversion
+from hiddenstate.nn.quantised import WeightType
 
 # Reports of models that were converted here; they go with their models.
 _reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
@@ -34,7 +37,14 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     return _reports[model]
 
 
-def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
+def convert(
+    model: nn.Module,
+    *,
+    inplace: bool = False,
+    strict: bool = False,
+    verbose: bool = False,
+    weights: WeightType = "float",
+) -> nn.Module:
     """Make every `torch.nn.LSTM` and `torch.nn.LSTMCell` inside a model an `hiddenstate.LSTM` or `LSTMCell`.
 
     Numbers, parameter names and ``state_dict`` stay as they are. The parameters are not copied, so an optimizer made
@@ -47,14 +57,16 @@ def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False, ve
             other tensors.
         strict: raise where an LSTM would be left.
         verbose: print the report.
+        weights: ``"int8"`` also rounds the matrices of every LSTM, ours before or now, to 8 bits, for inference:
+            `hiddenstate.LSTM.quantize` says how. Their parameters become buffers; cells stay as they are.
 
     Returns:
         The converted model; `conversion_report` of it says what was done.
 
     Raises:
         ArgumentTypeError: ``model`` is no `torch.nn.Module`.
-        ArgumentError: an LSTM would be left and ``strict`` was asked for; or the model can't be copied. Nothing was
-            changed.
+        ArgumentError: an LSTM would be left and ``strict`` was asked for; or the model can't be copied; or a weight
+            that is to be rounded is not finite. Nothing was changed.
 
     >>> convert(nn.Sequential(nn.LSTM(4, 3)), verbose=True)
     1 of 1 modules converted
@@ -65,7 +77,9 @@ def convert(model: nn.Module, *, inplace: bool = False, strict: bool = False, ve
       (0): LSTM(4, 3)
     )
     """
-    return _convert(model, TO_OURS, inplace, strict, verbose)
+    if weights not in ("float", "int8"):
+        raise ArgumentError(f"weights is 'float' or 'int8', got {shown(weights)}")
+    return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 
 def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = False, verbose: bool = False) -> nn.Module:
@@ -86,7 +100,10 @@ def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = Fals
     Raises:
         ArgumentTypeError, ArgumentError: as for `convert`.
     """
-    return _convert(model, TO_TORCH, inplace, strict, verbose)
+    _check_module("convert", model)
+    model = model if inplace else sharing_copy(model)
+    with floats_for_conversion(model):
+        return _convert(model, TO_TORCH, True, strict, verbose)
 
 
 def _check_module(function: str, model: object) -> None:
@@ -94,15 +111,27 @@ def _check_module(function: str, model: object) -> None:
         raise ArgumentTypeError(f"{function} takes a torch.nn.Module, got {type(model).__name__}")
 
 
-def _convert(model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool, verbose: bool) -> nn.Module:
+def _convert(
+    model: nn.Module,
+    routes: Sequence[Route],
+    inplace: bool,
+    strict: bool,
+    verbose: bool,
+    weights: WeightType = "float",
+) -> nn.Module:
     _check_module("convert", model)
     model = model if inplace else sharing_copy(model)
     recasts, left = _sort(model, routes)
+    roundings = Roundings()
+    if weights == "int8":
+        recasts = roundings.plan(model, recasts, left)
     if strict and left:
         said = "; ".join(f"{named(one.paths[0])} ({one.was}): {one.reason}" for one in left)
         raise ArgumentError(f"these can't be converted: {said}. Nothing was changed; strict=False converts the others")
-    converted = tuple(_converted(model, paths, recast) for paths, recast in recasts)
+    converted = tuple(_converted(model, paths, recast, roundings) for paths, recast in recasts)
+    converted += tuple(roundings.of_ours)
     apply_all([recast for _, recast in recasts])
+    roundings.apply()
     report = ConversionReport(converted, tuple(left), _other_kinds(model) if routes is TO_OURS else ())
     _reports[model] = report
     if verbose:
@@ -157,7 +186,7 @@ def _is_inside(path: str, left: Sequence[Left]) -> bool:
     return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
 
 
-def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast) -> Converted:
+def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast, roundings: Roundings) -> Converted:
     """Describe a conversion that is about to be made."""
     own = {id(parameter) for parameter in recast.module.parameters()}
     inside = tuple(f"{path}." for path in paths if path) or ("",)
@@ -165,7 +194,7 @@ def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast) -> Conv
     return Converted(
         paths=paths,
         was=kind_of(recast.module),
-        became=name_of(recast.route.new),
+        became=name_of(recast.route.new) + (INT8 if recast.module in roundings.made else ""),
         sizes=recast.module.extra_repr(),
         parameters=sum(parameter.numel() for parameter in recast.module.parameters()),
         tied=tuple(name for name in others if not name.startswith(inside)),

@@ -1,0 +1,67 @@
+// Packs rows of a matrix as columns, and transposes vectors in registers.
+#pragma once
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "kernel/tile.h"
+
+namespace hiddenstate {
+namespace {
+
+// One exchange of a transposition: of two vectors, swaps the lanes of a whose index has the bit `Step` with those of b whose
+// index has not.
+template <int Step, int... J>
+inline std::pair<vf, vf> exchanged(vf a, vf b, std::integer_sequence<int, J...>) {
+    return {__builtin_shufflevector(a, b, ((J & Step) ? kLanes + J - Step : J)...),
+            __builtin_shufflevector(a, b, ((J & Step) ? kLanes + J : J + Step)...)};
+}
+
+// Transposes kLanes vectors of kLanes numbers, by exchanges at the distances 1, 2, 4, ...: row j, lane k becomes row k, lane j.
+template <int Step = 1>
+inline void transpose(vf (&rows)[kLanes]) {
+    if constexpr (Step < kLanes) {
+        for (int j = 0; j < kLanes; ++j) {
+            if (j & Step) continue;
+            std::tie(rows[j], rows[j + Step]) =
+                exchanged<Step>(rows[j], rows[j + Step], std::make_integer_sequence<int, kLanes>{});
+        }
+        transpose<2 * Step>(rows);
+    }
+}
+
+// Packs two neighbours in k into one lane.
+inline std::uint32_t pair_of(bfloat16 first, bfloat16 second) {
+    return first.bits | static_cast<std::uint32_t>(second.bits) << 16;
+}
+
+// The content of a lane: the number at `at`, or the pair of it and the number `next` elements on; of the last, the pair with
+// zero.
+inline real word(const real* at, std::int64_t, bool) { return *at; }
+
+inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
+    return pair_of(*at, last ? bfloat16{} : at[next]);
+}
+
+#ifndef HIDDENSTATE_INT8  // quads.h has its own
+// Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
+inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
+    constexpr std::int64_t each = kPairs ? 2 : 1;
+    const std::int64_t n = filled(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
+    // Whole squares go through registers; the rest lane by lane.
+    for (std::int64_t k = 0; k < full; k += kLanes) {
+        vf square[kLanes];
+        for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
+        transpose(square);
+        for (int j = 0; j < kLanes; ++j) std::memcpy(to + (k + j) * kTile, &square[j], sizeof(vf));
+    }
+    for (std::int64_t k = full; k < n; ++k) {
+        for (int j = 0; j < kLanes; ++j) to[k * kTile + j] = j < rows ? word(w + j * K + each * k, 1, each * k + 1 == K) : packed{};
+    }
+    for (std::int64_t k = n; k < depth(K); ++k) std::fill_n(to + k * kTile, kLanes, packed{});
+}
+#endif
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,153 @@
+// Weights of 8 bits: rows, tiles and packing for them. Included by tile.h.
+//
+// A row of inputs or hidden states is rounded to whole numbers of -127 ... 127 of its own scale when it is read, and each row of
+// weights when it is packed. Products are summed as whole numbers, which is exact, so that sums may be split at will; a sum times
+// both scales is the product.
+//
+//     a packed block    [....|....|....|....]  scale of each column
+//                       [....|....|....|....]  what its sum begins with: see kOffset
+//         k = 0 ... 3   [....|....|....|....]  four numbers of 8 bits a lane
+//         k = 4 ... 7   [....|....|....|....]
+//
+//     a row             [scale|0123|4567|...]  as tiles read it, the last lane filled up with zeros
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace hiddenstate {
+namespace {
+
+constexpr real kMost = 127;
+
+// x86's instruction for 8 bits multiplies numbers without a sign by numbers with one: rows are stored with 128 added, and each
+// sum begins with -128 times the sum of its weights.
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+constexpr std::int32_t kOffset = 128;
+#else
+constexpr std::int32_t kOffset = 0;
+#endif
+
+typedef std::int8_t bytes_of_lanes __attribute__((vector_size(kLanes)));
+
+// sum[j] += the sum over the lane's four numbers of a times w.
+inline vi add_quads(vi sum, vi a, vi w) {
+#if defined(__AVX512VNNI__)
+    return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)w);
+#elif defined(__AVXVNNI__)
+    return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
+#elif defined(__AVX2__)
+    // Of two numbers of at most 127 each, two products fit into 16 bits.
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)a), _mm256_sign_epi8((__m256i)w, (__m256i)a));
+    return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)w);
+#else
+#error "weights of 8 bits need an instruction that adds up their products"
+#endif
+}
+
+inline vi load_whole(const void* p) {
+    vi v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+
+// The greatest |x| of K numbers, by their bits, so that an infinity or a NaN is the greatest.
+inline real greatest_size(const real* x, std::int64_t K) {
+    vi most{};
+    for (std::int64_t k = 0; k < K; k += kLanes) {
+        const vi size = bits(load(x + k, K - k)) & 0x7fffffff;
+        most = most > size ? most : size;
+    }
+    whole found = 0;
+    for (int j = 0; j < kLanes; ++j) found = std::max(found, most[j]);
+    real size;
+    std::memcpy(&size, &found, sizeof size);
+    return size;
+}
+
+// The scale of a row: numbers of -127 ... 127 of it reach the greatest. To be rounded again changes nothing, because
+// 127 scale / 127 is the scale.
+inline real scale_of(real greatest) { return greatest / kMost * kMost / kMost; }
+
+// Rounds to whole numbers in steps of 1 / per_step, the nearest, ties to even: in the low byte of each lane, as 12582912 + n has n in
+// its low bits.
+inline vi rounded_steps(vf x, vf per_step) { return bits(fused(x, per_step, splat(12582912.0f))); }
+
+// Writes a row in the form that tiles read; `to` has 1 + filled(K) numbers. A row with a number that is not finite gets such a
+// scale, so that all that is made of it is NaN.
+inline void round_row(const real* x, std::int64_t K, real* to) {
+    const real greatest = greatest_size(x, K);
+    *to = greatest / kMost;
+    const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
+    auto* at = reinterpret_cast<std::int8_t*>(to + 1);
+    to[filled(K)] = 0;
+    for (std::int64_t k = 0; k < K; k += kLanes) {
+        const vi steps = rounded_steps(load(x + k, K - k), per_step) + kOffset;
+        const bytes_of_lanes low = __builtin_convertvector(steps, bytes_of_lanes);
+        std::memcpy(at + k, &low, static_cast<std::size_t>(std::min<std::int64_t>(kLanes, K - k)));
+    }
+}
+
+// acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves, because each sum waits for its last
+// addition, and there would be too few of them.
+template <int R, int V>
+inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+    constexpr int kParts = R == 1 ? 2 : 1;
+    vi sum[kParts][R][V] = {};
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[0][r][v] = load_whole(w + kTile + v * kLanes);
+    }
+    const std::int64_t n = filled(K), each = n / kParts;
+    const packed* const first = w + kHead * kTile;
+    const auto add = [&](std::int64_t k, int part) {
+        const Row<V> row(first + k * kTile);
+        for (int r = 0; r < R; ++r) {
+            const vi quad = bits(spread(static_cast<const void*>(a[r] + 1 + k)));
+            for (int v = 0; v < V; ++v) sum[part][r][v] = add_quads(sum[part][r][v], quad, bits(row.at[v]));
+        }
+    };
+    for (std::int64_t k = 0; k < each; ++k) {
+        for (int part = 0; part < kParts; ++part) add(part * each + k, part);
+    }
+    for (std::int64_t k = kParts * each; k < n; ++k) add(k, 0);
+    const Row<V> scale(w);
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) {
+            vi all = sum[0][r][v];
+            for (int part = 1; part < kParts; ++part) all += sum[part][r][v];
+            acc[r][v] = fused(__builtin_convertvector(all, vf), scale.at[v] * splat(*a[r]), acc[r][v]);
+        }
+    }
+}
+
+// Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
+inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
+    for (int j = 0; j < kLanes; ++j) {
+        const real scale = j < rows ? scale_of(greatest_size(w + j * K, K)) : 0;
+        std::int32_t sum = 0;
+        for (std::int64_t k = 0; k < 4 * filled(K); k += 4) {
+            std::uint32_t quad = 0;
+            for (int i = 0; i < 4; ++i) {
+                const bool there = scale > 0 && scale <= std::numeric_limits<real>::max() && k + i < K;
+                const auto number = there ? static_cast<std::int32_t>(std::nearbyint(w[j * K + k + i] / scale)) : 0;
+                sum += number;
+                quad |= static_cast<std::uint32_t>(number & 0xff) << (8 * i);
+            }
+            to[(kHead + k / 4) * kTile + j] = quad;
+        }
+        const std::int32_t begins = -kOffset * sum;
+        std::memcpy(to + j, &scale, sizeof scale);
+        std::memcpy(to + kTile + j, &begins, sizeof begins);
+    }
+}
+
+}  // namespace
+}  // namespace hiddenstate

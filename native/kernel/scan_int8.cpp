@@ -1,0 +1,34 @@
+// The scan on weights of 8 bits for one instruction set, forward alone. Compiled once for each, with HIDDENSTATE_ISA (a name) and
+// HIDDENSTATE_BYTES (of a vector) set. Of the caller it is a scan in float32: inputs, outputs, states and records are such.
+#define HIDDENSTATE_PRECISION F32
+#define HIDDENSTATE_INT8
+
+#include "kernel/pack.h"
+#include "kernel/scan.h"
+#include "kernel/stack.h"
+
+#define HIDDENSTATE_JOIN_(a, b) a##b##_int8
+#define HIDDENSTATE_JOIN(a, b) HIDDENSTATE_JOIN_(a, b)
+#define HIDDENSTATE_TEXT_(a) #a
+#define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
+
+namespace hiddenstate {
+namespace {
+
+std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
+    return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
+}
+
+void pack_for_steps(const Weights<F32>& weights, std::int64_t C, std::int64_t H, int threads, void* to, real* bias) {
+    pack_layer(weights, C, H, H, threads, to, bias);
+}
+
+}  // namespace
+
+#define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA)
+extern const Scan<F32> HIDDENSTATE_SCAN;
+const Scan<F32> HIDDENSTATE_SCAN = {
+    HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes, bias_size, pack_for_steps, shares_units, forward, nullptr, nullptr, nullptr,
+};
+
+}  // namespace hiddenstate

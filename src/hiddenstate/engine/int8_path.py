@@ -1,0 +1,33 @@
+"""Which calls are computed on weights of 8 bits, forward alone, and on which packed weights."""
+
+import torch
+
+from hiddenstate.engine import kernels
+from hiddenstate.engine.call import Call, wants_gradient
+from hiddenstate.engine.int8 import Int8Weights, PackedWeights, why_not_kernel
+from hiddenstate.engine.interception import interception, is_plain
+
+
+def why_not(call: Call) -> str | None:
+    """Say why a call is not computed in 8 bits, or None."""
+    weights = call.weights
+    if not isinstance(weights, Int8Weights):
+        return "the weights are not of 8 bits"
+    why = why_not_kernel(call.sizes, weights.like.dtype)
+    if why is not None:
+        return why
+    tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.biases()]
+    if wants_gradient(tensors):
+        return "a gradient is asked for, which is that of the weights read as floats"
+    for value in tensors:
+        if value is not None and not (is_plain(value) and value.dtype is torch.float32):
+            kind = type(value).__name__
+            return f"a tensor is a {kind} of {value.dtype} on {value.device}, and not of float32 on the CPU"
+    return interception()
+
+
+def packed(call: Call) -> PackedWeights | None:
+    """Return the packed weights of a call that `why_not` does not refuse; None if they were written meanwhile."""
+    assert isinstance(call.weights, Int8Weights)
+    found = call.weights.stepper()
+    return found if found is not None and found.kernel is kernels.int8() else None

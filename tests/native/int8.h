@@ -1,0 +1,119 @@
+// Checks the scans on weights of 8 bits against the reference, whose products are rounded alike.
+#pragma once
+
+#include "nan.h"
+#include "stacks.h"
+#include "subnormals.h"
+#include "tracks.h"
+
+namespace hiddenstate::test {
+
+// A row as whole numbers of -127 ... 127 of a scale, computed in float as the kernel does.
+struct Rounded {
+    float scale;
+    std::vector<double> steps;
+
+    Rounded(const double* row, Size n, bool weights) {
+        float greatest = 0;
+        for (Size j = 0; j < n; ++j) greatest = std::max(greatest, std::abs(static_cast<float>(row[j])));
+        scale = greatest / 127;
+        if (weights) scale = greatest / 127.0f * 127.0f / 127.0f;
+        const float per_step = greatest > 0 ? 127 / greatest : 0;
+        for (Size j = 0; j < n; ++j) {
+            const float one = static_cast<float>(row[j]);
+            const double exact = static_cast<double>(one) * static_cast<double>(per_step);  // fused: rounded once
+            steps.push_back(!weights ? std::nearbyint(exact) : scale > 0 ? std::nearbyint(one / scale) : 0);
+        }
+    }
+};
+
+inline double rounded_product(const double* w, const double* a, Size n) {
+    const Rounded weights(w, n, true), numbers(a, n, false);
+    double sum = 0;
+    for (Size j = 0; j < n; ++j) sum += weights.steps[static_cast<std::size_t>(j)] * numbers.steps[static_cast<std::size_t>(j)];
+    return sum * static_cast<double>(weights.scale * numbers.scale);
+}
+
+// Numbers of any digits, so that rounding is no special case.
+inline void make_uneven(Random& random, Numbers& numbers) {
+    for (double& v : numbers) v = rounded<float>(v * (1 + random.number(1) / 16) / 3);
+}
+
+inline Track int8_track(Random& random, const Shape& shape, const With& with, Size k) {
+    Track track = rounding_track<F32>(random, shape, with, k);
+    track.multiplied = rounded_product;
+    for (Numbers Track::*part : {&Track::x, &Track::w_ih, &Track::w_hh, &Track::h0, &Track::c0}) {
+        make_uneven(random, track.*part);
+    }
+    return track;
+}
+
+// One step is computed alike. Over more, a last digit of h may be rounded to another step, which changes the next ones.
+inline void check_int8_forward(const Scan<F32>& scan, const Track& track, const With& with) {
+    const Described described("int8", track, with);
+    const reference::Scanned want = reference::forward(track);
+    const Inputs<F32> given(track, with);
+    for (const int threads : {1, 2, 3}) {
+        const Outputs<F32> got = forward(scan, given, threads);
+        const double tolerance = track.T <= 1 && track.edits.empty() ? kTolerance<F32> : 2.0 / 127;
+        expect_close("h_n", got.h_n, want.h_n, tolerance);
+        expect_close("c_n", got.c_n, want.c_n, tolerance * (1 + static_cast<double>(track.T)));
+    }
+}
+
+// Steps on packed weights give the numbers of a whole call, to the last digit.
+inline void check_int8_steps(const Scan<F32>& scan, Random& random) {
+    const Size T = 1 + random.below(7), N = 1 + random.below(9), H = random.pick({1, 3, 17, 65});
+    const Track track = int8_track(random, {T, N, random.pick({1, 3, 17, 65}), H}, kPlain, 0);
+    Track forwards = track;
+    forwards.reverse = false;
+    const Described described("int8 steps", forwards, kPlain);
+    const Inputs<F32> given(forwards, kPlain);
+    const Outputs<F32> want = forward(scan, given, 1);
+    std::vector<unsigned char> bytes(static_cast<std::size_t>(scan.packed_bytes(track.C, H)) + 64);
+    std::vector<float> bias(static_cast<std::size_t>(scan.packed_bias_size(H))), scratch(static_cast<std::size_t>(N * H));
+    scan.pack(given.weights(), track.C, H, 1, bytes.data(), bias.data());
+    for (const int threads : {1, 2}) {
+        Call<F32> call = call_of(given, threads);
+        Array<float> out(T * N * H, false), h_n(N * H, false), c_n(N * H, false);
+        call.packed = {bytes.data(), bias.data(), scratch.data(), nullptr, N};
+        call.x_step = N * track.C, call.x_row = track.C;
+        call.out = out.fill(kUntouched).data(), call.h_n = h_n.data(), call.c_n = c_n.data();
+        scan.forward(call);
+        for (Size k = 0; k < N * H; ++k) {
+            checks::that(h_n.data()[k] == want.h_n.data()[k] && c_n.data()[k] == want.c_n.data()[k],
+                         "a step differs from the whole at " + std::to_string(k));
+        }
+    }
+}
+
+// What is not a number, or infinite, in a row's input makes that row's numbers NaN, and no other's.
+inline void check_int8_nan(const Scan<F32>& scan, Random& random) {
+    for (const double bad : {reference::kNone, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+        Track track = int8_track(random, {1, 5, 17, 33}, kPlain, 0);
+        reference::at(track.x, 2 * track.C + 3) = bad;
+        const Described described("int8 nan", track, kPlain);
+        const Outputs<F32> got = forward(scan, Inputs<F32>(track, kPlain), 1);
+        for (Size k = 0; k < track.N * track.H; ++k) {
+            checks::that(std::isnan(got.h_n.data()[k]) == (k / track.H == 2), "NaN in the wrong place: " + std::to_string(k));
+        }
+    }
+}
+
+inline void check_int8_scans() {
+    for (const Scan<F32>* scan : scans_int8()) {
+        checks::context = std::string("int8 ") + scan->isa;
+        Random random(11);
+        for (Size k = 0; k < 60; ++k) {
+            const With with = With::random(random);
+            Shape shape = random_shape(random);
+            if (k % 2) shape.T = 1;
+            check_int8_forward(*scan, int8_track(random, shape, with, k), with);
+            check_int8_steps(*scan, random);
+        }
+        check_int8_nan(*scan, random), check_nan_stays_in_steps(*scan);
+        std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));
+    }
+}
+
+}  // namespace hiddenstate::test
