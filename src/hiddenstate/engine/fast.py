@@ -42,12 +42,19 @@ def run(
     """
     if interception() is not None:
         return None
-    held = options.held
-    kernel = kernels.plain_kernel(given[0]) if held is None else held.kernel
+    held, kernel = options.held, _kernel(given[0], options)
     if kernel is None:
         return None
     weights = parameters if held is None else held.packed
     return _fast_call(kernel).run(given, weights, names, _layout(sizes, options), options.record)
+
+
+def _kernel(x: object, options: "Options") -> Kernel | None:
+    """The kernel of a call: that for which its weights are packed, or the one for the type of its input."""
+    if options.held is None:
+        return kernels.plain_kernel(x)
+    kernel = options.held.kernel
+    return kernel if kernel.real is kernel.element else None
 
 
 def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
@@ -79,8 +86,7 @@ def why_not(
     why = interception()
     if why is not None:
         return why
-    held = options.held
-    kernel = kernels.plain_kernel(given[0]) if held is None else held.kernel
+    held, kernel = options.held, _kernel(given[0], options)
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"

@@ -60,7 +60,7 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
     return values.to(scale.dtype) * scale[:, None]
 
 
-class Held(NamedTuple):
+class Kept(NamedTuple):
     """A layer's and direction's weights as they are kept: matrices as (numbers, scale), biases as they are."""
 
     names: Weights
@@ -83,28 +83,28 @@ class Int8Weights(Sequence[Weights]):
     """Weights of 8 bits of each layer and direction. Read as floats, which are made when they are first asked for.
 
     Args:
-        held: what is kept of each layer and direction.
+        kept: what is kept of each layer and direction.
     """
 
-    def __init__(self, held: Sequence[Held]) -> None:
-        self.held = held
+    def __init__(self, kept: Sequence[Kept]) -> None:
+        self.kept = kept
         self.stepper: Callable[[], PackedWeights | None] = _not_packed  # who packs them says how
         self._floats: list[Weights] | None = None
 
     @property
     def like(self) -> Tensor:
         """What has the type and device of the floats."""
-        found: Tensor = self.held[0].scales.ih
+        found: Tensor = self.kept[0].scales.ih
         return found
 
     def biases(self) -> list[Tensor]:
         """All biases."""
-        return [bias for one in self.held for bias in (one.values.b_ih, one.values.b_hh) if bias is not None]
+        return [bias for one in self.kept for bias in (one.values.b_ih, one.values.b_hh) if bias is not None]
 
     def floats(self) -> list[Weights]:
         """The weights as numbers of floating point."""
         if self._floats is None:
-            self._floats = [_floats(one) for one in self.held]
+            self._floats = [_floats(one) for one in self.kept]
         return self._floats
 
     @overload
@@ -118,13 +118,13 @@ class Int8Weights(Sequence[Weights]):
         return iter(self.floats())
 
     def __len__(self) -> int:
-        return len(self.held)
+        return len(self.kept)
 
 
-def _floats(held: Held) -> Weights:
+def _floats(kept: Kept) -> Weights:
     found = [
         value if value is None or scale is None else dequantise(value, scale, str(name))
-        for name, value, scale in zip(*held, strict=True)
+        for name, value, scale in zip(*kept, strict=True)
     ]
     return Weights._make(found)
 

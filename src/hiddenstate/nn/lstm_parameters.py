@@ -220,7 +220,7 @@ class LSTMParameters(Traceable):
 
     def _weights(self) -> Sequence[Weights]:
         if self.weights == "int8":
-            found = Int8Weights(quantised.held_of(self))
+            found = Int8Weights(quantised.kept_weights(self))
             return found.floats() if torch.compiler.is_compiling() else found
         # Not by _make, which older versions of Dynamo do not trace.
         return [Weights(*map(self._found, names)) for names in self._layout()[1]]  # type: ignore[arg-type]

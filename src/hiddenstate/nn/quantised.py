@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from hiddenstate.engine.int8 import Held, dequantise, quantise
+from hiddenstate.engine.int8 import Kept, dequantise, quantise
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
 
@@ -85,13 +85,22 @@ def dequantise_module(lstm: Layer) -> None:
     del lstm.weights
 
 
-def held_of(lstm: Layer) -> list[Held]:
+def kept_weights(lstm: Layer) -> list[Kept]:
     """The weights of each layer and direction as they are kept."""
     found = []
     for names in lstm._layout()[1]:
-        values = [None if name is None else lstm._buffers[name] for name in names]
-        scales = [lstm._buffers[name + SCALE] if name is not None and is_matrix(name) else None for name in names]
-        found.append(Held(Weights._make(names), Weights._make(values), Weights._make(scales)))
+        values = [None if name is None else _kept(lstm, name) for name in names]
+        scales = [_kept(lstm, name + SCALE) if name is not None and is_matrix(name) else None for name in names]
+        found.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
+    return found
+
+
+def _kept(lstm: Layer, name: str) -> Tensor:
+    found = lstm._buffers.get(name)
+    if found is None:
+        raise ArgumentError(
+            f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
+        )
     return found
 
 
