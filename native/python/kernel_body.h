@@ -83,7 +83,12 @@ void read_edits(nb::handle edits, CallFromPython<P>& to) {
 }
 
 inline nb::handle weight_of(nb::handle weights, std::int64_t k, std::int64_t weight) {
-    const nb::handle five = PyList_Check(weights.ptr()) ? PyList_GET_ITEM(weights.ptr(), k) : PyTuple_GET_ITEM(weights.ptr(), k);
+    const bool lists = PyList_Check(weights.ptr());
+    if (!lists && !PyTuple_Check(weights.ptr())) throw nb::type_error("weights must be a list or a tuple");
+    const nb::handle five = lists ? PyList_GET_ITEM(weights.ptr(), k) : PyTuple_GET_ITEM(weights.ptr(), k);
+    if (!PyTuple_Check(five.ptr()) || PyTuple_GET_SIZE(five.ptr()) != kWeights) {
+        throw nb::type_error("the weights of a layer and direction must be a tuple of five");
+    }
     return PyTuple_GET_ITEM(five.ptr(), weight);
 }
 

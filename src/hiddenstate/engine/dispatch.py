@@ -13,6 +13,7 @@ from hiddenstate.base.scoped import Scoped, scope
 from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
+from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import transformed
 from hiddenstate.errors import ArgumentError
 
@@ -57,7 +58,10 @@ class Path(NamedTuple):
 
 def run(call: Call) -> Result:
     """Compute a call by the first path that can."""
-    return choose(call).run(call)
+    path = choose(call)
+    if isinstance(call.weights, Int8Weights) and path.run is not _run_int8:
+        call = replace(call, weights=call.weights.floats())
+    return path.run(call)
 
 
 def choose(call: Call) -> Path:
@@ -180,8 +184,8 @@ def why_not_int8(call: Call) -> str | None:
 
 def _run_int8(call: Call) -> Result:
     packed = int8_path.packed(call)
-    if packed is None:
-        return _run_native(call)
+    if packed is None:  # they were written meanwhile
+        return run(replace(call, weights=list(call.weights)))
     return native_path.run_without_gradient(replace(_drawn(call), weights=(), shared=packed.packed), packed.kernel)
 
 

@@ -16,7 +16,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.nn import calls
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.quantised import dequantise_module, quantise_module
+from hiddenstate.nn.quantised import dequantise_module, keep, rounded
 from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import StreamRunner
@@ -250,9 +250,10 @@ class LSTM(LSTMParameters):
         Raises:
             ArgumentError: a weight is not finite, or no parameter of this module.
         """
+        values = rounded(self) if self.weights == "float" else None
         made = copy.deepcopy(self)
-        if made.weights == "float":
-            quantise_module(made)
+        if values is not None:
+            keep(made, values)
         return made
 
     def dequantize(self) -> "LSTM":

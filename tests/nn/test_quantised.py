@@ -1,0 +1,284 @@
+"""An LSTM whose weights are kept in 8 bits, as a module: made, copied, saved, loaded, converted, differentiated."""
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from safetensors import torch as safetensors
+from torch import nn
+from torch.nn.utils import parametrize, prune
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ShapeError
+from support import NEEDS_INDUCTOR
+
+KINDS: list[dict[str, Any]] = [
+    {"num_layers": 2, "bidirectional": True},
+    {"bias": False, "batch_first": True},
+    {"proj_size": 5},
+]
+kinds = pytest.mark.parametrize("kind", KINDS, ids=["two layers both ways", "no bias", "projection"])
+
+
+def pair(kind: dict[str, Any]) -> tuple[hs.LSTM, hs.LSTM]:
+    torch.manual_seed(0)
+    lstm = hs.LSTM(20, 48, **kind)
+    return lstm, lstm.quantize()
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    torch.manual_seed(1)
+    x = torch.randn(3, 5, 20)
+    with torch.no_grad():
+        return torch.equal(one(x)[0], other(x)[0])
+
+
+@kinds
+def test_what_is_kept(kind: dict[str, Any]) -> None:
+    lstm, quantised = pair(kind)
+    assert lstm.weights == "float"
+    assert quantised.weights == "int8"
+    assert not list(quantised.parameters())
+    state = quantised.state_dict()
+    for name, value in lstm.state_dict().items():
+        if name.startswith("weight"):
+            assert state[name].dtype is torch.int8
+            assert state[name].shape == value.shape
+            assert state[name + "_scale"].shape == value.shape[:1]
+            assert ((getattr(lstm, name) - quantised._parameter(name)).abs() <= state[name + "_scale"][:, None]).all()
+        else:
+            assert torch.equal(state[name], value)
+    assert str(quantised).endswith("weights='int8')")
+    assert quantised.structure() == lstm.structure()
+    assert quantised.weight("l0.W_if").dtype is torch.float32
+    assert [w.dtype for w in quantised.all_weights[0]] == [torch.float32] * len(lstm.all_weights[0])
+
+
+@kinds
+def test_state_dicts_go_everywhere(kind: dict[str, Any]) -> None:
+    lstm, quantised = pair(kind)
+
+    def made(weights: Any) -> hs.LSTM:
+        return hs.LSTM(20, 48, **kind, weights=weights)
+
+    for assign in (False, True):
+        eight_bits = made("int8")
+        eight_bits.load_state_dict(quantised.state_dict(), assign=assign)
+        assert same(eight_bits, quantised)
+        rounded = made("int8")
+        rounded.load_state_dict(lstm.state_dict(), assign=assign)
+        assert same(rounded, quantised)
+        floats = made("float")
+        floats.load_state_dict(quantised.state_dict(), assign=assign)
+        assert same(floats, quantised.dequantize())
+    stored = safetensors.save(quantised.state_dict())
+    assert len(stored) < len(safetensors.save(lstm.state_dict())) / 2.4
+    eight_bits.load_state_dict(safetensors.load(stored))
+    assert same(eight_bits, quantised)
+    # Of a whole model, whose names have prefixes.
+    model = nn.ModuleDict({"encoder": made("int8")})
+    model.load_state_dict(nn.ModuleDict({"encoder": lstm}).state_dict())
+    assert same(model.get_submodule("encoder"), quantised)
+    given = lstm.state_dict()
+    made("int8").load_state_dict(given)
+    assert set(given) == set(lstm.state_dict())  # what was given stays as it was
+
+
+def test_state_dicts_that_do_not_fit_are_refused() -> None:
+    _, quantised = pair({})
+    state = quantised.state_dict()
+    with pytest.raises(RuntimeError, match="weight_hh_l0_scale"):
+        quantised.load_state_dict({name: value for name, value in state.items() if name != "weight_hh_l0_scale"})
+    with pytest.raises(RuntimeError, match="size mismatch for weight_ih_l0"):
+        quantised.load_state_dict({**state, "weight_ih_l0": state["weight_ih_l0"][:, :3]})
+    with pytest.raises(ArgumentError, match="encoder.weight_ih_l0 has numbers that are not finite"):
+        nn.ModuleDict({"encoder": quantised}).load_state_dict(
+            {"encoder.weight_ih_l0": torch.full((192, 20), float("nan"))}, strict=False
+        )
+
+
+@kinds
+def test_copies_are_equal(kind: dict[str, Any]) -> None:
+    lstm, quantised = pair(kind)
+    assert same(quantised.quantize(), quantised)
+    assert same(quantised.dequantize().quantize(), quantised)
+    assert same(copy.deepcopy(quantised), quantised)
+    assert same(pickle.loads(pickle.dumps(quantised)), quantised)
+    file = io.BytesIO()
+    torch.save(quantised, file)
+    file.seek(0)
+    with torch.serialization.safe_globals([hs.LSTM]):
+        assert same(torch.load(file, weights_only=True), quantised)
+    assert not same(lstm, quantised)
+    x = torch.randn(3, 5, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(quantised.to_torch()(x)[0], quantised.dequantize()(x)[0], rtol=0, atol=1e-5)
+
+
+def test_made_with_weights_int8() -> None:
+    torch.manual_seed(0)
+    made = hs.LSTM(20, 48, weights="int8")
+    torch.manual_seed(0)
+    assert same(made, hs.LSTM(20, 48).quantize())
+    torch.manual_seed(5)
+    made.reset_parameters()
+    torch.manual_seed(5)
+    assert same(made, hs.LSTM(20, 48).quantize())
+    assert hs.LSTM(20, 48, weights="int8", dtype=torch.float64).weight_ih_l0_scale.dtype is torch.float64
+    assert hs.LSTM(20, 48, weights="int8", device="meta").weight_ih_l0.is_meta
+    with pytest.raises(ArgumentError, match="weights is 'float' or 'int8', got 'int4'"):
+        hs.LSTM(20, 48, weights="int4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_other_types_read_the_weights_as_floats(dtype: torch.dtype) -> None:
+    lstm = pair({})[1].to(dtype)
+    assert lstm.weight_ih_l0.dtype is torch.int8
+    x = torch.randn(3, 5, 20, dtype=dtype)
+    with torch.no_grad():
+        out = lstm(x)[0]
+        torch.testing.assert_close(out, lstm.dequantize()(x)[0])
+    assert out.dtype is dtype
+
+
+def test_gradients_are_those_of_the_weights_read_as_floats() -> None:
+    _, quantised = pair({"num_layers": 2})
+    floats = quantised.dequantize()
+    grads = []
+    for lstm in (quantised, floats):
+        x = torch.linspace(-2, 2, 3 * 5 * 20).view(3, 5, 20).requires_grad_()
+        lstm(x)[0].square().sum().backward()
+        grads.append(x.grad)
+    assert grads[0] is not None
+    assert torch.equal(grads[0], grads[1])  # type: ignore[arg-type]
+
+
+@NEEDS_INDUCTOR
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
+def test_compiled_calls_read_the_weights_as_floats(backend: str) -> None:
+    _, quantised = pair({})
+    x = torch.randn(3, 5, 20)
+    with torch.no_grad():
+        out = torch.compile(quantised, backend=backend, fullgraph=True)(x)[0]
+        torch.testing.assert_close(out, quantised.dequantize()(x)[0], rtol=0, atol=1e-5)
+        exported = torch.export.export(quantised, (x,)).module()(x)[0]
+        torch.testing.assert_close(exported, quantised.dequantize()(x)[0], rtol=0, atol=1e-5)
+
+
+def test_what_is_missing_or_replaced_is_named() -> None:
+    _, quantised = pair({})
+    x = torch.randn(3, 5, 20)
+    broken = copy.deepcopy(quantised)
+    del broken.weight_ih_l0
+    with pytest.raises(ArgumentError, match="weight_ih_l0 is missing"):
+        broken(x)
+    broken = copy.deepcopy(quantised)
+    broken.weight_ih_l0 = torch.zeros(3, 3, dtype=torch.int8)
+    with pytest.raises(ShapeError, match=r"weight_ih_l0 has shape \[3, 3\]"):
+        broken(x)
+
+
+def test_computed_weights_are_refused() -> None:
+    pruned = prune.l1_unstructured(hs.LSTM(20, 48), "weight_ih_l0", 0.5)
+    with pytest.raises(ArgumentError, match="make parametrizations, pruning or weight norm permanent first"):
+        pruned.quantize()
+    parametrized = hs.LSTM(20, 48)
+    parametrize.register_parametrization(parametrized, "weight_hh_l0", nn.Identity())
+    with pytest.raises(ArgumentError, match="make parametrizations"):
+        parametrized.quantize()
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.theirs = nn.LSTM(20, 40, 2, bidirectional=True)
+        self.ours = hs.LSTM(80, 33)
+        self.cell = nn.LSTMCell(3, 4)
+        self.again = self.ours
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.ours(self.theirs(x)[0])[0]
+        return out
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_whole_models_are_converted_and_back(inplace: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Model(), torch.randn(5, 2, 20)
+    with torch.no_grad():
+        want = model(x)
+    converted: Any = hs.convert(model, weights="int8", inplace=inplace)
+    assert (converted is model) is inplace
+    assert isinstance(converted.theirs, hs.LSTM)
+    assert converted.theirs.weights == converted.ours.weights == "int8"
+    assert converted.again is converted.ours
+    assert isinstance(converted.cell, hs.LSTMCell)
+    report = hs.conversion_report(converted)
+    assert {one.paths[0]: one.became for one in report.converted} == {
+        "theirs": "hs.LSTM, int8",
+        "cell": "hs.LSTMCell",
+        "ours": "hs.LSTM, int8",
+    }
+    if not inplace:
+        assert type(model.theirs) is nn.LSTM
+        assert model.ours.weights == "float"
+    with torch.no_grad():
+        got = converted(x)
+        torch.testing.assert_close(got, want, rtol=0, atol=0.02)
+        back = hs.convert_back(converted, inplace=inplace)
+        assert type(back.theirs) is nn.LSTM
+        torch.testing.assert_close(back(x), got, rtol=0, atol=0.02)
+        if not inplace:
+            assert torch.equal(converted(x), got)
+
+
+def test_what_cannot_be_rounded_is_left() -> None:
+    model: Any = nn.ModuleDict({"good": nn.LSTM(4, 40), "bad": nn.LSTM(4, 40), "ours": hs.LSTM(4, 40)})
+    with torch.no_grad():
+        for name in ("bad", "ours"):
+            model[name].weight_hh_l0.fill_(float("inf"))
+    converted: Any = hs.convert(model, weights="int8")
+    assert type(converted["bad"]) is nn.LSTM
+    assert converted["ours"].weights == "float"
+    assert converted["good"].weights == "int8"
+    left = {one.paths[0]: one.reason for one in hs.conversion_report(converted).left}
+    assert set(left) == {"bad", "ours"}
+    assert "not finite" in left["bad"]
+    with pytest.raises(ArgumentError, match="Nothing was changed"):
+        hs.convert(model, weights="int8", strict=True, inplace=True)
+    assert type(model["good"]) is nn.LSTM
+    with pytest.raises(ArgumentError, match="'float' or 'int8', got 4"):
+        hs.convert(model, weights=4)  # type: ignore[arg-type]
+
+
+def test_a_conversion_back_that_fails_changes_nothing() -> None:
+    class Own(hs.LSTM):
+        def extra(self) -> None: ...
+
+    model = nn.ModuleDict({"plain": hs.LSTM(4, 40), "own": Own(4, 40)})
+    converted = hs.convert(model, weights="int8")
+    before = converted.state_dict()
+    with pytest.raises(ArgumentError, match="can't be converted"):
+        hs.convert_back(converted, strict=True, inplace=True)
+    after = converted.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
+def test_the_shipped_models_lose_nothing_to_speak_of(name: str) -> None:
+    model: Any = hs.load(name)
+    rounded: Any = hs.convert(model, weights="int8")
+    if name == "tagger-en":
+        words = "She said the old man who sold us the house has left the city .".split()  # noqa: SIM905
+        (want,), (got,) = model.tag([words]), rounded.tag([words])
+        assert got.tags == want.tags
+        assert torch.as_tensor(got.probabilities - want.probabilities).abs().max() < 0.05
+        return
+    ids = torch.as_tensor(model.tokens.encode("First Citizen:\nBefore we proceed any further, hear me speak.\n")).long()
+    with torch.no_grad():
+        want, got = (one.surprise(ids[:-1, None], ids[1:, None])[0].mean() for one in (model, rounded))
+    assert abs(float(got - want)) < 0.01
