@@ -54,22 +54,22 @@ public:
     template <class Wait>
     void run(real* scratch, const Wait& wait) {
         begin();
-        for (std::int64_t k = 0; k < job_.T; k += chunk_steps_) {
-            const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
-            list(k, steps);
-            even_x_.take(x_.data(), first_[size(steps)], job_.C);
-            multiply_inputs(scratch, first_[size(steps)]);
-            for (std::int64_t j = 0; j < steps; ++j) {
-                step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
-                if (k + j + 1 < job_.T) wait();  // the next step reads the hidden state of all units
-            }
-        }
+        for (std::int64_t k = 0; k < job_.T; k += chunk_steps_) run_chunk(k, scratch, wait);
         end();
-        finish_stores();
     }
 
-private:
-    static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+    // The chunk that begins with the step that is read as the k-th.
+    template <class Wait>
+    void run_chunk(std::int64_t k, real* scratch, const Wait& wait) {
+        const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
+        list(k, steps);
+        even_x_.take(x_.data(), first_[size(steps)], job_.C);
+        multiply_inputs(scratch, first_[size(steps)]);
+        for (std::int64_t j = 0; j < steps; ++j) {
+            step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
+            if (k + j + 1 < job_.T) wait();  // the next step reads the hidden state of all units
+        }
+    }
 
     // The initial states: h is read where it is, c is copied, because the scan changes it in place.
     void begin() {
@@ -86,11 +86,15 @@ private:
 
     // The final hidden states. Each thread copies its part, which it has written itself, so that it need not wait.
     void end() {
+        finish_stores();
         for (std::int64_t n = rows_.first; n < rows_.last; ++n) {
             std::copy_n(state_[size(n - rows_.first)] + hidden_.first, hidden_.size(),
                         job_.h_n + n * job_.P + hidden_.first);
         }
     }
+
+private:
+    static std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
     // Lists the live rows of a chunk's steps, one step after another.
     void list(std::int64_t k, std::int64_t steps) {
@@ -136,14 +140,17 @@ private:
         const bool projects = job_.projects();
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // Every other step goes through the blocks in reverse: the weights that were read last are still in the cache.
-        for (std::int64_t k = 0; k < blocks_.size(); ++k) {
+        const auto tile_of_block = [&](std::int64_t k) {
             const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
-            for_tiles(last - first,
-                      StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u),
-                               shared_.block(b) + kTile * depth(job_.C),
-                               scratch + ((b - blocks_.first) * count + first) * kTile, rows, edited, h_.data(), to,
-                               projects ? job_.H : job_.out_row});
+            return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), shared_.block(b) + kTile * depth(job_.C),
+                            scratch + ((b - blocks_.first) * count + first) * kTile, rows, edited, h_.data(), to,
+                            projects ? job_.H : job_.out_row};
+        };
+        std::int64_t k = 0;
+        if (!kMatrices && last - first == 1) {
+            for (; k + 1 < blocks_.size(); k += 2) StepTile::run_two(tile_of_block(k), tile_of_block(k + 1));
         }
+        for (; k < blocks_.size(); ++k) for_tiles(last - first, tile_of_block(k));
         if (projects) {
             wait();  // the projection mixes the m of all units
             project(t, rows, last - first, edited);

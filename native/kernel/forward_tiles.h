@@ -74,6 +74,17 @@ struct StepTile {
         for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
     }
 
+    // Two blocks for a single row.
+    static void run_two(const StepTile& one, const StepTile& other) {
+        const packed* const w[2] = {one.w, other.w};
+        vf acc[2][kGates];
+        for (int g = 0; g < kGates; ++g) {
+            acc[0][g] = load(one.from + g * kLanes), acc[1][g] = load(other.from + g * kLanes);
+        }
+        tile_of_two(*one.h, width(one.job.P), w, acc);
+        one.finish(0, acc[0]), other.finish(0, acc[1]);
+    }
+
     void finish(std::int64_t r, const vf (&z)[kGates]) const {
         const std::int64_t n = rows[r], H = job.H;
         real* c = job.c_n + n * H + u;

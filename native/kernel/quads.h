@@ -128,6 +128,29 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
     }
 }
 
+// Two blocks for one row: acc[b] += W[b] a.
+template <int V>
+inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
+    vi sum[2][V];
+    for (int b = 0; b < 2; ++b) {
+        for (int v = 0; v < V; ++v) sum[b][v] = load_whole(w[b] + kTile + v * kLanes);
+    }
+    const std::int64_t n = filled(K);
+    for (std::int64_t k = 0; k < n; ++k) {
+        const vi quad = bits(spread(static_cast<const void*>(a + 1 + k)));
+        for (int b = 0; b < 2; ++b) {
+            const Row<V> row(w[b] + (kHead + k) * kTile);
+            for (int v = 0; v < V; ++v) sum[b][v] = add_quads(sum[b][v], quad, bits(row.at[v]));
+        }
+    }
+    for (int b = 0; b < 2; ++b) {
+        const Row<V> scale(w[b]);
+        for (int v = 0; v < V; ++v) {
+            acc[b][v] = fused(__builtin_convertvector(sum[b][v], vf), scale.at[v] * splat(*a), acc[b][v]);
+        }
+    }
+}
+
 // Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
 inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
     for (int j = 0; j < kLanes; ++j) {

@@ -3,6 +3,7 @@
 
 #include "kernel/forward.h"
 #include "kernel/scan.h"
+#include "kernel/stages.h"
 #include "kernel/steps.h"
 
 namespace hiddenstate {
@@ -60,10 +61,33 @@ inline std::size_t bytes_of_records(const WholeCall& call) {
     return arrays * bytes_of_records(call.T, call.N, call.H);
 }
 
-inline void forward_layers(const WholeCall& call) {
+// Whether each layer and direction runs on a thread of its own.
+inline bool has_stages(const WholeCall& call) {
+    return call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions);
+}
+
+// Runs layers of one direction at the same time. False, and nothing is run, if there are too few threads.
+inline bool forward_pipeline(const WholeCall& call) {
+    const auto count = static_cast<std::int64_t>(call.layers.size());
+    const std::int64_t all = call.T * call.N * call.P;
+    const Buffer<element> between(call.layer_outputs.empty() ? (count - 1) * all : 0);
+    std::vector<LayerForward> jobs;
+    LayerInput input{call.x, call.C, call.x_step, call.x_row};
+    for (std::int64_t k = 0; k < count; ++k) {
+        const auto layer = static_cast<std::size_t>(k);
+        element* out = k + 1 == count              ? call.out
+                       : call.layer_outputs.empty() ? between.data() + k * all
+                                                    : call.layer_outputs[layer];
+        jobs.push_back(layer_forward(call, k, input, out));
+        input = {out, call.P, call.N * call.P, call.P};
+    }
+    return run_pipeline(jobs, call.threads);
+}
+
+// Runs the layers one after another.
+inline void forward_in_order(const WholeCall& call) {
     const std::int64_t count = static_cast<std::int64_t>(call.layers.size()), D = call.directions, width = D * call.P;
     const std::int64_t all = call.T * call.N * width;
-    keep_freed_memory(bytes_of_records(call));
     // Without records, every layer but the last writes to one of two buffers, while it reads the other.
     const bool records = !call.layer_outputs.empty(), drops = !call.dropout_masks.empty();
     const std::int64_t inner = count > D && !records ? all : 0;
@@ -74,8 +98,14 @@ inline void forward_layers(const WholeCall& call) {
         const std::size_t layer = static_cast<std::size_t>(k / D);
         const bool last = k + D == count;
         element* out = last ? call.out : records ? call.layer_outputs[layer] : buffers[layer % 2].data();
+        std::vector<LayerForward> jobs;
         for (std::int64_t direction = 0; direction < D; ++direction) {
-            forward_layer(layer_forward(call, k + direction, input, out));
+            jobs.push_back(layer_forward(call, k + direction, input, out));
+        }
+        if (D > 1 && has_stages(call)) {
+            run_apart(jobs, call.threads);
+        } else {
+            for (const LayerForward& job : jobs) forward_layer(job);
         }
         input = {out, width, call.N * width, width};
         if (last || !drops) continue;
@@ -83,6 +113,12 @@ inline void forward_layers(const WholeCall& call) {
         drop(out, call.dropout_masks[layer], all, call.threads, next);
         input.x = next;
     }
+}
+
+inline void forward_layers(const WholeCall& call) {
+    keep_freed_memory(bytes_of_records(call));
+    const bool pipes = call.directions == 1 && call.dropout_masks.empty() && has_stages(call);
+    if (!pipes || !forward_pipeline(call)) forward_in_order(call);
 }
 
 inline void forward(const WholeCall& call) {

@@ -79,12 +79,27 @@ struct LayerStep {
         }
         tile(tall, x, K, w, acc);
         tile(tall, before, H, w + depth(K) * kTile, acc);
-        for (int r = 0; r < tall.count; ++r) {
-            const std::int64_t at = states_at(first + r) * H + u;
-            const State state = State::of(Gates(acc[r]), load(c + at, lanes));
-            store(c + at, state.c, lanes);
-            store(next + (first + r) * H + u, state.h, lanes);
+        for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
+    }
+
+    // Two blocks for a single row.
+    static void run_two(const LayerStep& one, const LayerStep& other) {
+        const std::int64_t recurrent = depth(one.K) * kTile;
+        const packed *const w[2] = {one.w, other.w}, *const w_hh[2] = {one.w + recurrent, other.w + recurrent};
+        vf acc[2][kGates];
+        for (int g = 0; g < kGates; ++g) {
+            acc[0][g] = load(one.bias + g * kLanes), acc[1][g] = load(other.bias + g * kLanes);
         }
+        tile_of_two(one.inputs(0), one.K, w, acc);
+        tile_of_two(one.hidden(0), one.H, w_hh, acc);
+        one.finish(0, acc[0]), other.finish(0, acc[1]);
+    }
+
+    void finish(std::int64_t n, const vf (&z)[kGates]) const {
+        const std::int64_t at = states_at(n) * H + u;
+        const State state = State::of(Gates(z), load(c + at, lanes));
+        store(c + at, state.c, lanes);
+        store(next + n * H + u, state.h, lanes);
     }
 };
 
@@ -107,12 +122,16 @@ void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int th
             const std::int64_t block = kTile * (depth(K) + depth(H));
             const StepRows inputs(input, layer == 0 ? every : stepped, K, N, memory_of_rows(0));
             const StepRows hidden(h, stepped, H, N, memory_of_rows(1));
-            for (std::int64_t k = 0; k < mine.size(); ++k) {
+            const auto step_of_block = [&](std::int64_t k) {
                 const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
-                for_tiles(N, LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile,
-                                       call.c_n + layer * of_layer, call.packed.scratch, K, H, u,
-                                       std::min<std::int64_t>(kLanes, H - u)});
+                return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile, call.c_n + layer * of_layer,
+                                 call.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
+            };
+            std::int64_t k = 0;
+            if (!kMatrices && N == 1) {
+                for (; k + 1 < mine.size(); k += 2) LayerStep::run_two(step_of_block(k), step_of_block(k + 1));
             }
+            for (; k < mine.size(); ++k) for_tiles(N, step_of_block(k));
             wait();  // all threads have read h, so that it may be written
             for (std::int64_t n = 0; n < N; ++n) {
                 std::copy_n(call.packed.scratch + n * H + first, units, h + stepped(n) * H + first);

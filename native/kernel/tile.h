@@ -152,6 +152,26 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
 }
 #endif
 
+#ifndef HIDDENSTATE_INT8
+// Two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. A sum waits for its last addition, and four sums are
+// too few to fill the time.
+template <int V>
+inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
+    vf sum[2][V];
+    std::memcpy(sum, acc, sizeof sum);
+    const std::int64_t n = kPairs ? K / 2 : K;
+    const auto add = [&](vf x, std::int64_t k) {
+        for (int b = 0; b < 2; ++b) multiply(x, Row<V>(w[b] + k * kTile), sum[b]);
+    };
+    for (std::int64_t k = 0; k < n; ++k) add(spread_at(a, k), k);
+    if (filled(K) > n) {
+        const element last[2] = {a[K - 1], element{}};
+        add(spread_at(last, 0), n);
+    }
+    std::memcpy(acc, sum, sizeof sum);
+}
+#endif
+
 #ifdef __AMX_BF16__
 template <int V>
 inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[kRows][V]) {

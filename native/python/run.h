@@ -40,6 +40,8 @@ ThreadTuner<>& tuner_of(const Timed& what);
 template <class P>
 int threads_for(const Call<P>& call) {
     const int most = nb::cast<int>(torch_api().num_threads());
+    const auto count = static_cast<std::int64_t>(call.layers.size());
+    if (runs_in_stages(call.N, call.H, count, call.directions)) return threads_worth_waking_for_stages(call.T, call.N, call.C, call.H, count, most);
     return threads_worth_waking(call.T, call.N, call.C, call.H, most);
 }
 
@@ -47,8 +49,9 @@ int threads_for(const Call<P>& call) {
 // whichever is faster.
 template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
-    ThreadTuner<>* const tuner =
-        scan.shares_units(call.N, call.H, call.threads) ? &tuner_of(timed(scan, task, call)) : nullptr;
+    const bool waits = scan.shares_units(call.N, call.H, call.threads) ||
+                       (call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions));
+    ThreadTuner<>* const tuner = waits ? &tuner_of(timed(scan, task, call)) : nullptr;
     const nb::gil_scoped_release released;
     if (!tuner) return work(call);
     tuner->run([&](int threads) {

@@ -22,6 +22,16 @@
 namespace hiddenstate {
 namespace {
 
+constexpr int kSpins = 2000;  // some 20 microseconds
+
+inline void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 // Barrier: spins for about 20 microseconds, because threads normally arrive within one, then sleeps, because another program
 // probably has the core that the last thread needs.
 class Barrier {
@@ -42,16 +52,6 @@ public:
     }
 
 private:
-    static constexpr int kSpins = 2000;  // some 20 microseconds
-
-    static void pause() {
-#if defined(__x86_64__)
-        _mm_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("yield");
-#endif
-    }
-
     // No wake-up is lost: this writes asleep_ and then reads round_, the last thread writes round_ and then reads asleep_, both
     // sequentially consistent. So either this sees the new round, or the last thread sees that this is asleep.
     void sleep(unsigned round) {
@@ -68,6 +68,36 @@ private:
 
     alignas(64) std::atomic<int> waiting_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+    std::atomic<int> asleep_{0};
+    std::mutex mutex_;
+    std::condition_variable awake_;
+};
+
+// How far a thread has come, for others that wait for it: as at a barrier, they spin first, then sleep.
+class Progress {
+public:
+    void publish(std::int64_t reached) {
+        reached_.store(reached);
+        if (asleep_.load() > 0) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            awake_.notify_all();
+        }
+    }
+
+    void wait_for(std::int64_t wanted) {
+        for (int spins = 0; spins < kSpins; ++spins) {
+            if (reached_.load(std::memory_order_acquire) >= wanted) return;
+            pause();
+        }
+        // No wake-up is lost, as at a barrier: this writes asleep_ and then reads reached_, publish does the reverse.
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++asleep_;
+        awake_.wait(lock, [&] { return reached_.load() >= wanted; });
+        --asleep_;
+    }
+
+private:
+    alignas(64) std::atomic<std::int64_t> reached_{0};
     std::atomic<int> asleep_{0};
     std::mutex mutex_;
     std::condition_variable awake_;

@@ -40,6 +40,22 @@ constexpr CellBounds kCellBounds<F64>{4, 1 << 17};
 template <>
 constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
 
+// Multiplications of a step's recurrent product up to which layers gain more from a thread each than from threads that share their
+// units (kernel/stages.h). Directions, which wait for nothing, gain up to more. Many rows are
+// shared by rows.
+constexpr std::int64_t kStagedStep = 96 * 96, kApartStep = 128 * 128, kStagedRows = 4;
+
+// Whether a call of `count` layers and directions runs each on a thread of its own.
+inline bool runs_in_stages(std::int64_t N, std::int64_t H, std::int64_t count, std::int64_t directions) {
+    return count > 1 && N <= kStagedRows && N * H * H <= (directions > 1 ? kApartStep : kStagedStep);
+}
+
+// How many of `most` threads are worth waking for such a call, each of whose layers and directions reads about C features.
+inline int threads_worth_waking_for_stages(std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, std::int64_t count,
+                                           int most) {
+    return count * T * N * H * (H + C) >= kThreadedCall ? most : 1;
+}
+
 // How many of `most` threads are worth waking for a call.
 inline int threads_worth_waking(std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, int most) {
     const std::int64_t step = N * H * H;
