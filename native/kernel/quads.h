@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -59,6 +60,15 @@ inline vi load_whole(const void* p) {
     return v;
 }
 
+// The greatest lane, found by halves.
+template <int Distance = kLanes / 2, int... J>
+inline whole greatest_lane(vi v, std::integer_sequence<int, J...> lanes) {
+    const vi other = __builtin_shufflevector(v, v, (J ^ Distance)...);
+    v = v > other ? v : other;
+    if constexpr (Distance > 1) return greatest_lane<Distance / 2>(v, lanes);
+    return v[0];
+}
+
 // The greatest |x| of K numbers, by their bits, so that an infinity or a NaN is the greatest.
 inline real greatest_size(const real* x, std::int64_t K) {
     vi most{};
@@ -66,8 +76,7 @@ inline real greatest_size(const real* x, std::int64_t K) {
         const vi size = bits(load(x + k, K - k)) & 0x7fffffff;
         most = most > size ? most : size;
     }
-    whole found = 0;
-    for (int j = 0; j < kLanes; ++j) found = std::max(found, most[j]);
+    const whole found = greatest_lane(most, std::make_integer_sequence<int, kLanes>{});
     real size;
     std::memcpy(&size, &found, sizeof size);
     return size;
@@ -89,11 +98,17 @@ inline void round_row(const real* x, std::int64_t K, real* to) {
     const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
     auto* at = reinterpret_cast<std::int8_t*>(to + 1);
     to[filled(K)] = 0;
-    for (std::int64_t k = 0; k < K; k += kLanes) {
-        const vi steps = rounded_steps(load(x + k, K - k), per_step) + kOffset;
-        const bytes_of_lanes low = __builtin_convertvector(steps, bytes_of_lanes);
-        std::memcpy(at + k, &low, static_cast<std::size_t>(std::min<std::int64_t>(kLanes, K - k)));
+    const auto low_bytes = [&](vf v) {
+        return __builtin_convertvector(rounded_steps(v, per_step) + kOffset, bytes_of_lanes);
+    };
+    std::int64_t k = 0;
+    for (; k + kLanes <= K; k += kLanes) {
+        const bytes_of_lanes low = low_bytes(load(x + k));
+        std::memcpy(at + k, &low, sizeof low);
     }
+    if (k == K) return;
+    const bytes_of_lanes low = low_bytes(load(x + k, K - k));
+    std::memcpy(at + k, &low, static_cast<std::size_t>(K - k));
 }
 
 // acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves, because each sum waits for its last
