@@ -28,7 +28,10 @@ struct ForwardState {
         : job(job), own_w(is_packed() ? 0 : layer_size(job.C, job.H, job.P)), own_bias(is_packed() ? 0 : bias_size(job.H)),
           w(is_packed() ? static_cast<const packed*>(job.self.weights.packed) : own_w.data()),
           bias(is_packed() ? job.self.weights.packed_bias : own_bias.data()),
-          hr(job.projects() ? matrix_size(job.H, job.P) : 0), m(job.projects() ? job.N * job.H : 0) {
+          hr(job.projects() ? matrix_size(job.H, job.P) : 0), m(job.projects() ? job.N * job.H : 0) {}
+
+    // Packs what the caller has not, before anything is read.
+    void pack() const {
         if (!is_packed()) pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, own_w.data(), own_bias.data());
         if (job.projects()) pack_transposed(job.self.weights.hr, job.P, job.H, job.threads, hr.data());
     }
@@ -251,7 +254,9 @@ inline void forward_layer(const LayerForward& job) {
     keep_freed_memory(records);
     expect_writes(job.self.gates, records / (kGates + 1) * kGates);
     expect_writes(job.self.raw_gates, records / (kGates + 1) * kGates);
-    forward_on(ForwardState(job), std::max(job.threads, 1));
+    const ForwardState state(job);
+    state.pack();
+    forward_on(state, std::max(job.threads, 1));
 }
 
 }  // namespace

@@ -16,61 +16,78 @@
 namespace hiddenstate {
 namespace {
 
-// A layer and direction, run by one thread, chunk after chunk.
+// A layer and direction that is run by one thread, chunk after chunk. Its memory is taken when it is made.
 class Stage {
 public:
     Stage(const LayerForward& given, std::int64_t chunk_steps)
-        : job_(given), state_(job_), scratch_(chunk_steps * job_.N * blocks(job_.H, kLanes) * kTile),
+        : job_(given), chunk_steps_(chunk_steps), state_(job_),
+          scratch_(chunk_steps * job_.N * blocks(job_.H, kLanes) * kTile),
           worker_(state_, {0, job_.N}, {0, job_.H}, {0, job_.P}, chunk_steps) {
+        job_.threads = 1;
+    }
+
+    void begin() {
+        state_.pack();
         worker_.begin();
     }
 
-    void run_chunk(std::int64_t k) {
+    // The chunk that begins with the step that is read as the k-th; returns where the next one begins.
+    std::int64_t run_chunk(std::int64_t k) {
         worker_.run_chunk(k, scratch_.data(), [] {});
+        return std::min(k + chunk_steps_, job_.T);
     }
 
     void end() { worker_.end(); }
 
 private:
-    const LayerForward job_;  // which the others refer to
+    LayerForward job_;  // which the others refer to
+    const std::int64_t chunk_steps_;
     const ForwardState state_;
     const Buffer<real> scratch_;
     ForwardWorker worker_;
 };
 
+using Stages = std::vector<std::unique_ptr<Stage>>;
+
+inline Stages stages_of(const std::vector<LayerForward>& jobs, std::int64_t chunk_steps) {
+    Stages stages;
+    for (const LayerForward& job : jobs) stages.push_back(std::make_unique<Stage>(job, chunk_steps));
+    return stages;
+}
+
 // Runs layers of one direction, each of which reads the output of the one before, the first ones on the first thread.
 // False, and nothing is run, if there are too few threads.
 inline bool run_pipeline(const std::vector<LayerForward>& jobs, int threads) {
     constexpr std::int64_t kChunkSteps = 8;
+    const Stages stages = stages_of(jobs, kChunkSteps);
     const auto count = static_cast<std::int64_t>(jobs.size());
     const int used = static_cast<int>(std::min<std::int64_t>(threads, count));
     std::vector<Progress> done(static_cast<std::size_t>(used));  // steps that each thread's last layer has computed
     return run_parallel(used, true, [&](int thread) {
         const Range mine = part(count, thread, used);
-        std::vector<std::unique_ptr<Stage>> stages;
-        for (std::int64_t layer = mine.first; layer < mine.last; ++layer) {
-            LayerForward job = jobs[static_cast<std::size_t>(layer)];
-            job.threads = 1;
-            stages.push_back(std::make_unique<Stage>(job, kChunkSteps));
-        }
-        const std::int64_t T = jobs[0].T;
-        for (std::int64_t k = 0; k < T; k += kChunkSteps) {
-            const std::int64_t next = std::min(k + kChunkSteps, T);
-            if (thread > 0) done[static_cast<std::size_t>(thread - 1)].wait_for(next);
-            for (auto& stage : stages) stage->run_chunk(k);
+        const auto each = [&](const auto& what) {
+            for (std::int64_t layer = mine.first; layer < mine.last; ++layer) what(*stages[static_cast<std::size_t>(layer)]);
+        };
+        each([](Stage& stage) { stage.begin(); });
+        for (std::int64_t k = 0, next = 0; k < jobs[0].T; k = next) {
+            if (thread > 0) done[static_cast<std::size_t>(thread - 1)].wait_for(std::min(k + kChunkSteps, jobs[0].T));
+            each([&](Stage& stage) { next = stage.run_chunk(k); });
             done[static_cast<std::size_t>(thread)].publish(next);
         }
-        for (auto& stage : stages) stage->end();
+        each([](Stage& stage) { stage.end(); });
     });
 }
 
 // Runs jobs that do not read one another, on a thread each.
 inline void run_apart(const std::vector<LayerForward>& jobs, int threads) {
+    const std::int64_t rows = std::max<std::int64_t>(jobs[0].N, 1);
+    const Stages stages = stages_of(jobs, std::clamp<std::int64_t>(chunk_rows(jobs[0].H) / rows, 1, std::max<std::int64_t>(jobs[0].T, 1)));
     const auto count = static_cast<std::int64_t>(jobs.size());
     run_parallel(static_cast<int>(std::min<std::int64_t>(threads, count)), false, [&](int k) {
-        LayerForward job = jobs[static_cast<std::size_t>(k)];
-        job.threads = 1;
-        forward_layer(job);
+        Stage& stage = *stages[static_cast<std::size_t>(k)];
+        stage.begin();
+        for (std::int64_t step = 0; step < jobs[0].T;) step = stage.run_chunk(step);
+        stage.end();
     });
 }
 

@@ -18,10 +18,10 @@
 
 namespace hiddenstate {
 
-ThreadTuner<>& tuner_of(const Timed& what) {
+ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all) {
     // Never freed: a thread may still run a job when statics are destroyed.
     static auto& tuners = *new std::map<Timed, ThreadTuner<>>;
-    return tuners.try_emplace(what, what.threads).first->second;
+    return tuners.try_emplace(what, what.threads, begins_with_all).first->second;
 }
 
 }  // namespace hiddenstate
@@ -49,7 +49,7 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     const std::int64_t widest = packed.H * (packed.layers > 1 ? std::max(packed.C, packed.H) + packed.H : packed.C + packed.H);
     call.threads = call.N * widest >= kThreadedPackedStep ? nb::cast<int>(torch_api().num_threads()) : 1;
     const bool large = call.N * call.H * (call.C + call.H) >= kWithoutGil;
-    ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call));
+    ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call), false);
     const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, const StreamStep::Rows* rows,
                                                           int threads) mutable {
         call.x = reinterpret_cast<const element*>(x), call.out = reinterpret_cast<element*>(out), call.threads = threads;

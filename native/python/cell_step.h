@@ -62,7 +62,7 @@ nb::object cell_step(const Scan<P>& scan, nb::handle input, nb::handle hx, nb::h
         scan.cell_step(step);
     } else {
         step.threads = products < kThreadedPackedStep ? 1 : nb::cast<int>(torch_api().num_threads());
-        ThreadTuner<>& tuner = tuner_of({&scan, Task::kCellStep, step.N, step.C, step.H, step.H, 1, 1, step.threads});
+        ThreadTuner<>& tuner = tuner_of({&scan, Task::kCellStep, step.N, step.C, step.H, step.H, 1, 1, step.threads}, false);
         const nb::gil_scoped_release released;
         tuner.run([&](int threads) {
             step.threads = threads;

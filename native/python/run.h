@@ -34,7 +34,7 @@ Timed timed(const Scan<P>& scan, Task task, const Call<P>& call) {
 }
 
 // The thread tuner of all such calls. They share it because one call may be shorter than a sample.
-ThreadTuner<>& tuner_of(const Timed& what);
+ThreadTuner<>& tuner_of(const Timed& what, bool begins_with_all);
 
 // Torch's number of threads, if the call is large enough for more than one.
 template <class P>
@@ -45,13 +45,20 @@ int threads_for(const Call<P>& call) {
     return threads_worth_waking(call.T, call.N, call.C, call.H, most);
 }
 
+template <class P>
+std::int64_t multiplications(const Call<P>& call) {
+    return static_cast<std::int64_t>(call.layers.size()) * 4 * call.T * call.N * call.H * (call.C + call.P);
+}
+
 // Runs work(call) without the GIL: on all its threads or, if these would wait for one another at every step, on one or all,
 // whichever is faster.
 template <class P, class Work>
 void run_without_gil(const Scan<P>& scan, Task task, Call<P>& call, const Work& work) {
     const bool waits = scan.shares_units(call.N, call.H, call.threads) ||
                        (call.threads > 1 && runs_in_stages(call.N, call.H, static_cast<std::int64_t>(call.layers.size()), call.directions));
-    ThreadTuner<>* const tuner = waits ? &tuner_of(timed(scan, task, call)) : nullptr;
+    // Threads that divide rows wait at the end alone, but there as long as another program keeps one of them from its core.
+    const bool tunes = waits || (call.threads > 1 && multiplications(call) <= kTunedCall);
+    ThreadTuner<>* const tuner = tunes ? &tuner_of(timed(scan, task, call), !waits) : nullptr;
     const nb::gil_scoped_release released;
     if (!tuner) return work(call);
     tuner->run([&](int threads) {

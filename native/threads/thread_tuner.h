@@ -26,7 +26,8 @@ namespace hiddenstate {
 template <class Clock = std::chrono::steady_clock>
 class ThreadTuner {
 public:
-    explicit ThreadTuner(int threads) : threads_(std::max(threads, 1)) {}
+    // Begins with all threads, or with one.
+    explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {}
 
     // Runs job(threads), which does `work` units of work. Several threads may call this at the same time, each with jobs of its
     // own.
@@ -81,7 +82,7 @@ private:
 
     const int threads_;
     std::mutex mutex_;
-    std::atomic<bool> all_{false};    // the mode at hand: all threads, or one
+    std::atomic<bool> all_;           // the mode at hand: all threads, or one
     bool tries_slower_ = false;       // whether this is a trial of the mode that was slower
     double seconds_[2] = {};          // of a unit of work with one thread and with all, in their last trials
     double sample_length_ = kFirstSample, sample_ = 0;  // seconds that the sample at hand lasts; of these, over

@@ -16,6 +16,10 @@ constexpr std::int64_t kThreadedStep = 1 << 12;
 // 5 to 10.
 constexpr std::int64_t kThreadedCall = 1 << 18;
 
+// Multiplications of a whole call up to which it is timed on one thread now and then, in case another program keeps a core busy: it
+// takes some 20 ms. Of longer ones a single trial would cost more than it tells.
+constexpr std::int64_t kTunedCall = std::int64_t{1} << 32;
+
 // Multiplications of a single packed step (its rows times the weights of a gate) from which on the weights of a layer exceed one
 // core's cache, so that several cores, each with its part, read them faster.
 constexpr std::int64_t kThreadedPackedStep = 1 << 15;

@@ -56,6 +56,17 @@ inline void check_shared_tuner() {
     checks::that(together > 0, "and both modes are tried");
 }
 
+// One that begins with all threads stays with them while they are faster, and leaves them when they are not.
+inline void check_tuner_that_begins_with_all() {
+    ThreadTuner<Clock> tuner(4, true);
+    checks::that(work(tuner, 0.0001, 0.02, 0.005).together == 1, "the first job runs on all threads");
+    const Jobs quiet = work(tuner, 20, 0.02, 0.005);
+    checks::that(quiet.alone > 0 && static_cast<double>(quiet.alone) < 0.02 * static_cast<double>(quiet.together), "alone is tried seldom");
+    work(tuner, 20, 0.02, 0.1);  // another program has come
+    const Jobs beside = work(tuner, 20, 0.02, 0.1);
+    checks::that(static_cast<double>(beside.together) < 0.02 * static_cast<double>(beside.alone), "then it runs alone");
+}
+
 // The tuner compares times per unit of work, not per job: a long job in one mode does not make that mode look slow.
 inline void check_jobs_of_any_length() {
     ThreadTuner<Clock> tuner(4);
@@ -105,6 +116,7 @@ inline void check_thread_tuners() {
     jobs = work(lengthy, 20, 1, 0.5);
     checks::that(jobs.alone <= 3, "long jobs are tried one at a time, and rarely");
     check_shared_tuner();
+    check_tuner_that_begins_with_all();
     check_jobs_of_any_length();
     ThreadTuner<Clock> one(1);
     jobs = work(one, 1, 60e-6, 1);
