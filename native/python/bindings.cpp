@@ -78,6 +78,7 @@ void bind(nb::module_& m) {
             return new PackedWeights<P>(s, weights, C, H, directions);
         }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
         .def("nonlinearity", [](const S& s, const std::string& name, nb::handle x) {
+            if (!s.nonlinearity) throw nb::type_error("this kernel has no nonlinearity of its own");
             Reader reader;
             const real* in = nullptr;
             real* out = nullptr;

@@ -51,7 +51,7 @@ nb::object cell_step(const Scan<P>& scan, nb::handle input, nb::handle hx, nb::h
     CellStep<P> step{};
     if (!nb::try_cast(sizes[0], step.C) || !nb::try_cast(sizes[1], step.H)) return nb::none();
     bool single = false;
-    if (!has_tensor_table() || !read_cell_step(input, hx, parameters, step, single)) return nb::none();
+    if (!scan.cell_step || !has_tensor_table() || !read_cell_step(input, hx, parameters, step, single)) return nb::none();
     const std::int64_t products = step.N * step.H * (step.C + step.H);
     if (products == 0) return nb::none();
     const Shape shape = single ? Shape(step.H) : Shape(step.N, step.H);

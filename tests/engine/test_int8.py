@@ -1,6 +1,7 @@
 """Weights of 8 bits: how they are rounded, and the native path against a reference whose products are rounded alike."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.engine import int8, kernels
+from hiddenstate.engine.call import Call
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 
@@ -295,3 +297,24 @@ def test_weights_that_are_written_are_packed_anew() -> None:
         assert torch.equal(torch.stack([stream.step(step) for step in x]), other(x)[0])
         lstm.bias_ih_l0 = other.get_buffer("bias_ih_l0") + 1
         assert not torch.equal(lstm(x)[0], other(x)[0])
+
+
+@needs_int8
+def test_what_the_kernel_lacks_is_refused() -> None:
+    found = kernels.int8()
+    assert found is not None
+    lstm, x = hs.LSTM(4, 33), torch.randn(2, 1, 4)
+    with pytest.raises(TypeError, match="no nonlinearity"):
+        found.native.nonlinearity("tanh", x.flatten())
+    assert found.native.cell_step(x[0], None, dict(hs.LSTMCell(4, 33).named_parameters()), (4, 33)) is None
+    call = Call(lstm.sizes, lstm._weights(), x, torch.zeros(1, 1, 33), torch.zeros(1, 1, 33))
+    with pytest.raises(TypeError, match="no backward"):
+        found.native.backward(call, None, (), (), ())
+    other = hs.LSTM(4, 34).quantize()
+    with torch.no_grad():
+        other(x)
+    packed = other._held.stepper().packed  # of other sizes
+    with pytest.raises(kernels.RefusedError):
+        found.native.forward(replace(call, weights=(), shared=packed), None, [], False)
+    with pytest.raises(TypeError, match="tuple of five"):
+        found.native.pack([(1, 2)], 4, 33, 1)
