@@ -3,17 +3,21 @@
 import copy
 import io
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors import torch as safetensors
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ShapeError
 from support import NEEDS_INDUCTOR
+
+DATA = Path(__file__).parents[1] / "data"
 
 KINDS: list[dict[str, Any]] = [
     {"num_layers": 2, "bidirectional": True},
@@ -266,6 +270,20 @@ def test_a_conversion_back_that_fails_changes_nothing() -> None:
     after = converted.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_beside_torchs_dynamic_int8() -> None:
+    """What torch's own 8 bits gave, recorded while torch has them: one scale a matrix, and one a row of inputs."""
+    data = load_file(DATA / "torch_dynamic_int8.safetensors")
+    lstm = hs.LSTM(16, 40, 2)
+    lstm.load_state_dict({name.removeprefix("lstm."): value for name, value in data.items() if "lstm." in name})
+    with torch.no_grad():
+        exact = lstm(data["x"])[0]
+        out, (h_n, c_n) = lstm.quantize()(data["x"])
+    for got, theirs in ((out, data["out"]), (h_n, data["h_n"]), (c_n, data["c_n"])):
+        torch.testing.assert_close(got, theirs, rtol=0, atol=0.02)
+    ours, theirs = ((one - exact).abs().max() for one in (out, data["out"]))
+    assert ours <= theirs
 
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
