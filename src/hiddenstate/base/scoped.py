@@ -1,6 +1,7 @@
 """Context-local values that are active inside a `with` block, in the thread (or asyncio task) that opens it."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,9 +42,11 @@ def _count(change: int) -> None:
 
 def _without(held: tuple[T, ...], mine: tuple[T, ...]) -> tuple[T, ...]:
     """Leave out the last occurrence of each of mine, told apart by identity."""
-    left = list(held)
-    for entry in reversed(mine):
-        found = [k for k, other in enumerate(left) if other is entry]
-        if found:
-            del left[found[-1]]
-    return tuple(left)
+    gone = Counter(map(id, mine))
+    left = []
+    for entry in reversed(held):
+        if gone[id(entry)]:
+            gone[id(entry)] -= 1
+        else:
+            left.append(entry)
+    return tuple(reversed(left))
