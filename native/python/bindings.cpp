@@ -91,7 +91,7 @@ void bind(nb::module_& m) {
         });
     if constexpr (std::is_same_v<typename P::element, real>) {
         nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the arguments as the user gave them: fast_call.h.")
-            .def("run", &FastCall<P>::run, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none())
+            .def("run", &FastCall<P>::run)
             .def("why_not", &FastCall<P>::why_not);
         kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
     }

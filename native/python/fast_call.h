@@ -12,11 +12,20 @@ namespace hiddenstate {
 
 // The arguments of a fast call, read.
 template <class P>
-struct FastArguments {
+class FastArguments {
+public:
     CallFromPython<P> from;
     Reader reader{true};
     bool single = false;  // x is [T, C], without N
-    std::vector<nb::object> keep_alive;
+    bool record = false;
+    nb::handle packed;
+
+    // Returns false, with a refusal, if the call is not one of those.
+    bool read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options);
+
+private:
+    bool read_state(nb::handle hx, std::int64_t count);
+    bool refuse(const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); }
 };
 
 template <class P>
@@ -25,40 +34,34 @@ public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
     // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `names`: for each layer and direction the names of its five
-    // weights in `parameters`, None for a missing one. `sizes`: C, H, P, directions, batch_first. Returns out and (h_n, c_n),
-    // time first, without N if x has none; with `record` also lists of gates, of cell states and of the outputs of all layers
-    // but the last, always with N. `packed`: None, or the weights as they were packed before.
-    nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record, nb::handle packed) const;
+    // weights in `parameters`, None for a missing one. `sizes`: C, H, P, directions. `options`: batch_first, training, record,
+    // packed (None, or the weights as they were packed before). Returns out and (h_n, c_n), time first, without N if x has none;
+    // with record also lists of gates, of cell states and of the outputs of all layers but the last, always with N.
+    nb::object run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
     // The reason for which `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
-    nb::object why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const;
+    nb::object why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
 private:
-    // Returns false, with a refusal, if the call is not one of those.
-    static bool read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, FastArguments<P>& to);
-    static bool read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call);
-
     const Scan<P>& scan_;
 };
 
 template <class P>
-bool FastCall<P>::read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call) {
+bool FastArguments<P>::read_state(nb::handle hx, std::int64_t count) {
     if (hx.is_none()) return true;
     if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) {
         return reader.refusal.because("hx", "form", hx, nullptr);
     }
+    Call<P>& call = from.call;
     const auto shape = [&](std::int64_t units) { return single ? Shape(count, units) : Shape(count, call.N, units); };
     return reader.read(PyTuple_GET_ITEM(hx.ptr(), 0), shape(call.P), "h0", call.h0) &&
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
 }
 
 template <class P>
-bool FastCall<P>::read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, FastArguments<P>& to) {
-    Reader& reader = to.reader;
-    const auto refuse = [&](const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); };
+bool FastArguments<P>::read(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options) {
     if (!has_tensor_table()) return refuse("torch");
     if (!PyDict_CheckExact(parameters.ptr()) || !PyList_CheckExact(names.ptr())) return refuse("parameters");
-    const auto size = [&](std::size_t k) { return nb::cast<std::int64_t>(sizes[k]); };
     const std::int64_t count = PyList_GET_SIZE(names.ptr());
     const nb::handle lengths = given[2];
     const auto weight = [&](std::int64_t k, std::int64_t which) -> nb::handle {
@@ -68,27 +71,29 @@ bool FastCall<P>::read(nb::tuple given, nb::handle parameters, nb::handle names,
         if (name.is_none()) return name;
         const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
         if (!value.is_valid()) return PyErr_Clear(), value;
-        to.keep_alive.push_back(nb::borrow(value));
+        from.keep_alive.push_back(nb::borrow(value));
         return value.is_none() ? nb::handle() : value;
     };
-    Call<P>& call = to.from.call;
-    call.C = size(0), call.H = size(1), call.P = size(2), call.directions = size(3);
-    if (!reader.read_input(given[0], nb::cast<bool>(sizes[4]), true, call, to.single)) return false;
+    Call<P>& call = from.call;
+    read_axes(sizes, call);
+    record = is_true(options[2]), packed = options[3];
+    if (!reader.read_input(given[0], is_true(options[0]), true, call, single)) return false;
     if (call.T <= 0 || call.N <= 0) return refuse("input");
-    if (to.single && !lengths.is_none()) return refuse("lengths");
-    return read_state(reader, given[1], count, to.single, call) &&
-           read_lengths(reader, lengths, call.T, call.N, to.from.lengths) && reader.read_weights(count, weight, call);
+    if (single && !lengths.is_none()) return refuse("lengths");
+    return read_state(given[1], count) && read_lengths(reader, lengths, call.T, call.N, from.lengths) &&
+           reader.read_weights(count, weight, call);
 }
 
 template <class P>
-nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, bool record,
-                            nb::handle packed) const {
+nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options) const {
     FastArguments<P> arguments;
-    if (!read(given, parameters, names, sizes, arguments)) return nb::none();
+    if (!arguments.read(given, parameters, names, sizes, options)) return nb::none();
     Call<P>& call = arguments.from.call;
+    const nb::handle packed = arguments.packed;
     if (!packed.is_none() && !nb::cast<const PackedWeights<P>&>(packed).serve(scan_, call)) return nb::none();
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
+    const bool record = arguments.record;
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};
     const Outputs made = make_outputs(call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
@@ -98,9 +103,9 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle n
 }
 
 template <class P>
-nb::object FastCall<P>::why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes) const {
+nb::object FastCall<P>::why_not(nb::tuple given, nb::handle parameters, nb::handle names, nb::tuple sizes, nb::tuple options) const {
     FastArguments<P> arguments;
-    return read(given, parameters, names, sizes, arguments) ? nb::none() : arguments.reader.refusal.as_tuple();
+    return arguments.read(given, parameters, names, sizes, options) ? nb::none() : arguments.reader.refusal.as_tuple();
 }
 
 }  // namespace hiddenstate

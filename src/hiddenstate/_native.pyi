@@ -35,13 +35,18 @@ class FastCall:
         given: tuple[Any, Any, Any],
         parameters: dict[str, Any],
         names: list[Any],
-        sizes: tuple[int, ...],
-        record: bool,
-        packed: Packed | None,
+        sizes: tuple[int, int, int, int],
+        options: tuple[bool, bool, bool, Packed | None],
         /,
     ) -> Any: ...
     def why_not(
-        self, given: tuple[Any, Any, Any], parameters: dict[str, Any], names: list[Any], sizes: tuple[int, ...], /
+        self,
+        given: tuple[Any, Any, Any],
+        parameters: dict[str, Any],
+        names: list[Any],
+        sizes: tuple[int, int, int, int],
+        options: tuple[bool, bool, bool, Packed | None],
+        /,
     ) -> tuple[str, str, Any, Any] | None: ...
 
 class Kernel:

@@ -5,7 +5,7 @@ caller then uses the general path, which converts it or raises.
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,8 +21,20 @@ from hiddenstate.structure.sizes import Sizes
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
+class Options(NamedTuple):
+    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
+
+    ``packed`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    """
+
+    batch_first: bool
+    training: bool
+    record: bool
+    packed: Any = None
+
+
 def run(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> Any:
     """Run a call that needs no gradient.
 
@@ -40,7 +52,7 @@ def run(
     kernel = kernels.plain_kernel(given[0]) if interception() is None else None
     if kernel is None:
         return None
-    return _fast_call(kernel).run(given, parameters, names, _layout(sizes, options), options.record, options.packed)
+    return _fast_call(kernel).run(given, parameters, names, sizes.axes, options)
 
 
 def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
@@ -61,12 +73,8 @@ def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]
     return kernel.native.cell_step(x, hx, parameters, sizes)
 
 
-def _layout(sizes: Sizes, options: "Options") -> tuple[int, ...]:
-    return sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions, bool(options.batch_first)
-
-
 def why_not(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> str | None:
     """Say why `run` would give None, or None."""
     why = interception()
@@ -76,7 +84,7 @@ def why_not(
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"
-    refused = _fast_call(kernel).why_not(given, parameters, names, _layout(sizes, options))
+    refused = _fast_call(kernel).why_not(given, parameters, names, sizes.axes, options)
     return None if refused is None else _reason(*refused)
 
 
@@ -92,21 +100,6 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
     if value is None and reason == "shape":
         return f"{argument} is computed anew (a parametrization, say), and not a parameter"
     return f"{argument} is given in another form than a plain tensor"
-
-
-class Options:
-    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
-
-    ``packed`` are its weights as they were packed before, for calls that need no gradient; None packs them.
-    """
-
-    __slots__ = ("batch_first", "packed", "record", "training")
-
-    def __init__(self, batch_first: bool, training: bool, record: bool, packed: Any = None) -> None:
-        self.batch_first = batch_first
-        self.training = training
-        self.record = record
-        self.packed = packed
 
 
 def run_differentiable(
