@@ -1,54 +1,64 @@
-// The checks of an LSTMCell's arguments at once, which one by one in Python take as long as the step of a small cell.
+// Reads the arguments of a step of an LSTMCell as the user gave them. One by one in Python, the checks take as long as the step of
+// a small cell.
 #pragma once
 
 #include "python/read.h"
 
 namespace hiddenstate {
 
-// Reads the tensors of one step, and compares them with the first.
+constexpr std::int64_t kCellWeights = 4;  // ih, hh, b_ih, b_hh
+
+// The tensors of a step: torch's own, on the CPU, of one type, of the right shapes, with all of their memory.
 class CellReader {
 public:
-    // The input [N, C] or [C].
+    TensorView x, states[2], weights[kCellWeights];  // of those that there are not the address is 0
+
+    // Reads the input [N, C] or [C].
     bool read_input(nb::handle input, std::int64_t C) {
-        if (!is_plain_tensor(input) || !read_tensor(input, x_)) return false;
-        const bool floats = x_.type.code == kFloat32.code || x_.type.code == kBfloat16.code;
-        return floats && (x_.rank == 1 || x_.rank == 2) && x_.sizes[x_.rank - 1] == C && has_memory(x_);
+        if (!is_plain_tensor(input) || !read_tensor(input, x)) return false;
+        return (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C && has_memory(x);
     }
 
-    // A state of H units, without N if the input has none.
-    bool reads_state(nb::handle state, std::int64_t H) const {
-        return reads(state, x_.rank == 1 ? Shape(H) : Shape(x_.sizes[0], H));
+    // Reads the states before, None or (h, c), without N if the input has none, and the weights: `weight(k)` returns one, None if
+    // there is none, or null if that can't be told.
+    template <class Weight>
+    bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H) {
+        states[0].address = states[1].address = 0;
+        if (!hx.is_none()) {
+            if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
+            for (int k = 0; k < 2; ++k) {
+                if (!read(PyTuple_GET_ITEM(hx.ptr(), k), state_shape(H), states[k])) return false;
+            }
+        }
+        for (std::int64_t k = 0; k < kCellWeights; ++k) {
+            const nb::handle value = weight(k);
+            weights[k].address = 0;
+            if (!value.is_valid() || (k < 2 && value.is_none())) return false;
+            if (!value.is_none() && !read(value, weight_shape(k, C, H, H), weights[k])) return false;
+        }
+        return true;
     }
 
-    // Another tensor of the same type.
-    bool reads(nb::handle value, const Shape& shape) const {
-        TensorView view;
-        if (!is_plain_tensor(value) || !read_tensor(value, view)) return false;
-        return view.type == x_.type && view.is_of(shape) && has_memory(view);
-    }
+    bool is_single() const { return x.rank == 1; }
+    std::int64_t N() const { return is_single() ? 1 : x.sizes[0]; }
+    Shape state_shape(std::int64_t H) const { return is_single() ? Shape(H) : Shape(x.sizes[0], H); }
 
 private:
-    static bool has_memory(const TensorView& view) { return view.address || view.is_empty(); }
+    bool read(nb::handle value, const Shape& shape, TensorView& to) const {
+        if (!is_plain_tensor(value) || !read_tensor(value, to)) return false;
+        return to.type == x.type && to.is_of(shape) && has_memory(to);
+    }
 
-    TensorView x_;
+    static bool has_memory(const TensorView& view) { return view.address || view.is_empty(); }
 };
 
-// Whether these are torch's own tensors on the CPU, of one floating type, of the right shapes, with all of their memory. False
-// also if that can't be told at once; Python's checks then decide. `hx`: None or (h, c). `weights`: ih, hh, b_ih, b_hh or None.
+// Whether the arguments of a step fit. False also if that can't be told at once; Python's checks then decide. `hx`: None or
+// (h, c). `weights`: ih, hh, b_ih, b_hh or None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;
     if (!reader.read_input(input, C)) return false;
-    if (!hx.is_none()) {
-        if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
-        for (const Py_ssize_t k : {0, 1}) {
-            if (!reader.reads_state(PyTuple_GET_ITEM(hx.ptr(), k), H)) return false;
-        }
-    }
-    for (std::int64_t k = 0; k < 4; ++k) {
-        const nb::handle weight = weights[static_cast<std::size_t>(k)];
-        if (!(k >= 2 && weight.is_none()) && !reader.reads(weight, weight_shape(k, C, H, H))) return false;
-    }
-    return true;
+    const bool floats = reader.x.type.code == kFloat32.code || reader.x.type.code == kBfloat16.code;
+    return floats && reader.read_others(hx, [&](std::int64_t k) { return nb::handle(weights[static_cast<std::size_t>(k)]); }, C, H);
 }
 
 }  // namespace hiddenstate

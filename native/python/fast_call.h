@@ -12,11 +12,24 @@ namespace hiddenstate {
 
 // The arguments of a fast call, read.
 template <class P>
-struct FastArguments {
+class FastArguments {
+public:
+    explicit FastArguments(const Scan<P>& scan) : scan_(scan) {}
+
     CallFromPython<P> from;
     Reader reader{true};
     bool single = false;  // x is [T, C], without N
-    std::vector<nb::object> keep_alive;
+    bool record = false;
+
+    // Returns false, with a refusal, if the call is not one of those.
+    bool read(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options);
+
+private:
+    bool read_state(nb::handle hx, std::int64_t count);
+    bool read_weights(nb::handle weights, nb::handle names);
+    bool refuse(const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); }
+
+    const Scan<P>& scan_;
 };
 
 template <class P>
@@ -25,29 +38,25 @@ public:
     explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
 
     // `given`: x, hx (None or a pair), lengths (None or int64 [N]). `weights`: all by name, or as they were packed before.
-    // `names`: for each layer and direction the names of its five weights, None for a missing one. `sizes`: C, H, P, directions,
-    // batch_first. Returns out and (h_n, c_n), time first, without N if x has none; with `record` also lists of gates, of cell
-    // states and of the outputs of all layers but the last, always with N.
-    nb::object run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, bool record) const;
+    // `names`: for each layer and direction the names of its five weights, None for a missing one. `sizes`: C, H, P, directions.
+    // `options`: batch_first, training, record. Returns out and (h_n, c_n), time first, without N if x has none; with record also
+    // lists of gates, of cell states and of the outputs of all layers but the last, always with N.
+    nb::object run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
     // The reason for which `run` would return None: (argument, reason, value, expected shape), the fields of Refusal; else None.
-    nb::object why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes) const;
+    nb::object why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
 private:
-    // Returns false, with a refusal, if the call is not one of those.
-    bool read(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, FastArguments<P>& to) const;
-    bool read_weights(nb::handle weights, nb::handle names, FastArguments<P>& to) const;
-    static bool read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call);
-
     const Scan<P>& scan_;
 };
 
 template <class P>
-bool FastCall<P>::read_state(Reader& reader, nb::handle hx, std::int64_t count, bool single, Call<P>& call) {
+bool FastArguments<P>::read_state(nb::handle hx, std::int64_t count) {
     if (hx.is_none()) return true;
     if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) {
         return reader.refusal.because("hx", "form", hx, nullptr);
     }
+    Call<P>& call = from.call;
     const auto shape = [&](std::int64_t units) { return single ? Shape(count, units) : Shape(count, call.N, units); };
     return reader.read(PyTuple_GET_ITEM(hx.ptr(), 0), shape(call.P), "h0", call.h0) &&
            reader.read(PyTuple_GET_ITEM(hx.ptr(), 1), shape(call.H), "c0", call.c0);
@@ -55,13 +64,11 @@ bool FastCall<P>::read_state(Reader& reader, nb::handle hx, std::int64_t count, 
 
 // The weights of each layer and direction: by name, or packed before.
 template <class P>
-bool FastCall<P>::read_weights(nb::handle weights, nb::handle names, FastArguments<P>& to) const {
-    Call<P>& call = to.from.call;
+bool FastArguments<P>::read_weights(nb::handle weights, nb::handle names) {
     const std::int64_t count = PyList_GET_SIZE(names.ptr());
     if (!PyDict_CheckExact(weights.ptr())) {
-        call.layers.resize(static_cast<std::size_t>(count));
-        return nb::cast<const PackedWeights<P>&>(weights).serve(scan_, call) ||
-               to.reader.refusal.because("packed weights", "form", nb::none(), nullptr);
+        from.call.layers.resize(static_cast<std::size_t>(count));
+        return nb::cast<const PackedWeights<P>&>(weights).serve(scan_, from.call) || refuse("packed weights");
     }
     const auto weight = [&](std::int64_t k, std::int64_t which) -> nb::handle {
         const nb::handle five = PyList_GET_ITEM(names.ptr(), k);
@@ -70,38 +77,37 @@ bool FastCall<P>::read_weights(nb::handle weights, nb::handle names, FastArgumen
         if (name.is_none()) return name;
         const nb::handle value = PyDict_GetItemWithError(weights.ptr(), name.ptr());
         if (!value.is_valid()) return PyErr_Clear(), value;
-        to.keep_alive.push_back(nb::borrow(value));
+        from.keep_alive.push_back(nb::borrow(value));
         return value.is_none() ? nb::handle() : value;
     };
-    return to.reader.read_weights(count, weight, call);
+    return reader.read_weights(count, weight, from.call);
 }
 
 template <class P>
-bool FastCall<P>::read(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, FastArguments<P>& to) const {
-    Reader& reader = to.reader;
-    const auto refuse = [&](const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); };
+bool FastArguments<P>::read(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) {
     if (!has_tensor_table()) return refuse("torch");
     const bool knows = PyDict_CheckExact(weights.ptr()) || nb::isinstance<PackedWeights<P>>(weights);
     if (!knows || !PyList_CheckExact(names.ptr())) return refuse("parameters");
-    const auto size = [&](std::size_t k) { return nb::cast<std::int64_t>(sizes[k]); };
     const std::int64_t count = PyList_GET_SIZE(names.ptr());
     const nb::handle lengths = given[2];
-    Call<P>& call = to.from.call;
-    call.C = size(0), call.H = size(1), call.P = size(2), call.directions = size(3);
-    if (!reader.read_input(given[0], nb::cast<bool>(sizes[4]), true, call, to.single)) return false;
+    Call<P>& call = from.call;
+    read_axes(sizes, call);
+    record = is_true(options[2]);
+    if (!reader.read_input(given[0], is_true(options[0]), true, call, single)) return false;
     if (call.T <= 0 || call.N <= 0) return refuse("input");
-    if (to.single && !lengths.is_none()) return refuse("lengths");
-    return read_state(reader, given[1], count, to.single, call) &&
-           read_lengths(reader, lengths, call.T, call.N, to.from.lengths) && read_weights(weights, names, to);
+    if (single && !lengths.is_none()) return refuse("lengths");
+    return read_state(given[1], count) && read_lengths(reader, lengths, call.T, call.N, from.lengths) &&
+           read_weights(weights, names);
 }
 
 template <class P>
-nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, bool record) const {
-    FastArguments<P> arguments;
-    if (!read(given, weights, names, sizes, arguments)) return nb::none();
+nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const {
+    FastArguments<P> arguments(scan_);
+    if (!arguments.read(given, weights, names, sizes, options)) return nb::none();
     Call<P>& call = arguments.from.call;
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
+    const bool record = arguments.record;
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};
     const Outputs made = make_outputs(call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
@@ -111,9 +117,9 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
 }
 
 template <class P>
-nb::object FastCall<P>::why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes) const {
-    FastArguments<P> arguments;
-    return read(given, weights, names, sizes, arguments) ? nb::none() : arguments.reader.refusal.as_tuple();
+nb::object FastCall<P>::why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const {
+    FastArguments<P> arguments(scan_);
+    return arguments.read(given, weights, names, sizes, options) ? nb::none() : arguments.reader.refusal.as_tuple();
 }
 
 }  // namespace hiddenstate

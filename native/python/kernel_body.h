@@ -14,8 +14,7 @@ struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
                reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
-               packed = interned("packed"), shared = interned("shared"), input_size = interned("input_size"), hidden_size = interned("hidden_size"),
-               output_size = interned("output_size"), directions = interned("directions");
+               packed = interned("packed"), shared = interned("shared"), axes = interned("axes");
 };
 
 inline const CallNames& call_names() {
@@ -29,7 +28,13 @@ inline nb::object field(nb::handle object, const nb::object& name) {
     return found;
 }
 
-inline std::int64_t size_field(nb::handle object, const nb::object& name) { return nb::cast<std::int64_t>(field(object, name)); }
+// Reads C, H, P and the number of directions, a tuple.
+template <class P>
+void read_axes(nb::handle axes, Call<P>& call) {
+    const nb::tuple of = nb::borrow<nb::tuple>(axes);
+    call.C = nb::cast<std::int64_t>(of[0]), call.H = nb::cast<std::int64_t>(of[1]);
+    call.P = nb::cast<std::int64_t>(of[2]), call.directions = nb::cast<std::int64_t>(of[3]);
+}
 
 inline void require(bool fits, const Reader& reader) {
     if (!fits) throw Refused{reader.refusal};
@@ -98,9 +103,8 @@ void read_call(const Scan<P>& scan, nb::handle from, nb::handle edits, CallFromP
     const CallNames& name = call_names();
     Reader reader;
     Call<P>& call = to.call;
-    const nb::object sizes = field(from, name.sizes), shared = field(from, name.shared);
-    call.C = size_field(sizes, name.input_size), call.H = size_field(sizes, name.hidden_size);
-    call.P = size_field(sizes, name.output_size), call.directions = size_field(sizes, name.directions);
+    const nb::object shared = field(from, name.shared);
+    read_axes(field(field(from, name.sizes), name.axes), call);
     call.reverse = nb::cast<bool>(field(from, name.reverse));
     const auto read = [&](const nb::object& attribute) -> nb::handle {
         to.keep_alive.push_back(field(from, attribute));

@@ -31,4 +31,11 @@ inline nanobind::object call(nanobind::handle object, const nanobind::object& me
     return found;
 }
 
+// The truth of an object, as Python tells it.
+inline bool is_true(nanobind::handle object) {
+    const int found = PyObject_IsTrue(object.ptr());
+    if (found < 0) throw nanobind::python_error();
+    return found != 0;
+}
+
 }  // namespace hiddenstate

@@ -11,18 +11,12 @@ namespace {
 
 // Names of attributes, interned once.
 struct Names {
-    nb::object version = interned("_version"), dtype = interned("dtype"), shape = interned("shape"),
-               requires_grad = interned("requires_grad");
+    nb::object dtype = interned("dtype"), shape = interned("shape"), requires_grad = interned("requires_grad");
 };
 
 const Names& names() {
     static const Names* found = new Names;  // never freed: Python may have ended when statics are destroyed
     return *found;
-}
-
-std::int64_t version_of(nb::handle tensor) {
-    const nb::object found = attribute(tensor, names().version);
-    return found.is_valid() ? PyLong_AsLongLong(found.ptr()) : -1;
 }
 
 // Whether a shape is [N, features] or, for a stream of one row, [features]; the latter sets `flat`.
@@ -54,7 +48,7 @@ void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
         for (auto [own, _] : parameters) {  // the dict's own key: it is found by identity, without comparing characters
             if (own.equal(name)) key = nb::borrow(own);
         }
-        guarded_.push_back({key, nb::borrow(value), version_of(value), address_of_tensor(value)});
+        guarded_.push_back({key, nb::borrow(value), version_of_tensor(value), address_of_tensor(value)});
     }
     parameters_ = std::move(parameters);
 }
@@ -83,7 +77,7 @@ void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, 
 bool StreamStep::has_same_parameters() const {
     for (const Guarded& one : guarded_) {
         if (PyDict_GetItem(parameters_.ptr(), one.name.ptr()) != one.value.ptr()) return false;
-        if (version_of(one.value) != one.version || address_of_tensor(one.value) != one.address) return false;
+        if (version_of_tensor(one.value) != one.version || address_of_tensor(one.value) != one.address) return false;
     }
     return true;
 }

@@ -40,42 +40,47 @@ const Names& names() {
     return *found;
 }
 
-// A method without arguments that a class of torch's has in C. For objects of that very class the function is called directly,
-// without a search for its name.
-class Method {
+// A method without arguments, or an attribute, that a class of torch's has in C. For objects of that very class its function is
+// called directly, without a search for its name.
+class InC {
 public:
-    Method(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
-        if (!found_.is_valid() || Py_TYPE(found_.ptr()) != &PyMethodDescr_Type) return;
+    InC(nb::handle owner, const char* name) : name_(interned(name)), found_(attribute(owner, name_)) {
+        if (!found_.is_valid()) return;
+        is_method_ = Py_TYPE(found_.ptr()) != &PyGetSetDescr_Type;
+        if (!is_method_) getter_ = reinterpret_cast<PyGetSetDescrObject*>(found_.ptr())->d_getset;
+        if (Py_TYPE(found_.ptr()) != &PyMethodDescr_Type) return;
         const PyMethodDef* method = reinterpret_cast<PyMethodDescrObject*>(found_.ptr())->d_method;
         if (method->ml_flags == METH_NOARGS) function_ = method->ml_meth;
     }
 
-    // Null if it fails. `exact`: the object is of the class itself, and not of one that may have a method of its own.
+    // Null if it fails. `exact`: the object is of the class itself, and not of one that may have its own.
     nb::object operator()(nb::handle object, bool exact) const {
-        if (!exact || !function_) return call(object, name_);
-        nb::object given = nb::steal(function_(object.ptr(), nullptr));
+        if (!exact || !(function_ || getter_)) return is_method_ ? call(object, name_) : attribute(object, name_);
+        nb::object given = nb::steal(function_ ? function_(object.ptr(), nullptr) : getter_->get(object.ptr(), getter_->closure));
         if (!given.is_valid()) drop_unavailable();
         return given;
     }
 
 private:
     nb::object name_, found_;
+    bool is_method_ = true;
     PyCFunction function_ = nullptr;
+    const PyGetSetDef* getter_ = nullptr;
 };
 
-struct Methods {
-    Method is_neg{connected->tensor, "is_neg"}, untyped_storage{connected->tensor, "untyped_storage"},
+struct Members {
+    InC version{connected->tensor, "_version"}, is_neg{connected->tensor, "is_neg"}, untyped_storage{connected->tensor, "untyped_storage"},
         storage_offset{connected->tensor, "storage_offset"}, nbytes{connected->storage, "nbytes"};
 };
 
-const Methods& methods() {
-    static const Methods* found = new Methods;
+const Members& members() {
+    static const Members* found = new Members;
     return *found;
 }
 
 std::int64_t number(const nb::object& value) {
     const std::int64_t found = value.is_valid() ? PyLong_AsLongLong(value.ptr()) : -1;
-    if (PyErr_Occurred()) PyErr_Clear();
+    if (found == -1 && PyErr_Occurred()) PyErr_Clear();
     return found;
 }
 
@@ -91,10 +96,10 @@ struct Room {
 };
 
 Room room_of(nb::handle tensor, bool plain) {
-    const nb::object storage = methods().untyped_storage(tensor, plain);
+    const nb::object storage = members().untyped_storage(tensor, plain);
     if (!storage.is_valid()) return {-1, -1};
     const bool exact = reinterpret_cast<PyObject*>(Py_TYPE(storage.ptr())) == connected->storage.ptr();
-    return {number(methods().nbytes(storage, exact)), number(methods().storage_offset(tensor, plain))};
+    return {number(members().nbytes(storage, exact)), number(members().storage_offset(tensor, plain))};
 }
 
 void look_for_table() {
@@ -182,7 +187,7 @@ bool has_tensor_table() { return look_up != nullptr; }
 bool read_tensor(nb::handle tensor, TensorView& found) {
     // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
     const bool plain = is_plain_tensor(tensor);
-    if (methods().is_neg(tensor, plain).ptr() != Py_False) return false;
+    if (members().is_neg(tensor, plain).ptr() != Py_False) return false;
     const Room room = room_of(tensor, plain);
     if (!(look_up ? read_by_table(tensor, found) : read_by_attributes(tensor, found))) return false;
     if (!found.is_empty() && !room.holds(found)) found.address = 0;
@@ -196,6 +201,10 @@ std::uintptr_t address_of_tensor(nb::handle tensor) {
     }
     const nb::object found = call(tensor, names().data_ptr);
     return found.is_valid() ? static_cast<std::uintptr_t>(PyLong_AsUnsignedLongLong(found.ptr())) : 0;
+}
+
+std::int64_t version_of_tensor(nb::handle tensor) {
+    return number(members().version(tensor, is_plain_tensor(tensor)));
 }
 
 bool is_plain_tensor(nb::handle tensor) {
@@ -212,11 +221,17 @@ nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address) {
 
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
     static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
-    const nb::object sizes = nb::steal(PyTuple_New(shape.rank));
-    if (!sizes.is_valid()) throw nb::python_error();
-    for (int k = 0; k < shape.rank; ++k) PyTuple_SET_ITEM(sizes.ptr(), k, PyLong_FromLongLong(shape.sizes[k]));
-    PyObject* const arguments[] = {sizes.ptr(), connected->name_of(type).ptr(), connected->cpu.ptr()};
-    nb::object made = nb::steal(PyObject_Vectorcall(connected->empty.ptr(), arguments, 1, keywords->ptr()));
+    // Sizes one by one: torch takes a third longer to read them from a tuple.
+    nb::object sizes[kMostAxes];
+    PyObject* arguments[kMostAxes + 2];
+    for (int k = 0; k < shape.rank; ++k) {
+        sizes[k] = nb::steal(PyLong_FromLongLong(shape.sizes[k]));
+        if (!sizes[k].is_valid()) throw nb::python_error();
+        arguments[k] = sizes[k].ptr();
+    }
+    arguments[shape.rank] = connected->name_of(type).ptr(), arguments[shape.rank + 1] = connected->cpu.ptr();
+    const auto count = static_cast<std::size_t>(shape.rank);
+    nb::object made = nb::steal(PyObject_Vectorcall(connected->empty.ptr(), arguments, count, keywords->ptr()));
     if (!made.is_valid()) throw nb::python_error();
     address = address_of_tensor(made);
     return made;

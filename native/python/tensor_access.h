@@ -62,6 +62,8 @@ bool has_tensor_table();
 bool read_tensor(nb::handle tensor, TensorView& found);
 // Returns only the address, or 0: the fastest way, for tensors that read_tensor has accepted before.
 std::uintptr_t address_of_tensor(nb::handle tensor);
+// How often a tensor was written, as torch counts; -1: not known.
+std::int64_t version_of_tensor(nb::handle tensor);
 // Whether a tensor is of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 

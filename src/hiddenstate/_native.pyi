@@ -35,12 +35,18 @@ class FastCall:
         given: tuple[Any, Any, Any],
         weights: dict[str, Any] | Packed,
         names: list[Any],
-        sizes: tuple[int, ...],
-        record: bool,
+        sizes: tuple[int, int, int, int],
+        options: tuple[bool, bool, bool, Any],
         /,
     ) -> Any: ...
     def why_not(
-        self, given: tuple[Any, Any, Any], weights: dict[str, Any] | Packed, names: list[Any], sizes: tuple[int, ...], /
+        self,
+        given: tuple[Any, Any, Any],
+        weights: dict[str, Any] | Packed,
+        names: list[Any],
+        sizes: tuple[int, int, int, int],
+        options: tuple[bool, bool, bool, Any],
+        /,
     ) -> tuple[str, str, Any, Any] | None: ...
 
 class Kernel:

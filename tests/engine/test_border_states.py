@@ -374,8 +374,8 @@ def test_the_operator_refuses_states_that_do_not_fit() -> None:
     wrong: list[tuple[Any, type[Exception], str]] = [
         ((h0, None), ArgumentError, "one of reset_h and reset_c"),
         ((None, c0), ArgumentError, "one of reset_h and reset_c"),
-        ((h0[:, :1], c0), ShapeError, r"reset_h has shape \[1, 1, 5\], expected \(1, 2, 5\) or \(1, 6, 5\)"),
-        ((h0, c0.double()), DtypeError, "reset_c of torch.float64"),
+        ((h0[:, :1], c0), ShapeError, r"reset_h has shape \[1, 1, 5\], expected \[1, 2, 5\] or \[1, 6, 5\]"),
+        ((h0, c0.double()), DtypeError, "reset_c is torch.float64"),
     ]
     for states, kind, message in wrong:
         with pytest.raises(kind, match=message):

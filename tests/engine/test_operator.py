@@ -119,7 +119,7 @@ def test_it_refuses_what_native_code_must_not_see() -> None:
         ((x, h0, c0, [w[:-1] for w in weights], lengths, reset, noise), ShapeError, "a weight_ih has shape"),
         ((x[0], h0, c0, weights, lengths, reset, noise), ShapeError, "x, h0 and c0 must have 3 axes"),
         ((x.half(), h0, c0, weights, lengths, reset, noise), DtypeError, "got torch.float16, torch.float32"),
-        ((x, h0, c0.int(), weights, lengths, reset, noise), DtypeError, "got c0 of torch.int32"),
+        ((x, h0, c0.int(), weights, lengths, reset, noise), DtypeError, "c0 is torch.int32"),
         ((x, h0, c0, weights, lengths.float(), reset, noise), DtypeError, "int64 on cpu"),
     ]
     for arguments, error, message in refused:

@@ -1,11 +1,8 @@
 """torch.autocast to bfloat16, which the native engine computes itself."""
 
-from dataclasses import replace
-
 import torch
 
-from hiddenstate.engine.call import Call, Result, leaves_of
-from hiddenstate.engine.reference import Weights
+from hiddenstate.engine.call import Call, Result, leaves_of, with_leaves
 
 
 def asks_for_bfloat16(call: Call) -> bool:
@@ -17,10 +14,7 @@ def asks_for_bfloat16(call: Call) -> bool:
 
 def cast(call: Call) -> Call:
     """The call in bfloat16; what autocast would do before each product."""
-    weights = [Weights(*[None if w is None else w.bfloat16() for w in of_layer]) for of_layer in call.weights]  # type: ignore[arg-type]
-    reset_h, reset_c = (None if value is None else value.bfloat16() for value in (call.reset_h, call.reset_c))
-    states = {"h0": call.h0.bfloat16(), "c0": call.c0.bfloat16(), "reset_h": reset_h, "reset_c": reset_c}
-    return replace(call, x=call.x.bfloat16(), weights=weights, **states)  # type: ignore[arg-type]
+    return with_leaves(call, [None if value is None else value.bfloat16() for value in leaves_of(call)])
 
 
 def uncast(done: Result, call: Call) -> Result:

@@ -5,7 +5,7 @@ caller then uses the general path, which converts it or raises.
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
@@ -24,8 +24,20 @@ if TYPE_CHECKING:
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
+class Options(NamedTuple):
+    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
+
+    ``held`` are its weights as they were packed before, for calls that need no gradient; None packs them.
+    """
+
+    batch_first: bool
+    training: bool
+    record: bool
+    held: "Stepper | None" = None
+
+
 def run(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> Any:
     """Run a call that needs no gradient.
 
@@ -40,16 +52,14 @@ def run(
         What a call of the module returns, but time first: ``out`` and ``(h_n, c_n)``; with ``record`` also `Recorded`,
         in which unbatched runs have N = 1. Or None.
     """
-    if interception() is not None:
-        return None
-    held, kernel = options.held, _kernel(given[0], options)
+    kernel = _kernel(given[0], options) if interception() is None else None
     if kernel is None:
         return None
-    weights = parameters if held is None else held.packed
-    return _fast_call(kernel).run(given, weights, names, _layout(sizes, options), options.record)
+    weights = parameters if options.held is None else options.held.packed
+    return _fast_call(kernel).run(given, weights, names, sizes.axes, options)
 
 
-def _kernel(x: object, options: "Options") -> Kernel | None:
+def _kernel(x: object, options: Options) -> Kernel | None:
     """The kernel of a call: that for which its weights are packed, or the one for the type of its input."""
     if options.held is None:
         return kernels.plain_kernel(x)
@@ -75,23 +85,19 @@ def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]
     return kernel.native.cell_step(x, hx, parameters, sizes)
 
 
-def _layout(sizes: Sizes, options: "Options") -> tuple[int, ...]:
-    return sizes.input_size, sizes.hidden_size, sizes.output_size, sizes.directions, bool(options.batch_first)
-
-
 def why_not(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: "Options"
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> str | None:
     """Say why `run` would give None, or None."""
     why = interception()
     if why is not None:
         return why
-    held, kernel = options.held, _kernel(given[0], options)
+    kernel = _kernel(given[0], options)
     if kernel is None:
         kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, and not a plain torch.Tensor of float32 or float64"
-    weights = parameters if held is None else held.packed
-    refused = _fast_call(kernel).why_not(given, weights, names, _layout(sizes, options))
+    weights = parameters if options.held is None else options.held.packed
+    refused = _fast_call(kernel).why_not(given, weights, names, sizes.axes, options)
     return None if refused is None else _reason(*refused)
 
 
@@ -107,21 +113,6 @@ def _reason(argument: str, reason: str, value: Any, expected: Any) -> str:
     if value is None and reason == "shape":
         return f"{argument} is computed anew (a parametrization, say), and not a parameter"
     return f"{argument} is given in another form than a plain tensor"
-
-
-class Options:
-    """What else decides a fast call: ``batch_first``, ``training``, and whether all is recorded.
-
-    ``held`` are its weights as they were packed before, for calls that need no gradient; None packs them.
-    """
-
-    __slots__ = ("batch_first", "held", "record", "training")
-
-    def __init__(self, batch_first: bool, training: bool, record: bool, held: "Stepper | None" = None) -> None:
-        self.batch_first = batch_first
-        self.training = training
-        self.record = record
-        self.held = held
 
 
 def run_differentiable(

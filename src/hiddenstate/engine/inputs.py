@@ -124,25 +124,30 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         for j, value in enumerate(of_track):
             if value is None:
                 continue
-            if value.shape != shapes[j]:
-                raise ShapeError(
-                    f"{_name(sizes, k, j)} has shape {list(value.shape)}, expected {list(shapes[j] or ())} by the "
-                    "sizes: was it, or a size, replaced?"
-                )
-            if value.dtype != like.dtype and not autocasts(like.device.type):
-                raise DtypeError(
-                    f"{_name(sizes, k, j)} has dtype {value.dtype} and {_name(sizes, 0, 0)} has {like.dtype}: was its "
-                    f".data replaced? Convert the LSTM with .to({like.dtype})"
-                )
-            if value.device != like.device:
-                raise DeviceError(
-                    f"{_name(sizes, k, j)} is on {value.device} and {_name(sizes, 0, 0)} on {like.device}: move the "
-                    "LSTM with .to(...)"
-                )
+            if value.shape != shapes[j] or value.dtype != like.dtype or value.device != like.device:
+                names = parameter_names(sizes)
+                check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
 
 
-def _name(sizes: Sizes, k: int, j: int) -> str:
-    return str(parameter_names(sizes)[k][j])
+def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
+    """Refuse a weight of another shape, or of another type or on another device than the ``first``.
+
+    Raises:
+        ShapeError, DtypeError, DeviceError: what is wrong.
+    """
+    if value.shape != tuple(shape):
+        raise ShapeError(
+            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it, or a size, replaced?"
+        )
+    if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
+        raise DtypeError(
+            f"{name} has dtype {value.dtype} and {first[0]} has {first[1].dtype}: was its .data replaced? Convert the "
+            f"module with .to({first[1].dtype})"
+        )
+    if value.device != first[1].device:
+        raise DeviceError(
+            f"{name} is on {value.device} and {first[0]} on {first[1].device}: move the module with .to(...)"
+        )
 
 
 def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002

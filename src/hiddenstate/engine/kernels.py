@@ -37,19 +37,7 @@ else:
             "Parameter": Parameter,
             "UntypedStorage": torch.UntypedStorage,
             "cpu": torch.device("cpu"),
-            **{
-                name: getattr(torch, name)
-                for name in (
-                    "empty",
-                    "empty_like",
-                    "get_num_threads",
-                    "float32",
-                    "float64",
-                    "bfloat16",
-                    "int64",
-                    "bool",
-                )
-            },
+            **{name: getattr(torch, name) for name in _TORCH},
         }
     )
     RefusedError = _native.RefusedError  # (argument, reason, value, expected shape): native/python/read.h

@@ -203,7 +203,7 @@ def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
         of_run, ((T, N, len(GATES) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
     ):
         for value in values:
-            _check_alike("a kept tensor", value, shape, dtype)
+            _check("lstm_backward: a kept tensor", value, [shape], [dtype])
     return Saved(out, *of_run)
 
 
@@ -212,19 +212,10 @@ def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: S
     for name, value, (shape, dtype) in zip(
         ("out", "dout", "dh_n", "dc_n"), (out, *grads), (expected[0], *expected), strict=True
     ):
-        _check_alike(name, value, shape, dtype)
+        _check(f"lstm_backward: {name}", value, [tuple(shape)], [dtype])
     leaves = (3 if call.reset_h is None else 5) + len(_given_weights(call))
     if len(needed) != leaves:
         raise ArgumentError(f"hiddenstate::lstm_backward: needed is of {len(needed)} tensors, expected {leaves}")
-
-
-def _check_alike(name: str, value: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
-    if value.shape != tuple(shape):
-        raise ShapeError(f"hiddenstate::lstm_backward: {name} has shape {list(value.shape)}, expected {list(shape)}")
-    if value.dtype is not dtype or not value.is_cpu:
-        raise DtypeError(
-            f"hiddenstate::lstm_backward: {name} is {value.dtype} on {value.device}, expected {dtype} on cpu"
-        )
 
 
 def _out_shape(call: Call) -> tuple[int, ...]:
@@ -244,7 +235,12 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
         raise ArgumentError(f"hiddenstate::lstm got {len(weights)} weights, expected {len(_given_weights(call))}")
     _check_types(call)
     _check_shapes(call)
-    _check_borders(call)
+    if (call.reset_h is None) != (call.reset_c is None):
+        raise ArgumentError("hiddenstate::lstm got one of reset_h and reset_c, expected both or none")
+    if len(call.masks) not in (0, call.sizes.num_layers - 1):
+        raise ArgumentError(
+            f"hiddenstate::lstm: masks is for {len(call.masks)} layers, not {call.sizes.num_layers - 1}"
+        )
     check_lengths(call.lengths, x.shape[0])
     return call
 
@@ -257,42 +253,26 @@ def _check_types(call: Call) -> None:
             f"hiddenstate::lstm got {', '.join(map(str, types))}, expected tensors on CPU of one type that the native "
             f"engine serves ({'not loaded here' if kernels.version() is None else 'float32, float64 or bfloat16'})"
         )
-    if call.c0.dtype not in (types[0], kernels.real_type(types[0])) or not call.c0.is_cpu:
-        raise DtypeError(f"hiddenstate::lstm got c0 of {call.c0.dtype} on {call.c0.device}, expected {types[0]} on cpu")
-    for value, dtype in ((call.lengths, torch.int64), (call.reset, torch.bool)):
-        if value is not None and (value.dtype is not dtype or not value.is_cpu):
-            raise DtypeError(f"hiddenstate::lstm got {value.dtype} on {value.device}, expected {dtype} on cpu")
-
-
-def _check_borders(call: Call) -> None:
-    (T, N), states = call.x.shape[:2], (call.reset_h, call.reset_c)
-    for name, value, like in zip(("reset_h", "reset_c"), states, (call.h0, call.c0), strict=True):
-        if (value is None) != (call.reset_h is None):
-            raise ArgumentError("hiddenstate::lstm got one of reset_h and reset_c, expected both or none")
-        if value is None:
-            continue
-        if value.dtype is not like.dtype or not value.is_cpu:
-            raise DtypeError(
-                f"hiddenstate::lstm got {name} of {value.dtype} on {value.device}, not {like.dtype} on cpu"
-            )
-        shapes = [(like.shape[0], count, like.shape[2]) for count in (N, T * N)]
-        if value.shape not in shapes:
-            raise ShapeError(
-                f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {shapes[0]} or {shapes[1]}"
-            )
 
 
 def _check_shapes(call: Call) -> None:
-    (T, N), sizes, K = call.x.shape[:2], call.sizes, len(call.sizes.tracks)
-    shapes = {
-        "h0": (call.h0, (K, N, sizes.output_size)),
-        "c0": (call.c0, (K, N, sizes.hidden_size)),
-        "lengths": (call.lengths, (N,)),
-        "reset": (call.reset, (T, N)),
-        **{f"masks[{k}]": (n, _out_shape(call)) for k, n in enumerate(call.masks)},
-    }
-    for name, (value, shape) in shapes.items():
-        if value is not None and value.shape != shape:
-            raise ShapeError(f"hiddenstate::lstm: {name} has shape {list(value.shape)}, expected {list(shape)}")
-    if len(call.masks) not in (0, sizes.num_layers - 1):
-        raise ArgumentError(f"hiddenstate::lstm: masks is for {len(call.masks)} layers, not {sizes.num_layers - 1}")
+    (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.tracks), call.x.dtype
+    # Those of borders are of each row, or of each step and row.
+    _check("lstm: h0", call.h0, [(K, N, P)], [dtype])
+    _check("lstm: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])
+    _check("lstm: lengths", call.lengths, [(N,)], [torch.int64])
+    _check("lstm: reset", call.reset, [(T, N)], [torch.bool])
+    _check("lstm: reset_h", call.reset_h, [(K, N, P), (K, T * N, P)], [dtype])
+    _check("lstm: reset_c", call.reset_c, [(K, N, H), (K, T * N, H)], [call.c0.dtype])
+    for k, mask in enumerate(call.masks):
+        _check(f"lstm: masks[{k}]", mask, [_out_shape(call)], [dtype])
+
+
+def _check(name: str, value: Tensor | None, shapes: Sequence[Sequence[int]], types: Sequence[torch.dtype]) -> None:
+    if value is None:
+        return
+    if tuple(value.shape) not in shapes:
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        raise ShapeError(f"hiddenstate::{name} has shape {list(value.shape)}, expected {wanted}")
+    if value.dtype not in types or not value.is_cpu:
+        raise DtypeError(f"hiddenstate::{name} is {value.dtype} on {value.device}, expected {types[0]} on cpu")

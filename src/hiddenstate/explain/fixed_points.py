@@ -6,6 +6,7 @@ saddles as well as stable points; what has come near is refined by Newton's meth
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
 from hiddenstate.explain.results import Explanation, Row
+from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import StateMap
 from hiddenstate.explain.text import sentence, table
 from hiddenstate.explain.work import Progress
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 NEAR = 1e-2  # largest speed from which Newton's method is tried
 STILL = 1e-9  # largest speed of what counts as a fixed point
 SAME = 1e-4  # distance below which two are one
+LARGE = 256  # numbers of a state from which on starts are shared among threads
 NEWTON_STEPS = 30
 SHOWN = 16
 
@@ -162,24 +165,31 @@ def fixed_points_of(
 
     ``progress`` is told the steps of descent that are done, and all.
     """
-    z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
-    near = _descended(map_, x, z, descent, progress)
-    speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
-    near = near[speeds < NEAR]
-    cost = len(starts) * (descent // 4) + 2 * len(starts) * descent
-    if len(near):
-        near, newton = _refined(map_, x, near)
-        cost += newton
-    states, counts = _unique(near)
-    inputs = x.expand(len(states), -1)
-    eigenvalues = map_.eigenvalues(states, inputs)
-    speed = (map_(states, inputs) - states).norm(dim=-1)
+    with side_by_side() as threads:
+        shares = starts.chunk(threads.threads if map_.numbers >= LARGE else 1)
+        search = partial(_searched, map_, x, descent)
+        searched = threads.run(search, [(share, None if k else progress) for k, share in enumerate(shares)])
+        states, counts = _unique(torch.cat([points for points, _ in searched]))
+        each = threads.run(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
+    eigenvalues = torch.cat(each) if each else states.to(torch.complex128)
+    cost = sum(steps for _, steps in searched)
+    speed = (map_(states, x.expand(len(states), -1)) - states).norm(dim=-1)
     unstable = (eigenvalues.abs() > 1).sum(-1)
     order = sorted(range(len(states)), key=lambda k: (int(unstable[k]), -int(counts[k])))
     residual = float(speed.max()) if len(speed) else 0.0
     return FixedPoints(
         x, states[order], speed[order], eigenvalues[order], counts[order], len(starts), residual, cost, map_
     )
+
+
+def _searched(map_: StateMap, x: Tensor, descent: int, share: tuple[Tensor, Progress | None]) -> tuple[Tensor, int]:
+    """Search from some of the starts; give the points that each search came to, and the row-steps run."""
+    starts, progress = share
+    z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
+    near = _descended(map_, x, z, descent, progress)
+    speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
+    points, newton = _refined(map_, x, near[speeds < NEAR])
+    return points, len(starts) * (descent // 4) + 2 * len(starts) * descent + newton
 
 
 @torch.no_grad()
@@ -208,20 +218,19 @@ def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progr
 @torch.no_grad()
 def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
     """Solve ``F(z) = z`` by Newton's method from each state; those that come to rest are returned."""
-    done, cost = [], 0
-    size = max(1, 2**27 // (map_.numbers**2 * 8))
-    for part in z.split(size):
-        inputs = x.expand(len(part), -1)
+    done, cost = [z[:0]], 0
+    for part in z.split(max(1, 2**27 // (map_.numbers**2 * 8))):
+        at = part.clone()
         for _ in range(NEWTON_STEPS):
-            moved = map_(part, inputs) - part
-            cost += len(part)
-            if float(moved.norm(dim=-1).max()) < STILL / 100:
+            moved = map_(at, x.expand(len(at), -1)) - at
+            cost += len(at)
+            left = moved.norm(dim=-1) >= STILL / 100
+            if not bool(left.any()):
                 break
-            slope = map_.jacobian(part, inputs) - torch.eye(map_.numbers, dtype=part.dtype)
-            step = torch.linalg.lstsq(slope, -moved[..., None]).solution[..., 0]
-            part = part + step.clamp(-1, 1)
-        speed = (map_(part, inputs) - part).norm(dim=-1)
-        done.append(part[(speed < STILL) & part.isfinite().all(-1)])
+            slope = map_.jacobian(at[left], x.expand(int(left.sum()), -1)) - torch.eye(map_.numbers, dtype=at.dtype)
+            at[left] += torch.linalg.lstsq(slope, -moved[left][..., None]).solution[..., 0].clamp(-1, 1)
+        speed = (map_(at, x.expand(len(at), -1)) - at).norm(dim=-1)
+        done.append(at[(speed < STILL) & at.isfinite().all(-1)])
     return torch.cat(done), cost
 
 

@@ -3,6 +3,7 @@
 With single steps as players this runs ``2^(T+1) - 2`` row-steps, where masks one by one would run ``T·2^T``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,34 +79,28 @@ class PrefixTree:
     def _grow(self, level: int, state: State, masks: Tensor) -> None:
         """Run segment ``level`` and all behind it for rows that begin with a state, ``[L*D, R, ...]``."""
         segment = self._segments[level]
-        forks = segment.player >= 0
-        if forks and 2 * len(masks) > self._most and len(masks) > 1:
-            half = len(masks) // 2
-            for part in (slice(0, half), slice(half, None)):
-                self._grow(level, (state[0][:, part], state[1][:, part]), masks[part])
+        base, real = (of[segment.start : segment.stop, None] for of in (self._players.base, self._players.x))
+        if segment.player < 0:
+            self._run(level, state, masks, [real])
             return
-        if segment.start == segment.stop:
-            state = self._both_states(state)
-        elif forks:
-            state = torch.cat([state[0]] * 2, dim=1), torch.cat([state[1]] * 2, dim=1)
-        if forks:
-            masks = torch.cat([masks, masks | 1 << segment.player])
+        without = self._players.zero if segment.start == segment.stop else state
+        with_it = masks | 1 << segment.player
+        if 2 * len(masks) > self._most:  # enough rows: one way after the other, which need no copy of the states
+            self._run(level, without, masks, [base])
+            self._run(level, state, with_it, [real])
+        else:
+            both = torch.cat([without[0], state[0]], dim=1), torch.cat([without[1], state[1]], dim=1)
+            self._run(level, both, torch.cat([masks, with_it]), [base, real])
+
+    def _run(self, level: int, state: State, masks: Tensor, inputs: Sequence[Tensor]) -> None:
+        """Run a segment for rows that read one of the inputs ``[T', 1, C]``, as many of each; then what is behind."""
+        segment = self._segments[level]
         if segment.start < segment.stop:
-            outputs = self._work.run(self._inputs(segment, len(masks)), state, first=segment.start)
+            rows = [each.expand(-1, len(masks) // len(inputs), -1) for each in inputs]
+            x = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
+            outputs = self._work.run(x, state, first=segment.start)
             if level == len(self._segments) - 1:
                 self._values[masks] = self._work.target.of(outputs).double().cpu()
                 return
             state = outputs.state
         self._grow(level + 1, state, masks)
-
-    def _inputs(self, segment: Segment, R: int) -> Tensor:
-        """What the rows read: the first half the baseline, the second the input."""
-        real = self._players.x[segment.start : segment.stop, None]
-        if segment.player < 0:
-            return real.expand(-1, R, -1)
-        base = self._players.base[segment.start : segment.stop, None]
-        return torch.cat([base.expand(-1, R // 2, -1), real.expand(-1, R // 2, -1)], dim=1)
-
-    def _both_states(self, state: State) -> State:
-        zero = self._players.zero
-        return torch.cat([zero[0], state[0]], dim=1), torch.cat([zero[1], state[1]], dim=1)

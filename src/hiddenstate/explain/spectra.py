@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.explain.results import Explanation, Row
+from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import StateMap, sorted_eigenvalues
 from hiddenstate.explain.text import sentence, share, shortened, table
 from hiddenstate.explain.work import Progress
@@ -96,7 +97,7 @@ class Spectrum(Explanation):
 def spectrum_of(
     map_: StateMap, states: Tensor, x: Tensor, words: tuple[str, ...], progress: Progress | None = None
 ) -> Spectrum:
-    """Compute the spectrum along a run, a step at a time: a Jacobian of a large state takes much memory.
+    """Compute the spectrum along a run, few steps at a time: a Jacobian of a large state takes much memory.
 
     Args:
         map_: the LSTM's step.
@@ -106,18 +107,25 @@ def spectrum_of(
         progress: is told the steps done, and all.
     """
     basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
-    eigenvalues, norms, determinants = [], [], []
-    for t in range(len(x)):
-        slope = map_.jacobian(states[t : t + 1], x[t : t + 1])
-        eigenvalues.append(sorted_eigenvalues(slope))
-        norms.append(torch.linalg.matrix_norm(slope, ord=2))
-        determinants.append(torch.linalg.slogdet(slope).logabsdet)
-        basis, stretched = torch.linalg.qr(slope[0] @ basis)
-        growth = growth + stretched.diagonal().abs().log()
-        if progress is not None:
-            progress(t + 1, len(x))
+    found = list[tuple[Tensor, Tensor, Tensor]]()
+    with side_by_side() as threads:
+        for now, given in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
+            slopes = map_.jacobian(now, given)
+            for slope, measured in zip(slopes, threads.run(_measured, slopes.split(1)), strict=True):
+                basis, stretched = torch.linalg.qr(slope @ basis)
+                growth = growth + stretched.diagonal().abs().log()
+                found.append(measured)
+                if progress is not None:
+                    progress(len(found), len(x))
+    eigenvalues, norms, determinants = zip(*found, strict=True)
     exponents = growth / len(x)
     both = exponents.sum(), torch.cat(determinants).mean()
     residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
     ordered = exponents.sort(descending=True).values
     return Spectrum(words, torch.cat(eigenvalues), torch.cat(norms), ordered, residual, len(x))
+
+
+def _measured(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues, largest singular value and logarithm of the determinant of a Jacobian ``[1, D, D]``."""
+    determinant = torch.linalg.slogdet(slope).logabsdet
+    return sorted_eigenvalues(slope), torch.linalg.matrix_norm(slope, ord=2), determinant

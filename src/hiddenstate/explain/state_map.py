@@ -1,10 +1,11 @@
 """One step of an LSTM as a map from state to state, in float64, with its Jacobian."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import jacrev, vmap
 from torch.nn.functional import linear
 
 from hiddenstate.base.validation import State
@@ -12,6 +13,7 @@ from hiddenstate.engine.reference import Weights, step, unseen
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 
 MOST_NUMBERS = 4096  # of a state: its Jacobian then takes 134 MB
@@ -57,20 +59,50 @@ class StateMap:
         return torch.cat([*h, *c], dim=-1)
 
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return dF/dz ``[N, D, D]`` at states ``[N, D]`` and inputs ``[N, C]``, by torch.func."""
-
-        def one(state: Tensor, given: Tensor) -> Tensor:
-            return self(state[None], given[None])[0]
-
+        """Return dF/dz ``[N, D, D]`` at states ``[N, D]`` and inputs ``[N, C]``."""
         size = max(1, BYTES_AT_ONCE // (self.numbers**2 * 8 * 8))
-        if not len(z):
-            return z.new_zeros(0, self.numbers, self.numbers)
-        parts = [vmap(jacrev(one))(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
-        return torch.cat(parts)
+        parts = [self._jacobian(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
+        return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
+
+    def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
+        """The same, by the derivatives of the six equations, one layer after another."""
+        (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
+        of_h, of_c = list[Tensor](), list[Tensor]()
+        for layer, w in enumerate(self.weights):
+            values = {"c_prev": c[layer]}
+            x, _ = step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
+            # What goes into the gates: by all states, [N, 4H, D].
+            pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(GATES) * H, self.numbers)
+            pre[..., layer * P : (layer + 1) * P] += w.hh
+            own = slice(L * P + layer * H, L * P + (layer + 1) * H)
+            new_h, new_c = _slopes({name: value[..., None] for name, value in values.items()}, pre, own)
+            of_h.append(new_h if w.hr is None else w.hr @ new_h)
+            of_c.append(new_c)
+        return torch.cat([*of_h, *of_c], dim=1)
 
     def eigenvalues(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the Jacobian's eigenvalues ``[N, D]``, complex, the largest first."""
         return sorted_eigenvalues(self.jacobian(z, x))
+
+
+def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
+    values[name] = value
+    return value
+
+
+def _slopes(v: Mapping[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
+    """Derivatives of a cell's output and of its state, by all states: ``[N, H, D]``.
+
+    Args:
+        v: values of the step, and the cell state before, ``[N, H, 1]``.
+        pre: derivatives of what goes into the gates, ``[N, 4H, D]``.
+        own: where the cell state before stands among all states.
+    """
+    by = dict(zip(GATES, pre.chunk(len(GATES), dim=1), strict=True))
+    i, f, g, o, shown = v["i"], v["f"], v["g"], v["o"], v["c"].tanh()
+    of_c = i * (1 - i) * g * by["i"] + f * (1 - f) * v["c_prev"] * by["f"] + i * (1 - g * g) * by["g"]
+    of_c[..., own].diagonal(dim1=-2, dim2=-1).add_(f[..., 0])
+    return o * (1 - o) * shown * by["o"] + o * (1 - shown * shown) * of_c, of_c
 
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:

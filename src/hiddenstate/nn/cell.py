@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
-from hiddenstate.base.validation import State, autocasts, check_alike, check_memory, check_pair, check_plain_tensor
+from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
 from hiddenstate.engine import fast, reference
 from hiddenstate.engine.dispatch import uses_reference
+from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
 from hiddenstate.engine.kernels import cell_fits
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, DtypeError, RankError, ShapeError
+from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES
@@ -162,18 +163,12 @@ class LSTMCell(Traceable):
             check_alike(value, f"hx[{k}]", w.ih)
 
     def _check_weights(self, w: Weights) -> None:
-        rows, like = len(GATES) * self.hidden_size, w.ih
+        rows = len(GATES) * self.hidden_size
         shapes = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
         for name, value, shape in zip(_WEIGHTS, (w.ih, w.hh, w.b_ih, w.b_hh), shapes, strict=True):
             if value is None:
                 continue
-            if value.shape != shape:
-                raise ShapeError(f"{name} has shape {list(value.shape)}, expected {list(shape)}: was it replaced?")
-            if value.dtype is not like.dtype and not autocasts(like.device.type):
-                raise DtypeError(
-                    f"{name} has dtype {value.dtype} and weight_ih has {like.dtype}: was its .data replaced? Convert "
-                    f"the cell with .to({like.dtype})"
-                )
+            check_weight(value, name, shape, ("weight_ih", w.ih))
             check_memory(value, name)
 
     def _checked_state(self, given: Tensor, hx: tuple[object, object]) -> list[Tensor]:

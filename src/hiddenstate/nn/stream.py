@@ -49,8 +49,9 @@ class Stream(StreamState):
         """
         if rows is not None:
             return self._step_of_rows(x, rows, out)
-        if self._quick is not None:
-            done = self._quick.step(x, out)
+        quick = self._quick
+        if quick is not None:
+            done = quick.step(x, out)
             if done is not None:
                 self._t += 1
                 return done  # type: ignore[no-any-return]

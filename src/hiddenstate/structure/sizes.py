@@ -7,7 +7,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.structure.names import tracks
+from hiddenstate.structure.names import QUANTITIES, Place, tracks
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,21 @@ class Sizes:
     def tracks(self) -> list[tuple[int, bool]]:
         """Every (layer, reverse), in the order in which torch stacks them in ``h_n``."""
         return tracks(self.num_layers, self.bidirectional)
+
+    @cached_property
+    def axes(self) -> tuple[int, int, int, int]:
+        """C, H, P and D, as native code reads them."""
+        return self.input_size, self.hidden_size, self.output_size, self.directions
+
+    @cached_property
+    def places(self) -> list[list[str]]:
+        """The names of all places that a trace records, of each layer and direction."""
+        return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in self.tracks]
+
+    @cached_property
+    def recorded_units(self) -> int:
+        """How many numbers a trace of all places records at each step of a row."""
+        return len(self.tracks) * sum(map(self.units, QUANTITIES))
 
     def units(self, quantity: str) -> int:
         """How many units a quantity has: P for h, H for the gates and c."""

@@ -141,8 +141,8 @@ class Run:
         if asked is None:
             return None
         if module._traces_steps:  # its steps are told apart when all calls are known
-            asked = replace(asked, steps=None, tokens=None)
-        return replace(asked, spent=self.spent)
+            asked = asked._replace(steps=None, tokens=None)
+        return asked._replace(spent=self.spent)
 
     def take(self, module: Traceable, trace: Trace) -> None:
         """Keep a record: as it is now, since the model may write into what it was given."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -24,7 +24,7 @@ from hiddenstate.errors import (
     TraceTooLargeError,
 )
 from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import GATES, QUANTITIES, Place, parse_place, places, track
+from hiddenstate.structure.names import GATES, Place, parse_place, places, track
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -32,8 +32,7 @@ DEFAULT_TRACE_LIMIT = 4 * 2**30  # bytes
 Tokens = Sequence[str] | Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, eq=False)
-class TraceOptions:
+class TraceOptions(NamedTuple):
     """The arguments of a trace that say what to record of a call.
 
     ``name`` is the module's, for messages, and ``spent`` the bytes that earlier calls of the same run took.
@@ -153,7 +152,7 @@ def nbytes_of(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, i
 
 def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
     """Bytes that the record of everything takes, over an input of C features each."""
-    return _units_of_all(sizes) * (x.numel() // sizes.input_size) * x.element_size()
+    return sizes.recorded_units * (x.numel() // sizes.input_size) * x.element_size()
 
 
 def trace_of_all(
@@ -167,11 +166,11 @@ def trace_of_all(
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
     """Put together the trace of a call of which all is recorded, from what `engine.fast.run` recorded of it."""
-    single, D, P = out.dim() == 2, sizes.directions, sizes.output_size
+    (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
     shown = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
     values: dict[str, Tensor] = {}
-    for k, (names, gates, c) in enumerate(zip(_names_of_all(sizes), kept[0], kept[1], strict=True)):
+    for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
         h = shown[k // D]
         # A copy where memory is shared: with the other direction, or with the output, which is the caller's.
         if D > 1:
@@ -185,8 +184,8 @@ def trace_of_all(
         initial=_initial(sizes, hx, shown[-1], single=single),
         values=values,
         carried={},
-        steps=tuple(range(len(out))),
-        length=len(out),
+        steps=tuple(range(T)),
+        length=T,
         num_layers=sizes.num_layers,
         bidirectional=sizes.bidirectional,
         layout=layout,
@@ -201,17 +200,6 @@ def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> St
         return zero_state(out, sizes)
     h0, c0 = hx[0].clone(), hx[1].clone()
     return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
-
-
-@cache
-def _names_of_all(sizes: Sizes) -> list[list[str]]:
-    """The places of each layer and direction."""
-    return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in sizes.tracks]
-
-
-@cache
-def _units_of_all(sizes: Sizes) -> int:
-    return len(sizes.tracks) * sum(map(sizes.units, QUANTITIES))
 
 
 def trace_of(
