@@ -74,6 +74,10 @@ INSIDE: Sequence[Lesson] = (
     ("05", 'hs.set("l0.h", to=value, unit=1)', 'hs.set("l0.h", to=value, unit=0)'),
     ("05", 'hs.plant.latch(hold=50, content="gate")', "hs.plant.latch(hold=50)"),
     ("05", 'patched("l0r", 2)', 'patched("l0", 2)'),
+    ("05", 'hs.zero("l0.h", unit=k)', 'hs.zero("l0.h", unit=0)'),
+    ("05", "h[:, k] = 0", "pass"),
+    ("05", "c[:, k] = 0", "c[:] = 0"),
+    ("05", "unread.weight_hh_l0[:, k] = 0", "unread.weight_hh_l0[k] = 0"),
     ("05", 'hs.zero("l0.f", t=3)', 'hs.zero("l0.i", t=3)'),
     ("05", 'hs.zero("l0.c", t=20)', 'hs.zero("l0.h", t=20)'),
 )
@@ -87,6 +91,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "lstm(spoilt, lengths=lengths)", "lstm(spoilt)"),
     ("06", 'back = hs.from_onnx(f"{folder}/small.onnx")', "back = hs.LSTM(4, 3)"),
     ("06", 'onnx_weights(small)[0]["W"]', 'onnx_weights(small)[0]["R"]'),
+    ("06", "to_onnx(small.bias_hh_l0)])[None]", "small.bias_hh_l0.detach()])[None]"),
     ("06", "torch.from_numpy(kernel).T", "torch.from_numpy(recurrent).T"),
     ("06", "copy_(torch.cat(quarters))", "copy_(small.weight_ih_l0)"),
     ("06", "changes = series.diff(dim=0)[:-1, :, None]", "changes = series.diff(dim=0)[1:, :, None]"),

@@ -54,8 +54,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q17": [("03", "without, every reverse output of a shorter sentence is another, and so the loss is.")],
     "q18": [
         ("03", "with one layer nothing is dropped, and a warning says so."),
-        ("03", "at 0.5 the others are doubled; no output is 0."),
-        ("03", "in training mode five tests of one tagger differ"),
+        ("03", "The others are divided by 1 − p, so at 0.5 they are doubled"),
+        ("03", "In eval nothing is dropped"),
     ],
     "q19": [
         ("04", "`detach` keeps the values and stops the gradient."),
