@@ -54,7 +54,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q17": [("03", "without, every reverse output of a shorter sentence is another, and so the loss is.")],
     "q18": [
         ("03", "with one layer nothing is dropped, and a warning says so."),
-        ("03", "The others are divided by 1 − p, so at 0.5 they are doubled"),
+        ("03", "so at 0.5 they are doubled: then the mean stays what it was"),
         ("03", "In eval nothing is dropped"),
     ],
     "q19": [
