@@ -124,7 +124,7 @@ ASKED = (
         "what a correlation and a unit zeroed after the run show of it; a real ablation, and is c part of it?",
         ("partly", "partly"),
         (
-            ("05", "Both units correlate alike"),
+            ("05", "both units correlate alike with the feature"),
             ("05", "the other units have read its h at every step, and are as they were"),
             ("05", "it gives what `h[:, 17] = 0` after each step of an `LSTMCell` gives"),
             ("05", "c need not be zeroed as well"),
@@ -152,7 +152,7 @@ def _row(number: int, question: Asked) -> str:
     places = []
     for chapter in dict.fromkeys(chapter for chapter, _ in question.places):
         page = next(page for page in PAGES if page.stem.startswith(chapter))
-        lines = sorted(line_of(chapter, said) for where, said in question.places if where == chapter)
+        lines = sorted({line_of(chapter, said) for where, said in question.places if where == chapter})
         link = f"[{int(chapter)}]({(FOLDER / page.name).relative_to(DOCS).as_posix()})"
         places.append(f"{link}: {', '.join(map(str, lines))}")
     return f"| {number} | {question.about} | {' | '.join(question.before)} | {'; '.join(places)} |"
