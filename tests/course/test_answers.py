@@ -26,9 +26,9 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "A **trace** is the record of a run: every gate and state at every step."),
     ],
     "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
-    "q6": [("01", "With `batch_first=True` the sentences are apart, and h and c are still `[L·D, N, H]`.")],
+    "q6": [("01", "With `batch_first=True` each sentence is read by itself, and h and c are still `[L·D, N, H]`.")],
     "q7": [("01", "The exchange raises nothing, and each sentence depends on those before it.")],
-    "q8": [("01", "row 0 then has the forward states of two sentences.")],
+    "q8": [("01", "row 0 then has the forward states of two sentences, and")],
     "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
         (
@@ -54,8 +54,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q17": [("03", "without, every reverse output of a shorter sentence is another, and so the loss is.")],
     "q18": [
         ("03", "with one layer nothing is dropped, and a warning says so."),
-        ("03", "at 0.5 the others are doubled; no output is 0."),
-        ("03", "in training mode five tests of one tagger differ"),
+        ("03", "so at 0.5 they are doubled: then the mean stays what it was"),
+        ("03", "In eval nothing is dropped"),
     ],
     "q19": [
         ("04", "`detach` keeps the values and stops the gradient."),
