@@ -48,7 +48,7 @@ def _measure(regime: Regime, notes: Notes, seconds: float) -> list[Row]:
         others = watch.others()
         with busy_cores():
             beside = take_turns(found.contestants, seconds, STEADY, found.lost)
-    notes.add(found)
+    notes.add(regime, found)
     return [
         {
             "regime": regime.name,

@@ -53,7 +53,7 @@ class Field:
 def entered(regime: Regime, patience: float = PATIENCE) -> Iterator[Field]:
     """Make the contestants, each in a process of its own, which ends with the block; run each once, and compare."""
     with ExitStack() as ends:
-        workers = [ends.enter_context(Worker(_label(regime, entry), patience)) for entry in regime.entries]
+        workers = [ends.enter_context(Worker(_label(entry), patience)) for entry in regime.entries]
         yield _compared(regime, workers)
 
 
@@ -95,6 +95,6 @@ def _agrees(regime: Regime, ours: Entered, peer: Entered, found: Field) -> bool:
     return False
 
 
-def _label(regime: Regime, entry: Entry) -> str:
+def _label(entry: Entry) -> str:
     """What a contestant is called until it is there."""
-    return f"{regime.name}: {entry.name if isinstance(entry, Yardstick) else getattr(entry, '__name__', entry)}"
+    return entry.name if isinstance(entry, Yardstick) else getattr(entry, "__name__", str(entry))

@@ -61,7 +61,7 @@ def _tables(options: argparse.Namespace, limits: Ceilings | None, notes: Notes) 
         return [company.table(notes)]
     regimes = [regime for regime in REGIMES if regime.quick or not options.quick]
     pace = QUICK_PACE if options.quick else PACE
-    return [speed.table(regimes, limits, notes, pace), python_cost.table()]
+    return [speed.table(regimes, limits, notes, pace), python_cost.table(pace)]
 
 
 def _fill(table: Table, only: str, seconds: float) -> None:

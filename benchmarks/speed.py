@@ -34,11 +34,11 @@ class Notes:
     lost: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
 
-    def add(self, found: Field) -> None:
+    def add(self, regime: Regime, found: Field) -> None:
         """Note who of a regime was left out; who is missing in many is said once."""
         self.missing += [line for line in found.missing if line not in self.missing]
         self.wrong += found.wrong
-        self.lost += found.lost
+        self.lost += [f"{regime.name}: {line}" for line in found.lost]
 
     def failed(self) -> bool:
         """Whether a contestant that is there was left out."""
@@ -59,7 +59,7 @@ def _measure(regime: Regime, ceilings: Ceilings | None, notes: Notes, pace: Pace
         watch = Watch(worker.pid for worker in found.contestants)
         times = take_turns(found.contestants, seconds, pace, found.lost)
         others, disturbed = watch.others(), watch.warning()
-    notes.add(found)
+    notes.add(regime, found)
     if disturbed:
         notes.disturbed.append(f"{regime.name}: {disturbed}, so do not trust its figures")
     measured = [(worker.name, time) for worker, time in zip(found.contestants, times, strict=True) if time is not None]

@@ -12,6 +12,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import connection
 from threading import Thread
 from types import TracebackType
@@ -97,10 +98,8 @@ class Worker:
         self.close()
 
     def _ask(self, request: Make | Pace) -> None:
-        try:
+        with suppress(OSError):  # of one that died, which its answer will show
             self._answers.send(request)
-        except OSError:
-            raise self._lost("died") from None
 
     def _answer(self) -> Any:
         if not self._answers.poll(self.patience):
