@@ -9,10 +9,11 @@ from functools import partial
 
 import layers
 import machine
-from measure import Pace, medians
-from regime import Regime, enter
+from measure import Pace, take_turns
+from regime import Regime, entered
 from report import Column, Part, Row, Table, as_ratio, as_share, in_microseconds, microseconds
 from shapes import Shape
+from speed import Notes
 
 # Ends by itself when the process that started it is gone.
 BUSY_LOOP = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
@@ -33,29 +34,32 @@ COLUMNS = (
 )
 
 
-def table() -> Table:
-    parts = [Part(regime.name, partial(_measure, regime)) for regime in REGIMES]
+def table(notes: Notes) -> Table:
+    """Those regimes; who was left out is noted."""
+    parts = [Part(regime.name, partial(_measure, regime, notes)) for regime in REGIMES]
     return Table("company", f"Beside {machine.cores()} busy loops, one a core", COLUMNS, parts)
 
 
-def _measure(regime: Regime, seconds: float) -> list[Row]:
+def _measure(regime: Regime, notes: Notes, seconds: float) -> list[Row]:
     """Figures of ours and torch's, alone and in company."""
-    contestants = enter(regime).contestants
-    watch = machine.Watch()
-    alone = medians(contestants, seconds, STEADY)
-    others = watch.others()
-    with busy_cores():
-        beside = medians(contestants, seconds, STEADY)
+    with entered(regime) as found:
+        watch = machine.Watch(worker.pid for worker in found.contestants)
+        alone = take_turns(found.contestants, seconds, STEADY, found.lost)
+        others = watch.others()
+        with busy_cores():
+            beside = take_turns(found.contestants, seconds, STEADY, found.lost)
+    notes.add(regime, found)
     return [
         {
             "regime": regime.name,
-            "contestant": contestant.name,
+            "contestant": worker.name,
             "alone_us": microseconds(before),
             "beside_us": microseconds(after),
             "slower": after / before,
             "others": others,
         }
-        for contestant, before, after in zip(contestants, alone, beside, strict=True)
+        for worker, before, after in zip(found.contestants, alone, beside, strict=True)
+        if before is not None and after is not None
     ]
 
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from shapes import Case
 
 # Largest difference allowed from ours, as a share of the largest value (at least 1). bfloat16 has 8 bits of mantissa,
-# and its errors add up over the steps: that bound tells a different computation from a coarse one, and no more.
+# and its errors add up over the steps: that bound tells a different computation from a coarse one, and no more. So does
+# that for 8 bits, to which each rounds its weights and its inputs in its own way.
 SAME = 1e-4
 SAME_IN_BFLOAT16 = 5e-2
+SAME_IN_INT8 = 5e-2
 
 
 class Contestant(NamedTuple):
@@ -24,6 +26,7 @@ class Contestant(NamedTuple):
         tolerance: the largest difference allowed; None where it computes something else on purpose.
         scale: how many times the work is what one run does, where a run is a sample of it.
         rest: seconds for which its threads spin on after a turn, and nobody else's turn begins.
+        idle: seconds for which it waits before each run, as a stream does for what comes next (not timed).
     """
 
     name: str
@@ -32,9 +35,32 @@ class Contestant(NamedTuple):
     tolerance: float | None = SAME
     scale: float = 1.0
     rest: float = 0.0
+    idle: float = 0.0
 
 
+# Makes a contestant of a regime; it goes to the worker by name, and so is a function of a module, or a `Yardstick`.
 Entry = Callable[[Case], Contestant]
+
+
+class Yardstick(NamedTuple):
+    """The same contestant where it is no peer but something to measure by: of another name, compared loosely or not.
+
+    Attributes:
+        entry: makes the contestant.
+        name: as the table shows it.
+        tolerance: the largest difference allowed, or None; see `Contestant`.
+        layers: layers of the LSTM, where they are not the regime's.
+    """
+
+    entry: Entry
+    name: str
+    tolerance: float | None = None
+    layers: int | None = None
+
+    def __call__(self, case: Case) -> Contestant:
+        if self.layers:
+            case = Case(case.shape._replace(L=self.layers))
+        return self.entry(case)._replace(name=self.name, tolerance=self.tolerance)
 
 
 class MissingPeerError(Exception):

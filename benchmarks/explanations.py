@@ -21,6 +21,7 @@ from hiddenstate.explain.adjoint import slopes
 from hiddenstate.explain.targets import bound
 from hiddenstate.models.folder import load, shipped
 from measure import Pace, medians
+from report import print_figures
 
 SENTENCE = "The old man who sold us the house could not remember why he had left the city last year ."
 UNITS, LAYERS, FEATURES, STEPS, SWEPT = 256, 2, 64, 16, 20
@@ -113,9 +114,7 @@ def _most_memory() -> float:
 
 
 def _tell(title: str, runs: list[Contestant], figures: list[float]) -> None:
-    print(f"\n{title}")
-    for contestant, figure in zip(runs, figures, strict=True):
-        print(f"  {contestant.name:<28}{figure:>12,.2f}", flush=True)
+    print_figures(title, dict(zip((run.name for run in runs), figures, strict=True)))
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from hiddenstate.text.batches import Encoded, plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.tokens import learn
 from measure import Pace, medians
+from report import print_figures
 
 # The plain tagger that most people write first: words, spelling, two layers each way.
 CONFIG = TaggerConfig(
@@ -137,9 +138,7 @@ def _contestant(name: str, run: Callable[[], object]) -> Contestant:
 
 
 def _tell(title: str, figures: Sequence[float], runs: Sequence[Contestant]) -> None:
-    print(f"\n{title}")
-    for contestant, figure in zip(runs, figures, strict=True):
-        print(f"  {contestant.name:<28}{figure:>12,.2f}", flush=True)
+    print_figures(title, dict(zip((run.name for run in runs), figures, strict=True)))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import hiddenstate as hs
-from contestants import SAME, SAME_IN_BFLOAT16, Contestant, Entry, if_it_runs, itself, without_gradient
+from contestants import SAME, SAME_IN_BFLOAT16, Contestant, if_it_runs, itself, without_gradient
 from shapes import Case
 
 OURS = "hiddenstate"
@@ -128,11 +128,6 @@ def torch_stream_bfloat16(case: Case) -> Contestant:
     state = h.bfloat16(), c.bfloat16()
     lstm, x = case.theirs_bfloat16, case.x_bfloat16
     return if_it_runs(lambda: _torch_stream("torch, bfloat16", lstm, x, state, SAME_IN_BFLOAT16))
-
-
-def yardstick(entry: Entry, name: str, tolerance: float | None = None) -> Entry:
-    """The same contestant where it is no peer but something to measure by: of another name, compared loosely or not."""
-    return lambda case: entry(case)._replace(name=name, tolerance=tolerance)
 
 
 def _inference(

@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -44,22 +45,30 @@ class Watch:
 
     Turns and medians do not help against load that lasts: threads that wait for one another then wait for the
     scheduler, and a contestant of one thread looks hundreds of times as fast as one of two.
+
+    Args:
+        pids: processes that are not others', besides this one and those that it started and that ended.
     """
 
-    def __init__(self) -> None:
-        self._busy, self._own, self._wall = _busy_seconds(), _own_seconds(), time.perf_counter()
+    def __init__(self, pids: Iterable[int] = ()) -> None:
+        self._pids = tuple(pids)
+        self._busy, self._own, self._wall = _busy_seconds(), self._own_seconds(), time.perf_counter()
 
     def others(self) -> float | None:
         """Their share of all cores' time, or None where the system does not tell."""
         if self._busy is None or (busy := _busy_seconds()) is None:
             return None
-        taken = (busy - self._busy) - (_own_seconds() - self._own)
+        taken = (busy - self._busy) - (self._own_seconds() - self._own)
         return max(0.0, taken / (cores() * (time.perf_counter() - self._wall)))
 
     def warning(self) -> str | None:
         """What to say where others disturb, or None."""
         others = self.others()
         return f"others took {others:.0%} of the machine" if others is not None and others > DISTURBING else None
+
+    def _own_seconds(self) -> float:
+        """Seconds for which the cores have worked for whoever is not another."""
+        return sum(os.times()[:4]) + sum(map(_seconds_of, self._pids))
 
 
 def _busy_seconds() -> float | None:
@@ -70,9 +79,13 @@ def _busy_seconds() -> float | None:
     return sum(int(ticks[k]) for k in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK")
 
 
-def _own_seconds() -> float:
-    """Seconds for which they have worked for this process and those that it started and that ended."""
-    return sum(os.times()[:4])
+def _seconds_of(pid: int) -> float:
+    """Seconds for which they have worked for a process; none once it has ended, or where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _version(package: str) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contestants import SAME, SAME_IN_BFLOAT16, Contestant
-from onnx_model import bytes_of, imported
+from contestants import SAME, SAME_IN_BFLOAT16, SAME_IN_INT8, Contestant
+from onnx_file import bytes_of, imported, int8_bytes_of
 from shapes import Case
 
 # How long onnxruntime's threads spin for more work after a run, where they are let.
@@ -20,7 +20,21 @@ def onnxruntime(case: Case) -> Contestant:
 
 def onnxruntime_stream(case: Case) -> Contestant:
     """One step, the state fed back. Threads that spin from one step to the next make it faster, so they may."""
-    session, x = _session(case, {}, stateful=True), case.x.numpy()
+    return _stream("onnxruntime", _session(case, {}, stateful=True), case)
+
+
+def onnxruntime_int8(case: Case) -> Contestant:
+    session, given = _session(case, {"session.force_spinning_stop": "1"}, int8=True), {"x": case.x.numpy()}
+    return Contestant("onnxruntime, int8", lambda: session.run(["out"], given)[0], torch.from_numpy, SAME_IN_INT8)
+
+
+def onnxruntime_int8_stream(case: Case) -> Contestant:
+    session = _session(case, {}, stateful=True, int8=True)
+    return _stream("onnxruntime, int8", session, case)._replace(tolerance=SAME_IN_INT8)
+
+
+def _stream(name: str, session: Any, case: Case) -> Contestant:
+    x = case.x.numpy()
     h, c = (value.numpy() for value in case.zero_state())
 
     def step() -> Any:
@@ -28,16 +42,17 @@ def onnxruntime_stream(case: Case) -> Contestant:
         out, h, c = session.run(None, {"x": x, "h0": h, "c0": c})
         return out[0]
 
-    return Contestant("onnxruntime", step, torch.from_numpy, rest=SPINNING_SECONDS)
+    return Contestant(name, step, torch.from_numpy, rest=SPINNING_SECONDS)
 
 
-def _session(case: Case, entries: dict[str, str], *, stateful: bool = False) -> Any:
+def _session(case: Case, entries: dict[str, str], *, stateful: bool = False, int8: bool = False) -> Any:
     runtime = imported("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     for key, value in entries.items():
         options.add_session_config_entry(key, value)
-    return runtime.InferenceSession(bytes_of(case, stateful=stateful), options, providers=["CPUExecutionProvider"])
+    model = (int8_bytes_of if int8 else bytes_of)(case, stateful=stateful)
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def openvino(case: Case) -> Contestant:

@@ -8,7 +8,7 @@ import layers
 from contestants import Contestant, itself
 from hiddenstate.engine import kernels
 from hiddenstate.nn.packed_weights import packed_of
-from measure import medians
+from measure import Pace, medians
 from report import Column, Part, Row, Table, in_microseconds, microseconds
 from shapes import Case, Shape
 
@@ -17,8 +17,9 @@ STEPS = 512
 COLUMNS = (Column("us", "µs", in_microseconds),)
 
 
-def table() -> Table:
-    parts = [Part(_name(shape), partial(_measure, shape)) for shape in SHAPES if kernels.isa()]
+def table(pace: Pace) -> Table:
+    """The shapes, all of it in this process: nobody else's threads are there."""
+    parts = [Part(_name(shape), partial(_measure, shape, pace)) for shape in SHAPES if kernels.isa()]
     return Table("python_cost", "What Python costs in a step of a stream", COLUMNS, parts)
 
 
@@ -26,12 +27,12 @@ def _name(shape: Shape) -> str:
     return f"Python's part of a step ({shape})"
 
 
-def _measure(shape: Shape, seconds: float) -> list[Row]:
+def _measure(shape: Shape, pace: Pace, seconds: float) -> list[Row]:
     """The whole step, the native call, and the difference; on one thread, which is not what is asked here."""
     case, threads = Case(shape), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        step, call = medians([layers.ours_stream(case), native_steps(case)], seconds)
+        step, call = medians([layers.ours_stream(case), native_steps(case)], seconds, pace)
     finally:
         torch.set_num_threads(threads)
     figures = {"stream.step": step, "the native call in it": call, "the difference": step - call}

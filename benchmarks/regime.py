@@ -1,12 +1,16 @@
 """A regime: one way to use the layer on one shape, and the contestants in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from ceilings import Ceilings
-from contestants import Contestant, Entry, MissingPeerError, gap
+from contestants import Contestant, Entry, MissingPeerError, Yardstick, gap
+from measure import LostError
 from shapes import Case, Shape
+from workers import PATIENCE, Entered, Worker
 
 Floor = Callable[[Shape, Ceilings], float]
 
@@ -20,6 +24,7 @@ class Regime(NamedTuple):
         entries: make the contestants, of the same weights and input.
         floor: the least time of the first, in seconds; None where no floor is known.
         quick: whether it is in the quick table too.
+        idle: seconds for which each run waits for what comes next, which is not timed.
     """
 
     what: str
@@ -27,6 +32,7 @@ class Regime(NamedTuple):
     entries: tuple[Entry, ...]
     floor: Floor | None = None
     quick: bool = False
+    idle: float = 0.0
 
     @property
     def name(self) -> str:
@@ -37,26 +43,58 @@ class Regime(NamedTuple):
 class Field:
     """The contestants of a regime whose numbers are those of the first, and a line for each that is not among them."""
 
-    contestants: list[Contestant]
+    contestants: list[Worker] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
-def enter(regime: Regime) -> Field:
-    """Make the contestants, run each once, and compare."""
-    case = Case(regime.shape)
-    first = regime.entries[0](case)
-    shown = first.shown(first.run())
-    entered = Field([first])
-    for entry in regime.entries[1:]:
-        try:
-            peer = entry(case)
-        except MissingPeerError as reason:
-            entered.missing.append(str(reason))
-            continue
-        difference = gap(shown, peer.shown(peer.run()))
-        if peer.tolerance is None or difference <= peer.tolerance:
-            entered.contestants.append(peer)
+@contextmanager
+def entered(regime: Regime, patience: float = PATIENCE) -> Iterator[Field]:
+    """Make the contestants, each in a process of its own, which ends with the block; run each once, and compare."""
+    with ExitStack() as ends:
+        workers = [ends.enter_context(Worker(_label(entry), patience)) for entry in regime.entries]
+        yield _compared(regime, workers)
+
+
+def _compared(regime: Regime, workers: Sequence[Worker]) -> Field:
+    """Those that may take turns; the others end here. Without the first there is none to hold the others to."""
+    found, ours = Field(), None
+    for worker, entry in zip(workers, regime.entries, strict=True):
+        worker.begin(partial(made, entry, regime))
+    for k, worker in enumerate(workers):
+        peer = _entered(worker, found)
+        ours = peer if k == 0 else ours
+        if peer and ours and _agrees(regime, ours, peer, found):
+            found.contestants.append(worker)
         else:
-            entered.wrong.append(f"{regime.name}: {peer.name} differs by {difference:.2g} and was not measured")
-    return entered
+            worker.close()
+    return found
+
+
+def made(entry: Entry, regime: Regime) -> Contestant:
+    """The contestant, made in its worker: every case of a shape has the same weights and input."""
+    return entry(Case(regime.shape))._replace(idle=regime.idle)
+
+
+def _entered(worker: Worker, found: Field) -> Entered | None:
+    """Whoever is there; of another, what to say."""
+    try:
+        return worker.entered()
+    except MissingPeerError as reason:
+        found.missing.append(str(reason))
+    except LostError as reason:
+        found.lost.append(str(reason))
+    return None
+
+
+def _agrees(regime: Regime, ours: Entered, peer: Entered, found: Field) -> bool:
+    if peer.tolerance is None or (difference := gap(ours.shown, peer.shown)) <= peer.tolerance:
+        return True
+    found.wrong.append(f"{regime.name}: {peer.name} differs by {difference:.2g} and was not measured")
+    return False
+
+
+def _label(entry: Entry) -> str:
+    """What a contestant is called until it is there."""
+    return entry.name if isinstance(entry, Yardstick) else getattr(entry, "__name__", str(entry))

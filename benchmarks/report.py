@@ -1,7 +1,7 @@
 """Tables of figures: on the terminal as they come, as Markdown, and as JSON."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -64,6 +64,13 @@ def print_regime(table: Table, rows: Sequence[Row]) -> None:
     for row in rows:
         figures = "".join(f"{text:>{FIGURE_WIDTH}}" for text in _written(table, row))
         print(f"    {row['contestant']:{NAME_WIDTH - 4}}{figures}", flush=True)
+
+
+def print_figures(title: str, figures: Mapping[str, float], decimals: int = 2) -> None:
+    """A title, and a figure below it for each name."""
+    print(f"\n{title}")
+    for name, figure in figures.items():
+        print(f"  {name:<28}{figure:>12,.{decimals}f}", flush=True)
 
 
 def write_markdown(path: Path, about: Sequence[str], tables: Sequence[Table]) -> None:

@@ -1,7 +1,8 @@
 """Speed of the layer against torch's and others', as ratios measured in one run, and against what the machine can do.
 
-Contestants of a regime are compared first: one whose numbers are not ours is not measured. Then they take turns, so
-that what else the machine does falls on all alike; figures are medians. Floors are explained in floors.py.
+Each contestant of a regime runs in a process of its own, with the same weights and input. They are compared first: one
+whose numbers are not ours is not measured. Then they take turns, so that what else the machine does falls on all alike;
+figures are medians over the turns. Floors are explained in floors.py.
 
     python benchmarks/run.py [--quick] [--only TEXT] [--json FILE] [--markdown FILE]
     python benchmarks/run.py --company
@@ -17,11 +18,13 @@ import python_cost
 import speed
 from ceilings import Ceilings, CeilingsError
 from machine import Watch
+from measure import PACE, Pace
 from regimes import REGIMES
 from report import Table, print_head, print_regime, write_json, write_markdown
 from speed import Notes
 
-SECONDS, QUICK_SECONDS = 2.0, 0.5
+SECONDS, QUICK_SECONDS = 3.0, 0.5
+QUICK_PACE = Pace(turn=0.02)
 
 
 def main() -> int:
@@ -36,7 +39,7 @@ def main() -> int:
         write_json(options.json, about + notes.lines(), limits and ceilings.as_data(limits), tables)
     if options.markdown:
         write_markdown(options.markdown, about + notes.lines(), tables)
-    return 1 if notes.wrong else 0
+    return 1 if notes.failed() else 0
 
 
 def _ceilings(about: list[str]) -> Ceilings | None:
@@ -55,9 +58,10 @@ def _ceilings(about: list[str]) -> Ceilings | None:
 
 def _tables(options: argparse.Namespace, limits: Ceilings | None, notes: Notes) -> list[Table]:
     if options.company:
-        return [company.table()]
+        return [company.table(notes)]
     regimes = [regime for regime in REGIMES if regime.quick or not options.quick]
-    return [speed.table(regimes, limits, notes), python_cost.table()]
+    pace = QUICK_PACE if options.quick else PACE
+    return [speed.table(regimes, limits, notes, pace), python_cost.table(pace)]
 
 
 def _fill(table: Table, only: str, seconds: float) -> None:
@@ -66,9 +70,9 @@ def _fill(table: Table, only: str, seconds: float) -> None:
     if chosen:
         print_head(table)
     for part in chosen:
-        rows = part.measure(seconds)
-        print_regime(table, rows)
-        table.rows += rows
+        if rows := part.measure(seconds):
+            print_regime(table, rows)
+            table.rows += rows
 
 
 def _options() -> argparse.Namespace:
@@ -76,7 +80,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer regimes, less time: under two minutes in all")
     parser.add_argument("--company", action="store_true", help="measure beside busy loops instead, one a core")
     parser.add_argument("--only", default="", metavar="TEXT", help="regimes that have this in their name")
-    parser.add_argument("--seconds", type=float, help=f"measuring time of a regime (default: {SECONDS})")
+    parser.add_argument(
+        "--seconds", type=float, help=f"measuring time of a regime (default: {SECONDS}), or seven turns each"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
     return parser.parse_args()

@@ -11,25 +11,33 @@ import hiddenstate as hs
 
 
 class Shape(NamedTuple):
-    """Time steps, batch rows, units (as many as input features), layers and directions."""
+    """Time steps, batch rows, units, layers and directions; input features where they are not as many as units."""
 
     T: int
     N: int
     H: int
     L: int = 1
     bidirectional: bool = False
+    features: int | None = None
 
     def __str__(self) -> str:
+        features = "" if self.features is None else f"C {self.features}, "
         layers = f", {self.L} layers" if self.L > 1 else ""
-        return f"T {self.T}, N {self.N}, H {self.H}{layers}{', bidirectional' if self.bidirectional else ''}"
+        directions = ", bidirectional" if self.bidirectional else ""
+        return f"T {self.T}, N {self.N}, {features}H {self.H}{layers}{directions}"
+
+    @property
+    def input_size(self) -> int:
+        """Input features."""
+        return self.H if self.features is None else self.features
 
     @property
     def directions(self) -> int:
         return 2 if self.bidirectional else 1
 
     def input_sizes(self) -> list[int]:
-        """Input features of each layer, C."""
-        return [self.H] + [self.H * self.directions] * (self.L - 1)
+        """Input features of each layer."""
+        return [self.input_size] + [self.H * self.directions] * (self.L - 1)
 
 
 def ragged_lengths(shape: Shape) -> Tensor:
@@ -51,10 +59,10 @@ class Case:
     def __init__(self, shape: Shape) -> None:
         torch.manual_seed(0)
         self.shape = shape
-        self.theirs = nn.LSTM(shape.H, shape.H, shape.L, bidirectional=shape.bidirectional)
+        self.theirs = nn.LSTM(shape.input_size, shape.H, shape.L, bidirectional=shape.bidirectional)
         self.theirs.eval()  # training turns it on
         self.ours = hs.from_torch(self.theirs)
-        self.x = torch.randn(shape.T, shape.N, shape.H)
+        self.x = torch.randn(shape.T, shape.N, shape.input_size)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -63,6 +71,10 @@ class Case:
     @cached_property
     def ours_bfloat16(self) -> hs.LSTM:
         return copy.deepcopy(self.ours).bfloat16()
+
+    @cached_property
+    def ours_int8(self) -> hs.LSTM:
+        return self.ours.quantize()
 
     @cached_property
     def theirs_bfloat16(self) -> nn.LSTM:

@@ -6,8 +6,8 @@ from functools import partial
 
 from ceilings import Ceilings
 from machine import Watch
-from measure import medians
-from regime import Regime, enter
+from measure import Pace, take_turns
+from regime import Field, Regime, entered
 from report import Column, Part, Row, Table, as_ratio, as_share, in_microseconds, microseconds
 
 COLUMNS = (
@@ -20,40 +20,58 @@ COLUMNS = (
 
 @dataclass
 class Notes:
-    """What a reader of the figures must know: peers that are not here, those whose numbers are others, disturbance."""
+    """What a reader of the figures must know.
+
+    Attributes:
+        missing: peers that are not here.
+        wrong: those whose numbers are others.
+        lost: those that died, hung or broke off.
+        disturbed: what else the machine did.
+    """
 
     missing: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
 
+    def add(self, regime: Regime, found: Field) -> None:
+        """Note who of a regime was left out; who is missing in many is said once."""
+        self.missing += [line for line in found.missing if line not in self.missing]
+        self.wrong += found.wrong
+        self.lost += [f"{regime.name}: {line}" for line in found.lost]
+
+    def failed(self) -> bool:
+        """Whether a contestant that is there was left out."""
+        return bool(self.wrong or self.lost)
+
     def lines(self) -> list[str]:
-        return self.missing + self.wrong + self.disturbed
+        return self.missing + self.wrong + self.lost + self.disturbed
 
 
-def table(regimes: Sequence[Regime], ceilings: Ceilings | None, notes: Notes) -> Table:
+def table(regimes: Sequence[Regime], ceilings: Ceilings | None, notes: Notes, pace: Pace) -> Table:
     """Those regimes; what there is to note is added as it shows."""
-    parts = [Part(regime.name, partial(_measure, regime, ceilings, notes)) for regime in regimes]
+    parts = [Part(regime.name, partial(_measure, regime, ceilings, notes, pace)) for regime in regimes]
     return Table("speed", "Medians, and how many times as long as ours (above 1: ours is faster)", COLUMNS, parts)
 
 
-def _measure(regime: Regime, ceilings: Ceilings | None, notes: Notes, seconds: float) -> list[Row]:
-    entered = enter(regime)
-    notes.missing += [line for line in entered.missing if line not in notes.missing]
-    notes.wrong += entered.wrong
-    watch = Watch()
-    times = medians(entered.contestants, seconds)
-    others, disturbed = watch.others(), watch.warning()
+def _measure(regime: Regime, ceilings: Ceilings | None, notes: Notes, pace: Pace, seconds: float) -> list[Row]:
+    with entered(regime) as found:
+        watch = Watch(worker.pid for worker in found.contestants)
+        times = take_turns(found.contestants, seconds, pace, found.lost)
+        others, disturbed = watch.others(), watch.warning()
+    notes.add(regime, found)
     if disturbed:
         notes.disturbed.append(f"{regime.name}: {disturbed}, so do not trust its figures")
+    measured = [(worker.name, time) for worker, time in zip(found.contestants, times, strict=True) if time is not None]
     floor = regime.floor(regime.shape, ceilings) if regime.floor and ceilings else None
     return [
         {
             "regime": regime.name,
-            "contestant": contestant.name,
+            "contestant": name,
             "us": microseconds(time),
-            "ratio": time / times[0] if k else None,
+            "ratio": time / measured[0][1] if k else None,
             "of_floor": floor / time if floor and not k else None,
             "others": None if k else others,
         }
-        for k, (contestant, time) in enumerate(zip(entered.contestants, times, strict=True))
+        for k, (name, time) in enumerate(measured)
     ]

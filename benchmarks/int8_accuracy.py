@@ -1,0 +1,90 @@
+"""What weights of 8 bits cost the shipped models in accuracy, and how long they take, on texts that are given.
+
+    python benchmarks/int8_accuracy.py --text TEST.conllu --characters FILE [--seconds S] [--last 50000]
+
+The tagger's share of words whose part of speech it gives as the file has it, and how unexpected the characters of the
+end of the other file are to the model of characters, each in float32 and in 8 bits. Times are medians of turns.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import hiddenstate as hs
+import machine
+from contestants import Contestant, itself, without_gradient
+from hiddenstate.models.folder import load, load_language_model
+from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.conllu import Sentence, read_conllu
+from measure import Pace, medians
+from report import print_figures
+
+FLOAT, INT8 = "float32", "int8"
+LONG = Pace(turn=1.0, pause=0.05)
+
+
+def tagging(sentences: Sequence[Sentence], seconds: float) -> None:
+    """UPOS of the shipped tagger, in per cent of the words that have one, and words a second."""
+    tagger = load("tagger-en")
+    models: dict[str, Tagger] = {FLOAT: tagger, INT8: hs.convert(tagger, weights="int8")}
+    shares = {name: 100 * accuracy(model, sentences) for name, model in models.items()}
+    print_figures("words whose UPOS is right, %", shares, decimals=4)
+    texts, words = [sentence.forms for sentence in sentences], sum(map(len, sentences))
+    runs = [Contestant(name, partial(model.tag, texts), itself) for name, model in models.items()]
+    times = medians(runs, seconds, LONG)
+    print_figures("words a second", {run.name: words / time for run, time in zip(runs, times, strict=True)})
+
+
+def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
+    """The share of words with the UPOS that the file has; words that have none there do not count."""
+    taggings = tagger.tag([sentence.forms for sentence in sentences])
+    right = [
+        given == tag
+        for sentence, tagging in zip(sentences, taggings, strict=True)
+        for given, tag in zip(sentence.upos, tagging.columns["upos"].tags, strict=True)
+        if given is not None
+    ]
+    return sum(right) / len(right)
+
+
+def reading(text: str, seconds: float) -> None:
+    """Nats a character that the shipped model of characters needs for a text, and characters a second."""
+    model = load_language_model("shakespeare")
+    models: dict[str, LanguageModel] = {FLOAT: model, INT8: hs.convert(model, weights="int8")}
+    ids = torch.as_tensor(model.tokens.encode(text)).long()
+    with torch.no_grad():
+        nats = {name: float(surprise(model, ids).mean()) for name, model in models.items()}
+    print_figures(f"nats a character, over {len(ids) - 1:,} characters", nats, decimals=5)
+    runs = [Contestant(name, without_gradient(partial(surprise, one, ids)), itself) for name, one in models.items()]
+    times = medians(runs, seconds, LONG)
+    print_figures("characters a second", {run.name: len(ids) / time for run, time in zip(runs, times, strict=True)})
+
+
+def surprise(model: LanguageModel, ids: Tensor) -> Tensor:
+    """How unexpected each character but the first is after those before it, in one piece."""
+    return model.surprise(ids[:-1, None], ids[1:, None])[0]
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", required=True, metavar="FILE", help="CoNLL-U to tag, with UPOS")
+    parser.add_argument("--characters", required=True, type=Path, metavar="FILE", help="plain text, UTF-8")
+    parser.add_argument("--last", type=int, default=50_000, help="how many characters of its end to read")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measuring time of each model")
+    options = parser.parse_args()
+    print("\n".join(machine.described()))
+    watch = machine.Watch()
+    tagging(read_conllu(options.text), options.seconds)
+    reading(options.characters.read_text(encoding="utf-8")[-options.last :], options.seconds)
+    if warning := watch.warning():
+        print(f"\nMeanwhile {warning}")
+
+
+if __name__ == "__main__":
+    main()

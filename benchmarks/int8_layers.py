@@ -1,0 +1,60 @@
+"""Contestants whose weights are kept in 8 bits: ours, and torch's dynamically quantised layer."""
+
+import copy
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from contestants import SAME_IN_INT8, Contestant, MissingPeerError, itself, without_gradient
+from layers import OURS
+from shapes import Case
+
+
+def ours_int8(case: Case) -> Contestant:
+    lstm = case.ours_int8
+    return Contestant(f"{OURS}, int8", without_gradient(lambda: lstm(case.x)[0]), itself, SAME_IN_INT8)
+
+
+def ours_int8_stream(case: Case) -> Contestant:
+    stream, x = case.ours_int8.stream(case.shape.N), case.x[0]
+    return Contestant(f"{OURS}, int8", lambda: stream.step(x), itself, SAME_IN_INT8)
+
+
+def torch_int8(case: Case) -> Contestant:
+    lstm = _quantised(case.theirs)
+    return Contestant("torch, dynamic int8", without_gradient(lambda: lstm(case.x)[0]), itself, SAME_IN_INT8)
+
+
+def torch_int8_stream(case: Case) -> Contestant:
+    lstm, state = _quantised(case.theirs), case.zero_state()
+
+    def step() -> Tensor:
+        nonlocal state
+        out: Tensor
+        out, state = lstm(case.x, state)
+        return out[0]
+
+    return Contestant("torch, dynamic int8", without_gradient(step), itself, SAME_IN_INT8)
+
+
+def _quantised(lstm: nn.LSTM) -> nn.Module:
+    """Torch's layer in 8 bits. Modules that are the root are left as they are, and so it stands in another.
+
+    Raises:
+        MissingPeerError: torch no longer has it, or has no such kernels for this processor.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says of itself that it will be removed
+        try:
+            from torch.ao.quantization import quantize_dynamic
+
+            made = quantize_dynamic(nn.Sequential(copy.deepcopy(lstm)), {nn.LSTM}, dtype=torch.qint8)[0]
+        except (ImportError, AttributeError, RuntimeError) as error:
+            raise MissingPeerError(
+                f"torch, dynamic int8, is left out: torch does not serve it here ({error})"
+            ) from error
+    if isinstance(made, nn.LSTM):
+        raise MissingPeerError("torch, dynamic int8, is left out: quantize_dynamic left the LSTM in floats")
+    quantised: nn.Module = made
+    return quantised
