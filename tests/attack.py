@@ -19,7 +19,7 @@ from attacks.formats import FORMATS
 from attacks.many import read_format, read_many
 from attacks.processes import done
 from attacks.runs import KINDS, break_runs
-from attacks.writes import write_badly
+from attacks.writes import MORE_THINGS, THINGS, write_badly, write_nowhere
 
 
 def main() -> None:
@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the number of the first")
     parser.add_argument("--files", type=int, help="damaged files of all formats together, and nothing else")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="the most that --files may take")
-    parser.add_argument("--only", choices=["bombs", "server", "writes", *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
+    kinds = ["bombs", "server", "writes", "read-only"]
+    parser.add_argument("--only", choices=[*kinds, *FORMATS, *(f"{kind}-runs" for kind in KINDS)])
     options = parser.parse_args()
     torch.set_num_threads(1)
     first, count = options.first, options.count
@@ -40,6 +41,7 @@ def main() -> None:
         **{f"bomb {name}": ("bombs", blow_up, name) for name in BOMBS},
         **{f"{kind}-runs": (f"{kind}-runs", break_runs, kind, first, options.runs) for kind in KINDS},
         "writes": ("writes", write_badly, first, count),
+        **{f"read-only {name}": ("read-only", write_nowhere, name) for name in (*THINGS, *MORE_THINGS)},
         "server": ("server", attack_server, first, count),
     }
     well = [read_format(name, first, count) for name in FORMATS if options.only in (None, name)]

@@ -1,11 +1,14 @@
 """The standing attack (`attack.py`), short: bombs, damaged files, places that refuse, broken runs, bad clients."""
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import hiddenstate as hs
 
 COUNT, RUNS = "150", "1"
 
@@ -16,6 +19,37 @@ import attack  # noqa: E402 (needs these limits)
 from attacks.bombs import BOMBS  # noqa: E402
 from attacks.formats import FORMATS  # noqa: E402
 from attacks.runs import KINDS  # noqa: E402
+from attacks.writes import MORE_THINGS, THINGS  # noqa: E402
+from cli.test_out import COMMANDS  # noqa: E402
+
+# What writes a file, and one of the things that are tried where nothing can be written, by each module that does.
+DOORS = (
+    "writing",
+    "written_beside",
+    "replace_bytes",
+    "replaced_after",
+    "append_line",
+    "folder_beside",
+    "write_tensors",
+)
+WRITERS = {
+    "base/figures.py": "picture",
+    "base/files.py": "trace",
+    "cli/evaluate.py": "evaluate --json",
+    "cli/explain_command.py": "explain ledger --csv",
+    "cli/score.py": "score --out",
+    "cli/tag.py": "tag --out",
+    "course/files.py": "course",
+    "explain/results.py": "explanation",
+    "interop/onnx/export.py": "onnx",
+    "models/folder.py": "tagger",
+    "nn/stream_file.py": "stream",
+    "studio/page.py": "page",
+    "text/corpora.py": "corpus",
+    "tracing/files.py": "trace",
+    "training/checkpoint.py": "log",
+    "training/lock.py": "new-run",
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +82,24 @@ def test_runs_that_are_killed_or_have_no_disk_left_end_as_an_unbroken_one(told: 
 
 def test_what_cannot_be_written_is_refused_and_what_was_there_stays(told: dict[str, str]) -> None:
     assert f"of {COUNT} refused, nothing was lost" in told["writes"], f"{told['writes']}\n{told['failures']}"
+
+
+@pytest.mark.parametrize("name", [*THINGS, *MORE_THINGS])
+def test_what_is_written_where_nothing_can_be_is_refused_and_can_be_read(told: dict[str, str], name: str) -> None:
+    assert told[f"read-only {name}"].startswith("refused in "), f"{told[f'read-only {name}']}\n{told['failures']}"
+
+
+def test_no_writer_is_left_out() -> None:
+    """Every module that writes files is tried where nothing can be written."""
+    rooms = Path(hs.__file__).parent
+    writers = {
+        str(path.relative_to(rooms))
+        for path in rooms.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in DOORS
+    }
+    assert writers == WRITERS.keys()
+    assert set(WRITERS.values()) <= {*THINGS, *MORE_THINGS, *COMMANDS}
 
 
 def test_the_server_goes_on_whatever_clients_send(told: dict[str, str]) -> None:

@@ -31,8 +31,15 @@ def read_only_files(folder: Path, fill: Fill, draw: random.Random) -> None:
     _be_nobody(folder)
 
 
+def all_read_only(folder: Path, fill: Fill, draw: random.Random) -> None:
+    fill()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    _be_nobody(folder)
+
+
 def read_only_disk(folder: Path, fill: Fill, draw: random.Random) -> None:
-    _own_disk(folder, 1 << 20)
+    _own_disk(folder, 1 << 25)
     fill()
     _mount(folder, _READ_ONLY | _AGAIN, "")
 
@@ -53,6 +60,7 @@ def short_files(folder: Path, fill: Fill, draw: random.Random) -> None:
 
 
 PLACES = {f.__name__: f for f in (read_only_folder, read_only_files, read_only_disk, full_disk, short_files)}
+READ_ONLY = {f.__name__: f for f in (all_read_only, read_only_disk)}  # where nothing at all can be written
 
 
 def _be_nobody(owner_of: Path) -> None:

@@ -2,25 +2,44 @@
 
 import os
 import random
+import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
+from pooch.utils import make_local_storage
 
 import hiddenstate as hs
-from attacks.formats import make_language_model, make_run, make_stream, make_tagger, make_trace, state_dict
-from attacks.places import PLACES, NotToBeHadError
+from attacks.formats import (
+    CONLLU,
+    TEXT,
+    make_language_model,
+    make_run,
+    make_stream,
+    make_tagger,
+    make_trace,
+    state_dict,
+)
+from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
+from hiddenstate.base.figures import Picture, save_picture
 from hiddenstate.course.files import copy
 from hiddenstate.errors import FileWriteError
+from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import load, load_language_model
+from hiddenstate.models.tagger_training import train_tagger
+from hiddenstate.text import corpora
 from hiddenstate.training.checkpoint import Checkpoint, Position, RunFolder
 
 MISSING, WRITTEN, REFUSED = 3, 0, 4  # exit codes
 Content = dict[str, bytes | None]
+Place = Callable[[Path, Fill, random.Random], None]
+CORPUS = "tiny-shakespeare"
 
 
 class Thing(NamedTuple):
@@ -52,6 +71,56 @@ def checkpoint(path: Path) -> None:
     RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
 
 
+def picture(path: Path) -> None:
+    figure = Picture(figsize=(1, 1))
+    figure.subplots().plot([random.random()])
+    save_picture(figure, path.with_name("it.svg"))
+
+
+def page(path: Path) -> None:
+    hs.studio(hs.LSTM(2, 3)).save(path)
+
+
+def fetched(cache: Path, out: Path | None = None) -> None:
+    """A corpus, of which the network brings another text than is known: its hash is not looked at."""
+
+    def retrieve(url: str, known_hash: str, fname: str, path: Path) -> None:
+        if not (path / fname).exists():
+            make_local_storage(path)
+            (path / fname).write_text(TEXT * 50)
+
+    pooch: Any = SimpleNamespace(retrieve=retrieve)
+    with (
+        mock.patch.object(corpora, "_pooch", return_value=pooch),
+        mock.patch.dict(os.environ, HIDDENSTATE_CACHE=str(cache)),
+    ):
+        corpora.get(CORPUS, out)
+
+
+def tagger_and_words(path: Path) -> None:
+    make_tagger(path)
+    path.with_name("words").write_text(CONLLU)
+
+
+def half_replaced(path: Path) -> None:
+    """As where a process is killed that puts a model in the place of another."""
+    tagger_and_words(path)
+    path.rename(path.with_name(f".{path.name}.0000.previous"))
+
+
+def train(path: Path) -> None:
+    """Train where checkpoints have another place: what can't be kept must not be trained."""
+    words, config = path.with_name("words"), TaggerConfig(epochs=1, hidden_size=2, word_minimum=1)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        run = Path(elsewhere, "run")
+        try:
+            train_tagger(words, words, path, config, run=run)
+        except FileWriteError as error:
+            if run.exists():
+                raise RuntimeError("it was trained in vain") from error
+            raise
+
+
 def nothing(path: Path) -> None:
     """There is nothing first."""
 
@@ -68,11 +137,25 @@ THINGS = {
     "language-model": Thing(make_language_model, make_language_model, load_language_model),
     "onnx": Thing(exported, exported, hs.from_onnx),
     "explanation": Thing(explanation, explanation, Path.read_text),
+    "picture": Thing(picture, picture, lambda path: None),
     "begin": Thing(begin, lambda path: RunFolder(path).begin("a"), lambda path: RunFolder(path).check()),
     "new-run": Thing(nothing, lambda path: RunFolder(path / "deeper").begin("a"), lambda path: None),
     "log": Thing(begin, log, read_run),
     "checkpoint": Thing(begin, checkpoint, read_run),
     "course": Thing(nothing, copy, lambda path: None),
+}
+# What is large, or has another place besides: it is tried where nothing at all can be written.
+MORE_THINGS = {
+    "page": Thing(page, page, Path.read_text),
+    "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),
+    "empty-cache": Thing(Path.mkdir, fetched, lambda path: None),
+    "corpus": Thing(
+        lambda path: fetched(path.with_name("cache")),
+        lambda path: fetched(path.with_name("cache"), path),
+        lambda path: None,
+    ),
+    "train": Thing(tagger_and_words, train, load),
+    "train-after-a-kill": Thing(half_replaced, train, lambda path: None),
 }
 
 
@@ -81,12 +164,12 @@ def content(folder: Path) -> Content:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def write_once(thing: Thing, place: str, folder: Path, draw: random.Random) -> int:
+def write_once(thing: Thing, place: Place, folder: Path, draw: random.Random) -> int:
     """Write a thing into a place; return what came of it."""
     path = folder / "it"
     torch.manual_seed(0)
     try:
-        PLACES[place](folder, lambda: thing.first(path), draw)
+        place(folder, lambda: thing.first(path), draw)
     except NotToBeHadError:
         return MISSING
     before = content(folder)
@@ -100,6 +183,8 @@ def write_once(thing: Thing, place: str, folder: Path, draw: random.Random) -> i
         if after != before:
             changed = {name for name, _ in before.items() ^ after.items()}
             raise RuntimeError(f"it was refused ({error}), and is not as before: {sorted(changed)}") from error
+        if path.exists():
+            thing.read(path)
         return REFUSED
     if any(path.is_file() for path in folder.rglob("*.part")):
         raise RuntimeError("parts of files are left")
@@ -131,9 +216,29 @@ def write_badly(first: int, count: int, folder: Path) -> None:
         (folder / "at").write_text(f"writes {k}, {name} into {place}")
         own = folder / str(k)
         own.mkdir()
-        code = forked(partial(write_once, THINGS[name], place, own, draw))
+        code = forked(partial(write_once, THINGS[name], PLACES[place], own, draw))
         if code not in (WRITTEN, REFUSED, MISSING):
             raise RuntimeError(f"writes {k}, {name} into {place}: exit code {code}")
         codes[code] += 1
     told = f"{codes[REFUSED]} of {count} refused, nothing was lost"
     (folder / "at").write_text(told + (f"; {codes[MISSING]} places not to be had" if codes[MISSING] else ""))
+
+
+def write_nowhere(name: str, folder: Path) -> None:
+    """Write one thing where nothing can be written, which must be refused each time; it can still be read there."""
+    folder.chmod(0o755)  # so that nobody finds the way
+    thing = {**THINGS, **MORE_THINGS}[name]
+    (folder / "before").mkdir()  # loads all modules: who becomes nobody may have no right to
+    for do in thing:
+        do(folder / "before" / "it")
+    codes: Counter[int] = Counter()
+    for place, make in READ_ONLY.items():
+        (folder / "at").write_text(f"{name} into {place}")
+        own = folder / place
+        own.mkdir()
+        code = forked(partial(write_once, thing, make, own, random.Random(name)))
+        if code not in (REFUSED, MISSING):
+            raise RuntimeError(f"{name} into {place}: exit code {code}" + ", it was written" * (code == WRITTEN))
+        codes[code] += 1
+    told = f"refused in {codes[REFUSED]} places"
+    (folder / "at").write_text(told + (f"; {codes[MISSING]} not to be had" if codes[MISSING] else ""))

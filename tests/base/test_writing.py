@@ -11,7 +11,14 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.base.files import append_line, folder_beside, replace_bytes, replaced_after, write_bytes
+from hiddenstate.base.files import (
+    append_line,
+    check_folder_place,
+    folder_beside,
+    replace_bytes,
+    replaced_after,
+    write_bytes,
+)
 from hiddenstate.base.writing import writing
 from hiddenstate.course.files import copy
 from hiddenstate.errors import FileFormatError, FileWriteError
@@ -167,3 +174,20 @@ def test_notebooks_that_do_not_fit_can_be_copied_again(tmp_path: Path) -> None:
         copy(tmp_path / "course")
     assert content(tmp_path) == {}
     assert copy(tmp_path / "course")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_folder_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("new", "new/deeper"):
+        check_folder_place(tmp_path / name, is_replaced=is_replaced)
+    with pytest.raises(FileWriteError, match=r"cannot write .*deeper: Not a directory"):
+        check_folder_place(tmp_path / "file" / "deeper", is_replaced=is_replaced)
+    with (
+        where_nothing_may_be_written(monkeypatch),
+        pytest.raises(FileWriteError, match=r"cannot write .*new/deeper: P"),
+    ):
+        check_folder_place(tmp_path / "new" / "deeper", is_replaced=is_replaced)
+    assert content(tmp_path) == {"file": b""}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, MissingDependencyError
+from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, FileWriteError, MissingDependencyError
 from hiddenstate.text import corpora
 from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, get, is_cached, path_of
 
@@ -185,3 +185,10 @@ def test_the_known_hashes_are_those_of_the_files(corpora: Path, name: str, folde
     for file in CORPORA[name].files:
         data = (corpora / folder / file.name).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (file.sha256, file.size)
+
+
+def test_what_cannot_be_copied_is_not_fetched(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileWriteError, match=r"cannot write .*deeper: Not a directory"):
+        get(NAME, tmp_path / "file" / "deeper")
+    assert not server.asked

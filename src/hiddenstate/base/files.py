@@ -72,9 +72,27 @@ def check_place(path: str | Path) -> None:
             if not folder.is_dir():
                 raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
         check_writable(path)
-        place = path if _is_special(path) else path.resolve().parent
-        if not os.access(place, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        _check_right(path if _is_special(path) else path.resolve().parent)
+
+
+def check_folder_place(target: Path, *, is_replaced: bool) -> None:
+    """Refuse a place that no folder can be written to, so that nothing need be computed to find that out.
+
+    Args:
+        target: the folder.
+        is_replaced: whether another takes its place, if it is there; otherwise it is written into.
+
+    Raises:
+        FileWriteError: it, or the folder around it, is not one to write into; or what would be replaced is read-only.
+    """
+    with writing(target):
+        if is_replaced:
+            check_writable(target)
+        places = target.absolute().parents if is_replaced else (target, *target.absolute().parents)
+        around = next(each for each in places if each.exists())
+        if not around.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
+        _check_right(around)
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -205,10 +223,15 @@ def put_folder(partial: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Undo what a killed process left beside a folder: the earlier folder is put back, or deleted if not needed."""
+    """Undo what a killed process left beside a folder: the earlier folder is put back, or deleted if not needed.
+
+    Raises:
+        FileWriteError: it cannot be put back.
+    """
     previous = left_beside(target, "previous")
     if previous and not target.exists():
-        previous.pop().rename(target)
+        with writing(target):
+            previous.pop().rename(target)
     for path in [*previous, *left_beside(target, "partial")]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -248,6 +271,11 @@ def check_is_file(path: str | Path) -> None:
 def _is_special(path: Path) -> bool:
     """Whether this is a device or a pipe, such as ``/dev/stdout``: a file must not take its place."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _check_right(place: Path) -> None:
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def _pour(source: Path, target: Path) -> None:

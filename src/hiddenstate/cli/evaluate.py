@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.errors import FileFormatError
 from hiddenstate.models.accuracy import Report, evaluate, words_of
 from hiddenstate.models.folder import load, shipped
@@ -48,10 +49,7 @@ def evaluate_command(
 
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
-    if plot is not None:
-        from hiddenstate.base.figures import check_picture  # needs matplotlib, which is optional
-
-        check_picture(plot)
+    check_outputs(as_json, plot=plot)
     sentences, tagger = read_conllu(file), load(model or shipped())
     known = _known(tagger, sentences) if train is None else words_of(read_conllu(train))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hiddenstate.base.files import check_place, written_beside
-from hiddenstate.cli.explain_options import STANDARD, read_by
+from hiddenstate.base.files import written_beside
+from hiddenstate.cli.explain_options import read_by
+from hiddenstate.cli.outputs import STANDARD, check_outputs
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.results import Explanation
 from hiddenstate.models.folder import SHIPPED
@@ -66,13 +67,7 @@ def _check(json: str | None, csv: str | None, plot: Path | None) -> None:
     if json is not None and json == csv:
         where = "standard output" if json == STANDARD else json
         raise ArgumentError(f"--json {json} and --csv {csv} both write to {where}; write one of them elsewhere")
-    for path in (json, csv):
-        if path is not None and path != STANDARD:
-            check_place(path)
-    if plot is not None:
-        from hiddenstate.base.figures import check_picture  # needs matplotlib, which is optional
-
-        check_picture(plot)
+    check_outputs(json, csv, plot=plot)
 
 
 def _give(result: Explanation, json: str | None, csv: str | None, plot: Path | None) -> None:

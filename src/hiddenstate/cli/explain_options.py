@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hiddenstate.cli.outputs import STANDARD
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import needed_head
 from hiddenstate.explain.subjects import subject
@@ -19,8 +20,6 @@ from hiddenstate.models.folder import load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.source import read_text
-
-STANDARD = "-"
 
 WordOption = Annotated[
     str | None,

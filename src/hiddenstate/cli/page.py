@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.cli.run_options import shown
 from hiddenstate.studio.view import studio
 from hiddenstate.text.source import read_text
@@ -31,6 +32,7 @@ def page(
 
     Example: hiddenstate page "Giraffes in a field" -o view.html
     """
+    check_outputs(out)
     begin = read_text(sys.stdin.buffer).strip() if text == "-" else text
     opened = studio(*(model or ()), text=begin)
     if str(out) == "-":

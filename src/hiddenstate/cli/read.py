@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.cli.read_table import PLAIN_WIDTH, Word, fitting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
@@ -72,6 +73,7 @@ def read(
     """
     if as_json and as_csv:
         raise ArgumentError("--json and --csv are two forms of the same output; choose one")
+    check_outputs(plot=plot)
     words_by_sentence = _split(read_text(sys.stdin.buffer) if text == "-" else text)
     if plot is not None and len(words_by_sentence) > 1:
         raise ArgumentError(

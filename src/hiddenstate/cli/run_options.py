@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text.corpora import names_corpus, path_of
@@ -169,10 +170,9 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
     """Return what draws the run into a file when it is done; what is missing for that is said now."""
     if path is None:
         return lambda: None
-    from hiddenstate.base.figures import check_picture, save_picture  # needs matplotlib, which is optional
+    check_outputs(plot=path)
+    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
     from hiddenstate.training.plot import plot_run
-
-    check_picture(path)
 
     def draw() -> None:
         save_picture(plot_run(run, score), path)

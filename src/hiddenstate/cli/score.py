@@ -14,6 +14,7 @@ import typer
 from rich.cells import cell_len
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.folder import load_language_model, shipped
 from hiddenstate.models.scoring import Dynamic, Scored
@@ -79,6 +80,7 @@ def score(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and not dynamic:
         raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+    check_outputs(out)
     loaded = load_language_model(model or shipped("shakespeare"))
     source: Source = sys.stdin.buffer if file == "-" else path_of(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)

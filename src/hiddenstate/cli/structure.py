@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load
 from hiddenstate.structure.sizes import Sizes
@@ -42,6 +43,7 @@ def structure(
     """
     if words is not None and plot is None:
         raise ArgumentError("--words are drawn by --plot, and there is none; add --plot FILE, or drop --words")
+    check_outputs(plot=plot)
     if model is not None:
         own = {"--input-size": input_size, "--hidden-size": hidden_size, "--num-layers": num_layers != 1}
         own |= {"--no-bias": not bias, "--bidirectional": bidirectional, "--proj-size": proj_size}

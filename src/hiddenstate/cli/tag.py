@@ -11,6 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.cli.precision import Precision
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.models.tagging import Guess, Tagging, Tags
@@ -86,6 +87,7 @@ def tag(
     Of CoNLL-U all else is kept. Plain text is split into sentences (one a line, if there are several lines) and
     words first.
     """
+    check_outputs(out)
     source = sys.stdin.buffer if file == "-" else file
     given, is_conllu = _read(read_text(source), name_of(source), input_ or SUFFIXES.get(Path(file).suffix.lower()))
     tagger = load(model or shipped())

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from hiddenstate.base.files import mend_folder
+from hiddenstate.base.files import check_folder_place, mend_folder
 from hiddenstate.models import folder
 from hiddenstate.models.outcome import Origin
 from hiddenstate.training.checkpoint import RunFolder, default_run
@@ -49,9 +49,9 @@ def run_task(
 
 
 def _make_way(out: Path) -> None:
-    """Put in order what an earlier run left at a model's place, and refuse what a new model would destroy."""
+    """Put in order what an earlier run left at a model's place; refuse what a new model would destroy, or can't be."""
     mend_folder(out)
-    folder.check_target(out)
+    check_folder_place(folder.check_target(out), is_replaced=True)
 
 
 def origin_of(wanted: RunFile[C]) -> Origin:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hiddenstate.base.files import written_beside
+from hiddenstate.base.files import check_folder_place, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
@@ -169,6 +169,8 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
         FileWriteError: a file cannot be written.
     """
     known = corpus(name)
+    if out is not None:
+        check_folder_place(Path(out), is_replaced=False)
     folder = cache_folder() / name
     for file in known.files:
         _fetch(known, file, folder)
@@ -215,14 +217,21 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
 
     by_hand = f"or get it by hand and put it into {folder}"
     try:
-        with writing(folder / file.name):
-            pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+        with writing(folder):
+            _retrieve(pooch, url, file, folder)
     except RequestException as error:
         raise DownloadError(
             f"{url} could not be fetched ({error}); try again where there is a network, {by_hand}"
         ) from error
     except ValueError as error:  # what pooch raises for another hash
         raise FileFormatError(f"what came from {url} is not the file that is known: {error}") from error
+
+
+def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
+    try:
+        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+    except PermissionError as error:  # of a folder it says so without the system's number, which its cause has
+        raise (error.__cause__ if error.errno is None else None) or error from None
 
 
 def _copied(known: Corpus, folder: Path, out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,17 @@ def test_no_python_to_read_with_fails(path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(sys, "executable", name)
         with pytest.raises(MissingDependencyError, match=said):
             hs.from_keras(path)
+
+
+def test_it_needs_nowhere_to_write(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container whose disks are all read-only."""
+
+    def refuse(*given: Any, **more: Any) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with opened(path, None, 1 << 20) as file:
+        assert file.read(listed(file)["group/float"]).tobytes() == ARRAYS["float"].tobytes()
+    program(monkeypatch, tmp_path, "import a_package_that_is_not_there")
+    with pytest.raises(MissingDependencyError, match="did not start: exit code 1"):
+        hs.from_keras(path)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import IO, Any, NoReturn, cast
 
 import numpy as np
 
@@ -104,6 +104,14 @@ def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
             process.end()
 
 
+def _scratch() -> IO[bytes]:
+    """A file for what a process says of errors: it may say much, and no one reads it meanwhile."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # the whole system is read-only, which is no reason not to read
+        return Path(os.devnull).open("r+b")
+
+
 class _Process:
     """What reads the file, and what became of it."""
 
@@ -111,7 +119,7 @@ class _Process:
         if getattr(sys, "frozen", False) or not sys.executable:
             raise MissingDependencyError(f"{path}: HDF5 is read in a process of its own, and there is no Python for it")
         self.path, self.seconds = path, _SECONDS + size // _BYTES_A_SECOND
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        self._errors = _scratch()
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", str(PROGRAM)],

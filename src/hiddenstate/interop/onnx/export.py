@@ -7,7 +7,7 @@ from typing import Any, get_args, overload
 import torch
 from torch import nn
 
-from hiddenstate.base.files import written_beside
+from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
@@ -104,11 +104,13 @@ def export_onnx(
         DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``).
         ExportError: the file gives other numbers, or does not run, or torch does not export the model.
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
+        FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
     """
     for_models = {"args": args, "kwargs": kwargs, "dynamic_shapes": dynamic_shapes}
     for_models |= {"input_names": input_names, "output_names": output_names}
     for_lstms = {"form": form, "lengths": lengths, "states": states}
     _refuse_module(module)
+    check_place(path)
     if not tolerance >= 0:
         raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
     if check:
