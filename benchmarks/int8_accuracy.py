@@ -10,9 +10,10 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import hiddenstate as hs
 import machine
@@ -26,18 +27,25 @@ from report import print_figures
 
 FLOAT, INT8 = "float32", "int8"
 LONG = Pace(turn=1.0, pause=0.05)
+M = TypeVar("M", bound=nn.Module)
 
 
 def tagging(sentences: Sequence[Sentence], seconds: float) -> None:
     """UPOS of the shipped tagger, in per cent of the words that have one, and words a second."""
-    tagger = load("tagger-en")
-    models: dict[str, Tagger] = {FLOAT: tagger, INT8: hs.convert(tagger, weights="int8")}
+    models = in_both(load("tagger-en"))
     shares = {name: 100 * accuracy(model, sentences) for name, model in models.items()}
     print_figures("words whose UPOS is right, %", shares, decimals=4)
     texts, words = [sentence.forms for sentence in sentences], sum(map(len, sentences))
     runs = [Contestant(name, partial(model.tag, texts), itself) for name, model in models.items()]
     times = medians(runs, seconds, LONG)
     print_figures("words a second", {run.name: words / time for run, time in zip(runs, times, strict=True)})
+
+
+def in_both(model: M) -> dict[str, M]:
+    """The model as it is, and with weights of 8 bits."""
+    rounded = hs.convert(model, weights="int8")
+    assert isinstance(rounded, type(model))
+    return {FLOAT: model, INT8: rounded}
 
 
 def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
@@ -54,9 +62,8 @@ def accuracy(tagger: Tagger, sentences: Sequence[Sentence]) -> float:
 
 def reading(text: str, seconds: float) -> None:
     """Nats a character that the shipped model of characters needs for a text, and characters a second."""
-    model = load_language_model("shakespeare")
-    models: dict[str, LanguageModel] = {FLOAT: model, INT8: hs.convert(model, weights="int8")}
-    ids = torch.as_tensor(model.tokens.encode(text)).long()
+    models = in_both(load_language_model("shakespeare"))
+    ids = torch.as_tensor(models[FLOAT].tokens.encode(text)).long()
     with torch.no_grad():
         nats = {name: float(surprise(model, ids).mean()) for name, model in models.items()}
     print_figures(f"nats a character, over {len(ids) - 1:,} characters", nats, decimals=5)

@@ -59,7 +59,8 @@ def entered(regime: Regime, patience: float = PATIENCE) -> Iterator[Field]:
 
 def _compared(regime: Regime, workers: Sequence[Worker]) -> Field:
     """Those that may take turns; the others end here. Without the first there is none to hold the others to."""
-    found, ours = Field(), None
+    found = Field()
+    ours: Entered | None = None
     for worker, entry in zip(workers, regime.entries, strict=True):
         worker.begin(partial(made, entry, regime))
     for k, worker in enumerate(workers):
@@ -97,4 +98,4 @@ def _agrees(regime: Regime, ours: Entered, peer: Entered, found: Field) -> bool:
 
 def _label(entry: Entry) -> str:
     """What a contestant is called until it is there."""
-    return entry.name if isinstance(entry, Yardstick) else getattr(entry, "__name__", str(entry))
+    return entry.name if isinstance(entry, Yardstick) else str(getattr(entry, "__name__", entry))
