@@ -11,6 +11,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "kernel/precision.h"
@@ -132,7 +134,7 @@ inline vf greatest(vf limit, vf x) {
 
 // a b + c, rounded once if the instruction set has it. Sums of rows use this function, because they must not depend on the
 // number of rows that are summed at a time: GCC fuses product and sum of its own accord in a loop of several sums, but not in a
-// loop of one.
+// loop of one; and of a sum of two products Clang fuses the one or the other.
 inline vf fused(vf a, vf b, vf c) {
 #if defined(__AVX512F__)
     if constexpr (sizeof(real) == 4) return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -140,6 +142,9 @@ inline vf fused(vf a, vf b, vf c) {
 #elif defined(__FMA__)
     if constexpr (sizeof(real) == 4) return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
     return (vf)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)
+    if constexpr (sizeof(real) == 4) return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+    return (vf)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
     return a * b + c;
 #endif
