@@ -89,7 +89,7 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle parameters, nb::handle n
     if (!packed.is_none() && !nb::cast<const PackedWeights<P>&>(packed).serve(scan_, call)) return nb::none();
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
-    const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};
+    const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
     const Outputs made = make_outputs(call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
     const nb::tuple state = nb::make_tuple(made.h_n, made.c_n);

@@ -45,6 +45,7 @@ class Call:
             ``[L*D, T*N, P]`` (the border before step t of row n gets number t*N + n); None for zeros.
         reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
             None.
+        recompute_gates: whether no gates are kept for a gradient, which then computes them again.
     """
 
     sizes: Sizes
@@ -63,6 +64,7 @@ class Call:
     packed: Any = None
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
+    recompute_gates: bool = False
 
     @property
     def tracks(self) -> Sequence[tuple[int, bool]]:

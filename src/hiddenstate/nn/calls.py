@@ -61,8 +61,9 @@ def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
-    """Whether a call has no dropout, and no block is open that might change it."""
-    return not (scoped.any_open or (lstm.training and lstm.dropout))
+    """Whether a call has no dropout, keeps its gates for a gradient, and no block is open that might change it."""
+    recomputes = lstm.recompute_gates and torch.is_grad_enabled()
+    return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
 
 
 def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
@@ -93,7 +94,11 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
     weights = lstm._weights()
     dropout = lstm.dropout if lstm.training else 0.0
     call, form = inputs.read(
-        given, lstm.sizes, weights, batch_first=lstm.batch_first, dropout=dropout, training=lstm.training
+        *(given, lstm.sizes, weights),
+        batch_first=lstm.batch_first,
+        dropout=dropout,
+        training=lstm.training,
+        recompute_gates=lstm.recompute_gates,
     )
     edits = edits_in_force(lstm)
     if not edits and not requests:
@@ -126,6 +131,8 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
         return "a block of edits, traces or hiddenstate.backend is open"
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
+    if lstm.recompute_gates and torch.is_grad_enabled():
+        return "a gradient would compute the gates again (recompute_gates)"
     options = fast.Options(lstm.batch_first, lstm.training, False)
     sizes, names = lstm._layout()
     return fast.why_not(given[:3], lstm._parameters, names, sizes, options)

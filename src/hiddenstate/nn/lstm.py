@@ -49,6 +49,10 @@ class LSTM(LSTMParameters):
         device: device of the parameters.
         dtype: type of the parameters.
 
+    Attributes:
+        recompute_gates: whether a gradient computes the gates again, where it else keeps those of the forward run: less
+            memory, more time. False at first.
+
     Raises:
         ArgumentError: a size or the dropout is out of range (a `ValueError`).
         ArgumentTypeError: an argument has a wrong type (a `TypeError`).

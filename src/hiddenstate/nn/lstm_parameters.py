@@ -36,6 +36,7 @@ class LSTMParameters(Traceable):
     bias: bool
     bidirectional: bool
     proj_size: int
+    recompute_gates: bool = False
     _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from them, until one is assigned
 
     def __init__(
@@ -67,6 +68,8 @@ class LSTMParameters(Traceable):
         self.flatten_parameters()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "recompute_gates":
+            value = flag(name, value)
         super().__setattr__(name, value)
         if name in SIZES:
             self._laid_out = None
