@@ -2,8 +2,8 @@
 
     python benchmarks/training_memory.py [--turns N] [--shape T N H L]
 
-Each contestant runs in a process of its own, whose peak tells what it took; contestants take turns. What the process has
-before its first step is taken off: Python, torch, weights and input.
+Each contestant runs in a process of its own, whose peak tells what it took; contestants take turns. What the process
+has before its first step is taken off: Python, torch, weights and input.
 
 What is to be expected of float32, in units of T·N·H numbers: kept are the gates (4 a layer), c and out (1 each a
 layer), and while backward runs the gradients of the output and of the input (2). Recomputing leaves out the gates, 4 L
