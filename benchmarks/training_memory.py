@@ -74,7 +74,7 @@ def main() -> None:
         return
     print("\n".join(machine.described()), f"\nforward + backward ({shape})")
     watch = machine.Watch()
-    turns = {name: [] for name in NAMES}
+    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
     for _ in range(options.turns):
         for name in NAMES:
             turns[name].append(_measured_apart(name, shape))

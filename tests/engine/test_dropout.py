@@ -1,7 +1,10 @@
 """Dropout masks: torch's own draws, from the very random numbers, whoever draws them."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import dropout
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -11,10 +14,14 @@ from hiddenstate.engine import kernels
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 
 
+def torchs(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
+    return dropout(like.new_ones(shape), p)
+
+
 def drawn_like_torch(dtype: torch.dtype, p: float, shape: tuple[int, ...], before: int) -> None:
     """The mask is torch's, and so is what is drawn after it."""
-    found = []
-    for draw in (drawing.draw_mask, lambda shape, like, p: dropout(like.new_ones(shape), p)):
+    found, draws = [], (drawing.draw_mask, torchs)
+    for draw in draws:
         torch.manual_seed(5)
         torch.rand(before)  # so many of the generator's words are gone
         found.append((draw(shape, torch.empty(0, dtype=dtype), p), torch.rand(7), torch.randn(20)))
@@ -45,7 +52,7 @@ def test_native_code_draws_where_torch_does_as_it_does(monkeypatch: pytest.Monke
     # On processors where torch leaves drawing to a library, its numbers are others, and it draws them.
     assert drawing._draws_as_torch(torch.float32) == torch.equal(mask, kept)
     assert not drawing._draws_as_torch(torch.float16)
-    calls = []
+    calls: list[object] = []
     monkeypatch.setattr(kernels, "draw_mask", lambda *given: calls.append(given))
     drawing.draw_mask((2000,), torch.empty(0), 0.5)
     assert len(calls) == torch.equal(mask, kept)
@@ -54,7 +61,7 @@ def test_native_code_draws_where_torch_does_as_it_does(monkeypatch: pytest.Monke
 
 
 def test_modes_of_torchs_see_the_draws() -> None:
-    seen = []
+    seen: list[str] = []
 
     class Mode(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -77,7 +84,7 @@ def test_modes_of_torchs_see_the_draws() -> None:
         (torch.zeros(632, dtype=torch.int64), torch.empty(5, dtype=torch.int64)),
     ],
 )
-def test_what_native_code_does_not_read_fails(state: torch.Tensor, mask: torch.Tensor) -> None:
+def test_what_native_code_does_not_read_fails(state: Tensor, mask: Tensor) -> None:
     with pytest.raises(kernels.RefusedError):
         kernels.draw_mask(state, mask, 0.5, 2.0)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError
@@ -80,7 +80,7 @@ def test_many_steps_and_rows(call: Call, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_they_are_the_references(threads: int) -> None:
-    call, before = Call(T=70, N=9, C=5, H=65, L=2, seed=4, bidirectional=True, ragged=True, borders=True), None
+    call = Call(T=70, N=9, C=5, H=65, L=2, seed=4, bidirectional=True, ragged=True, borders=True)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -93,7 +93,7 @@ def test_they_are_the_references(threads: int) -> None:
     assert_all_close(found, want, "gradients")
 
 
-def saved_bytes(lstm: hs.LSTM, x: Tensor, **options: Any) -> int:
+def saved_bytes(lstm: nn.Module, x: Tensor, **options: Any) -> int:
     """Bytes that torch keeps of a call beside parameters and input."""
     kept: dict[int, int] = {}
     others = {value.data_ptr() for value in (x, *lstm.parameters())}
@@ -125,7 +125,8 @@ def test_no_gates_are_kept(edited: bool, reset: bool) -> None:
 def test_traces_show_gates_all_the_same() -> None:
     call = Call(T=5, N=3, C=4, H=7, L=2, seed=5, bidirectional=True)
     lstm, (x, h0, c0) = call.lstm(torch.float64), call.inputs(torch.float64)
-    leaves, found = [x, h0, c0, *lstm.parameters()], []
+    leaves = [x, h0, c0, *lstm.parameters()]
+    found = []
     for recompute in (False, True):
         lstm.recompute_gates = recompute
         with lstm.edit(*EDITS):
@@ -145,7 +146,8 @@ def test_derivatives_of_derivatives() -> None:
 
 
 def test_autocast() -> None:
-    lstm, x, found = hs.LSTM(5, 17, 2), torch.randn(30, 7, 5, requires_grad=True), []
+    lstm, x = hs.LSTM(5, 17, 2), torch.randn(30, 7, 5, requires_grad=True)
+    found = []
     for recompute in (False, True):
         lstm.recompute_gates = recompute
         with torch.autocast("cpu", torch.bfloat16):
@@ -158,7 +160,8 @@ def test_autocast() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_calls_keep_no_gates_either(dtype: torch.dtype) -> None:
     lstm, x = hs.LSTM(4, 8, 2, dtype=dtype), torch.randn(20, 3, 4, dtype=dtype)
-    compiled, found, kept = torch.compile(lstm, backend="aot_eager"), [], []
+    compiled: Any = torch.compile(lstm, backend="aot_eager")
+    found, kept = [], []
     for recompute in (False, True):
         lstm.recompute_gates = recompute
         kept.append(saved_bytes(compiled, x))
