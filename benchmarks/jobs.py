@@ -2,8 +2,8 @@
 
     python benchmarks/jobs.py --train TRAIN.conllu --text TEST.conllu [--seconds S] [--units 512]
 
-Training: forward, backward and AdamW over the same batches; torch's layers read them packed, as is usual there. Figures
-are medians of turns, as in run.py.
+Training: forward, backward and AdamW over the same batches; torch's layers read ragged ones packed, as is usual there.
+Figures are medians of turns, as in run.py.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,9 @@ from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import Encoded, plan_batches
+from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.text.continuous import Rows, spans
 from hiddenstate.text.tokens import learn
 from measure import Pace, medians
 from report import print_figures
@@ -38,6 +40,7 @@ CONFIG = TaggerConfig(
 )
 WRITTEN = 500
 CHARACTERS = b"abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ,.;:!?'-\n&3$"
+Model = TypeVar("Model", bound=nn.Module)
 LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
 
 
@@ -61,25 +64,58 @@ def in_torch(tagger: Tagger) -> Tagger:
     return theirs
 
 
-class Training:
+def language_in_torch(model: LanguageModel) -> LanguageModel:
+    """The same language model, whose layers are torch's."""
+    theirs = copy.deepcopy(model)
+    theirs.lstm = model.lstm.to_torch()  # type: ignore[assignment]
+    theirs._layers = [nn.LSTM(layer.input_size, layer.hidden_size, device="meta") for layer in model._layers]  # type: ignore[misc]
+    return theirs
+
+
+class Training(Generic[Model]):
     """Steps of training on one batch after another; each run is one step."""
 
-    def __init__(self, tagger: Tagger, encoded: Encoded, batches: Sequence[list[int]], *, bfloat16: bool) -> None:
-        self.tagger, self.encoded, self.bfloat16 = tagger.train(), encoded, bfloat16
-        self.batches: Iterator[list[int]] = cycle(batches)
-        self.optimizer = torch.optim.AdamW(tagger.parameters(), 1e-3, fused=True)
+    def __init__(self, model: Model, losses: Sequence[Callable[[Model], Tensor]], *, bfloat16: bool) -> None:
+        self.model, self.bfloat16 = model.train(), bfloat16
+        self.losses: Iterator[Callable[[Model], Tensor]] = cycle(losses)
+        self.optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
 
     def __call__(self) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            loss = self.tagger.loss(self.encoded.batch(next(self.batches)))
+            loss = next(self.losses)(self.model)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
         return loss.detach()
 
 
-def training(sentences: Sequence[Sentence], seconds: float) -> None:
-    """Words a second learnt from, the same architecture in four ways."""
+def compare_training(
+    title: str, models: tuple[Model, Model], losses: Sequence[Callable[[Model], Tensor]], items: int, seconds: float
+) -> None:
+    """Items a second learnt from, of a model and the same one in torch's layers, in float32 and bfloat16.
+
+    One run of a contestant is all of the losses, so that each has the same to do.
+    """
+
+    def contestant(name: str, model: Model, bfloat16: bool) -> Contestant:
+        step = Training(copy.deepcopy(model), losses, bfloat16=bfloat16)
+        return _contestant(name, partial(_repeat, step, len(losses)))
+
+    ours, theirs = models
+    runs = [
+        contestant("hiddenstate", ours, False),
+        contestant("torch", theirs, False),
+        contestant("hiddenstate, bfloat16", ours, True),
+    ]
+    try:
+        runs.append(if_it_runs(partial(contestant, "torch, bfloat16", theirs, True)))
+    except MissingPeerError as reason:
+        print(f"\n{reason}")
+    _tell(title, [items / each for each in medians(runs, seconds, LONG)], runs)
+
+
+def train_tagger(sentences: Sequence[Sentence], seconds: float) -> None:
+    """Words a second that a tagger learns from; torch's layers read them packed."""
     torch.manual_seed(1)
     tagger = Tagger.build(CONFIG, sentences)
     tags = {column: [sentence.tags(column) for sentence in sentences] for column in CONFIG.columns}
@@ -87,21 +123,22 @@ def training(sentences: Sequence[Sentence], seconds: float) -> None:
     lengths = [len(sentence) for sentence in sentences]
     batches = plan_batches(lengths, CONFIG.batch_words, torch.Generator().manual_seed(1))[:24]
     words = sum(lengths[k] for batch in batches for k in batch)
-    ways = {
-        "hiddenstate": (tagger, False),
-        "torch, packed": (in_torch(tagger), False),
-        "hiddenstate, bfloat16": (copy.deepcopy(tagger), True),
-    }
-    steps = {name: Training(model, encoded, batches, bfloat16=bf16) for name, (model, bf16) in ways.items()}
-    # One run of a contestant is all of the batches, so that each has the same to do.
-    runs = [_contestant(name, partial(_repeat, step, len(batches))) for name, step in steps.items()]
-    theirs = Training(in_torch(tagger), encoded, batches, bfloat16=True)
-    try:
-        repeated = partial(_repeat, theirs, len(batches))
-        runs.append(if_it_runs(partial(_contestant, "torch, packed, bfloat16", repeated)))
-    except MissingPeerError as reason:
-        print(f"\n{reason}")
-    _tell("training the tagger, words/s", [words / each for each in medians(runs, seconds, LONG)], runs)
+    losses = [lambda model, batch=batch: model.loss(encoded.batch(batch)) for batch in batches]
+    compare_training("training the tagger, words/s", (tagger, in_torch(tagger)), losses, words, seconds)
+
+
+def train_language(sentences: Sequence[Sentence], seconds: float) -> None:
+    """Characters a second that a language model learns from, each batch from a state of zeros."""
+    torch.manual_seed(1)
+    text = "\n".join(" ".join(sentence.forms) for sentence in sentences)
+    config = LanguageConfig()
+    tokens, ids = learn(io.BytesIO(text.encode()), config.level)
+    rows, some = Rows(ids, config.rows, tokens.start), spans(10 * config.steps, config.steps)
+    pairs = [rows.read(span) for span in some]
+    losses = [lambda model, pair=pair: model.loss(*pair)[0].mean for pair in pairs]
+    model, read = LanguageModel.build(config, tokens), 10 * config.steps * config.rows
+    title = f"training a language model, {config.hidden_size} units, characters/s"
+    compare_training(title, (model, language_in_torch(model)), losses, read, seconds)
 
 
 def tagging(tagger: Tagger, texts: Sequence[Sequence[str]], seconds: float) -> None:
@@ -124,7 +161,7 @@ def writing(units: int, seconds: float) -> None:
     _tell(f"writing, {units} units, characters/s", [WRITTEN / each for each in medians(runs, seconds, LONG)], runs)
 
 
-def _repeat(step: Training, times: int) -> None:
+def _repeat(step: Callable[[], Tensor], times: int) -> None:
     for _ in range(times):
         step()
 
@@ -151,7 +188,8 @@ def main() -> None:
     options = parser.parse_args()
     print("\n".join(machine.described()))
     watch, sentences = machine.Watch(), read_conllu(options.train)
-    training(sentences, options.seconds)
+    train_tagger(sentences, options.seconds)
+    train_language(sentences, options.seconds)
     tagger = load(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
     tagging(tagger, [sentence.forms for sentence in read_conllu(options.text)], options.seconds)
     writing(options.units, options.seconds)

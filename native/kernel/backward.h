@@ -1,6 +1,7 @@
 // The backward scan: from the gradients of outputs and final states to those of input, weights and initial state.
 //
-// It takes some steps at a time (a chunk), from the last chunk to the first. First the scan itself, step after step: the
+// It takes some steps at a time (a chunk), from the last chunk to the first. Where forward kept no gates, it first computes those of the
+// chunk again: recomputed_gates.h. Then the scan itself, step after step: the
 // gradients of the pre-activations (dg), and through them and W_hh that of the hidden state before. Then, while dg is still in
 // the cache, the products that read it: chunk_products.h.
 #pragma once
@@ -14,6 +15,7 @@
 #include "kernel/chunk_products.h"
 #include "kernel/input_gradients.h"
 #include "kernel/partition.h"
+#include "kernel/recomputed_gates.h"
 
 namespace hiddenstate {
 namespace {
@@ -23,7 +25,8 @@ namespace {
 struct GateGradients {
     const LayerBackward& job;
     std::int64_t t, n;
-    element* dg;           // [4H]: of the pre-activations
+    const real* gates;     // [4H]: before edits
+    element* dg;           // [4H]: of the pre-activations; may be where the gates are
     const real* d_m;       // [H]: of m, which is h without a projection
     element* m;            // [H]: where m goes, or null
     const real* c_before;  // [H], or null: zero
@@ -34,20 +37,20 @@ struct GateGradients {
         const std::int64_t H = job.H, row = t * job.N + n, lanes = std::min<std::int64_t>(kLanes, H - u);
         real* dc = job.dc0 + n * H + u;
         // The slope of a gate follows from its value before edits; products of the step have the value after them.
-        const Gates before(job.gates + row * kGates * H + u, H, lanes);
-        Gates gates = before;
+        const Gates before(gates + u, H, lanes);
+        Gates after = before;
         const EditedRow edits{job.self.edits, t, n, u, lanes};
-        if (edited) edits.apply(gates);
+        if (edited) edits.apply(after);
         // m = o tanh(c)
         const vf one = splat(1), s = tanh(load(job.self.c + row * H + u, lanes)), d = load(d_m + u, lanes);
-        if (m) store(m + u, gates.o * s, lanes);
-        vf d_c = load(dc, lanes) + d * gates.o * (one - s * s);
+        if (m) store(m + u, after.o * s, lanes);
+        vf d_c = load(dc, lanes) + d * after.o * (one - s * s);
         if (job.gradients.c) d_c += load(job.gradients.c + row * H + u, lanes);
         if (edited) edits.undo(kC, d_c);
-        store(dc, d_c * gates.f, lanes);
+        store(dc, d_c * after.f, lanes);
         // c = f c_before + i g
         const vf c = c_before ? load(c_before + u, lanes) : vf{};
-        vf d_i = d_c * gates.g, d_f = d_c * c, d_g = d_c * gates.i, d_o = d * s;
+        vf d_i = d_c * after.g, d_f = d_c * c, d_g = d_c * after.i, d_o = d * s;
         if (job.gradients.gates) {
             const Gates more(job.gradients.gates + row * kGates * H + u, H, lanes);
             d_i += more.i, d_f += more.f, d_g += more.g, d_o += more.o;
@@ -68,7 +71,8 @@ class BackwardWorker {
 public:
     BackwardWorker(const BackwardState& state, Range rows, Range units, Range hidden, int thread, int threads)
         : state_(state), job_(state.job), order_{state.job}, rows_(rows), units_(units), hidden_(hidden),
-          chunk_(state.job, state.chunk_steps), products_(state, chunk_, thread, threads) {}
+          chunk_(state.job, state.chunk_steps), gates_(state, chunk_, thread, threads),
+          products_(state, chunk_, thread, threads) {}
 
     // Calls wait_units() where the threads that share units wait for one another, wait_all() where all threads do.
     template <class WaitUnits, class WaitAll>
@@ -79,6 +83,10 @@ public:
             const std::int64_t last = first;
             first = std::max<std::int64_t>(last - state_.chunk_steps, 0);
             chunk_.list(first, last - first, [&](std::int64_t t, std::int64_t n) { end_row(t, n); });
+            if (!job_.gates) {
+                gates_.run();
+                wait_all();  // the gates of the chunk are complete
+            }
             for (std::int64_t j = last - first - 1; j >= 0; --j) scan(order_.step(first + j), j, wait_units);
             wait_all();  // dg and m of the chunk are complete
             products_.gather();
@@ -151,7 +159,8 @@ private:
 
     void gates(std::int64_t t, std::int64_t n, std::int64_t i) const {
         const std::int64_t H = job_.H;
-        const GateGradients row{job_, t, n, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
+        const real* kept = job_.gates ? job_.gates + (t * job_.N + n) * kGates * H : state_.gates(i);
+        const GateGradients row{job_, t, n, kept, state_.dg.data() + i * state_.dg_step, state_.dm.data() + n * H,
                                 job_.projects() ? state_.m.data() + i * H : nullptr, c_before(t, n), job_.is_edited(t, n)};
         for (std::int64_t u = units_.first; u < units_.last; u += kLanes) row.run(u);
     }
@@ -180,6 +189,7 @@ private:
     const Order<LayerBackward> order_;
     const Range rows_, units_, hidden_;
     ChunkRows chunk_;
+    RecomputedGates gates_;
     const ChunkProducts products_;
 };
 

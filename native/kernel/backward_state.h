@@ -17,7 +17,7 @@ struct LayerBackward {
     const element* x;  // as in LayerForward
     LayerDirection<HIDDENSTATE_PRECISION> self;
     LayerGradients<HIDDENSTATE_PRECISION> gradients;
-    const real* gates;            // [T, N, 4H]: before edits
+    const real* gates;            // [T, N, 4H]: before edits; or null: not kept, recomputed
     const element* h0;            // [N, P]
     const real* c0;               // [N, H]
     const std::int64_t* lengths;  // the call's
@@ -95,6 +95,22 @@ inline std::vector<const element*> row_pointers(const Buffer<element>& rows, std
     return found;
 }
 
+// The weights of a layer as forward packs them, to recompute gates with.
+struct GateWeights {
+    const std::int64_t step;  // from one block of units to the next
+    const Buffer<packed> w;
+    const Buffer<real> biases;
+
+    explicit GateWeights(const LayerBackward& job)
+        : step(kTile * (depth(job.C) + depth(job.P))), w(job.gates ? 0 : layer_size(job.C, job.H, job.P)),
+          biases(job.gates ? 0 : bias_size(job.H)) {
+        if (!job.gates) pack_layer(job.self.weights, job.C, job.H, job.P, job.threads, w.data(), biases.data());
+    }
+
+    const packed* block(std::int64_t b) const { return w.data() + b * step; }
+    const real* bias(std::int64_t b) const { return biases.data() + b * kTile; }
+};
+
 // Packed weights, and what the scan of a chunk leaves for the products after it.
 struct BackwardState {
     const LayerBackward& job;
@@ -102,6 +118,8 @@ struct BackwardState {
     const Buffer<packed> w_hh, w_ih, w_hr;
     const std::int64_t dg_step, dh_step;
     const Buffer<element> dg;  // [rows of a chunk, dg_step]: the gradients of the pre-activations
+    const GateWeights gate_weights;   // empty where gates were kept
+    const Buffer<real> gates_of_pairs;  // [rows of a chunk, dg_step]: recomputed gates that do not fit where dg goes
     // With a projection, of a chunk's rows: gradients of h [rows, dh_step], and m = o tanh(c) [rows, H].
     const Buffer<element> dh, m;
     const Buffer<real> dm;  // [N, H]: the gradient of m at the current step; without a projection m is h
@@ -113,8 +131,8 @@ struct BackwardState {
         : job(job), chunk_steps(std::max<std::int64_t>(std::min(kChunkRows / std::max<std::int64_t>(job.N, 1), job.T), 1)),
           chunk_rows(chunk_steps * job.N), w_hh(matrix_size(kGates * job.H, job.P)),
           w_ih(job.dx ? matrix_size(kGates * job.H, job.C) : 0), w_hr(job.projects() ? matrix_size(job.P, job.H) : 0),
-          dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step),
-          dh(job.projects() ? chunk_rows * dh_step : 0), m(job.projects() ? chunk_rows * job.H : 0), dm(job.N * job.H),
+          dg_step(padded(kGates * job.H)), dh_step(padded(job.P)), dg(chunk_rows * dg_step), gate_weights(job),
+          gates_of_pairs(kPairs && !job.gates ? chunk_rows * dg_step : 0), dh(job.projects() ? chunk_rows * dh_step : 0), m(job.projects() ? chunk_rows * job.H : 0), dm(job.N * job.H),
           dg_rows(row_pointers(dg, chunk_rows, dg_step)),
           dh_rows(row_pointers(dh, job.projects() ? chunk_rows : 0, dh_step)),
           of_x(job.gradients.ih, kGates * job.H, job.C, chunk_rows), of_h(job.gradients.hh, kGates * job.H, job.P, chunk_rows),
@@ -125,6 +143,13 @@ struct BackwardState {
         // The sum for the bias reads whole vectors, so also the padding behind a row; it must be initialized.
         std::fill_n(dg.data(), chunk_rows * dg_step, element{});
         if (job.projects()) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
+    }
+
+    // The gates of the i-th row of a chunk, before edits, where they are recomputed: in the place of their gradients, which are
+    // stored when the gates have been read.
+    real* gates(std::int64_t i) const {
+        if constexpr (kPairs) return gates_of_pairs.data() + i * dg_step;
+        else return reinterpret_cast<real*>(dg.data()) + i * dg_step;  // the same type here
     }
 
 private:

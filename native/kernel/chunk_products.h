@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel/backward_state.h"
+#include "kernel/chunk_inputs.h"
 #include "kernel/input_gradients.h"
 #include "kernel/weight_gradients.h"
 
@@ -21,7 +22,7 @@ namespace {
 class ChunkProducts {
 public:
     ChunkProducts(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
-        : state_(state), job_(state.job), rows_(rows), order_{state.job}, thread_(thread), threads_(threads),
+        : state_(state), job_(state.job), rows_(rows), inputs_(state.job, rows), thread_(thread), threads_(threads),
           gate_part_(vectors(kGates * job_.H, thread, threads)), hidden_part_(vectors(job_.P, thread, threads)),
           zeros_(static_cast<std::size_t>(std::max(kGates * job_.H, job_.C))),
           packed_(kPairs ? packed_size(std::max(gate_part_.size(), hidden_part_.size())) : 0) {}
@@ -34,8 +35,8 @@ public:
             const auto put = [&](const WeightGradient& of, const auto& row) {
                 if (of.to) of.put(k, row_or_zeros(each * k, row), row_or_zeros(each * k + 1, row));
             };
-            put(state_.of_x, [&](std::int64_t i) { return x(i); });
-            put(state_.of_h, [&](std::int64_t i) { return h_before(i); });
+            put(state_.of_x, [&](std::int64_t i) { return inputs_.x(i); });
+            put(state_.of_h, [&](std::int64_t i) { return inputs_.h_before(i); });
             put(state_.of_m, [&](std::int64_t i) { return state_.m.data() + i * job_.H; });
         }
     }
@@ -87,16 +88,6 @@ private:
         const packed* at;
         std::int64_t step;
     };
-
-    const element* x(std::int64_t i) const { return job_.x + rows_.t(i) * job_.x_step + rows_.n(i) * job_.x_row; }
-
-    // The hidden state that comes into the step of a row.
-    const element* h_before(std::int64_t i) const {
-        const std::int64_t t = rows_.t(i), n = rows_.n(i);
-        if (order_.cut(t, n)) return job_.reset_h.first ? at_border(job_.reset_h, order_.border(t), n) : zeros_.data();
-        if (order_.is_first(t, n)) return job_.h0 + n * job_.P;
-        return job_.out + order_.before(t) * job_.out_step + n * job_.out_row;
-    }
 
     // Zeros past the last row: pairs and matrix registers take rows by groups, and the last group may not be full.
     template <class Get>
@@ -187,7 +178,7 @@ private:
     const BackwardState& state_;
     const LayerBackward& job_;
     const ChunkRows& rows_;
-    const Order<LayerBackward> order_;
+    const ChunkInputs inputs_;
     const int thread_, threads_;
     const Range gate_part_, hidden_part_;  // the pre-activations and hidden numbers whose weights this thread sums for
     const std::vector<element> zeros_;

@@ -95,7 +95,7 @@ struct LayerGradients {
 };
 
 // The gradients of a call: given, of its outputs; wanted, of its inputs. The call must have the records of each layer and
-// direction: `c`, and `raw_gates` if it has edits, else `gates`.
+// direction: `c`, and `raw_gates` if it has edits, else `gates`; of those whose gates are null, backward computes them again.
 template <class Precision>
 struct Gradients {
     using element = typename Precision::element;

@@ -55,10 +55,18 @@ inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const L
             input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
 }
 
+// Bytes of what is recorded and, where something is, of a gradient of each weight, which then is likely to be asked for.
 inline std::size_t bytes_of_records(const WholeCall& call) {
-    std::size_t arrays = 0;
-    for (const auto& layer : call.layers) arrays += (layer.gates || layer.raw_gates) ? 1 : 0;
-    return arrays * bytes_of_records(call.T, call.N, call.H);
+    std::int64_t bytes = 0;
+    for (std::size_t k = 0; k < call.layers.size(); ++k) {
+        const auto& layer = call.layers[k];
+        const std::int64_t gates = (layer.gates ? kGates : 0) + (layer.raw_gates ? kGates : 0);
+        if (gates == 0 && !layer.c) continue;
+        const std::int64_t features = static_cast<std::int64_t>(k) < call.directions ? call.C : call.directions * call.P;
+        bytes += call.T * call.N * (gates + 1) * call.H * static_cast<std::int64_t>(sizeof(real));
+        bytes += kGates * call.H * (features + call.P) * static_cast<std::int64_t>(sizeof(element));
+    }
+    return static_cast<std::size_t>(bytes);
 }
 
 // Whether each layer and direction runs on a thread of its own.

@@ -37,7 +37,7 @@ void keep_freed_memory(std::size_t bytes) {
 #if defined(__GLIBC__)
     static std::mutex mutex;
     static std::size_t threshold = is_set_from_outside() ? kMost : 0;  // kMost: never changed
-    // A call and its gradients free their memory at about the same time: the records, and at most as much again.
+    // A call and its gradients free their memory at about the same time: the records, the gradients, and at most as much again.
     const std::size_t needed = std::clamp(2 * std::min(bytes, kMost), 2 * kLargestBlock, kMost);
     const std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
     if (!lock || needed <= threshold) return;

@@ -108,7 +108,7 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
     const bool record = arguments.record;
-    const Records records{std::vector<bool>(record ? call.layers.size() : 0, true), false};
+    const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
     const Outputs made = make_outputs(call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
     const nb::tuple state = nb::make_tuple(made.h_n, made.c_n);

@@ -72,7 +72,7 @@ template <class P>
 nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
 
 // Returns the gradients of x, h0, c0, reset_h, reset_c and the weights for which `wanted` (bools) is true, None for others.
-// `saved`: out, and lists: for each layer and direction the gates before edits, and c; for each layer but the last its output.
+// `saved`: out, and lists: for each layer and direction the gates before edits or None, and c; for each layer but the last its output.
 // `grads`: the gradients of out, h_n, c_n, and lists of those of gates and c; each but the first may be None, for zeros. Throws
 // Refused.
 template <class P>

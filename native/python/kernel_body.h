@@ -14,7 +14,8 @@ struct CallNames {
     nb::object sizes = interned("sizes"), weights = interned("weights"), x = interned("x"), h0 = interned("h0"), c0 = interned("c0"),
                lengths = interned("lengths"), reset = interned("reset"), reset_h = interned("reset_h"),
                reset_c = interned("reset_c"), masks = interned("masks"), reverse = interned("reverse"),
-               packed = interned("packed"), shared = interned("shared"), axes = interned("axes");
+               packed = interned("packed"), shared = interned("shared"), axes = interned("axes"),
+               recompute_gates = interned("recompute_gates");
 };
 
 inline const CallNames& call_names() {
@@ -202,13 +203,13 @@ nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const
     if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
     CallFromPython<P> from;
     read_call(scan, call, edits, from);
-    const Records records{shown, gradient};
+    const Records records{shown, gradient, nb::cast<bool>(field(call, call_names().recompute_gates))};
     const Outputs made = make_outputs(from.call, records, false);
     run_without_gil(scan, records.any() ? Task::kRecordedForward : Task::kForward, from.call, scan.forward);
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);
 }
 
-// Reads the records of a forward run into the call.
+// Reads the records of a forward run into the call; gates may be None: backward computes them again.
 template <class P>
 void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
     const nb::tuple parts = nb::borrow<nb::tuple>(saved);
@@ -217,7 +218,7 @@ void read_saved(Reader& reader, nb::handle saved, Call<P>& call) {
     require(reader.read(parts[0], of_layer, "out", call.out), reader);
     std::vector<typename P::real*> gates, c;
     require(read_all(parts[1], gates, [&](nb::handle value, auto*& at) {
-        return reader.read(value, {call.T, call.N, kGatesOfUnit * call.H}, "saved gates", at);
+        return reader.read_or_none(value, {call.T, call.N, kGatesOfUnit * call.H}, "saved gates", at);
     }) && read_all(parts[2], c, [&](nb::handle value, auto*& at) {
         return reader.read(value, {call.T, call.N, call.H}, "saved c", at);
     }) && read_all(parts[3], call.layer_outputs, [&](nb::handle value, auto*& at) {

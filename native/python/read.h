@@ -207,6 +207,7 @@ nb::object make_like(nb::handle like, bool empty, T*& to) {
 struct Records {
     std::vector<bool> shown;  // to the user: for each layer and direction; or empty
     bool gradient = false;
+    bool recomputes = false;  // the gradient's gates, which are then not recorded for it
 
     bool any() const { return gradient || std::find(shown.begin(), shown.end(), true) != shown.end(); }
 };
@@ -225,9 +226,10 @@ Outputs make_outputs(Call<P>& call, const Records& records, bool single) {
     nb::list gates, raw_gates, c, layer_outputs;
     for (std::size_t k = 0; k < call.layers.size(); ++k) {
         LayerDirection<P>& layer = call.layers[k];
-        const bool shown = k < records.shown.size() && records.shown[k], raw = records.gradient && layer.edits;
+        const bool shown = k < records.shown.size() && records.shown[k], kept = records.gradient && !records.recomputes;
+        const bool raw = kept && layer.edits;
         const Shape of_gates(call.T, call.N, kGatesOfUnit * call.H);
-        gates.append(shown || (records.gradient && !raw) ? make(of_gates, layer.gates) : nb::none());
+        gates.append(shown || (kept && !raw) ? make(of_gates, layer.gates) : nb::none());
         raw_gates.append(raw ? make(of_gates, layer.raw_gates) : nb::none());
         c.append(shown || records.gradient ? make(Shape(call.T, call.N, call.H), layer.c) : nb::none());
     }

@@ -191,13 +191,15 @@ struct Found {
     }
 };
 
+// Without `keeps_gates` the scan has to compute them again.
 template <class P>
-Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned wanted, int threads) {
+Found<P> backward(const Scan<P>& scan, const Inputs<P>& in, const Given<P>& given, unsigned wanted, int threads,
+                  bool keeps_gates = true) {
     Found<P> to(in.track, in.with.shifted);
     const auto if_wanted = [wanted](unsigned bit, auto* data) { return wanted & bit ? data : nullptr; };
     Call<P> call = call_of(in, threads);
     call.h0 = in.h0.data(), call.c0 = in.c0.data(), call.out = given.out.data();
-    (in.edits ? call.layers[0].raw_gates : call.layers[0].gates) = given.gates.data();
+    if (keeps_gates) (in.edits ? call.layers[0].raw_gates : call.layers[0].gates) = given.gates.data();
     call.layers[0].c = given.c.data();
     Gradients<P> gradients;
     gradients.out = given.dout.data();

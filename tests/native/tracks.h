@@ -65,15 +65,7 @@ inline Numbers if_wanted(unsigned wanted, unsigned bit, const Numbers& want) {
 }
 
 template <class P>
-void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
-    const Described described("backward", k, with);
-    const unsigned wanted = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
-    const reference::Given given = random_given(random, k, wanted);
-    const reference::Scanned scanned = reference::forward(k);
-    const reference::Gradients want = reference::backward(k, scanned, given);
-    const Inputs<P> in(k, with);
-    const Given<P> native_given(k, scanned, given, with);
-    const Found<P> got = backward(scan, in, native_given, wanted, 1);
+void expect_gradients(const Found<P>& got, const reference::Gradients& want, unsigned wanted) {
     const double tolerance = kTolerance<P>;
     expect_close("dx", got.x, if_wanted(wanted, kDx, want.x), tolerance);
     expect_close("dW_ih", got.w_ih, if_wanted(wanted, kDwIh, want.w_ih), tolerance);
@@ -86,8 +78,23 @@ void check_backward(const Scan<P>& scan, Random& random, const Track& k, const W
     };
     expect_close("dreset_h", got.reset_h, of_borders(want.reset_h), tolerance);
     expect_close("dreset_c", got.reset_c, of_borders(want.reset_c), tolerance);
-    for (const int threads : kThreads) {
-        checks::that(backward(scan, in, native_given, wanted, threads) == got, "threads change the result");
+}
+
+template <class P>
+void check_backward(const Scan<P>& scan, Random& random, const Track& k, const With& with) {
+    const Described described("backward", k, with);
+    const unsigned wanted = random.coin() ? unsigned{kAll} : static_cast<unsigned>(random.below(kAll + 1));
+    const reference::Given given = random_given(random, k, wanted);
+    const reference::Scanned scanned = reference::forward(k);
+    const reference::Gradients want = reference::backward(k, scanned, given);
+    const Inputs<P> in(k, with);
+    const Given<P> native_given(k, scanned, given, with);
+    for (const bool keeps_gates : {true, false}) {
+        const Found<P> got = backward(scan, in, native_given, wanted, 1, keeps_gates);
+        expect_gradients(got, want, wanted);
+        for (const int threads : kThreads) {
+            checks::that(backward(scan, in, native_given, wanted, threads, keeps_gates) == got, "threads change the result");
+        }
     }
 }
 

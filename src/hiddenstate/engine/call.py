@@ -46,6 +46,7 @@ class Call:
         reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
             None.
         shared: weights packed before, which native code reads in place of ``weights``; or None.
+        recompute_gates: whether no gates are kept for a gradient, which then computes them again.
     """
 
     sizes: Sizes
@@ -65,6 +66,7 @@ class Call:
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
     shared: Any = None
+    recompute_gates: bool = False
 
     @property
     def tracks(self) -> Sequence[tuple[int, bool]]:

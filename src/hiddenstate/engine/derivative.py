@@ -81,8 +81,9 @@ class _Lstm(torch.autograd.Function):
         if done is None:
             done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
-        ctx.sizes, ctx.options, ctx.shown, ctx.edits = call.sizes, (call.training, call.part), shown, call.edits
-        records = () if done.c is None else done.saved()[1:]
+        ctx.sizes, ctx.shown, ctx.edits = call.sizes, shown, call.edits
+        ctx.options = call.training, call.part, call.recompute_gates
+        records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
         # Tensors are saved by torch, which sees to cycles and to writes in place.
         values = [edit.value for edit in call.edits]
         saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
@@ -107,7 +108,8 @@ class _Lstm(torch.autograd.Function):
         edits = ctx.edits and [replace(edit, value=value) for edit, value in zip(ctx.edits, of_edits, strict=True)]
         x, h0, c0, reset_h, reset_c, *_ = leaves
         given = ctx.sizes, weights_of(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
-        call = Call(*given, ctx.options[0], edits, None, ctx.options[1], None, reset_h, reset_c)
+        training, part, recompute = ctx.options
+        call = Call(*given, training, edits, None, part, None, reset_h, reset_c, recompute)
         needed = ctx.needs_input_grad[3:]
         if not computes_gradients(grads):
 
@@ -120,7 +122,7 @@ class _Lstm(torch.autograd.Function):
             of_run = Saved(saved[-1], *records)
         else:
             with own_types():
-                of_run = native.forward(call, gradient=True).saved()
+                of_run = native.forward(call, gradient=True).saved(gates=not recompute)
         out_grad, h_grad, c_grad, *more = grads
         of_records = [[grad] for grad in more] if more else ()
         of_outputs = Gradients(out_grad, h_grad, c_grad, *of_records)

@@ -1,10 +1,18 @@
-"""Dropout between layers, as torch draws it."""
+"""Dropout as torch draws it: the same masks from the same random numbers, natively where that serves."""
+
+from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
+from hiddenstate.engine.interception import interception, is_plain
+
+# Numbers from which on drawing natively pays: torch's generator gives and takes its state in some microseconds.
+_WORTH_IT = 1024
 
 
 def draw_masks(call: Call) -> list[Tensor]:
@@ -16,15 +24,56 @@ def draw_masks(call: Call) -> list[Tensor]:
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
         return []
-    ones = call.x.new_ones(*call.x.shape[:2], sizes.directions * sizes.output_size)
+    (T, N), width = call.x.shape[:2], sizes.directions * sizes.output_size
     if call.lengths is None or torch.compiler.is_compiling():
-        return [dropout(ones, call.dropout) for _ in inner]
-    live = live_steps(call.lengths, len(call.x))
+        return [draw_mask((T, N, width), call.x, call.dropout) for _ in inner]
+    live = live_steps(call.lengths, T)
     order = live.sum(0).sort(descending=True).indices
-    packed = ones[live[:, order]]
+    ordered, back = live[:, order], order.argsort()
     masks = []
     for _ in inner:
-        mask = torch.zeros_like(ones)
-        mask[live[:, order]] = dropout(packed, call.dropout)
-        masks.append(mask[:, order.argsort()])
+        mask = call.x.new_zeros(T, N, width)
+        mask[ordered] = draw_mask((int(ordered.sum()), width), call.x, call.dropout)
+        masks.append(mask[:, back])
     return masks
+
+
+def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
+    """Draw what torch's dropout makes of ones of a shape, in the type and on the device of ``like``.
+
+    Numbers that other threads draw from torch's generator meanwhile may be drawn here too.
+    """
+    if torch.compiler.is_compiling() or not _serves(like, p):
+        return dropout(like.new_ones(shape), p)
+    mask = kernels.new(like.dtype, *shape)
+    if mask.numel() < _WORTH_IT:
+        return dropout(mask.fill_(1), p)
+    state = torch.get_rng_state().view(torch.int64)
+    kernels.draw_mask(state, mask.view(-1), 1 - p, _kept(like.dtype, p))
+    torch.set_rng_state(state.view(torch.uint8))
+    return mask
+
+
+def _serves(like: Tensor, p: float) -> bool:
+    return is_plain(like) and 0 < p < 1 and interception(autocast=True) is None and _draws_as_torch(like.dtype)
+
+
+def _kept(dtype: torch.dtype, p: float) -> float:
+    """What becomes of a one that is kept."""
+    return torch.ones((), dtype=dtype, device="cpu").div_(1 - p).item()
+
+
+@cache
+def _draws_as_torch(dtype: torch.dtype) -> bool:
+    """Whether torch draws here as native code does: on some processors it leaves that to a library."""
+    if not kernels.serves(dtype):
+        return False
+    theirs, ours = (torch.Generator().manual_seed(0) for _ in range(2))
+    want, got = (kernels.new(dtype, 1000) for _ in range(2))
+    state = ours.get_state().view(torch.int64)
+    if state.numel() != kernels.GENERATOR_NUMBERS:
+        return False
+    for _ in range(2):
+        want.bernoulli_(0.7, generator=theirs).div_(0.7)
+        kernels.draw_mask(state, got, 0.7, _kept(dtype, 1 - 0.7))
+    return torch.equal(got, want) and torch.equal(state.view(torch.uint8), theirs.get_state())

@@ -70,6 +70,7 @@ def read(
     batch_first: bool,
     dropout: float = 0.0,
     training: bool = False,
+    recompute_gates: bool = False,
 ) -> tuple[Call, Form]:
     """Check a call's arguments and describe it; the first weight's type and device rule.
 
@@ -104,6 +105,7 @@ def read(
         training=training,
         reset_h=reset_h,
         reset_c=reset_c,
+        recompute_gates=recompute_gates,
     )
     return call, Form(layout, packed)
 

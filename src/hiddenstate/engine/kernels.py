@@ -185,6 +185,14 @@ def _never(*_given: Any) -> bool:
 cell_fits: Callable[..., bool] = _never if _native is None else _native.cell_fits
 
 
+GENERATOR_NUMBERS = 632  # of 8 bytes, of the state of torch's generator
+
+
+def draw_mask(state: Tensor, mask: Tensor, keeping: float, kept: float) -> None:
+    """Draw into ``mask [n]`` what a generator in such a state, int64, does: native/python/dropout_mask.h."""
+    _native.draw_mask(state, mask, keeping, kept)
+
+
 def new(dtype: torch.dtype, *shape: int) -> Tensor:
     """Memory for numbers on the CPU, whatever torch's default type and device are."""
     return torch.empty(shape, dtype=dtype, device="cpu")

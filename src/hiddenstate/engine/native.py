@@ -39,19 +39,26 @@ class Run(NamedTuple):
     c: Tensors | None  # [T, N, H]
     layer_outputs: Sequence[Tensor] | None  # of each layer but the last [T, N, D*P]
 
-    def saved(self) -> "Saved":
-        """What a gradient needs of it."""
+    def saved(self, *, gates: bool = True) -> "Saved":
+        """What a gradient needs of it; without ``gates``, those are computed again."""
         assert self.gates is not None
         assert self.raw_gates is not None
-        gates = [after if before is None else before for after, before in zip(self.gates, self.raw_gates, strict=True)]
-        return Saved(self.out, gates, self.c, self.layer_outputs)  # type: ignore[arg-type]
+        if not gates:
+            return Saved(self.out, [None] * len(self.gates), self.c, self.layer_outputs)  # type: ignore[arg-type]
+        before_edits = [
+            after if before is None else before for after, before in zip(self.gates, self.raw_gates, strict=True)
+        ]
+        return Saved(self.out, before_edits, self.c, self.layer_outputs)  # type: ignore[arg-type]
 
 
 class Saved(NamedTuple):
-    """What a gradient needs of a forward run: the output, gates before edits, cell states, outputs between layers."""
+    """What a gradient needs of a forward run: the output, gates before edits, cell states, outputs between layers.
+
+    A layer and direction whose gates are None has them computed again.
+    """
 
     out: Tensor
-    gates: Sequence[Tensor]
+    gates: Tensors
     c: Sequence[Tensor]
     layer_outputs: Sequence[Tensor]
 

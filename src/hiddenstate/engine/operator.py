@@ -46,6 +46,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     out, h_n, c_n, _ = lstm(
         *(call.x, call.h0, call.c0, _given_weights(call), call.lengths, call.reset, list(masks) or None),
         *(call.sizes.bias, call.sizes.bidirectional, call.training, call.reset_h, call.reset_c),
+        call.recompute_gates,
     )
     return out, h_n, c_n
 
@@ -54,32 +55,46 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     "hiddenstate::lstm",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_GIVEN}, bool keep, {_BORDERS}) -> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
+    schema=f"({_GIVEN}, bool keep, {_BORDERS}, bool recompute_gates=False) "
+    "-> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
 def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Run a whole LSTM: `native.forward`, whose records are one list, empty unless ``keep``.
 
-    ``weights`` are those of one layer and direction after another, in the order of `parameters.PARAMETER_STEMS`.
+    With ``recompute_gates`` no gates are in it. ``weights`` are those of one layer and direction after another, in the
+    order of `parameters.PARAMETER_STEMS`.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: what does not fit.
     """
-    given, (keep, *borders) = arguments[:_NUMBER], arguments[_NUMBER:]
-    call = _checked_call(*given, *borders)
+    given, keep, borders, recompute = _forward_arguments(arguments)
+    call = replace(_checked_call(*given, *borders), recompute_gates=recompute)
     with torch.no_grad():
         done = native.forward(call, gradient=keep)
-    return (*done[:3], list(chain.from_iterable(done.saved()[1:])) if keep else [])
+    if not keep:
+        return (*done[:3], [])
+    saved = done.saved()
+    kept: list[Any] = [*(() if recompute else saved.gates), *saved.c, *saved.layer_outputs]
+    return (*done[:3], kept)
+
+
+def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
+    """What is given, ``keep``, the states of borders, ``recompute_gates``; defaults at the end may be left out."""
+    keep, *options = arguments[_NUMBER:]
+    defaults: tuple[Any, ...] = (None, None, False)
+    reset_h, reset_c, recompute = (*options, *defaults[len(options) :])
+    return arguments[:_NUMBER], keep, [reset_h, reset_c], recompute
 
 
 @lstm.register_fake
 def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    given, (keep, *borders) = arguments[:_NUMBER], arguments[_NUMBER:]
+    given, keep, borders, recompute = _forward_arguments(arguments)
     call = _call(*given, *borders)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.tracks)
     real = kernels.real_type(x.dtype)
     kept = (
-        [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
+        [] if recompute else [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
         [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
         [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
     )
@@ -118,7 +133,7 @@ def _(*arguments: Any) -> list[Tensor]:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    x, h0, c0, weights, lengths, reset, masks, ctx.bias, ctx.bidirectional, _, *borders = inputs
+    x, h0, c0, weights, lengths, reset, masks, ctx.bias, ctx.bidirectional, _, *borders, _ = inputs
     out, _, _, kept = output
     states = [x, h0, c0, *(value for value in borders if value is not None)]
     ctx.of_masks = None if masks is None else [None] * len(masks)
@@ -139,7 +154,7 @@ def _differentiate(ctx: Any, dout: Tensor, dh_n: Tensor, dc_n: Tensor, _: Any) -
     gradients = iter(found)
     of_each = [next(gradients) if need else None for need in needed]
     of_borders, of_weights = of_each[3 : len(states)], of_each[len(states) :]
-    every = (*of_each[:3], of_weights, None, None, ctx.of_masks, None, None, None, *(of_borders or (None, None)))
+    every = (*of_each[:3], of_weights, None, None, ctx.of_masks, None, None, None, *(of_borders or (None, None)), None)
     return every[: len(needs)]
 
 
@@ -195,8 +210,11 @@ def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
 def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     """What the forward run kept, as native code may trust it."""
     (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
-    of_run, between = (kept[:K], kept[K : 2 * K], kept[2 * K :]), call.sizes.num_layers - 1
-    if len(kept) != 2 * K + between:
+    between = call.sizes.num_layers - 1
+    gates = () if len(kept) == K + between else kept[:K]  # none where they are computed again
+    others = kept[len(gates) :]
+    of_run = gates, others[:K], others[K:]
+    if len(others) != K + between:
         raise ArgumentError(f"hiddenstate::lstm_backward got {len(kept)} kept tensors, expected {2 * K + between}")
     real = kernels.real_type(call.x.dtype)
     for values, shape, dtype in zip(
@@ -204,7 +222,7 @@ def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     ):
         for value in values:
             _check("lstm_backward: a kept tensor", value, [shape], [dtype])
-    return Saved(out, *of_run)
+    return Saved(out, gates or [None] * K, *of_run[1:])
 
 
 def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:

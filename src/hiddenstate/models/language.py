@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import dropout
 from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import evaluating
@@ -20,7 +19,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.generation import DEFAULT_SAMPLING, Sampling, generate
 from hiddenstate.models.language_config import LanguageConfig
-from hiddenstate.models.noise import locked, without_tokens
+from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.nn.lstm import LSTM
@@ -242,6 +241,6 @@ class LanguageModel(nn.Module):
         """Read with one layer, with some of its recurrent weights dropped."""
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
-        weights["weight_hh_l0"] = dropout(weights["weight_hh_l0"], self.config.weight_drop)
+        weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
         done: tuple[Tensor, State] = functional_call(self._layers[layer], weights, (x, state))
         return done

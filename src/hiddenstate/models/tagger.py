@@ -19,7 +19,7 @@ from hiddenstate.models.context import vectors_of
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
-from hiddenstate.models.noise import dropout_odds
+from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.tagger_data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagging import Reading, Tagging, Tags
@@ -79,8 +79,8 @@ class Tagger(nn.Module):
         )
         self.head = nn.Linear(2 * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
-        self.dropout = nn.Dropout(config.dropout)
-        self.char_dropout = nn.Dropout(config.char_dropout)
+        self.dropout = Dropout(config.dropout)
+        self.char_dropout = Dropout(config.char_dropout)
         # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
         nn.init.normal_(self.word_embedding.weight, std=0.1)
         self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)

@@ -72,8 +72,9 @@ def _held(lstm: LSTMParameters) -> Stepper | None:
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
-    """Whether a call has no dropout, and no block is open that might change it."""
-    return not (scoped.any_open or (lstm.training and lstm.dropout))
+    """Whether a call has no dropout, keeps its gates for a gradient, and no block is open that might change it."""
+    recomputes = lstm.recompute_gates and torch.is_grad_enabled()
+    return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
 
 
 def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
@@ -104,7 +105,11 @@ def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested])
     weights = weights_of(lstm)
     dropout = lstm.dropout if lstm.training else 0.0
     call, form = inputs.read(
-        given, lstm.sizes, weights, batch_first=lstm.batch_first, dropout=dropout, training=lstm.training
+        *(given, lstm.sizes, weights),
+        batch_first=lstm.batch_first,
+        dropout=dropout,
+        training=lstm.training,
+        recompute_gates=lstm.recompute_gates,
     )
     edits = edits_in_force(lstm)
     if not edits and not requests:
@@ -143,6 +148,8 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
         return "a block of edits, traces or hiddenstate.backend is open"
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
+    if lstm.recompute_gates and torch.is_grad_enabled():
+        return "a gradient would compute the gates again (recompute_gates)"
     held = _held(lstm)
     if held is None and lstm.weights == "int8":
         return "the weights are of 8 bits, and not packed"

@@ -53,6 +53,10 @@ class LSTM(LSTMParameters):
         weights: how matrices are kept: ``"float"``, or ``"int8"``, in 8 bits with a scale a row, for inference. See
             `quantize`.
 
+    Attributes:
+        recompute_gates: whether a gradient computes the gates again, where it else keeps those of the forward run: less
+            memory, more time. False at first.
+
     Raises:
         ArgumentError: a size or the dropout is out of range (a `ValueError`).
         ArgumentTypeError: an argument has a wrong type (a `TypeError`).

@@ -40,6 +40,7 @@ class LSTMParameters(Traceable):
     bias: bool
     bidirectional: bool
     proj_size: int
+    recompute_gates: bool = False
     weights: WeightType = "float"  # how matrices are kept
     _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from the sizes, until one is assigned
     _held: Any = None  # weights of 8 bits, packed for all calls
@@ -78,6 +79,8 @@ class LSTMParameters(Traceable):
         self.flatten_parameters()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "recompute_gates":
+            value = flag(name, value)
         super().__setattr__(name, value)
         if name in SIZES:
             self._laid_out = None

@@ -1,0 +1,95 @@
+// The gates of a chunk, computed again in backward where forward has not kept them.
+//
+// The inputs and hidden states of all steps are known then, so that no step waits for another: the pre-activations of a whole chunk
+// are one product. They are summed in forward's order, bias, input, hidden state, so the gates are forward's to the last bit.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernel/cell.h"
+#include "kernel/chunk_inputs.h"
+#include "kernel/partition.h"
+#include "kernel/tile.h"
+
+namespace hiddenstate {
+namespace {
+
+// One block of units for some rows of a chunk.
+struct GateTile {
+    const BackwardState& state;
+    const ChunkRows& rows;
+    const element* const* x;  // of each row, and the hidden state that comes in
+    const element* const* h;
+    std::int64_t from;  // the first of these rows in the chunk
+    std::int64_t b;     // block of units
+
+    template <class Height>
+    void run(Height tall, std::int64_t first) const {
+        const LayerBackward& job = state.job;
+        const packed* w = state.gate_weights.block(b);
+        const real* bias = state.gate_weights.bias(b);
+        vf acc[Height::most][kGates];
+        for (int r = 0; r < tall.count; ++r) {
+            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
+        }
+        tile(tall, x + first, width(job.C), w, acc);
+        tile(tall, h + first, width(job.P), w + kTile * depth(job.C), acc);
+        for (int r = 0; r < tall.count; ++r) finish(from + first + r, acc[r]);
+    }
+
+    // The gates before their edits, of edited pre-activations.
+    void finish(std::int64_t i, const vf (&z)[kGates]) const {
+        const LayerBackward& job = state.job;
+        const std::int64_t t = rows.t(i), n = rows.n(i), u = b * kLanes, lanes = std::min<std::int64_t>(kLanes, job.H - u);
+        const Gates gates = job.is_edited(t, n) ? EditedRow{job.self.edits, t, n, u, lanes}.gates(z) : Gates(z);
+        real* to = state.gates(i) + u;
+        store(to, gates.i, lanes), store(to + job.H, gates.f, lanes);
+        store(to + 2 * job.H, gates.g, lanes), store(to + 3 * job.H, gates.o, lanes);
+    }
+};
+
+// One thread's part of it.
+class RecomputedGates {
+public:
+    RecomputedGates(const BackwardState& state, const ChunkRows& rows, int thread, int threads)
+        : state_(state), rows_(rows), inputs_(state.job, rows), thread_(thread), threads_(threads) {
+        if (!state.job.gates) x_.resize(kGroup), h_.resize(kGroup);
+    }
+
+    // Threads divide pairs of a group of rows and a block of units. Neighbouring pairs share the group, so that its rows are still in
+    // the cache of the thread that goes on to the next block.
+    void run() {
+        const std::int64_t count = rows_.count(), each = blocks(state_.job.H, kLanes);
+        const Range mine = part(blocks(count, kGroup) * each, thread_, threads_);
+        std::int64_t listed = -1;
+        for (std::int64_t pair = mine.first; pair < mine.last; ++pair) {
+            const std::int64_t group = pair / each, first = group * kGroup, rows = std::min(kGroup, count - first);
+            if (group != listed) list(first, rows);
+            listed = group;
+            for_tiles(rows, GateTile{state_, rows_, x_.data(), h_.data(), first, pair % each});
+        }
+    }
+
+private:
+    void list(std::int64_t first, std::int64_t rows) {
+        for (std::int64_t r = 0; r < rows; ++r) {
+            x_[static_cast<std::size_t>(r)] = inputs_.x(first + r), h_[static_cast<std::size_t>(r)] = inputs_.h_before(first + r);
+        }
+        even_x_.take(x_.data(), rows, state_.job.C);
+        even_h_.take(h_.data(), rows, state_.job.P);
+    }
+
+    // Rows that are multiplied with a block of weights before the next block.
+    static constexpr std::int64_t kGroup = 16 * kRows;
+
+    const BackwardState& state_;
+    const ChunkRows& rows_;
+    const ChunkInputs inputs_;
+    const int thread_, threads_;
+    std::vector<const element*> x_, h_;
+    EvenRows even_x_, even_h_;
+};
+
+}  // namespace
+}  // namespace hiddenstate

@@ -1,0 +1,47 @@
+// Random numbers as torch draws them on a CPU, from the state of a generator of torch's, which goes on where this stops.
+//
+// That is the Mersenne Twister (Matsumoto and Nishimura 1998). torch draws one number at a time; here a whole state is drawn at once.
+#pragma once
+
+#include <cstdint>
+
+namespace hiddenstate {
+
+// The bytes that torch.Generator.get_state gives, as 8-byte numbers.
+struct TwisterState {
+    static constexpr int kWords = 624;
+
+    std::uint64_t first_seed;
+    std::int32_t left;  // how many numbers may be drawn before the words are made anew, and one more
+    std::int32_t seeded;
+    std::uint64_t next;           // the word of the next number
+    std::uint64_t words[kWords];  // of 32 bits
+    std::uint64_t others[5];      // of torch's normal distribution
+};
+
+constexpr int kTwisterNumbers = sizeof(TwisterState) / 8;
+
+// Draws the next 32-bit numbers, one after another.
+class Twister {
+public:
+    explicit Twister(const TwisterState& state);
+    // Writes the state as it is after the numbers drawn so far.
+    void store(TwisterState& state) const;
+
+    void draw(std::uint32_t* to, std::int64_t count);
+
+private:
+    void renew();
+
+    static constexpr int kWords = TwisterState::kWords;
+
+    std::uint32_t words_[kWords];
+    std::int32_t left_;
+    std::int64_t next_;
+};
+
+// Draws what torch's bernoulli_(probability) does, `count` numbers; writes `kept` for each 1, else zero.
+template <class Number>
+void draw_bernoulli(Twister& twister, double probability, Number kept, std::int64_t count, Number* to);
+
+}  // namespace hiddenstate
