@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
+from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import state_map_of
 from support import SIZES
 
@@ -212,3 +213,24 @@ def test_dynamics_tell_how_far_they_are() -> None:
     for call in calls:
         with pytest.raises(ArgumentTypeError, match="progress must be a function"):
             call(progress=3)
+
+
+def test_starts_that_threads_share_find_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamics = hs.explain.dynamics(hs.plant.bistable().lstm)
+    alone = dynamics.fixed_points()
+    monkeypatch.setattr("hiddenstate.explain.fixed_points.LARGE", 1)
+    shared = dynamics.fixed_points()
+    assert (len(shared), shared.cost > 0, shared.starts) == (len(alone), True, alone.starts)
+    assert torch.allclose(shared.states.sort(0).values, alone.states.sort(0).values, atol=1e-8)
+    assert int(shared.found.sum()) == int(alone.found.sum())
+
+
+def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
+    before = torch.get_num_threads()
+    with side_by_side() as threads:
+        assert threads.run(lambda k: (k, torch.get_num_threads()), range(7)) == [(k, 1) for k in range(7)]
+        assert threads.run(str, []) == []
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), side_by_side() as threads:
+        threads.run(lambda k: 1 / k, [1, 0])
+    assert torch.get_num_threads() == before

@@ -254,6 +254,13 @@ def test_a_weight_of_another_shape_is_refused(name: str, backend: Any) -> None:
             cell(x)
 
 
+def test_a_weight_on_another_device_is_refused() -> None:
+    cell = hs.LSTMCell(4, 3)
+    cell.weight_hh = nn.Parameter(torch.empty(12, 3, device="meta"))
+    with pytest.raises(DeviceError, match="weight_hh is on meta and weight_ih on cpu"):
+        cell(torch.randn(2, 4))
+
+
 @pytest.mark.parametrize("size", ["3", 3.0, 2**70, None])
 @pytest.mark.parametrize("grad", [False, True])
 def test_a_size_that_was_assigned_what_is_none_is_refused(size: Any, grad: bool) -> None:

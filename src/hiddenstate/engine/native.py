@@ -171,14 +171,14 @@ def _contiguous_call(call: Call, kernel: Kernel) -> Call:
     """The same call, its tensors of the types and in the order that native code reads."""
     return replace(
         call,
-        x=_with_features_side_by_side(call.x),
+        x=_side_by_side(call.x, kernel.element),
         h0=contiguous(call.h0, kernel.element),
         c0=contiguous(call.c0, kernel.real),
         weights=_contiguous_weights(call.weights, kernel),
         lengths=contiguous(call.lengths),
         reset=contiguous(call.reset),
-        reset_h=_with_units_side_by_side(call.reset_h, kernel.element),
-        reset_c=_with_units_side_by_side(call.reset_c, kernel.real),
+        reset_h=_side_by_side(call.reset_h, kernel.element),
+        reset_c=_side_by_side(call.reset_c, kernel.real),
         masks=[contiguous(mask) for mask in call.masks],
     )
 
@@ -213,21 +213,11 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
     return (value.to(dtype) if other else value).contiguous()
 
 
-def _with_features_side_by_side(x: Tensor) -> Tensor:
-    """The same numbers, the features of each step side by side; steps and rows at any distance."""
-    if x.dim() == 3 and (x.stride(2) == 1 or x.shape[2] <= 1) and not x.is_neg():
-        return x
-    check_memory(x, "the input")
-    return x.resolve_neg().contiguous()
-
-
-def _with_units_side_by_side(states: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """The states of borders in a type, the units of each side by side; layers and rows at any distance."""
-    if states is None or (
-        states.dtype is dtype and (states.stride(2) == 1 or states.shape[2] <= 1) and not states.is_neg()
-    ):
-        return states
-    return contiguous(states, dtype)  # type: ignore[no-any-return]
+def _side_by_side(value: Tensor | None, dtype: torch.dtype) -> Any:
+    """The same numbers in a type, features or units side by side; steps, layers and rows at any distance."""
+    if value is None or value.dtype is not dtype or value.dim() != 3 or value.is_neg():
+        return contiguous(value, dtype)
+    return value if value.stride(2) == 1 or value.shape[2] <= 1 else contiguous(value, dtype)
 
 
 def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
