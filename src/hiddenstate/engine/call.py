@@ -65,8 +65,8 @@ class Call:
     packed: Any = None
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
-    shared: Any = None
     recompute_gates: bool = False
+    shared: Any = None
 
     @property
     def tracks(self) -> Sequence[tuple[int, bool]]:
