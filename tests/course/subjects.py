@@ -48,6 +48,7 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", "uniform = math.log2(len(letters))", "uniform = math.log(len(letters))"),
     ("04", "return [(x[k : k + steps], y[k", "y = x.roll(-1, dims=0)\n    return [(x[k : k + steps], y[k"),
     ("04", ".view(rows, length).T for shift", ".view(length, rows) for shift"),
+    ("04", "torch.arange(1001), rows=10", "torch.arange(1001), rows=9"),
     ("04", "part.detach() for part in state)\n    elif", "torch.zeros_like(part) for part in state)\n    elif"),
     ("04", "state = tuple(torch.zeros_like(part) for part in state)", "state = tuple(part.detach() for part in state)"),
     ("04", "layer(window, state)  # neither", "layer(window)  # neither"),
