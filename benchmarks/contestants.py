@@ -1,6 +1,7 @@
 """What takes turns in a regime: something to run, and what of its result all of them must agree on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -42,7 +43,8 @@ class Contestant(NamedTuple):
 Entry = Callable[[Case], Contestant]
 
 
-class Yardstick(NamedTuple):
+@dataclass(frozen=True)
+class Yardstick:
     """The same contestant where it is no peer but something to measure by: of another name, compared loosely or not.
 
     Attributes:
