@@ -29,7 +29,8 @@ class TaggerConfig(TrainConfig):
         word_dropout: odds d of a word seen n times to be unknown in training: d / (d + n).
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the most words in a batch.
-        weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
+        weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (with a scale for each row of a
+            matrix); in memory it is float32.
     """
 
     columns: tuple[str, ...] = ("upos",)
@@ -47,7 +48,7 @@ class TaggerConfig(TrainConfig):
     word_dropout: float = number(0.25, least=0)
     label_smoothing: float = number(0.05, least=0, below=1)
     batch_words: int = number(300, least=1)
-    weights_dtype: str = choice("float16", "float32")
+    weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:
         super().__post_init__()
