@@ -32,8 +32,8 @@ class LanguageConfig(TrainConfig):
         steps: time steps read between two steps down the gradient.
         random_steps: whether to vary that.
         dev_rows: rows of the dev text.
-        weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (with a scale for each row of a
-            matrix); in memory it is float32.
+        weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
+            a matrix); in memory it is float32.
     """
 
     epochs: int = number(16, least=1)

@@ -181,14 +181,20 @@ def whole_numbers() -> Bundle:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.pop("head.weight.scale"), ["head.weight holds numbers of type I8", "head.weight.scale is missing"]),
+        (
+            lambda t: t.pop("head.weight.scale"),
+            ["head.weight holds numbers of type I8", "head.weight.scale is missing"],
+        ),
         (lambda t: t.pop("head.weight"), ["head.weight is missing"]),
         (lambda t: t["head.weight.scale"].fill_(float("nan")), ["head.weight.scale", "not finite"]),
         (lambda t: t["head.weight.scale"][:1].fill_(float("inf")), ["head.weight.scale", "not finite"]),
         (lambda t: t["head.weight.scale"][:1].fill_(-1), ["head.weight.scale", "not above 0"]),
         (lambda t: t["head.weight.scale"][:1].fill_(0), ["head.weight.scale", "not above 0"]),
         (lambda t: t["head.weight.scale"].fill_(3e38), ["head.weight", "not finite"]),
-        (lambda t: t.update({"head.weight.scale": torch.ones(4)}), ["head.weight.scale has type F32 and shape [4]", "[3]"]),
+        (
+            lambda t: t.update({"head.weight.scale": torch.ones(4)}),
+            ["head.weight.scale has type F32 and shape [4]", "[3]"],
+        ),
         (lambda t: t.update({"head.weight.scale": torch.ones(3, 1)}), ["head.weight.scale", "shape [3,1]"]),
         (lambda t: t.update({"head.weight.scale": torch.ones(3).half()}), ["head.weight.scale has type F16"]),
         (lambda t: t.update({"head.bias": torch.ones(3).to(torch.int8)}), ["head.bias of shape [3]", "I8", "a matrix"]),
@@ -201,7 +207,9 @@ def test_whole_numbers_fail(runtime: Runtime, whole_numbers: Bundle, change: Any
 
 
 def test_whole_numbers_are_read_as_python_reads_them(runtime: Runtime) -> None:
-    matrices = {f"m{k}": torch.randn(shape) * 10.0**k for k, shape in enumerate([(1, 1), (17, 3), (3, 65), (2, 3, 5)], -2)}
+    matrices = {
+        f"m{k}": torch.randn(shape) * 10.0**k for k, shape in enumerate([(1, 1), (17, 3), (3, 65), (2, 3, 5)], -2)
+    }
     stored = {}
     for name, value in matrices.items():
         stored[name], stored[f"{name}.scale"] = quantised(value)
