@@ -158,7 +158,8 @@ class TaggerTask:
         tags = {c: [*(sentence.tags(c) for sentence in self.sentences), *none] for c in self.config.columns}
         self.encoded = self.taught = self.model.encode(forms, tags)
         if teachers:
-            self.taught = replace(self.encoded, taught=taught_by(teachers, forms, self.model.columns))
+            taught = taught_by(teachers, forms, self.model.columns, self.config.precision)
+            self.taught = replace(self.encoded, taught=taught)
         lengths = [len(words) for words in forms]
         tagged = len(self.sentences)
         self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers))

@@ -18,7 +18,10 @@ _AT_ONCE = 1000  # sentences whose probabilities are held in full precision
 
 
 def taught_by(
-    teachers: Sequence[str | Path], sentences: Sequence[Sequence[str]], tags: Mapping[str, Sequence[str]]
+    teachers: Sequence[str | Path],
+    sentences: Sequence[Sequence[str]],
+    tags: Mapping[str, Sequence[str]],
+    precision: str = "fp32",
 ) -> dict[str, Tensor]:
     """Return what taggers, on average, give for each word of all sentences: ``[W, K]`` of each column, float16.
 
@@ -26,6 +29,7 @@ def taught_by(
         teachers: their folders, at least one.
         sentences: the words of each.
         tags: the student's tags of each column; a teacher may have further columns.
+        precision: of the teachers' products, as for `Tagger.tag`.
 
     Raises:
         ArgumentError: a teacher lacks a column, or has other tags.
@@ -38,7 +42,7 @@ def taught_by(
         order = {column: _order(path, teacher, column, names) for column, names in tags.items()}
         start = 0
         for k in range(0, len(sentences), _AT_ONCE):
-            taggings = teacher.tag(sentences[k : k + _AT_ONCE])
+            taggings = teacher.tag(sentences[k : k + _AT_ONCE], precision=precision)
             for column, places in order.items():
                 shares = torch.cat([tagging.columns[column].probabilities for tagging in taggings])
                 total[column][start : start + len(shares)] += shares[:, places] / len(teachers)
