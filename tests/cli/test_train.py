@@ -53,6 +53,32 @@ def test_the_command_on_the_card_gives_the_model_again(tmp_path: Path, monkeypat
     assert weights[0] == weights[1]
 
 
+def test_the_command_of_a_taught_tagger_gives_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in DATA.glob("tiny-*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "more.txt").write_text("The dog barks.\nAnother cat sits down. It didn't run.")
+    monkeypatch.chdir(tmp_path)
+    for seed in "12":
+        assert run(*FILES, *SMALL, "--out", f"teacher-{seed}", "--seed", seed).exception is None
+    config = tmp_path / "taught.toml"
+    config.write_text("[files]\nteacher = ['teacher-1']\nuntagged = ['more.txt', 'tiny-dev.conllu']\n")
+    given = ("--config", str(config), "--teacher", "teacher-2", "--teacher", "teacher-1")  # in place of the file's
+    result = run(*FILES, *SMALL, *given, "--out", "student", "--set", "tagged_epochs=1")
+    assert result.exception is None, result.output
+    card = Path("student", CARD).read_text(encoding="utf-8")
+    command = next(line for line in card.splitlines() if line.startswith("hiddenstate train tagger "))
+    assert "--teacher teacher-2 --teacher teacher-1 --untagged more.txt --untagged tiny-dev.conllu" in command
+    Path("student").rename("kept")
+    Path("student.run").rename("kept.run")
+    assert run(*shlex.split(command)[3:]).exception is None
+    weights = [Path(name, "weights.safetensors").read_bytes() for name in ("student", "kept")]
+    assert weights[0] == weights[1]
+    result = run("--resume", "kept.run", "--teacher", "teacher-1")
+    assert "drop the other options" in str(result.exception)
+    result = run(*FILES, "--untagged", "more.txt", "--out", "other")
+    assert "give at least one" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

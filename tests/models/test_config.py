@@ -45,7 +45,7 @@ def test_from_data() -> None:
         ({"seed": 1.5}, "seed must be of type int, got 1.5"),
         ({"seed": True}, "seed must be of type int, got True"),
         ({"dropout": "0.1"}, "dropout must be of type float, got '0.1'"),
-        ({"weights_dtype": "int8"}, "weights_dtype must be one of float16 float32, got 'int8'"),
+        ({"weights_dtype": "int4"}, "weights_dtype must be one of float16 float32 int8, got 'int4'"),
     ],
 )
 def test_from_data_fails(data: Any, message: str) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
-from hiddenstate.models.folder import load, save, shipped
+from hiddenstate.models.folder import load, load_language_model, save, shipped
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.live import Watched
 from hiddenstate.studio.models import of_folder, of_model
@@ -46,6 +46,20 @@ def test_weights_in_memory_are_as_small_as_they_can_be_without_a_change() -> Non
     found = safetensors.torch.load(of_model(tagger).weights)
     assert found["head.bias"].dtype is torch.float32
     assert torch.equal(found["head.bias"], tagger.head.bias)
+
+
+def test_whole_numbers_with_scales_stay_that(tmp_path: Path) -> None:
+    save(make(weights_dtype="int8"), tmp_path / "model")
+    again = of_model(load_language_model(tmp_path / "model")).weights
+    stored, found = (
+        safetensors.torch.load_file(tmp_path / "model" / "weights.safetensors"),
+        safetensors.torch.load(again),
+    )
+    matrices = [name for name in stored if stored[name].dtype is torch.int8]
+    assert matrices
+    for name in matrices:
+        assert torch.equal(found[name], stored[name])
+        assert torch.equal(found[f"{name}.scale"], stored[f"{name}.scale"])
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"])

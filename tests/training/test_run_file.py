@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,12 @@ from hiddenstate.errors import FileFormatError
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.run_file import RunFile, read_run_file
 
-DEFAULTS = RunFile("oracle", TrainConfig(), {"train": "", "out": ""}, {"licence": ""})
+DEFAULTS = RunFile("oracle", TrainConfig(), {"train": "", "out": ""}, {"licence": ""}, {"friends": ()})
 
 
 def test_round_trip(tmp_path: Path) -> None:
     wanted = RunFile("oracle", TrainConfig(epochs=3), {"train": 'C:\\a "b"', "out": "é"}, {"licence": "CC0\nfree"})
+    wanted = replace(wanted, lists={"friends": ("é", "b")})
     (tmp_path / "run.toml").write_text(wanted.to_toml(), encoding="utf-8")
     assert read_run_file(tmp_path / "run.toml", DEFAULTS) == wanted
 
@@ -18,7 +20,9 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("[settings]\nepochs = 2\n[files]\nout = 'x'\n")
     found = read_run_file(tmp_path / "run.toml", DEFAULTS)
-    assert found == RunFile("oracle", TrainConfig(epochs=2), {"train": "", "out": "x"}, {"licence": ""})
+    assert found == RunFile(
+        "oracle", TrainConfig(epochs=2), {"train": "", "out": "x"}, {"licence": ""}, {"friends": ()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,8 +32,12 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ("epochs = 3", "unknown 'epochs'; a run file has kind, "),
         ("[settings]\nwings = 3", r"unknown field 'wings' in \[settings\] of "),
         ("[settings]\nepochs = 0", r"\[settings\] of .*: epochs must be at least 1"),
-        ("[files]\nwings = 'a'", r"unknown 'wings' in \[files\] of .*; there is train out"),
+        ("[files]\nwings = 'a'", r"unknown 'wings' in \[files\] of .*; there is train out friends"),
         ("[files]\ntrain = 3", r"\[files\] of .* must be texts by name"),
+        ("[files]\nfriends = 'a'", r"friends in \[files\] of .* must be a list of paths, got 'a'"),
+        ("[files]\nfriends = ['a', 3]", r"friends in \[files\] of .* must be a list of paths"),
+        ("[files]\nfriends = ['']", r"friends in \[files\] of .* must be a list of paths"),
+        ("files = 3", r"\[files\] of .* must be texts by name"),
         ("about = 3", r"\[about\] of .* must be texts by name"),
         ("settings = 3", r"\[settings\] of .* must be an object"),
     ],

@@ -53,10 +53,12 @@ def run_file(
     config: Path | None = None,
     resume: Path | None = None,
     always: Sequence[str] = ("seed",),
+    lists: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> RunFile[S]:
     """Put together what a run is to do: what is given, else what the config file says, else the defaults.
 
-    Files to read may be named as parts of a corpus, which is fetched then. The settings named in ``always`` are in the
+    Files to read may be named as parts of a corpus, which is fetched then. Of those in ``lists`` there may be several;
+    given ones replace all that the config file names. The settings named in ``always`` are in the
     command that is kept, also with the values that they have by default.
 
     Raises:
@@ -66,13 +68,14 @@ def run_file(
         typer.BadParameter: a file is missing that a run needs.
     """
     paths = {name: str(path) for name, path in files.items() if path is not None}
+    several = {name: tuple(map(str, each)) for name, each in (lists or {}).items() if each}
     texts = {name: text for name, text in about.items() if text is not None}
     if resume is not None:
-        if config or paths or texts or settings:
+        if config or paths or several or texts or settings:
             raise ArgumentError("--resume takes everything from the run's folder; drop the other options")
         return read_run_file(RunFolder(resume).check(), defaults)
     base = defaults if config is None else read_run_file(config, defaults)
-    named = {**base.files, **paths}
+    named, each_named = {**base.files, **paths}, {**base.lists, **several}
     for name in ("train", "dev", "out"):
         if not named[name]:
             raise typer.BadParameter("is missing; give it here or in the file of --config", param_hint=f"--{name}")
@@ -81,8 +84,10 @@ def run_file(
         settings=base.settings.with_texts(settings),
         files={name: _full_path(name, path) for name, path in named.items()},
         about={**base.about, **texts},
+        lists={name: tuple(_full_path(name, path) for path in each) for name, each in each_named.items()},
     )
-    return replace(wanted, about={**wanted.about, "command": _command(wanted, named, defaults, always)})
+    listed = [*named.items(), *((name, path) for name, each in each_named.items() for path in each)]
+    return replace(wanted, about={**wanted.about, "command": _command(wanted, listed, defaults, always)})
 
 
 def _full_path(name: str, path: str) -> str:
@@ -150,10 +155,10 @@ def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
         raise typer.Exit(130) from None
 
 
-def _command(wanted: RunFile[S], files: Mapping[str, str], defaults: RunFile[S], always: Sequence[str]) -> str:
+def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: RunFile[S], always: Sequence[str]) -> str:
     """Write the command that trains this model: names of files (not their folders), and what is not default."""
     words = ["hiddenstate", "train", wanted.kind]
-    for option, path in files.items():
+    for option, path in files:
         if path:
             name = path if names_corpus(path) else Path(path).name
             words += [f"--{option.replace('_', '-')}", name]

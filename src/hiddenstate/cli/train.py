@@ -55,6 +55,16 @@ def tagger(
     backward_model: Annotated[
         Path | None, typer.Option(help="Another that reads backwards; both or none.", metavar="DIR")
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A trained tagger whose probabilities are learnt too, again and again: their mean.", metavar="DIR"
+        ),
+    ] = None,
+    untagged: Annotated[
+        list[Path] | None,
+        typer.Option(help="More text, CoNLL-U or plain, that the teachers tag; again and again.", metavar="FILE"),
+    ] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
@@ -112,6 +122,7 @@ def tagger(
         chosen(options, settings),
         config,
         resume,
+        lists={"teacher": teacher, "untagged": untagged},
     )
 
     def tell(result: Training) -> Iterator[str]:

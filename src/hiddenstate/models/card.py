@@ -32,7 +32,7 @@ def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Repor
     config = tagger.config
     sections = {
         "What it is": _what(tagger),
-        "Architecture": _architecture(tagger),
+        "Architecture": _architecture(tagger, origin),
         "Data": data_section(origin),
         "Training": training_section(config, origin, outcome),
         "Accuracy": _accuracy(config, outcome),
@@ -63,12 +63,16 @@ def page(name: str, sections: Mapping[str, str]) -> str:
     return f"# {name}\n{body}"
 
 
-def _architecture(tagger: Tagger) -> str:
+def _more_words(config: TaggerConfig, origin: Origin) -> str:
+    return f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
+
+
+def _architecture(tagger: Tagger, origin: Origin) -> str:
     config, encoder = tagger.config, tagger.encoder
     count = sum(parameter.numel() for parameter in tagger.parameters())
     return f"""\
 - word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} lower-cased words seen at \
-least {config.word_minimum} times, and one for all others
+least {config.word_minimum} times{_more_words(config, origin)}, and one for all others
 - spelling: {config.char_size} numbers for each of {len(encoder.chars.tokens):,} characters, through a \
 bidirectional LSTM of {config.char_hidden_size} units each way; its final states
 {_context(tagger)}\
@@ -87,12 +91,21 @@ def _context(tagger: Tagger) -> str:
 
 def data_section(origin: Origin) -> str:
     """Tell what a model was trained and measured on."""
-    files = [f"trained on `{origin.train}`", f"best epoch chosen on `{origin.dev}`"]
+    files = [f"trained on `{origin.train}`", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
         files.append(f"tested on `{origin.test}`, which nothing was chosen on")
     listed = "; ".join(files)
     text = f"{listed[0].upper()}{listed[1:]}."
     return f"{origin.about_data}\n\n{text}" if origin.about_data else text
+
+
+def _taught(origin: Origin) -> list[str]:
+    """Tell which taggers a model learnt from, and on what text."""
+    if not origin.teachers:
+        return []
+    teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
+    mean = "the mean probabilities of" if len(origin.teachers) > 1 else "the probabilities of"
+    return [f"taught by {mean} {teachers}, there{f' and on {untagged}' if untagged else ''}"]
 
 
 def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:

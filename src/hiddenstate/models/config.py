@@ -29,7 +29,13 @@ class TaggerConfig(TrainConfig):
         word_dropout: odds d of a word seen n times to be unknown in training: d / (d + n).
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the most words in a batch.
-        weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
+        teacher_share: with teachers, the weight of their probabilities beside the tag of a tagged word.
+        tagged_epochs: with teachers, so many epochs at the end learn the tags alone, without teachers and untagged
+            text.
+        untagged_words: the words of untagged text in an epoch, drawn anew for each; 0 for all.
+        untagged_minimum: with untagged text, a word or character that all texts together have so often is known, too.
+        weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
+            a matrix); in memory it is float32.
     """
 
     columns: tuple[str, ...] = ("upos",)
@@ -47,7 +53,11 @@ class TaggerConfig(TrainConfig):
     word_dropout: float = number(0.25, least=0)
     label_smoothing: float = number(0.05, least=0, below=1)
     batch_words: int = number(300, least=1)
-    weights_dtype: str = choice("float16", "float32")
+    teacher_share: float = number(0.5, least=0, below=1)
+    tagged_epochs: int = number(0, least=0)
+    untagged_words: int = number(0, least=0)
+    untagged_minimum: int = number(5, least=1)
+    weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,14 +7,10 @@ earlier model or the later one and never half of either.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.reading import reading
@@ -23,9 +19,10 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.outline import outline_of
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.weights_file import WeightsFile, written
 
 FORMAT = "hiddenstate-model"
-VERSION = 2  # 1: a tagger had one column of tags, and no temperature
+VERSION = 3  # 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "config.json",
@@ -34,7 +31,6 @@ CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "MODEL_CARD.md",
 )
 SHIPPED = ("tagger-en", "shakespeare")
-_DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 M = TypeVar("M", bound="FolderModel")
 
@@ -103,29 +99,19 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
     with writing(folder):
         target = check_target(folder)
     config, vocabulary = model.to_data()
-    head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
-    dtype = _DTYPES[config.get("weights_dtype", "float32")]
-    weights = {name: _stored(name, value, dtype) for name, value in model.state_dict().items()}
+    dtype = config.get("weights_dtype", "float32")
+    # An earlier hiddenstate reads what it can: other weights than int8 lie as they did in version 2.
+    head = {"format": FORMAT, "version": VERSION if dtype == "int8" else 2, "kind": model.kind, "config": config}
+    weights = written(model.state_dict(), dtype)
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
         write_bytes(partial / VOCABULARY, _json(vocabulary))
-        write_bytes(partial / WEIGHTS, safetensors.torch.save(weights))
+        write_bytes(partial / WEIGHTS, weights)
         write_bytes(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
         sync(partial)
         put_folder(partial, target)
         sync(target.parent)
-
-
-def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    stored = value.to(dtype).contiguous()
-    if not torch.isfinite(stored).all():
-        kind = str(dtype).removeprefix("torch.")
-        raise ArgumentError(
-            f"weight {name!r} cannot be stored as {kind}: it holds numbers up to {float(value.abs().max()):.3g}; in "
-            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
-        )
-    return stored
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
@@ -207,14 +193,13 @@ def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
     if head.get("kind") != kind.kind:
         raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
     described = head.get("config"), _object(path / VOCABULARY)
-    shapes = _shapes(path / WEIGHTS)
+    stored = WeightsFile(path / WEIGHTS)
     # Each layer has weights, so that a config of absurdly many is refused before any is made.
-    if any(type(L) is int and len(shapes) < L for L in _found("num_layers", described)):
+    if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
         raise FileFormatError(f"{folder}: there are weights of fewer layers than num_layers in {CONFIG}")
     # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
     outline = outline_of(lambda: kind.from_data(*described)).state_dict()
-    _check_shapes(path / WEIGHTS, shapes, outline)
-    weights = _weights(path / WEIGHTS, outline)
+    weights = stored.read(outline, f"{CONFIG} and {VOCABULARY}")
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
         model = kind.from_data(*described)
     model.load_state_dict(weights)
@@ -259,52 +244,6 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise FileFormatError(f"{path} is damaged: expected an object, got {type(data).__name__}")
     return data
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the stored weights, as the file's header says them."""
-    with _opened(path) as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-
-def _check_shapes(path: Path, stored: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor]) -> None:
-    """Refuse other names and shapes than those of the expected weights."""
-    differing = sorted(stored.keys() ^ expected.keys())
-    if differing:
-        what = "missing" if differing[0] in expected else "not expected"
-        raise FileFormatError(f"{path} does not fit {CONFIG}: weight {differing[0]!r} is {what}")
-    for name, value in expected.items():
-        if stored[name] != value.shape:
-            got, wanted = list(stored[name]), list(value.shape)
-            raise FileFormatError(
-                f"{path} does not fit {CONFIG} and {VOCABULARY}: weight {name!r} has shape {got}, expected {wanted}"
-            )
-
-
-def _weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the stored weights, as precise as the expected ones."""
-    with _opened(path) as file:
-        stored = {name: file.get_tensor(name) for name in expected}
-    for name, value in stored.items():
-        if not value.is_floating_point():
-            raise FileFormatError(
-                f"{path} is damaged: weight {name!r} is of type {value.dtype}, expected a floating-point type; "
-                "get the model again"
-            )
-        if not torch.isfinite(value).all():
-            raise FileFormatError(
-                f"{path} is damaged: weight {name!r} holds numbers that are not finite; get the model again"
-            )
-    return {name: value.to(expected[name].dtype) for name, value in stored.items()}
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except SafetensorError as error:
-        raise FileFormatError(f"{path} is damaged: {error}; get the model again") from error
 
 
 def _earlier(path: Path) -> str:

@@ -32,7 +32,8 @@ class LanguageConfig(TrainConfig):
         steps: time steps read between two steps down the gradient.
         random_steps: whether to vary that.
         dev_rows: rows of the dev text.
-        weights_dtype: precision of the weights on disk, ``float16`` or ``float32``; in memory it is float32.
+        weights_dtype: precision of the weights on disk, ``float16``, ``float32`` or ``int8`` (a scale for each row of
+            a matrix); in memory it is float32.
     """
 
     epochs: int = number(16, least=1)
@@ -60,7 +61,7 @@ class LanguageConfig(TrainConfig):
     steps: int = number(64, least=1)
     random_steps: bool = False
     dev_rows: int = number(16, least=1)
-    weights_dtype: str = choice("float16", "float32")
+    weights_dtype: str = choice("float16", "float32", "int8")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,8 @@ class Origin:
         command: the command that trained it; empty if it was trained from Python.
         about_data: what the data is: version, source, licence.
         licence: under what terms the weights may be used.
+        teachers: names of the folders of the taggers that it learnt from, without what they are in.
+        untagged: names of the files of further text that these tagged, the same.
 
     Raises:
         ArgumentError: a file is named with its folder.
@@ -31,9 +33,11 @@ class Origin:
     command: str = ""
     about_data: str = ""
     licence: str = ""
+    teachers: tuple[str, ...] = ()
+    untagged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (self.train, self.dev, self.test):
+        for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged):
             # A card is published; the folders of the machine it was made on are nobody's business.
             if name is not None and name != PurePath(name).name:
                 raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
@@ -19,12 +18,13 @@ from hiddenstate.models.context import vectors_of
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.crf import Chain
 from hiddenstate.models.decoding import Found, find
+from hiddenstate.models.lesson import loss_of
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.outline import made_if_it_fits
 from hiddenstate.models.tagger_data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import IGNORED_TAG, Batch, Encoded, Encoder, plan_batches, sentences_of
+from hiddenstate.text.batches import Batch, Encoded, Encoder, plan_batches, sentences_of
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
 from hiddenstate.tracing.trace import Trace
@@ -87,15 +87,21 @@ class Tagger(nn.Module):
 
     @classmethod
     def build(
-        cls: type[T], config: TaggerConfig, sentences: Sequence[Sentence], context: ContextualVectors | None = None
+        cls: type[T],
+        config: TaggerConfig,
+        sentences: Sequence[Sentence],
+        context: ContextualVectors | None = None,
+        untagged: Sequence[Sequence[str]] = (),
     ) -> T:
-        """Make a new tagger for the words, characters and tags of these sentences.
+        """Make a new tagger for the words, characters and tags of these sentences, and the words of untagged ones.
 
         Raises:
             ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
         """
-        words = Vocabulary.build((form.lower() for s in sentences for form in s.forms), config.word_minimum)
-        chars = Vocabulary.build((char for s in sentences for form in s.forms for char in form), config.char_minimum)
+        forms, more = [form for s in sentences for form in s.forms], [word for words in untagged for word in words]
+        lower, more_lower = map(str.lower, forms), map(str.lower, more)
+        words = Vocabulary.build(lower, config.word_minimum, more_lower, config.untagged_minimum)
+        chars = Vocabulary.build("".join(forms), config.char_minimum, "".join(more), config.untagged_minimum)
         tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
         return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
 
@@ -153,25 +159,9 @@ class Tagger(nn.Module):
         return dict(zip(self.encoder.tags, scores.split(sizes, dim=-1), strict=True))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean surprise of the batch's tags over words, in nats, the columns added up."""
-        assert batch.tags is not None
-        scores, total = self.split(self(batch).float()), torch.zeros((), device=batch.words.device)
-        for column, tags in batch.tags.items():
-            count = max(1, int((tags != IGNORED_TAG).sum()))
-            total = total + self._surprise(column, scores[column], tags, batch.lengths) / count
-        return total
-
-    def _surprise(self, column: str, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        chain = self._chain(column)
-        if chain is not None:
-            return chain.surprise(scores, tags, lengths).sum().float()
-        return cross_entropy(
-            scores.flatten(0, 1),
-            tags.flatten(),
-            ignore_index=IGNORED_TAG,
-            label_smoothing=self.config.label_smoothing,
-            reduction="sum",
-        )
+        """Return the mean surprise of the batch's tags over words, in nats, the columns added up; see `loss_of`."""
+        chains = {column: self._chain(column) for column in self.encoder.tags}
+        return loss_of(self.split(self(batch).float()), batch, self.config, chains)
 
     def _chain(self, column: str) -> Chain | None:
         chain = self.chains[column] if self.config.crf else None

@@ -6,9 +6,9 @@ The same seed, data, machine and number of threads give the same model.
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
@@ -18,10 +18,12 @@ from hiddenstate.models.card import write_card
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.outcome import Outcome
+from hiddenstate.models.syllabus import Lesson, Syllabus
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.teachers import taught_by
 from hiddenstate.models.training_run import origin_of, run_task
-from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
 from hiddenstate.training.run_file import RunFile, read_run_file
@@ -39,6 +41,7 @@ RUN_FILE = RunFile(
     TaggerConfig(),
     files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT), ""),
     about={"command": "", "about_data": "", "licence": ""},
+    lists={"teacher": (), "untagged": ()},
 )
 
 
@@ -54,6 +57,8 @@ def train_tagger(
     *,
     test: StrPath | None = None,
     context: tuple[StrPath, StrPath] | None = None,
+    teachers: Sequence[StrPath] = (),
+    untagged: Sequence[StrPath] = (),
     run: StrPath | None = None,
     command: str = "",
     about_data: str = "",
@@ -75,6 +80,9 @@ def train_tagger(
         test: CoNLL-U to measure the finished model on.
         context: folders of a forward and a backward character model, whose states are a further input (see
             `ContextualVectors`); they become part of the tagger.
+        teachers: folders of trained taggers, whose mean probabilities are learnt beside the tags, see
+            ``config.teacher_share``.
+        untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
         run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
         command: for the card, the command line.
         about_data: for the card, what the data is.
@@ -83,8 +91,8 @@ def train_tagger(
 
     Raises:
         FileFormatError: a file is not CoNLL-U, or has no tags.
-        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, or the loss
-            stopped being a number.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, a teacher has
+            other tags, there is untagged text and no teacher, or the loss stopped being a number.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
         OSError: one cannot be read.
@@ -93,7 +101,8 @@ def train_tagger(
     files = {"train": train, "dev": dev, "test": test, "out": out}
     files |= {"forward_model": forward, "backward_model": backward}
     about = {"command": command, "about_data": about_data, "licence": licence}
-    wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about)
+    lists = {"teacher": teachers, "untagged": untagged}
+    wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about, lists)
     return run_tagger(wanted, run, on_progress=on_progress)
 
 
@@ -135,28 +144,39 @@ class TaggerTask:
     def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
         self.config, files = wanted.settings, wanted.files
         self.wanted = wanted
+        teachers, untagged = (wanted.lists.get(name, ()) for name in ("teacher", "untagged"))
+        _check_teaching(self.config, teachers, untagged)
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = words_of(self.sentences)
-        self.fingerprint = _hash(files[name] for name in ("train", "dev", *CONTEXT) if files[name])
-        self.model = Tagger.build(self.config, self.sentences, _context(files))
-        self.lengths = [len(sentence) for sentence in self.sentences]
-        tags = {column: [sentence.tags(column) for sentence in self.sentences] for column in self.config.columns}
-        self.encoded = self.model.encode([sentence.forms for sentence in self.sentences], tags)
+        hashed = [files[name] for name in ("train", "dev", *CONTEXT) if files[name]]
+        self.fingerprint = _hash([*hashed, *teachers, *untagged])
+        more = [words for path in untagged for words in read_untagged(path)]
+        self.model = Tagger.build(self.config, self.sentences, _context(files), more)
+        forms = [*(sentence.forms for sentence in self.sentences), *more]
+        none = [(None,) * len(words) for words in more]
+        tags = {c: [*(sentence.tags(c) for sentence in self.sentences), *none] for c in self.config.columns}
+        self.encoded = self.taught = self.model.encode(forms, tags)
+        if teachers:
+            taught = taught_by(teachers, forms, self.model.columns, self.config.precision)
+            self.taught = replace(self.encoded, taught=taught)
+        lengths = [len(words) for words in forms]
+        tagged = len(self.sentences)
+        self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers))
         self.dev: Reports = {}
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
         """Deal the positions of sentences of similar length out in batches."""
-        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
-        return split(plan_batches(self.lengths, self.config.batch_words, generator), rank, ranks)
+        return split(self.syllabus.lessons(epoch), rank, ranks)
 
     def size(self, epoch: int) -> int:
         """Count the words."""
-        return sum(self.lengths)
+        return self.syllabus.size(epoch)
 
-    def loss(self, item: list[int]) -> Loss:
+    def loss(self, item: Lesson) -> Loss:
         """Compute the mean surprise of the tags over words, in nats."""
-        batch = self.encoded.batch(item).to(self.model.head.weight.device)
+        encoded = self.taught if item.taught else self.encoded
+        batch = encoded.batch(item.positions).to(self.model.head.weight.device)
         return Loss(self.model.loss(batch), int(batch.lengths.sum()))
 
     def carried(self) -> Mapping[str, Tensor]:
@@ -199,6 +219,19 @@ def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training
     test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
     task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
     return Training(history, best, dev, test)
+
+
+def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
+    """Refuse settings with which teachers cannot teach."""
+    if untagged and not teachers:
+        raise ArgumentError("untagged text is tagged by teachers: give at least one, a folder of a trained tagger")
+    if teachers and config.crf:
+        raise ArgumentError("a chain (crf) cannot be taught: teachers give each word's probabilities; set crf=false")
+    if teachers and config.tagged_epochs >= config.epochs:
+        raise ArgumentError(
+            "tagged_epochs must be below epochs, so that teachers have a say, got "
+            f"{config.tagged_epochs} of {config.epochs}"
+        )
 
 
 def _context(files: Mapping[str, str]) -> ContextualVectors | None:

@@ -57,4 +57,5 @@ def _make_way(out: Path) -> None:
 def origin_of(wanted: RunFile[C]) -> Origin:
     """Tell a card where the model of a run comes from: names of files, not their folders."""
     names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
-    return Origin(**names, **wanted.about)
+    teachers, untagged = (tuple(Path(path).name for path in wanted.lists.get(n, ())) for n in ("teacher", "untagged"))
+    return Origin(**names, **wanted.about, teachers=teachers, untagged=untagged)

@@ -11,6 +11,7 @@ from torch import Tensor
 from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, folder_of, kind_of, load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.weights_file import quantised, restored, scale_of
 from hiddenstate.studio.bundle import Bundle
 
 
@@ -28,16 +29,22 @@ def of_folder(folder: str | os.PathLike[str]) -> Bundle:
 
 
 def of_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
-    """Bundle a model in memory; weights that float16 holds exactly are stored so."""
+    """Bundle a model in memory; weights that int8 or float16 hold exactly are stored so."""
     config, vocabulary = model.to_data()
-    weights = {key: _narrowed(value) for key, value in model.state_dict().items()}
+    weights: dict[str, Tensor] = {}
+    for key, value in model.state_dict().items():
+        weights |= _narrowed(key, value.detach().cpu())
     return Bundle(model.kind, name or model.kind, _plain(config), safetensors.torch.save(weights), _plain(vocabulary))
 
 
-def _narrowed(value: Tensor) -> Tensor:
-    half = value.detach().to("cpu", torch.float16)
-    exact = bool((half.to(value.dtype) == value.detach().cpu()).all())
-    return (half if exact else value.detach().cpu()).contiguous().clone()
+def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
+    """The tensors that hold a weight exactly: whole numbers and their scales, or one of halves or of itself."""
+    if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
+        whole, scale = quantised(value)
+        if torch.equal(restored(whole, scale), value):
+            return {name: whole, scale_of(name): scale}
+    half = value.to(torch.float16)
+    return {name: (half if bool((half.to(value.dtype) == value).all()) else value).contiguous().clone()}
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

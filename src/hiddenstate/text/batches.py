@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class Batch:
         tags: ``[T, N]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag and past a sentence's
             end; None when the sentences came without tags.
         context: ``[T, N, C']`` vectors of the words in their contexts, zero past a sentence's end; None without any.
+        taught: ``[T, N, K]`` probabilities of each column's tags as others see them, zero past a sentence's end; None
+            without any.
     """
 
     words: Tensor
@@ -39,14 +42,17 @@ class Batch:
     char_index: Tensor
     tags: Mapping[str, Tensor] | None = None
     context: Tensor | None = None
+    taught: Mapping[str, Tensor] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same on a device."""
         if device == self.words.device:
             return self
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        tags = None if self.tags is None else {column: ids.to(device) for column, ids in self.tags.items()}
-        return replace(self, **moved, tags=tags)
+        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        for name in ("tags", "taught"):
+            columns: Mapping[str, Tensor] | None = getattr(self, name)
+            moved[name] = columns and {column: values.to(device) for column, values in columns.items()}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,7 @@ class Encoded:
         lengths: ``[S]`` words in each sentence.
         tags: ``[W]`` tag ids of each tag column, `IGNORED_TAG` where a word has no known tag; None without tags.
         context: ``[W, C']`` vectors of the words in their contexts; None without any.
+        taught: ``[W, K]`` probabilities of each column's tags as others see them; None without any.
     """
 
     word_ids: Tensor
@@ -72,6 +79,7 @@ class Encoded:
     lengths: Tensor
     tags: Mapping[str, Tensor] | None = None
     context: Tensor | None = None
+    taught: Mapping[str, Tensor] | None = None
 
     def batch(self, positions: Sequence[int], *, spell_all: bool = False) -> Batch:
         """Put some sentences together.
@@ -99,6 +107,7 @@ class Encoded:
             char_index=char_index.masked_fill(beyond, 0),
             tags=self._tags(index, beyond),
             context=None if self.context is None else _rows(self.context, index, beyond),
+            taught=self.taught and {column: _rows(each, index, beyond) for column, each in self.taught.items()},
         )
 
     def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:

@@ -35,16 +35,29 @@ class Vocabulary:
             raise ArgumentError(f"token {twice!r} occurs twice; every token needs one id")
 
     @classmethod
-    def build(cls, tokens: Iterable[str], minimum: int = 1) -> "Vocabulary":
+    def build(
+        cls, tokens: Iterable[str], minimum: int = 1, more: Iterable[str] = (), minimum_in_all: int = 1
+    ) -> "Vocabulary":
         """Number the tokens seen at least ``minimum`` times, most frequent first, ties by code point.
 
+        Args:
+            tokens: where they are from.
+            minimum: how often one must be there.
+            more: tokens of further text, counted with the others.
+            minimum_in_all: with ``more``, a token that all together have so often is in as well.
+
         Raises:
-            ArgumentError: ``minimum`` is below 1.
+            ArgumentError: a minimum is below 1.
+
+        >>> Vocabulary.build("aab", 2, "bbccc", 3).counts
+        (3, 3, 2)
         """
-        if minimum < 1:
-            raise ArgumentError(f"minimum count must be at least 1, got {minimum}")
-        counted = [(token, count) for token, count in Counter(tokens).items() if count >= minimum]
-        counted.sort(key=lambda pair: (-pair[1], pair[0]))
+        if min(minimum, minimum_in_all) < 1:
+            raise ArgumentError(f"minimum count must be at least 1, got {min(minimum, minimum_in_all)}")
+        here, further = Counter(tokens), Counter(more)
+        in_all = here + further
+        known = [token for token in in_all if here[token] >= minimum or (further and in_all[token] >= minimum_in_all)]
+        counted = sorted(((token, in_all[token]) for token in known), key=lambda pair: (-pair[1], pair[0]))
         return cls(tuple(token for token, _ in counted), tuple(count for _, count in counted))
 
     def __len__(self) -> int:

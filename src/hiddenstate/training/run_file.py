@@ -1,7 +1,7 @@
 """What a run is to do, as a TOML file: which files, which settings, what to say of it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
@@ -9,6 +9,8 @@ from typing import Any, Generic
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.training.settings import S, read_toml, toml_value
+
+StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -20,24 +22,33 @@ class RunFile(Generic[S]):
         settings: the settings; those that the file leaves out have their defaults.
         files: paths by name: ``train``, ``dev``, ``out`` and so on.
         about: what a model card tells: ``about_data``, ``licence``, ``command``.
+        lists: of what there may be several, their paths by name; in the file they stand beside the others.
     """
 
     kind: str
     settings: S
     files: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, kind: str, settings: S, files: Mapping[str, str | os.PathLike[str] | None], about: Mapping[str, str]
+        cls,
+        kind: str,
+        settings: S,
+        files: Mapping[str, StrPath | None],
+        about: Mapping[str, str],
+        lists: Mapping[str, Iterable[StrPath]] | None = None,
     ) -> "RunFile[S]":
         """Make one of paths as a caller has them, seen from where it is now; None or an empty one is left out."""
         paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
-        return cls(kind, settings, paths, about)
+        several = {name: tuple(str(Path(path).resolve()) for path in each) for name, each in (lists or {}).items()}
+        return cls(kind, settings, paths, about, several)
 
     def to_toml(self) -> str:
         """Write it as TOML."""
-        tables = [("files", self.files), ("about", self.about)]
+        lists = {name: paths for name, paths in self.lists.items() if paths}
+        tables: list[tuple[str, Mapping[str, object]]] = [("files", {**self.files, **lists}), ("about", self.about)]
         text = f"kind = {toml_value(self.kind)}\n"
         for name, table in tables:
             text += f"\n[{name}]\n" + "".join(f"{key} = {toml_value(value)}\n" for key, value in table.items())
@@ -49,8 +60,8 @@ def read_run_file(path: str | Path, defaults: RunFile[S]) -> RunFile[S]:
 
     Args:
         path: the file.
-        defaults: the kind that is expected, and what holds where the file says nothing. Its ``files`` and ``about``
-            name all that there may be.
+        defaults: the kind that is expected, and what holds where the file says nothing. Its ``files``, ``lists`` and
+            ``about`` name all that there may be.
 
     Raises:
         FileFormatError: it is not such a file, of another kind, or names what there is not.
@@ -68,15 +79,24 @@ def _run_file(path: str | Path, data: dict[str, Any], defaults: RunFile[S]) -> R
     unknown = sorted(set(data) - {"files", "about", "settings"})
     if unknown:
         raise FileFormatError(f"{path}: unknown {unknown[0]!r}; a run file has kind, [files], [about] and [settings]")
+    files = data.get("files", {})
+    lists = {name: files.pop(name) for name in defaults.lists if name in files} if isinstance(files, dict) else {}
     return RunFile(
         kind,
         defaults.settings.with_data(data.get("settings", {}), f"[settings] of {path}"),
-        {**defaults.files, **_texts(data.get("files", {}), defaults.files, f"[files] of {path}")},
+        {**defaults.files, **_texts(files, {**defaults.files, **defaults.lists}, f"[files] of {path}")},
         {**defaults.about, **_texts(data.get("about", {}), defaults.about, f"[about] of {path}")},
+        {**defaults.lists, **{name: _several(paths, f"{name} in [files] of {path}") for name, paths in lists.items()}},
     )
 
 
-def _texts(data: Any, known: Mapping[str, str], where: str) -> dict[str, str]:
+def _several(data: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(data, list) or not all(isinstance(path, str) and path for path in data):
+        raise FileFormatError(f"{where} must be a list of paths, got {data!r:.60}")
+    return tuple(data)
+
+
+def _texts(data: Any, known: Mapping[str, object], where: str) -> dict[str, str]:
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise FileFormatError(f"{where} must be texts by name")
     unknown = sorted(set(data) - set(known))

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from hiddenstate.models.weights_file import quantised, restored
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime
@@ -165,6 +166,63 @@ def changed(weights: bytes, change: Callable[[dict[str, Tensor]], object]) -> by
 def test_weights_fail(runtime: Runtime, bundle: Bundle, change: Any, words: list[str]) -> None:
     with runtime.refuses(*words):
         load(runtime, bundle.head, changed(bundle.weights, change))
+
+
+@pytest.fixture(scope="module")
+def whole_numbers() -> Bundle:
+    """A tagger whose matrices are whole numbers times the scales of their rows."""
+    tagger = make_tagger()
+    for weight in tagger.parameters():
+        if weight.ndim > 1:
+            weight.data = restored(*quantised(weight.data))
+    return bundle_of(tagger)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda t: t.pop("head.weight.scale"),
+            ["head.weight holds numbers of type I8", "head.weight.scale is missing"],
+        ),
+        (lambda t: t.pop("head.weight"), ["head.weight is missing"]),
+        (lambda t: t["head.weight.scale"].fill_(float("nan")), ["head.weight.scale", "not finite"]),
+        (lambda t: t["head.weight.scale"][:1].fill_(float("inf")), ["head.weight.scale", "not finite"]),
+        (lambda t: t["head.weight.scale"][:1].fill_(-1), ["head.weight.scale", "not above 0"]),
+        (lambda t: t["head.weight.scale"][:1].fill_(0), ["head.weight.scale", "not above 0"]),
+        (lambda t: t["head.weight.scale"].fill_(3e38), ["head.weight", "not finite"]),
+        (
+            lambda t: t.update({"head.weight.scale": torch.ones(4)}),
+            ["head.weight.scale has type F32 and shape [4]", "[3]"],
+        ),
+        (lambda t: t.update({"head.weight.scale": torch.ones(3, 1)}), ["head.weight.scale", "shape [3,1]"]),
+        (lambda t: t.update({"head.weight.scale": torch.ones(3).half()}), ["head.weight.scale has type F16"]),
+        (lambda t: t.update({"head.bias": torch.ones(3).to(torch.int8)}), ["head.bias of shape [3]", "I8", "a matrix"]),
+        (lambda t: t.update({"head.bias.scale": torch.ones(3)}), ["head.bias.scale is there"]),
+    ],
+)
+def test_whole_numbers_fail(runtime: Runtime, whole_numbers: Bundle, change: Any, words: list[str]) -> None:
+    with runtime.refuses(*words):
+        load(runtime, whole_numbers.head, changed(whole_numbers.weights, change))
+
+
+def test_whole_numbers_are_read_as_python_reads_them(runtime: Runtime) -> None:
+    matrices = {
+        f"m{k}": torch.randn(shape) * 10.0**k for k, shape in enumerate([(1, 1), (17, 3), (3, 65), (2, 3, 5)], -2)
+    }
+    stored = {}
+    for name, value in matrices.items():
+        stored[name], stored[f"{name}.scale"] = quantised(value)
+    runtime.page.offer({"weights": safetensors.torch.save(stored)})
+    found = runtime.page.run("""async () => {
+      const { read } = await import("studio/runtime/safetensors.js");
+      const tensors = read(await (await fetch("/files/weights")).arrayBuffer());
+      return Object.fromEntries([...tensors].map(([name, { shape, data }]) => [name, [shape, Array.from(data)]]));
+    }""")
+    assert found.keys() == matrices.keys()
+    for name, (shape, data) in found.items():
+        expected = restored(stored[name], stored[f"{name}.scale"])
+        assert torch.equal(torch.tensor(data, dtype=torch.float32).reshape(shape), expected)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 8, 100, 2000, -1])

@@ -1,4 +1,5 @@
 // The file format of weights: the length of a header, the header (JSON), the numbers. Every claim of it is checked.
+// A matrix of whole numbers (I8) has a scale for each row beside it, NAME.scale, which its numbers are multiplied with.
 
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
@@ -15,6 +16,7 @@ const TYPES = {
   BF16: { bytes: 2, read: readBrainFloats },
   F32: { bytes: 4, read: readFloats },
   F64: { bytes: 8, read: readDoubles },
+  I8: { bytes: 1, read: readWholes },
 };
 
 /**
@@ -27,7 +29,32 @@ export function read(bytes) {
   for (const [name, entry] of Object.entries(header)) {
     if (name !== "__metadata__") tensors.set(name, tensorOf(name, entry, bytes, start));
   }
+  for (const name of [...tensors.keys()]) if (header[name].dtype === "I8") scale(name, header, tensors);
   return tensors;
+}
+
+/**
+ * Multiplies the whole numbers of a matrix with the scales of its rows, and takes the scales away.
+ * @param {string} name
+ * @param {Record<string, any>} header
+ * @param {Map<string, Tensor>} tensors
+ */
+function scale(name, header, tensors) {
+  const { shape, data } = /** @type {Tensor} */ (tensors.get(name));
+  if (shape.length < 2) throw damaged(`tensor ${name} of shape [${shape}] holds numbers of type I8`, "a matrix");
+  const beside = `${name}.scale`;
+  const scales = tensors.get(beside);
+  if (scales === undefined) throw damaged(`tensor ${name} holds numbers of type I8, and ${beside} is missing`, "both");
+  if (header[beside].dtype !== "F32" || scales.shape.length !== 1 || scales.shape[0] !== shape[0]) {
+    const got = `tensor ${beside} has type ${header[beside].dtype} and shape [${scales.shape}]`;
+    throw damaged(got, `F32 and [${shape[0]}], one for each row of ${name}`);
+  }
+  if (scales.data.some((each) => !(each > 0 && each < Infinity))) {
+    throw damaged(`tensor ${beside} holds numbers that are not above 0, or not finite`, "finite numbers above 0");
+  }
+  const row = data.length / shape[0];
+  for (let k = 0; k < data.length; k++) data[k] *= scales.data[Math.floor(k / row)];
+  tensors.delete(beside);
 }
 
 /**
@@ -121,4 +148,12 @@ function readDoubles(view, data) {
 function readBrainFloats(view, data) {
   const bits = new Uint32Array(data.buffer);
   for (let k = 0; k < bits.length; k++) bits[k] = view.getUint16(2 * k, true) << 16;
+}
+
+/**
+ * @param {DataView} view
+ * @param {Float32Array} data
+ */
+function readWholes(view, data) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getInt8(k);
 }

@@ -1,0 +1,57 @@
+"""Words of text that nobody tagged, from CoNLL-U or plain text, as a tagger reads them."""
+
+import re
+
+from hiddenstate.base.reading import reading
+from hiddenstate.errors import FileFormatError
+from hiddenstate.text.conllu import looks_like_conllu, parse_conllu
+from hiddenstate.text.source import Source, name_of, read_text
+from hiddenstate.text.tokenise import sentences, tokenise
+
+UNKNOWN = "<unk>"
+
+# WikiText has signs inside words between @, and what stood behind an apostrophe apart from the word before.
+_SIGN = re.compile(r" @([-,.])@ ")
+_APOSTROPHE = re.compile(r" '(?=(?:t|s|d|ll|re|ve|m) )")
+
+
+def read_untagged(source: Source) -> list[tuple[str, ...]]:
+    """Read the words of each sentence.
+
+    CoNLL-U gives its forms. Plain text is split line by line into sentences and words (see `tokenise`). Text in
+    WikiText's form is brought back to how it was written first: ``third @-@ person`` is ``third-person``; its headings,
+    and sentences with a word that is hidden as ``<unk>``, are left out.
+
+    Args:
+        source: a path, or an open stream of text or bytes.
+
+    Raises:
+        FileFormatError: it is not UTF-8, or CoNLL-U with a line that is none, or there is no word in it.
+        OSError: it cannot be read.
+    """
+    text = read_text(source)
+    with reading(name_of(source)):
+        if looks_like_conllu(text):
+            found = [sentence.forms for sentence in parse_conllu(text, name_of(source))]
+        else:
+            found = _words_of(text)
+        if not any(found):
+            raise FileFormatError(f"{name_of(source)}: there is no word in it; give text to be tagged")
+        return [words for words in found if words]
+
+
+def _words_of(text: str) -> list[tuple[str, ...]]:
+    lines = text.split("\n")
+    if UNKNOWN in text or _SIGN.search(text):
+        lines = [from_wikitext(line) for line in lines if not line.startswith(" =")]
+    parts = (part for line in lines for part in sentences(line))
+    return [tuple(tokenise(part)) for part in parts if UNKNOWN not in part]
+
+
+def from_wikitext(line: str) -> str:
+    """Undo how WikiText parts words that were written as one.
+
+    >>> from_wikitext("It didn 't last 1 @,@ 000 third @-@ person games ' names .")
+    "It didn't last 1,000 third-person games ' names ."
+    """
+    return _APOSTROPHE.sub("'", _SIGN.sub(r"\1", line))
