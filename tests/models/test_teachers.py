@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -112,7 +113,7 @@ def test_a_taught_run_is_resumed_to_the_very_same_model(tmp_path: Path, teachers
         if isinstance(progress, Step) and progress.epoch == 2 and progress.units > progress.units_total // 2:
             raise KeyboardInterrupt
 
-    taught = {"teachers": teachers[:1], "untagged": [DEV]}
+    taught: dict[str, Any] = {"teachers": teachers[:1], "untagged": [DEV]}
     train_tagger(TRAIN, DEV, tmp_path / "whole", config, **taught)
     with pytest.raises(KeyboardInterrupt):
         train_tagger(TRAIN, DEV, tmp_path / "broken", config, **taught, on_progress=interrupt)
@@ -142,11 +143,12 @@ def test_other_teachers_or_texts_are_not_resumed_with(tmp_path: Path, teachers: 
 
 
 def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teachers: list[Path]) -> None:
-    for config, taught, message in (
+    cases: list[tuple[TaggerConfig, dict[str, Any], str]] = [
         (SHORT, {"untagged": [DEV]}, "untagged text is tagged by teachers: give at least one"),
         (replace(SHORT, crf=True), {"teachers": teachers}, "a chain .* cannot be taught"),
         (replace(SHORT, tagged_epochs=2), {"teachers": teachers}, "must be below epochs.*got 2 of 2"),
-    ):
+    ]
+    for config, taught, message in cases:
         with pytest.raises(ArgumentError, match=message):
             train_tagger(TRAIN, DEV, tmp_path / "model", config, **taught)
     assert not (tmp_path / "model").exists()

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 _FLOATS = {"float16": torch.float16, "float32": torch.float32}
@@ -166,7 +167,7 @@ class WeightsFile:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with reading(self.path), safe_open(self.path, framework="pt") as file:
                 yield file
         except SafetensorError as error:
             raise FileFormatError(f"{self.path} is damaged: {error}; get the model again") from error
