@@ -38,11 +38,11 @@ struct CellBounds {
 };
 
 template <class Precision>
-constexpr CellBounds kCellBounds{8, 1 << 18};
+inline constexpr CellBounds kCellBounds{8, 1 << 18};
 template <>
-constexpr CellBounds kCellBounds<F64>{4, 1 << 17};
+inline constexpr CellBounds kCellBounds<F64>{4, 1 << 17};
 template <>
-constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
+inline constexpr CellBounds kCellBounds<BF16>{2, 1 << 17};
 
 // Multiplications of a step's recurrent product up to which layers gain more from a thread each than from threads that share their
 // units (kernel/stages.h). Directions, which wait for nothing, gain up to more. Many rows are
