@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ShapeError
+from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from support import NEEDS_INDUCTOR
 
 DATA = Path(__file__).parents[1] / "data"
@@ -300,3 +300,65 @@ def test_the_shipped_models_lose_nothing_to_speak_of(name: str) -> None:
     with torch.no_grad():
         want, got = (one.surprise(ids[:-1, None], ids[1:, None])[0].mean() for one in (model, rounded))
     assert abs(float(got - want)) < 0.01
+
+
+@pytest.mark.parametrize("name", ["weight_hh_l0", "weight_hh_l0_scale"])
+def test_freed_memory_of_what_is_kept_is_refused(name: str) -> None:
+    small = hs.LSTM(8, 40).quantize()
+    x = torch.randn(3, 2, 8)
+    with torch.no_grad():
+        small(x)
+        stream = small.stream(2)
+        stream.step(x[0])
+        getattr(small, name).untyped_storage().resize_(0)
+        for run in (lambda: small(x), lambda: small.trace(x), lambda: stream.step(x[1]), small.dequantize):
+            with pytest.raises((DtypeError, RuntimeError)):
+                run()
+
+
+@pytest.mark.parametrize("name", ["bias_hh_l0", "weight_hh_l1_scale"])
+def test_a_bias_or_scale_that_asks_for_a_gradient_gets_it(name: str) -> None:
+    small = hs.LSTM(8, 40, 2).quantize()
+    x = torch.randn(3, 2, 8)
+    asks = getattr(small, name).requires_grad_()
+    assert small.path(x).name not in ("int8", "fast")
+    for out in (small(x)[0], small.trace(x).out, small(x, reset=torch.zeros(3, 2, dtype=torch.bool))[0]):
+        (grad,) = torch.autograd.grad(out.sum(), asks)
+        assert grad.abs().sum() > 0
+    with torch.no_grad():
+        assert not small(x)[0].requires_grad
+
+
+def test_sizes_that_are_assigned_hold_for_the_next_call() -> None:
+    small = hs.LSTM(8, 40, 2).quantize()
+    x = torch.randn(3, 2, 8)
+    with torch.no_grad():
+        before = small(x)[0]
+        small.bias = False
+        assert (small(x)[0] - small.dequantize()(x)[0]).abs().max() < 0.02
+        small.bias = True
+        assert torch.equal(small(x)[0], before)
+        small.num_layers = 1
+        out, (h_n, _) = small(x)
+        assert h_n.shape == (1, 2, 40)
+        assert (out - small.dequantize()(x)[0]).abs().max() < 0.02
+
+
+def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
+    with torch.inference_mode():
+        small = hs.LSTM(8, 40).quantize()
+    x = torch.randn(3, 2, 8)
+    with torch.no_grad():
+        assert torch.equal(small(x)[0], small.dequantize()(x)[0])  # read as floats
+        assert small.path(x).name != "int8"
+
+
+def test_halves_of_weights_of_8_bits_are_refused() -> None:
+    small, exact = hs.LSTM(8, 40).quantize(), hs.LSTM(8, 40)
+    state = small.state_dict()
+    before = exact.weight_hh_l0.detach().clone()
+    with pytest.raises(ArgumentError, match="weight_ih_l0"):
+        exact.load_state_dict({name: value for name, value in state.items() if not name.endswith("_scale")})
+    assert torch.equal(exact.weight_hh_l0, before)
+    with pytest.raises(DtypeError, match="weight_hh_l0"):
+        small.load_state_dict({**state, "weight_hh_l0": torch.randn(160, 40)})

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, overload
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference import Weights
@@ -45,7 +46,7 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
     """Return the numbers that int8 ``values [rows, columns]`` and ``scale [rows]`` stand for.
 
     Raises:
-        DtypeError, ShapeError: these are not such a pair.
+        DtypeError, ShapeError: these are not such a pair, or the memory of one was freed.
     """
     if values.dtype is not torch.int8 or not scale.dtype.is_floating_point:
         raise DtypeError(
@@ -57,6 +58,8 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
             f"{name} has shape {list(values.shape)} and its scale {list(scale.shape)}, expected [rows, columns] and "
             "[rows]: was one replaced?"
         )
+    check_memory(values, name)
+    check_memory(scale, f"the scale of {name}")
     return values.to(scale.dtype) * scale[:, None]
 
 
@@ -97,9 +100,10 @@ class Int8Weights(Sequence[Weights]):
         found: Tensor = self.kept[0].scales.ih
         return found
 
-    def biases(self) -> list[Tensor]:
-        """All biases."""
-        return [bias for one in self.kept for bias in (one.values.b_ih, one.values.b_hh) if bias is not None]
+    def reals(self) -> list[Tensor]:
+        """All biases and scales: what is kept in floating point, and may ask for a gradient."""
+        every = [value for one in self.kept for value in (one.values.b_ih, one.values.b_hh, *one.scales)]
+        return [value for value in every if value is not None]
 
     def floats(self) -> list[Weights]:
         """The weights as numbers of floating point."""

@@ -16,7 +16,7 @@ def why_not(call: Call) -> str | None:
     why = why_not_kernel(call.sizes, weights.like.dtype)
     if why is not None:
         return why
-    tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.biases()]
+    tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.reals()]
     if wants_gradient(tensors):
         return "a gradient is asked for, which is that of the weights read as floats"
     for value in tensors:

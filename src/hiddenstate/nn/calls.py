@@ -56,6 +56,8 @@ def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tu
 
 def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
+    if lstm.weights == "int8" and wants_gradient(list(lstm._buffers.values())):
+        return None
     held = _held(lstm)
     if held is None and lstm.weights == "int8":
         return None
@@ -131,9 +133,9 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
     before: dict[str, str] = {}
     if lstm.weights == "int8":
         why = dispatch.why_not_int8(call)
-        if why is None:
+        if why is None and _held(lstm) is not None:
             return PathReport("int8", {})
-        before["int8"] = why
+        before["int8"] = why or "the weights cannot be packed: one was made in inference mode, or has another type"
     why = _why_not_fast(lstm, given, call)
     return PathReport("fast", before) if why is None else dispatch.explain(call, {**before, "fast": why})
 
@@ -153,7 +155,7 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     held = _held(lstm)
     if held is None and lstm.weights == "int8":
         return "the weights are of 8 bits, and not packed"
-    if lstm.weights == "int8" and wants_gradient([call.x, call.h0, call.c0]):
+    if lstm.weights == "int8" and wants_gradient([call.x, call.h0, call.c0, *lstm._buffers.values()]):
         return "a gradient is asked for, and the weights are of 8 bits"
     options = fast.Options(lstm.batch_first, lstm.training, False, held)
     sizes, names = lstm._layout()

@@ -49,7 +49,7 @@ class Packed:
     def __init__(self, lstm: Packable) -> None:
         self.stored = lstm._stored()  # the module's own, in which weights are replaced
         self._names = lstm._stored_names()
-        self._sizes = lstm.sizes
+        self.sizes = lstm.sizes
         self._weights = lstm._weights
         # What was packed and what came of it, put there together: another thread may pack at the same time.
         self._now: tuple[Seen, Stepper | None] = [], None
@@ -80,14 +80,14 @@ class Packed:
         known = [value for value in found if value is not None and not value.is_inference()]
         seen: Seen = []
         stepper = None
-        kernel = self._kernel(known) if len(known) == len(found) and not self._sizes.proj_size else None
+        kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
         if kernel is not None:
             # As they are before they are packed: what is written meanwhile is packed anew at the next step.
             seen = [
                 (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                stepper = Stepper(self._sizes, self._weights(), kernel, known)
+                stepper = Stepper(self.sizes, self._weights(), kernel, known)
             _packed[id(self)] = self
             _watch_optimisers()
         self._now = seen, stepper
@@ -103,7 +103,7 @@ class Packed:
         (dtype,) = floats
         if not serves(dtype):
             return None
-        return int8.kernel(self._sizes, dtype) if has_int8 else kernels.kernel(dtype)
+        return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
 
 
 def packed_of(lstm: Packable) -> Packed:
@@ -114,7 +114,7 @@ def packed_of(lstm: Packable) -> Packed:
 def held_of(lstm: Packable) -> Packed:
     """Return the weights of 8 bits packed, for all calls."""
     held = lstm._held
-    if held is None or held.stored is not lstm._buffers:
+    if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or one was assigned
         held = lstm._held = Packed(lstm)
     return held  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from hiddenstate.engine.int8 import Kept, dequantise, quantise
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, DtypeError
 
 WeightType = Literal["float", "int8"]
 SCALE = "_scale"  # what the name of a matrix ends with for its scales
@@ -123,6 +123,11 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
         value, scale = state.get(key), state.get(key_of_scale)
         if not isinstance(value, Tensor) or value.dim() != 2:
             continue  # torch says what is wrong
+        # torch would copy one type into the other: numbers without their scale.
+        if lstm.weights == "int8" and scale is not None and value.dtype is not torch.int8:
+            raise DtypeError(f"{key} has dtype {value.dtype} with scales beside it, expected torch.int8")
+        if lstm.weights == "float" and value.dtype is torch.int8 and scale is None:
+            raise ArgumentError(f"{key} is of 8 bits, and its scales {key_of_scale} are missing: save both")
         if lstm.weights == "int8" and scale is None and value.dtype.is_floating_point:
             state[key], state[key_of_scale] = quantise(value, key)
         elif lstm.weights == "float" and value.dtype is torch.int8 and isinstance(scale, Tensor):
