@@ -318,3 +318,21 @@ def test_what_the_kernel_lacks_is_refused() -> None:
         found.native.forward(replace(call, weights=(), shared=packed), None, [], False)
     with pytest.raises(TypeError, match="tuple of five"):
         found.native.pack([(1, 2)], 4, 33, 1)
+
+
+def test_sums_that_may_not_fit_are_computed_in_floats() -> None:
+    sizes = hs.LSTM(40, 48).sizes
+    wide = replace(sizes, input_size=133_145)
+    assert "32 bits" in str(int8.why_not_kernel(wide, torch.float32))
+    assert int8.why_not_kernel(replace(sizes, input_size=133_144), torch.float32) == int8.why_not_kernel(
+        sizes, torch.float32
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_narrow_types_are_rounded_within_a_scale(dtype: torch.dtype) -> None:
+    torch.manual_seed(4)
+    weight = torch.randn(300, 40).to(dtype)
+    values, scale = int8.quantise(weight, "weight")
+    moved = (int8.dequantise(values, scale, "weight").float() - weight.float()).abs()
+    assert (moved <= scale.float()[:, None]).all()

@@ -318,7 +318,7 @@ def test_freed_memory_of_what_is_kept_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bias_hh_l0", "weight_hh_l1_scale"])
 def test_a_bias_or_scale_that_asks_for_a_gradient_gets_it(name: str) -> None:
-    small = hs.LSTM(8, 40, 2).quantize()
+    small: Any = hs.LSTM(8, 40, 2).quantize()
     x = torch.randn(3, 2, 8)
     asks = getattr(small, name).requires_grad_()
     assert small.path(x).name not in ("int8", "fast")
@@ -354,7 +354,8 @@ def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
 
 
 def test_halves_of_weights_of_8_bits_are_refused() -> None:
-    small, exact = hs.LSTM(8, 40).quantize(), hs.LSTM(8, 40)
+    small: Any = hs.LSTM(8, 40).quantize()
+    exact: Any = hs.LSTM(8, 40)
     state = small.state_dict()
     before = exact.weight_hh_l0.detach().clone()
     with pytest.raises(ArgumentError, match="weight_ih_l0"):

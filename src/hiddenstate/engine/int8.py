@@ -14,6 +14,7 @@ from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 
 MOST = 127  # the greatest size of a number
+MOST_COLUMNS = (2**31 - 1) // MOST**2  # whose products, each of two such numbers, are summed in 32 bits
 # Of fewer units float32 is as fast: what is gained in products goes into rounding h at each step.
 FEWEST_UNITS = 32
 
@@ -22,7 +23,8 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Round each row of a matrix ``[rows, columns]`` to whole numbers of -127..127 times a scale of its own.
 
     The scale is the row's greatest size, divided by 127, so that nothing is cut off, and no number moves by more than
-    half a scale. To round again changes nothing.
+    half a scale (of bfloat16 and float16 by no more than one, as the scale is rounded too). To round again changes
+    nothing, in float32 and float64.
 
     Returns:
         The numbers, int8 ``[rows, columns]``, and the scales ``[rows]``, of the type of ``weight``.
@@ -33,11 +35,13 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """
     if not weight.dtype.is_floating_point:
         raise DtypeError(f"{name} has dtype {weight.dtype}: only numbers of floating point can be rounded to int8")
-    weight = weight.detach()
+    dtype = weight.dtype
+    # Of narrower types a scale may have fewer digits, but the quotients must not.
+    weight = weight.detach().to(torch.promote_types(dtype, torch.float32))
     if weight.device.type != "meta" and not weight.isfinite().all():
         raise ArgumentError(f"{name} has numbers that are not finite, which int8 cannot hold: look at the training")
     greatest = weight.abs().amax(dim=1) if weight.numel() else weight.new_zeros(len(weight))
-    scale = greatest / MOST * MOST / MOST  # 127 scale / 127 is then the scale
+    scale = (greatest / MOST * MOST / MOST).to(dtype)  # 127 scale / 127 is then the scale
     steps = torch.where(scale[:, None] > 0, weight / scale[:, None], 0)
     return steps.round().clamp(-MOST, MOST).to(torch.int8), scale
 
@@ -146,6 +150,8 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
         return "this processor has no instructions for it, or they are slower here than those for float32"
     if sizes.proj_size:
         return "there is a projection"
+    if max(sizes.input_size, sizes.directions * sizes.hidden_size) > MOST_COLUMNS:
+        return f"a sum of more than {MOST_COLUMNS:,} products may not fit into 32 bits"
     if sizes.hidden_size < FEWEST_UNITS:
         return f"of fewer than {FEWEST_UNITS} units float32 is as fast"
     return None

@@ -16,7 +16,7 @@ from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.nn import calls
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.quantised import dequantise_module, keep, rounded
+from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_runner import StreamRunner
@@ -245,8 +245,8 @@ class LSTM(LSTMParameters):
         Each row of a matrix is rounded to whole numbers of -127..127 times a scale of its own, ``max|row| / 127``; the
         input of each step and the hidden state are rounded alike when they are multiplied. Products are summed in 32
         bits; biases, gates and states stay in float32. The matrices become buffers, int8 ``[4H, C]`` and ``[4H, H]``,
-        with their scales ``[4H]`` beside them under ``..._scale``; there are no parameters. To quantize again changes
-        nothing.
+        with their scales ``[4H]`` beside them under ``..._scale``; there are no parameters. To quantize again, in
+        float32, changes nothing.
 
         Calls with gradients, under ``torch.compile``, with a projection, of other types than float32 and on other
         devices read the weights as floats, as does a processor that gains nothing: `path` says so.
@@ -262,9 +262,10 @@ class LSTM(LSTMParameters):
 
     def dequantize(self) -> "LSTM":
         """Return a copy whose weights are parameters, with the numbers that those of 8 bits stand for."""
+        values = floats(self) if self.weights == "int8" else None
         made = copy.deepcopy(self)
-        if made.weights == "int8":
-            dequantise_module(made)
+        if values is not None:
+            keep_floats(made, values)
             made.flatten_parameters()
         return made
 

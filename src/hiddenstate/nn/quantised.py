@@ -76,8 +76,25 @@ def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
 
 
 def dequantise_module(lstm: Layer) -> None:
-    """Make floats of the matrices of an LSTM in place: its buffers become parameters."""
-    made = {name: nn.Parameter(lstm._parameter(name).clone()) for name in _names(lstm)}
+    """Make floats of the matrices of an LSTM in place: its buffers become parameters.
+
+    Raises:
+        DtypeError, ShapeError: as `floats`. Nothing was changed.
+    """
+    keep_floats(lstm, floats(lstm))
+
+
+def floats(lstm: Layer) -> dict[str, nn.Parameter]:
+    """The numbers that weights of 8 bits stand for, by name.
+
+    Raises:
+        DtypeError, ShapeError: they were replaced, or their memory was freed.
+    """
+    return {name: nn.Parameter(lstm._parameter(name).clone()) for name in _names(lstm)}
+
+
+def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
+    """Put what `floats` made in the place of an LSTM's weights of 8 bits."""
     for name in list(stored_names(lstm)):
         del lstm._buffers[name]
     for name, value in made.items():
