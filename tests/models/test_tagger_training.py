@@ -227,6 +227,9 @@ def test_the_example_config_can_be_read() -> None:
     found = read_run_file(path, RUN_FILE)
     assert found.settings.columns == ("upos", "xpos")
     assert found.files["train"] == "ud-english-ewt:train"
+    taught = read_run_file(path.with_name("tagger-taught.toml"), RUN_FILE)
+    assert taught.lists == {"teacher": ("teacher-1", "teacher-2"), "untagged": ("wikitext-2:train",)}
+    assert taught.settings.weights_dtype == "int8"
 
 
 def test_one_sentence(tmp_path: Path) -> None:
