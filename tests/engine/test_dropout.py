@@ -68,7 +68,7 @@ def test_modes_of_torchs_see_the_draws() -> None:
             seen.append(str(func))
             return func(*args, **(kwargs or {}))
 
-    with Mode():
+    with Mode():  # type: ignore[no-untyped-call]
         drawing.draw_mask((50, 50), torch.empty(0), 0.5)
     assert any("bernoulli" in name for name in seen)
 

@@ -131,6 +131,7 @@ def test_traces_show_gates_all_the_same() -> None:
         lstm.recompute_gates = recompute
         with lstm.edit(*EDITS):
             trace = lstm.trace(x, (h0, c0))
+        assert isinstance(trace.out, Tensor)
         values = [trace.out, *trace.values.values()]
         found.append([*values, *gradients(values, leaves)])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -73,15 +73,16 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         done = native.forward(call, gradient=keep)
     if not keep:
         return (*done[:3], [])
-    gates, *others = done.saved()[1:]
-    return (*done[:3], list(chain(() if recompute else gates, *others)))
+    records: list[Any] = list(done.saved()[1:])
+    return (*done[:3], list(chain.from_iterable(records[1:] if recompute else records)))
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
     """What is given, ``keep``, the states of borders, ``recompute_gates``; defaults at the end may be left out."""
     keep, *options = arguments[_NUMBER:]
-    reset_h, reset_c, recompute = (*options, *(None, None, False)[len(options) :])
-    return arguments[:_NUMBER], keep, [reset_h, reset_c], recompute
+    defaults: list[Any] = [None, None, False]
+    *borders, recompute = options + defaults[len(options) :]
+    return arguments[:_NUMBER], keep, borders, recompute
 
 
 @lstm.register_fake
