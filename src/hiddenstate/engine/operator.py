@@ -73,17 +73,16 @@ def lstm(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         done = native.forward(call, gradient=keep)
     if not keep:
         return (*done[:3], [])
-    saved = done.saved()
-    kept: list[Any] = [*(() if recompute else saved.gates), *saved.c, *saved.layer_outputs]
-    return (*done[:3], kept)
+    records: list[Any] = list(done.saved()[1:])
+    return (*done[:3], list(chain.from_iterable(records[1:] if recompute else records)))
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
     """What is given, ``keep``, the states of borders, ``recompute_gates``; defaults at the end may be left out."""
     keep, *options = arguments[_NUMBER:]
-    defaults: tuple[Any, ...] = (None, None, False)
-    reset_h, reset_c, recompute = (*options, *defaults[len(options) :])
-    return arguments[:_NUMBER], keep, [reset_h, reset_c], recompute
+    defaults: list[Any] = [None, None, False]
+    *borders, recompute = options + defaults[len(options) :]
+    return arguments[:_NUMBER], keep, borders, recompute
 
 
 @lstm.register_fake
