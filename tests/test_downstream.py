@@ -85,7 +85,8 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
     environment = surroundings.environment(way, tmp_path / "report.json")
     environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], *sys.path])
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    path = "fast" if hasattr(torch.Tensor, "__dlpack_c_exchange_api__") else "native"  # as torch has a table of functions
+    # The short way needs torch's table of functions.
+    path = "fast" if hasattr(torch.Tensor, "__dlpack_c_exchange_api__") else "native"
     report = {
         "accelerate": f'{{"served": {{"{path}": 1}}, "left": {{}}}}',
         "convert": '{"converted": 2, "kept": 0}',
