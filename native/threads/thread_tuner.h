@@ -19,6 +19,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 
 namespace hiddenstate {
@@ -26,8 +27,11 @@ namespace hiddenstate {
 template <class Clock = std::chrono::steady_clock>
 class ThreadTuner {
 public:
-    // Begins with all threads, or with one.
-    explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {}
+    // Begins with one thread, and tries all soon; or with all, and tries one after the longest backoff, when first calls, which are
+    // slow for reasons of their own, are over.
+    explicit ThreadTuner(int threads, bool begins_with_all = false) : threads_(std::max(threads, 1)), all_(begins_with_all) {
+        if (begins_with_all) seconds_[0] = std::numeric_limits<double>::infinity(), backoff_ = kLongestBackoff;
+    }
 
     // Runs job(threads), which does `work` units of work. Several threads may call this at the same time, each with jobs of its
     // own.
