@@ -60,6 +60,16 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
     });
 }
 
+// For steps and calls that repeat: the size of a packed layer in bytes; and packing it. There is no projection.
+inline std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
+    return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
+}
+
+inline void pack_for_steps(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, int threads, void* to,
+                           real* bias) {
+    pack_layer(weights, C, H, H, threads, to, bias);
+}
+
 // Packs a matrix [rows, K] transposed, so that its rows become columns, like pack_matrix.
 inline void pack_transposed(const element* w, std::int64_t rows, std::int64_t K, int threads, packed* to) {
     const std::int64_t size = kTile * depth(K);

@@ -14,15 +14,6 @@
 namespace hiddenstate {
 namespace {
 
-std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
-    return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
-}
-
-void pack_for_steps(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64_t C, std::int64_t H, int threads, void* to,
-                    real* bias) {
-    pack_layer(weights, C, H, H, threads, to, bias);
-}
-
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kLanes) {
         const vf x = load(in + k, n - k);

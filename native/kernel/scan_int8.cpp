@@ -13,17 +13,6 @@
 #define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
 
 namespace hiddenstate {
-namespace {
-
-std::int64_t packed_bytes(std::int64_t C, std::int64_t H) {
-    return layer_size(C, H, H) * static_cast<std::int64_t>(sizeof(packed));
-}
-
-void pack_for_steps(const Weights<F32>& weights, std::int64_t C, std::int64_t H, int threads, void* to, real* bias) {
-    pack_layer(weights, C, H, H, threads, to, bias);
-}
-
-}  // namespace
 
 #define HIDDENSTATE_SCAN HIDDENSTATE_JOIN(scan_, HIDDENSTATE_ISA)
 extern const Scan<F32> HIDDENSTATE_SCAN;

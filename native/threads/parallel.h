@@ -22,18 +22,49 @@
 namespace hiddenstate {
 namespace {
 
-constexpr int kSpins = 2000;  // some 20 microseconds
+// Where threads wait until something is so: they spin for about 20 microseconds, because it normally takes less than one, then sleep,
+// because another program probably has the core that a thread needs.
+class Waiting {
+public:
+    // After a change that others may wait for. The change must be sequentially consistent.
+    void changed() {
+        if (asleep_.load() == 0) return;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        awake_.notify_all();
+    }
 
-inline void pause() {
+    // Waits until holds() is true. It must read with sequential consistency.
+    template <class Holds>
+    void until(const Holds& holds) {
+        for (int spins = 0; spins < kSpins; ++spins) {
+            if (holds()) return;
+            pause();
+        }
+        // No wake-up is lost: this writes asleep_ and then reads what is waited for, and who changes it does the reverse. So either this
+        // sees the change, or the other one sees that this is asleep.
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++asleep_;
+        awake_.wait(lock, holds);
+        --asleep_;
+    }
+
+private:
+    static constexpr int kSpins = 2000;
+
+    static void pause() {
 #if defined(__x86_64__)
-    _mm_pause();
+        _mm_pause();
 #elif defined(__aarch64__)
-    __asm__ volatile("yield");
+        __asm__ volatile("yield");
 #endif
-}
+    }
 
-// Barrier: spins for about 20 microseconds, because threads normally arrive within one, then sleeps, because another program
-// probably has the core that the last thread needs.
+    std::atomic<int> asleep_{0};
+    std::mutex mutex_;
+    std::condition_variable awake_;
+};
+
+// Where threads wait for all others.
 class Barrier {
 public:
     void wait(int threads) {
@@ -41,66 +72,32 @@ public:
         if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
             waiting_.store(0, std::memory_order_relaxed);
             round_.store(round + 1);
-            if (asleep_.load() > 0) wake();
-            return;
+            return others_.changed();
         }
-        for (int spins = 0; spins < kSpins; ++spins) {
-            if (round_.load(std::memory_order_acquire) != round) return;
-            pause();
-        }
-        sleep(round);
+        others_.until([&] { return round_.load() != round; });
     }
 
 private:
-    // No wake-up is lost: this writes asleep_ and then reads round_, the last thread writes round_ and then reads asleep_, both
-    // sequentially consistent. So either this sees the new round, or the last thread sees that this is asleep.
-    void sleep(unsigned round) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        ++asleep_;
-        awake_.wait(lock, [&] { return round_.load() != round; });
-        --asleep_;
-    }
-
-    void wake() {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        awake_.notify_all();
-    }
-
     alignas(64) std::atomic<int> waiting_{0};
     alignas(64) std::atomic<unsigned> round_{0};
-    std::atomic<int> asleep_{0};
-    std::mutex mutex_;
-    std::condition_variable awake_;
+    Waiting others_;
 };
 
-// How far a thread has come, for others that wait for it: as at a barrier, they spin first, then sleep.
+// How far a thread has come, for others that wait for it.
 class Progress {
 public:
     void publish(std::int64_t reached) {
         reached_.store(reached);
-        if (asleep_.load() > 0) {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            awake_.notify_all();
-        }
+        others_.changed();
     }
 
     void wait_for(std::int64_t wanted) {
-        for (int spins = 0; spins < kSpins; ++spins) {
-            if (reached_.load(std::memory_order_acquire) >= wanted) return;
-            pause();
-        }
-        // No wake-up is lost, as at a barrier: this writes asleep_ and then reads reached_, publish does the reverse.
-        std::unique_lock<std::mutex> lock(mutex_);
-        ++asleep_;
-        awake_.wait(lock, [&] { return reached_.load() >= wanted; });
-        --asleep_;
+        others_.until([&] { return reached_.load() >= wanted; });
     }
 
 private:
     alignas(64) std::atomic<std::int64_t> reached_{0};
-    std::atomic<int> asleep_{0};
-    std::mutex mutex_;
-    std::condition_variable awake_;
+    Waiting others_;
 };
 
 // Runs body(k) for k = 0 ... threads - 1. With `together`, each body has a thread of its own, so that bodies may wait for one

@@ -166,8 +166,9 @@ class WeightsFile:
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        try:
-            with reading(self.path), safe_open(self.path, framework="pt") as file:
-                yield file
-        except SafetensorError as error:
-            raise FileFormatError(f"{self.path} is damaged: {error}; get the model again") from error
+        with reading(self.path):
+            try:
+                with safe_open(self.path, framework="pt") as file:
+                    yield file
+            except SafetensorError as error:
+                raise FileFormatError(f"{self.path} is damaged: {error}; get the model again") from error

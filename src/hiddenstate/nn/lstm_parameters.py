@@ -237,9 +237,7 @@ class LSTMParameters(Traceable):
         try:
             return self._parameter(name)
         except AttributeError as error:
-            raise ArgumentError(
-                f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
-            ) from error
+            raise quantised.missing(name) from error
 
 
 def _checked_dropout(dropout: float, num_layers: int) -> float:

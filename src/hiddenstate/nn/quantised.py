@@ -68,7 +68,7 @@ def rounded(lstm: Any) -> dict[str, Tensor]:
 
 def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
     """Put what `rounded` made in the place of an LSTM's parameters."""
-    for name in _names(lstm):
+    for name in lstm._flat_weights_names:
         del lstm._parameters[name]
     for name, value in made.items():
         lstm._buffers[name] = value
@@ -90,7 +90,7 @@ def floats(lstm: Layer) -> dict[str, nn.Parameter]:
     Raises:
         DtypeError, ShapeError: they were replaced, or their memory was freed.
     """
-    return {name: nn.Parameter(lstm._parameter(name).clone()) for name in _names(lstm)}
+    return {name: nn.Parameter(lstm._parameter(name).clone()) for name in lstm._flat_weights_names}
 
 
 def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
@@ -115,15 +115,20 @@ def kept_weights(lstm: Layer) -> list[Kept]:
 def _kept(lstm: Layer, name: str) -> Tensor:
     found = lstm._buffers.get(name)
     if found is None:
-        raise ArgumentError(
-            f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
-        )
+        raise missing(name)
     return found
+
+
+def missing(name: str) -> ArgumentError:
+    """Return the error of a weight that is not there."""
+    return ArgumentError(
+        f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
+    )
 
 
 def stored_names(lstm: Layer) -> Iterator[str]:
     """Names of the buffers that weights of 8 bits are kept in."""
-    for name in _names(lstm):
+    for name in lstm._flat_weights_names:
         yield name
         if is_matrix(name):
             yield name + SCALE
@@ -135,7 +140,7 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
     Raises:
         ArgumentError, DtypeError, ShapeError: they cannot be.
     """
-    for name in filter(is_matrix, _names(lstm)):
+    for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE
         value, scale = state.get(key), state.get(key_of_scale)
         if not isinstance(value, Tensor) or value.dim() != 2:
@@ -150,7 +155,3 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
         elif lstm.weights == "float" and value.dtype is torch.int8 and isinstance(scale, Tensor):
             state[key] = dequantise(value, scale, key)
             del state[key_of_scale]
-
-
-def _names(lstm: Layer) -> list[str]:
-    return lstm._flat_weights_names
