@@ -15,12 +15,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hiddenstate.base.reading import reading
+from hiddenstate.engine.int8 import quantise
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 _FLOATS = {"float16": torch.float16, "float32": torch.float32}
-_MOST = 127
-# A scale keeps 17 of the 24 bits of a float32's fraction, so that its products with 7 bits and a sign are exact.
-_KEPT_BITS = ~0x7F
 
 
 def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
@@ -58,7 +56,7 @@ def scale_of(name: str) -> str:
 
 
 def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row of a matrix to whole numbers times a scale, the row's largest magnitude / 127.
+    """Round each row of a matrix to whole numbers times a scale, as `hiddenstate.LSTM.quantize` does.
 
     Args:
         matrix: ``[rows, ...]``, float32 and finite.
@@ -71,11 +69,11 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
     >>> whole.tolist()
     [[64, -127, 32]]
     """
-    largest = matrix.flatten(1).abs().amax(1)
-    scale = ((largest / _MOST).view(torch.int32) & _KEPT_BITS).view(torch.float32)
-    scale = torch.where(scale < torch.finfo(torch.float32).tiny, torch.ones(()), scale)
-    whole = (matrix / _over_rows(scale, matrix)).round().clamp(-_MOST, _MOST)
-    return whole.to(torch.int8), scale
+    whole, scale = quantise(matrix.flatten(1), "the matrix")
+    # A scale below float32's normal numbers has too few digits to give the same whole numbers again.
+    lost = scale < torch.finfo(torch.float32).tiny
+    whole, scale = whole.masked_fill(lost[:, None], 0), scale.masked_fill(lost, 1.0)
+    return whole.reshape(matrix.shape), scale
 
 
 def restored(whole: Tensor, scale: Tensor) -> Tensor:
