@@ -44,7 +44,8 @@ def loss_of(
 def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
     """The surprise of the words' tags, 0 where there is none: their sum, or (``"none"``) each ``[T·N]``."""
     flat = scores.flatten(0, 1), tags.flatten()
-    return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
+    lost: Tensor = cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
+    return lost
 
 
 def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:

@@ -219,7 +219,8 @@ class LSTMParameters(Traceable):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         quantised.read_state(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        load: Callable[..., None] = super()._load_from_state_dict  # versions of torch say its types differently
+        load(state_dict, prefix, *rest)
 
     def _weights(self) -> Sequence[Weights]:
         if self.weights == "int8":
