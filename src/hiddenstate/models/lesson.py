@@ -44,12 +44,12 @@ def loss_of(
 def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
     """The surprise of the words' tags, 0 where there is none: their sum, or (``"none"``) each ``[T·N]``."""
     flat = scores.flatten(0, 1), tags.flatten()
-    lost: Tensor = cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
-    return lost
+    return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
 def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:
     """The summed surprise of tags and of teachers' probabilities, the latter alone where a word has no tag."""
     soft = -(taught * scores.log_softmax(-1)).sum(-1).flatten()
     share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
-    return (share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")).sum()
+    both: Tensor = share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")
+    return both.sum()
