@@ -167,8 +167,9 @@ def test_it_ends_though_clients_are_slow(monkeypatch: pytest.MonkeyPatch) -> Non
     slow.recv(10)
     began = time.monotonic()
     running.stop()
-    assert time.monotonic() - began < SECONDS
+    took = time.monotonic() - began
     slow.close()
+    assert took < 3 * SECONDS  # it would wait for ever
 
 
 def test_two_hundred_at_once() -> None:

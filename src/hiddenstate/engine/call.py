@@ -126,7 +126,8 @@ def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
 def weights_of(leaves: Sequence[Tensor | None]) -> list[Weights]:
     """The weights among leaves, of one layer and direction after another."""
     width = len(Weights._fields)
-    return [Weights._make(leaves[k : k + width]) for k in range(STATES, len(leaves), width)]
+    # Not by _make, which older versions of Dynamo do not trace.
+    return [Weights(*leaves[k : k + width]) for k in range(STATES, len(leaves), width)]  # type: ignore[arg-type]
 
 
 def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
