@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from studio.browsers import ABORTED, CHROMIUM
 from studio.chromium import browser
@@ -14,6 +14,7 @@ NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromi
 __all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
 
 PATIENCE = 20_000 * (1 + bool(os.environ.get("CI")))  # milliseconds: machines are shared and slow at times
+expect.set_options(timeout=PATIENCE)  # what is expected is waited for as long as what is clicked
 
 
 class Watch:

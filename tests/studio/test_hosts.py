@@ -53,7 +53,7 @@ def server(chromium: Browser) -> Iterator[Any]:
 def expect_tags(page: Page | Frame, tags: list[str]) -> None:
     chips = page.locator("#sentence")
     for tag in tags:
-        expect(chips).to_contain_text(tag, timeout=PATIENCE)
+        expect(chips).to_contain_text(tag)
 
 
 def test_the_page_under_the_server(server: Any, words: list[str]) -> None:
@@ -116,7 +116,7 @@ def test_whatever_is_opened(kind: str, server: Any, tagger: Tagger) -> None:
     }
     thing, options = things[kind]
     page = server(hs.studio(thing, **options))
-    expect(page.locator("#heatmap")).to_contain_text("=", timeout=PATIENCE)
+    expect(page.locator("#heatmap")).to_contain_text("=")
     assert page.locator(".problem:visible").count() == 0
 
 
@@ -125,7 +125,7 @@ def test_script_in_names_and_words_is_text(server: Any, tagger: Tagger, tmp_path
     save(tagger, tmp_path / "model", f"# {EVIL}\n\n{evil}\n[a](javascript:window.hit=1)")
     text = f"{evil} {EVIL} <script>window.hit=1</script>"
     page = server(hs.studio({EVIL: tmp_path / "model", evil: tagger}, text=text))
-    expect(page.locator("#sentence")).to_contain_text("onerror", timeout=PATIENCE)
+    expect(page.locator("#sentence")).to_contain_text("onerror")
     expect(page.locator("header.top")).to_contain_text("<script>")
     assert page.evaluate("() => window.hit ?? null") is None
     assert page.locator("img").count() == 0
@@ -135,10 +135,10 @@ def test_script_in_names_and_words_is_text(server: Any, tagger: Tagger, tmp_path
 def test_script_in_the_address_is_text(server: Any) -> None:
     studio = hs.studio(text=SENTENCE)
     page = server(studio)
-    expect(page.locator("#sentence")).to_contain_text("Giraffes", timeout=PATIENCE)
+    expect(page.locator("#sentence")).to_contain_text("Giraffes")
     page.goto(page.url.split("#")[0] + "#" + f"text={quote(EVIL)}&track={quote(EVIL)}&unknown={quote(EVIL)}")
     page.reload()
-    expect(page.locator("#sentence")).to_contain_text("alert", timeout=PATIENCE)
+    expect(page.locator("#sentence")).to_contain_text("alert")
     assert scripts_of(page) == SCRIPTS
 
 
@@ -152,7 +152,7 @@ def test_a_stream_while_it_runs(server: Any) -> None:
     expect(page.locator("header.top")).to_be_visible()
     for k in range(8):
         studio.stream.step(torch.randn(4), f"step-{k}")
-    expect(page.locator("#sentence")).to_contain_text("step-7", timeout=PATIENCE)
+    expect(page.locator("#sentence")).to_contain_text("step-7")
     state = studio.stream.state[1][1, 0]
     shown = page.evaluate("() => document.querySelector('.heat-value')?.textContent ?? ''")
     assert any(f"{abs(value):.4f}" in shown.replace("\u2212", "-") for value in state.tolist()), shown
@@ -163,7 +163,7 @@ def test_a_trace_in_a_notebook(chromium: Browser, tmp_path: Path) -> None:
     (tmp_path / "cell.html").write_text(f"<!doctype html>{trace._repr_html_()}", encoding="utf-8")
     with watched(chromium, offline=True) as watch:
         watch.page.goto((tmp_path / "cell.html").as_uri())
-        expect(watch.page.frame_locator("iframe").locator("#sentence")).to_contain_text("three", timeout=PATIENCE)
+        expect(watch.page.frame_locator("iframe").locator("#sentence")).to_contain_text("three")
         assert watch.errors == []
 
 
