@@ -54,13 +54,18 @@ private:
     alignas(64) Waiting others_;
 };
 
-// Whether so many threads may run at the same time; new threads may run where the one that makes them may.
-bool may_run(int threads) {
+// Whether so many threads may run at the same time; new threads may run where the one that makes them may. Without OpenMP the engine
+// has one.
+bool may_run([[maybe_unused]] int threads) {
+#ifndef _OPENMP
+    return false;
+#else
 #ifdef __linux__
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed) >= threads;
 #endif
     return static_cast<int>(std::thread::hardware_concurrency()) >= threads;
+#endif
 }
 
 struct Pool {
