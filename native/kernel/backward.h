@@ -211,7 +211,7 @@ public:
     bool together() const { return threads() > 1; }
 
     void run(int k) {
-        const auto wait_all = [&] { if (together()) barrier_.wait(k, threads()); };
+        const auto wait_all = [&] { if (together()) barrier_.wait(threads()); };
         const auto wait_units = [&] { if (partition_.together) wait_all(); };
         workers_[static_cast<std::size_t>(k)]->run(wait_units, wait_all);
     }

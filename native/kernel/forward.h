@@ -239,7 +239,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     const Buffer<real> buffer(scratch);
     Barrier barrier;
     const bool done = run_parallel(partition.threads(), partition.together, [&](int k) {
-        workers[k].run(buffer.data() + at[k], [&] { if (partition.together) barrier.wait(k, partition.threads()); });
+        workers[k].run(buffer.data() + at[k], [&] { if (partition.together) barrier.wait(partition.threads()); });
     });
     if (!done) forward_on(state, 1);  // too few threads to wait for one another
 }

@@ -168,7 +168,7 @@ void each_layer(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, con
 inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
     Barrier barrier;
     const bool done = run_parallel(threads, threads > 1, [&](int thread) {
-        const auto wait = [&] { if (threads > 1) barrier.wait(thread, threads); };
+        const auto wait = [&] { if (threads > 1) barrier.wait(threads); };
         each_layer(call, steps, [&](std::int64_t t, std::int64_t layer) {
             steps.compute(t, layer, thread, threads);
             if (steps.is_last(t, layer)) return;  // the end of the region is a wait, too

@@ -65,41 +65,21 @@ private:
 };
 
 // Where threads wait for all others.
-//
-// A cache line that two threads write goes from core to core twice at each wait, once to count and once to tell. So few threads
-// have a line each, that they alone write and the others read; of many, each would read too many.
 class Barrier {
 public:
-    // `thread`: which of 0 ... threads - 1 waits.
-    void wait(int thread, int threads) {
-        if (threads > kFew) return count(threads);
-        const unsigned round = lines_[thread].round.load(std::memory_order_relaxed) + 1;
-        lines_[thread].round.store(round);
-        others_.changed();
-        for (int k = 0; k < threads; ++k) {
-            if (k != thread) others_.until([&] { return static_cast<int>(lines_[k].round.load() - round) >= 0; });
+    void wait(int threads) {
+        const unsigned round = round_.load(std::memory_order_relaxed);
+        if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+            waiting_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1);
+            return others_.changed();
         }
+        others_.until([&] { return round_.load() != round; });
     }
 
 private:
-    static constexpr int kFew = 4;
-
-    struct alignas(64) Line {
-        std::atomic<unsigned> round{0};
-    };
-
-    void count(int threads) {
-        const unsigned round = lines_[0].round.load(std::memory_order_relaxed);
-        if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
-            waiting_.store(0, std::memory_order_relaxed);
-            lines_[0].round.store(round + 1);
-            return others_.changed();
-        }
-        others_.until([&] { return lines_[0].round.load() != round; });
-    }
-
-    Line lines_[kFew];
     alignas(64) std::atomic<int> waiting_{0};
+    alignas(64) std::atomic<unsigned> round_{0};
     Waiting others_;
 };
 
@@ -144,7 +124,7 @@ bool run_parallel_with(int threads, bool together, const Body& body) {
                 enough = false;
             } else {
                 run(omp_get_thread_num(), found, threads);
-                done.wait(omp_get_thread_num(), found);
+                done.wait(found);
             }
         }
         return enough;
