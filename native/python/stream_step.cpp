@@ -216,8 +216,8 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_, &array_dtype_, &make_array_,
-                            &shape_, &shape_flat_}) {
+    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
+                            &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
         f(*one);
     }
     for (std::vector<nb::object>* some : {&dicts_, &variables_, &calls_}) {

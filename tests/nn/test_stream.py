@@ -702,7 +702,7 @@ def test_a_dispatch_mode_sees_steps() -> None:
     lstm, x = hs.LSTM(5, 40).eval(), torch.randn(3, 1, 5)
     want, stream = lstm(x)[0].detach(), lstm.stream()
     assert torch.equal(stream.step(x[0]), want[0])
-    with Seen():
+    with Seen():  # type: ignore[no-untyped-call]
         assert torch.equal(stream.step(x[1]), want[1])
     assert any("empty" in name for name in Seen.names)
     assert torch.equal(stream.step(x[2]), want[2])
