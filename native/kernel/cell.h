@@ -19,10 +19,10 @@ struct Gates {
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
         : i(load(from, lanes)), f(load(from + H, lanes)), g(load(from + 2 * H, lanes)), o(load(from + 3 * H, lanes)) {}
 
-    // Writes them to a record, past the cache, because nothing reads a record soon.
-    void store_to(real* to, std::int64_t H, std::int64_t lanes) const {
-        store_past_cache(to, i, lanes), store_past_cache(to + H, f, lanes);
-        store_past_cache(to + 2 * H, g, lanes), store_past_cache(to + 3 * H, o, lanes);
+    // Writes them to a record.
+    void store_to(real* to, std::int64_t H, std::int64_t lanes, bool past_cache) const {
+        store_record(to, i, lanes, past_cache), store_record(to + H, f, lanes, past_cache);
+        store_record(to + 2 * H, g, lanes, past_cache), store_record(to + 3 * H, o, lanes, past_cache);
     }
 };
 

@@ -25,6 +25,7 @@ struct LayerForward {
     std::int64_t T, N, C, H, P, x_step, x_row, out_step, out_row;
     bool reverse;
     int threads;
+    bool past_cache;  // whether the records are written past the cache
 
     bool projects() const { return self.weights.hr; }
     bool is_edited(std::int64_t t, std::int64_t n) const { return self.edits && self.edits->touches(t, n); }
@@ -107,9 +108,9 @@ struct StepTile {
         const std::int64_t H = job.H, row = t * job.N + n;
         store(job.c_n + n * H + u, state.c, lanes);
         store(to + n * to_row + u, state.h, lanes);
-        if (job.self.c) store_past_cache(job.self.c + row * H + u, state.c, lanes);
-        if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes);
-        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes);
+        if (job.self.c) store_record(job.self.c + row * H + u, state.c, lanes, job.past_cache);
+        if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes, job.past_cache);
+        if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes, job.past_cache);
     }
 };
 

@@ -48,6 +48,8 @@ struct Packed {
     // Whether a first step reads the blocks of weights from the last to the first. Steps take turns: a step begins with what the one
     // before read last, which is still in the cache.
     bool from_last = false;
+    // Whether steps follow one another within microseconds: then threads share them as helpers (threads/helpers.h).
+    bool close = false;
 };
 
 // The states that rows get at borders, or their gradients. Those of layer and direction k, at the border that is marked at step t

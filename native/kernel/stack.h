@@ -46,15 +46,6 @@ BorderStates<T> of_layer(BorderStates<T> states, std::int64_t k) {
     return states;
 }
 
-// The k-th layer and direction. It writes its part of the layer's output.
-inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
-    const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
-    return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
-            call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
-            layer_out + k % D * P, call.h_n + row * P, call.c_n + row * H, call.T, N, input.features, H, P, input.step,
-            input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads};
-}
-
 // Bytes of what is recorded and, where something is, of a gradient of each weight, which then is likely to be asked for.
 inline std::size_t bytes_of_records(const WholeCall& call) {
     std::int64_t bytes = 0;
@@ -67,6 +58,15 @@ inline std::size_t bytes_of_records(const WholeCall& call) {
         bytes += kGates * call.H * (features + call.P) * static_cast<std::int64_t>(sizeof(element));
     }
     return static_cast<std::size_t>(bytes);
+}
+
+// The k-th layer and direction. It writes its part of the layer's output.
+inline LayerForward layer_forward(const WholeCall& call, std::int64_t k, const LayerInput& input, element* layer_out) {
+    const std::int64_t D = call.directions, N = call.N, P = call.P, H = call.H, row = k * N;
+    return {input.x, call.layers[static_cast<std::size_t>(k)], call.h0 ? call.h0 + row * P : nullptr,
+            call.c0 ? call.c0 + row * H : nullptr, call.lengths, call.reset, of_layer(call.reset_h, k), of_layer(call.reset_c, k),
+            layer_out + k % D * P, call.h_n + row * P, call.c_n + row * H, call.T, N, input.features, H, P, input.step,
+            input.row, N * D * P, D * P, reads_in_reverse(call, k), call.threads, bytes_of_records(call) > kRecordsInCache};
 }
 
 // Whether each layer and direction runs on a thread of its own.

@@ -8,6 +8,7 @@
 #include "kernel/scan.h"
 #include "kernel/thread_setup.h"
 #include "kernel/tile.h"
+#include "threads/helpers.h"
 
 namespace hiddenstate {
 namespace {
@@ -103,59 +104,106 @@ struct LayerStep {
     }
 };
 
-// What one thread does: some blocks of units of every layer. Calls wait() where it needs what other threads compute.
-template <class Wait>
-void steps_of_thread(const Call<HIDDENSTATE_PRECISION>& call, int thread, int threads, const Wait& wait) {
-    const std::int64_t N = call.N, H = call.H, count = blocks(H, kLanes), of_layer = call.packed.batch * H;
-    const StateRows every{nullptr}, stepped{call.packed.rows};
-    const std::int64_t layers = static_cast<std::int64_t>(call.layers.size());
-    const Range mine = part(count, thread, threads);
-    const std::int64_t first = mine.first * kLanes, units = std::min(mine.last * kLanes, H) - first;
-    for (std::int64_t t = 0; t < call.T; ++t) {
-        const element* input = call.x + t * N * call.C;
-        const packed* w = static_cast<const packed*>(call.packed.weights);
-        const real* bias = call.packed.bias;
-        std::int64_t K = call.C;
-        const bool from_last = call.packed.from_last != (t % 2 == 1);
-        for (std::int64_t layer = 0; layer < layers; ++layer) {
-            element* h = call.h_n + layer * of_layer;
-            const std::int64_t block = kTile * (depth(K) + depth(H));
-            const StepRows inputs(input, layer == 0 ? every : stepped, K, N, memory_of_rows(0));
-            const StepRows hidden(h, stepped, H, N, memory_of_rows(1));
-            const auto step_of_block = [&](std::int64_t k) {
-                const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
-                return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile, call.c_n + layer * of_layer,
-                                 call.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
-            };
-            std::int64_t k = 0;
-            if (!kMatrices && N == 1) {
-                for (; k + 1 < mine.size(); k += 2) LayerStep::run_two(step_of_block(k), step_of_block(k + 1));
-            }
-            for (; k < mine.size(); ++k) for_tiles(N, step_of_block(k));
-            wait();  // all threads have read h, so that it may be written
-            for (std::int64_t n = 0; n < N; ++n) {
-                std::copy_n(call.packed.scratch + n * H + first, units, h + stepped(n) * H + first);
-            }
-            if (t + 1 < call.T || layer + 1 < layers) wait();  // all threads have written their units of h
-            w += count * block, bias += count * kTile;
-            input = h, K = H;
+// Single steps of a call, computed layer by layer, by some threads.
+class Steps {
+public:
+    explicit Steps(const Call<HIDDENSTATE_PRECISION>& call)
+        : call_(call), layers_(static_cast<std::int64_t>(call.layers.size())), count_(blocks(call.H, kLanes)) {}
+
+    std::int64_t layers() const { return layers_; }
+    bool is_last(std::int64_t t, std::int64_t layer) const { return t + 1 == call_.T && layer + 1 == layers_; }
+
+    // Computes the thread's units of the new h into scratch, because others still read the old one.
+    void compute(std::int64_t t, std::int64_t layer, int thread, int threads) const {
+        const std::int64_t N = call_.N, H = call_.H, K = layer == 0 ? call_.C : H, block = kTile * (depth(K) + depth(H));
+        const std::int64_t before = layer == 0 ? 0 : count_ * kTile * (depth(call_.C) + depth(H)) + (layer - 1) * count_ * block;
+        const packed* const w = static_cast<const packed*>(call_.packed.weights) + before;
+        const real* const bias = call_.packed.bias + layer * count_ * kTile;
+        const bool from_last = call_.packed.from_last != (t % 2 == 1);
+        const StateRows every{nullptr}, stepped{call_.packed.rows};
+        const Range mine = part(count_, thread, threads);
+        const StepRows inputs(layer == 0 ? call_.x + t * N * K : h_of(layer - 1), layer == 0 ? every : stepped, K, N, memory_of_rows(0));
+        const StepRows hidden(h_of(layer), stepped, H, N, memory_of_rows(1));
+        const auto step_of_block = [&](std::int64_t k) {
+            const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
+            return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile, call_.c_n + layer * call_.packed.batch * H,
+                             call_.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
+        };
+        std::int64_t k = 0;
+        if (!kMatrices && N == 1) {
+            for (; k + 1 < mine.size(); k += 2) LayerStep::run_two(step_of_block(k), step_of_block(k + 1));
         }
+        for (; k < mine.size(); ++k) for_tiles(N, step_of_block(k));
+    }
+
+    // Hands on the thread's units of the new h, when all threads have computed theirs.
+    void keep(std::int64_t t, std::int64_t layer, int thread, int threads) const {
+        const std::int64_t N = call_.N, H = call_.H;
+        const Range mine = part(count_, thread, threads);
+        const std::int64_t first = mine.first * kLanes, units = std::min(mine.last * kLanes, H) - first;
+        const StateRows stepped{call_.packed.rows};
         for (std::int64_t n = 0; n < N; ++n) {
-            std::copy_n(input + stepped(n) * H + first, units, call.out + (t * N + n) * H + first);
+            const element* from = call_.packed.scratch + n * H + first;
+            std::copy_n(from, units, h_of(layer) + stepped(n) * H + first);
+            if (layer + 1 == layers_) std::copy_n(from, units, call_.out + (t * N + n) * H + first);
         }
     }
+
+private:
+    element* h_of(std::int64_t layer) const { return call_.h_n + layer * call_.packed.batch * call_.H; }
+
+    const Call<HIDDENSTATE_PRECISION>& call_;
+    const std::int64_t layers_, count_;  // blocks of units
+};
+
+// Calls f(t, layer) in their order.
+template <class F>
+void each_layer(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, const F& f) {
+    for (std::int64_t t = 0; t < call.T; ++t) {
+        for (std::int64_t layer = 0; layer < steps.layers(); ++layer) f(t, layer);
+    }
+}
+
+// By threads of a parallel region, which wait for one another; false, and nothing is run, if there are too few.
+inline bool steps_together(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
+    Barrier barrier;
+    const bool done = run_parallel(threads, threads > 1, [&](int thread) {
+        const auto wait = [&] { if (threads > 1) barrier.wait(threads); };
+        each_layer(call, steps, [&](std::int64_t t, std::int64_t layer) {
+            steps.compute(t, layer, thread, threads);
+            if (steps.is_last(t, layer)) return;  // the end of the region is a wait, too
+            wait();
+            steps.keep(t, layer, thread, threads);
+            wait();
+        });
+    });
+    if (done) steps.keep(call.T - 1, steps.layers() - 1, 0, 1);
+    return done;
+}
+
+// With helpers; false, and nothing is run, if they can't be had.
+inline bool steps_with_helpers(const Call<HIDDENSTATE_PRECISION>& call, const Steps& steps, int threads) {
+    const Helpers helpers(threads);
+    if (!helpers) return false;
+    each_layer(call, steps, [&](std::int64_t t, std::int64_t layer) {
+        helpers.run([&](int thread) {
+            const ThreadSetup setup;
+            steps.compute(t, layer, thread, threads);
+        });
+        steps.keep(t, layer, 0, 1);
+    });
+    return true;
 }
 
 inline void steps(const Call<HIDDENSTATE_PRECISION>& call) {
     const std::int64_t rows = static_cast<std::int64_t>(call.layers.size()) * call.packed.batch;
     if (call.h0 != call.h_n) std::copy_n(call.h0, rows * call.H, call.h_n);
     if (call.c0 != call.c_n) std::copy_n(call.c0, rows * call.H, call.c_n);
+    if (call.T == 0) return;
+    const Steps steps(call);
     const int threads = static_cast<int>(std::clamp<std::int64_t>(call.threads, 1, blocks(call.H, kLanes)));
-    Barrier barrier;
-    const bool done = run_parallel(threads, threads > 1, [&](int k) {
-        steps_of_thread(call, k, threads, [&] { if (threads > 1) barrier.wait(threads); });
-    });
-    if (!done) run_parallel(1, false, [&](int) { steps_of_thread(call, 0, 1, [] {}); });
+    const bool done = threads > 1 && call.packed.close && steps_with_helpers(call, steps, threads);
+    if (!done && !steps_together(call, steps, threads)) steps_together(call, steps, 1);
 }
 
 }  // namespace

@@ -64,6 +64,12 @@ inline void store_past_cache(real* p, vf v, std::int64_t n) {
     store(p, v, n);
 }
 
+// Stores a part of a record: past the cache where nothing reads it soon, and it would push out what is read.
+inline void store_record(real* p, vf v, std::int64_t n, bool past_cache) {
+    if (past_cache) return store_past_cache(p, v, n);
+    store(p, v, n);
+}
+
 inline void finish_stores() {
 #if defined(__AVX512F__)
     _mm_sfence();

@@ -51,11 +51,11 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     call.threads = call.N * widest >= kThreadedPackedStep ? nb::cast<int>(torch_api().num_threads()) : 1;
     const bool large = call.N * call.H * (call.C + call.H) >= kWithoutGil;
     ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call), false);
-    const auto run = [call, forward = packed.scan.forward](std::uintptr_t x, std::uintptr_t out, const StreamStep::Rows* rows,
-                                                          int threads) mutable {
+    const auto run = [call, forward = packed.scan.forward, &tuner](std::uintptr_t x, std::uintptr_t out,
+                                                                  const StreamStep::Rows* rows, int threads) mutable {
         call.x = reinterpret_cast<const element*>(x), call.out = reinterpret_cast<element*>(out), call.threads = threads;
         call.packed.from_last = !call.packed.from_last;
-        call.packed.rows = rows ? rows->data() : nullptr;
+        call.packed.rows = rows ? rows->data() : nullptr, call.packed.close = tuner.runs_close_jobs();
         call.N = rows ? static_cast<std::int64_t>(rows->size()) : call.packed.batch;
         forward(call);
     };

@@ -65,10 +65,6 @@ void StreamStep::refuse_with(nb::object error, nb::object message) {
     error_ = std::move(error), message_ = std::move(message);
 }
 
-void StreamStep::take_torch(nb::object make, nb::object like, nb::object like_flat) {
-    make_tensor_ = std::move(make), like_ = std::move(like), like_flat_ = std::move(like_flat);
-}
-
 void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat) {
     array_ = std::move(type), array_dtype_ = std::move(dtype), make_array_ = std::move(make);
     shape_ = std::move(shape), shape_flat_ = std::move(shape_flat);
@@ -95,7 +91,7 @@ bool StreamStep::is_blocked() const {
     for (const nb::object& idle : calls_) {
         const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
         if (!said.is_valid()) drop_unavailable();
-        if (said.ptr() != Py_False) return true;
+        if (!said.is_valid() || is_true(said)) return true;
     }
     const nb::object level = attribute(owner_, attribute_);
     return !level.is_valid() || PyLong_AsLongLong(level.ptr()) >= 0;
@@ -177,12 +173,15 @@ struct Leave {
 
 }  // namespace
 
-// Makes the array that a step writes. Of all rows it is made like another, which is cheaper than by type and shape.
-nb::object StreamStep::make_out(const Rows* rows, bool flat, bool numpy) const {
-    if (!rows) return numpy ? make_array_(flat ? shape_flat_ : shape_, array_dtype_) : make_tensor_(flat ? like_flat_ : like_);
-    const auto n = static_cast<std::int64_t>(rows->size());
-    std::uintptr_t address = 0;
-    return numpy ? make_array_(nb::make_tuple(n, H_), array_dtype_) : make_tensor(Shape(n, H_), element_, address);
+// Makes the array that a step writes; sets its address, or 0.
+nb::object StreamStep::make_out(const Rows* rows, bool flat, bool numpy, Place& place) const {
+    const std::int64_t n = rows ? static_cast<std::int64_t>(rows->size()) : N_;
+    if (!numpy) return make_fixed_tensor(flat ? Shape(H_) : Shape(n, H_), element_, place.address);
+    nb::object made = rows   ? make_array_(nb::make_tuple(n, H_), array_dtype_)
+                      : flat ? make_array_(shape_flat_, array_dtype_)
+                             : make_array_(shape_, array_dtype_);
+    if (!find_array(made, n, H_, true, place)) place.address = 0;
+    return made;
 }
 
 nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool numpy) {
@@ -192,8 +191,8 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
     if (rows && from.flat) return nb::none();  // rows are steps [n, C]
     nb::object given = nb::borrow(out);
     if (out.is_none()) {
-        given = make_out(rows, from.flat, numpy);
-        if (numpy ? !find_array(given, n, H_, true, to) : (to.address = address_of_tensor(given)) == 0) return nb::none();
+        given = make_out(rows, from.flat, numpy, to);
+        if (to.address == 0) return nb::none();
     } else if (!(numpy ? find_array(out, n, H_, true, to) : find_tensor(out, n, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
@@ -217,8 +216,8 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &make_tensor_, &like_,
-                            &like_flat_, &array_, &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
+    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
+                            &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
         f(*one);
     }
     for (std::vector<nb::object>* some : {&dicts_, &variables_, &calls_}) {
@@ -261,7 +260,6 @@ void bind_stream_step(nb::module_& m) {
         .def("tell", &StreamStep::tell)
         .def("enter", &StreamStep::enter)
         .def("leave", &StreamStep::leave)
-        .def("take_torch", &StreamStep::take_torch)
         .def("take_numpy", &StreamStep::take_numpy)
         .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none())
         .def("step_rows", &StreamStep::step_rows, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg().none());

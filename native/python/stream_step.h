@@ -36,12 +36,11 @@ public:
     void guard_parameters(nb::dict parameters, nb::dict named);
     // Dicts (hooks) and context variables (edits in force, a chosen path) that must be empty.
     void guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables);
-    // Functions that must return False, and an attribute of an object that must be negative.
+    // Functions that must return False or 0, and an attribute of an object that must be negative.
     void guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute);
     // The error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
-    // How arrays are made for a step, torch's and NumPy's; `flat`: [features], for a stream of one row, without N.
-    void take_torch(nb::object make, nb::object like, nb::object like_flat);
+    // How NumPy's arrays are made for a step; `flat`: [features], for a stream of one row, without N.
     void take_numpy(nb::object type, nb::object dtype, nb::object make, nb::object shape, nb::object shape_flat);
 
     // Keeps alive what the kernel reads and writes.
@@ -80,7 +79,7 @@ private:
     bool read_rows(nb::handle rows, nb::handle free, Rows& to) const;
     bool find_tensor(nb::handle tensor, std::int64_t N, std::int64_t features, bool writable, Place& place) const;
     bool find_array(nb::handle array, std::int64_t N, std::int64_t features, bool writable, Place& place) const;
-    nb::object make_out(const Rows* rows, bool flat, bool numpy) const;
+    nb::object make_out(const Rows* rows, bool flat, bool numpy, Place& place) const;
     nb::object step_some(nb::handle x, const Rows* rows, nb::handle out);
     nb::object run(nb::handle x, const Rows* rows, nb::handle out, bool numpy);
 
@@ -94,7 +93,6 @@ private:
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;
     nb::object owner_, attribute_, error_, message_, keep_alive_, mark_written_;
-    nb::object make_tensor_, like_, like_flat_;
     nb::object array_, array_dtype_, make_array_, shape_, shape_flat_;
 };
 

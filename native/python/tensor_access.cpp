@@ -1,6 +1,8 @@
 #include "python/tensor_access.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <new>
 
 #include "python/python_api.h"
 
@@ -13,11 +15,20 @@ struct Header {
     const Header* previous;  // a table of an older version
 };
 
+// A tensor and who frees it (DLManagedTensorVersioned).
+struct Managed {
+    std::uint32_t major, minor;
+    void* context;
+    void (*release)(Managed* self);
+    std::uint64_t flags;
+    nb::dlpack::dltensor tensor;
+};
+
 struct Table {
     Header header;
     void (*allocate)();
     void (*managed_from_object)();
-    void (*object_from_managed)();
+    int (*object_from_managed)(Managed* tensor, void** object);
     int (*look)(void* object, nb::dlpack::dltensor* found);
     void (*stream)();
 };
@@ -28,6 +39,7 @@ constexpr const char* kName = "dlpack_exchange_api";
 // Never freed: Python may have ended when statics are destroyed.
 Torch* connected = nullptr;
 int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
+int (*take)(Managed*, void**) = nullptr;
 
 // Names of attributes, interned once.
 struct Names {
@@ -107,7 +119,9 @@ void look_for_table() {
     if (!PyCapsule_IsValid(capsule.ptr(), kName)) return;
     const auto* header = static_cast<const Header*>(PyCapsule_GetPointer(capsule.ptr(), kName));
     while (header && header->major != kMajor) header = header->previous;
-    if (header) look_up = reinterpret_cast<const Table*>(header)->look;
+    if (!header) return;
+    const auto* table = reinterpret_cast<const Table*>(header);
+    look_up = table->look, take = table->object_from_managed;
 }
 
 // Reads a tensor through the table. Clears an exception of torch's.
@@ -129,6 +143,30 @@ bool read_by_table(nb::handle tensor, TensorView& found) {
     std::copy_n(told.shape, told.ndim, found.sizes), std::copy_n(told.strides, told.ndim, found.strides);
     return true;
 }
+
+// A tensor and its numbers, in one block of memory, which torch has freed when the tensor ends, on whatever thread.
+struct FixedTensor {
+    static constexpr std::size_t kAlignment = 64;
+
+    Managed managed;
+    std::int64_t sizes[kMostAxes], strides[kMostAxes];
+
+    static FixedTensor* make(const Shape& shape, NumberType type) {
+        std::int64_t count = 1, strides[kMostAxes] = {};
+        for (int k = shape.rank - 1; k >= 0; --k) strides[k] = count, count *= shape.sizes[k];
+        const std::size_t bytes = sizeof(FixedTensor) + kAlignment + static_cast<std::size_t>(count) * (type.bits / 8);
+        void* const memory = std::malloc(bytes);  // not of aligned_alloc, whose blocks are no quicker to have the second time
+        if (!memory) throw std::bad_alloc();
+        auto* made = new (memory) FixedTensor{};
+        std::copy_n(shape.sizes, kMostAxes, made->sizes), std::copy_n(strides, kMostAxes, made->strides);
+        const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(made + 1) + kAlignment - 1;
+        nb::dlpack::dltensor& tensor = made->managed.tensor;
+        tensor.data = reinterpret_cast<void*>(end / kAlignment * kAlignment), tensor.device = {nb::device::cpu::value, 0};
+        tensor.ndim = shape.rank, tensor.dtype = type, tensor.shape = made->sizes, tensor.strides = made->strides;
+        made->managed.major = kMajor, made->managed.release = [](Managed* self) { std::free(self); };
+        return made;
+    }
+};
 
 bool read_sizes(nb::handle tuple, int rank, std::int64_t* sizes) {
     if (!tuple.is_valid() || !PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) != rank) return false;
@@ -235,6 +273,15 @@ nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& addr
     if (!made.is_valid()) throw nb::python_error();
     address = address_of_tensor(made);
     return made;
+}
+
+nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
+    if (!take) return make_tensor(shape, type, address);
+    FixedTensor* const fixed = FixedTensor::make(shape, type);
+    address = begin_of(fixed->managed.tensor);
+    void* made = nullptr;
+    if (take(&fixed->managed, &made) != 0) throw nb::python_error();
+    return nb::steal(static_cast<PyObject*>(made));
 }
 
 }  // namespace hiddenstate

@@ -71,5 +71,7 @@ bool is_plain_tensor(nb::handle tensor);
 nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address);
 // Makes a tensor on the CPU; sets its address.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
+// The same, of memory that torch can't enlarge: some 0.4 us sooner where torch has the table.
+nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 
 }  // namespace hiddenstate

@@ -8,6 +8,9 @@
 //     one 1 ms | all 0.1 s  | one 14 ms | all 0.2 s  | ...      while all threads are faster
 //              | all 14 ms  | one 0.1 s | all 14 ms  | ...      while one is
 //
+// After a rest what was found out may no longer be so, and the work may be over before a backoff is. So where one thread was faster, all
+// are tried again sooner, and in shorter samples.
+//
 // A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
 // moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
 // shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
@@ -41,24 +44,48 @@ public:
         const bool all = all_;
         const auto begin = Clock::now();
         job(all ? threads_ : 1);
-        count(all, work, std::chrono::duration<double>(Clock::now() - begin).count());
+        count(all, work, begin, Clock::now());
     }
+
+    // Whether the last jobs followed one another within microseconds, but for a rest now and then.
+    bool runs_close_jobs() const { return close_; }
 
 private:
     // In seconds of work.
     static constexpr double kFirstSample = 0.0005, kSample = 0.007, kShortestBackoff = 0.1, kLongestBackoff = 3;
     static constexpr int kSamples = 2;        // with the same result decide a trial
     static constexpr double kBackoffs = 10;   // the least length of a backoff, in lengths of the trial before it
+    // A rest; how many times shorter a backoff is at its end; and the samples of the trial then.
+    static constexpr double kRest = 0.01, kHaste = 8, kSampleAfterRest = 0.002;
+    static constexpr double kClose = 10e-6;   // between jobs that are close
+    static constexpr int kCloseJobs = 32;     // that say how it goes on
+
+    using Time = typename Clock::time_point;
+
+    static double seconds_between(Time begin, Time end) { return std::chrono::duration<double>(end - begin).count(); }
 
     // Adds a job to the sample. Drops it if another thread is here, because waiting would cost more than the job tells, and in a
     // forked process the other thread may not exist; also if another thread has ended the trial that the job belongs to.
-    void count(bool all, std::int64_t work, double seconds) {
+    void count(bool all, std::int64_t work, Time begin, Time end) {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-        if (!lock || all != all_) return;
+        if (!lock) return;
+        const double rest = seconds_between(last_end_, begin), seconds = seconds_between(begin, end);
+        last_end_ = end;
+        close_jobs_ = rest < kClose ? std::min(close_jobs_ + 1, 2 * kCloseJobs) : std::max(close_jobs_ - kCloseJobs / 2, 0);
+        close_ = close_jobs_ >= kCloseJobs;
+        if (all != all_) return;
+        if (rest >= kRest) begin_after_rest();
         sample_ += seconds, sample_work_ += work;
         (tries_slower_ ? trial_ : since_trial_) += seconds;
         const double usual = seconds_[!all_] > 0 ? seconds_[!all_] * static_cast<double>(work) : seconds;
         if (sample_ >= sample_length_) end_sample(usual >= kSample);
+    }
+
+    // Has one thread timed anew for short, and then all, if the last trial of these is long enough ago.
+    void begin_after_rest() {
+        if (all_ || tries_slower_ || rested_ || backoff_ == 0 || since_trial_ < backoff_ / kHaste) return;
+        rested_ = true, sample_length_ = kFirstSample;
+        sample_ = 0, sample_work_ = 0, results_[0] = results_[1] = 0;
     }
 
     // `long_job`: a single job is longer than a sample, so more of them would cost more than they tell.
@@ -77,11 +104,12 @@ private:
             backoff_ = faster ? kShortestBackoff : std::clamp(2 * backoff_, kShortestBackoff, kLongestBackoff);
             backoff_ = std::max(backoff_, kBackoffs * trial_), since_trial_ = 0;
         }
-        const bool change = !faster || since_trial_ >= backoff_;
+        const bool change = !faster || since_trial_ >= backoff_ || (rested_ && !tries_slower_);
         // A mode that was slow and is faster now stays, and is then the usual one.
         tries_slower_ = change && !tries_slower_;
         if (change) all_ = !all_;
-        sample_length_ = kSample, results_[0] = results_[1] = 0, trial_ = 0;
+        sample_length_ = rested_ && tries_slower_ ? kSampleAfterRest : kSample;
+        rested_ = rested_ && !tries_slower_, results_[0] = results_[1] = 0, trial_ = 0;
     }
 
     const int threads_;
@@ -94,6 +122,10 @@ private:
     int results_[2] = {};             // samples of the trial at hand that were slower, and faster
     double backoff_ = 0, since_trial_ = 0;  // how long the slower mode is not tried; of this, over
     double trial_ = 0;                // seconds of the trial at hand of the slower mode
+    bool rested_ = false;             // whether a trial is due because of a rest
+    Time last_end_{};                 // of the last job
+    int close_jobs_ = 0;              // how many of the last ones were close; each that was not takes some away
+    std::atomic<bool> close_{false};  // whether these are enough
 };
 
 }  // namespace hiddenstate

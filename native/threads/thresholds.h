@@ -2,6 +2,7 @@
 // the table.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernel/precision.h"
@@ -53,6 +54,10 @@ constexpr std::int64_t kStagedStep = 96 * 96, kApartStep = 128 * 128, kStagedRow
 inline bool runs_in_stages(std::int64_t N, std::int64_t H, std::int64_t count, std::int64_t directions) {
     return count > 1 && N <= kStagedRows && N * H * H <= (directions > 1 ? kApartStep : kStagedStep);
 }
+
+// Bytes of records and gradients of a call up to which they may stay in the cache: then they are written to it, and not past it, which
+// takes longer as long as there is room for them beside the weights.
+constexpr std::size_t kRecordsInCache = std::size_t{1} << 20;
 
 // How many of `most` threads are worth waking for such a call, each of whose layers and directions reads about C features.
 inline int threads_worth_waking_for_stages(std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H, std::int64_t count,

@@ -73,10 +73,11 @@ inline void check_int8_steps(const Scan<F32>& scan, Random& random) {
     std::vector<unsigned char> bytes(static_cast<std::size_t>(scan.packed_bytes(track.C, H)) + 64);
     std::vector<float> bias(static_cast<std::size_t>(scan.packed_bias_size(H))), scratch(static_cast<std::size_t>(N * H));
     scan.pack(given.weights(), track.C, H, 1, bytes.data(), bias.data());
-    for (const int threads : {1, 2}) {
-        Call<F32> call = call_of(given, threads);
+    for (const int threads : {-2, 1, 2}) {
+        Call<F32> call = call_of(given, std::abs(threads));
         Array<float> out(T * N * H, false), h_n(N * H, false), c_n(N * H, false);
         call.packed = {bytes.data(), bias.data(), scratch.data(), nullptr, N};
+        call.packed.close = threads < 0;
         call.x_step = N * track.C, call.x_row = track.C;
         call.out = out.fill(kUntouched).data(), call.h_n = h_n.data(), call.c_n = c_n.data();
         scan.forward(call);

@@ -295,6 +295,7 @@ struct Stream {
 
     const Track& first;
     const Size L;
+    bool close = false;  // whether threads share a step as helpers
     Array<unsigned char> w;
     Array<real> bias;
     Array<element> h, next;
@@ -335,6 +336,7 @@ private:
         call.N = rows ? static_cast<Size>(rows->size()) : first.N;
         call.layers.resize(static_cast<std::size_t>(L));
         call.packed = {w.data(), bias.data(), next.data(), rows ? rows->data() : nullptr, first.N};
+        call.packed.close = close;
         call.h0 = call.h_n = h.data(), call.c0 = call.c_n = c.data();
         call.out = out, call.threads = threads;
         scan.forward(call);
@@ -356,9 +358,10 @@ void check_steps(const Scan<P>& scan, Random& random) {
     const Stack stack = random_stack<P>(random, shape, with, 1 + random.below(3), 1, false);
     const Described described("steps", stack.tracks[0], with);
     const Inputs<P> in(stack.tracks[0], with);
-    for (const int threads : {1, 2, 3}) {
-        Stream<P> stream(scan, stack, with, threads);
-        expect_close("out", stream.run(scan, in.x, threads), stack.out, kTolerance<P>);
+    for (const int threads : {-2, 1, 2, 3}) {
+        Stream<P> stream(scan, stack, with, std::abs(threads));
+        stream.close = threads < 0;
+        expect_close("out", stream.run(scan, in.x, std::abs(threads)), stack.out, kTolerance<P>);
         expect_close("h", stream.h, stack.h_n, kTolerance<P>), expect_close("c", stream.c, stack.c_n, kTolerance<P>);
     }
 }
@@ -377,6 +380,7 @@ void check_steps_of_rows(const Scan<P>& scan, Random& random) {
     const Inputs<P> in(first, with);
     const int threads = static_cast<int>(1 + random.below(3));
     Stream<P> whole(scan, stack, with, 1), parts(scan, stack, with, 1);
+    parts.close = random.below(2) == 1;
     const Array<element> want = whole.run(scan, in.x, 1);
     std::vector<Size> order;
     for (const std::int32_t row : random.some(first.N)) order.push_back(row);

@@ -2,6 +2,7 @@
 #include "nan.h"
 #include "nonlinearity.h"
 #include "cells.h"
+#include "helpers.h"
 #include "int8.h"
 #include "stacks.h"
 #include "subnormals.h"
@@ -60,6 +61,7 @@ void check_scans() {
 int main() {
     check_reference();
     check_thread_tuners();
+    check_helpers();
     check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
     check_int8_scans();
     return checks::report();

@@ -67,6 +67,55 @@ inline void check_tuner_that_begins_with_all() {
     checks::that(static_cast<double>(beside.together) < 0.02 * static_cast<double>(beside.alone), "then it runs alone");
 }
 
+// Lets the clock go on without work.
+inline void rest(double seconds) {
+    Clock::time += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+// Work that comes in bursts: a mode that a bad moment has ruled out is tried again after a rest, the other costs little to try.
+inline void check_bursts() {
+    ThreadTuner<Clock> tuner(4);
+    work(tuner, 0.5, 30e-6, 15e-6);
+    work(tuner, 0.1, 30e-6, 5e-3);  // another program comes
+    Jobs jobs = work(tuner, 0.02, 30e-6, 15e-6);
+    checks::that(jobs.together == 0, "and goes, which is not seen at once");
+    rest(1);
+    jobs = work(tuner, 0.1, 30e-6, 15e-6);
+    checks::that(jobs.alone * 30e-6 < 0.005, "but after a rest");
+    ThreadTuner<Clock> busy(4);
+    double together = 0;
+    for (int burst = 0; burst < 50; ++burst) {
+        together += static_cast<double>(work(busy, 0.12, 30e-6, 4e-3).together) * 4e-3;
+        rest(0.5);
+    }
+    checks::that(together < 0.05 * 50 * 0.12, "where all are slower, they are tried in few bursts");
+    ThreadTuner<Clock> frames(4);
+    jobs = {};
+    for (int frame = 0; frame < 5000; ++frame) {
+        const Jobs one = work(frames, 1e-9, 200e-6, 100e-6);
+        jobs.alone += one.alone, jobs.together += one.together;
+        rest(0.016);
+    }
+    checks::that(jobs.together > jobs.alone, "rests between all jobs do not keep all from being tried");
+}
+
+// Jobs are close if nearly all follow within microseconds.
+inline void check_close_jobs() {
+    ThreadTuner<Clock> tuner(4);
+    const auto steps = [&](int count, double pause) {
+        for (int k = 0; k < count; ++k) work(tuner, 1e-9, 10e-6, 10e-6), rest(pause);
+    };
+    checks::that(!tuner.runs_close_jobs(), "nothing is known");
+    steps(100, 2e-6);
+    checks::that(tuner.runs_close_jobs(), "jobs are close");
+    rest(1), steps(1, 2e-6);
+    checks::that(tuner.runs_close_jobs(), "one rest does not matter");
+    steps(10, 50e-6);
+    checks::that(!tuner.runs_close_jobs(), "jobs are apart");
+    steps(10, 2e-6);
+    checks::that(!tuner.runs_close_jobs(), "and a few are too few to tell");
+}
+
 // The tuner compares times per unit of work, not per job: a long job in one mode does not make that mode look slow.
 inline void check_jobs_of_any_length() {
     ThreadTuner<Clock> tuner(4);
@@ -118,6 +167,8 @@ inline void check_thread_tuners() {
     check_shared_tuner();
     check_tuner_that_begins_with_all();
     check_jobs_of_any_length();
+    check_bursts();
+    check_close_jobs();
     ThreadTuner<Clock> one(1);
     jobs = work(one, 1, 60e-6, 1);
     checks::that(jobs.together == 0, "one thread has no choice");

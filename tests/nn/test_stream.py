@@ -10,7 +10,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate.base.files import write_tensors
@@ -667,6 +668,44 @@ def test_steps_are_the_same_with_any_number_of_threads(dtype: torch.dtype) -> No
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(out, outputs[0]) for out in outputs[1:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_results_are_tensors_of_their_own(dtype: torch.dtype, batch: int) -> None:
+    lstm, x = hs.LSTM(5, 40).to(dtype).eval(), torch.randn(200, batch, 5, dtype=dtype)
+    want, stream = lstm(x)[0].detach(), lstm.stream(batch=batch)
+    whole, views = {}, {}
+    for k, step in enumerate(x):
+        one = stream.step(step)
+        if k % 3:
+            whole[k] = one
+        else:
+            views[k] = one.view(-1, 40)[:, 1:]  # all that is left of it
+    assert all(torch.equal(out, want[k]) for k, out in whole.items())
+    assert all(torch.equal(out, want[k][:, 1:]) for k, out in views.items())
+    assert (one.dtype, one.is_contiguous(), one.requires_grad, one._version) == (dtype, True, False, 0)
+    assert one.data_ptr() % 64 == 0
+    with torch.inference_mode():
+        assert stream.step(x[0]).is_inference()
+    threading.Thread(target=whole.clear).start()  # who made a tensor need not be who frees it
+
+
+def test_a_dispatch_mode_sees_steps() -> None:
+    class Seen(TorchDispatchMode):
+        names: ClassVar[list[str]] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    lstm, x = hs.LSTM(5, 40).eval(), torch.randn(3, 1, 5)
+    want, stream = lstm(x)[0].detach(), lstm.stream()
+    assert torch.equal(stream.step(x[0]), want[0])
+    with Seen():  # type: ignore[no-untyped-call]
+        assert torch.equal(stream.step(x[1]), want[1])
+    assert any("empty" in name for name in Seen.names)
+    assert torch.equal(stream.step(x[2]), want[2])
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")

@@ -1,0 +1,122 @@
+#include "threads/helpers.h"
+
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "threads/fork_guard.h"
+#include "threads/parallel.h"
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace hiddenstate {
+namespace {
+
+// One thread, and the part that it is offered.
+class Helper {
+public:
+    void offer(void (*function)(const void*, int), const void* context, int k) {
+        function_ = function, context_ = context, k_ = k;
+        state_.store(kOffered);
+        others_.changed();
+    }
+
+    // Returns whether the part was not begun; then it will not be.
+    bool take_back() { return moves(kOffered, kIdle); }
+
+    void wait_until_done() {
+        others_.until([this] { return state_.load() == kIdle; });
+    }
+
+    [[noreturn]] void serve() {
+        while (true) {
+            others_.until([this] { return state_.load() == kOffered; });
+            if (!moves(kOffered, kBegun)) continue;
+            function_(context_, k_);
+            state_.store(kIdle);
+            others_.changed();
+        }
+    }
+
+private:
+    enum State { kIdle, kOffered, kBegun };
+
+    bool moves(State from, State to) { return state_.compare_exchange_strong(from, to); }
+
+    alignas(64) std::atomic<State> state_{kIdle};
+    void (*function_)(const void*, int) = nullptr;
+    const void* context_ = nullptr;
+    int k_ = 0;
+    alignas(64) Waiting others_;
+};
+
+// Whether so many threads may run at the same time; new threads may run where the one that makes them may. Without OpenMP the engine
+// has one.
+bool may_run([[maybe_unused]] int threads) {
+#ifndef _OPENMP
+    return false;
+#else
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed) >= threads;
+#endif
+    return static_cast<int>(std::thread::hardware_concurrency()) >= threads;
+#endif
+}
+
+struct Pool {
+    std::mutex in_use;
+    std::vector<std::unique_ptr<Helper>> helpers;
+
+    bool has(int count) {
+        while (static_cast<int>(helpers.size()) < count) {
+            if (!may_run(count + 1)) return false;
+            try {
+                helpers.push_back(std::make_unique<Helper>());
+                std::thread(&Helper::serve, helpers.back().get()).detach();
+            } catch (const std::system_error&) {
+                helpers.pop_back();
+                return false;
+            }
+        }
+        return true;
+    }
+};
+
+Pool& pool() {
+    static Pool& found = *new Pool;  // never freed: helpers wait in it until the process ends
+    return found;
+}
+
+}  // namespace
+
+// A forked process has no helpers, and the mutex may be locked by a thread that it does not have.
+Helpers::Helpers(int threads) : threads_(threads) {
+    if (threads < 2 || forked() || !pool().in_use.try_lock()) return;
+    mine_ = pool().has(threads - 1);
+    if (!mine_) pool().in_use.unlock();
+}
+
+Helpers::~Helpers() {
+    if (mine_) pool().in_use.unlock();
+}
+
+void Helpers::run_parts(Function function, const void* context) const {
+    const auto& helpers = pool().helpers;
+    for (int k = 1; k < threads_; ++k) helpers[static_cast<std::size_t>(k - 1)]->offer(function, context, k);
+    function(context, 0);
+    for (int k = 1; k < threads_; ++k) {
+        Helper& helper = *helpers[static_cast<std::size_t>(k - 1)];
+        if (helper.take_back()) {
+            function(context, k);
+        } else {
+            helper.wait_until_done();
+        }
+    }
+}
+
+}  // namespace hiddenstate

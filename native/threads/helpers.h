@@ -1,0 +1,39 @@
+// Threads that compute parts of the steps of a stream, while these follow one another closely.
+//
+// A parallel region of OpenMP's hands cache lines from core to core some eight times before it is over, which takes longer than
+// many a step. A helper is offered its part in one line, and says in the same line that it is done. It waits awake for the next
+// one, as threads wait for one another, and then sleeps.
+//
+// A part that a helper has not begun when the others are done is taken back. So no step waits for a thread to wake up, only for
+// one that has begun: on a busy core that may be long, and a ThreadTuner sees it.
+#pragma once
+
+namespace hiddenstate {
+
+// The helpers of the process, for as long as this lives; nobody's, if another thread has them, or if there can't be so many.
+class Helpers {
+public:
+    // `threads`: the one that calls, and the helpers.
+    explicit Helpers(int threads);
+    ~Helpers();
+    Helpers(const Helpers&) = delete;
+    Helpers& operator=(const Helpers&) = delete;
+
+    explicit operator bool() const { return mine_; }
+
+    // Calls part(k) for k = 0 ... threads - 1, 0 on this thread. Parts must not throw, and not wait for one another.
+    template <class Part>
+    void run(const Part& part) const {
+        run_parts([](const void* context, int k) { (*static_cast<const Part*>(context))(k); }, &part);
+    }
+
+private:
+    using Function = void (*)(const void* context, int k);
+
+    void run_parts(Function function, const void* context) const;
+
+    const int threads_;
+    bool mine_ = false;
+};
+
+}  // namespace hiddenstate
