@@ -47,3 +47,22 @@ def test_without_teachers_there_is_nothing_to_teach() -> None:
     syllabus = Syllabus(TaggerConfig(), TAGGED, [], taught=False)
     assert not any(lesson.taught for lesson in syllabus.lessons(1))
     assert positions(syllabus, 1) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_some_sentences_are_read_as_their_variants(share: float) -> None:
+    variants = [2, 0, 4, 2, *(length - 1 for length in UNTAGGED)]
+    config = TaggerConfig(epochs=300, varied=share, untagged_words=12, tagged_epochs=100)
+    syllabus = Syllabus(config, TAGGED, UNTAGGED, taught=True, variants=variants)
+    plain = Syllabus(config, TAGGED, UNTAGGED, taught=True)
+    count = len(variants)
+    read, varied = 0, 0
+    for epoch in range(1, 301):
+        found = positions(syllabus, epoch)
+        assert syllabus.size(epoch) == sum([*TAGGED, *UNTAGGED, *variants][position] for position in found)
+        either = sorted(position % count for position in found)
+        assert len(set(either)) == len(either)  # never both
+        wanted = {position for position in positions(plain, epoch) if variants[position]}
+        assert wanted <= set(either) <= set(positions(plain, epoch))
+        read, varied = read + len(wanted), varied + sum(position >= count for position in found)
+    assert varied / read == pytest.approx(share, abs=0.05)

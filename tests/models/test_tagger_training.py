@@ -196,7 +196,11 @@ def test_words_in_context(tmp_path: Path) -> None:
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", ""))
     with pytest.raises(ArgumentError, match="expected a backward character model"):
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=(tmp_path / "ahead", tmp_path / "ahead"))
+    with pytest.raises(ArgumentError, match="give those, or a start"):
+        train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=context, start=tmp_path / "model")
     assert not (tmp_path / "other.run").exists()
+    train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, start=tmp_path / "model")
+    assert load(tmp_path / "other").context is not None
 
 
 def test_changed_data_is_not_resumed_with(tmp_path: Path) -> None:
@@ -272,3 +276,15 @@ def test_sentences_whose_words_have_no_features_count(tmp_path: Path) -> None:
     path.write_text(f"{bare}\n")
     with pytest.raises(FileFormatError, match="no word has a tag in column FEATS"):
         train_tagger(path, path, tmp_path / "other", config)
+
+
+def test_variants_teach_to_read_capitals(tmp_path: Path) -> None:
+    loud = [[form.upper() for form in sentence.forms] for sentence in read_conllu(DEV)]
+    gold = [tag for sentence in read_conllu(DEV) for tag in sentence.upos]
+    shares = []
+    for varied in (0.0, 0.5):
+        config = replace(CONFIG, varied=varied, word_dropout=30.0)  # so that the spelling has to tell
+        train_tagger(TRAIN, DEV, tmp_path / f"{varied}", config)
+        found = [tag for tagging in load(tmp_path / f"{varied}").tag(loud) for tag in tagging.tags]
+        shares.append(sum(a == b for a, b in zip(found, gold, strict=True)) / len(gold))
+    assert shares[1] > shares[0] + 0.1

@@ -10,10 +10,13 @@ from hiddenstate.models.accuracy import evaluate, words_of
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import CARD, load, save
 from hiddenstate.models.tagger import Tagger
-from hiddenstate.models.tagger_training import Epoch, Step, resume_tagger, train_tagger
+from hiddenstate.models.tagger_training import RUN_FILE, Epoch, Step, TaggerTask, resume_tagger, train_tagger
 from hiddenstate.models.teachers import taught_by
+from hiddenstate.models.variants import variants_of
+from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
+from hiddenstate.training.run_file import RunFile
 from models.test_tagger_training import CONFIG, DEV, SHORT, TRAIN
 
 WORDS = ["the", "cat", "sat", "tac"]
@@ -152,3 +155,24 @@ def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teache
         with pytest.raises(ArgumentError, match=message):
             train_tagger(TRAIN, DEV, tmp_path / "model", config, **taught)
     assert not (tmp_path / "model").exists()
+
+
+def test_variants_have_the_tags_and_the_teachers_of_the_words_in_whose_place_they_are(teachers: list[Path]) -> None:
+    config = replace(SHORT, varied=0.5, columns=("upos", "xpos"))
+    files = {**RUN_FILE.files, "train": TRAIN, "dev": DEV}
+    task = TaggerTask(RunFile.of("tagger", config, files, {}, {"teacher": teachers, "untagged": [DEV]}))
+    forms = [sentence.forms for path in (TRAIN, DEV) for sentence in read_conllu(path)]
+    variants = variants_of(forms, config.seed)
+    assert len(task.taught.lengths) == 2 * len(forms)
+    for k, variant in enumerate(variants):
+        one, other = task.taught.batch([k]), task.taught.batch([len(forms) + k])
+        place = slice(variant.start, variant.start + len(variant.words))
+        assert one.tags is not None
+        assert one.taught is not None
+        assert other.tags is not None
+        assert other.taught is not None
+        for column in config.columns:
+            assert torch.equal(other.tags[column], one.tags[column][place])
+            assert torch.equal(other.taught[column], one.taught[column][place])
+            assert bool((other.tags[column] == IGNORED_TAG).all()) == (k >= len(read_conllu(TRAIN)))
+        assert torch.equal(other.words, task.model.encoder.batch([variant.words]).words)

@@ -65,6 +65,10 @@ def tagger(
         list[Path] | None,
         typer.Option(help="More text, CoNLL-U or plain, that the teachers tag; again and again.", metavar="FILE"),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A trained tagger of the same sizes and tags that training begins with.", metavar="DIR"),
+    ] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
     run: RunOption = None,
@@ -117,6 +121,7 @@ def tagger(
             "out": out,
             "forward_model": forward_model,
             "backward_model": backward_model,
+            "start": start,
         },
         {"about_data": about_data, "licence": licence},
         chosen(options, settings),

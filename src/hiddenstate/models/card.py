@@ -91,7 +91,8 @@ def _context(tagger: Tagger) -> str:
 
 def data_section(origin: Origin) -> str:
     """Tell what a model was trained and measured on."""
-    files = [f"trained on `{origin.train}`", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
+    begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
+    files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
     if origin.test:
         files.append(f"tested on `{origin.test}`, which nothing was chosen on")
     listed = "; ".join(files)

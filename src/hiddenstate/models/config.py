@@ -29,6 +29,8 @@ class TaggerConfig(TrainConfig):
         word_dropout: odds d of a word seen n times to be unknown in training: d / (d + n).
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the most words in a batch.
+        varied: share of the sentences that an epoch reads as a variant: a part, or in other letters (see
+            `hiddenstate.models.variants`); which ones is drawn anew for each.
         teacher_share: with teachers, the weight of their probabilities beside the tag of a tagged word.
         tagged_epochs: with teachers, so many epochs at the end learn the tags alone, without teachers and untagged
             text.
@@ -53,6 +55,7 @@ class TaggerConfig(TrainConfig):
     word_dropout: float = number(0.25, least=0)
     label_smoothing: float = number(0.05, least=0, below=1)
     batch_words: int = number(300, least=1)
+    varied: float = number(0.0, least=0, below=1)
     teacher_share: float = number(0.5, least=0, below=1)
     tagged_epochs: int = number(0, least=0)
     untagged_words: int = number(0, least=0)

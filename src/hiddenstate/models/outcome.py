@@ -22,6 +22,7 @@ class Origin:
         licence: under what terms the weights may be used.
         teachers: names of the folders of the taggers that it learnt from, without what they are in.
         untagged: names of the files of further text that these tagged, the same.
+        start: name of the folder of the model that training began with, the same; empty if with none.
 
     Raises:
         ArgumentError: a file is named with its folder.
@@ -35,9 +36,10 @@ class Origin:
     licence: str = ""
     teachers: tuple[str, ...] = ()
     untagged: tuple[str, ...] = ()
+    start: str = ""
 
     def __post_init__(self) -> None:
-        for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged):
+        for name in (self.train, self.dev, self.test, *self.teachers, *self.untagged, self.start):
             # A card is published; the folders of the machine it was made on are nobody's business.
             if name is not None and name != PurePath(name).name:
                 raise ArgumentError(f"a model card takes the name of a file without its folder, got {name!r}")

@@ -17,20 +17,30 @@ class Lesson(NamedTuple):
 
 
 class Syllabus:
-    """All sentences by their lengths: tagged ones first, then those without tags.
+    """All sentences by their lengths: tagged ones first, then those without tags, then a variant of each, if any.
 
     Every epoch reads all tagged sentences, and ``config.untagged_words`` words of others, drawn anew; the last
-    ``config.tagged_epochs`` read the tagged ones alone, without teachers. All follows from the seed and the epoch.
+    ``config.tagged_epochs`` read the tagged ones alone, without teachers. A share ``config.varied`` of them is read as
+    its variant. All follows from the seed and the epoch.
 
     Args:
         config: the settings.
         tagged: words in each tagged sentence.
         untagged: words in each other sentence.
         taught: whether there are teachers.
+        variants: words in the variant of each sentence, tagged or not; without, all are read as they are.
     """
 
-    def __init__(self, config: TaggerConfig, tagged: Sequence[int], untagged: Sequence[int], taught: bool) -> None:
+    def __init__(
+        self,
+        config: TaggerConfig,
+        tagged: Sequence[int],
+        untagged: Sequence[int],
+        taught: bool,
+        variants: Sequence[int] = (),
+    ) -> None:
         self.config, self.tagged, self.untagged, self.taught = config, tagged, untagged, taught
+        self.variants = variants
         self._last: tuple[int, list[int]] = (0, [])
 
     def lessons(self, epoch: int) -> list[Lesson]:
@@ -50,8 +60,17 @@ class Syllabus:
         """The words of each sentence, 0 for one that is not read; asked for at every step, hence kept."""
         if self._last[0] != epoch:
             more = self._drawn(epoch) if self._is_taught(epoch) else [0] * len(self.untagged)
-            self._last = epoch, [*self.tagged, *more]
+            self._last = epoch, self._varied([*self.tagged, *more], epoch)
         return self._last[1]
+
+    def _varied(self, read: list[int], epoch: int) -> list[int]:
+        """Put variants at the end, in place of some of the sentences that are read."""
+        if not self.variants:
+            return read
+        generator = torch.Generator().manual_seed(2**41 + 1_000_003 * self.config.seed + epoch)
+        drawn = (torch.rand(len(read), generator=generator) < self.config.varied).tolist()
+        pairs = [(0, v if n else 0) if d else (n, 0) for n, v, d in zip(read, self.variants, drawn, strict=True)]
+        return [n for n, _ in pairs] + [v for _, v in pairs]
 
     def _drawn(self, epoch: int) -> list[int]:
         wanted = self.config.untagged_words

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
@@ -18,10 +19,12 @@ from hiddenstate.models.card import write_card
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.contextual import ContextualVectors
 from hiddenstate.models.outcome import Outcome
+from hiddenstate.models.start import started
 from hiddenstate.models.syllabus import Lesson, Syllabus
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.models.teachers import taught_by
 from hiddenstate.models.training_run import origin_of, run_task
+from hiddenstate.models.variants import Variant, same_of, variants_of
 from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
@@ -39,7 +42,7 @@ CONTEXT = ("forward_model", "backward_model")
 RUN_FILE = RunFile(
     Tagger.kind,
     TaggerConfig(),
-    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT), ""),
+    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT, "start"), ""),
     about={"command": "", "about_data": "", "licence": ""},
     lists={"teacher": (), "untagged": ()},
 )
@@ -59,6 +62,7 @@ def train_tagger(
     context: tuple[StrPath, StrPath] | None = None,
     teachers: Sequence[StrPath] = (),
     untagged: Sequence[StrPath] = (),
+    start: StrPath | None = None,
     run: StrPath | None = None,
     command: str = "",
     about_data: str = "",
@@ -83,6 +87,7 @@ def train_tagger(
         teachers: folders of trained taggers, whose mean probabilities are learnt beside the tags, see
             ``config.teacher_share``.
         untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
+        start: folder of a trained tagger that training begins with, see `hiddenstate.models.start.started`.
         run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
         command: for the card, the command line.
         about_data: for the card, what the data is.
@@ -91,14 +96,15 @@ def train_tagger(
 
     Raises:
         FileFormatError: a file is not CoNLL-U, or has no tags.
-        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, a teacher has
-            other tags, there is untagged text and no teacher, or the loss stopped being a number.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, a teacher or
+            ``start`` has other tags, ``start`` has other sizes, there is untagged text and no teacher, or the loss
+            stopped being a number.
         RunInUseError: another process trains in the run's folder.
         FileWriteError: a file cannot be written.
         OSError: one cannot be read.
     """
     forward, backward = context or ("", "")
-    files = {"train": train, "dev": dev, "test": test, "out": out}
+    files = {"train": train, "dev": dev, "test": test, "out": out, "start": start}
     files |= {"forward_model": forward, "backward_model": backward}
     about = {"command": command, "about_data": about_data, "licence": licence}
     lists = {"teacher": teachers, "untagged": untagged}
@@ -149,20 +155,26 @@ class TaggerTask:
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = words_of(self.sentences)
-        hashed = [files[name] for name in ("train", "dev", *CONTEXT) if files[name]]
+        hashed = [files[name] for name in ("train", "dev", *CONTEXT, "start") if files[name]]
         self.fingerprint = _hash([*hashed, *teachers, *untagged])
         more = [words for path in untagged for words in read_untagged(path)]
-        self.model = Tagger.build(self.config, self.sentences, _context(files), more)
+        context = _context(files)
+        if files["start"]:
+            self.model = started(files["start"], self.config, self.sentences)
+        else:
+            self.model = Tagger.build(self.config, self.sentences, context, more)
         forms = [*(sentence.forms for sentence in self.sentences), *more]
         none = [(None,) * len(words) for words in more]
         tags = {c: [*(sentence.tags(c) for sentence in self.sentences), *none] for c in self.config.columns}
-        self.encoded = self.taught = self.model.encode(forms, tags)
+        variants = variants_of(forms, self.config.seed) if self.config.varied else []
+        varied = {column: [*rows, *same_of(variants, rows)] for column, rows in tags.items()}
+        self.encoded = self.taught = self.model.encode([*forms, *(variant.words for variant in variants)], varied)
         if teachers:
             taught = taught_by(teachers, forms, self.model.columns, self.config.precision)
-            self.taught = replace(self.encoded, taught=taught)
-        lengths = [len(words) for words in forms]
-        tagged = len(self.sentences)
-        self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers))
+            self.taught = replace(self.encoded, taught=_with_variants(taught, forms, variants))
+        lengths, tagged = [len(words) for words in forms], len(self.sentences)
+        others = [len(variant.words) for variant in variants]
+        self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers), others)
         self.dev: Reports = {}
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
@@ -234,9 +246,22 @@ def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Seq
         )
 
 
+def _with_variants(
+    taught: Mapping[str, Tensor], forms: Sequence[Sequence[str]], variants: Sequence[Variant]
+) -> dict[str, Tensor]:
+    """Give the words of variants the probabilities of those in whose place they stand."""
+    lengths = torch.tensor([len(words) for words in forms])
+    starts = (lengths.cumsum(0) - lengths).tolist()
+    rows = same_of(variants, [range(k, k + len(words)) for k, words in zip(starts, forms, strict=True)])
+    places = torch.tensor([place for row in rows for place in row], dtype=torch.int64)
+    return {column: torch.cat([shares, shares[places]]) for column, shares in taught.items()}
+
+
 def _context(files: Mapping[str, str]) -> ContextualVectors | None:
     """Read the two language models that give vectors in context, if there are any."""
     given = [files[name] for name in CONTEXT if files[name]]
+    if given and files["start"]:
+        raise ArgumentError("a tagger to start from has its own language models, if any: give those, or a start")
     if not given:
         return None
     if len(given) < len(CONTEXT):

@@ -58,4 +58,5 @@ def origin_of(wanted: RunFile[C]) -> Origin:
     """Tell a card where the model of a run comes from: names of files, not their folders."""
     names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
     teachers, untagged = (tuple(Path(path).name for path in wanted.lists.get(n, ())) for n in ("teacher", "untagged"))
-    return Origin(**names, **wanted.about, teachers=teachers, untagged=untagged)
+    start = Path(wanted.files.get("start", "")).name
+    return Origin(**names, **wanted.about, teachers=teachers, untagged=untagged, start=start)
