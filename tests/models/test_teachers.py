@@ -1,4 +1,5 @@
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_settings_that_leave_teachers_nothing_are_refused(tmp_path: Path, teache
 
 def test_variants_have_the_tags_and_the_teachers_of_the_words_in_whose_place_they_are(teachers: list[Path]) -> None:
     config = replace(SHORT, varied=0.5, columns=("upos", "xpos"))
-    files = {**RUN_FILE.files, "train": TRAIN, "dev": DEV}
+    files: dict[str, str | PathLike[str] | None] = {**RUN_FILE.files, "train": TRAIN, "dev": DEV}
     task = TaggerTask(RunFile.of("tagger", config, files, {}, {"teacher": teachers, "untagged": [DEV]}))
     forms = [sentence.forms for path in (TRAIN, DEV) for sentence in read_conllu(path)]
     variants = variants_of(forms, config.seed)
