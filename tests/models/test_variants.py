@@ -5,7 +5,7 @@ import pytest
 from hiddenstate.models.variants import same_of, variants_of
 
 WORDS = ["giraffe", "Giraffes", "a", "USA", "n't", ".", "straße", "ﬁn", "5", "ǆ"]
-SENTENCES = [tuple(random.Random(k).choices(WORDS, k=k % 18)) for k in range(400)]
+SENTENCES = [tuple(random.Random(k).choices(WORDS, k=k % 18)) for k in range(1000)]
 
 
 def capitalised(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -23,11 +23,13 @@ def test_every_variant_is_of_one_of_four_kinds(seed: int) -> None:
             "title": capitalised(words),
         }
         found = [kind for kind, whole in wholes.items() if (varied, start) == (whole, 0)]
-        part = varied == capitalised(place[:1]) + place[1:] and len(varied) >= min(2, len(words))
-        assert found or part
-        if len(found) + part == 1:
+        is_part = varied == capitalised(place[:1]) + place[1:] and len(varied) >= min(2, len(words))
+        assert found or is_part
+        if len(found) + is_part == 1:
             kinds[found[0] if found else "part"] += 1
-    assert all(count > len(SENTENCES) / 8 for count in kinds.values())
+    part = kinds.pop("part")
+    assert part > 0.4 * len(SENTENCES)
+    assert all(count > 0.1 * len(SENTENCES) for count in kinds.values())
 
 
 def test_the_seed_decides() -> None:

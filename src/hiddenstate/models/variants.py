@@ -23,8 +23,8 @@ class Variant(NamedTuple):
 def variants_of(sentences: Sequence[Words], seed: int) -> list[Variant]:
     """Return one variant of each sentence.
 
-    It is, each as likely as the others, a part of the sentence of two words or more, with a capital first; or the
-    whole in small letters, in capitals, or with a capital at the start of each word.
+    Half of the time it is a part of the sentence, of two words or more, with a capital first; else the whole, in small
+    letters, in capitals, or with a capital at the start of each word, each as often as the others.
 
     Args:
         sentences: the words of each; a sentence may be empty.
@@ -41,11 +41,11 @@ def same_of(variants: Sequence[Variant], rows: Sequence[Sequence[T]]) -> list[Se
 
 def _variant(words: Words, draw: random.Random) -> Variant:
     kind, first, last = (draw.random() for _ in range(3))
-    if kind < 0.25:
+    if kind < 1 / 6:
         return Variant(tuple(word.lower() for word in words), 0)
-    if kind < 0.5:
+    if kind < 2 / 6:
         return Variant(tuple(word.upper() for word in words), 0)
-    if kind < 0.75:
+    if kind < 3 / 6:
         return Variant(tuple(map(_capitalised, words)), 0)
     start = int(first * max(1, len(words) - 1))
     end = len(words) - int(last * max(1, len(words) - start - 1))
