@@ -9,6 +9,7 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.accuracy import Accuracy, evaluate, words_of
 from hiddenstate.models.config import TaggerConfig
 from hiddenstate.models.folder import CARD, FILES, load, load_language_model, save
+from hiddenstate.models.start import SIZES
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.models.tagger_training import RUN_FILE, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
@@ -233,6 +234,11 @@ def test_the_example_config_can_be_read() -> None:
     assert found.files["train"] == "ud-english-ewt:train"
     taught = read_run_file(path.with_name("tagger-taught.toml"), RUN_FILE)
     assert taught.lists == {"teacher": ("teacher-1", "teacher-2"), "untagged": ("wikitext-2:train",)}
+    further = read_run_file(path.with_name("tagger-taught-further.toml"), RUN_FILE)
+    assert further.files["start"] == "tagger-taught"
+    assert further.lists["teacher"] == ("teacher-1", "teacher-2", "tagger-taught")
+    for name in SIZES:  # what it starts from has its sizes
+        assert getattr(further.settings, name) == getattr(taught.settings, name)
     assert taught.settings.weights_dtype == "int8"
 
 

@@ -11,7 +11,7 @@ from hiddenstate.text.conllu import Sentence
 from hiddenstate.training.settings import text_of
 
 # Settings that decide what weights there are, and what they mean.
-_SIZES = (
+SIZES = (
     "columns",
     "crf",
     "word_size",
@@ -36,7 +36,7 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
         FileFormatError: the folder holds no tagger.
     """
     before = folder.load(path)
-    for name in _SIZES:
+    for name in SIZES:
         theirs, ours = (text_of(getattr(each, name)) for each in (before.config, config))
         if theirs != ours:
             raise ArgumentError(f"training starts from {path}, with {name} {theirs}, got {ours}; set {name}={theirs}")
