@@ -114,7 +114,7 @@ ASKED = (
         "two faults of a server that answers step by step: a state thrown away, and dropout",
         ("partly", "yes"),
         (
-            ("01", "give the state that came back to the next step"),
+            ("01", "give the next step the state that came back"),
             ("03", "each value on its way from layer 0 to layer 1 is set to 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
             ("06", "Any cuts give the numbers of the whole."),
