@@ -219,11 +219,11 @@ ASKED_AGAIN = (
         ("partly",),
         (
             ("03", "Each step, row and call draws anew."),
-            ("03", "The others are divided by 1 − p"),
+            ("03", "then the mean stays what it was, and layer 1 meets values of the same size"),
         ),
     ),
     Asked(
-        "a value at a time, for days: what is kept, how large it is, whether it grows, and whether numbers are the same",
+        "a value at a time, for days: what is kept, how large it is, whether it grows, and if numbers are the same",
         ("yes",),
         (
             ("06", "is its h and c, `[L·D, N, H]` each after any number of steps: hand them on"),
