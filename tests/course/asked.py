@@ -1,4 +1,4 @@
-"""Twelve questions by somebody who had not seen the course, and the places in it from which their answers follow."""
+"""Questions by two who had not read the chapters, and the places in these from which their answers follow."""
 
 import re
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from pages import DOCS
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, what two readers said of the course before it was mended, and chapters with what stands there."""
+    """A question, what readers said of the course before it was mended, and chapters with what stands there."""
 
     about: str
-    before: tuple[str, str]
+    before: tuple[str, ...]
     places: tuple[tuple[str, str], ...]
 
 
@@ -114,7 +114,7 @@ ASKED = (
         "two faults of a server that answers step by step: a state thrown away, and dropout",
         ("partly", "yes"),
         (
-            ("01", "give the state that came back to the next step"),
+            ("01", "give the next step the state that came back"),
             ("03", "each value on its way from layer 0 to layer 1 is set to 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
             ("06", "Any cuts give the numbers of the whole."),
@@ -133,6 +133,115 @@ ASKED = (
 )
 
 
+ASKED_AGAIN = (
+    Asked(
+        "32 series of one sensor, `[32, 200]`: which `input_size`, how to turn it, and what it means as it is",
+        ("partly",),
+        (
+            ("01", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
+            ("01", "A tensor with two axes is `[T, C]`, one sequence without rows"),
+            ("01", "it turns x and `out`; h and c stay `[L·D, N, H]`"),
+        ),
+    ),
+    Asked(
+        "why two states, what is lost if h alone is handed on, and which of them a classifier reads",
+        ("yes",),
+        (
+            ("02", "c is what the units *hold*"),
+            ("02", "h goes three ways: out of the layer, into the layer above"),
+            ("02", "c has what o did not show, and each step starts its c from c0 again"),
+        ),
+    ),
+    Asked(
+        "can input and forget gate both be open, or both shut, and what becomes of c; must they sum to 1?",
+        ("yes",),
+        (
+            ("02", "i = 0.0, f = 0.0: c = 0.0·2 + 0.0·0.5 = 0.0"),
+            ("02", "i = 1.0, f = 1.0: c = 1.0·2 + 1.0·0.5 = 2.5"),
+            ("02", "What is kept and what is written are chosen apart, by f and by i"),
+        ),
+    ),
+    Asked(
+        "padding at the front or at the back, and zeros at the front without packing",
+        ("partly",),
+        (
+            ("03", "Without, the forward outputs of words stay, and the reverse ones change"),
+            ("03", "Padding in front of the words changes the forward outputs, even if it is zeros."),
+            ("03", "So pad at the end: that is what `lengths` is for."),
+        ),
+    ),
+    Asked(
+        "what the reverse half of `out[t]` has read, and what a second layer's forward direction knows at t",
+        ("partly",),
+        (
+            ("03", "Its state at *boats* is made of *boats* and of the words to the right of it."),
+            ("03", "both directions of layer 1 read both halves of layer 0's output"),
+        ),
+    ),
+    Asked(
+        "what layer 1 reads, whether layers share a state, and what `out` shows of layer 0",
+        ("yes",),
+        (
+            ("01", "At each step a second layer reads the first one's h, not the features"),
+            ("01", "for two layers and five steps it has two rows, one for each layer"),
+            ("01", "`out` has the *last layer's* h after *every step*."),
+        ),
+    ),
+    Asked(
+        "windows of 50 steps with `detach`, and something that depends on 200: what is learnt, what is read?",
+        ("yes",),
+        (
+            ("04", "What a short window lacks is a gradient across its border"),
+            ("04", "the carried state still brings what is older than five characters"),
+        ),
+    ),
+    Asked(
+        "a gradient that is huge at times: what `clip_grad_norm_` does, where it goes, whether it helps vanishing ones",
+        ("no",),
+        (
+            ("04", "gradient grows with every step instead: it **explodes**"),
+            ("04", "`fit` calls `clip_grad_norm_` between `backward` and `step`."),
+            ("04", "so it is no help against gradients that vanish"),
+        ),
+    ),
+    Asked(
+        "must a sequence begin at zeros; a first state of one's own, or a learnt one, and its shape",
+        ("partly",),
+        (
+            ("03", "give no state, or `None`: then a sentence begins at zeros"),
+            ("06", "A sequence need not begin at zeros: any `(h0, c0)` may be given."),
+            ("06", "All rows begin at one state of yours, `[L·D, 1, H]`, expanded to N rows."),
+            ("06", "A first state that is a parameter gets a gradient, so it can be learnt"),
+        ),
+    ),
+    Asked(
+        "when a mask of dropout is drawn anew, and why outputs in eval are of the same size",
+        ("partly",),
+        (
+            ("03", "Each step, row and call draws anew."),
+            ("03", "then the mean stays what it was, and layer 1 meets values of the same size"),
+        ),
+    ),
+    Asked(
+        "a value at a time, for days: what is kept, how large it is, whether it grows, and if numbers are the same",
+        ("yes",),
+        (
+            ("06", "is its h and c, `[L·D, N, H]` each after any number of steps: hand them on"),
+            ("06", "Any cuts give the numbers of the whole."),
+            ("06", "There is no graph to cut, so memory does not grow."),
+        ),
+    ),
+    Asked(
+        "is unit 17 the same unit after another training, and does a probe show that the model uses a feature?",
+        ("partly",),
+        (
+            ("05", "where all units of a layer change places, each with its weights, the network computes the same"),
+            ("05", "What is encoded in a state need not be used."),
+        ),
+    ),
+)
+
+
 def line_of(chapter: str, said: str) -> int:
     """The line, from 1, at which something stands on a page; fails where it does not."""
     page = next(page for page in PAGES if page.stem.startswith(chapter))
@@ -146,6 +255,12 @@ def asked() -> list[str]:
     """The questions as lines of Markdown, each with the lines of the pages that answer it."""
     head = ["| | question | reader 1 | reader 2 | answered at |", "|" + "---|" * 5]
     return [*head, *(_row(number, each) for number, each in enumerate(ASKED, start=1))]
+
+
+def asked_again() -> list[str]:
+    """The questions of the second time, likewise."""
+    head = ["| | question | found before | answered at |", "|" + "---|" * 4]
+    return [*head, *(_row(number, each) for number, each in enumerate(ASKED_AGAIN, start=1))]
 
 
 def _row(number: int, question: Asked) -> str:

@@ -14,6 +14,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("01", "unsqueeze(1)\nreader", "unsqueeze(0)\nreader"),
     ("01", "h_n.transpose(0, 1).reshape(5, 6), alone", "h_n.view(5, 6), alone"),
     ("01", "reader(torch.randn(4, 1, 4))", "reader(torch.randn(4, 1, 6))"),
+    ("01", "series.T.unsqueeze(-1)", "series.unsqueeze(-1)"),
     ("02", "i, f, g, o = z.chunk(4)", "i, f, o, g = z.chunk(4)"),
     ("02", "h = o * torch.tanh(c)", "h = o * c"),
     ("02", "c = f * c + i * g", "c = i * c + f * g"),

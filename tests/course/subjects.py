@@ -36,6 +36,8 @@ TAGGING: Sequence[Lesson] = (
     ("03", "fit(unlearnt, epochs=1, hidden=0)", "fit(unlearnt, epochs=1)"),
     ("03", "cross_entropy(scores.log_softmax(-1), gold", "cross_entropy(scores.softmax(-1), gold"),
     ("03", "gold.flatten().clamp(min=0)", "gold.flatten()"),
+    ("03", "torch.zeros(2, 1, 32), first", "torch.zeros(0, 1, 32), first"),
+    ("03", "hs.LSTM(5, 8, num_layers=2, dropout=0.5)", "hs.LSTM(5, 8, num_layers=2)"),
 )
 CHARACTERS: Sequence[Lesson] = (
     ("04", "size=64, bidirectional=True)", "size=64)"),
@@ -54,6 +56,8 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", "layer(window, state)  # neither", "layer(window)  # neither"),
     ("04", 'not string.endswith("\\n") and token', "token"),
     ("04", "theirs = -said[:, 0]", "theirs = -said[:, 0].exp()"),
+    ("04", 'lstm.weight("l0.W_hg").fill_(10.0)', 'lstm.weight("l0.W_hg").fill_(1.0)'),
+    ("04", "clip_grad_norm_([weight], 1.0)", "clip_grad_value_([weight], 1.0)"),
     ("04", "abs(1.4442 / math.log(2)", "abs(1.4442 * math.log(2)"),
     (
         "04",
@@ -79,6 +83,7 @@ INSIDE: Sequence[Lesson] = (
     ("05", "h[:, k] = 0", "pass"),
     ("05", "c[:, k] = 0", "c[:] = 0"),
     ("05", "unread.weight_hh_l0[:, k] = 0", "unread.weight_hh_l0[k] = 0"),
+    ("05", 'rows[:, order] if "weight_hh" in name else rows', "rows"),
     ("05", 'hs.zero("l0.f", t=3)', 'hs.zero("l0.i", t=3)'),
     ("05", 'hs.zero("l0.c", t=20)', 'hs.zero("l0.h", t=20)'),
 )
@@ -89,6 +94,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "stream.feed(chunk) for", "lstm.stream(batch=4).feed(chunk) for"),
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),
+    ("06", "reset=reset, reset_to=anew", "reset=reset"),
     ("06", "lstm(spoilt, lengths=lengths)", "lstm(spoilt)"),
     ("06", 'back = hs.from_onnx(f"{folder}/small.onnx")', "back = hs.LSTM(4, 3)"),
     ("06", 'onnx_weights(small)[0]["W"]', 'onnx_weights(small)[0]["R"]'),

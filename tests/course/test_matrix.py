@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from course.asked import asked
+from course.asked import asked, asked_again
 from course.chapters import PAGES
 from course.matrix import counts, refutations, rows, table
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
@@ -42,7 +42,7 @@ def test_a_refutation_says_what_one_may_think_and_what_is_so() -> None:
     assert len(set(places)) == len(places), "a page has one place for each misconception"
 
 
-@pytest.mark.parametrize("made", [counts, table, asked], ids=["counts", "matrix", "asked"])
+@pytest.mark.parametrize("made", [counts, table, asked, asked_again], ids=["counts", "matrix", "asked", "asked again"])
 def test_a_table_of_the_documentation_is_that_of_the_pages(made: Callable[[], list[str]]) -> None:
     lines = EVIDENCE.read_text(encoding="utf-8").splitlines()
     start = lines.index(made()[0])

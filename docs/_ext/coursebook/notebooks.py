@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coursebook.pages import Block, Directive, asked, choices_of, directive, parts_of, shuffled, without_proofs
+from coursebook.answers import ANSWERS, written
+from coursebook.pages import Block, Directive, Section, asked, choices_of, directive, parts_of, shuffled, without_proofs
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "course"
@@ -27,6 +28,7 @@ _METADATA = {
 }
 _FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # a tenth of the training where this is set\n'
 _TO_ORDER = "# Put these lines in order, leave out those that do not belong, and remove the # before the others:\n"
+_TO_COUNT = "Write your numbers down, then compare them. The page also says which wrong idea is behind a wrong number."
 _ORDERED = "# Run this cell once the lines above are in order: it says nothing where they are right.\n"
 
 Cell = tuple[str, str]  # "markdown" or "code", and its text
@@ -94,16 +96,22 @@ def _live(made: Directive, solved: bool) -> Iterator[Cell]:
 def _exercise(made: Directive, solved: bool) -> Iterator[Cell]:
     number, options = made.argument, made.options
     difficulty = f"difficulty {options.get('difficulty')} of 5, {options.get('minutes')} minutes"
-    asked = [choices_of(section.text)[0] for section in made.all("ask")]
+    asked = [f"- {choices_of(section.text)[0]}" for section in made.all("ask")]
     hints = [_details("Hint", section.text) for section in made.all("hint")]
     head = f"**Exercise {number}: {options.get('title')}** ({difficulty})\n\n{made.text}"
-    where = ["The page checks your numbers."] if asked else []
-    yield "markdown", plain("\n\n".join([head, *(f"- {question}" for question in asked), *where, *hints]))
+    where = [_TO_COUNT, _details("Answer", "\n".join(map(_answer, made.all("ask"))))] if asked else []
+    yield "markdown", plain("\n\n".join([head, *asked, *where, *hints]))
     if "answer" in options:
         yield "code", made.one("solution" if solved else "start")
         yield "code", f'check("{number}", {options["answer"]})'
         solution = _details("Solution", f"```python\n{made.one('solution')}\n```")
         yield "markdown", plain(solution)
+
+
+def _answer(section: Section) -> str:
+    """Return the number that is asked for, behind its question."""
+    kind, _, given = section.argument.partition(" ")
+    return f"- {choices_of(section.text)[0]} {written(ANSWERS[kind](**json.loads(given)))}"
 
 
 def _parsons(made: Directive, solved: bool) -> Iterator[Cell]:
