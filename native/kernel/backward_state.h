@@ -140,9 +140,8 @@ struct BackwardState {
         pack_matrix(job.self.weights.hh, kGates * job.H, job.P, job.threads, w_hh.data());
         if (job.dx) pack_matrix(job.self.weights.ih, kGates * job.H, job.C, job.threads, w_ih.data());
         if (job.projects()) pack_matrix(job.self.weights.hr, job.P, job.H, job.threads, w_hr.data());
-        // The sum for the bias reads whole vectors, so also the padding behind a row; it must be initialized.
-        std::fill_n(dg.data(), chunk_rows * dg_step, element{});
-        if (job.projects()) std::fill_n(dh.data(), chunk_rows * dh_step, element{});
+        clear_padding(dg, kGates * job.H, dg_step);
+        if (job.projects()) clear_padding(dh, job.P, dh_step);
     }
 
     // The gates of the i-th row of a chunk, before edits, where they are recomputed: in the place of their gradients, which are
@@ -153,6 +152,11 @@ struct BackwardState {
     }
 
 private:
+    // The sums over the rows of a chunk read whole vectors, so also the padding behind a row.
+    void clear_padding(const Buffer<element>& rows, std::int64_t columns, std::int64_t step) const {
+        for (std::int64_t i = 0; i < chunk_rows; ++i) std::fill_n(rows.data() + i * step + columns, step - columns, element{});
+    }
+
     // Rows of a chunk: enough to sum over before sums go to memory, few enough to stay in the cache.
     static constexpr std::int64_t kChunkRows = 384;
 };

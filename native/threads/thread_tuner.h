@@ -14,8 +14,8 @@
 // A trial compares a mode with the last time of the other: the best of three samples decides, because every system has some bad
 // moments in a second, and one of them should not. A sample lasts some time slices, so that a program that keeps a core busy
 // shows in each. The samples of the first trial are shorter, so that the other mode is tried soon. A job that is longer than a
-// sample is a trial by itself, and the backoff after it is at least ten times as long. Both modes are timed again and again,
-// because timings go stale.
+// sample is a sample by itself: a faster one decides alone, a slower one with a second. The backoff is at least ten times as long as
+// the trial before it. Both modes are timed again and again, because timings go stale.
 #pragma once
 
 #include <algorithm>
@@ -88,12 +88,12 @@ private:
         sample_ = 0, sample_work_ = 0, results_[0] = results_[1] = 0;
     }
 
-    // `long_job`: a single job is longer than a sample, so more of them would cost more than they tell.
+    // `long_job`: a single job is longer than a sample, so more of them than are needed would cost more than they tell.
     void end_sample(bool long_job) {
         const double seconds = sample_ / static_cast<double>(sample_work_);
-        const bool faster = seconds <= seconds_[!all_];
+        const bool faster = seconds <= seconds_[!all_], compares = seconds_[!all_] > 0;
         sample_ = 0, sample_work_ = 0;
-        if (++results_[faster] < kSamples && !long_job) return;
+        if (++results_[faster] < kSamples && !(long_job && (faster || !compares))) return;
         seconds_[all_] = seconds;
         end_trial(faster);
     }

@@ -56,6 +56,22 @@ inline void check_shared_tuner() {
     checks::that(together > 0, "and both modes are tried");
 }
 
+// A job may be longer than a sample. One that has a bad moment, at first or later, decides nothing.
+inline void check_long_jobs_in_bad_moments() {
+    ThreadTuner<Clock> tuner(4);
+    work(tuner, 0.001, 14e-3, 0.3);
+    work(tuner, 0.001, 14e-3, 0.3);
+    Jobs jobs = work(tuner, 2, 14e-3, 9e-3);
+    checks::that(static_cast<double>(jobs.alone) * 14e-3 < 0.2, "a bad moment in the first trial of a long job decides nothing");
+    for (int moment = 0; moment < 10; ++moment) {
+        work(tuner, 0.001, 14e-3, 0.1);
+        jobs = work(tuner, 1, 14e-3, 9e-3);
+        checks::that(static_cast<double>(jobs.alone) * 14e-3 < 0.1, "nor does one later");
+    }
+    jobs = work(tuner, 10, 14e-3, 0.1);
+    checks::that(static_cast<double>(jobs.together) * 0.1 < 2.5, "but several of them do");
+}
+
 // One that begins with all threads stays with them while they are faster, and leaves them when they are not.
 inline void check_tuner_that_begins_with_all() {
     ThreadTuner<Clock> tuner(4, true);
@@ -164,6 +180,7 @@ inline void check_thread_tuners() {
     ThreadTuner<Clock> lengthy(4);
     jobs = work(lengthy, 20, 1, 0.5);
     checks::that(jobs.alone <= 3, "long jobs are tried one at a time, and rarely");
+    check_long_jobs_in_bad_moments();
     check_shared_tuner();
     check_tuner_that_begins_with_all();
     check_jobs_of_any_length();
