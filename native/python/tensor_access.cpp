@@ -4,6 +4,10 @@
 
 #include "python/python_api.h"
 
+#if __has_include(<dlfcn.h>)
+#include <dlfcn.h>
+#endif
+
 namespace hiddenstate {
 namespace {
 
@@ -28,6 +32,66 @@ constexpr const char* kName = "dlpack_exchange_api";
 // Never freed: Python may have ended when statics are destroyed.
 Torch* connected = nullptr;
 int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
+
+// Functions of torch's stable C interface (torch/csrc/inductor/aoti_torch/c/shim.h) that make a tensor. Called from Python, without
+// the arguments' parser and the dispatcher in between, it takes half the time.
+struct Maker {
+    using Handle = void*;
+    using Code = std::int32_t();
+
+    std::int32_t (*empty)(std::int64_t rank, const std::int64_t* sizes, const std::int64_t* strides, std::int32_t type,
+                          std::int32_t device, std::int32_t index, Handle* made) = nullptr;
+    std::int32_t (*address)(Handle, void** found) = nullptr;
+    std::int32_t (*remove)(Handle) = nullptr;
+    std::int32_t cpu = 0, float32 = 0, float64 = 0, bfloat16 = 0, int64 = 0, boolean = 0;
+
+    std::int32_t code_of(NumberType type) const {
+        return type == kFloat32 ? float32 : type == kFloat64 ? float64 : type == kBfloat16 ? bfloat16 : type == kInt64 ? int64 : boolean;
+    }
+
+    // Null if it fails, after which torch.empty says why.
+    nb::object operator()(const Shape& shape, NumberType type, std::uintptr_t& begin) const {
+        std::int64_t strides[kMostAxes] = {}, step = 1;
+        for (int k = shape.rank - 1; k >= 0; --k) strides[k] = step, step *= std::max<std::int64_t>(shape.sizes[k], 1);
+        Handle made = nullptr;
+        void* data = nullptr;
+        if (empty(shape.rank, shape.sizes, strides, code_of(type), cpu, 0, &made) != 0) return {};
+        const nb::object capsule = nb::steal(PyCapsule_New(made, nullptr, nullptr));
+        if (!capsule.is_valid() || address(made, &data) != 0) return remove(made), PyErr_Clear(), nb::object();
+        nb::object tensor = nb::steal(PyObject_CallOneArg(connected->tensor_of_handle.ptr(), capsule.ptr()));
+        if (!tensor.is_valid()) throw nb::python_error();
+        begin = reinterpret_cast<std::uintptr_t>(data);
+        return tensor;
+    }
+};
+
+Maker maker;  // without `empty` if it can't be used
+
+// Finds these functions in torch's library, which is loaded.
+void look_for_maker() {
+#if __has_include(<dlfcn.h>)
+    if (connected->tensor_of_handle.is_none()) return;
+    void* library = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+    if (!library) return;
+    bool all = true;
+    const auto find = [&](const char* name, auto*& to) {
+        to = reinterpret_cast<std::remove_reference_t<decltype(to)>>(dlsym(library, name));
+        all = all && to;
+    };
+    const auto code = [&](const char* name) -> std::int32_t {
+        Maker::Code* found = nullptr;
+        find(name, found);
+        return found ? found() : 0;
+    };
+    Maker found;
+    find("aoti_torch_get_data_ptr", found.address), find("aoti_torch_delete_tensor_object", found.remove);
+    found.cpu = code("aoti_torch_device_type_cpu"), found.float32 = code("aoti_torch_dtype_float32");
+    found.float64 = code("aoti_torch_dtype_float64"), found.bfloat16 = code("aoti_torch_dtype_bfloat16");
+    found.int64 = code("aoti_torch_dtype_int64"), found.boolean = code("aoti_torch_dtype_bool");
+    find("aoti_torch_empty_strided", found.empty);
+    if (all) maker = found;
+#endif
+}
 
 // Names of attributes, interned once.
 struct Names {
@@ -178,11 +242,24 @@ nb::handle Torch::name_of(NumberType type) const {
 void connect_torch(const Torch& torch) {
     connected = new Torch(torch);
     look_for_table();
+    look_for_maker();
 }
 
 const Torch& torch_api() { return *connected; }
 
 bool has_tensor_table() { return look_up != nullptr; }
+
+bool is_intercepted() {
+    static const auto* level = new nb::object(interned("_current_level"));  // never freed
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(connected->interceptors.ptr()); ++k) {
+        const nb::object said = nb::steal(PyObject_CallNoArgs(PyList_GET_ITEM(connected->interceptors.ptr(), k)));
+        if (!said.is_valid()) throw nb::python_error();
+        if (said.ptr() != Py_False && is_true(said)) return true;
+    }
+    PyObject* now = PyDict_GetItemWithError(connected->forward_derivatives.ptr(), level->ptr());
+    if (!now) return PyErr_Clear(), true;
+    return number(nb::borrow(now)) >= 0;
+}
 
 bool read_tensor(nb::handle tensor, TensorView& found) {
     // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
@@ -212,14 +289,11 @@ bool is_plain_tensor(nb::handle tensor) {
     return kind == connected->tensor.ptr() || kind == connected->parameter.ptr();
 }
 
-nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address) {
-    nb::object made = nb::steal(PyObject_CallOneArg(connected->empty_like.ptr(), tensor.ptr()));
-    if (!made.is_valid()) throw nb::python_error();
-    address = address_of_tensor(made);
-    return made;
-}
-
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
+    if (maker.empty) {
+        nb::object made = maker(shape, type, address);
+        if (made.is_valid()) return made;
+    }
     static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
     // Sizes one by one: torch takes a third longer to read them from a tuple.
     nb::object sizes[kMostAxes];
