@@ -51,22 +51,29 @@ inline void add_last(const element* const* rows, const element* x, std::int64_t 
     }
 }
 
+#if defined(__clang__)
+#define HIDDENSTATE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HIDDENSTATE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 // Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
-template <int First = 0>
 inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
-    if constexpr (First < kLanes) {
-        const element* const* at = rows + First;
-        vf few[kRowsAtOnce];  // a local copy, which the compiler keeps in registers
-        for (int j = 0; j < kRowsAtOnce; ++j) few[j] = sums[First + j];
+    HIDDENSTATE_UNROLL  // else the sums of the other rows would lie in memory
+    for (int first = 0; first < kLanes; first += kRowsAtOnce) {
+        const element* const* at = rows + first;
+        vf few[kRowsAtOnce];
+        for (int j = 0; j < kRowsAtOnce; ++j) few[j] = sums[first + j];
         std::int64_t k = 0;
         for (; k + 8 * kLanes <= K; k += 8 * kLanes) add_vectors<8>(at, x, k, few);
         for (; k + 4 * kLanes <= K; k += 4 * kLanes) add_vectors<4>(at, x, k, few);
         for (; k + kLanes <= K; k += kLanes) add_vectors<1>(at, x, k, few);
         if (k < K) add_last(at, x, k, K, few);
-        for (int j = 0; j < kRowsAtOnce; ++j) sums[First + j] = few[j];
-        add_products<First + kRowsAtOnce>(rows, x, K, sums);
+        for (int j = 0; j < kRowsAtOnce; ++j) sums[first + j] = few[j];
     }
 }
+
+#undef HIDDENSTATE_UNROLL
 
 // The sum of each vector: lane j is the sum of vector j.
 inline vf sum_of_each(vf (&sums)[kLanes]) {

@@ -44,20 +44,23 @@ public:
         CellReader reader;
         if (!nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H) || !reader.read_input(input, C)) return nb::none();
         const NumberType type = reader.x.type;
-        if (type == kFloat32) return run(float32_, reader, hx, parameters, C, H);
-        if (type == kFloat64) return run(float64_, reader, hx, parameters, C, H);
-        return type == kBfloat16 ? run(bfloat16_, reader, hx, parameters, C, H) : nb::none();
+        if (type == kFloat32) return run_on(float32_, reader, hx, parameters, C, H);
+        if (type == kFloat64) return run_on(float64_, reader, hx, parameters, C, H);
+        return type == kBfloat16 ? run_on(bfloat16_, reader, hx, parameters, C, H) : nb::none();
     }
 
 private:
     template <class P>
-    static nb::object run(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C, std::int64_t H) {
+    static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C, std::int64_t H) {
         CellStep<P> step{};
         step.N = reader.N(), step.C = C, step.H = H;
         const std::int64_t products = step.N * H * (C + H);
         if (products == 0 || !kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step)) return nb::none();
         const Shape shape = reader.state_shape(H);
-        nb::object h = make(shape, step.new_h), c = make(shape, step.new_c);
+        std::uintptr_t addresses[2] = {};
+        auto made = make_two_tensors(shape, reader.x.type, addresses);
+        nb::object h = taken(std::move(made.first), addresses[0], false, step.new_h);
+        nb::object c = taken(std::move(made.second), addresses[1], false, step.new_c);
         if (products < kWithoutGil) {
             scan.cell_step(step);
         } else {

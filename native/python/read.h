@@ -195,6 +195,15 @@ nb::object make(const Shape& shape, T*& to) {
     return taken(std::move(made), address, empty, to);
 }
 
+// What a run records: for the user the gates after edits, for a gradient those before edits.
+struct Records {
+    std::vector<bool> shown;  // to the user: for each layer and direction; or empty
+    bool gradient = false;
+    bool recomputes = false;  // the gradient's gates, which are then not recorded for it
+
+    bool any() const { return gradient || std::find(shown.begin(), shown.end(), true) != shown.end(); }
+};
+
 // Makes the outputs and records of a call. `single`: outputs without N.
 template <class P>
 Outputs make_outputs(Call<P>& call, const Records& records, bool single) {

@@ -33,8 +33,8 @@ constexpr const char* kName = "dlpack_exchange_api";
 Torch* connected = nullptr;
 int (*look_up)(void*, nb::dlpack::dltensor*) = nullptr;
 
-// Functions of torch's stable C interface (torch/csrc/inductor/aoti_torch/c/shim.h) that make a tensor. Called from Python, without
-// the arguments' parser and the dispatcher in between, it takes half the time.
+// Functions of torch's stable C interface (torch/csrc/inductor/aoti_torch/c/shim.h) that make a tensor. To make two at a time, and
+// without the arguments' parser and the dispatcher of torch.empty, takes half the time.
 struct Maker {
     using Handle = void*;
     using Code = std::int32_t();
@@ -43,25 +43,20 @@ struct Maker {
                           std::int32_t device, std::int32_t index, Handle* made) = nullptr;
     std::int32_t (*address)(Handle, void** found) = nullptr;
     std::int32_t (*remove)(Handle) = nullptr;
-    std::int32_t cpu = 0, float32 = 0, float64 = 0, bfloat16 = 0, int64 = 0, boolean = 0;
+    std::int32_t cpu = 0, float32 = 0, float64 = 0, bfloat16 = 0;
 
-    std::int32_t code_of(NumberType type) const {
-        return type == kFloat32 ? float32 : type == kFloat64 ? float64 : type == kBfloat16 ? bfloat16 : type == kInt64 ? int64 : boolean;
-    }
-
-    // Null if it fails, after which torch.empty says why.
+    // Makes a contiguous tensor as a capsule of its handle; null if it fails.
     nb::object operator()(const Shape& shape, NumberType type, std::uintptr_t& begin) const {
         std::int64_t strides[kMostAxes] = {}, step = 1;
         for (int k = shape.rank - 1; k >= 0; --k) strides[k] = step, step *= std::max<std::int64_t>(shape.sizes[k], 1);
+        const std::int32_t code = type == kFloat32 ? float32 : type == kFloat64 ? float64 : bfloat16;
         Handle made = nullptr;
         void* data = nullptr;
-        if (empty(shape.rank, shape.sizes, strides, code_of(type), cpu, 0, &made) != 0) return {};
-        const nb::object capsule = nb::steal(PyCapsule_New(made, nullptr, nullptr));
-        if (!capsule.is_valid() || address(made, &data) != 0) return remove(made), PyErr_Clear(), nb::object();
-        nb::object tensor = nb::steal(PyObject_CallOneArg(connected->tensor_of_handle.ptr(), capsule.ptr()));
-        if (!tensor.is_valid()) throw nb::python_error();
+        if (empty(shape.rank, shape.sizes, strides, code, cpu, 0, &made) != 0) return {};
+        nb::object capsule = address(made, &data) == 0 ? nb::steal(PyCapsule_New(made, nullptr, nullptr)) : nb::object();
+        if (!capsule.is_valid()) remove(made), PyErr_Clear();
         begin = reinterpret_cast<std::uintptr_t>(data);
-        return tensor;
+        return capsule;
     }
 };
 
@@ -70,7 +65,7 @@ Maker maker;  // without `empty` if it can't be used
 // Finds these functions in torch's library, which is loaded.
 void look_for_maker() {
 #if __has_include(<dlfcn.h>)
-    if (connected->tensor_of_handle.is_none()) return;
+    if (connected->tensors_of_handles.is_none()) return;
     void* library = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
     if (!library) return;
     bool all = true;
@@ -87,7 +82,6 @@ void look_for_maker() {
     find("aoti_torch_get_data_ptr", found.address), find("aoti_torch_delete_tensor_object", found.remove);
     found.cpu = code("aoti_torch_device_type_cpu"), found.float32 = code("aoti_torch_dtype_float32");
     found.float64 = code("aoti_torch_dtype_float64"), found.bfloat16 = code("aoti_torch_dtype_bfloat16");
-    found.int64 = code("aoti_torch_dtype_int64"), found.boolean = code("aoti_torch_dtype_bool");
     find("aoti_torch_empty_strided", found.empty);
     if (all) maker = found;
 #endif
@@ -290,10 +284,6 @@ bool is_plain_tensor(nb::handle tensor) {
 }
 
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
-    if (maker.empty) {
-        nb::object made = maker(shape, type, address);
-        if (made.is_valid()) return made;
-    }
     static const auto* keywords = new nb::tuple(nb::make_tuple(interned("dtype"), interned("device")));
     // Sizes one by one: torch takes a third longer to read them from a tuple.
     nb::object sizes[kMostAxes];
@@ -309,6 +299,26 @@ nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& addr
     if (!made.is_valid()) throw nb::python_error();
     address = address_of_tensor(made);
     return made;
+}
+
+std::pair<nb::object, nb::object> make_two_tensors(const Shape& shape, NumberType type, std::uintptr_t (&addresses)[2]) {
+    if (maker.empty) {
+        const nb::object first = maker(shape, type, addresses[0]);
+        const nb::object other = first.is_valid() ? maker(shape, type, addresses[1]) : nb::object();
+        if (other.is_valid()) {
+            const nb::object capsules = nb::steal(PyList_New(2));
+            if (!capsules.is_valid()) throw nb::python_error();
+            PyList_SET_ITEM(capsules.ptr(), 0, nb::object(first).release().ptr());
+            PyList_SET_ITEM(capsules.ptr(), 1, nb::object(other).release().ptr());
+            const nb::object made = nb::steal(PyObject_CallOneArg(connected->tensors_of_handles.ptr(), capsules.ptr()));
+            if (!made.is_valid()) throw nb::python_error();
+            return {nb::borrow(made[0]), nb::borrow(made[1])};
+        }
+        // No memory for the second, say: torch.empty says why.
+        if (first.is_valid()) maker.remove(PyCapsule_GetPointer(first.ptr(), nullptr));
+    }
+    nb::object first = make_tensor(shape, type, addresses[0]);
+    return {first, make_tensor(shape, type, addresses[1])};
 }
 
 }  // namespace hiddenstate

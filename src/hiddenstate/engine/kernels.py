@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # other files take these types from here: this one alone impo
 
 # What native code uses of torch, beside its classes.
 _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
-_OF_HANDLE = "alloc_tensor_by_stealing_from_void_ptr"  # what makes a tensor of one that torch's C functions made
+_OF_HANDLES = "alloc_tensors_by_stealing_from_void_ptrs"  # takes tensors that torch's C functions made
 
 try:
     from hiddenstate import _native
@@ -42,7 +42,7 @@ else:
             "cpu": torch.device("cpu"),
             "interceptors": INTERCEPTORS,
             "forward_derivatives": vars(forward_ad),
-            "tensor_of_handle": getattr(getattr(torch._C, "_aoti", None), _OF_HANDLE, None),
+            "tensors_of_handles": getattr(getattr(torch._C, "_aoti", None), _OF_HANDLES, None),
             **{name: getattr(torch, name) for name in _TORCH},
         }
     )
