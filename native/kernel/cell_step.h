@@ -1,8 +1,10 @@
 // Runs one step of a cell on its weights as they are: for a few rows, packing takes longer than the products.
 //
-// The products of kLanes rows of weights with one vector are summed in a register each; transposed and added up, these give the
-// sums of the rows, one a lane, which are the pre-activations of a vector of units.
+// The products of kLanes rows of weights with one vector are summed in a register each, a few rows at a time; transposed and added
+// up, these give the sums of the rows, one a lane, which are the pre-activations of a vector of units.
 #pragma once
+
+#include <algorithm>
 
 #include "kernel/cell.h"
 #include "kernel/pack_rows.h"
@@ -19,26 +21,59 @@ inline vf lanes_from(vf v, std::int64_t first) {
     return from_bits(bits(v) & (vi)(lane >= static_cast<whole>(first)));
 }
 
-// Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
-inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
-    std::int64_t k = 0;
-    for (; k + kLanes <= K; k += kLanes) {
-        const vf input = load(x + k, kLanes);
-        for (int j = 0; j < kLanes; ++j) sums[j] = fused(load(rows[j] + k, kLanes), input, sums[j]);
+// Rows that are read at the same time. Few, each in long pieces, come faster out of the second cache than all of a vector's; but
+// additions must not wait for one another where vectors are short.
+constexpr int kRowsAtOnce = kLanes < 16 ? std::min(4, kLanes) : 2;
+
+// Adds to `sums` the products of a few rows of a matrix with x, of `Vectors` vectors from the k-th number on.
+template <int Vectors>
+inline void add_vectors(const element* const* rows, const element* x, std::int64_t k, vf (&sums)[kRowsAtOnce]) {
+    vf input[Vectors];
+    for (int v = 0; v < Vectors; ++v) input[v] = load(x + k + v * kLanes, kLanes);
+    for (int j = 0; j < kRowsAtOnce; ++j) {
+        const element* row = rows[j] + k;
+        for (int v = 0; v < Vectors; ++v) sums[j] = fused(load(row + v * kLanes, kLanes), input[v], sums[j]);
     }
-    if (k == K) return;
+}
+
+// The same, of the numbers from k to K, fewer than a vector.
+inline void add_last(const element* const* rows, const element* x, std::int64_t k, std::int64_t K, vf (&sums)[kRowsAtOnce]) {
     if (K < kLanes) {
         const vf input = load(x, K);
-        for (int j = 0; j < kLanes; ++j) sums[j] = fused(load(rows[j], K), input, sums[j]);
+        for (int j = 0; j < kRowsAtOnce; ++j) sums[j] = fused(load(rows[j], K), input, sums[j]);
         return;
     }
     // The last whole vector of each row: its first lanes were added before.
     const std::int64_t last = K - kLanes, added = k - last;
     const vf input = lanes_from(load(x + last, kLanes), added);
-    for (int j = 0; j < kLanes; ++j) {
+    for (int j = 0; j < kRowsAtOnce; ++j) {
         sums[j] = fused(lanes_from(load(rows[j] + last, kLanes), added), input, sums[j]);
     }
 }
+
+#if defined(__clang__)
+#define HIDDENSTATE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HIDDENSTATE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// Adds to `sums` the products of the rows of a matrix that begin at `rows` with x, K numbers each.
+inline void add_products(const element* const (&rows)[kLanes], const element* x, std::int64_t K, vf (&sums)[kLanes]) {
+    HIDDENSTATE_UNROLL  // else the sums of the other rows would lie in memory
+    for (int first = 0; first < kLanes; first += kRowsAtOnce) {
+        const element* const* at = rows + first;
+        vf few[kRowsAtOnce];
+        for (int j = 0; j < kRowsAtOnce; ++j) few[j] = sums[first + j];
+        std::int64_t k = 0;
+        for (; k + 8 * kLanes <= K; k += 8 * kLanes) add_vectors<8>(at, x, k, few);
+        for (; k + 4 * kLanes <= K; k += 4 * kLanes) add_vectors<4>(at, x, k, few);
+        for (; k + kLanes <= K; k += kLanes) add_vectors<1>(at, x, k, few);
+        if (k < K) add_last(at, x, k, K, few);
+        for (int j = 0; j < kRowsAtOnce; ++j) sums[first + j] = few[j];
+    }
+}
+
+#undef HIDDENSTATE_UNROLL
 
 // The sum of each vector: lane j is the sum of vector j.
 inline vf sum_of_each(vf (&sums)[kLanes]) {
@@ -91,8 +126,8 @@ inline void cell_step(const CellStep<HIDDENSTATE_PRECISION>& step) {
     const int threads = static_cast<int>(std::clamp<std::int64_t>(step.threads, 1, count));
     run_parallel(threads, false, [&](int k) {
         const Range mine = part(count, k, threads);
-        for (std::int64_t b = mine.first; b < mine.last; ++b) {
-            const std::int64_t u = b * kLanes;
+        for (std::int64_t b = 0; b < mine.size(); ++b) {
+            const std::int64_t u = (step.from_last ? mine.last - 1 - b : mine.first + b) * kLanes;
             CellUnits{step, u, std::min<std::int64_t>(kLanes, step.H - u)}.run();
         }
     });

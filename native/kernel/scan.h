@@ -122,6 +122,7 @@ struct CellStep {
     element *new_h, *new_c;                    // [N, H]
     std::int64_t N, C, H;
     int threads = 1;
+    bool from_last = false;                    // the units from the last on: changes nothing but what is still in a cache
 };
 
 // The functions compiled for one instruction set and precision. Each scan has its own layout of packed weights, so never mix

@@ -73,8 +73,6 @@ void bind(nb::module_& m) {
         .def_ro("isa", &S::isa)
         .def("forward", &forward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg())
         .def("backward", &backward<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
-        .def("cell_step", &cell_step<P>, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(),
-             "A step of a cell on its own weights, or None: cell_step.h.")
         .def("pack", [](const S& s, nb::handle weights, std::int64_t C, std::int64_t H, std::int64_t directions) {
             return new PackedWeights<P>(s, weights, C, H, directions);
         }, nb::rv_policy::take_ownership, nb::keep_alive<0, 1>())
@@ -116,8 +114,9 @@ NB_MODULE(_native, m) {
     m.def("cpu_features", &cpu_features, "Instruction sets that the CPU and the operating system support, narrowest first.");
     m.def("connect", [](nb::dict torch) {
         const auto of = [&](const char* name) { return nb::object(torch[name]); };
-        connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("empty_like"), of("cpu"), of("get_num_threads"),
-                       of("float32"), of("float64"), of("bfloat16"), of("int64"), of("bool")});
+        connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"),
+                       of("float64"), of("bfloat16"), of("int64"), of("bool"), nb::list(of("interceptors")),
+                       nb::cast<nb::dict>(of("forward_derivatives"))});
     }, "Passes the objects of torch that native code uses, by name. Must be called before any other function.");
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {
         return threads_worth_waking(T, N, C, H, nb::cast<int>(torch_api().num_threads()));
@@ -144,4 +143,7 @@ NB_MODULE(_native, m) {
     bind<F32>(m);
     bind<F64>(m);
     bind<BF16>(m);
+    nb::class_<CellSteps>(m, "CellSteps", "A step of a cell on its own weights: cell_step.h.")
+        .def(nb::init<const Scan<F32>&, const Scan<F64>&, const Scan<BF16>&>())  // kernels live as long as the module
+        .def("run", &CellSteps::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg());
 }

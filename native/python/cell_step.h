@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <utility>
 
 #include "python/cell_check.h"
 #include "python/run.h"
@@ -16,56 +18,85 @@ inline const std::array<nb::object, kCellWeights>& cell_weight_names() {
     return *found;
 }
 
-// Reads the arguments of a step; false if they are not contiguous tensors of the kernel's type that fit, or if torch's own step
-// would be faster.
-template <class P>
-bool read_cell_step(CellReader& reader, nb::handle input, nb::handle hx, nb::handle parameters, CellStep<P>& step) {
-    using element = typename P::element;
-    if (!PyDict_CheckExact(parameters.ptr()) || !reader.read_input(input, step.C)) return false;
-    if (reader.x.type != number_type<element>() || !kCellBounds<P>.hold(reader.N(), step.C, step.H)) return false;
-    const auto weight = [&](std::int64_t k) -> nb::handle {
-        const nb::object& name = cell_weight_names()[static_cast<std::size_t>(k)];
-        const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
-        if (!value.is_valid()) PyErr_Clear();
-        return value;
-    };
-    if (!reader.read_others(hx, weight, step.C, step.H)) return false;
-    const auto take = [](const TensorView& view, const element*& to) {
-        to = reinterpret_cast<const element*>(view.address);
-        return !to || view.is_contiguous();
-    };
-    step.N = reader.N();
-    return take(reader.x, step.x) && take(reader.states[0], step.h) && take(reader.states[1], step.c) &&
-           take(reader.weights[0], step.ih) && take(reader.weights[1], step.hh) && take(reader.weights[2], step.b_ih) &&
-           take(reader.weights[3], step.b_hh);
+// Whether a step reads its units from the last to the first. Steps of a cell take turns: one begins with the weights that the one
+// before read last, which are still in the cache. Cells are told apart by where their weights lie; those that share a place here
+// are as right, and may be slower.
+inline bool turn_of(const void* weights) {
+    static std::array<std::atomic<bool>, 64> last;
+    const auto address = reinterpret_cast<std::uintptr_t>(weights);
+    std::atomic<bool>& turn = last[(address >> 6 ^ address >> 12 ^ address >> 18) % last.size()];
+    const bool now = !turn.load(std::memory_order_relaxed);
+    turn.store(now, std::memory_order_relaxed);
+    return now;
 }
 
-// Returns (h, c) after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not in the form that
-// is read, or if torch's own step would be faster.
-template <class P>
-nb::object cell_step(const Scan<P>& scan, nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) {
-    CellStep<P> step{};
-    if (!nb::try_cast(sizes[0], step.C) || !nb::try_cast(sizes[1], step.H)) return nb::none();
-    CellReader reader;
-    if (!scan.cell_step || !has_tensor_table() || !read_cell_step(reader, input, hx, parameters, step)) return nb::none();
-    const std::int64_t products = step.N * step.H * (step.C + step.H);
-    if (products == 0) return nb::none();
-    const Shape shape = reader.state_shape(step.H);
-    const nb::handle before = hx.is_none() ? nb::handle() : PyTuple_GET_ITEM(hx.ptr(), 0);
-    const auto state = [&](auto*& to) { return before.is_valid() ? make_like(before, false, to) : make(shape, to); };
-    nb::object h = state(step.new_h), c = state(step.new_c);
-    if (products < kWithoutGil) {
-        scan.cell_step(step);
-    } else {
-        step.threads = products < kThreadedPackedStep ? 1 : nb::cast<int>(torch_api().num_threads());
-        ThreadTuner<>& tuner = tuner_of({&scan, Task::kCellStep, step.N, step.C, step.H, step.H, 1, 1, step.threads}, false);
-        const nb::gil_scoped_release released;
-        tuner.run([&](int threads) {
-            step.threads = threads;
-            scan.cell_step(step);
-        });
+// A step of a cell, on the kernels of the types of numbers that a cell may have.
+class CellSteps {
+public:
+    CellSteps(const Scan<F32>& float32, const Scan<F64>& float64, const Scan<BF16>& bfloat16)
+        : float32_(float32), float64_(float64), bfloat16_(bfloat16) {}
+
+    // Returns (h, c) after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
+    // tensors that fit, if something must see torch's operations, or if torch's own step would be faster. `sizes`: C, H.
+    nb::object run(nb::handle input, nb::handle hx, nb::handle parameters, nb::tuple sizes) const {
+        std::int64_t C = 0, H = 0;
+        if (!has_tensor_table() || !PyDict_CheckExact(parameters.ptr()) || is_intercepted()) return nb::none();
+        CellReader reader;
+        if (!nb::try_cast(sizes[0], C) || !nb::try_cast(sizes[1], H) || !reader.read_input(input, C)) return nb::none();
+        const NumberType type = reader.x.type;
+        if (type == kFloat32) return run_on(float32_, reader, hx, parameters, C, H);
+        if (type == kFloat64) return run_on(float64_, reader, hx, parameters, C, H);
+        return type == kBfloat16 ? run_on(bfloat16_, reader, hx, parameters, C, H) : nb::none();
     }
-    return nb::make_tuple(h, c);
-}
+
+private:
+    template <class P>
+    static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C, std::int64_t H) {
+        CellStep<P> step{};
+        step.N = reader.N(), step.C = C, step.H = H;
+        const std::int64_t products = step.N * H * (C + H);
+        if (products == 0 || !kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step)) return nb::none();
+        const Shape shape = reader.state_shape(H);
+        std::uintptr_t addresses[2] = {};
+        nb::object h = taken(make_fixed_tensor(shape, reader.x.type, addresses[0]), addresses[0], false, step.new_h);
+        nb::object c = taken(make_fixed_tensor(shape, reader.x.type, addresses[1]), addresses[1], false, step.new_c);
+        if (products < kWithoutGil) {
+            scan.cell_step(step);
+        } else {
+            step.from_last = turn_of(step.hh);
+            step.threads = products < kThreadedPackedStep ? 1 : nb::cast<int>(torch_api().num_threads());
+            ThreadTuner<>& tuner = tuner_of({&scan, Task::kCellStep, step.N, C, H, H, 1, 1, step.threads}, false);
+            const nb::gil_scoped_release released;
+            tuner.run([&](int threads) {
+                step.threads = threads;
+                scan.cell_step(step);
+            });
+        }
+        return nb::make_tuple(std::move(h), std::move(c));
+    }
+
+    // Reads the states and weights; false if they are not contiguous tensors that fit.
+    template <class P>
+    static bool read(CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step) {
+        const auto weight = [&](std::int64_t k) -> nb::handle {
+            const nb::object& name = cell_weight_names()[static_cast<std::size_t>(k)];
+            const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
+            if (!value.is_valid()) PyErr_Clear();
+            return value;
+        };
+        if (!reader.read_others(hx, weight, step.C, step.H)) return false;
+        const auto take = [](const TensorView& view, const typename P::element*& to) {
+            to = reinterpret_cast<const typename P::element*>(view.address);
+            return !to || view.is_contiguous();
+        };
+        return take(reader.x, step.x) && take(reader.states[0], step.h) && take(reader.states[1], step.c) &&
+               take(reader.weights[0], step.ih) && take(reader.weights[1], step.hh) && take(reader.weights[2], step.b_ih) &&
+               take(reader.weights[3], step.b_hh);
+    }
+
+    const Scan<F32>& float32_;
+    const Scan<F64>& float64_;
+    const Scan<BF16>& bfloat16_;
+};
 
 }  // namespace hiddenstate

@@ -195,14 +195,6 @@ nb::object make(const Shape& shape, T*& to) {
     return taken(std::move(made), address, empty, to);
 }
 
-// Makes a tensor like one that was read.
-template <class T>
-nb::object make_like(nb::handle like, bool empty, T*& to) {
-    std::uintptr_t address = 0;
-    nb::object made = make_tensor_like(like, address);
-    return taken(std::move(made), address, empty, to);
-}
-
 // What a run records: for the user the gates after edits, for a gradient those before edits.
 struct Records {
     std::vector<bool> shown;  // to the user: for each layer and direction; or empty

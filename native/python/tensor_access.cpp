@@ -222,6 +222,18 @@ const Torch& torch_api() { return *connected; }
 
 bool has_tensor_table() { return look_up != nullptr; }
 
+bool is_intercepted() {
+    static const auto* level = new nb::object(interned("_current_level"));  // never freed
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(connected->interceptors.ptr()); ++k) {
+        const nb::object said = nb::steal(PyObject_CallNoArgs(PyList_GET_ITEM(connected->interceptors.ptr(), k)));
+        if (!said.is_valid()) throw nb::python_error();
+        if (said.ptr() != Py_False && is_true(said)) return true;
+    }
+    PyObject* now = PyDict_GetItemWithError(connected->forward_derivatives.ptr(), level->ptr());
+    if (!now) return PyErr_Clear(), true;
+    return number(nb::borrow(now)) >= 0;
+}
+
 bool read_tensor(nb::handle tensor, TensorView& found) {
     // The negative bit and the storage first: under a mode of torch's these calls run Python code, which may move the memory.
     const bool plain = is_plain_tensor(tensor);
@@ -248,13 +260,6 @@ std::int64_t version_of_tensor(nb::handle tensor) {
 bool is_plain_tensor(nb::handle tensor) {
     const auto* kind = reinterpret_cast<const PyObject*>(Py_TYPE(tensor.ptr()));
     return kind == connected->tensor.ptr() || kind == connected->parameter.ptr();
-}
-
-nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address) {
-    nb::object made = nb::steal(PyObject_CallOneArg(connected->empty_like.ptr(), tensor.ptr()));
-    if (!made.is_valid()) throw nb::python_error();
-    address = address_of_tensor(made);
-    return made;
 }
 
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {

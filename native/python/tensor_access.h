@@ -8,6 +8,7 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace hiddenstate {
 
@@ -44,9 +45,13 @@ struct TensorView {
 // The classes and functions of torch that native code uses. Set once when the module is loaded; never freed.
 struct Torch {
     nb::object tensor, parameter, storage;  // classes
-    nb::object empty, empty_like, cpu;  // torch.empty, torch.empty_like, torch.device("cpu")
+    nb::object empty, cpu;         // torch.empty, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
     nb::object float32, float64, bfloat16, int64, boolean;
+    // Functions without arguments of which one says something else than False, 0 or None while torch must see each operation of a
+    // call, and the dict in which "_current_level" is 0 or more during a forward-mode derivative.
+    nb::list interceptors;
+    nb::dict forward_derivatives;
 
     nb::handle name_of(NumberType type) const;
 };
@@ -56,6 +61,10 @@ void connect_torch(const Torch& torch);
 const Torch& torch_api();
 // Whether torch has the table. Without it a fast call would not be fast.
 bool has_tensor_table();
+
+// Whether a mode, a tracer or a transform of torch's must see each operation of a call, so that a native one would hide what it
+// looks for. What engine/interception.py says in words.
+bool is_intercepted();
 
 // Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit, or has more
 // axes.
@@ -67,8 +76,6 @@ std::int64_t version_of_tensor(nb::handle tensor);
 // Whether a tensor is of torch's own classes, not of a subclass.
 bool is_plain_tensor(nb::handle tensor);
 
-// Makes a tensor of the type and shape of another, contiguous if that is; sets its address. Cheaper than by type and shape.
-nb::object make_tensor_like(nb::handle tensor, std::uintptr_t& address);
 // Makes a tensor on the CPU; sets its address.
 nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& address);
 // The same, of memory that torch can't enlarge: some 0.4 us sooner where torch has the table.

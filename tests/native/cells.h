@@ -19,13 +19,13 @@ struct CellProblem {
           b_ih(k.b_ih, with.shifted), b_hh(k.b_hh, with.shifted), h(k.h0, with.shifted), c(k.c0, with.shifted) {}
 
     // Runs it, on exactly the memory that it may write.
-    void run(const Scan<P>& scan, int threads, Array<element>& new_h, Array<element>& new_c) const {
+    void run(const Scan<P>& scan, int threads, Array<element>& new_h, Array<element>& new_c, bool from_last = false) const {
         CellStep<P> step{};
         step.x = x.data(), step.ih = w_ih.data(), step.hh = w_hh.data();
         step.b_ih = with.bias ? b_ih.data() : nullptr, step.b_hh = with.bias ? b_hh.data() : nullptr;
         step.h = with.states ? h.data() : nullptr, step.c = with.states ? c.data() : nullptr;
         step.new_h = new_h.fill(kUntouched).data(), step.new_c = new_c.fill(kUntouched).data();
-        step.N = k.N, step.C = k.C, step.H = k.H, step.threads = threads;
+        step.N = k.N, step.C = k.C, step.H = k.H, step.threads = threads, step.from_last = from_last;
         scan.cell_step(step);
     }
 };
@@ -42,6 +42,8 @@ void check_cell(const Scan<P>& scan, const Track& k, const With& with) {
     for (const int threads : kThreads) {
         problem.run(scan, threads, again_h, again_c);
         checks::that(again_h == h && again_c == c, "threads change the result");
+        problem.run(scan, threads, again_h, again_c, true);
+        checks::that(again_h == h && again_c == c, "the order of the units changes the result");
     }
 }
 
@@ -81,7 +83,7 @@ void check_cells(const Scan<P>& scan) {
         With with = With::random(random);
         with.lengths = with.reset = with.edits = false;
         with.layout = 0;
-        const Shape shape{1, 1 + random.below(9), random.pick({1, 3, 16, 17, 33, 65}), random.pick({1, 3, 16, 17, 33, 65})};
+        const Shape shape{1, 1 + random.below(9), random.pick({1, 3, 16, 17, 33, 65, 150}), random.pick({1, 3, 16, 17, 33, 65, 150})};
         check_cell(scan, random_track(random, shape, with, 0), with);
         check_cell_extremes(scan, random);
     }

@@ -67,24 +67,6 @@ def _kernel(x: object, options: Options) -> Kernel | None:
     return kernel if kernel.real is kernel.element else None
 
 
-def run_cell(x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
-    """Run a step of a cell of these sizes, C and H, that needs no gradient, without packing its weights.
-
-    Args:
-        x: the input, as the user gave it.
-        hx: the state before, as the user gave it.
-        parameters: the cell's parameters by name.
-        sizes: C and H.
-
-    Returns:
-        ``(h, c)``, or None: torch's own step then serves better, or alone.
-    """
-    kernel = kernels.kernel_of(x)
-    if kernel is None or interception() is not None:
-        return None
-    return kernel.native.cell_step(x, hx, parameters, sizes)
-
-
 def why_not(
     given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
 ) -> str | None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 
+from hiddenstate.engine.interception import INTERCEPTORS
 from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
     from hiddenstate._native import StreamStep as StreamStep
 
 # What native code uses of torch, beside its classes.
-_TORCH = ("empty", "empty_like", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+_TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
 
 try:
     from hiddenstate import _native
@@ -37,6 +39,8 @@ else:
             "Parameter": Parameter,
             "UntypedStorage": torch.UntypedStorage,
             "cpu": torch.device("cpu"),
+            "interceptors": INTERCEPTORS,
+            "forward_derivatives": vars(forward_ad),
             **{name: getattr(torch, name) for name in _TORCH},
         }
     )
@@ -82,8 +86,16 @@ def _kernels() -> dict[torch.dtype, list[Kernel]]:
     return {element: [Kernel(one, element, real) for one in kernels()] for element, (kernels, real) in types.items()}
 
 
+def _nothing(*_given: Any) -> None:
+    return None
+
+
 _every = _kernels()
 _chosen: dict[torch.dtype, Kernel] = {}
+
+# (input, hx, parameters by name, (input_size, hidden_size)): (h, c) after a step of a cell that needs no gradient, or
+# None where torch's own step serves better, or alone. Nothing is packed.
+cell_step: Callable[..., tuple[Tensor, Tensor] | None] = _nothing
 
 # Instruction sets of the kernels for weights of 8 bits, and the widest one for float32 that each is faster than.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "neon_dotprod": "neon"}
@@ -114,8 +126,11 @@ def choose(name: str | None) -> None:
             f"HIDDENSTATE_ISA={name}: this machine runs {' '.join(names) or 'none'}; choose one of them"
         )
     allowed = names[: names.index(name) + 1] if name else names
+    global cell_step
     for dtype, kernels in _every.items():
         _chosen[dtype] = [kernel for kernel in kernels if kernel.native.isa in allowed][-1]
+    if _native is not None:
+        cell_step = _native.CellSteps(*(_chosen[dtype].native for dtype in _every)).run
     choose_int8(None)
 
 

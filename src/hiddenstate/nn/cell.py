@@ -9,11 +9,10 @@ from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
-from hiddenstate.engine import fast, reference
+from hiddenstate.engine import kernels, reference
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
-from hiddenstate.engine.kernels import cell_fits
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
@@ -106,7 +105,7 @@ class LSTMCell(Traceable):
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
         """
         if not (torch.is_grad_enabled() or scoped.any_open or torch.compiler.is_compiling()):
-            done: State | None = fast.run_cell(input, hx, self._parameters, (self.input_size, self.hidden_size))
+            done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
                 return done
         # What a block holds is not for torch.compile, which would compile it in.
@@ -118,7 +117,7 @@ class LSTMCell(Traceable):
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
         try:
-            fits = not compiling and cell_fits(given, hx, w, self.input_size, self.hidden_size)
+            fits = not compiling and kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
         except TypeError:
             fits = False  # a size was assigned what is none
         if not fits:

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State
-from hiddenstate.engine import dispatch, fast, inputs
+from hiddenstate.engine import dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.reference import Weights
@@ -90,8 +90,7 @@ def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
     if torch.is_grad_enabled():
         return None
     sizes = (x.shape[-1], hx[0].shape[-1])
-    done: State | None = fast.run_cell(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
-    return done
+    return kernels.cell_step(x, hx, dict(zip(PARAMETER_STEMS, weights, strict=False)), sizes)
 
 
 def serve(given: Given) -> tuple[Results | None, str]:

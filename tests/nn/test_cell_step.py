@@ -1,0 +1,91 @@
+"""A native step of `hs.LSTMCell`: when it stands back, and what its results are to torch."""
+
+import gc
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import hiddenstate as hs
+from hiddenstate.engine import kernels
+from hiddenstate.engine.interception import interception
+
+
+def _mode(name: str) -> AbstractContextManager[Any]:
+    class Passing(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return func(*args, **(kwargs or {}))
+
+    modes: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "none": nullcontext,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "dispatch": Passing,
+        "forward": forward_ad.dual_level,
+    }
+    return modes[name]()
+
+
+@pytest.mark.parametrize("name", ["none", "autocast", "dispatch", "forward", "vmap", "trace"])
+def test_a_native_step_stands_back_where_interception_says_why(name: str) -> None:
+    cell, found = hs.LSTMCell(4, 3), []
+
+    def look(x: torch.Tensor) -> torch.Tensor:
+        state = (torch.zeros(1, 3), torch.zeros(1, 3))
+        done = kernels.cell_step(torch.zeros(1, 4), state, cell._parameters, (4, 3))
+        found.append((done is None, interception() is not None))
+        return x * 1
+
+    with torch.no_grad(), _mode(name if name not in ("vmap", "trace") else "none"):
+        if name == "vmap":
+            torch.vmap(look)(torch.zeros(2, 4))
+        elif name == "trace":
+            torch.jit.trace(look, torch.zeros(2), check_trace=False)
+        else:
+            look(torch.zeros(2))
+    assert found == [(name != "none",) * 2]
+
+
+def test_what_a_step_without_gradients_gives_is_torchs_own_tensor() -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            got, want = cell(x), nn.LSTMCell(4, 3)(x)
+        for one, should in zip(got, want, strict=True):
+            assert type(one) is torch.Tensor
+            for name in ("dtype", "device", "layout", "is_leaf", "requires_grad", "grad_fn", "_base"):
+                assert getattr(one, name) == getattr(should, name), name
+            assert one.is_inference() is should.is_inference()
+            assert one.stride() == should.stride()
+            assert one.untyped_storage().nbytes() == should.untyped_storage().nbytes()
+            assert one.untyped_storage().resizable()
+    h, c = got
+    assert h.untyped_storage().data_ptr() != c.untyped_storage().data_ptr()
+
+
+def test_results_are_freed() -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    with torch.no_grad():
+        cell(x)
+        gc.collect()
+        before = sum(type(one) is torch.Tensor for one in gc.get_objects())
+        for _ in range(100):
+            cell(x)
+        assert sum(type(one) is torch.Tensor for one in gc.get_objects()) <= before + 10
+
+
+def test_steps_of_large_cells_are_the_same_again_and_again() -> None:
+    # They take turns in the order in which units are computed.
+    cells, x = [hs.LSTMCell(64, units) for units in (129, 200, 333)], torch.randn(3, 64)
+    with torch.no_grad():
+        first = [cell(x) for cell in cells]
+        for _ in range(3):
+            for cell, want in zip(cells, first, strict=True):
+                assert all(map(torch.equal, cell(x), want))
