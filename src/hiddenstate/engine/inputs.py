@@ -116,7 +116,8 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
     Raises:
         ShapeError, DtypeError, DeviceError: which one.
     """
-    if isinstance(weights, Int8Weights):  # it checks them itself when it makes floats of them
+    if isinstance(weights, Int8Weights):
+        _check_kept(weights, sizes)
         return
     like = weights[0].ih
     # Dynamo looks below a cache, and warns of it.
@@ -126,17 +127,34 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         for j, value in enumerate(of_track):
             if value is None:
                 continue
-            if value.shape != shapes[j] or value.dtype != like.dtype or value.device != like.device:
+            alike = value.dtype == like.dtype and value.device == like.device and value.layout is torch.strided
+            if value.shape != shapes[j] or not alike:
                 names = parameter_names(sizes)
                 check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
 
 
+def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
+    """Refuse weights of 8 bits of other shapes, and reals of several types; the rest is seen when they are read."""
+    first = f"the scale of {weights.kept[0].names.ih}", weights.like
+    for k, kept in enumerate(weights.kept):
+        for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
+            if value is None or shape is None:
+                continue
+            if scale is None:
+                check_weight(value, str(name), shape, first)
+                continue
+            check_weight(scale, f"the scale of {name}", shape[:1], first)
+            if value.shape != shape:
+                check_weight(value, str(name), shape, first)
+
+
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Refuse a weight of another shape, or of another type or on another device than the ``first``.
+    """Refuse a weight of another shape, or of another type or on another device than the ``first``; or a sparse one.
 
     Raises:
         ShapeError, DtypeError, DeviceError: what is wrong.
     """
+    check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(
             f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it, or a size, replaced?"
