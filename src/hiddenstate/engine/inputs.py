@@ -5,6 +5,7 @@ Every shape, type and device is checked here, before anything is computed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import lt
 from typing import NamedTuple
 
 import torch
@@ -83,6 +84,7 @@ def read(
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
         check_tensor(given.input.data, "input", like)
+        _check_packed(given.input)
         packed, (x, lengths) = given.input, pad_packed_sequence(given.input)
         layout: Layout = "NT" if batch_first else "TN"
     else:
@@ -179,6 +181,24 @@ def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
     raise RankError(
         f"LSTM: Expected input to be 2D or 3D, got {input.dim()}D instead: give {form}, or [T, C] without a batch"
     )
+
+
+def _check_packed(packed: PackedSequence) -> None:
+    """Refuse rows that no batch packs to: torch believes what is made by hand, and writes where there is nothing."""
+    sizes, rows = packed.batch_sizes, len(packed.data)
+    made = "torch.nn.utils.rnn.pack_padded_sequence makes them"
+    if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:
+        is_one = isinstance(sizes, Tensor)
+        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_one else type(sizes).__name__
+        raise ArgumentTypeError(f"a PackedSequence's batch_sizes must be int64 [T] on the CPU, got {got}: {made}")
+    check_dense(sizes, "batch_sizes")
+    check_memory(sizes, "batch_sizes")
+    steps = sizes.tolist()
+    if not steps or steps[0] < 1 or steps[-1] < 0 or any(map(lt, steps, steps[1:])) or sum(steps) != rows:
+        raise ShapeError(
+            f"a PackedSequence's batch_sizes must not rise from step to step, and be {rows} together, the rows of its "
+            f"data; got {shown(steps)}: {made}"
+        )
 
 
 def _check_input(x: Tensor, sizes: Sizes) -> None:
