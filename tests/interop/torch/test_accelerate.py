@@ -201,6 +201,7 @@ def _with(k: int, value: Any) -> tuple[Any, ...]:
         _with(4, -1),
         _with(4, "1"),
         _with(5, "0"),
+        _with(6, torch.zeros(2)),
         _with(1, torch.tensor([2, -1])),
     ],
 )

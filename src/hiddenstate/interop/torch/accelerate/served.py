@@ -56,10 +56,11 @@ def _is_a_run(arguments: Sequence[Any]) -> bool:
     """Whether these are of the types that torch's layers give. Others torch refuses in its words."""
     if len(arguments) != 9:
         return False
-    hx, flat, _, num_layers, dropout = arguments[2:7] if isinstance(arguments[1], Tensor) else arguments[1:6]
-    if not (isinstance(hx, (tuple, list)) and isinstance(flat, (tuple, list)) and isinstance(num_layers, int)):
+    hx, flat, *options = arguments[2 if isinstance(arguments[1], Tensor) else 1 :]
+    if not (isinstance(hx, (tuple, list)) and isinstance(flat, (tuple, list)) and isinstance(options[1], int)):
         return False
-    return isinstance(dropout, (int, float)) and all(isinstance(value, Tensor) for value in (arguments[0], *hx, *flat))
+    tensors = all(isinstance(value, Tensor) for value in (arguments[0], *hx, *flat))
+    return tensors and all(isinstance(value, (int, float)) for value in options)
 
 
 def _is_wanted_whole() -> bool:
