@@ -211,7 +211,7 @@ def test_what_is_no_call_is_refused_by_torch(arguments: tuple[Any, ...]) -> None
         acceleration = hs.accelerate() if accelerated else None
         try:
             with pytest.raises((RuntimeError, TypeError, ValueError, IndexError)) as error:
-                torch._VF.lstm(*arguments)  # type: ignore[attr-defined]
+                torch._VF.lstm(*arguments)
         finally:
             if acceleration:
                 acceleration.undo()
