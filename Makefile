@@ -79,7 +79,8 @@ sanitize-engine: $(VENV)/installed-test
 		-Ccmake.define.HIDDENSTATE_SANITIZE=address,undefined -Cbuild-dir=build/sanitized-build -Cinstall.strip=false
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
 		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
-		tests/nn/test_stream.py tests/engine/test_plain_call.py
+		tests/nn/test_stream.py tests/engine/test_plain_call.py tests/engine/test_int8.py tests/nn/test_quantised.py \
+		tests/nn/test_damaged_int8.py
 
 ## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000

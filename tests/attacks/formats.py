@@ -23,6 +23,7 @@ from hiddenstate.models.language_config import LanguageConfig
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 from hiddenstate.text.tokens import learn
+from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import METRICS, Checkpoint, Position, RunFolder
 from hiddenstate.training.plot import plot_run
 from hiddenstate.training.progress import Epoch, Score, Step
@@ -30,6 +31,7 @@ from hiddenstate.training.run_file import RunFile, read_run_file
 
 CONLLU = "# a comment\n1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\tcat\tcat\tNOUN\tNN\tNumber=Sing\t0\troot\t_\t_\n\n"
 TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"
+WIKITEXT = " = A cat = \n\n It didn 't cost 1 @,@ 000 , or was <unk> . A third @-@ person cat . \n"
 KINDS = {"char": RunFile("language-model", LanguageConfig(), {"train": "", "dev": "", "out": ""}, {"command": ""})}
 
 
@@ -71,8 +73,16 @@ def read_trace(path: Path) -> None:
         trace.cell_before(row=row)
 
 
-def make_tagger(path: Path) -> None:
-    settings = TaggerConfig(word_size=2, char_size=2, char_hidden_size=2, hidden_size=2, word_minimum=1, char_minimum=1)
+def make_tagger(path: Path, weights_dtype: str = "float16") -> None:
+    settings = TaggerConfig(
+        word_size=2,
+        char_size=2,
+        char_hidden_size=2,
+        hidden_size=2,
+        word_minimum=1,
+        char_minimum=1,
+        weights_dtype=weights_dtype,
+    )
     save(Tagger.build(settings, parse_conllu(CONLLU)), path)
 
 
@@ -165,13 +175,13 @@ def state_dict() -> dict[str, Any]:
     return nn.ModuleDict({"one": nn.LSTM(3, 2, 2), "two": nn.LSTMCell(3, 2)}).state_dict()
 
 
+MODEL = ("config.json", "vocabulary.json", "weights.safetensors")
 FORMATS = {
     "stream": Format(make_stream, lambda path: hs.LSTM(4, 3, 2).stream(batch=2).load(path)),
     "trace": Format(make_trace, read_trace),
-    "tagger": Format(make_tagger, load, ("config.json", "vocabulary.json", "weights.safetensors")),
-    "language-model": Format(
-        make_language_model, load_language_model, ("config.json", "vocabulary.json", "weights.safetensors")
-    ),
+    "tagger": Format(make_tagger, load, MODEL),
+    "int8-tagger": Format(lambda path: make_tagger(path, "int8"), load, MODEL),
+    "language-model": Format(make_language_model, load_language_model, MODEL),
     "model.onnx": Format(make_onnx, all_lstms),
     "model.keras": Format(make_keras, all_lstms),
     "model.h5": Format(make_h5, all_lstms),
@@ -181,6 +191,7 @@ FORMATS = {
     "old.pt": Format(lambda p: torch.save(state_dict(), p, _use_new_zipfile_serialization=False), all_lstms),
     "conllu": Format(lambda path: path.write_text(CONLLU * 3), read_conllu),
     "text": Format(lambda path: path.write_text(TEXT + "é and 戦 .\n"), lambda path: learn(path, "word")),
+    "untagged": Format(lambda path: path.write_text(WIKITEXT), read_untagged),
     "run.toml": Format(
         lambda path: path.write_text(KINDS["char"].to_toml()), lambda path: read_run_file(path, KINDS["char"])
     ),

@@ -20,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from safetensors.torch import save
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 atheris: Any = importlib.import_module("atheris")  # it has no types, and is not installed where types are checked
@@ -29,6 +30,7 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
         CONLLU,
         KINDS,
         TEXT,
+        WIKITEXT,
         all_lstms,
         layer_of_keras,
         make_language_model,
@@ -46,12 +48,14 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.models.language import LanguageModel
     from hiddenstate.models.outline import outline_of
     from hiddenstate.models.tagger import Tagger
+    from hiddenstate.models.weights_file import WeightsFile
     from hiddenstate.nn import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode
     from hiddenstate.text.conllu import parse_conllu, to_conllu
     from hiddenstate.text.tokenise import sentences, tokenise
     from hiddenstate.text.tokens import learn
+    from hiddenstate.text.untagged import read_untagged
     from hiddenstate.tracing import files as trace_files
     from hiddenstate.training.run_file import read_run_file
 
@@ -85,6 +89,10 @@ def address(data: bytes) -> None:
 def run_file(data: bytes) -> None:
     (FOLDER / "run.toml").write_bytes(data)
     read_run_file(FOLDER / "run.toml", KINDS["char"])
+
+
+def untagged(data: bytes) -> None:
+    assert all(read_untagged(io.BytesIO(data)))
 
 
 def text(data: bytes) -> None:
@@ -136,6 +144,24 @@ def keys(data: bytes) -> None:
     str(found)
 
 
+def weights(data: bytes) -> None:
+    """Each line a tensor: its name, type, number, and shape."""
+    tensors = {}
+    for line in data.decode(errors="replace").split("\n"):
+        name, kind, number, *sizes = [*line.split(" "), "", ""]
+        value = float(number) if number in NUMBERS else 1.0
+        filled = torch.full([len(size) % 9 for size in sizes if size], value, dtype=torch.float64)
+        tensors[name] = filled.to(TYPES.get(kind, torch.float32))
+    with reading("tensors of such names"):
+        content = save(tensors)
+    (FOLDER / "weights").write_bytes(content)
+    read = WeightsFile(FOLDER / "weights").read(WEIGHTS, "a config")
+    assert {name: (value.shape, value.dtype) for name, value in read.items()} == {
+        name: (value.shape, value.dtype) for name, value in WEIGHTS.items()
+    }
+    assert all(value.isfinite().all() for value in read.values())
+
+
 def onnx(data: bytes) -> None:
     (FOLDER / "model.onnx").write_bytes(data)
     all_lstms(FOLDER / "model.onnx")
@@ -146,6 +172,9 @@ def made(make: Callable[[Path], object]) -> bytes:
     return (FOLDER / "made").read_bytes()
 
 
+NUMBERS = ("0", "-0", "1", "-1", "-128", "3e38", "1e-45", "nan", "inf", "-inf")
+TYPES = {"c": torch.int8, "l": torch.int64, "b": torch.bool, "e": torch.float16, "d": torch.float64}
+WEIGHTS = {"w": torch.ones(3, 2), "w.scale": torch.ones(3), "v": torch.ones(2, 1, 3), "b": torch.ones(3)}
 TRACE = (
     '{"steps": [0, 2], "length": 3, "num_layers": 2, "bidirectional": true, "layout": "TN", "tokens": null}\n["l0.c"]'
 )
@@ -170,6 +199,8 @@ TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
         lambda: lambda data: decode(text_of(data)),
         ['{"type": "view", "view": {"step": 3, "edits": [], "unit": 1}}'],
     ),
+    "untagged": (lambda: untagged, [WIKITEXT, TEXT, CONLLU]),
+    "weights": (lambda: weights, ["w c 1 333 22\nw.scale f 1 333\nv c -128 22 1 333\nv.scale f 3e38 22\nb f nan 333"]),
     "hdf5-texts": (lambda: check_texts, [b"\x89HDF\r\n\x1a\n\x00\x00\x00\x00\x00\x08\x08\x00GCOL\x01" + bytes(40)]),
     "onnx": (lambda: onnx, [made(make_onnx)]),
 }

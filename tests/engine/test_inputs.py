@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
@@ -253,6 +253,26 @@ def test_bad_calls_fail(
     with pytest.raises(error, match=message) as raised:
         getattr(hs.LSTM(4, 3), method)(**{"input": Z(3, 2, 4), **bad})
     assert isinstance(raised.value, builtin), "the type that torch raises, or that Python would"
+
+
+@pytest.mark.parametrize("sizes", [[2, -1], [8, -4, 4], [1, 2, 3, 2], [2, 2, 2, 1, 2], [1], [9], [0, 0], [8, 0, 1, -1]])
+def test_packed_rows_that_are_none_are_refused(sizes: list[int]) -> None:
+    """torch's own reader believes them, and would write where there is nothing."""
+    with pytest.raises(ShapeError, match="batch_sizes must not rise from step to step, and be 8 together"):
+        hs.LSTM(4, 3)(PackedSequence(Z(8, 4), torch.tensor(sizes)))
+
+
+def test_packed_rows_of_other_types_or_freed_memory_are_refused() -> None:
+    lstm = hs.LSTM(4, 3)
+    for sizes in (torch.zeros(3), torch.zeros(0), torch.ones(1, 1, dtype=torch.int64)):
+        with pytest.raises(ArgumentTypeError, match=r"batch_sizes must be int64 \[T\] on the CPU, got"):
+            lstm(PackedSequence(Z(8, 4), sizes))
+    freed = torch.tensor([4, 4])
+    freed.untyped_storage().resize_(0)
+    with pytest.raises(DtypeError, match="batch_sizes has shape .* and its memory was freed"):
+        lstm(PackedSequence(Z(8, 4), freed))
+    out, _ = lstm(PackedSequence(Z(8, 4), torch.tensor([4, 4, 0])))
+    assert out.data.shape == (8, 3)
 
 
 def test_reset_of_batch_first_names_its_axes() -> None:

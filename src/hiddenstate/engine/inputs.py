@@ -5,6 +5,7 @@ Every shape, type and device is checked here, before anything is computed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import lt
 from typing import NamedTuple
 
 import torch
@@ -83,6 +84,7 @@ def read(
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
         check_tensor(given.input.data, "input", like)
+        _check_packed(given.input)
         packed, (x, lengths) = given.input, pad_packed_sequence(given.input)
         layout: Layout = "NT" if batch_first else "TN"
     else:
@@ -116,7 +118,8 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
     Raises:
         ShapeError, DtypeError, DeviceError: which one.
     """
-    if isinstance(weights, Int8Weights):  # it checks them itself when it makes floats of them
+    if isinstance(weights, Int8Weights):
+        _check_kept(weights, sizes)
         return
     like = weights[0].ih
     # Dynamo looks below a cache, and warns of it.
@@ -126,17 +129,34 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         for j, value in enumerate(of_track):
             if value is None:
                 continue
-            if value.shape != shapes[j] or value.dtype != like.dtype or value.device != like.device:
+            alike = value.dtype == like.dtype and value.device == like.device and value.layout is torch.strided
+            if value.shape != shapes[j] or not alike:
                 names = parameter_names(sizes)
                 check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
 
 
+def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
+    """Refuse weights of 8 bits of other shapes, and reals of several types; the rest is seen when they are read."""
+    first = f"the scale of {weights.kept[0].names.ih}", weights.like
+    for k, kept in enumerate(weights.kept):
+        for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
+            if value is None or shape is None:
+                continue
+            if scale is None:
+                check_weight(value, str(name), shape, first)
+                continue
+            check_weight(scale, f"the scale of {name}", shape[:1], first)
+            if value.shape != shape:
+                check_weight(value, str(name), shape, first)
+
+
 def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Refuse a weight of another shape, or of another type or on another device than the ``first``.
+    """Refuse a weight of another shape, or of another type or on another device than the ``first``; or a sparse one.
 
     Raises:
         ShapeError, DtypeError, DeviceError: what is wrong.
     """
+    check_dense(value, name)
     if value.shape != tuple(shape):
         raise ShapeError(
             f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it, or a size, replaced?"
@@ -161,6 +181,24 @@ def _layout(input: Tensor, batch_first: bool) -> Layout:  # noqa: A002
     raise RankError(
         f"LSTM: Expected input to be 2D or 3D, got {input.dim()}D instead: give {form}, or [T, C] without a batch"
     )
+
+
+def _check_packed(packed: PackedSequence) -> None:
+    """Refuse rows that no batch packs to: torch believes what is made by hand, and writes where there is nothing."""
+    sizes, rows = packed.batch_sizes, len(packed.data)
+    made = "torch.nn.utils.rnn.pack_padded_sequence makes them"
+    if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:
+        is_one = isinstance(sizes, Tensor)
+        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_one else type(sizes).__name__
+        raise ArgumentTypeError(f"a PackedSequence's batch_sizes must be int64 [T] on the CPU, got {got}: {made}")
+    check_dense(sizes, "batch_sizes")
+    check_memory(sizes, "batch_sizes")
+    steps = sizes.tolist()
+    if not steps or steps[0] < 1 or steps[-1] < 0 or any(map(lt, steps, steps[1:])) or sum(steps) != rows:
+        raise ShapeError(
+            f"a PackedSequence's batch_sizes must not rise from step to step, and be {rows} together, the rows of its "
+            f"data; got {shown(steps)}: {made}"
+        )
 
 
 def _check_input(x: Tensor, sizes: Sizes) -> None:

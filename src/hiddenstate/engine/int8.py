@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol, overload
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import check_memory
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 
 MOST = 127  # the greatest size of a number
@@ -31,8 +31,10 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
 
     Raises:
         ArgumentError: a number is not finite.
-        DtypeError: the matrix is not of floating point.
+        DtypeError: the matrix is not of floating point, or sparse, or its memory was freed.
     """
+    check_dense(weight, name)
+    check_memory(weight, name)
     if not weight.dtype.is_floating_point:
         raise DtypeError(f"{name} has dtype {weight.dtype}: only numbers of floating point can be rounded to int8")
     dtype = weight.dtype
@@ -50,8 +52,10 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
     """Return the numbers that int8 ``values [rows, columns]`` and ``scale [rows]`` stand for.
 
     Raises:
-        DtypeError, ShapeError: these are not such a pair, or the memory of one was freed.
+        DtypeError, ShapeError, DeviceError: these are not such a pair, or the memory of one was freed.
     """
+    check_dense(values, name)
+    check_dense(scale, f"the scale of {name}")
     if values.dtype is not torch.int8 or not scale.dtype.is_floating_point:
         raise DtypeError(
             f"{name} has dtype {values.dtype} and its scale {scale.dtype}, expected torch.int8 and a type of floating "
@@ -62,6 +66,8 @@ def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
             f"{name} has shape {list(values.shape)} and its scale {list(scale.shape)}, expected [rows, columns] and "
             "[rows]: was one replaced?"
         )
+    if scale.device != values.device:
+        raise DeviceError(f"{name} is on {values.device} and its scale on {scale.device}: was one replaced?")
     check_memory(values, name)
     check_memory(scale, f"the scale of {name}")
     return values.to(scale.dtype) * scale[:, None]

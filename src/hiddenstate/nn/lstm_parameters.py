@@ -205,7 +205,10 @@ class LSTMParameters(Traceable):
         # Through getattr, so that what a parametrization computes is found where the parameter was.
         found: Tensor = getattr(self, name)
         if self.weights == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
-            return dequantise(found, getattr(self, name + quantised.SCALE), name)
+            scale = getattr(self, name + quantised.SCALE)
+            if found is None or scale is None:
+                raise quantised.missing(name if found is None else name + quantised.SCALE)
+            return dequantise(found, scale, name)
         return found
 
     def _stored(self) -> dict[str, Tensor | None]:

@@ -76,8 +76,8 @@ class Packed:
 
     def _pack(self) -> Stepper | None:
         found = [self.stored.get(name) for name in self._names]
-        # A parametrized weight is not stored, and a tensor made in inference mode has no version.
-        known = [value for value in found if value is not None and not value.is_inference()]
+        # A parametrized weight is not stored, what is made in inference mode has no version, what is sparse no address.
+        known = [value for value in found if value is not None and _has_version_and_address(value)]
         seen: Seen = []
         stepper = None
         kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
@@ -104,6 +104,10 @@ class Packed:
         if not serves(dtype):
             return None
         return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
+
+
+def _has_version_and_address(value: Tensor) -> bool:
+    return not value.is_inference() and value.layout is torch.strided
 
 
 def packed_of(lstm: Packable) -> Packed:

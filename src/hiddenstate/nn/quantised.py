@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.engine.int8 import Kept, dequantise, quantise
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError
@@ -47,7 +48,7 @@ def rounded(lstm: Any) -> dict[str, Tensor]:
 
     Raises:
         ArgumentError: a weight is no parameter (a parametrization or pruning computes it), or is not finite.
-        DtypeError: a weight is not of floating point.
+        DtypeError: a weight is not of floating point, or its memory was freed.
     """
     names: list[str] = lstm._flat_weights_names
     if parametrize.is_parametrized(lstm) or any(lstm._parameters.get(name) is None for name in names):
@@ -62,8 +63,16 @@ def rounded(lstm: Any) -> dict[str, Tensor]:
         if is_matrix(name):
             made[name], made[name + SCALE] = quantise(value, name)
         else:
-            made[name] = value.detach().clone()
+            made[name] = _cloned(value, name)
     return made
+
+
+def _cloned(value: Tensor, name: str) -> Tensor:
+    check_dense(value, name)
+    check_memory(value, name)
+    if not value.is_floating_point():
+        raise DtypeError(f"{name} has dtype {value.dtype}, expected a type of floating point: was it replaced?")
+    return value.detach().clone()
 
 
 def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
@@ -79,7 +88,7 @@ def dequantise_module(lstm: Layer) -> None:
     """Make floats of the matrices of an LSTM in place: its buffers become parameters.
 
     Raises:
-        DtypeError, ShapeError: as `floats`. Nothing was changed.
+        ArgumentError, DtypeError, ShapeError, DeviceError: as `floats`. Nothing was changed.
     """
     keep_floats(lstm, floats(lstm))
 
@@ -88,9 +97,12 @@ def floats(lstm: Layer) -> dict[str, nn.Parameter]:
     """The numbers that weights of 8 bits stand for, by name.
 
     Raises:
-        DtypeError, ShapeError: they were replaced, or their memory was freed.
+        ArgumentError: one is missing.
+        DtypeError, ShapeError, DeviceError: they were replaced, or their memory was freed.
     """
-    return {name: nn.Parameter(lstm._parameter(name).clone()) for name in lstm._flat_weights_names}
+    for name in stored_names(lstm):
+        _kept(lstm, name)
+    return {name: nn.Parameter(_cloned(lstm._parameter(name), name)) for name in lstm._flat_weights_names}
 
 
 def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
@@ -138,7 +150,7 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
     """Bring the weights of a state dict into the form that an LSTM keeps: floats are rounded, 8 bits made floats.
 
     Raises:
-        ArgumentError, DtypeError, ShapeError: they cannot be.
+        ArgumentError, DtypeError, ShapeError, DeviceError: they cannot be.
     """
     for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE
@@ -148,6 +160,8 @@ def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> 
         # torch would copy one type into the other: numbers without their scale.
         if lstm.weights == "int8" and scale is not None and value.dtype is not torch.int8:
             raise DtypeError(f"{key} has dtype {value.dtype} with scales beside it, expected torch.int8")
+        if isinstance(scale, Tensor) and not scale.dtype.is_floating_point:
+            raise DtypeError(f"{key_of_scale} has dtype {scale.dtype}, expected a type of floating point")
         if lstm.weights == "float" and value.dtype is torch.int8 and scale is None:
             raise ArgumentError(f"{key} is of 8 bits, and its scales {key_of_scale} are missing: save both")
         if lstm.weights == "int8" and scale is None and value.dtype.is_floating_point:

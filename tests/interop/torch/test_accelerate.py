@@ -179,6 +179,46 @@ def test_errors_are_torchs(change: Callable[[nn.LSTM], Any], shape: tuple[int, .
     assert said[0] == said[1]
 
 
+def _with(k: int, value: Any) -> tuple[Any, ...]:
+    """The arguments of torch's function, with another one in place ``k``."""
+    lstm, state = nn.LSTM(4, 3), torch.zeros(1, 2, 3)
+    given = [torch.zeros(5, 2, 4), (state, state), lstm._flat_weights, True, 1, 0.0, False, False, False]
+    return (*given[:k], value, *given[k + 1 :])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        _with(0, 0)[:3],
+        _with(0, None),
+        _with(1, None),
+        _with(1, (None, None)),
+        _with(2, None),
+        _with(2, [None] * 4),
+        _with(2, []),
+        _with(4, 2**40),  # so many layers would take for ever to name
+        _with(4, -1),
+        _with(4, "1"),
+        _with(5, "0"),
+        _with(6, torch.zeros(2)),
+        _with(1, torch.tensor([2, -1])),
+    ],
+)
+def test_what_is_no_call_is_refused_by_torch(arguments: tuple[Any, ...]) -> None:
+    errors = []
+    for accelerated in (False, True):
+        acceleration = hs.accelerate() if accelerated else None
+        try:
+            with pytest.raises((RuntimeError, TypeError, ValueError, IndexError)) as error:
+                torch._VF.lstm(*arguments)
+        finally:
+            if acceleration:
+                acceleration.undo()
+        errors.append((type(error.value), str(error.value)))
+    assert errors[0] == errors[1]
+
+
 def test_classes_pickles_and_subclasses_stay_torchs() -> None:
     class Own(nn.LSTM):
         def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002

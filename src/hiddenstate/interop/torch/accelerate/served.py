@@ -39,7 +39,10 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
             return (
                 torchs(*arguments, **named) if _is_wanted_whole() else torch.compiler.disable(lstm)(*arguments, **named)
             )
-        done, path_or_why = (None, "arguments are given by name") if named else serve(given_of(arguments))
+        if named or not _is_a_run(arguments):
+            done, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
+        else:
+            done, path_or_why = serve(given_of(arguments))
         if done is None:
             counts.left(path_or_why)
             return torchs(*arguments, **named)
@@ -47,6 +50,17 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
         return done
 
     return lstm
+
+
+def _is_a_run(arguments: Sequence[Any]) -> bool:
+    """Whether these are of the types that torch's layers give. Others torch refuses in its words."""
+    if len(arguments) != 9:
+        return False
+    hx, flat, *options = arguments[2 if isinstance(arguments[1], Tensor) else 1 :]
+    if not (isinstance(hx, (tuple, list)) and isinstance(flat, (tuple, list)) and isinstance(options[1], int)):
+        return False
+    tensors = all(isinstance(value, Tensor) for value in (arguments[0], *hx, *flat))
+    return tensors and all(isinstance(value, (int, float)) for value in options)
 
 
 def _is_wanted_whole() -> bool:
@@ -172,11 +186,10 @@ def _layout_of(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
 def _layout(
     weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
 ) -> tuple[Sizes, ParameterNames, list[str]]:
-    # Only a projection has a third matrix.
-    projects = weights == num_layers * (1 + bidirectional) * (3 + 2 * bias)
+    tracks, each = num_layers * (1 + bidirectional), 2 + 2 * bias
+    projects = weights == tracks * (each + 1)  # only a projection has a third matrix
+    if not projects and weights != tracks * each:  # before all layers are named, of which there may be said to be many
+        raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
     names = parameter_names(sizes)
-    flat_names = [name for of_track in names for name in of_track if name is not None]
-    if len(flat_names) != weights:
-        raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
-    return sizes, names, flat_names
+    return sizes, names, [name for of_track in names for name in of_track if name is not None]
