@@ -13,7 +13,7 @@ struct Gates {
     vf i, f, g, o;
 
     // Computes them from the pre-activations, in torch's order.
-    explicit Gates(const vf (&z)[kGates]) {
+    [[gnu::always_inline]] explicit Gates(const vf (&z)[kGates]) {
         const vf of[kGates] = {-z[0], -z[1], z[2] + z[2], -z[3]};
         Exponential e[kGates];
         exponentials(of, e);

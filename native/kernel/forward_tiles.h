@@ -92,7 +92,7 @@ struct StepTile {
 
     // Computes gates and c, and adds the cell to those that wait for their h.
     template <class SomeCells>
-    void add(std::int64_t r, const vf (&z)[kGates], SomeCells& cells) const {
+    [[gnu::always_inline]] void add(std::int64_t r, const vf (&z)[kGates], SomeCells& cells) const {
         const std::int64_t n = rows[r];
         // Rows without edits take a short path, because an edited row costs a search at each of ten places.
         if (edited && edited[r]) return finish_edited(n, z);
@@ -102,7 +102,7 @@ struct StepTile {
         cells.add(c, gates.o, to + n * to_row + u, lanes);
     }
 
-    void finish_edited(std::int64_t n, const vf (&z)[kGates]) const {
+    [[gnu::noinline]] void finish_edited(std::int64_t n, const vf (&z)[kGates]) const {
         const EditedRow edits{job.self.edits, t, n, u, lanes};
         const Gates before = edits.gates(z);
         Gates gates = before;

@@ -131,9 +131,10 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
 
 #ifndef HIDDENSTATE_INT8
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
-// rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
+// rows of the tile, so that results do not depend on how rows are divided among threads and tiles. A function of its own: inside
+// another one the compiler may find too few registers for the sums.
 template <int R, int V>
-inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+[[gnu::noinline]] inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
     vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;

@@ -189,13 +189,27 @@ struct Exp<double> {
         1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
 };
 
+// Whether the registers hold what several exponentials need at a time: SSE2 has 16, and no instruction that picks lanes.
+#if defined(__AVX2__) || defined(__aarch64__)
+constexpr bool kSideBySide = true;
+#else
+constexpr bool kSideBySide = false;
+#endif
+
 // Of N vectors at once, operation by operation: each waits for the one before it, and those of the other vectors fill the time. (A
 // processor that looks ahead finds a few of them by itself.) Beyond `highest` and `lowest` it takes the value there, because sigmoid
 // and tanh have reached their limits long before. NaN stays.
 template <int N>
-inline void exponentials(const vf (&of)[N], Exponential (&to)[N]) {
+[[gnu::always_inline]] inline void exponentials(const vf (&of)[N], Exponential (&to)[N]) {
     using E = Exp<real>;
     constexpr int terms = sizeof E::coefficients / sizeof E::coefficients[0];
+    if constexpr (N > 1 && !kSideBySide) {
+        for (int k = 0; k < N; ++k) {
+            const vf one[1] = {of[k]};
+            exponentials(one, reinterpret_cast<Exponential(&)[1]>(to[k]));
+        }
+        return;
+    }
     const vf highest = splat(E::highest), lowest = splat(E::lowest), magic = splat(E::magic);
     vf x[N], shifted[N], r[N], q[N];
     for (int k = 0; k < N; ++k) x[k] = least(highest, of[k]);
