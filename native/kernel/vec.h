@@ -93,16 +93,19 @@ typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)))
 typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
 // Rounds to the nearest, ties to even. A NaN stays a NaN: its quiet bit is set, because the bits that show it may be cut off.
-inline halves rounded(words i) {
+inline halves rounded(vf v) {
+#ifdef __AVX512BF16__
+    if constexpr (sizeof(real) == 4) return (halves)_mm512_cvtneps_pbh((__m512)v);
+#endif
+    words i;
+    std::memcpy(&i, &v, sizeof i);
     const words up = i + 0x7fff + ((i >> 16) & 1);
     const auto nan = (i & 0x7fffffff) > 0x7f800000;
     return __builtin_convertvector((nan ? (i | 0x400000) : up) >> 16, halves);
 }
 
 inline void store(bfloat16* p, vf v, std::int64_t n) {
-    words i;
-    std::memcpy(&i, &v, sizeof i);
-    const halves half = rounded(i);
+    const halves half = rounded(v);
     if (n >= kLanes) {
         std::memcpy(p, &half, sizeof half);
     } else {
