@@ -67,12 +67,12 @@ public:
 
 private:
     static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as registers hold
-    static_assert(Most % kTogether == 0);
+    static constexpr int kRoom = (Most + kTogether - 1) / kTogether * kTogether;
 
     int count_ = 0;
-    vf c_[Most] = {}, o_[Most];
-    element* to_[Most];
-    std::int64_t lanes_[Most];
+    vf c_[kRoom] = {}, o_[kRoom];
+    element* to_[kRoom];
+    std::int64_t lanes_[kRoom];
 };
 
 // The edits that touch some units of one row at one step.

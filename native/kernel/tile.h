@@ -208,13 +208,13 @@ inline void for_tiles(std::int64_t count, const F& f) {
         for (std::int64_t first = 0; first < count; first += kRows) {
             f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
         }
-        return;
-    }
-    const std::int64_t tiles = blocks(count, kRows);
-    for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
-        const std::int64_t next = (k + 1) * count / tiles;
-        run_tile<kRows>(static_cast<int>(next - first), first, f);
-        first = next;
+    } else {
+        const std::int64_t tiles = blocks(count, kRows);
+        for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
+            const std::int64_t next = (k + 1) * count / tiles;
+            run_tile<kRows>(static_cast<int>(next - first), first, f);
+            first = next;
+        }
     }
 }
 
