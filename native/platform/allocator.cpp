@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -17,8 +19,8 @@
 namespace hiddenstate {
 namespace {
 
-constexpr std::size_t kMiB = std::size_t{1} << 20, kPage = 2 * kMiB;  // a large page
-constexpr std::align_val_t kLine{64};
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+[[maybe_unused]] constexpr std::size_t kPage = 2 * kMiB;  // a large page
 // The largest block that glibc may take from freed memory; it maps larger ones anew. See mallopt(3), M_MMAP_THRESHOLD.
 [[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
@@ -101,8 +103,8 @@ void give_back_large(void* array, std::size_t bytes) {
     if (rest.at) munmap(rest.at, rest.bytes);
 }
 #else
-void* take_large(std::size_t bytes) { return ::operator new(bytes, kLine); }
-void give_back_large(void* array, std::size_t) { ::operator delete(array, kLine); }
+void* take_large(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{64}); }
+void give_back_large(void* array, std::size_t) { ::operator delete(array, std::align_val_t{64}); }
 #endif
 
 void keep_freed_memory(std::size_t bytes) {
