@@ -129,12 +129,18 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
+// A function that is not put inside others, where the compiler would find too few registers for the sums of a tile: SSE2 has 16.
+#if defined(__SSE2__) && !defined(__AVX2__)
+#define HIDDENSTATE_APART [[gnu::noinline]]
+#else
+#define HIDDENSTATE_APART
+#endif
+
 #ifndef HIDDENSTATE_INT8
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
-// rows of the tile, so that results do not depend on how rows are divided among threads and tiles. A function of its own: inside
-// another one the compiler may find too few registers for the sums.
+// rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
 template <int R, int V>
-[[gnu::noinline]] inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
     vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
