@@ -13,7 +13,12 @@ struct Gates {
     vf i, f, g, o;
 
     // Computes them from the pre-activations, in torch's order.
-    explicit Gates(const vf (&z)[kGates]) : i(sigmoid(z[0])), f(sigmoid(z[1])), g(tanh(z[2])), o(sigmoid(z[3])) {}
+    [[gnu::always_inline]] explicit Gates(const vf (&z)[kGates]) {
+        const vf of[kGates] = {-z[0], -z[1], z[2] + z[2], -z[3]};
+        Exponential e[kGates];
+        exponentials(of, e);
+        i = sigmoid_of(e[0]), f = sigmoid_of(e[1]), g = tanh_of(z[2], e[2]), o = sigmoid_of(e[3]);
+    }
 
     // Reads those of `lanes` units from a row's gates, H numbers each.
     Gates(const real* from, std::int64_t H, std::int64_t lanes)
@@ -36,6 +41,38 @@ struct State {
     static State from_cell(vf c, const Gates& gates) { return {c, gates.o * tanh(c)}; }
 
     static State of(const Gates& gates, vf c_before) { return from_cell(cell(gates, c_before), gates); }
+};
+
+// Cells whose gates and c are known, and whose h = o tanh(c) are made together: each tanh is a chain of operations that wait for one
+// another, and those of the other cells fill the time.
+template <int Most>
+class Cells {
+public:
+    // `to`: where h goes, the first `lanes` numbers of it.
+    void add(vf c, vf o, element* to, std::int64_t lanes) {
+        c_[count_] = c, o_[count_] = o, to_[count_] = to, lanes_[count_] = lanes;
+        ++count_;
+    }
+
+    void store_hidden() const {
+        for (int first = 0; first < count_; first += kTogether) {
+            vf c[kTogether], s[kTogether];
+            for (int k = 0; k < kTogether; ++k) c[k] = c_[first + k];
+            tanh(c, s);
+            for (int k = 0; k < kTogether; ++k) {
+                if (first + k < count_) store(to_[first + k], o_[first + k] * s[k], lanes_[first + k]);
+            }
+        }
+    }
+
+private:
+    static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as registers hold
+    static constexpr int kRoom = (Most + kTogether - 1) / kTogether * kTogether;
+
+    int count_ = 0;
+    vf c_[kRoom] = {}, o_[kRoom];
+    element* to_[kRoom];
+    std::int64_t lanes_[kRoom];
 };
 
 // The edits that touch some units of one row at one step.

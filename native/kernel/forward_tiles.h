@@ -72,7 +72,9 @@ struct StepTile {
             for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
         }
         tile(tall, h + first, width(job.P), w, acc);
-        for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
+        Cells<Height::most> cells;
+        for (int r = 0; r < tall.count; ++r) add(first + r, acc[r], cells);
+        cells.store_hidden();
     }
 
     // Two blocks for a single row.
@@ -83,32 +85,39 @@ struct StepTile {
             acc[0][g] = load(one.from + g * kLanes), acc[1][g] = load(other.from + g * kLanes);
         }
         tile_of_two(*one.h, width(one.job.P), w, acc);
-        one.finish(0, acc[0]), other.finish(0, acc[1]);
+        Cells<2> cells;
+        one.add(0, acc[0], cells), other.add(0, acc[1], cells);
+        cells.store_hidden();
     }
 
-    void finish(std::int64_t r, const vf (&z)[kGates]) const {
-        const std::int64_t n = rows[r], H = job.H;
-        real* c = job.c_n + n * H + u;
+    // Computes gates and c, and adds the cell to those that wait for their h.
+    template <class SomeCells>
+    [[gnu::always_inline]] void add(std::int64_t r, const vf (&z)[kGates], SomeCells& cells) const {
+        const std::int64_t n = rows[r];
         // Rows without edits take a short path, because an edited row costs a search at each of ten places.
-        if (!edited || !edited[r]) {
-            const Gates gates(z);
-            return save(n, gates, gates, State::of(gates, load(c, lanes)));
-        }
+        if (edited && edited[r]) return finish_edited(n, z);
+        const Gates gates(z);
+        const vf c = State::cell(gates, load(job.c_n + n * job.H + u, lanes));
+        save(n, gates, gates, c);
+        cells.add(c, gates.o, to + n * to_row + u, lanes);
+    }
+
+    [[gnu::noinline]] void finish_edited(std::int64_t n, const vf (&z)[kGates]) const {
         const EditedRow edits{job.self.edits, t, n, u, lanes};
         const Gates before = edits.gates(z);
         Gates gates = before;
         edits.apply(gates);
-        State state = edits.state(gates, load(c, lanes));
+        State state = edits.state(gates, load(job.c_n + n * job.H + u, lanes));
         if (!job.projects()) edits.apply(kH, state.h);
-        save(n, before, gates, state);
+        save(n, before, gates, state.c);
+        store(to + n * to_row + u, state.h, lanes);
     }
 
-    // Stores the states for the next step, and the record. `before`: the gates before edits.
-    void save(std::int64_t n, const Gates& before, const Gates& gates, const State& state) const {
+    // Stores c for the next step, and the record. `before`: the gates before edits.
+    void save(std::int64_t n, const Gates& before, const Gates& gates, vf c) const {
         const std::int64_t H = job.H, row = t * job.N + n;
-        store(job.c_n + n * H + u, state.c, lanes);
-        store(to + n * to_row + u, state.h, lanes);
-        if (job.self.c) store_record(job.self.c + row * H + u, state.c, lanes, job.past_cache);
+        store(job.c_n + n * H + u, c, lanes);
+        if (job.self.c) store_record(job.self.c + row * H + u, c, lanes, job.past_cache);
         if (job.self.gates) gates.store_to(job.self.gates + row * kGates * H + u, H, lanes, job.past_cache);
         if (job.self.raw_gates) before.store_to(job.self.raw_gates + row * kGates * H + u, H, lanes, job.past_cache);
     }

@@ -129,11 +129,18 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
+// A function that is not put inside others, where the compiler would find too few registers for the sums of a tile: SSE2 has 16.
+#if defined(__SSE2__) && !defined(__AVX2__)
+#define HIDDENSTATE_APART [[gnu::noinline]]
+#else
+#define HIDDENSTATE_APART
+#endif
+
 #ifndef HIDDENSTATE_INT8
 // acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of
 // rows of the tile, so that results do not depend on how rows are divided among threads and tiles.
 template <int R, int V>
-inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
     vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
@@ -207,13 +214,13 @@ inline void for_tiles(std::int64_t count, const F& f) {
         for (std::int64_t first = 0; first < count; first += kRows) {
             f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
         }
-        return;
-    }
-    const std::int64_t tiles = blocks(count, kRows);
-    for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
-        const std::int64_t next = (k + 1) * count / tiles;
-        run_tile<kRows>(static_cast<int>(next - first), first, f);
-        first = next;
+    } else {
+        const std::int64_t tiles = blocks(count, kRows);
+        for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
+            const std::int64_t next = (k + 1) * count / tiles;
+            run_tile<kRows>(static_cast<int>(next - first), first, f);
+            first = next;
+        }
     }
 }
 

@@ -93,16 +93,19 @@ typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)))
 typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
 // Rounds to the nearest, ties to even. A NaN stays a NaN: its quiet bit is set, because the bits that show it may be cut off.
-inline halves rounded(words i) {
+inline halves rounded(vf v) {
+#ifdef __AVX512BF16__
+    if constexpr (sizeof(real) == 4) return (halves)_mm512_cvtneps_pbh((__m512)v);
+#endif
+    words i;
+    std::memcpy(&i, &v, sizeof i);
     const words up = i + 0x7fff + ((i >> 16) & 1);
     const auto nan = (i & 0x7fffffff) > 0x7f800000;
     return __builtin_convertvector((nan ? (i | 0x400000) : up) >> 16, halves);
 }
 
 inline void store(bfloat16* p, vf v, std::int64_t n) {
-    words i;
-    std::memcpy(&i, &v, sizeof i);
-    const halves half = rounded(i);
+    const halves half = rounded(v);
     if (n >= kLanes) {
         std::memcpy(p, &half, sizeof half);
     } else {
@@ -189,38 +192,64 @@ struct Exp<double> {
         1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,  1.0 / 479001600,  1.0 / 6227020800.0, 1.0 / 87178291200.0};
 };
 
-// Beyond `highest` and `lowest` it takes the value there, because sigmoid and tanh have reached their limits long before. NaN
-// stays.
-inline Exponential exponential(vf x) {
+// Whether the registers hold what several exponentials need at a time: SSE2 has 16, and no instruction that picks lanes.
+#if defined(__AVX2__) || defined(__aarch64__)
+constexpr bool kSideBySide = true;
+#else
+constexpr bool kSideBySide = false;
+#endif
+
+// Of N vectors at once, operation by operation: each waits for the one before it, and those of the other vectors fill the time. (A
+// processor that looks ahead finds a few of them by itself.) Beyond `highest` and `lowest` it takes the value there, because sigmoid
+// and tanh have reached their limits long before. NaN stays.
+template <int N>
+[[gnu::always_inline]] inline void exponentials(const vf (&of)[N], Exponential (&to)[N]) {
     using E = Exp<real>;
     constexpr int terms = sizeof E::coefficients / sizeof E::coefficients[0];
-    const vf highest = splat(E::highest), lowest = splat(E::lowest);
-    x = least(highest, x);
-    x = greatest(lowest, x);
+    if constexpr (N > 1 && !kSideBySide) {
+        for (int k = 0; k < N; ++k) {
+            const vf one[1] = {of[k]};
+            exponentials(one, reinterpret_cast<Exponential(&)[1]>(to[k]));
+        }
+        return;
+    }
+    const vf highest = splat(E::highest), lowest = splat(E::lowest), magic = splat(E::magic);
+    vf x[N], shifted[N], r[N], q[N];
+    for (int k = 0; k < N; ++k) x[k] = least(highest, of[k]);
+    for (int k = 0; k < N; ++k) x[k] = greatest(lowest, x[k]);
     // x / ln2, rounded to a whole number n: as a float, and in the low bits of `shifted`.
-    const vf magic = splat(E::magic);
-    const vf shifted = x * splat(E::per_ln2) + magic;
-    const vf n = shifted - magic;
+    for (int k = 0; k < N; ++k) shifted[k] = x[k] * splat(E::per_ln2) + magic;
     // ln2 in two parts: n * ln2_high is exact, so that r loses no digits.
-    vf r = x - n * splat(E::ln2_high);
-    r = r - n * splat(E::ln2_low);
-    vf q = splat(E::coefficients[terms - 1]);
-    for (int k = terms - 2; k >= 0; --k) q = q * r + splat(E::coefficients[k]);
-    // 2^n, from its exponent bits.
-    const vi power = (bits(shifted) - bits(magic) + E::bias) << E::mantissa;
-    return {from_bits(power), q * (r * r) + r};
+    for (int k = 0; k < N; ++k) r[k] = x[k] - (shifted[k] - magic) * splat(E::ln2_high);
+    for (int k = 0; k < N; ++k) r[k] = r[k] - (shifted[k] - magic) * splat(E::ln2_low);
+    for (int k = 0; k < N; ++k) q[k] = splat(E::coefficients[terms - 1]);
+    for (int term = terms - 2; term >= 0; --term) {
+        for (int k = 0; k < N; ++k) q[k] = q[k] * r[k] + splat(E::coefficients[term]);
+    }
+    for (int k = 0; k < N; ++k) {
+        // 2^n, from its exponent bits.
+        const vi power = (bits(shifted[k]) - bits(magic) + E::bias) << E::mantissa;
+        to[k] = {from_bits(power), q[k] * (r[k] * r[k]) + r[k]};
+    }
 }
 
-inline vf sigmoid(vf x) {
-    const Exponential e = exponential(-x);
-    return splat(1) / (splat(1) + (e.power + e.power * e.p));
+inline Exponential exponential(vf x) {
+    const vf of[1] = {x};
+    Exponential to[1];
+    exponentials(of, to);
+    return to[0];
 }
+
+// The sigmoid of x, from e^-x.
+inline vf sigmoid_of(const Exponential& e) { return splat(1) / (splat(1) + (e.power + e.power * e.p)); }
+
+inline vf sigmoid(vf x) { return sigmoid_of(exponential(-x)); }
 
 // 1 - 2 / (1 + e^2x) loses digits near 0, where the result is small against 1. In float, the odd polynomial x + x^3 p(x^2) of
 // Cephes' tanhf is used there, with which the function never decreases. In double, m / (m + 2) with m = e^2x - 1 is used
 // everywhere: it needs no second polynomial, but may decrease by a last digit.
-inline vf tanh(vf x) {
-    const Exponential e = exponential(x + x);
+// This takes x and e^2x.
+inline vf tanh_of(vf x, const Exponential& e) {
     if constexpr (std::is_same_v<real, double>) {
         const vf m = e.power * e.p + (e.power - splat(1));
         return m / (m + splat(2));
@@ -234,6 +263,18 @@ inline vf tanh(vf x) {
     p = p * z - splat(static_cast<real>(3.33332819422e-1));
     const vf near = (p * z) * x + x;
     return z < splat(static_cast<real>(0.625 * 0.625)) ? near : far;
+}
+
+inline vf tanh(vf x) { return tanh_of(x, exponential(x + x)); }
+
+// Of N vectors at once.
+template <int N>
+inline void tanh(const vf (&x)[N], vf (&to)[N]) {
+    vf twice[N];
+    Exponential e[N];
+    for (int k = 0; k < N; ++k) twice[k] = x[k] + x[k];
+    exponentials(twice, e);
+    for (int k = 0; k < N; ++k) to[k] = tanh_of(x[k], e[k]);
 }
 
 }  // namespace

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <mutex>
+#include <new>
+#include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -17,6 +20,7 @@ namespace hiddenstate {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
+[[maybe_unused]] constexpr std::size_t kPage = 2 * kMiB;  // a large page
 // The largest block that glibc may take from freed memory; it maps larger ones anew. See mallopt(3), M_MMAP_THRESHOLD.
 [[maybe_unused]] constexpr std::size_t kLargestBlock = 32 * kMiB;
 
@@ -31,7 +35,77 @@ bool is_set_from_outside() {
 }
 #endif
 
+#if defined(__linux__)
+// Blocks that were given back. A lock that another thread has is not waited for: in a forked process that thread may not exist.
+struct Block {
+    void* at;
+    std::size_t bytes;
+};
+
+std::mutex blocks_mutex;
+Block blocks_kept[4];
+constexpr std::size_t kMostKept = 1024 * kMiB;  // bytes of all of them
+
+std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// Of the blocks that are kept, the smallest that `bytes` fit into, unless most of it would lie idle.
+void* take_kept(std::size_t bytes) {
+    const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
+    if (!lock) return nullptr;
+    Block* best = nullptr;
+    for (Block& block : blocks_kept) {
+        if (block.bytes >= bytes && block.bytes <= 2 * bytes && (!best || block.bytes < best->bytes)) best = &block;
+    }
+    if (!best) return nullptr;
+    void* at = best->at;
+    // The rest of a larger block goes back to the system.
+    if (best->bytes > bytes) munmap(static_cast<char*>(at) + bytes, best->bytes - bytes);
+    *best = {};
+    return at;
+}
+
+// Keeps a block, in the place of the smallest one; returns what goes back to the system for it.
+Block keep(Block block) {
+    const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
+    if (!lock) return block;
+    std::size_t all = block.bytes;
+    for (const Block& kept : blocks_kept) all += kept.bytes;
+    Block& least = *std::min_element(std::begin(blocks_kept), std::end(blocks_kept),
+                                     [](const Block& a, const Block& b) { return a.bytes < b.bytes; });
+    if (all - least.bytes > kMostKept) return block;
+#if defined(MADV_FREE)
+    madvise(block.at, block.bytes, MADV_FREE);
+#endif
+    std::swap(least, block);
+    return block;
+}
+#endif
+
 }  // namespace
+
+#if defined(__linux__)
+void* take_large(std::size_t bytes) {
+    bytes = whole_pages(bytes);
+    if (void* kept = take_kept(bytes)) return kept;
+    // A page more than needed has an aligned place in it; what lies around goes back.
+    void* const found = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) throw std::bad_alloc();
+    char* const first = static_cast<char*>(found);
+    const std::size_t before = (kPage - reinterpret_cast<std::uintptr_t>(first) % kPage) % kPage;
+    if (before > 0) munmap(first, before);
+    munmap(first + before + bytes, kPage - before);
+    madvise(first + before, bytes, MADV_HUGEPAGE);  // a hint, so errors are ignored
+    return first + before;
+}
+
+void give_back_large(void* array, std::size_t bytes) {
+    const Block rest = keep({array, whole_pages(bytes)});
+    if (rest.at) munmap(rest.at, rest.bytes);
+}
+#else
+void* take_large(std::size_t bytes) { return ::operator new(bytes, std::align_val_t{64}); }
+void give_back_large(void* array, std::size_t) { ::operator delete(array, std::align_val_t{64}); }
+#endif
 
 void keep_freed_memory(std::size_t bytes) {
 #if defined(__GLIBC__)
@@ -52,7 +126,6 @@ void keep_freed_memory(std::size_t bytes) {
 void expect_writes(void* array, std::size_t bytes) {
 #if defined(__linux__)
     if (!array || bytes < kLargestBlock) return;
-    constexpr std::uintptr_t kPage = 2 * kMiB;
     const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(array), first = (at + kPage - 1) / kPage * kPage;
     const std::uintptr_t last = (at + bytes) / kPage * kPage;
     madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a hint, so errors are ignored

@@ -10,6 +10,12 @@ namespace hiddenstate {
 // only ever raised; one that is set by environment variables is not changed.
 void keep_freed_memory(std::size_t bytes);
 
+// Memory for an array of some MiB, uninitialized and aligned to cache lines: in large pages, and of what was given back before where
+// that fits, because the system hands out memory page by page and clears it. What is given back stays with the process, but the
+// system may take it when it runs short.
+void* take_large(std::size_t bytes);
+void give_back_large(void* array, std::size_t bytes);
+
 // Asks for large pages for an array that is so large that the allocator maps it anew each time.
 void expect_writes(void* array, std::size_t bytes);
 

@@ -10,6 +10,7 @@
 #include <new>
 #include <vector>
 
+#include "platform/allocator.h"
 #include "threads/fork_guard.h"
 
 #ifdef _OPENMP
@@ -140,8 +141,9 @@ template <class T>
 class Buffer {
 public:
     explicit Buffer(std::int64_t count)
-        : at_(static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T), kAlignment))) {}
-    ~Buffer() { ::operator delete(at_, kAlignment); }
+        : bytes_(static_cast<std::size_t>(count) * sizeof(T)),
+          at_(static_cast<T*>(is_large() ? take_large(bytes_) : ::operator new(bytes_, kAlignment))) {}
+    ~Buffer() { is_large() ? give_back_large(at_, bytes_) : ::operator delete(at_, kAlignment); }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
@@ -149,8 +151,12 @@ public:
 
 private:
     static constexpr std::align_val_t kAlignment{64};
+    static constexpr std::size_t kLarge = std::size_t{16} << 20;
 
-    T* at_;
+    bool is_large() const { return bytes_ >= kLarge; }
+
+    const std::size_t bytes_;
+    T* const at_;
 };
 
 // A range of indices, from `first` to before `last`.

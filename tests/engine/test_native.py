@@ -325,6 +325,26 @@ def test_widths_that_blocks_do_not_divide_and_many_steps(H: int, dtype: torch.dt
     assert_shares(found, wanted, most, "gradients")
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("H", [1023, 1030])
+def test_layers_of_many_units(H: int, threads: int) -> None:
+    """More rows than are projected at a time, on weights in large pages; a second call gets the memory of the first."""
+    torch.manual_seed(0)
+    lstm, x, before = hs.LSTM(40, H), torch.randn(5, 50, 40), torch.get_num_threads()
+    with hs.backend("reference"):
+        want, _ = lstm(x)
+    torch.set_num_threads(threads)
+    try:
+        for _ in range(2):
+            got, (h, _) = lstm(x)
+            alone, _ = lstm(x[:, 7:8])
+            assert_close(got, want)
+            assert torch.equal(got[-1], h[0])
+            assert torch.equal(got[:, 7:8], alone)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_many_ragged_steps_with_borders(dtype: torch.dtype) -> None:
     call = Call(T=150, N=5, C=3, H=17, L=1, seed=0, bidirectional=True, ragged=True, borders=True)

@@ -1,4 +1,5 @@
 // Checks every compiled scan that this CPU runs against the reference, through kernel/scan.h, without Python.
+#include "allocator.h"
 #include "nan.h"
 #include "nonlinearity.h"
 #include "cells.h"
@@ -62,6 +63,7 @@ int main() {
     check_reference();
     check_thread_tuners();
     check_helpers();
+    check_allocator();
     check_scans<F32>(), check_scans<F64>(), check_scans<BF16>();
     check_int8_scans();
     return checks::report();

@@ -71,6 +71,8 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
     if isinstance(index, slice):
         return range(size)[index]
     if isinstance(index, int):
+        if -size <= index < size:
+            return [index % size]
         index = (index,)
     ends = (index[0], index[-1]) if isinstance(index, range) and index else index  # of a range no others are looked at
     for k in ends:

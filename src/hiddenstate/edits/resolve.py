@@ -72,28 +72,47 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
         ArgumentError: a value does not broadcast against the chosen block.
         DtypeError, DeviceError: a value's memory was freed, or it has no numbers (meta), and the input has.
     """
-    bound = [_resolve_edit(edit, sizes, x.shape[1], span) for edit in edits]
-    for edit in bound:
-        check_memory(edit.value, f"the value of the edit of {edit.edit.place!r}")
-        if edit.value.is_meta and not x.is_meta:
-            raise DeviceError(
-                f"the value of the edit of {edit.edit.place!r} is on the meta device, which has no numbers, and the "
-                f"input is on {x.device}: make it there"
-            )
+    given = list(edits)
+    places = {
+        name: parse_place(name, sizes.num_layers, sizes.bidirectional) for name in dict.fromkeys(e.place for e in given)
+    }
+    values = values_of_numbers(given, torch.float64)
+    bound = []
+    for edit, number in zip(given, values, strict=True):
+        value = _tensor_value(edit, x) if number is None else number
+        bound.append(_resolve_edit(edit, places[edit.place], value, sizes, x.shape[1], span))
     return bound
 
 
-def _resolve_edit(edit: Edit, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
-    place = parse_place(edit.place, sizes.num_layers, sizes.bidirectional)
+def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
+    """The value ``[1, 1, 1]`` of each edit that has a number, in a type; None of those that have a tensor.
+
+    All are made at once: a sweep has hundreds, and making a tensor takes longer than what is computed with it.
+    """
+    numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
+    made = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
+    return [None if isinstance(edit.value, Tensor) else next(made) for edit in edits]
+
+
+def _tensor_value(edit: Edit, x: Tensor) -> Tensor:
+    value = edit.value
+    assert isinstance(value, Tensor)
+    check_memory(value, f"the value of the edit of {edit.place!r}")
+    if value.is_meta and not x.is_meta:
+        raise DeviceError(
+            f"the value of the edit of {edit.place!r} is on the meta device, which has no numbers, and the "
+            f"input is on {x.device}: make it there"
+        )
+    return value.reshape((1,) * (3 - value.dim()) + value.shape)
+
+
+def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, N, "row")
     times = _resolve_times(edit.t, span)
-    value = (
-        edit.value if isinstance(edit.value, Tensor) else torch.tensor(edit.value, dtype=torch.float64, device="cpu")
-    )
-    value = value.reshape((1,) * (3 - value.dim()) + value.shape)
-    open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
-    _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
+    if isinstance(edit.value, Tensor):  # a number fits any block
+        open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
+        _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
     position = _positions(times, span)
     if len(value) > 1 and max(position.values(), default=0) >= len(value):
         raise ArgumentError(

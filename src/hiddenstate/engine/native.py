@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import check_memory
-from hiddenstate.edits.resolve import ResolvedEdit
+from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, leaves_of
 from hiddenstate.engine.kernels import Kernel, RefusedError
@@ -225,17 +225,22 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     if not call.edits:
         return None
     of_track: dict[tuple[int, bool], list[Any]] = {}
-    for edit in call.edits:
+    numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
+    for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
             continue  # nothing of it is in this call: in a stream its steps may lie ahead
-        of_track.setdefault((edit.place.layer, edit.place.reverse), []).append(_native_edit(edit, kernel))
+        value = _native_value(edit, kernel) if number is None else number
+        of_track.setdefault((edit.place.layer, edit.place.reverse), []).append(_native_edit(edit, value))
     return [of_track.get(track) for track in call.tracks]
 
 
-def _native_edit(edit: ResolvedEdit, kernel: Kernel) -> tuple[Any, ...]:
+def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
     value = edit.value.detach().resolve_neg().to("cpu", kernel.real)
-    if len(value) > 1:  # of the steps that this call has, which in a stream may be a few of the edit's
-        value = value[list(edit.position.values())]
+    # Of several steps those that this call has, which in a stream may be a few of the edit's.
+    return value[list(edit.position.values())] if len(value) > 1 else value
+
+
+def _native_edit(edit: ResolvedEdit, value: Tensor) -> tuple[Any, ...]:
     place, kind = _PLACES[edit.place.quantity], _KINDS[edit.edit.kind]
     return place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
 

@@ -14,7 +14,7 @@ from hiddenstate.base.scoped import Scoped, scope
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.structure.names import parse_place
+from hiddenstate.structure.names import Place, parse_place
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,12 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
         IndexRangeError: a unit does not exist.
         ArgumentTypeError: something else than an `Edit` was given.
     """
+    places: dict[str, Place] = {}  # of many edits most name the same few
     for edit in edits:
         check_edit(edit)
-        place = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
-        resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
+        if edit.place not in places:
+            places[edit.place] = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
+        resolve(edit.unit, lstm.sizes.units(places[edit.place].quantity), "unit")
     return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
 
 
