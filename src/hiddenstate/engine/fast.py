@@ -128,7 +128,11 @@ def run_differentiable(
     tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
     if not all(isinstance(value, Tensor) for value in tensors):
         return None
-    if not wants_gradient((*tensors, *weights)):
+    try:
+        wanted = wants_gradient((*tensors, *weights))
+    except RuntimeError:  # weights of a class that knows few functions, such as torch's per-sample ones
+        return None
+    if not wanted:
         return run(given, parameters, names, sizes, options)
     if options.record and len(sizes.tracks) > 1:
         return None
