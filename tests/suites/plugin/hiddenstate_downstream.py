@@ -1,12 +1,13 @@
 """Puts ours in the place of torch's LSTMs, before anything else is imported; as a plugin of pytest, reports what ran.
 
-Two variables of the environment say what to do: HIDDENSTATE_WAY which of `WAYS`,
-HIDDENSTATE_REPORT where the report goes.
+Variables of the environment say what to do: HIDDENSTATE_WAY which of `WAYS`, HIDDENSTATE_REPORT where the report goes,
+HIDDENSTATE_RECIPE which script tells a library of ours, if it has to be told.
 """
 
 import functools
 import json
 import os
+import runpy
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,8 @@ WAYS: dict[str, Callable[[], Callable[[], dict[str, Any]]]] = {
 }
 
 _report = WAYS[os.environ.get("HIDDENSTATE_WAY", "as it is")]()
+if "HIDDENSTATE_RECIPE" in os.environ:
+    runpy.run_path(os.environ["HIDDENSTATE_RECIPE"])["register"]()
 
 
 def pytest_sessionfinish() -> None:
