@@ -53,14 +53,15 @@ def train(model: nn.Module, x: Tensor, y: Tensor, mode: str, steps: int = 30) ->
         poisson_sampling=False,
         grad_sample_mode=mode,
     )
-    loss = torch.zeros(())
+    last = 0.0
     for _ in range(steps):
         for some, classes in rows:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(some).flatten(0, 1), classes.flatten())
             loss.backward()
             optimizer.step()
-    return float(loss)
+            last = loss.item()
+    return last
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +59,10 @@ def test_opacus_replaces_ours_once_it_is_told(example: Any, monkeypatch: pytest.
     assert_all_close(fixed(x)[0], model(x)[0])
 
 
-@pytest.mark.filterwarnings("default")
-def test_the_example_trains(example: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from opacus.validators import ModuleValidator
-
-    for registry in ("VALIDATORS", "FIXERS"):
-        monkeypatch.setattr(ModuleValidator, registry, dict(getattr(ModuleValidator, registry)))
-    example["main"]()
-    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", capsys.readouterr().out)]
+def test_the_example_trains() -> None:
+    """In a process of its own: Opacus copies modules by pickling, and so must find their class."""
+    pytest.importorskip("opacus")
+    done = subprocess.run([sys.executable, "-W", "ignore", EXAMPLE], capture_output=True, text=True, check=True)
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
     assert len(losses) == 2
     assert max(losses) < 0.5
