@@ -78,6 +78,7 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
         "class Own(torch.nn.LSTM):\n    pass\n"
         "made = torch.nn.LSTM(4, 3), torch.nn.LSTMCell(4, 3)\n"
         "made[0](torch.zeros(2, 1, 4)), Own(4, 3)\n"
+        "torch.jit.script(torch.nn.Sequential(*made[:1]))\n"
         "print(*(type(one).__module__ for one in made))\n"
         "plugin.pytest_sessionfinish()\n"
         "print(open(plugin.os.environ['HIDDENSTATE_REPORT']).read())\n"
@@ -94,15 +95,12 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
     assert done.stdout.splitlines() == [f"{lstm} {cell}", report.get(way, "{}")]
 
 
-def test_rows_say_what_a_library_was_told_and_what_was_not_run() -> None:
+def test_what_a_library_was_told_is_said_where_all_passes() -> None:
     suite = Suite("one", recipe="examples/opacus_lstm.py", why={"convert": "it asks", "recipe": "it was told"})
     good, bad = Run(2, 0), Run(1, 1, ("a",))
     for convert, said in ((good, "it was told"), (bad, "it asks")):
         runs = {"as it is": good, "accelerate": good, "convert": convert, "class": good}
         assert outcomes.table({"one": suite}, {"one": Outcome("1.0", runs=runs)}).endswith(f" {said} |")
-    runs = {"as it is": good, "accelerate": good, "convert": bad}
-    row = outcomes.table({"one": suite}, {"one": Outcome("1.0", runs=runs)}).splitlines()[-1]
-    assert row.endswith("| 2 / 0 | 2 / 0 | none made | 1 / 1 | not run | it asks |")
     assert Path(surroundings.environment("convert", Path("r"), suite.recipe)["HIDDENSTATE_RECIPE"]).is_file()
     assert "HIDDENSTATE_RECIPE" not in surroundings.environment("class", Path("r"))
 

@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a suite: its versions, the day, and a run for each way that was tried; or why there is none."""
+    """What came of a suite: its versions, the day, and a run for each way; or why there is none."""
 
     version: str = ""
     torch: str = ""
@@ -106,10 +106,8 @@ def _row(suite: Suite, outcome: Outcome) -> tuple[str, ...]:
     if not outcome.runs:
         return suite.name, "", "", "", "", "", f"not run: {outcome.missing}"
     named = f"{suite.name} {outcome.version}, {outcome.day}"
-    runs = [outcome.runs.get(way) for way in ("as it is", *OURS)]
-    plain, accelerated, converted, swapped = (
-        "not run" if run is None else f"{run.passed} / {run.failed}" for run in runs
-    )
+    runs = [outcome.runs[way] for way in ("as it is", *OURS)]
+    plain, accelerated, converted, swapped = (f"{run.passed} / {run.failed}" for run in runs)
     return named, plain, accelerated, _share(outcome.runs["accelerate"]), converted, swapped, _why(suite, outcome.runs)
 
 
@@ -120,7 +118,7 @@ def _share(run: Run) -> str:
 
 def _why(suite: Suite, runs: Mapping[str, Run]) -> str:
     """The reasons that the suite's table gives, of those ways only that have one."""
-    wanted = [way for way in OURS if way in runs and runs[way].worse] + ["as it is", "calls"]
+    wanted = [way for way in OURS if runs[way].worse] + ["as it is", "calls"]
     if not runs["convert"].worse:
         wanted.append("recipe")
     return "; ".join(suite.why[way] for way in wanted if way in suite.why)
@@ -133,7 +131,7 @@ def unexplained(suites: Mapping[str, Suite], outcomes: Mapping[str, Outcome]) ->
         f"{suite.name}, {way}"
         for suite, runs in ran
         for way in OURS
-        if runs and way in runs and runs[way].worse and way not in suite.why
+        if runs and runs[way].worse and way not in suite.why
     ]
 
 
