@@ -97,7 +97,7 @@ def _run_once(suite: Suite, room: Path, folder: Path, way: str) -> tuple[dict[st
                     "--tb=short",
                 ],
                 cwd=folder,
-                env=surroundings.environment(way, report),
+                env=surroundings.environment(way, report, suite.recipe if way == "convert" else ""),
                 timeout=LIMIT,
                 stdout=file,
                 stderr=subprocess.STDOUT,

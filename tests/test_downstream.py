@@ -78,6 +78,7 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
         "class Own(torch.nn.LSTM):\n    pass\n"
         "made = torch.nn.LSTM(4, 3), torch.nn.LSTMCell(4, 3)\n"
         "made[0](torch.zeros(2, 1, 4)), Own(4, 3)\n"
+        "torch.jit.script(torch.nn.Sequential(*made[:1]))\n"
         "print(*(type(one).__module__ for one in made))\n"
         "plugin.pytest_sessionfinish()\n"
         "print(open(plugin.os.environ['HIDDENSTATE_REPORT']).read())\n"
@@ -92,6 +93,26 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
         "convert": '{"converted": 2, "kept": 0}',
     }
     assert done.stdout.splitlines() == [f"{lstm} {cell}", report.get(way, "{}")]
+
+
+def test_what_a_library_was_told_is_said_where_all_passes() -> None:
+    suite = Suite("one", recipe="examples/opacus_lstm.py", why={"convert": "it asks", "recipe": "it was told"})
+    good, bad = Run(2, 0), Run(1, 1, ("a",))
+    for convert, said in ((good, "it was told"), (bad, "it asks")):
+        runs = {"as it is": good, "accelerate": good, "convert": convert, "class": good}
+        assert outcomes.table({"one": suite}, {"one": Outcome("1.0", runs=runs)}).endswith(f" {said} |")
+    assert Path(surroundings.environment("convert", Path("r"), suite.recipe)["HIDDENSTATE_RECIPE"]).is_file()
+    assert "HIDDENSTATE_RECIPE" not in surroundings.environment("class", Path("r"))
+
+
+def test_a_recipe_is_followed_before_tests_are_read(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text("import torch\ndef register() -> None:\n    print(type(torch.nn.LSTM(4, 3)).__module__)\n")
+    environment = surroundings.environment("convert", tmp_path / "report.json", str(recipe))
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], *sys.path])
+    command = [sys.executable, "-c", "import hiddenstate_downstream"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "hiddenstate.nn.lstm"
 
 
 def test_a_suite_that_can_not_be_fetched_says_so(tmp_path: Path) -> None:

@@ -42,6 +42,25 @@ def test_gradients_of_each_row(options: dict[str, Any]) -> None:
     assert_all_close(samples(lstm), want)
 
 
+@pytest.mark.parametrize("options", OPTIONS)
+def test_gradients_of_each_row_of_data(options: dict[str, Any]) -> None:
+    """Of an input that needs no gradient, by outputs and final states."""
+    lstm, x = hs.LSTM(4, 3, **options), torch.randn(3, 2, 4)
+    rows = x.unbind(0 if lstm.batch_first else 1)
+    parameters = list(lstm.parameters())
+    want = [torch.autograd.grad(total(*lstm(row)), parameters) for row in rows]
+    run = call_for_per_sample_grads(
+        lstm, batch_size=len(rows), loss_reduction="sum", batch_first=bool(options.get("batch_first"))
+    )
+    total(*run(x)).backward()
+    assert_all_close(samples(lstm), [torch.stack(of_parameter) for of_parameter in zip(*want, strict=True)])
+    assert not x.requires_grad
+
+
+def total(out: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
+    return out.sum() + (state[0] ** 2).sum() + (state[1] ** 2).sum()
+
+
 def test_gradients_of_each_row_of_a_packed_sequence() -> None:
     lstm, x, lengths = hs.LSTM(4, 3, 2).double(), torch.randn(5, 3, 4, dtype=torch.float64).requires_grad_(), [5, 3, 1]
     want = row_by_row(lstm, x, lengths)

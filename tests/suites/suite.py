@@ -28,6 +28,8 @@ class Suite:
         folder: where in the repository pytest runs.
         tests: what pytest is given; ``{suites}`` is the folder of this file.
         untested: why none of its tests runs.
+        recipe: a script whose ``register()`` is called where LSTMs are converted, as the documentation tells users to;
+            from the root of this project.
         why: why a way does not give what torch gives, by way; for the table.
     """
 
@@ -40,6 +42,7 @@ class Suite:
     only: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
     folder: str = "."
+    recipe: str = ""
     why: Mapping[str, str] = field(default_factory=dict)
 
 

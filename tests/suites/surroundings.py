@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suites.suite import Suite
 
+ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
 
 
@@ -84,7 +85,9 @@ def _run(command: list[object], what: str) -> None:
         raise NotFetchedError(f"{what} {command[-1]}: {said[-1] if said else 'no reason given'}")
 
 
-def environment(way: str, report: Path) -> dict[str, str]:
+def environment(way: str, report: Path, recipe: str = "") -> dict[str, str]:
     """Return the environment of a run."""
     own = {"HIDDENSTATE_WAY": way, "HIDDENSTATE_REPORT": str(report), "PYTHONPATH": str(PLUGIN)}
+    if recipe:
+        own["HIDDENSTATE_RECIPE"] = str(ROOT / recipe)
     return {**os.environ, **own, "MPLBACKEND": "Agg", "PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": ""}

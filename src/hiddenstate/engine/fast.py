@@ -4,6 +4,7 @@ All that is here gives None, without side effects, if an argument is not in the 
 caller then uses the general path, which converts it or raises.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,7 +111,7 @@ def run_differentiable(
     tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
     if not all(isinstance(value, Tensor) for value in tensors):
         return None
-    if not wants_gradient((*tensors, *weights)):
+    if not _wants_gradient((*tensors, *weights)):
         return run(given, parameters, names, sizes, options)
     if options.record and len(sizes.tracks) > 1:
         return None
@@ -134,6 +135,13 @@ def run_differentiable(
     if done is None:
         return None
     return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
+
+
+def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
+    try:
+        return wants_gradient(tensors)
+    except RuntimeError:  # torch's per-sample weights, which stand for such as want one, don't tell
+        return True
 
 
 def _with_derivative(

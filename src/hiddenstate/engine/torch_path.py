@@ -1,5 +1,7 @@
 """A call computed by torch's own kernels: types and devices that the native engine does not serve."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -40,6 +42,9 @@ def run(call: Call) -> Result:
     """Compute a call by torch."""
     for weight in _weights(call):
         check_memory(weight, "a weight")
+    if _are_of_another_class(call) and torch.is_grad_enabled() and not call.x.requires_grad:
+        # By the input alone does torch's decomposition for per-sample weights tell whether a gradient is wanted.
+        call = replace(call, x=call.x.detach().requires_grad_())
     return _run_padded(call) if call.lengths is None else _run_packed(call)
 
 

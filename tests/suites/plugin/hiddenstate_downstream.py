@@ -1,13 +1,14 @@
 """Puts ours in the place of torch's LSTMs, before anything else is imported; as a plugin of pytest, reports what ran.
 
-Two variables of the environment say what to do: HIDDENSTATE_WAY which of `WAYS`,
-HIDDENSTATE_REPORT where the report goes.
+Variables of the environment say what to do: HIDDENSTATE_WAY which of `WAYS`, HIDDENSTATE_REPORT where the report goes,
+HIDDENSTATE_RECIPE which script tells a library of ours, if it has to be told.
 """
 
 import functools
 import json
 import os
-import threading
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import hiddenstate as hs
 
 _PLACES = (torch.nn, torch.nn.modules, torch.nn.modules.rnn)
 _TORCHS: tuple[type[nn.Module], ...] = nn.LSTM, nn.LSTMCell
-_at_work = threading.local()
 
 
 def accelerate() -> Callable[[], dict[str, Any]]:
@@ -47,14 +47,11 @@ def _convert_when_made(kind: type[nn.Module], made: dict[str, int]) -> None:
     @functools.wraps(begin)
     def begin_and_convert(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
-        # A conversion makes modules of torch's too, to look at.
-        if type(self) is not kind or getattr(_at_work, "converts", False):
+        # A conversion makes modules of torch's too, to look at, and scripting makes one to be compiled.
+        made_by_us = sys._getframe(1).f_globals.get("__name__", "").startswith("hiddenstate.")
+        if type(self) is not kind or made_by_us:
             return
-        _at_work.converts = True
-        try:
-            hs.convert(self, inplace=True)
-        finally:
-            _at_work.converts = False
+        hs.convert(self, inplace=True)
         made["kept" if type(self) is kind else "converted"] += 1
 
     kind.__init__ = begin_and_convert  # type: ignore[method-assign]
@@ -76,6 +73,8 @@ WAYS: dict[str, Callable[[], Callable[[], dict[str, Any]]]] = {
 }
 
 _report = WAYS[os.environ.get("HIDDENSTATE_WAY", "as it is")]()
+if "HIDDENSTATE_RECIPE" in os.environ:
+    runpy.run_path(os.environ["HIDDENSTATE_RECIPE"])["register"]()
 
 
 def pytest_sessionfinish() -> None:
