@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernel/cell.h"
 #include "kernel/pack_rows.h"
@@ -22,8 +23,10 @@ inline vf lanes_from(vf v, std::int64_t first) {
 }
 
 // Rows that are read at the same time. Few, each in long pieces, come faster out of the second cache than all of a vector's; but
-// additions must not wait for one another where vectors are short.
-constexpr int kRowsAtOnce = kLanes < 16 ? std::min(4, kLanes) : 2;
+// additions must not wait for one another where vectors are short. bfloat16 is bound by its conversion, not by the reading: there
+// all are read, a vector at a time.
+constexpr bool kInPieces = std::is_same_v<element, real>;
+constexpr int kRowsAtOnce = !kInPieces ? kLanes : kLanes < 16 ? std::min(4, kLanes) : 2;
 
 // Adds to `sums` the products of a few rows of a matrix with x, of `Vectors` vectors from the k-th number on.
 template <int Vectors>
@@ -65,8 +68,10 @@ inline void add_products(const element* const (&rows)[kLanes], const element* x,
         vf few[kRowsAtOnce];
         for (int j = 0; j < kRowsAtOnce; ++j) few[j] = sums[first + j];
         std::int64_t k = 0;
-        for (; k + 8 * kLanes <= K; k += 8 * kLanes) add_vectors<8>(at, x, k, few);
-        for (; k + 4 * kLanes <= K; k += 4 * kLanes) add_vectors<4>(at, x, k, few);
+        if constexpr (kInPieces) {
+            for (; k + 8 * kLanes <= K; k += 8 * kLanes) add_vectors<8>(at, x, k, few);
+            for (; k + 4 * kLanes <= K; k += 4 * kLanes) add_vectors<4>(at, x, k, few);
+        }
         for (; k + kLanes <= K; k += kLanes) add_vectors<1>(at, x, k, few);
         if (k < K) add_last(at, x, k, K, few);
         for (int j = 0; j < kRowsAtOnce; ++j) sums[first + j] = few[j];
