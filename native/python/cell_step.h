@@ -58,8 +58,9 @@ private:
         if (products == 0 || !kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step)) return nb::none();
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
-        nb::object h = taken(make_fixed_tensor(shape, reader.x.type, addresses[0]), addresses[0], false, step.new_h);
-        nb::object c = taken(make_fixed_tensor(shape, reader.x.type, addresses[1]), addresses[1], false, step.new_c);
+        // Each is made first: a call may read its other arguments, the address among them, before it.
+        nb::object h = make_fixed_tensor(shape, reader.x.type, addresses[0]), c = make_fixed_tensor(shape, reader.x.type, addresses[1]);
+        h = taken(std::move(h), addresses[0], false, step.new_h), c = taken(std::move(c), addresses[1], false, step.new_c);
         if (products < kWithoutGil) {
             scan.cell_step(step);
         } else {
