@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
-from torch.utils._python_dispatch import _get_current_dispatch_mode, _len_torch_dispatch_stack
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 # What native code asks instead of `interception`, in a third of the time. Where that says why, one of these says
 # something else than False or 0, or there is a level of forward-mode derivatives, or torch.compile traces, which the
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode, _len_torch_
 INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
     torch._C._is_any_autocast_enabled,
-    _len_torch_dispatch_stack,
+    torch._C._len_torch_dispatch_stack,
     torch._C._is_tracing,
 ]
 
