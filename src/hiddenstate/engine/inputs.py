@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.indexing import count
@@ -129,8 +130,10 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
         for j, value in enumerate(of_track):
             if value is None:
                 continue
-            alike = value.dtype == like.dtype and value.device == like.device and value.layout is torch.strided
-            if value.shape != shapes[j] or not alike:
+            # torch's per-sample weights, which are of a class of their own, tell no layout.
+            dense = type(value) not in (Tensor, Parameter) or value.layout is torch.strided
+            alike = value.dtype == like.dtype and value.device == like.device
+            if value.shape != shapes[j] or not alike or not dense:
                 names = parameter_names(sizes)
                 check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
 
