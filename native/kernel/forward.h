@@ -216,8 +216,8 @@ private:
     EvenRows even_x_, even_h_;
 };
 
-// Rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in the cache. Where W_ih itself
-// stays in no core's cache, more rows are worth it.
+// Rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in a cache, up to a
+// thousand units. Where W_ih itself stays in no core's cache, more rows are worth it.
 inline std::int64_t chunk_rows(std::int64_t H) { return H < 1024 ? 96 : 192; }
 
 inline void forward_on(const ForwardState& state, int threads) {

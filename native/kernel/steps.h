@@ -1,4 +1,5 @@
-// Runs single steps of all layers on packed weights, for streams. It changes the states in place, and allocates nothing.
+// Runs single steps of all layers on packed weights, for streams. It changes the states in place, and allocates
+// nothing but, in 8 bits, what a thread rounds to, once.
 #pragma once
 
 #include <vector>

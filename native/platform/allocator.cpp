@@ -45,10 +45,11 @@ struct Block {
 std::mutex blocks_mutex;
 Block blocks_kept[4];
 constexpr std::size_t kMostKept = 1024 * kMiB;  // bytes of all of them
+constexpr int kFree = 8;                        // MADV_FREE, which headers of old systems lack
 
 std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Of the blocks that are kept, the smallest that `bytes` fit into, unless most of it would lie idle.
+// Of the blocks that are kept, the smallest that `bytes` fit into; not one more than twice as large, most of which would go back.
 void* take_kept(std::size_t bytes) {
     const std::unique_lock<std::mutex> lock(blocks_mutex, std::try_to_lock);
     if (!lock) return nullptr;
@@ -72,10 +73,8 @@ Block keep(Block block) {
     for (const Block& kept : blocks_kept) all += kept.bytes;
     Block& least = *std::min_element(std::begin(blocks_kept), std::end(blocks_kept),
                                      [](const Block& a, const Block& b) { return a.bytes < b.bytes; });
-    if (all - least.bytes > kMostKept) return block;
-#if defined(MADV_FREE)
-    madvise(block.at, block.bytes, MADV_FREE);
-#endif
+    if (block.bytes <= least.bytes || all - least.bytes > kMostKept) return block;
+    if (madvise(block.at, block.bytes, kFree) != 0) return block;  // the system could not take it when it runs short
     std::swap(least, block);
     return block;
 }
@@ -85,6 +84,7 @@ Block keep(Block block) {
 
 #if defined(__linux__)
 void* take_large(std::size_t bytes) {
+    if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
     bytes = whole_pages(bytes);
     if (void* kept = take_kept(bytes)) return kept;
     // A page more than needed has an aligned place in it; what lies around goes back.

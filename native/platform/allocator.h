@@ -1,4 +1,4 @@
-// Settings of the memory allocator, for the records and gradients that are allocated and freed with each call.
+// Memory for what is allocated and freed with each call: settings of the allocator, and arrays in large pages that are kept.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@ namespace hiddenstate {
 void keep_freed_memory(std::size_t bytes);
 
 // Memory for an array of some MiB, uninitialized and aligned to cache lines: in large pages, and of what was given back before where
-// that fits, because the system hands out memory page by page and clears it. What is given back stays with the process, but the
-// system may take it when it runs short.
+// that fits, because the system hands out memory page by page and clears it. On Linux up to four arrays, of a GiB in all,
+// stay with the process when they are given back, but the system may take them when it runs short.
 void* take_large(std::size_t bytes);
 void give_back_large(void* array, std::size_t bytes);
 

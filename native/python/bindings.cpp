@@ -49,7 +49,7 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
     call.h0 = call.h_n, call.c0 = call.c_n, call.packed = packed.at(spare, call.N);
     const std::int64_t widest = packed.H * (packed.layers > 1 ? std::max(packed.C, packed.H) + packed.H : packed.C + packed.H);
     call.threads = call.N * widest >= kThreadedPackedStep ? nb::cast<int>(torch_api().num_threads()) : 1;
-    const bool large = call.N * call.H * (call.C + call.H) >= kWithoutGil;
+    const bool large = call.threads > 1 || call.N * call.H * (call.C + call.H) >= kWithoutGil;
     ThreadTuner<>& tuner = tuner_of(timed(packed.scan, Task::kStreamStep, call), false);
     const auto run = [call, forward = packed.scan.forward, &tuner](std::uintptr_t x, std::uintptr_t out,
                                                                   const StreamStep::Rows* rows, int threads) mutable {

@@ -1,6 +1,7 @@
 // Runs a step of an LSTMCell on the arguments as the user gave them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <utility>
@@ -34,7 +35,9 @@ inline bool turn_of(const void* weights) {
 class CellSteps {
 public:
     CellSteps(const Scan<F32>& float32, const Scan<F64>& float64, const Scan<BF16>& bfloat16)
-        : float32_(float32), float64_(float64), bfloat16_(bfloat16) {}
+        : float32_(float32), float64_(float64), bfloat16_(bfloat16) {
+        if (!float32.cell_step || !float64.cell_step || !bfloat16.cell_step) throw nb::type_error("a kernel has no step of a cell");
+    }
 
     // Returns (h, c) after a step from `hx` (None: zeros), or None, without side effects, if the arguments are not contiguous
     // tensors that fit, if something must see torch's operations, or if torch's own step would be faster. `sizes`: C, H.
@@ -50,12 +53,20 @@ public:
     }
 
 private:
+    // The weights that a step reads, which another thread may replace meanwhile.
+    using Weights = std::array<nb::object, kCellWeights>;
+    static constexpr std::int64_t kMost = std::int64_t{1} << 20;  // rows, features or units
+
     template <class P>
-    static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C, std::int64_t H) {
+    static nb::object run_on(const Scan<P>& scan, CellReader& reader, nb::handle hx, nb::handle parameters, std::int64_t C,
+                             std::int64_t H) {
         CellStep<P> step{};
         step.N = reader.N(), step.C = C, step.H = H;
+        // Without features N may be any number, and products of it too large for any type.
+        if (std::min({C, H, step.N}) < 1 || std::max({C, H, step.N}) > kMost) return nb::none();
         const std::int64_t products = step.N * H * (C + H);
-        if (products == 0 || !kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step)) return nb::none();
+        Weights held;
+        if (!kCellBounds<P>.hold(step.N, C, H) || !read(reader, hx, parameters, step, held)) return nb::none();
         const Shape shape = reader.state_shape(H);
         std::uintptr_t addresses[2] = {};
         // Each is made first: a call may read its other arguments, the address among them, before it.
@@ -76,14 +87,14 @@ private:
         return nb::make_tuple(std::move(h), std::move(c));
     }
 
-    // Reads the states and weights; false if they are not contiguous tensors that fit.
+    // Reads the states and weights, and holds these; false if they are not contiguous tensors that fit.
     template <class P>
-    static bool read(CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step) {
+    static bool read(CellReader& reader, nb::handle hx, nb::handle parameters, CellStep<P>& step, Weights& held) {
         const auto weight = [&](std::int64_t k) -> nb::handle {
-            const nb::object& name = cell_weight_names()[static_cast<std::size_t>(k)];
-            const nb::handle value = PyDict_GetItemWithError(parameters.ptr(), name.ptr());
-            if (!value.is_valid()) PyErr_Clear();
-            return value;
+            const auto at = static_cast<std::size_t>(k);
+            held[at] = nb::borrow(PyDict_GetItemWithError(parameters.ptr(), cell_weight_names()[at].ptr()));
+            if (!held[at].is_valid()) PyErr_Clear();
+            return held[at];
         };
         if (!reader.read_others(hx, weight, step.C, step.H)) return false;
         const auto take = [](const TensorView& view, const typename P::element*& to) {

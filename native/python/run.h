@@ -41,7 +41,9 @@ template <class P>
 int threads_for(const Call<P>& call) {
     const int most = nb::cast<int>(torch_api().num_threads());
     const auto count = static_cast<std::int64_t>(call.layers.size());
-    if (runs_in_stages(call.N, call.H, count, call.directions)) return threads_worth_waking_for_stages(call.T, call.N, call.C, call.H, count, most);
+    if (runs_in_stages(call.N, call.H, count, call.directions)) {
+        return threads_worth_waking_for_stages(call.T, call.N, call.C, call.H, count, most);
+    }
     return threads_worth_waking(call.T, call.N, call.C, call.H, most);
 }
 

@@ -94,7 +94,9 @@ bool StreamStep::is_blocked() const {
         if (!said.is_valid() || is_true(said)) return true;
     }
     const nb::object level = attribute(owner_, attribute_);
-    return !level.is_valid() || PyLong_AsLongLong(level.ptr()) >= 0;
+    const long long now = level.is_valid() ? PyLong_AsLongLong(level.ptr()) : 0;
+    if (now == -1 && PyErr_Occurred()) return PyErr_Clear(), true;
+    return now >= 0;
 }
 
 // Reads the numbers of rows from a list, a tensor or an array; false if they are no integers, or if there are none.

@@ -1,6 +1,7 @@
 #include "python/tensor_access.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 
@@ -35,6 +36,8 @@ struct Table {
 
 constexpr std::uint32_t kMajor = 1;
 constexpr const char* kName = "dlpack_exchange_api";
+static_assert(sizeof(void*) != 8 || (offsetof(Managed, tensor) == 32 && sizeof(nb::dlpack::dltensor) == 48 && sizeof(Table) == 56),
+              "these are not laid out as DLPack's");
 
 // Never freed: Python may have ended when statics are destroyed.
 Torch* connected = nullptr;
@@ -152,8 +155,12 @@ struct FixedTensor {
     std::int64_t sizes[kMostAxes], strides[kMostAxes];
 
     static FixedTensor* make(const Shape& shape, NumberType type) {
+        constexpr std::int64_t kMost = std::int64_t{1} << 46;  // numbers; far fewer than there are addresses
         std::int64_t count = 1, strides[kMostAxes] = {};
-        for (int k = shape.rank - 1; k >= 0; --k) strides[k] = count, count *= shape.sizes[k];
+        for (int k = shape.rank - 1; k >= 0; --k) {
+            if (shape.sizes[k] > kMost / std::max<std::int64_t>(count, 1)) throw std::bad_alloc();
+            strides[k] = count, count *= shape.sizes[k];
+        }
         const std::size_t bytes = sizeof(FixedTensor) + kAlignment + static_cast<std::size_t>(count) * (type.bits / 8);
         void* const memory = std::malloc(bytes);  // not of aligned_alloc, whose blocks are no quicker to have the second time
         if (!memory) throw std::bad_alloc();
@@ -283,9 +290,11 @@ nb::object make_tensor(const Shape& shape, NumberType type, std::uintptr_t& addr
 nb::object make_fixed_tensor(const Shape& shape, NumberType type, std::uintptr_t& address) {
     if (!take) return make_tensor(shape, type, address);
     FixedTensor* const fixed = FixedTensor::make(shape, type);
-    address = begin_of(fixed->managed.tensor);
+    const std::uintptr_t begin = begin_of(fixed->managed.tensor);
     void* made = nullptr;
-    if (take(&fixed->managed, &made) != 0) throw nb::python_error();
+    // If it fails torch may have freed the memory or not: it is left.
+    if (take(&fixed->managed, &made) != 0 || !made) throw nb::python_error();
+    address = begin;
     return nb::steal(static_cast<PyObject*>(made));
 }
 

@@ -1,9 +1,11 @@
 #include "threads/helpers.h"
 
+#include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "threads/fork_guard.h"
@@ -11,6 +13,10 @@
 
 #ifdef __linux__
 #include <sched.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <signal.h>
 #endif
 
 namespace hiddenstate {
@@ -68,22 +74,52 @@ bool may_run([[maybe_unused]] int threads) {
 #endif
 }
 
+// Signals stay with the threads of the program, one of which may wait for them, while this lives.
+class NoSignals {
+#if defined(__unix__) || defined(__APPLE__)
+public:
+    NoSignals() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+
+private:
+    sigset_t before_;
+#endif
+};
+
 struct Pool {
     std::mutex in_use;
     std::vector<std::unique_ptr<Helper>> helpers;
+    int too_many = std::numeric_limits<int>::max();  // helpers that could not be had; not tried again
 
     bool has(int count) {
+        if (count >= too_many) return false;
         while (static_cast<int>(helpers.size()) < count) {
-            if (!may_run(count + 1)) return false;
-            try {
-                helpers.push_back(std::make_unique<Helper>());
-                std::thread(&Helper::serve, helpers.back().get()).detach();
-            } catch (const std::system_error&) {
-                helpers.pop_back();
+            if (!may_run(count + 1) || !make()) {
+                too_many = count;
                 return false;
             }
         }
         return true;
+    }
+
+private:
+    bool make() {
+        [[maybe_unused]] const NoSignals blocked;  // a thread begins with the mask of the one that makes it
+        try {
+            helpers.reserve(helpers.size() + 1);
+            auto helper = std::make_unique<Helper>();
+            std::thread(&Helper::serve, helper.get()).detach();
+            helpers.push_back(std::move(helper));
+            return true;
+        } catch (const std::exception&) {  // no thread, or no memory for one
+            return false;
+        }
     }
 };
 
@@ -96,13 +132,9 @@ Pool& pool() {
 
 // A forked process has no helpers, and the mutex may be locked by a thread that it does not have.
 Helpers::Helpers(int threads) : threads_(threads) {
-    if (threads < 2 || forked() || !pool().in_use.try_lock()) return;
-    mine_ = pool().has(threads - 1);
-    if (!mine_) pool().in_use.unlock();
-}
-
-Helpers::~Helpers() {
-    if (mine_) pool().in_use.unlock();
+    if (threads < 2 || forked()) return;
+    mine_ = std::unique_lock<std::mutex>(pool().in_use, std::try_to_lock);
+    if (mine_ && !pool().has(threads - 1)) mine_.unlock();
 }
 
 void Helpers::run_parts(Function function, const void* context) const {

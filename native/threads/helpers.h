@@ -8,6 +8,8 @@
 // one that has begun: on a busy core that may be long, and a ThreadTuner sees it.
 #pragma once
 
+#include <mutex>
+
 namespace hiddenstate {
 
 // The helpers of the process, for as long as this lives; nobody's, if another thread has them, or if there can't be so many.
@@ -15,16 +17,13 @@ class Helpers {
 public:
     // `threads`: the one that calls, and the helpers.
     explicit Helpers(int threads);
-    ~Helpers();
-    Helpers(const Helpers&) = delete;
-    Helpers& operator=(const Helpers&) = delete;
 
-    explicit operator bool() const { return mine_; }
+    explicit operator bool() const { return mine_.owns_lock(); }
 
     // Calls part(k) for k = 0 ... threads - 1, 0 on this thread. Parts must not throw, and not wait for one another.
     template <class Part>
     void run(const Part& part) const {
-        run_parts([](const void* context, int k) { (*static_cast<const Part*>(context))(k); }, &part);
+        run_parts([](const void* context, int k) noexcept { (*static_cast<const Part*>(context))(k); }, &part);
     }
 
 private:
@@ -33,7 +32,7 @@ private:
     void run_parts(Function function, const void* context) const;
 
     const int threads_;
-    bool mine_ = false;
+    std::unique_lock<std::mutex> mine_;
 };
 
 }  // namespace hiddenstate

@@ -71,7 +71,8 @@ private:
         if (!lock) return;
         const double rest = seconds_between(last_end_, begin), seconds = seconds_between(begin, end);
         last_end_ = end;
-        close_jobs_ = rest < kClose ? std::min(close_jobs_ + 1, 2 * kCloseJobs) : std::max(close_jobs_ - kCloseJobs / 2, 0);
+        // Jobs of several threads, which overlap, are not close.
+        close_jobs_ = rest >= 0 && rest < kClose ? std::min(close_jobs_ + 1, 2 * kCloseJobs) : std::max(close_jobs_ - kCloseJobs / 2, 0);
         close_ = close_jobs_ >= kCloseJobs;
         if (all != all_) return;
         if (rest >= kRest) begin_after_rest();

@@ -88,3 +88,10 @@ def test_steps_of_large_cells_are_the_same_again_and_again() -> None:
         for _ in range(3):
             for cell, want in zip(cells, first, strict=True):
                 assert all(map(torch.equal, cell(x), want))
+
+
+def test_so_many_rows_of_nothing_that_no_memory_holds_their_states_fail_as_torchs_do() -> None:
+    x = torch.empty(2**60 + 1, 0)
+    for cell in (hs.LSTMCell(0, 4), nn.LSTMCell(0, 4)):
+        with torch.no_grad(), pytest.raises(RuntimeError):
+            cell(x)
