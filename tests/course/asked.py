@@ -166,7 +166,10 @@ ASKED_AGAIN = (
         ("partly",),
         (
             ("03", "Without, the forward outputs of words stay, and the reverse ones change"),
-            ("03", "Padding in front of the words changes the forward outputs, even if it is zeros."),
+            (
+                "03",
+                "Padding in front of the words changes the forward outputs, even if it is zeros: the biases",
+            ),
             ("03", "So pad at the end: that is what `lengths` is for."),
         ),
     ),
@@ -226,7 +229,7 @@ ASKED_AGAIN = (
         "a value at a time, for days: what is kept, how large it is, whether it grows, and if numbers are the same",
         ("yes",),
         (
-            ("06", "is its h and c, `[L·D, N, H]` each after any number of steps: hand them on"),
+            ("06", "after any number of steps: hand them on"),
             ("06", "Any cuts give the numbers of the whole."),
             ("06", "There is no graph to cut, so memory does not grow."),
         ),

@@ -87,3 +87,12 @@ def test_other_tags_are_refused(tmp_path: Path, before: Path) -> None:
         started(tmp_path / "lacking", CONFIG, read_conllu(TRAIN))
     with pytest.raises(FileFormatError, match="no model at"):
         started(tmp_path / "none", CONFIG, read_conllu(TRAIN))
+
+
+def test_a_model_that_comes_with_the_package_is_named_and_one_that_is_not_there_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="training starts from .*tagger-en, with"):
+        train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, start="tagger-en")
+    with pytest.raises(FileFormatError, match="no model at .*none"):
+        train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, start=tmp_path / "none")
+    with pytest.raises(FileFormatError, match="no model at .*none"):
+        train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, teachers=[tmp_path / "none"])

@@ -11,6 +11,8 @@ import typer
 from hiddenstate.cli.outputs import check_outputs
 from hiddenstate.cli.progress import Display
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.folder import folder_of
+from hiddenstate.models.tagger_training import MODELS
 from hiddenstate.text.corpora import names_corpus, path_of
 from hiddenstate.training.checkpoint import SETTINGS, RunFolder, default_run
 from hiddenstate.training.config import TrainConfig
@@ -93,7 +95,8 @@ def run_file(
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
-    return str((Path(path) if name == "out" else path_of(path)).resolve())
+    found = Path(path) if name == "out" else folder_of(path) if name in MODELS else path_of(path)
+    return str(found.resolve())
 
 
 def chosen(options: Mapping[str, object], settings: list[str] | None) -> dict[str, str]:

@@ -85,7 +85,7 @@ def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) ->
 
 
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
-    """The value ``[1, 1, 1]`` of each edit that has a number, in a type; None of those that have a tensor.
+    """Return the value ``[1, 1, 1]`` of each edit that has a number, in a type; None of those that have a tensor.
 
     All are made at once: a sweep has hundreds, and making a tensor takes longer than what is computed with it.
     """

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.utils._expanded_weights.expanded_weights_impl import ExpandedWeight
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.validation import check_memory
@@ -42,7 +43,8 @@ def run(call: Call) -> Result:
     """Compute a call by torch."""
     for weight in _weights(call):
         check_memory(weight, "a weight")
-    if _are_of_another_class(call) and torch.is_grad_enabled() and not call.x.requires_grad:
+    per_sample = any(isinstance(weight, ExpandedWeight) for weight in _weights(call))
+    if per_sample and torch.is_grad_enabled() and not call.x.requires_grad:
         # By the input alone does torch's decomposition for per-sample weights tell whether a gradient is wanted.
         call = replace(call, x=call.x.detach().requires_grad_())
     return _run_padded(call) if call.lengths is None else _run_packed(call)

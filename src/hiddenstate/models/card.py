@@ -63,16 +63,19 @@ def page(name: str, sections: Mapping[str, str]) -> str:
     return f"# {name}\n{body}"
 
 
-def _more_words(config: TaggerConfig, origin: Origin) -> str:
-    return f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
+def _which_words(config: TaggerConfig, origin: Origin) -> str:
+    if origin.start:
+        return f", those of {origin.start}"
+    more = f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
+    return f" seen at least {config.word_minimum} times{more}"
 
 
 def _architecture(tagger: Tagger, origin: Origin) -> str:
     config, encoder = tagger.config, tagger.encoder
     count = sum(parameter.numel() for parameter in tagger.parameters())
     return f"""\
-- word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} lower-cased words seen at \
-least {config.word_minimum} times{_more_words(config, origin)}, and one for all others
+- word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
+lower-cased words{_which_words(config, origin)}, and one for all others
 - spelling: {config.char_size} numbers for each of {len(encoder.chars.tokens):,} characters, through a \
 bidirectional LSTM of {config.char_hidden_size} units each way; its final states
 {_context(tagger)}\

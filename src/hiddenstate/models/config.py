@@ -30,7 +30,8 @@ class TaggerConfig(TrainConfig):
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the most words in a batch.
         varied: share of the sentences that an epoch reads as a variant: a part, or in other letters (see
-            `hiddenstate.models.variants`); which ones is drawn anew for each.
+            `hiddenstate.models.variants`); which ones is drawn anew for each epoch, and a sentence's
+            variant stays the same.
         teacher_share: with teachers, the weight of their probabilities beside the tag of a tagged word.
         tagged_epochs: with teachers, so many epochs at the end learn the tags alone, without teachers and untagged
             text.

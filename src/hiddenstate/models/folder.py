@@ -80,6 +80,21 @@ def folder_of(model: str | os.PathLike[str]) -> Path:
     return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
 
 
+def whole_folder_of(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is named, as `folder_of` does; it has all of a model's files.
+
+    Raises:
+        FileFormatError: there is no such folder, or a file is missing.
+    """
+    path = folder_of(model)
+    if not path.is_dir():
+        raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+    return path
+
+
 def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder, replacing an earlier model there.
 
@@ -183,12 +198,7 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
 
 
 def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    path = folder_of(folder)
-    if not path.is_dir():
-        raise FileFormatError(f"no model at {folder}: there is no such folder{_earlier(path)}")
-    missing = [name for name in FILES if not (path / name).is_file()]
-    if missing:
-        raise FileFormatError(f"no model at {folder}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+    path = whole_folder_of(folder)
     head = _head(path, str(folder))
     if head.get("kind") != kind.kind:
         raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")

@@ -20,8 +20,8 @@ class Syllabus:
     """All sentences by their lengths: tagged ones first, then those without tags, then a variant of each, if any.
 
     Every epoch reads all tagged sentences, and ``config.untagged_words`` words of others, drawn anew; the last
-    ``config.tagged_epochs`` read the tagged ones alone, without teachers. A share ``config.varied`` of them is read as
-    its variant. All follows from the seed and the epoch.
+    ``config.tagged_epochs`` read the tagged ones alone, without teachers. Of what an epoch
+    reads, a share ``config.varied`` is read as its variant. All follows from the seed and the epoch.
 
     Args:
         config: the settings.

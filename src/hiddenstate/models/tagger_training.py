@@ -38,6 +38,7 @@ StrPath = str | os.PathLike[str]
 
 # Folders of the language models whose states tell a tagger the context.
 CONTEXT = ("forward_model", "backward_model")
+MODELS = (*CONTEXT, "start", "teacher")  # what is a model, and may be named as one
 # All that a run file of a tagger may name.
 RUN_FILE = RunFile(
     Tagger.kind,
@@ -103,11 +104,11 @@ def train_tagger(
         FileWriteError: a file cannot be written.
         OSError: one cannot be read.
     """
-    forward, backward = context or ("", "")
-    files = {"train": train, "dev": dev, "test": test, "out": out, "start": start}
-    files |= {"forward_model": forward, "backward_model": backward}
+    models = dict(zip((*CONTEXT, "start"), (*(context or ("", "")), start), strict=True))
+    files = {"train": train, "dev": dev, "test": test, "out": out}
+    files |= {name: model and folder.folder_of(model) for name, model in models.items()}
     about = {"command": command, "about_data": about_data, "licence": licence}
-    lists = {"teacher": teachers, "untagged": untagged}
+    lists = {"teacher": [folder.folder_of(teacher) for teacher in teachers], "untagged": untagged}
     wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about, lists)
     return run_tagger(wanted, run, on_progress=on_progress)
 
@@ -155,8 +156,8 @@ class TaggerTask:
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = words_of(self.sentences)
-        hashed = [files[name] for name in ("train", "dev", *CONTEXT, "start") if files[name]]
-        self.fingerprint = _hash([*hashed, *teachers, *untagged])
+        models = [files[name] for name in (*CONTEXT, "start") if files[name]]
+        self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
         more = [words for path in untagged for words in read_untagged(path)]
         context = _context(files)
         if files["start"]:
@@ -281,9 +282,10 @@ def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 
-def _hash(paths: Iterable[str]) -> str:
+def _hash(files: Iterable[str], models: Iterable[str]) -> str:
+    """The hash of files and of the files of models, which a run that goes on must find as they were."""
+    of_models = [folder.whole_folder_of(model) / name for model in models for name in folder.FILES]
     digest = hashlib.sha256()
-    for path in paths:
-        file = Path(path, folder.WEIGHTS) if Path(path).is_dir() else Path(path)
+    for file in (*map(Path, files), *of_models):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

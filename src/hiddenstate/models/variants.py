@@ -23,8 +23,8 @@ class Variant(NamedTuple):
 def variants_of(sentences: Sequence[Words], seed: int) -> list[Variant]:
     """Return one variant of each sentence.
 
-    Half of the time it is a part of the sentence, of two words or more, with a capital first; else the whole, in small
-    letters, in capitals, or with a capital at the start of each word, each as often as the others.
+    Half of the time it is a part of the sentence, or the whole, of two words or more, with a capital first; else the
+    whole, in small letters, in capitals, or with a capital at the start of each word, each as often as the others.
 
     Args:
         sentences: the words of each; a sentence may be empty.

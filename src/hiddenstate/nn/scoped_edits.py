@@ -44,9 +44,10 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
     places: dict[str, Place] = {}  # of many edits most name the same few
     for edit in edits:
         check_edit(edit)
-        if edit.place not in places:
-            places[edit.place] = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
-        resolve(edit.unit, lstm.sizes.units(places[edit.place].quantity), "unit")
+        place = places.get(edit.place) if isinstance(edit.place, str) else None
+        if place is None:
+            place = places[edit.place] = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
+        resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
     return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
 
 
