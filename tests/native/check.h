@@ -1,6 +1,7 @@
 // Checks that count failures, print them, and go on.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -8,7 +9,7 @@
 
 namespace checks {
 
-inline std::int64_t made = 0, failed = 0;
+inline std::atomic<std::int64_t> made{0}, failed{0};  // threads check, too
 inline std::string context;  // what is being checked: printed with each failure
 
 inline void fail(const std::string& what) {
@@ -30,7 +31,7 @@ inline void close(const char* what, std::int64_t at, double got, double want, do
 }
 
 inline int report() {
-    std::printf("%lld checks, %lld failed\n", static_cast<long long>(made), static_cast<long long>(failed));
+    std::printf("%lld checks, %lld failed\n", static_cast<long long>(made.load()), static_cast<long long>(failed.load()));
     return failed ? 1 : 0;
 }
 
