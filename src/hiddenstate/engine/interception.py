@@ -12,13 +12,12 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 # What native code asks instead of `interception`, in a third of the time. Where that says why, one of these says
 # something else than False or 0, or there is a level of forward-mode derivatives, or torch.compile traces, which the
-# caller asks.
-INTERCEPTORS: list[Callable[[], object]] = [
+# caller asks. A stream's step asks the first ones only.
+STREAM_INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
-    torch._C._is_any_autocast_enabled,
     torch._C._len_torch_dispatch_stack,
-    torch._C._is_tracing,
 ]
+INTERCEPTORS = [*STREAM_INTERCEPTORS, torch._C._is_any_autocast_enabled, torch._C._is_tracing]
 
 
 def interception(*, autocast: bool = False) -> str | None:

@@ -166,14 +166,9 @@ def serves(dtype: torch.dtype) -> bool:
     return dtype in _chosen
 
 
-def kernel_of(x: object) -> Kernel | None:
-    """The functions for one of torch's own tensors, or None."""
-    return _chosen.get(x.dtype) if type(x) is Tensor else None
-
-
 def plain_kernel(x: object) -> Kernel | None:
     """The functions for one of torch's own tensors, if its numbers are such as cell states are kept in too."""
-    kernel = kernel_of(x)
+    kernel = _chosen.get(x.dtype) if type(x) is Tensor else None
     return kernel if kernel is not None and kernel.real is kernel.element else None
 
 

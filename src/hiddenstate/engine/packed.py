@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 
 from hiddenstate.engine import native
 from hiddenstate.engine.call import Call
+from hiddenstate.engine.interception import STREAM_INTERCEPTORS
 from hiddenstate.engine.kernels import Kernel, new
 from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ConcurrentUseError
@@ -50,8 +51,7 @@ class Stepper:
         step.keep((self, h, c, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
-        interceptors = [torch._C._are_functorch_transforms_active, torch._C._len_torch_dispatch_stack]
-        step.guard_idle(interceptors, forward_ad, "_current_level")
+        step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))

@@ -38,12 +38,13 @@ StrPath = str | os.PathLike[str]
 
 # Folders of the language models whose states tell a tagger the context.
 CONTEXT = ("forward_model", "backward_model")
-MODELS = (*CONTEXT, "start", "teacher")  # what is a model, and may be named as one
+MODEL_FILES = (*CONTEXT, "start")
+MODELS = (*MODEL_FILES, "teacher")  # what is a model, and may be named as one
 # All that a run file of a tagger may name.
 RUN_FILE = RunFile(
     Tagger.kind,
     TaggerConfig(),
-    files=dict.fromkeys(("train", "dev", "test", "out", *CONTEXT, "start"), ""),
+    files=dict.fromkeys(("train", "dev", "test", "out", *MODEL_FILES), ""),
     about={"command": "", "about_data": "", "licence": ""},
     lists={"teacher": (), "untagged": ()},
 )
@@ -104,7 +105,7 @@ def train_tagger(
         FileWriteError: a file cannot be written.
         OSError: one cannot be read.
     """
-    models = dict(zip((*CONTEXT, "start"), (*(context or ("", "")), start), strict=True))
+    models = dict(zip(MODEL_FILES, (*(context or ("", "")), start), strict=True))
     files = {"train": train, "dev": dev, "test": test, "out": out}
     files |= {name: model and folder.folder_of(model) for name, model in models.items()}
     about = {"command": command, "about_data": about_data, "licence": licence}
@@ -156,7 +157,7 @@ class TaggerTask:
         read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
         self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
         self.known = words_of(self.sentences)
-        models = [files[name] for name in (*CONTEXT, "start") if files[name]]
+        models = [files[name] for name in MODEL_FILES if files[name]]
         self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
         more = [words for path in untagged for words in read_untagged(path)]
         context = _context(files)
