@@ -72,7 +72,7 @@ RUN_thread = OMP_TOOL_LIBRARIES="$$(clang++ -print-file-name=libarcher.so)" TSAN
 ## sanitize: the native tests under AddressSanitizer, UBSan and ThreadSanitizer; the engine's tests under the first two
 sanitize: native-test-address native-test-thread sanitize-engine
 
-# The sanitized module lies apart from the installed one. -S: without the hooks that lead to that. Python itself leaks.
+# What is sanitized or fuzzed lies apart from the editable module. -S: without the hooks that lead to that. Python itself leaks.
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 sanitize-engine: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sanitized . \
@@ -96,8 +96,10 @@ downstream: $(VENV)/installed-test
 ## fuzz: bytes that reach new lines of a parser, TARGET=conllu say, for SECONDS=300 (Linux on x86-64)
 TARGET ?= conllu
 SECONDS ?= 300
+# An editable installation has an importer of its own, past which atheris can't see what is imported.
 fuzz: $(VENV)/installed-fuzz
-	$(BIN)/python tests/attacks/fuzz.py $(TARGET) -max_total_time=$(SECONDS)
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/fuzzed . -Cbuild-dir=build/fuzzed-build
+	PYTHONPATH=build/fuzzed:$(SITE) $(BIN)/python -S tests/attacks/fuzz.py $(TARGET) -max_total_time=$(SECONDS)
 
 ## bench: speed against torch and others, and against what this machine can do (BENCH="--json FILE", say, adds options)
 bench: $(VENV)/installed-bench

@@ -239,6 +239,7 @@ def test_a_wrong_choice_leads_to_the_figure_in_the_state_that_answers(site: Path
         expect(watch.page).to_have_url(
             re.compile(r"01-structure-and-hidden-state\.html\?figure=unroll&carry=off&swap=on#live-unroll")
         )
+        watch.page.wait_for_function("() => typeof course === 'object' && course.figures.unroll")
         assert watch.page.evaluate("course.figures.unroll.state") == {"carry": "off", "swap": "on"}
         stays_at_home(watch)
 

@@ -50,7 +50,8 @@ def test_a_native_step_stands_back_where_interception_says_why(name: str) -> Non
             torch.jit.trace(look, torch.zeros(2), check_trace=False)
         else:
             look(torch.zeros(2))
-    assert found == [(name != "none",) * 2]
+    served = name == "none" and hasattr(torch.Tensor, "__dlpack_c_exchange_api__")  # torch 2.8 has no such table
+    assert found == [(not served, name != "none")]
 
 
 def test_what_a_step_without_gradients_gives_is_torchs_own_tensor() -> None:
