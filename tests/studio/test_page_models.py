@@ -410,7 +410,7 @@ def test_comparison_of_numbers(studio: Shown) -> None:
     studio.look(page="compare", model="numbers", text="1,2,3\n4,5,6", text2="1,2,3\n4,5,7")
     page, one = studio.page, studio.page.get_by_label("Input A", exact=True)
     expect(page.get_by_label("Two inputs")).to_be_checked()
-    expect(page.get_by_role("group", name="Side by side by")).to_have_count(0)
+    expect(page.get_by_role("group", name="Aligned by")).to_have_count(0)
     expect(one).to_have_value("1,2,3\n4,5,6")
     expect(page.locator(".verdict")).to_contain_text("they part at step 1, are")
     one.press("Control+End")

@@ -161,7 +161,7 @@ export function howControls(app) {
         (quantity) => store.set({ quantity }),
         model.meanings,
       ),
-      ...(aligns ? [choice("Side by side by", WAYS, store.get().align, (align) => store.set({ align }))] : []),
+      ...(aligns ? [choice("Aligned by", WAYS, store.get().align, (align) => store.set({ align }))] : []),
     );
   };
   session.on("model", fill);
