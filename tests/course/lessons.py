@@ -22,6 +22,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("02", "torch.allclose(by_ih, by_hh)", "torch.allclose(by_ih, 2 * by_hh)"),
     ("02", "moved.bias_ih_l0 += moved.bias_hh_l0", "moved.bias_ih_l0 += 0"),
     ("02", 'lstm.weight("l0.b_if").fill_(forget_bias)', 'lstm.weight("l0.b_ig").fill_(forget_bias)'),
+    ("02", 'hs.set("l0.f", to=f), hs.set("l0.g", to=0.5)', 'hs.set("l0.f", to=1 - f), hs.set("l0.g", to=0.5)'),
     ("02", 'run["l0.h"][:5].any()', 'run["l0.c"][:5].any()'),
     ("02", 'hs.set("l0.o", to=1.0, t=5)', 'hs.set("l0.o", to=0.5, t=5)'),
     ("02", "torch.tanh(0.9 * h)", "torch.tanh(1.0 * h)"),

@@ -6,6 +6,11 @@ Lesson = tuple[str, str, str]
 
 TAGGING: Sequence[Lesson] = (
     ("03", '"I saw the saw .".split()', '"I Saw the saw .".split()'),
+    ("03", '"I saw the saw .".split()', '"The saw saw the saw .".split()'),
+    ("03", '("train", "heldout"))', '("train", "train"))'),
+    ("03", "for sentence in train for word in lower", "for sentence in [*train, *held_out] for word in lower"),
+    ("03", "collate(train)", "collate(held_out)"),
+    ("03", "(2000, len(hits))", "(2000, 100 * len(hits))"),
     ("03", "torch.cosine_similarity(h[1], h[3], dim=0)", "torch.cosine_similarity(h[1], h[1], dim=0)"),
     ("03", "for upto in (3, 5)]", "for upto in (5, 5)]"),
     ("03", "(1 + bidirectional) * size", "size"),
