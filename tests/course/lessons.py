@@ -10,6 +10,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("01", "stream.state = (h0, c0)", "stream.reset()"),
     ("01", "lengths=[5, 3]", "lengths=[5, 5]"),
     ("01", "both(padded, lengths=lengths)", "both(padded)"),
+    ("01", "zeros, refused = torch.zeros(1, 16, 3), 0", "zeros, refused = torch.zeros(1, 50, 3), 0"),
     ("01", "apart = hs.LSTM(8, 3, batch_first=True)", "apart = hs.LSTM(8, 3)"),
     ("01", "unsqueeze(1)\nreader", "unsqueeze(0)\nreader"),
     ("01", "h_n.transpose(0, 1).reshape(5, 6), alone", "h_n.view(5, 6), alone"),
