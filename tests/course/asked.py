@@ -32,7 +32,7 @@ ASKED = (
         ("yes", "yes"),
         (
             ("01", "it turns x and `out`; h and c stay `[L·D, N, H]`"),
-            ("01", "of five sentences row 2 has the last one's forward and the first one's reverse state"),
+            ("01", "and row 2 the last one's forward and the first one's reverse state"),
             ("01", "Exchange the axes first: `h_n.transpose(0, 1).reshape(N, -1)`"),
         ),
     ),
@@ -40,7 +40,7 @@ ASKED = (
         "a tagger without `batch_first`: what a changed word moves",
         ("yes", "yes"),
         (
-            ("01", "The exchange raises nothing, and each sentence depends on those before it."),
+            ("01", "Nothing raises here, and each sentence depends on those before it."),
             ("01", "each sentence is read by itself"),
             ("03", "Words at the same place of different sentences are read as one sequence."),
         ),
@@ -95,7 +95,7 @@ ASKED = (
         "which of four calls of `cross_entropy` on `[N, T, tags]` raises, is wrong or is right; its mean",
         ("partly", "partly"),
         (
-            ("03", "`cross_entropy` wants the tags on axis 1. Scores `[N, T, tags]` as they are raise"),
+            ("03", "`cross_entropy` wants the tags on axis 1. Scores `[N, T, tags]` as they are raise an error, or,"),
             ("03", "its mean is over the other words alone, so that equal scores for 15 tags cost ln 15 = 2.71"),
             ("03", "A log_softmax before `cross_entropy` is not needed and does no harm"),
         ),

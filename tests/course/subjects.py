@@ -6,6 +6,11 @@ Lesson = tuple[str, str, str]
 
 TAGGING: Sequence[Lesson] = (
     ("03", '"I saw the saw .".split()', '"I Saw the saw .".split()'),
+    ("03", '"I saw the saw .".split()', '"The saw saw the saw .".split()'),
+    ("03", '("train", "heldout"))', '("train", "train"))'),
+    ("03", "for sentence in train for word in lower", "for sentence in [*train, *held_out] for word in lower"),
+    ("03", "collate(train)", "collate(held_out)"),
+    ("03", "(2000, len(hits))", "(2000, 100 * len(hits))"),
     ("03", "torch.cosine_similarity(h[1], h[3], dim=0)", "torch.cosine_similarity(h[1], h[1], dim=0)"),
     ("03", "for upto in (3, 5)]", "for upto in (5, 5)]"),
     ("03", "(1 + bidirectional) * size", "size"),
@@ -57,7 +62,9 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", 'not string.endswith("\\n") and token', "token"),
     ("04", "theirs = -said[:, 0]", "theirs = -said[:, 0].exp()"),
     ("04", 'lstm.weight("l0.W_hg").fill_(10.0)', 'lstm.weight("l0.W_hg").fill_(1.0)'),
-    ("04", "clip_grad_norm_([weight], 1.0)", "clip_grad_value_([weight], 1.0)"),
+    ("04", "gradient, *[1.0] * 100", "1.0, *[1.0] * 100"),
+    ("04", "clip_grad_norm_(weights, 1.0)", "clip_grad_value_(weights, 1.0)"),
+    ("04", "(weights, 1.0)\n", "(weights[:1], 1.0)\n"),
     ("04", "abs(1.4442 / math.log(2)", "abs(1.4442 * math.log(2)"),
     (
         "04",
@@ -106,7 +113,9 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "torch.sin(0.3 * torch.arange(T)[:, None] + 6.28 * torch.rand(N))", "torch.zeros(T, N).cumsum(0)"),
     ("06", "torch.randn(1, 50, 4)", "torch.randn(50, 1, 4)"),
     ("06", "both = hs.LSTM(8, 16, bidirectional=True)", "both = hs.LSTM(8, 16)"),
-    ("06", "lstm(x[30:][:, shuffled], state)", "lstm(x[30:][:, shuffled], [part[:, shuffled] for part in state])"),
+    ("06", "mixed, _ = lstm(x[30:, order], state)", "mixed, _ = lstm(x[30:, order])"),
+    ("06", "[part[:, order] for part in state]", "state"),
+    ("06", "torch.randn(T, N).cumsum(0)", "torch.randn(T, N)"),
     ("06", "held = torch.zeros(400, 1, 8)", "held = torch.randn(400, 1, 8)"),
 )
 SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION)

@@ -27,8 +27,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     ],
     "q5": [("01", "its final state is `h_n[1]`, and the second half of `out[0]`.")],
     "q6": [("01", "With `batch_first=True` each sentence is read by itself, and h and c are still `[L·D, N, H]`.")],
-    "q7": [("01", "The exchange raises nothing, and each sentence depends on those before it.")],
-    "q8": [("01", "row 0 then has the forward states of two sentences, and")],
+    "q7": [("01", "Nothing raises here, and each sentence depends on those before it.")],
+    "q8": [("01", "of five sentences in one layer, row 0 then has the forward states of two, and")],
     "q9": [("02", "First c = f·c_prev + i·g, then h = o·tanh(c).")],
     "q10": [
         (
