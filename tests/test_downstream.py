@@ -95,6 +95,13 @@ def test_each_way_puts_ours_in_torchs_place(way: str, lstm: str, cell: str, tmp_
     assert done.stdout.splitlines() == [f"{lstm} {cell}", report.get(way, "{}")]
 
 
+def test_a_reason_for_two_ways_is_said_once() -> None:
+    suite = Suite("one", why={"convert": "it asks", "class": "it asks", "calls": "some are float16"})
+    good, bad = Run(2, 0), Run(1, 1, ("a",))
+    runs = {"as it is": good, "accelerate": good, "convert": bad, "class": bad}
+    assert outcomes.table({"one": suite}, {"one": Outcome("1.0", runs=runs)}).endswith("| it asks; some are float16 |")
+
+
 def test_what_a_library_was_told_is_said_where_all_passes() -> None:
     suite = Suite("one", recipe="examples/opacus_lstm.py", why={"convert": "it asks", "recipe": "it was told"})
     good, bad = Run(2, 0), Run(1, 1, ("a",))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._pytree import tree_leaves
 
 import hiddenstate as hs
@@ -23,6 +24,34 @@ def x() -> Tensor:
 def test_jit_trace(x: Tensor) -> None:
     lstm = hs.LSTM(4, 3)
     assert_close(torch.jit.trace(lstm, (x,))(x)[0], lstm(x)[0])
+
+
+class Packer(nn.Module):
+    """Packs rows for the LSTM inside."""
+
+    def __init__(self, lstm: nn.Module) -> None:
+        super().__init__()
+        self.lstm = lstm
+
+    def forward(self, x: Tensor, lengths: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        packed, (h_n, c_n) = self.lstm(pack_padded_sequence(x, lengths), (h, c))
+        return pad_packed_sequence(packed)[0], h_n, c_n
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor", "ignore:torch.as_tensor", "ignore:Using len")
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is:DeprecationWarning")
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"num_layers": 2, "batch_first": True}])
+def test_a_jit_trace_of_packed_rows_takes_others(options: dict[str, Any]) -> None:
+    lstm = hs.LSTM(4, 3, **options)
+    tracks = lstm.num_layers * (2 if lstm.bidirectional else 1)
+
+    def given(steps: int, lengths: list[int]) -> tuple[Tensor, ...]:
+        states = (torch.randn(tracks, len(lengths), 3) for _ in range(2))
+        return torch.randn(steps, len(lengths), 4), torch.tensor(lengths), *states
+
+    traced = torch.jit.trace(Packer(lstm), given(5, [3, 2, 1]))
+    for other in (given(7, [7, 5, 2]), given(9, [6, 5, 2, 1]), given(1, [1])):
+        assert_all_close(traced(*other), Packer(lstm.to_torch())(*other))
 
 
 def test_hooks_do_in_a_trace_what_they_do_in_a_call(x: Tensor) -> None:

@@ -131,6 +131,23 @@ def test_scripted_it_is_torchs_layer_with_the_same_parameters(made: Any, x: Tens
     assert_close(model(given)[0], made(given)[0])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_script_module_takes_torchs_layer_alone(x: Tensor) -> None:
+    class Old(torch.jit.ScriptModule):
+        def __init__(self, lstm: nn.Module) -> None:
+            super().__init__()
+            self.lstm = lstm
+
+        @torch.jit.script_method
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lstm(x)[0]  # type: ignore[no-any-return]
+
+    lstm = hs.LSTM(4, 3)
+    with pytest.raises((RuntimeError, TypeError)):
+        Old(lstm)
+    assert_close(Old(lstm.to_torch())(x), lstm(x)[0])
+
+
 def test_what_has_hooks_is_not_scripted() -> None:
     lstm = hs.LSTM(4, 3)
     lstm.register_forward_hook(lambda *_: None)

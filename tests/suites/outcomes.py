@@ -117,11 +117,11 @@ def _share(run: Run) -> str:
 
 
 def _why(suite: Suite, runs: Mapping[str, Run]) -> str:
-    """The reasons that the suite's table gives, of those ways only that have one."""
+    """The reasons that the suite's table gives, each once, of those ways only that have one."""
     wanted = [way for way in OURS if runs[way].worse] + ["as it is", "calls"]
     if not runs["convert"].worse:
         wanted.append("recipe")
-    return "; ".join(suite.why[way] for way in wanted if way in suite.why)
+    return "; ".join(dict.fromkeys(suite.why[way] for way in wanted if way in suite.why))
 
 
 def unexplained(suites: Mapping[str, Suite], outcomes: Mapping[str, Outcome]) -> list[str]:

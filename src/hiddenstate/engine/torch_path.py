@@ -69,7 +69,7 @@ def _run_packed(call: Call) -> Result:
     assert back is not None
     state = call.h0.index_select(1, order), call.c0.index_select(1, order)
     data, h_n, c_n = torch.lstm(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
-    out, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=len(call.x))
+    out, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=call.x.shape[0])
     return Result(out, h_n.index_select(1, back), c_n.index_select(1, back))
 
 
