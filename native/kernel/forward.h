@@ -66,7 +66,6 @@ public:
     void run_chunk(std::int64_t k, real* scratch, const Wait& wait) {
         const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
         list(k, steps);
-        even_x_.take(x_.data(), first_[size(steps)], job_.C);
         multiply_inputs(scratch, first_[size(steps)]);
         for (std::int64_t j = 0; j < steps; ++j) {
             step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
@@ -127,10 +126,12 @@ private:
         }
     }
 
-    void multiply_inputs(real* scratch, std::int64_t count) const {
+    void multiply_inputs(real* scratch, std::int64_t count) {
+        const bool matrices = in_matrices(count, job_.C);
+        even_x_.take(x_.data(), count, job_.C, matrices);
         for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, InputTile{x_.data(), width(job_.C), shared_.block(b), shared_.bias + b * kTile,
-                                       scratch + (b - blocks_.first) * count * kTile});
+            for_tiles(count, matrices, InputTile{x_.data(), width(job_.C), shared_.block(b), shared_.bias + b * kTile,
+                                                 scratch + (b - blocks_.first) * count * kTile});
         }
     }
 
@@ -139,7 +140,8 @@ private:
               const Wait& wait) {
         const std::int64_t* rows = n_.data() + first;
         const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
-        even_h_.take(h_.data(), last - first, job_.P);
+        const bool matrices = in_matrices(last - first, job_.P);
+        even_h_.take(h_.data(), last - first, job_.P, matrices);
         const bool projects = job_.projects();
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // Every other step goes through the blocks in reverse: the weights that were read last are still in the cache.
@@ -150,10 +152,10 @@ private:
                             projects ? job_.H : job_.out_row};
         };
         std::int64_t k = 0;
-        if (!kMatrices && last - first == 1) {
+        if (last - first == 1 && !matrices) {
             for (; k + 1 < blocks_.size(); k += 2) StepTile::run_two(tile_of_block(k), tile_of_block(k + 1));
         }
-        for (; k < blocks_.size(); ++k) for_tiles(last - first, tile_of_block(k));
+        for (; k < blocks_.size(); ++k) for_tiles(last - first, matrices, tile_of_block(k));
         if (projects) {
             wait();  // the projection mixes the m of all units
             project(t, rows, last - first, edited);

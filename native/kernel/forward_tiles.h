@@ -41,14 +41,10 @@ struct InputTile {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
-        }
-        tile(tall, x + first, C, w, acc);
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, acc[r][g]);
-        }
+        const auto start = [&](int, int g) { return load(bias + g * kLanes); };
+        multiply_rows<kGates>(tall, x + first, C, w, start, [&](int r, const vf (&z)[kGates]) {
+            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
+        });
     }
 };
 
@@ -67,13 +63,10 @@ struct StepTile {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
-        }
-        tile(tall, h + first, width(job.P), w, acc);
         Cells<Height::most> cells;
-        for (int r = 0; r < tall.count; ++r) add(first + r, acc[r], cells);
+        const auto start = [&](int r, int g) { return load(from + (first + r) * kTile + g * kLanes); };
+        multiply_rows<kGates>(tall, h + first, width(job.P), w, start,
+                              [&](int r, const vf (&z)[kGates]) { add(first + r, z, cells); });
         cells.store_hidden();
     }
 

@@ -76,6 +76,7 @@ std::vector<std::string> cpu_features() {
     const bool tiles = zmm && (saved & 0x60000) == 0x60000 && bit(extended.edx, 24) && may_use_tiles();
     add(tiles, "amx_tile");
     add(tiles && bit(extended.edx, 22), "amx_bf16");
+    add(tiles && bit(extended.edx, 25), "amx_int8");
     return found;
 }
 #elif defined(__aarch64__)
