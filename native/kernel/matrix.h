@@ -150,16 +150,10 @@ inline void multiply_high(RowsRead a, std::int64_t count, PackedBlock<Tile> w, i
 template <int V, int Tile>
 inline void multiply_evenly(int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
     set_up_registers(rows);
+    __asm__ volatile("" ::: "memory");  // to GCC the instructions below read none, and what they read might be written after them
     if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums);
     multiply_high<(V > 1)>(a, count, w, 0, sums);
     if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums);
-}
-
-// Rows at the distance of the first two.
-template <class T>
-RowsRead spaced(int rows, const T* const* a) {
-    const auto at = [a](int r) { return reinterpret_cast<const char*>(a[r]); };
-    return {at(0), rows > 1 ? at(1) - at(0) : 0};
 }
 
 // Whether all rows are at the same distance from one another.
@@ -181,7 +175,9 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
     std::int64_t k = 0;
     if (evenly_spaced(a, rows)) {
         k = K / kNumbers * kNumbers;
-        if (k) multiply_evenly<V>(rows, spaced(rows, a), k / kNumbers, PackedBlock<Tile>{w}, to);
+        const char* const first = reinterpret_cast<const char*>(a[0]);
+        const RowsRead all{first, rows > 1 ? reinterpret_cast<const char*>(a[1]) - first : 0};
+        if (k) multiply_evenly<V>(rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
     }
     // Copies what a register can't load in place: rows at uneven distances, and the rest of a row that fills no register.
     for (; k < K; k += kCopied) {

@@ -107,7 +107,7 @@ private:
 };
 
 // Rows of a thread below which its tiles are not well filled.
-constexpr std::int64_t kShareRows = 2 * kRows;
+constexpr std::int64_t kShareRows = 2 * (kVectors ? kVectorRows : kRows);
 
 // Whether threads divide the units, not the rows.
 inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {

@@ -123,33 +123,42 @@ inline bytes low_bytes(const vi (&v)[4], std::integer_sequence<int, J...>) {
 constexpr std::int64_t kRowHead = kMatrices ? kLanes : 1;
 inline std::int64_t lanes_of_row(std::int64_t K) { return kRowHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K)); }
 
+// Writes the numbers of a row, rounded.
+#ifdef __AVX512VBMI__
+// A register's part at a time, because it is loaded as a whole soon after.
+inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
+    for (std::int64_t k = 0; k < K; k += 4 * kLanes) {
+        vi four[4];
+        for (std::int64_t j = 0; j < 4; ++j) {
+            const std::int64_t at = k + j * kLanes;
+            four[j] = rounded_steps(at < K ? load(x + at, K - at) : vf{}, per_step, offset);
+        }
+        const bytes low = low_bytes(four, std::make_integer_sequence<int, HIDDENSTATE_BYTES>{});
+        std::memcpy(to + k, &low, sizeof low);
+    }
+}
+#else
+inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
+    std::int64_t k = 0;
+    for (; k + kLanes <= K; k += kLanes) {
+        const bytes_of_lanes low = low_bytes(rounded_steps(load(x + k), per_step, offset), lanes);
+        std::memcpy(to + k, &low, sizeof low);
+    }
+    if (k == K) return;
+    const bytes_of_lanes low = low_bytes(rounded_steps(load(x + k, K - k), per_step, offset), lanes);
+    std::memcpy(to + k, &low, static_cast<std::size_t>(K - k));
+}
+#endif
+
 // Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. A row with a number that is not finite gets such a
 // scale, so that all that is made of it is NaN.
 inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
-    const std::int32_t offset = matrices ? 0 : kOffset;
     const real greatest = greatest_size(x, K);
+    to[kRowHead + filled(K) - 1] = 0;  // fills up the last lane
     *to = greatest / kMost;
     const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
-    auto* at = reinterpret_cast<std::int8_t*>(to + kRowHead);
-    to[kRowHead + filled(K) - 1] = 0;
-    const auto steps = [&](vf numbers) { return rounded_steps(numbers, per_step, offset); };
-    std::int64_t k = 0;
-#ifdef __AVX512VBMI__
-    for (; k + 4 * kLanes <= K; k += 4 * kLanes) {
-        vi four[4];
-        for (int j = 0; j < 4; ++j) four[j] = steps(load(x + k + j * kLanes));
-        const bytes low = low_bytes(four, std::make_integer_sequence<int, HIDDENSTATE_BYTES>{});
-        std::memcpy(at + k, &low, sizeof low);
-    }
-#endif
-    constexpr std::make_integer_sequence<int, kLanes> lanes;
-    for (; k + kLanes <= K; k += kLanes) {
-        const bytes_of_lanes low = low_bytes(steps(load(x + k)), lanes);
-        std::memcpy(at + k, &low, sizeof low);
-    }
-    if (k == K) return;
-    const bytes_of_lanes low = low_bytes(steps(load(x + k, K - k)), lanes);
-    std::memcpy(at + k, &low, static_cast<std::size_t>(K - k));
+    write_numbers(x, K, per_step, matrices ? 0 : kOffset, reinterpret_cast<std::int8_t*>(to + kRowHead));
 }
 
 // acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves, because each sum waits for its last
@@ -185,27 +194,27 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
 }
 
 #ifdef HIDDENSTATE_ADD_PRODUCT
-// The same in matrix registers, for rows that follow one another in memory.
-template <int V, class Start, class Use>
-inline void multiply_rows(UpTo tall, const element* const* a, std::int64_t K, const packed* w, const Start& start, const Use& use) {
-    vi sum[kRows][V];
-    const element* const numbers[2] = {a[0] + kRowHead, a[tall.count > 1] + kRowHead};
-    const RowsWritten sums{reinterpret_cast<char*>(sum), sizeof sum[0]};
-    const PackedBlock<kTile> block{w + kHead * kTile};
-    multiply_evenly<V>(tall.count, spaced(tall.count, numbers), blocks(filled(K), kLanes), block, sums);
-    const Row<V> scale(w);
+// In matrix registers. Whole sums lie in memory when they are multiplied by their scales, so that nothing else need be stored there.
+template <int V, std::size_t Products, class Start, class Use>
+inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const Start& start, const Use& use) {
+    vi sums[Products][kRows][V];
+    vf scales[Products][V];
+    for (std::size_t p = 0; p < Products; ++p) {
+        const auto [a, K, w] = products[p];
+        const std::int64_t bytes = lanes_of_row(K) * std::int64_t{sizeof(element)};  // the rows follow one another in memory
+        multiply_evenly<V>(tall.count, RowsRead{reinterpret_cast<const char*>(a[0] + kRowHead), bytes}, blocks(filled(K), kLanes),
+                           PackedBlock<kTile>{w + kHead * kTile}, RowsWritten{reinterpret_cast<char*>(sums[p]), sizeof sums[p][0]});
+        for (int v = 0; v < V; ++v) scales[p][v] = weights(w + v * kLanes);
+    }
     for (int r = 0; r < tall.count; ++r) {
-        const vf of_row = splat(*a[r]);
         vf z[V];
-        for (int v = 0; v < V; ++v) z[v] = fused(__builtin_convertvector(sum[r][v], vf), scale.at[v] * of_row, start(r, v));
+        for (int v = 0; v < V; ++v) z[v] = start(r, v);
+        for (std::size_t p = 0; p < Products; ++p) {
+            const vf scale = splat(*products[p].a[r]);
+            for (int v = 0; v < V; ++v) z[v] = fused(__builtin_convertvector(sums[p][r][v], vf), scales[p][v] * scale, z[v]);
+        }
         use(r, z);
     }
-}
-
-template <int V>
-inline void tile(UpTo tall, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[kRows][V]) {
-    multiply_rows<V>(tall, a, K, w, [&](int r, int v) { return acc[r][v]; },
-                     [&](int r, const vf (&z)[V]) { std::copy_n(z, V, acc[r]); });
 }
 #endif
 

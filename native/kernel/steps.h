@@ -71,15 +71,9 @@ struct LayerStep {
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         const element *x[Height::most] = {}, *before[Height::most] = {};
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            x[r] = inputs(first + r);
-            before[r] = hidden(first + r);
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
-        }
-        tile(tall, x, K, w, acc);
-        multiply_rows<kGates>(tall, before, H, w + depth(K) * kTile, [&](int r, int g) { return acc[r][g]; },
-                              [&](int r, const vf (&z)[kGates]) { finish(first + r, z); });
+        for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), before[r] = hidden(first + r);
+        multiply_rows<kGates>(tall, {{x, K, w}, {before, H, w + depth(K) * kTile}}, [&](int, int g) { return load(bias + g * kLanes); },
+                             [&](int r, const vf (&z)[kGates]) { finish(first + r, z); });
     }
 
     // Two blocks for a single row.

@@ -46,12 +46,13 @@ constexpr int kVectorRows = 3;
 #endif
 // The most rows of a tile: matrix registers have 16 rows each, and two of them are used.
 constexpr int kRows = kMatrices ? 32 : kVectorRows;
+
 // Whether products of so many rows, summed over K numbers, go through matrix registers. Where there are any all do, but of 8 bits those
 // of few rows or numbers take less time in vectors, because a register is loaded as a whole for a part of it too.
 inline bool in_matrices(std::int64_t rows, std::int64_t K) {
-    constexpr std::int64_t kFewestNumbers = 64, kManyNumbers = 192, kFewestRows = 6, kFewestOfManyNumbers = 3;
+    constexpr std::int64_t kFewestRows = 3, kHalfRegister = 32, kFewestNumbers = 384;
     if (!kMatrices || !kVectors) return kMatrices;
-    return K >= kFewestNumbers && rows >= (K < kManyNumbers ? kFewestRows : kFewestOfManyNumbers);
+    return rows >= kFewestRows && K > kHalfRegister && rows * K >= kFewestNumbers;
 }
 
 // The number of rows of a tile, known at compile time, so that the sums stay in registers.
@@ -195,14 +196,21 @@ inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packe
 }
 #endif
 
-// Calls use(r, sums of row r) for each row of a tile, where sums[v] = start(r, v) + sum_k a[r][k] w[k][v].
-template <int V, class Height, class Start, class Use>
-inline void multiply_rows(Height tall, const element* const* a, std::int64_t K, const packed* w, const Start& start, const Use& use) {
+// What a tile multiplies: rows of K numbers each, and a packed block.
+struct Factors {
+    const element* const* a;
+    std::int64_t K;
+    const packed* w;
+};
+
+// Calls use(r, sums of row r) for each row of a tile, where sums[v] = start(r, v), and each product is added to that.
+template <int V, std::size_t Products, class Height, class Start, class Use>
+inline void multiply_rows(Height tall, const Factors (&products)[Products], const Start& start, const Use& use) {
     vf acc[Height::most][V];
     for (int r = 0; r < tall.count; ++r) {
         for (int v = 0; v < V; ++v) acc[r][v] = start(r, v);
     }
-    tile(tall, a, K, w, acc);
+    for (const Factors& one : products) tile(tall, one.a, one.K, one.w, acc);
     for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
 }
 

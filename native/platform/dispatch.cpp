@@ -105,7 +105,7 @@ const std::vector<const Scan<F32>*>& scans_int8() {
         {&scan_avx2_int8, kAvx2},
         {&scan_avx_vnni_int8, {"avx2", "fma", "avx_vnni"}},
         {&scan_avx512_vnni_int8, avx512_and({"avx512_vnni"})},
-        {&scan_amx_int8, avx512_and({"avx512_vnni", "amx_tile", "amx_int8"})},
+        {&scan_amx_int8, avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
 #endif
 #ifdef HIDDENSTATE_WITH_DOTPROD
         {&scan_neon_dotprod_int8, {"neon_dotprod"}},
