@@ -151,12 +151,12 @@ inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32
 }
 #endif
 
-// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. A row with a number that is not finite gets such a
-// scale, so that all that is made of it is NaN.
+// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. The scale of a row with a number that is not finite is
+// NaN, and so is all that is made of it.
 inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
     const real greatest = greatest_size(x, K);
     to[kRowHead + filled(K) - 1] = 0;  // fills up the last lane
-    *to = greatest / kMost;
+    *to = greatest <= std::numeric_limits<real>::max() ? greatest / kMost : std::numeric_limits<real>::quiet_NaN();
     const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
     write_numbers(x, K, per_step, matrices ? 0 : kOffset, reinterpret_cast<std::int8_t*>(to + kRowHead));
 }
