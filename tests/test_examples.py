@@ -16,8 +16,13 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from torch.nn.functional import cosine_similarity
+
+from hiddenstate.models.folder import load
+from hiddenstate.models.tagger_training import train_tagger
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+TRAIN = Path(__file__).parent / "data" / "tiny-train.conllu"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # The lesson's numbers, as torch prints them.
 GOLDEN = ["[1.4934, 0.4987, 0.2319, 1.1746]", "[-0.4372,  0.2583,  0.2947]", "[-0.7344,  0.6209,  0.4191]"]
@@ -98,6 +103,25 @@ def test_text_for_contexts_from_what_packages_have(tmp_path: Path) -> None:
     trees.write_text("".join(f"{k}\t{word}" + "\t_" * 8 + "\n" for k, word in enumerate(["Hello", "."], 1)) + "\n")
     run_example("text_for_contexts.py", "--sentences", trees, "--times", "2", "--lines", more, "--out", out)
     assert sorted(out.read_text().splitlines()) == sorted([*more.read_text().splitlines(), *["Hello ."] * 2])
+
+
+def test_a_start_from_neighbours_knows_which_words_are_alike(tmp_path: Path) -> None:
+    nouns, verbs = ("cat", "dog", "cow", "hen"), ("sees", "finds", "hears", "likes")
+    text = [f"The {one} {verb} a {other} here." for one in nouns for other in nouns for verb in verbs]
+    (tmp_path / "more.txt").write_text("\n".join(text))
+    config = tmp_path / "small.toml"
+    sizes = "word_size = 6\nhidden_size = 8\nepochs = 1\nweights_dtype = 'float32'\n"
+    config.write_text(f"[files]\ntrain = '{TRAIN.as_posix()}'\ndev = '{TRAIN.as_posix()}'\n[settings]\n{sizes}")
+    start = tmp_path / "start"
+    given = ("--config", config, "--untagged", tmp_path / "more.txt", "--contexts", "50", "--spread", "0.2")
+    run_example("start_from_neighbours.py", *given, "--out", start)
+    tagger = load(start)
+    vectors = tagger.word_embedding.weight.detach()
+    torch.testing.assert_close(vectors[2:].square().mean(dim=1).sqrt(), torch.full([len(vectors) - 2], 0.2))
+    noun, verb = (vectors[tagger.encoder.words.ids(words)] for words in (nouns, verbs))
+    assert cosine_similarity(noun[:, None], noun, dim=-1).min() > 0.9 > cosine_similarity(noun[:, None], verb, -1).max()
+    train_tagger(TRAIN, TRAIN, tmp_path / "out", tagger.config, start=start)
+    assert load(tmp_path / "out").encoder.words == tagger.encoder.words
 
 
 @pytest.mark.skipif(

@@ -240,6 +240,9 @@ def test_the_example_config_can_be_read() -> None:
     for name in SIZES:  # what it starts from has its sizes
         assert getattr(further.settings, name) == getattr(taught.settings, name)
     assert taught.settings.weights_dtype == "int8"
+    neighbours = read_run_file(path.with_name("tagger-neighbours.toml"), RUN_FILE)
+    assert neighbours.files["test"] == "ud-english-ewt:test"
+    assert neighbours.settings.untagged_minimum == 10
 
 
 def test_one_sentence(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from hiddenstate.training.run_file import RunFile
+from language_models import make as make_language_model
 from models.test_tagger_training import CONFIG, DEV, SHORT, TRAIN
 
 WORDS = ["the", "cat", "sat", "tac"]
@@ -58,6 +59,22 @@ def test_many_sentences_are_taught_in_their_order(tmp_path: Path) -> None:
     found = taught_by([tmp_path / "one"], many, {"upos": ["A", "B"]})["upos"]
     expected = torch.cat([tagging.probabilities for tagging in load(tmp_path / "one").tag(many)])
     torch.testing.assert_close(found.float(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_teacher_with_character_models_teaches_a_student_without(tmp_path: Path) -> None:
+    for name, backward in (("ahead", False), ("back", True)):
+        save(make_language_model(backward=backward), tmp_path / name)
+    context = (tmp_path / "ahead", tmp_path / "back")
+    with_context, without, student = (tmp_path / name for name in ("with", "without", "student"))
+    train_tagger(TRAIN, DEV, with_context, replace(SHORT, columns=("upos", "xpos")), context=context)
+    train_tagger(TRAIN, DEV, without, replace(SHORT, seed=2))
+    sentences, names = [s.forms for s in read_conllu(DEV)], load(without).tag_names
+    found = taught_by([with_context, without], sentences, {"upos": names})["upos"].float()
+    shares = [torch.cat([t.probabilities for t in load(path).tag(sentences)]) for path in (with_context, without)]
+    assert not torch.allclose(shares[0], shares[1], atol=0.01)
+    torch.testing.assert_close(found, (shares[0] + shares[1]) / 2, rtol=1e-3, atol=1e-3)
+    train_tagger(TRAIN, DEV, student, SHORT, teachers=[with_context, without], untagged=[DEV])
+    assert load(student).context is None
 
 
 def test_other_teachers_are_refused(tmp_path: Path) -> None:
