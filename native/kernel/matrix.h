@@ -8,11 +8,12 @@
 #pragma once
 
 // Whether there are such registers for what this scan packs: how a sum of rows in memory begins, and the instruction that adds a
-// product to it. Whole numbers begin at zero, because their scale is no part of the sum.
-#if defined(HIDDENSTATE_INT8) && defined(__AMX_INT8__)
+// product to it. Whole numbers begin at zero, because their scale is no part of the sum. (Clang 14 spells the macros without the
+// second underscore.)
+#if defined(HIDDENSTATE_INT8) && (defined(__AMX_INT8__) || defined(__AMXINT8__))
 #define HIDDENSTATE_ADD_PRODUCT _tile_dpbssd
 #define HIDDENSTATE_BEGIN_SUM(sum, rows, bytes) _tile_zero(sum)
-#elif !defined(HIDDENSTATE_INT8) && defined(__AMX_BF16__)
+#elif !defined(HIDDENSTATE_INT8) && (defined(__AMX_BF16__) || defined(__AMXBF16__))
 #define HIDDENSTATE_ADD_PRODUCT _tile_dpbf16ps
 #define HIDDENSTATE_BEGIN_SUM _tile_loadd
 #endif

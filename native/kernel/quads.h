@@ -109,7 +109,7 @@ inline bytes_of_lanes low_bytes(vi v, std::integer_sequence<int, J...>) {
 #endif
 }
 
-#ifdef __AVX512VBMI__
+#if defined(HIDDENSTATE_ADD_PRODUCT) && defined(__AVX512VBMI__)
 // Those of four vectors, side by side.
 template <int... J>
 inline bytes low_bytes(const vi (&v)[4], std::integer_sequence<int, J...>) {
@@ -124,8 +124,8 @@ constexpr std::int64_t kRowHead = kMatrices ? kLanes : 1;
 inline std::int64_t lanes_of_row(std::int64_t K) { return kRowHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K)); }
 
 // Writes the numbers of a row, rounded.
-#ifdef __AVX512VBMI__
-// A register's part at a time, because it is loaded as a whole soon after.
+#if defined(HIDDENSTATE_ADD_PRODUCT) && defined(__AVX512VBMI__)
+// A register's part at a time, because it is loaded as a whole soon after. (Only rows for matrix registers have room for it.)
 inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
     for (std::int64_t k = 0; k < K; k += 4 * kLanes) {
         vi four[4];
