@@ -11,6 +11,7 @@ All else is as in any new tagger.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def vectors_of(seen: NDArray[np.float32], size: int, spread: float) -> Tensor:
     """Return the rows as vectors of so many numbers, all of one length: their root mean square is ``spread``."""
     left, values, _ = torch.svd_lowrank(torch.from_numpy(seen), q=min(size + 16, *seen.shape), niter=3)
     vectors = (left * values.sqrt())[:, :size]
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-6) * spread * size**0.5
+    unit: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    return unit * spread * math.sqrt(size)
 
 
 def main() -> None:
