@@ -149,7 +149,7 @@ private:
     // Transposes the chunk's rows of pairs, `columns` numbers each, one square of vectors at a time.
     template <class Row>
     void transpose_rows(const Row& row, std::int64_t columns) const {
-#ifdef __AMX_BF16__
+#ifdef HIDDENSTATE_ADD_PRODUCT
         for (std::int64_t k = 0; k < depth(rows_.count()); k += kLanes) {
             for (std::int64_t u = 0; u < columns; u += kLanes) {
                 vf square[kLanes];

@@ -66,8 +66,7 @@ public:
     void run_chunk(std::int64_t k, real* scratch, const Wait& wait) {
         const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
         list(k, steps);
-        even_x_.take(x_.data(), first_[size(steps)], job_.C);
-        multiply_inputs(scratch, first_[size(steps)]);
+        multiply_inputs(scratch, steps);
         for (std::int64_t j = 0; j < steps; ++j) {
             step(order_.step(k + j), first_[size(j)], first_[size(j + 1)], scratch, first_[size(steps)], wait);
             if (k + j + 1 < job_.T) wait();  // the next step reads the hidden state of all units
@@ -127,33 +126,56 @@ private:
         }
     }
 
-    void multiply_inputs(real* scratch, std::int64_t count) const {
-        for (std::int64_t b = blocks_.first; b < blocks_.last; ++b) {
-            for_tiles(count, InputTile{x_.data(), width(job_.C), shared_.block(b), shared_.bias + b * kTile,
-                                       scratch + (b - blocks_.first) * count * kTile});
+    // Of the rows from `first` on of a chunk of `count` rows.
+    InputTile input_tile(std::int64_t b, std::int64_t first, std::int64_t count, real* scratch) const {
+        return {x_.data() + first, width(job_.C), shared_.block(b), shared_.bias + b * kTile,
+                scratch + ((b - blocks_.first) * count + first) * kTile};
+    }
+
+    // Multiplies the inputs of a chunk, unless its steps do.
+    void multiply_inputs(real* scratch, std::int64_t steps) {
+        const std::int64_t count = first_[size(steps)];
+        const bool matrices = in_matrices(count, job_.C);
+        even_x_.take(x_.data(), count, job_.C, matrices);
+        joins_ = joins(steps);
+        for (std::int64_t b = blocks_.first; !joins_ && b < blocks_.last; ++b) {
+            for_tiles(count, matrices, input_tile(b, 0, count, scratch));
         }
     }
 
+    // Whether steps multiply their inputs together with their hidden states: of 8 bits that saves writing and reading the one product. It
+    // pays where steps have so many rows, and all weights stay in a cache, from which each step reads them.
+    bool joins(std::int64_t steps) const {
+        constexpr std::int64_t kFewestRows = 16, kMostWeights = 1 << 17;
+        if (!kQuads || !kMatrices || units_.size() * (job_.C + job_.P) > kMostWeights) return false;
+        for (std::int64_t j = 0; j < steps; ++j) {
+            const std::int64_t rows = first_[size(j + 1)] - first_[size(j)];
+            if (rows && (rows < kFewestRows || !in_matrices(rows, job_.C) || !in_matrices(rows, job_.P))) return false;
+        }
+        return true;
+    }
+
     template <class Wait>
-    void step(std::int64_t t, std::int64_t first, std::int64_t last, const real* scratch, std::int64_t count,
+    void step(std::int64_t t, std::int64_t first, std::int64_t last, real* scratch, std::int64_t count,
               const Wait& wait) {
         const std::int64_t* rows = n_.data() + first;
         const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
-        even_h_.take(h_.data(), last - first, job_.P);
+        const bool matrices = in_matrices(last - first, job_.P);
+        even_h_.take(h_.data(), last - first, job_.P, matrices);
         const bool projects = job_.projects();
         element* to = projects ? shared_.m.data() : job_.out + t * job_.out_step;
         // Every other step goes through the blocks in reverse: the weights that were read last are still in the cache.
         const auto tile_of_block = [&](std::int64_t k) {
             const std::int64_t b = t % 2 ? blocks_.last - 1 - k : blocks_.first + k, u = b * kLanes;
-            return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), shared_.block(b) + kTile * depth(job_.C),
-                            scratch + ((b - blocks_.first) * count + first) * kTile, rows, edited, h_.data(), to,
+            return StepTile{job_, t, u, std::min<std::int64_t>(kLanes, job_.H - u), input_tile(b, first, count, scratch), joins_,
+                            shared_.block(b) + kTile * depth(job_.C), rows, edited, h_.data(), to,
                             projects ? job_.H : job_.out_row};
         };
         std::int64_t k = 0;
-        if (!kMatrices && last - first == 1) {
+        if (last - first == 1 && !matrices) {
             for (; k + 1 < blocks_.size(); k += 2) StepTile::run_two(tile_of_block(k), tile_of_block(k + 1));
         }
-        for (; k < blocks_.size(); ++k) for_tiles(last - first, tile_of_block(k));
+        for (; k < blocks_.size(); ++k) for_tiles(last - first, matrices, tile_of_block(k));
         if (projects) {
             wait();  // the projection mixes the m of all units
             project(t, rows, last - first, edited);
@@ -214,6 +236,7 @@ private:
     std::vector<std::int64_t> n_;        // and which rows they are
     std::vector<std::int64_t> first_;    // of each step of the chunk
     EvenRows even_x_, even_h_;
+    bool joins_ = false;  // whether the steps of the chunk multiply their inputs
 };
 
 // Rows of a thread's chunk: enough to read W_ih once for many, few enough that their products stay in a cache, up to a

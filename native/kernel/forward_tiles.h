@@ -1,6 +1,8 @@
 // The tiles of the forward scan: the input's part of the pre-activations, one step of the cells, and the projection.
 #pragma once
 
+#include <type_traits>
+
 #include "kernel/cell.h"
 #include "kernel/partition.h"
 #include "kernel/scan.h"
@@ -41,14 +43,10 @@ struct InputTile {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
-        }
-        tile(tall, x + first, C, w, acc);
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, acc[r][g]);
-        }
+        const auto start = [&](int, int g) { return load(bias + g * kLanes); };
+        multiply_rows<kGates>(tall, {{x + first, C, w}}, start, [&](int r, const vf (&z)[kGates]) {
+            for (int g = 0; g < kGates; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
+        });
     }
 };
 
@@ -57,8 +55,9 @@ struct InputTile {
 struct StepTile {
     const LayerForward& job;
     std::int64_t t, u, lanes;     // step; first unit of the block, and how many of its units there are
+    InputTile inputs;             // of the step's live rows
+    bool joins;                   // whether their product is made here; else it is at inputs.to
     const packed* w;              // the block's recurrent weights
-    const real* from;             // [rows, kTile], from InputTile
     const std::int64_t* rows;     // live rows
     const unsigned char* edited;  // whether an edit touches them, or null: none
     const element* const* h;      // their hidden states of the step before
@@ -67,13 +66,18 @@ struct StepTile {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(from + (first + r) * kTile + g * kLanes);
-        }
-        tile(tall, h + first, width(job.P), w, acc);
         Cells<Height::most> cells;
-        for (int r = 0; r < tall.count; ++r) add(first + r, acc[r], cells);
+        const auto cell = [&](int r, const vf (&z)[kGates]) { add(first + r, z, cells); };
+        const Factors recurrent{h + first, width(job.P), w};
+        if constexpr (kQuads && std::is_same_v<Height, UpTo>) {
+            if (joins) {
+                const auto bias = [&](int, int g) { return load(inputs.bias + g * kLanes); };
+                multiply_rows<kGates>(tall, {{inputs.x + first, inputs.C, inputs.w}, recurrent}, bias, cell);
+                return cells.store_hidden();
+            }
+        }
+        const auto start = [&](int r, int g) { return load(inputs.to + (first + r) * kTile + g * kLanes); };
+        multiply_rows<kGates>(tall, {recurrent}, start, cell);
         cells.store_hidden();
     }
 
@@ -82,7 +86,7 @@ struct StepTile {
         const packed* const w[2] = {one.w, other.w};
         vf acc[2][kGates];
         for (int g = 0; g < kGates; ++g) {
-            acc[0][g] = load(one.from + g * kLanes), acc[1][g] = load(other.from + g * kLanes);
+            acc[0][g] = load(one.inputs.to + g * kLanes), acc[1][g] = load(other.inputs.to + g * kLanes);
         }
         tile_of_two(*one.h, width(one.job.P), w, acc);
         Cells<2> cells;
@@ -135,12 +139,9 @@ struct ProjectionTile {
 
     template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][V];
-        clear(tall, acc);
-        tile(tall, m + first, job.H, w, acc);
-        for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) save(first + r, u + v * kLanes, left - v * kLanes, acc[r][v]);
-        }
+        multiply_rows<V>(tall, {{m + first, job.H, w}}, [](int, int) { return vf{}; }, [&](int r, const vf (&h)[V]) {
+            for (int v = 0; v < V; ++v) save(first + r, u + v * kLanes, left - v * kLanes, h[v]);
+        });
     }
 
     void save(std::int64_t r, std::int64_t at, std::int64_t count, vf h) const {

@@ -1,13 +1,23 @@
-// Multiplies bfloat16 matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each: one instruction multiplies
-// two of them and adds the product to a third.
+// Multiplies matrices in the CPU's tile registers (AMX), which have 16 rows of 64 bytes each: one instruction multiplies two of them
+// and adds the product to a third. A row is 16 lanes of neighbours in k: pairs of bfloat16, or four numbers of 8 bits.
 //
-//                        w: 16 pairs of k by 16 units, as packed blocks have them
+//                        w: 16 lanes of k by 16 units, as packed blocks have them
 //                      [6]  [7]
 //   a: rows 0-15  [4]  [0]  [1]     sums of rows 0-15        Up to 16 rows have four sums, 0 to 3, of four vectors of
 //      rows 16-31 [5]  [2]  [3]     sums of rows 16-31       units; more rows two vectors at a time, as drawn.
 #pragma once
 
-#ifdef __AMX_BF16__
+// Whether there are such registers for what this scan packs: how a sum of rows in memory begins, and the instruction that adds a
+// product to it. Whole numbers begin at zero, because their scale is no part of the sum.
+#if defined(HIDDENSTATE_INT8) && defined(__AMX_INT8__)
+#define HIDDENSTATE_ADD_PRODUCT _tile_dpbssd
+#define HIDDENSTATE_BEGIN_SUM(sum, rows, bytes) _tile_zero(sum)
+#elif !defined(HIDDENSTATE_INT8) && defined(__AMX_BF16__)
+#define HIDDENSTATE_ADD_PRODUCT _tile_dpbf16ps
+#define HIDDENSTATE_BEGIN_SUM _tile_loadd
+#endif
+
+#ifdef HIDDENSTATE_ADD_PRODUCT
 #include <immintrin.h>
 
 #include <algorithm>
@@ -20,7 +30,7 @@ namespace hiddenstate {
 namespace {
 
 constexpr int kRegisterRows = 16;
-constexpr int kRegisterNumbers = 32;  // bfloat16 numbers of a row: 16 pairs
+constexpr int kRegisterBytes = 64;  // of a row: 16 lanes
 
 // How many rows the registers of this thread are set up for; 0: not at all.
 thread_local int registers_rows = 0;
@@ -54,15 +64,21 @@ inline void set_up_registers(int rows) {
     registers_rows = rows;
 }
 
-// Rows of a matrix, evenly spaced.
+// Rows of a matrix in memory, evenly spaced. Byte: const char to read them, char to write.
+template <class Byte>
 struct Spaced {
-    const bfloat16* at;
-    std::int64_t bytes;  // from one to the next
+    Byte* at;
+    std::int64_t bytes;  // from one row to the next
 
-    Spaced from(std::int64_t row) const { return {at + row * bytes / std::int64_t{sizeof(bfloat16)}, bytes}; }
+    // The k-th part of the first row that a register takes.
+    Byte* part(std::int64_t k) const { return at + k * kRegisterBytes; }
+    Spaced below() const { return {at + kRegisterRows * bytes, bytes}; }
 };
 
-// A block of packed weights, read register by register: 16 pairs of k, in rows that are `Tile` lanes apart.
+using RowsRead = Spaced<const char>;
+using RowsWritten = Spaced<char>;
+
+// A block of packed weights, read register by register: 16 lanes of k, in rows that are `Tile` lanes apart.
 template <int Tile>
 struct PackedBlock {
     static constexpr std::int64_t bytes = Tile * sizeof(std::uint32_t);
@@ -75,68 +91,69 @@ struct PackedBlock {
 // Up to 16 rows: adds to the sums of V vectors of units, over `count` registers of k. Two registers of weights alternate, so that
 // one is loaded while the other is multiplied.
 template <int V, int Tile>
-inline void multiply_low(Spaced a, std::int64_t count, PackedBlock<Tile> w, float* sums, std::int64_t bytes) {
-    constexpr int n = kRegisterRows;
-    _tile_loadd(0, sums, bytes);
-    if constexpr (V > 1) _tile_loadd(1, sums + n, bytes);
-    if constexpr (V > 2) _tile_loadd(2, sums + 2 * n, bytes);
-    if constexpr (V > 3) _tile_loadd(3, sums + 3 * n, bytes);
+inline void multiply_low(RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
+    HIDDENSTATE_BEGIN_SUM(0, sums.part(0), sums.bytes);
+    if constexpr (V > 1) HIDDENSTATE_BEGIN_SUM(1, sums.part(1), sums.bytes);
+    if constexpr (V > 2) HIDDENSTATE_BEGIN_SUM(2, sums.part(2), sums.bytes);
+    if constexpr (V > 3) HIDDENSTATE_BEGIN_SUM(3, sums.part(3), sums.bytes);
     for (std::int64_t k = 0; k < count; ++k) {
-        _tile_loadd(4, a.at + k * kRegisterNumbers, a.bytes);
+        _tile_loadd(4, a.part(k), a.bytes);
         _tile_loadd(6, w.vector(0, k), w.bytes);
-        _tile_dpbf16ps(0, 4, 6);
+        HIDDENSTATE_ADD_PRODUCT(0, 4, 6);
         if constexpr (V > 1) {
             _tile_loadd(7, w.vector(1, k), w.bytes);
-            _tile_dpbf16ps(1, 4, 7);
+            HIDDENSTATE_ADD_PRODUCT(1, 4, 7);
         }
         if constexpr (V > 2) {
             _tile_loadd(6, w.vector(2, k), w.bytes);
-            _tile_dpbf16ps(2, 4, 6);
+            HIDDENSTATE_ADD_PRODUCT(2, 4, 6);
         }
         if constexpr (V > 3) {
             _tile_loadd(7, w.vector(3, k), w.bytes);
-            _tile_dpbf16ps(3, 4, 7);
+            HIDDENSTATE_ADD_PRODUCT(3, 4, 7);
         }
     }
-    _tile_stored(0, sums, bytes);
-    if constexpr (V > 1) _tile_stored(1, sums + n, bytes);
-    if constexpr (V > 2) _tile_stored(2, sums + 2 * n, bytes);
-    if constexpr (V > 3) _tile_stored(3, sums + 3 * n, bytes);
+    _tile_stored(0, sums.part(0), sums.bytes);
+    if constexpr (V > 1) _tile_stored(1, sums.part(1), sums.bytes);
+    if constexpr (V > 2) _tile_stored(2, sums.part(2), sums.bytes);
+    if constexpr (V > 3) _tile_stored(3, sums.part(3), sums.bytes);
 }
 
 // Up to 32 rows: adds to the sums of vector v and, with `Two`, of vector v + 1.
 template <bool Two, int Tile>
-inline void multiply_high(Spaced a, std::int64_t count, PackedBlock<Tile> w, int v, float* sums, std::int64_t bytes) {
-    constexpr int n = kRegisterRows;
-    const Spaced below = a.from(n);
-    float *const low = sums + v * n, *const high = low + n * bytes / std::int64_t{sizeof(float)};
-    _tile_loadd(0, low, bytes);
-    _tile_loadd(2, high, bytes);
-    if constexpr (Two) _tile_loadd(1, low + n, bytes);
-    if constexpr (Two) _tile_loadd(3, high + n, bytes);
+inline void multiply_high(RowsRead a, std::int64_t count, PackedBlock<Tile> w, int v, RowsWritten sums) {
+    const RowsRead below = a.below();
+    const RowsWritten low = sums, high = sums.below();
+    HIDDENSTATE_BEGIN_SUM(0, low.part(v), low.bytes);
+    HIDDENSTATE_BEGIN_SUM(2, high.part(v), high.bytes);
+    if constexpr (Two) HIDDENSTATE_BEGIN_SUM(1, low.part(v + 1), low.bytes);
+    if constexpr (Two) HIDDENSTATE_BEGIN_SUM(3, high.part(v + 1), high.bytes);
     for (std::int64_t k = 0; k < count; ++k) {
-        _tile_loadd(4, a.at + k * kRegisterNumbers, a.bytes);
-        _tile_loadd(5, below.at + k * kRegisterNumbers, a.bytes);
+        _tile_loadd(4, a.part(k), a.bytes);
+        _tile_loadd(5, below.part(k), below.bytes);
         _tile_loadd(6, w.vector(v, k), w.bytes);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(2, 5, 6);
+        HIDDENSTATE_ADD_PRODUCT(0, 4, 6);
+        HIDDENSTATE_ADD_PRODUCT(2, 5, 6);
         if constexpr (Two) {
             _tile_loadd(7, w.vector(v + 1, k), w.bytes);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(3, 5, 7);
+            HIDDENSTATE_ADD_PRODUCT(1, 4, 7);
+            HIDDENSTATE_ADD_PRODUCT(3, 5, 7);
         }
     }
-    _tile_stored(0, low, bytes);
-    _tile_stored(2, high, bytes);
-    if constexpr (Two) _tile_stored(1, low + n, bytes);
-    if constexpr (Two) _tile_stored(3, high + n, bytes);
+    _tile_stored(0, low.part(v), low.bytes);
+    _tile_stored(2, high.part(v), high.bytes);
+    if constexpr (Two) _tile_stored(1, low.part(v + 1), low.bytes);
+    if constexpr (Two) _tile_stored(3, high.part(v + 1), high.bytes);
 }
 
+// sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows of `count` registers each, V vectors of packed weights.
 template <int V, int Tile>
-inline void multiply_evenly(int rows, Spaced a, std::int64_t count, PackedBlock<Tile> w, float* sums, std::int64_t bytes) {
-    if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums, bytes);
-    multiply_high<(V > 1)>(a, count, w, 0, sums, bytes);
-    if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums, bytes);
+inline void multiply_evenly(int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
+    set_up_registers(rows);
+    __asm__ volatile("" ::: "memory");  // to GCC the instructions below read none, and what they read might be written after them
+    if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums);
+    multiply_high<(V > 1)>(a, count, w, 0, sums);
+    if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums);
 }
 
 // Whether all rows are at the same distance from one another.
@@ -151,26 +168,27 @@ inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
 // sums[r][v] += sum_k a[r][k] w[k][v]: up to 32 rows with K numbers each, V vectors of packed weights, which are filled up with
 // zeros to a whole register; `bytes` from one row of sums to the next. The sum of a row does not depend on the number of rows.
 template <int V, int Tile>
-inline void multiply_matrices(int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
-                              std::int64_t bytes) {
-    constexpr std::int64_t kCopied = 512;
-    set_up_registers(rows);
+inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
+                           std::int64_t bytes) {
+    constexpr std::int64_t kNumbers = kRegisterBytes / sizeof(bfloat16), kCopied = 512;
+    const RowsWritten to{reinterpret_cast<char*>(sums), bytes};
     std::int64_t k = 0;
     if (evenly_spaced(a, rows)) {
-        const Spaced all{a[0], rows > 1 ? reinterpret_cast<const char*>(a[1]) - reinterpret_cast<const char*>(a[0]) : 0};
-        k = K / kRegisterNumbers * kRegisterNumbers;
-        if (k) multiply_evenly<V>(rows, all, k / kRegisterNumbers, PackedBlock<Tile>{w}, sums, bytes);
+        k = K / kNumbers * kNumbers;
+        const char* const first = reinterpret_cast<const char*>(a[0]);
+        const RowsRead all{first, rows > 1 ? reinterpret_cast<const char*>(a[1]) - first : 0};
+        if (k) multiply_evenly<V>(rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
     }
     // Copies what a register can't load in place: rows at uneven distances, and the rest of a row that fills no register.
     for (; k < K; k += kCopied) {
         alignas(64) bfloat16 copies[2 * kRegisterRows][kCopied];
         const std::int64_t n = std::min(kCopied, K - k);
-        const std::int64_t registers = (n + kRegisterNumbers - 1) / kRegisterNumbers;
+        const std::int64_t registers = (n + kNumbers - 1) / kNumbers;
         for (int r = 0; r < rows; ++r) {
-            std::fill(std::copy_n(a[r] + k, n, copies[r]), copies[r] + registers * kRegisterNumbers, bfloat16{});
+            std::fill(std::copy_n(a[r] + k, n, copies[r]), copies[r] + registers * kNumbers, bfloat16{});
         }
-        const PackedBlock<Tile> block{w + k / 2 * Tile};
-        multiply_evenly<V>(rows, Spaced{copies[0], sizeof copies[0]}, registers, block, sums, bytes);
+        const RowsRead all{reinterpret_cast<const char*>(copies), sizeof copies[0]};
+        multiply_evenly<V>(rows, all, registers, PackedBlock<Tile>{w + k / 2 * Tile}, to);
     }
 }
 

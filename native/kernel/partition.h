@@ -1,6 +1,7 @@
 // Which steps a row has, in which order they are read, and how a job is divided among threads.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "kernel/scan.h"
@@ -50,47 +51,63 @@ T* at_border(const BorderStates<T>& states, std::int64_t t, std::int64_t n) {
 }
 
 // How many numbers of a row the tiles read.
-inline std::int64_t width(std::int64_t K) { return kMatrices ? 2 * depth(K) : K; }
+inline std::int64_t width(std::int64_t K) { return kMatrices && kPairs ? 2 * depth(K) : K; }
 
-// The size of a row in the form that tiles read, and how it is written.
+// The size of a row in the form that tiles read, and how it is written; `matrices`: for those that multiply in matrix registers.
 #if defined(HIDDENSTATE_INT8)
-inline std::int64_t row_size(std::int64_t K) { return 1 + filled(K); }
-inline void copy_row(const real* from, std::int64_t K, real* to) { round_row(from, K, to); }
-#elif defined(__AMX_BF16__)
+inline std::int64_t row_size(std::int64_t K) { return lanes_of_row(K); }
+inline void copy_row(const real* from, std::int64_t K, bool matrices, real* to) { round_row(from, K, matrices, to); }
+#elif defined(HIDDENSTATE_ADD_PRODUCT)
 inline std::int64_t row_size(std::int64_t K) { return width(K); }
-inline void copy_row(const element* from, std::int64_t K, element* to) {
+inline void copy_row(const element* from, std::int64_t K, bool, element* to) {
     std::fill(std::copy_n(from, K, to), to + width(K), element{});
 }
 #endif
+
+// Memory for such rows, which grows and is kept. It begins at a cache line, because matrix registers take longer to load rows that
+// straddle two.
+class RowMemory {
+public:
+    element* take(std::int64_t count) {
+        constexpr std::size_t kLine = 64;
+        const auto bytes = static_cast<std::size_t>(count) * sizeof(element);
+        memory_.resize(std::max(memory_.size(), static_cast<std::size_t>(count) + kLine / sizeof(element)));
+        void* at = memory_.data();
+        std::size_t room = memory_.size() * sizeof(element);
+        return static_cast<element*>(std::align(kLine, bytes, at, room));
+    }
+
+private:
+    std::vector<element> memory_;
+};
 
 // Copies rows into the form that tiles read: once, because all blocks of weights read the same rows. Matrix registers load rows
 // fastest that are evenly spaced and filled up with zeros; with weights of 8 bits rows are rounded. Others read rows as they are.
 class EvenRows {
 public:
     // Points the pointers at copies if the rows are not in that form already.
-    void take(const element** rows, std::int64_t count, std::int64_t K) {
-#if defined(__AMX_BF16__) || defined(HIDDENSTATE_INT8)
+    void take(const element** rows, std::int64_t count, std::int64_t K, bool matrices) {
+#if defined(HIDDENSTATE_ADD_PRODUCT) || defined(HIDDENSTATE_INT8)
         const std::int64_t size = row_size(K);
-#ifdef __AMX_BF16__
+#ifndef HIDDENSTATE_INT8
         if (size == K && evenly_spaced(rows, count)) return;
 #endif
-        copies_.resize(static_cast<std::size_t>(std::max<std::int64_t>(count * size, static_cast<std::int64_t>(copies_.size()))));
-        for (std::int64_t r = 0; r < count; ++r) {
-            element* copy = copies_.data() + r * size;
-            copy_row(rows[r], K, copy);
+        element* copy = copies_.take(count * size);
+        for (std::int64_t r = 0; r < count; ++r, copy += size) {
+            copy_row(rows[r], K, matrices, copy);
             rows[r] = copy;
         }
 #else
-        (void)rows, (void)count, (void)K;
+        (void)rows, (void)count, (void)K, (void)matrices;
 #endif
     }
 
 private:
-    std::vector<element> copies_;
+    RowMemory copies_;
 };
 
 // Rows of a thread below which its tiles are not well filled.
-constexpr std::int64_t kShareRows = 2 * kRows;
+constexpr std::int64_t kShareRows = 2 * (kVectors ? kVectorRows : kRows);
 
 // Whether threads divide the units, not the rows.
 inline bool shares_units(std::int64_t N, std::int64_t H, int threads) {

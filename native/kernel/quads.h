@@ -9,7 +9,8 @@
 //         k = 0 ... 3   [....|....|....|....]  four numbers of 8 bits a lane
 //         k = 4 ... 7   [....|....|....|....]
 //
-//     a row             [scale|0123|4567|...]  as tiles read it, the last lane filled up with zeros
+//     a row             [scale|0123|4567|...]  as tiles read it, the last lane filled up with zeros; for matrix registers
+//                                              numbers begin at the second vector, and fill whole ones
 #pragma once
 
 #include <algorithm>
@@ -27,8 +28,8 @@ namespace {
 
 constexpr real kMost = 127;
 
-// x86's instruction for 8 bits multiplies numbers without a sign by numbers with one: rows are stored with 128 added, and each
-// sum begins with -128 times the sum of its weights.
+// x86's instruction for vectors of 8 bits multiplies numbers without a sign by numbers with one: rows are stored with 128 added, and
+// each sum begins with -128 times the sum of its weights. The one for matrix registers multiplies numbers that both have a sign.
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 constexpr std::int32_t kOffset = 128;
 #else
@@ -36,6 +37,7 @@ constexpr std::int32_t kOffset = 0;
 #endif
 
 typedef std::int8_t bytes_of_lanes __attribute__((vector_size(kLanes)));
+typedef std::int8_t bytes __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
 // sum[j] += the sum over the lane's four numbers of a times w.
 inline vi add_quads(vi sum, vi a, vi w) {
@@ -72,10 +74,13 @@ inline whole greatest_lane(vi v, std::integer_sequence<int, J...> lanes) {
 // The greatest |x| of K numbers, by their bits, so that an infinity or a NaN is the greatest.
 inline real greatest_size(const real* x, std::int64_t K) {
     vi most{};
-    for (std::int64_t k = 0; k < K; k += kLanes) {
-        const vi size = bits(load(x + k, K - k)) & 0x7fffffff;
+    const auto meet = [&most](vf numbers) {
+        const vi size = bits(numbers) & 0x7fffffff;
         most = most > size ? most : size;
-    }
+    };
+    std::int64_t k = 0;
+    for (; k + kLanes <= K; k += kLanes) meet(load(x + k));
+    if (k < K) meet(load(x + k, K - k));
     const whole found = greatest_lane(most, std::make_integer_sequence<int, kLanes>{});
     real size;
     std::memcpy(&size, &found, sizeof size);
@@ -86,29 +91,74 @@ inline real greatest_size(const real* x, std::int64_t K) {
 // 127 scale / 127 is the scale.
 inline real scale_of(real greatest) { return greatest / kMost * kMost / kMost; }
 
-// Rounds to whole numbers in steps of 1 / per_step, the nearest, ties to even: in the low byte of each lane, as 12582912 + n has n in
-// its low bits.
-inline vi rounded_steps(vf x, vf per_step) { return bits(fused(x, per_step, splat(12582912.0f))); }
+// Rounds to whole numbers n in steps of 1 / per_step, the nearest, ties to even; the low byte of each lane is that of n + offset,
+// because 12582912 + n + offset has it there. (The offset is even, so that it moves no tie.)
+inline vi rounded_steps(vf x, vf per_step, std::int32_t offset) {
+    return bits(fused(x, per_step, splat(static_cast<real>(12582912 + offset))));
+}
 
-// Writes a row in the form that tiles read; `to` has 1 + filled(K) numbers. A row with a number that is not finite gets such a
-// scale, so that all that is made of it is NaN.
-inline void round_row(const real* x, std::int64_t K, real* to) {
-    const real greatest = greatest_size(x, K);
-    *to = greatest / kMost;
-    const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
-    auto* at = reinterpret_cast<std::int8_t*>(to + 1);
-    to[filled(K)] = 0;
-    const auto low_bytes = [&](vf v) {
-        return __builtin_convertvector(rounded_steps(v, per_step) + kOffset, bytes_of_lanes);
-    };
+// The low byte of each lane. GCC converts vectors lane by lane if it is not told how.
+template <int... J>
+inline bytes_of_lanes low_bytes(vi v, std::integer_sequence<int, J...>) {
+#if defined(__AVX512F__)
+    return (bytes_of_lanes)_mm512_cvtepi32_epi8((__m512i)v);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector((bytes)v, (bytes)v, (4 * J)...);
+#else
+    return __builtin_convertvector(v, bytes_of_lanes);
+#endif
+}
+
+#ifdef __AVX512VBMI__
+// Those of four vectors, side by side.
+template <int... J>
+inline bytes low_bytes(const vi (&v)[4], std::integer_sequence<int, J...>) {
+    const auto of_two = [](vi a, vi b) { return __builtin_shufflevector((bytes)a, (bytes)b, (4 * J % (2 * HIDDENSTATE_BYTES))...); };
+    constexpr int kHalf = HIDDENSTATE_BYTES / 2;
+    return __builtin_shufflevector(of_two(v[0], v[1]), of_two(v[2], v[3]), (J < kHalf ? J : J + kHalf)...);
+}
+#endif
+
+// Lanes of a row before its numbers, and all of them. Matrix registers load rows fastest that are aligned to cache lines.
+constexpr std::int64_t kRowHead = kMatrices ? kLanes : 1;
+inline std::int64_t lanes_of_row(std::int64_t K) { return kRowHead + (kMatrices ? blocks(filled(K), kLanes) * kLanes : filled(K)); }
+
+// Writes the numbers of a row, rounded.
+#ifdef __AVX512VBMI__
+// A register's part at a time, because it is loaded as a whole soon after.
+inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
+    for (std::int64_t k = 0; k < K; k += 4 * kLanes) {
+        vi four[4];
+        for (std::int64_t j = 0; j < 4; ++j) {
+            const std::int64_t at = k + j * kLanes;
+            four[j] = rounded_steps(at < K ? load(x + at, K - at) : vf{}, per_step, offset);
+        }
+        const bytes low = low_bytes(four, std::make_integer_sequence<int, HIDDENSTATE_BYTES>{});
+        std::memcpy(to + k, &low, sizeof low);
+    }
+}
+#else
+inline void write_numbers(const real* x, std::int64_t K, vf per_step, std::int32_t offset, std::int8_t* to) {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
     std::int64_t k = 0;
     for (; k + kLanes <= K; k += kLanes) {
-        const bytes_of_lanes low = low_bytes(load(x + k));
-        std::memcpy(at + k, &low, sizeof low);
+        const bytes_of_lanes low = low_bytes(rounded_steps(load(x + k), per_step, offset), lanes);
+        std::memcpy(to + k, &low, sizeof low);
     }
     if (k == K) return;
-    const bytes_of_lanes low = low_bytes(load(x + k, K - k));
-    std::memcpy(at + k, &low, static_cast<std::size_t>(K - k));
+    const bytes_of_lanes low = low_bytes(rounded_steps(load(x + k, K - k), per_step, offset), lanes);
+    std::memcpy(to + k, &low, static_cast<std::size_t>(K - k));
+}
+#endif
+
+// Writes a row in the form that tiles read; `to` has lanes_of_row(K) numbers. The scale of a row with a number that is not finite is
+// NaN, and so is all that is made of it.
+inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
+    const real greatest = greatest_size(x, K);
+    to[kRowHead + filled(K) - 1] = 0;  // fills up the last lane
+    *to = greatest <= std::numeric_limits<real>::max() ? greatest / kMost : std::numeric_limits<real>::quiet_NaN();
+    const vf per_step = splat(greatest > 0 ? kMost / greatest : 0);
+    write_numbers(x, K, per_step, matrices ? 0 : kOffset, reinterpret_cast<std::int8_t*>(to + kRowHead));
 }
 
 // acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves, because each sum waits for its last
@@ -125,7 +175,7 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
     const auto add = [&](std::int64_t k, int part) {
         const Row<V> row(first + k * kTile);
         for (int r = 0; r < R; ++r) {
-            const vi quad = bits(spread(static_cast<const void*>(a[r] + 1 + k)));
+            const vi quad = bits(spread(static_cast<const void*>(a[r] + kRowHead + k)));
             for (int v = 0; v < V; ++v) sum[part][r][v] = add_quads(sum[part][r][v], quad, bits(row.at[v]));
         }
     };
@@ -143,6 +193,31 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
     }
 }
 
+#ifdef HIDDENSTATE_ADD_PRODUCT
+// In matrix registers. Whole sums lie in memory when they are multiplied by their scales, so that nothing else need be stored there.
+template <int V, std::size_t Products, class Start, class Use>
+inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const Start& start, const Use& use) {
+    vi sums[Products][kRows][V];
+    vf scales[Products][V];
+    for (std::size_t p = 0; p < Products; ++p) {
+        const auto [a, K, w] = products[p];
+        const std::int64_t bytes = lanes_of_row(K) * std::int64_t{sizeof(element)};  // the rows follow one another in memory
+        multiply_evenly<V>(tall.count, RowsRead{reinterpret_cast<const char*>(a[0] + kRowHead), bytes}, blocks(filled(K), kLanes),
+                           PackedBlock<kTile>{w + kHead * kTile}, RowsWritten{reinterpret_cast<char*>(sums[p]), sizeof sums[p][0]});
+        for (int v = 0; v < V; ++v) scales[p][v] = weights(w + v * kLanes);
+    }
+    for (int r = 0; r < tall.count; ++r) {
+        vf z[V];
+        for (int v = 0; v < V; ++v) z[v] = start(r, v);
+        for (std::size_t p = 0; p < Products; ++p) {
+            const vf scale = splat(*products[p].a[r]);
+            for (int v = 0; v < V; ++v) z[v] = fused(__builtin_convertvector(sums[p][r][v], vf), scales[p][v] * scale, z[v]);
+        }
+        use(r, z);
+    }
+}
+#endif
+
 // Two blocks for one row: acc[b] += W[b] a.
 template <int V>
 inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
@@ -152,7 +227,7 @@ inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&
     }
     const std::int64_t n = filled(K);
     for (std::int64_t k = 0; k < n; ++k) {
-        const vi quad = bits(spread(static_cast<const void*>(a + 1 + k)));
+        const vi quad = bits(spread(static_cast<const void*>(a + kRowHead + k)));
         for (int b = 0; b < 2; ++b) {
             const Row<V> row(w[b] + (kHead + k) * kTile);
             for (int v = 0; v < V; ++v) sum[b][v] = add_quads(sum[b][v], quad, bits(row.at[v]));
@@ -181,6 +256,7 @@ inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packe
             }
             to[(kHead + k / 4) * kTile + j] = quad;
         }
+        for (std::int64_t k = kHead + filled(K); k < depth(K); ++k) to[k * kTile + j] = 0;
         const std::int32_t begins = -kOffset * sum;
         std::memcpy(to + j, &scale, sizeof scale);
         std::memcpy(to + kTile + j, &begins, sizeof begins);

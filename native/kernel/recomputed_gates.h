@@ -76,8 +76,8 @@ private:
         for (std::int64_t r = 0; r < rows; ++r) {
             x_[static_cast<std::size_t>(r)] = inputs_.x(first + r), h_[static_cast<std::size_t>(r)] = inputs_.h_before(first + r);
         }
-        even_x_.take(x_.data(), rows, state_.job.C);
-        even_h_.take(h_.data(), rows, state_.job.P);
+        even_x_.take(x_.data(), rows, state_.job.C, kMatrices);
+        even_h_.take(h_.data(), rows, state_.job.P, kMatrices);
     }
 
     // Rows that are multiplied with a block of weights before the next block.

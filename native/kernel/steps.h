@@ -2,8 +2,6 @@
 // nothing but, in 8 bits, what a thread rounds to, once.
 #pragma once
 
-#include <vector>
-
 #include "kernel/cell.h"
 #include "kernel/partition.h"
 #include "kernel/scan.h"
@@ -26,10 +24,10 @@ struct StateRows {
 class StepRows {
 public:
     // `memory`: of this thread, for as long as the rows are read.
-    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t N, std::vector<real>& memory) : size_(row_size(K)) {
-        if (static_cast<std::int64_t>(memory.size()) < N * size_) memory.resize(static_cast<std::size_t>(N * size_));
-        for (std::int64_t n = 0; n < N; ++n) copy_row(first + at(n) * K, K, memory.data() + n * size_);
-        copies_ = memory.data();
+    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t N, bool matrices, RowMemory& memory) : size_(row_size(K)) {
+        real* const copies = memory.take(N * size_);
+        for (std::int64_t n = 0; n < N; ++n) copy_row(first + at(n) * K, K, matrices, copies + n * size_);
+        copies_ = copies;
     }
 
     const element* operator()(std::int64_t n) const { return copies_ + n * size_; }
@@ -40,14 +38,14 @@ private:
 };
 
 // Kept from step to step, so that a step allocates nothing.
-inline std::vector<real>& memory_of_rows(int which) {
-    thread_local std::vector<real> memory[2];
+inline RowMemory& memory_of_rows(int which) {
+    thread_local RowMemory memory[2];
     return memory[which];
 }
 #else
 class StepRows {
 public:
-    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t, int) : first_(first), at_(at), K_(K) {}
+    StepRows(const element* first, StateRows at, std::int64_t K, std::int64_t, bool, int) : first_(first), at_(at), K_(K) {}
 
     const element* operator()(std::int64_t n) const { return first_ + at_(n) * K_; }
 
@@ -73,15 +71,9 @@ struct LayerStep {
     template <class Height>
     void run(Height tall, std::int64_t first) const {
         const element *x[Height::most] = {}, *before[Height::most] = {};
-        vf acc[Height::most][kGates];
-        for (int r = 0; r < tall.count; ++r) {
-            x[r] = inputs(first + r);
-            before[r] = hidden(first + r);
-            for (int g = 0; g < kGates; ++g) acc[r][g] = load(bias + g * kLanes);
-        }
-        tile(tall, x, K, w, acc);
-        tile(tall, before, H, w + depth(K) * kTile, acc);
-        for (int r = 0; r < tall.count; ++r) finish(first + r, acc[r]);
+        for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), before[r] = hidden(first + r);
+        multiply_rows<kGates>(tall, {{x, K, w}, {before, H, w + depth(K) * kTile}}, [&](int, int g) { return load(bias + g * kLanes); },
+                             [&](int r, const vf (&z)[kGates]) { finish(first + r, z); });
     }
 
     // Two blocks for a single row.
@@ -123,18 +115,20 @@ public:
         const bool from_last = call_.packed.from_last != (t % 2 == 1);
         const StateRows every{nullptr}, stepped{call_.packed.rows};
         const Range mine = part(count_, thread, threads);
-        const StepRows inputs(layer == 0 ? call_.x + t * N * K : h_of(layer - 1), layer == 0 ? every : stepped, K, N, memory_of_rows(0));
-        const StepRows hidden(h_of(layer), stepped, H, N, memory_of_rows(1));
+        const bool matrices = in_matrices(N, std::max(K, H));
+        const StepRows inputs(layer == 0 ? call_.x + t * N * K : h_of(layer - 1), layer == 0 ? every : stepped, K, N, matrices,
+                              memory_of_rows(0));
+        const StepRows hidden(h_of(layer), stepped, H, N, matrices, memory_of_rows(1));
         const auto step_of_block = [&](std::int64_t k) {
             const std::int64_t b = from_last ? mine.last - 1 - k : mine.first + k, u = b * kLanes;
             return LayerStep{inputs, hidden, stepped, w + b * block, bias + b * kTile, call_.c_n + layer * call_.packed.batch * H,
                              call_.packed.scratch, K, H, u, std::min<std::int64_t>(kLanes, H - u)};
         };
         std::int64_t k = 0;
-        if (!kMatrices && N == 1) {
+        if (N == 1 && !matrices) {
             for (; k + 1 < mine.size(); k += 2) LayerStep::run_two(step_of_block(k), step_of_block(k + 1));
         }
-        for (; k < mine.size(); ++k) for_tiles(N, step_of_block(k));
+        for (; k < mine.size(); ++k) for_tiles(N, matrices, step_of_block(k));
     }
 
     // Hands on the thread's units of the new h, when all threads have computed theirs.

@@ -29,21 +29,31 @@ constexpr bool kQuads = true;
 #else
 constexpr bool kQuads = false;
 #endif
-// Whether the instruction set multiplies matrices of pairs in registers of their own; see matrix.h.
-#ifdef __AMX_BF16__
+// Whether the instruction set multiplies matrices of what lanes hold in registers of their own; see matrix.h.
+#ifdef HIDDENSTATE_ADD_PRODUCT
 constexpr bool kMatrices = true;
 #else
 constexpr bool kMatrices = false;
 #endif
-// The most rows of a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands take
-// the rest; matrix registers have 16 rows each, and two of them are used.
-#if defined(__AMX_BF16__)
-constexpr int kRows = 32;
-#elif defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kRows = 6;
+// Whether tiles keep their sums in vector registers: all where there are none for matrices, and of 8 bits those of few rows.
+constexpr bool kVectors = !kMatrices || kQuads;
+// The most rows of such a tile: with four sums a row, 6 rows take 24 of 32 vector registers, 3 rows 12 of 16, and the operands
+// take the rest.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kVectorRows = 6;
 #else
-constexpr int kRows = 3;
+constexpr int kVectorRows = 3;
 #endif
+// The most rows of a tile: matrix registers have 16 rows each, and two of them are used.
+constexpr int kRows = kMatrices ? 32 : kVectorRows;
+
+// Whether products of so many rows, summed over K numbers, go through matrix registers. Where there are any all do, but of 8 bits those
+// of few rows or numbers take less time in vectors, because a register is loaded as a whole for a part of it too.
+inline bool in_matrices(std::int64_t rows, std::int64_t K) {
+    constexpr std::int64_t kFewestRows = 3, kHalfRegister = 32, kFewestNumbers = 384;
+    if (!kMatrices || !kVectors) return kMatrices;
+    return rows >= kFewestRows && K > kHalfRegister && rows * K >= kFewestNumbers;
+}
 
 // The number of rows of a tile, known at compile time, so that the sums stay in registers.
 template <int R>
@@ -179,12 +189,30 @@ inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&
 }
 #endif
 
-#ifdef __AMX_BF16__
+#if defined(HIDDENSTATE_ADD_PRODUCT) && !defined(HIDDENSTATE_INT8)
 template <int V>
 inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[kRows][V]) {
-    multiply_matrices<V, kTile>(rows.count, a, K, w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+    multiply_pairs<V, kTile>(rows.count, a, K, w, reinterpret_cast<real*>(acc), sizeof acc[0]);
 }
 #endif
+
+// What a tile multiplies: rows of K numbers each, and a packed block.
+struct Factors {
+    const element* const* a;
+    std::int64_t K;
+    const packed* w;
+};
+
+// Calls use(r, sums of row r) for each row of a tile, where sums[v] = start(r, v), and each product is added to that.
+template <int V, std::size_t Products, class Height, class Start, class Use>
+inline void multiply_rows(Height tall, const Factors (&products)[Products], const Start& start, const Use& use) {
+    vf acc[Height::most][V];
+    for (int r = 0; r < tall.count; ++r) {
+        for (int v = 0; v < V; ++v) acc[r][v] = start(r, v);
+    }
+    for (const Factors& one : products) tile(tall, one.a, one.K, one.w, acc);
+    for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
+}
 
 // acc[r] += sum_k a[k * a_step + r] b[k * b_step]: a product with a transposed matrix, as a weight's gradient is.
 template <int R, int V>
@@ -206,22 +234,31 @@ inline void run_tile(int rows, std::int64_t first, const F& f) {
     if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
 }
 
-// Calls f.run(rows, first) for tiles that cover `count` rows. They are as equal in height as can be, because a tile of few rows
-// loads as many weights as a tile of many.
+// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. These are as equal in height as can
+// be, because a tile of few rows loads as many weights as a tile of many.
 template <class F>
-inline void for_tiles(std::int64_t count, const F& f) {
+inline void for_tiles(std::int64_t count, bool matrices, const F& f) {
     if constexpr (kMatrices) {
-        for (std::int64_t first = 0; first < count; first += kRows) {
-            f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
+        if (matrices) {
+            for (std::int64_t first = 0; first < count; first += kRows) {
+                f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
+            }
+            return;
         }
-    } else {
-        const std::int64_t tiles = blocks(count, kRows);
+    }
+    if constexpr (kVectors) {
+        const std::int64_t tiles = blocks(count, kVectorRows);
         for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
             const std::int64_t next = (k + 1) * count / tiles;
-            run_tile<kRows>(static_cast<int>(next - first), first, f);
+            run_tile<kVectorRows>(static_cast<int>(next - first), first, f);
             first = next;
         }
     }
+}
+
+template <class F>
+inline void for_tiles(std::int64_t count, const F& f) {
+    for_tiles(count, kMatrices, f);
 }
 
 // Calls f(V) with the number of vectors of a block that `count` numbers take, as a constant.

@@ -40,9 +40,17 @@ inline vf load(const real* p) {
 
 inline void store(real* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
+#if defined(__AVX512F__)
+// A bit for each of the first n lanes, of n up to kLanes.
+inline std::uint16_t lanes_below(std::int64_t n) { return static_cast<std::uint16_t>((std::uint32_t{1} << n) - 1); }
+#endif
+
 // The first n lanes; the others are zero. Memory behind the n-th number is neither read nor written.
 inline vf load(const real* p, std::int64_t n) {
     if (n >= kLanes) return load(p);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm512_maskz_loadu_ps(lanes_below(n), p);
+#endif
     vf v{};
     std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(real));
     return v;
@@ -50,6 +58,9 @@ inline vf load(const real* p, std::int64_t n) {
 
 inline void store(real* p, vf v, std::int64_t n) {
     if (n >= kLanes) return store(p, v);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return _mm512_mask_storeu_ps(p, lanes_below(n), (__m512)v);
+#endif
     std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(real));
 }
 

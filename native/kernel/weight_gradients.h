@@ -38,7 +38,7 @@ struct WeightTile {
         outer_tile(tall, gradients + first, gradients_step, inputs, kTile, depth, acc);
     }
 
-#ifdef __AMX_BF16__
+#ifdef HIDDENSTATE_ADD_PRODUCT
     void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
         const element* rows[kRows] = {};
         for (int r = 0; r < tall.count; ++r) {

@@ -71,11 +71,13 @@ std::vector<std::string> cpu_features() {
     add(zmm && bit(extended.ebx, 17), "avx512dq");
     add(zmm && bit(extended.ebx, 30), "avx512bw");
     add(zmm && bit(extended.ebx, 31), "avx512vl");
+    add(zmm && bit(extended.ecx, 1), "avx512vbmi");
     add(zmm && bit(extended.ecx, 11), "avx512_vnni");
     add(zmm && bit(more.eax, 5), "avx512_bf16");
     const bool tiles = zmm && (saved & 0x60000) == 0x60000 && bit(extended.edx, 24) && may_use_tiles();
     add(tiles, "amx_tile");
     add(tiles && bit(extended.edx, 22), "amx_bf16");
+    add(tiles && bit(extended.edx, 25), "amx_int8");
     return found;
 }
 #elif defined(__aarch64__)

@@ -21,7 +21,7 @@ HIDDENSTATE_DECLARE(HIDDENSTATE_BASELINE)
 HIDDENSTATE_DECLARE(avx2)
 HIDDENSTATE_DECLARE(avx512)
 extern const Scan<BF16> scan_avx512_bf16_BF16, scan_amx_BF16;  // in float32 and float64 the same as avx512
-extern const Scan<F32> scan_avx2_int8, scan_avx_vnni_int8, scan_avx512_vnni_int8;
+extern const Scan<F32> scan_avx2_int8, scan_avx_vnni_int8, scan_avx512_vnni_int8, scan_amx_int8;
 #endif
 #ifdef HIDDENSTATE_WITH_DOTPROD
 extern const Scan<F32> scan_neon_dotprod_int8;
@@ -105,6 +105,7 @@ const std::vector<const Scan<F32>*>& scans_int8() {
         {&scan_avx2_int8, kAvx2},
         {&scan_avx_vnni_int8, {"avx2", "fma", "avx_vnni"}},
         {&scan_avx512_vnni_int8, avx512_and({"avx512_vnni"})},
+        {&scan_amx_int8, avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
 #endif
 #ifdef HIDDENSTATE_WITH_DOTPROD
         {&scan_neon_dotprod_int8, {"neon_dotprod"}},

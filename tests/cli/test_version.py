@@ -13,6 +13,8 @@ def test_version() -> None:
     assert said["native module"] == __version__
     assert said["CPU"].split()[0] == kernels.machine()
     assert said["engine"].startswith(f"native, {kernels.isa()} (of {kernels.isas()[0]}")
+    of_int8 = kernels.int8()
+    assert of_int8 is None or said["engine"].endswith(f"; {of_int8.native.isa} for weights of 8 bits")
 
 
 def test_without_the_native_module_it_says_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ ASKED = (
         ("partly", "partly"),
         (
             ("06", 'Its order is i, o, f, g (it calls g "c").'),
-            ("06", "A layer has three arrays, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
+            ("06", "A torch layer becomes three arrays of weights, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
             ("06", "in B `bias_ih` comes first, then `bias_hh`"),
             ("06", "A wrong order raises nothing."),
         ),
@@ -104,7 +104,7 @@ ASKED = (
         "what packing changes for the shorter of two rows, and where its final states stand",
         ("yes", "yes"),
         (
-            ("01", "A row of three steps ends in `out[2]`; past its end its output is zero."),
+            ("01", "With `lengths=`, a row of three steps ends in `out[2]`; past its end its output is zero."),
             ("03", "the forward outputs of words stay, and the reverse ones change"),
             ("03", "without `lengths` the final states of all shorter sentences move"),
             ("03", "In `h_n[1]`, which is also the second half of `out[0]`"),
@@ -177,7 +177,7 @@ ASKED_AGAIN = (
         "what the reverse half of `out[t]` has read, and what a second layer's forward direction knows at t",
         ("partly",),
         (
-            ("03", "Its state at *boats* is made of *boats* and of the words to the right of it."),
+            ("03", "In layer 0 its state at *boats* is made of *boats* and of the words to the right of it."),
             ("03", "both directions of layer 1 read both halves of layer 0's output"),
         ),
     ),

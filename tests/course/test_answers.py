@@ -48,7 +48,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),
     ],
     "q16": [
-        ("01", "A row of three steps ends in `out[2]`"),
+        ("01", "With `lengths=`, a row of three steps ends in `out[2]`"),
         ("03", "without `lengths` the final states of all shorter sentences move"),
     ],
     "q17": [("03", "without, every reverse output of a shorter sentence is another, and so the loss is.")],

@@ -181,6 +181,63 @@ def test_numbers_do_not_depend_on_threads_batches_ragged_rows_streams_or_traces(
         assert torch.equal(state[0], h_n)
 
 
+MATRIX_SHAPES = st.tuples(
+    st.integers(1, 5),  # T
+    st.sampled_from([1, 3, 6, 15, 16, 17, 31, 33, 70]),  # N: more and fewer rows than registers have
+    st.sampled_from([5, 33, 64, 200]),  # C: a part of a register, one, and several
+    st.sampled_from([32, 33, 65, 130, 300]),  # H: of the last, weights of too many bytes to be multiplied at once
+)
+
+
+def everything(lstm: hs.LSTM, x: Tensor, seed: int) -> list[Tensor]:
+    """Numbers of a plain call, a trace, ragged rows, rows that begin anew, edits and a stream."""
+    torch.manual_seed(seed)
+    T, N = x.shape[:2]
+    lengths, reset = torch.randint(0, T + 1, (N,)), torch.rand(T, N) < 0.2
+    out, state = lstm(x)
+    found = [out, *state]
+    found += lstm.trace(x, reset=reset).values.values()
+    with lstm.edit(hs.scale("l0.f", 0.5), hs.set("l0.h", 0.25, unit=3)):
+        edited = lstm.trace(x, lengths=lengths)
+        assert isinstance(edited.out, Tensor)
+        found += [edited.out, *edited.values.values()]
+    if lstm.sizes.directions == 1:
+        stream = lstm.stream(N)
+        found += [stream.step(step) for step in x]
+    return found
+
+
+@pytest.mark.skipif("amx" not in kernels.isas_int8(), reason="this processor has no such registers for 8 bits")
+@settings(max_examples=40, deadline=None)
+@given(shape=MATRIX_SHAPES, seed=st.integers(0, 2**20), directions=st.integers(1, 2), threads=st.integers(1, 2))
+def test_matrix_registers_give_the_numbers_of_vectors(
+    shape: tuple[int, int, int, int], seed: int, directions: int, threads: int
+) -> None:
+    T, N, C, H = shape
+    lstm, x, _, _ = case(seed, T, N, C, H, 2, directions)
+    before, results = torch.get_num_threads(), []
+    torch.set_num_threads(threads)
+    try:
+        for isa in ("avx512_vnni", "amx"):
+            kernels.choose_int8(isa)
+            with torch.no_grad():
+                results.append(everything(lstm.quantize(), x, seed))
+    finally:
+        torch.set_num_threads(before)
+        kernels.choose(None)
+    for of_vectors, of_matrices in zip(*results, strict=True):
+        assert torch.equal(of_vectors, of_matrices)
+
+
+@pytest.mark.skipif("amx" not in kernels.isas(), reason="this processor has no such registers")
+def test_matrix_registers_are_not_used_where_narrower_sets_are_chosen() -> None:
+    kernels.choose("avx512")
+    try:
+        assert kernels.isas_int8() in ([], ["avx512_vnni"])
+    finally:
+        kernels.choose(None)
+
+
 @needs_int8
 def test_resets_and_edits_are_served() -> None:
     torch.manual_seed(2)

@@ -63,7 +63,7 @@ inline void check_int8_forward(const Scan<F32>& scan, const Track& track, const 
 
 // Steps on packed weights give the numbers of a whole call, to the last digit.
 inline void check_int8_steps(const Scan<F32>& scan, Random& random) {
-    const Size T = 1 + random.below(7), N = 1 + random.below(9), H = random.pick({1, 3, 17, 65});
+    const Size T = 1 + random.below(7), N = 1 + random.below(40), H = random.pick({1, 3, 17, 65});
     const Track track = int8_track(random, {T, N, random.pick({1, 3, 17, 65}), H}, kPlain, 0);
     Track forwards = track;
     forwards.reverse = false;
@@ -101,6 +101,45 @@ inline void check_int8_nan(const Scan<F32>& scan, Random& random) {
     }
 }
 
+// Those of the widest vectors among some scans: vectors of a block of packed biases show how wide they are.
+inline std::vector<const Scan<F32>*> of_widest_vectors(const std::vector<const Scan<F32>*>& scans) {
+    std::vector<const Scan<F32>*> found;
+    for (const Scan<F32>* scan : scans) {
+        if (scan->packed_bias_size(1) == scans.back()->packed_bias_size(1)) found.push_back(scan);
+    }
+    return found;
+}
+
+// Scans of vectors of the same width give the same numbers to the last digit, whichever registers they multiply in: sums are whole
+// numbers, and the rest is computed alike.
+inline void check_int8_widths_agree(const std::vector<const Scan<F32>*>& scans, const Track& track, const With& with) {
+    const Described described("int8 sets", track, with);
+    const Inputs<F32> given(track, with);
+    for (const int threads : {1, 2}) {
+        const Outputs<F32> want = forward(*scans.front(), given, 1);
+        for (const Scan<F32>* scan : scans) {
+            checks::that(forward(*scan, given, threads) == want, std::string(scan->isa) + " differs from " + scans.front()->isa);
+        }
+    }
+}
+
+// More rows than a tile of matrix registers has, ragged and edited ones too, and more of k than one register.
+inline void check_int8_many_rows(const std::vector<const Scan<F32>*>& scans) {
+    Random random(12);
+    const std::vector<const Scan<F32>*> same = of_widest_vectors(scans);
+    for (const Shape& shape : {Shape{5, 33, 65, 17}, Shape{3, 101, 17, 3}, Shape{2, 40, 200, 130}, Shape{100, 1, 70, 65}}) {
+        for (Size k = 0; k < 4; ++k) {
+            const With with = With::random(random);
+            const Track track = int8_track(random, shape, with, k);
+            if (!same.empty()) check_int8_widths_agree(same, track, with);
+        }
+        for (const Scan<F32>* scan : scans) {
+            const Track track = int8_track(random, {1, shape.T * shape.N, shape.C, shape.H}, kPlain, 0);
+            check_int8_forward(*scan, track, kPlain);
+        }
+    }
+}
+
 inline void check_int8_scans() {
     for (const Scan<F32>* scan : scans_int8()) {
         checks::context = std::string("int8 ") + scan->isa;
@@ -115,6 +154,8 @@ inline void check_int8_scans() {
         check_int8_nan(*scan, random), check_nan_stays_in_steps(*scan);
         std::printf("%s: %lld checks so far\n", checks::context.c_str(), static_cast<long long>(checks::made));
     }
+    checks::context = "int8";
+    check_int8_many_rows(scans_int8());
 }
 
 }  // namespace hiddenstate::test

@@ -133,14 +133,17 @@ def test_scripted_it_is_torchs_layer_with_the_same_parameters(made: Any, x: Tens
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_script_module_takes_torchs_layer_alone(x: Tensor) -> None:
+    jit: Any = torch.jit  # some versions of torch have no types for this
+
     class Old(torch.jit.ScriptModule):
         def __init__(self, lstm: nn.Module) -> None:
             super().__init__()
             self.lstm = lstm
 
-        @torch.jit.script_method
         def forward(self, x: Tensor) -> Tensor:
             return self.lstm(x)[0]  # type: ignore[no-any-return]
+
+        forward = jit.script_method(forward)
 
     lstm = hs.LSTM(4, 3)
     with pytest.raises((RuntimeError, TypeError)):

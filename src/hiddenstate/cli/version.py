@@ -28,4 +28,6 @@ def _engine() -> str:
     """Say what computes an ordinary call."""
     if kernels.isa() is None:
         return "torch's kernels, and the reference path (plain torch) where they have none"
-    return f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"
+    found = f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"
+    of_int8 = kernels.int8()
+    return found if of_int8 is None else f"{found}; {of_int8.native.isa} for weights of 8 bits"

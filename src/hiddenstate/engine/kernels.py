@@ -98,7 +98,7 @@ _chosen: dict[torch.dtype, Kernel] = {}
 cell_step: Callable[..., tuple[Tensor, Tensor] | None] = _nothing
 
 # Instruction sets of the kernels for weights of 8 bits, and the widest one for float32 that each is faster than.
-_FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "neon_dotprod": "neon"}
+_FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
 _every_int8 = [] if _native is None else [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8()]
 _chosen_int8: Kernel | None = None
 
@@ -137,7 +137,9 @@ def choose(name: str | None) -> None:
 def isas_int8() -> list[str]:
     """Instruction sets of the kernels for weights of 8 bits that gain beside the chosen one for float32."""
     widest = _chosen[torch.float32].native.isa if _chosen else ""
-    return [one.native.isa for one in _every_int8 if _FASTER_THAN[one.native.isa] == widest]
+    names = [one.native.isa for one in _every_int8 if _FASTER_THAN[one.native.isa] == widest]
+    # Matrix registers are wider than the vectors beside them: they are taken where they are for bfloat16 too.
+    return [name for name in names if name != "amx" or isa() == name]
 
 
 def choose_int8(name: str | None) -> None:
