@@ -26,11 +26,11 @@ from hiddenstate.models.tagger_training import RUN_FILE
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.corpora import path_of
 from hiddenstate.text.untagged import read_untagged
-from hiddenstate.text.vocabulary import Vocabulary
+from hiddenstate.text.vocabulary import UNKNOWN, Vocabulary
 from hiddenstate.training.run_file import read_run_file
 
 PLACES = {-2: 0.5, -1: 1.0, 1: 1.0, 2: 0.5}  # and how much each counts
-FIRST = 2  # the first id that is a word
+FIRST = UNKNOWN + 1  # the first id that is a word
 SMOOTHED = 0.75  # frequent neighbours are taken for less frequent than they are
 
 
