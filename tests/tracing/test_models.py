@@ -359,6 +359,39 @@ def test_threads_record_their_own_runs() -> None:
     assert {T: run["inner"].length for T, run in runs.items()} == {2: 2, 3: 3}
 
 
+def test_compiled_models_run_compiled_again_after_traces_of_two_threads() -> None:
+    """Traces that overlap end in any order; torch's stance is one for all threads."""
+    graphs: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled, x = torch.compile(nn.Linear(3, 2), backend=backend), torch.randn(1, 3)
+    model, first_began, second_began = Loop(hs.LSTM(4, 3)), threading.Event(), threading.Event()
+    counts: list[int] = []
+
+    def first(lstm: nn.Module) -> None:
+        first_began.set()
+        assert second_began.wait(timeout=60)
+        lstm(torch.randn(2, 1, 4))
+
+    def second(lstm: nn.Module) -> None:
+        second_began.set()
+        outer.join(timeout=60)
+        lstm(torch.randn(2, 1, 4))
+        compiled(x)
+        counts.append(len(graphs))  # the trace of the other thread has ended, this one has not
+
+    outer = threading.Thread(target=hs.trace, args=(model, first))
+    outer.start()
+    assert first_began.wait(timeout=60)
+    hs.trace(model, second)
+    compiled(x)
+    assert [*counts, len(graphs)] == [0, 1]
+
+
 def test_calls_in_another_thread_are_not_seen() -> None:
     model, x = Loop(hs.LSTM(4, 3)), torch.randn(5, 1, 4)
 

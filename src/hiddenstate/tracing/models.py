@@ -1,18 +1,16 @@
 """Traces of whole models: every LSTM and cell inside, recorded in one run."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import nn
 
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.tracing.as_written import as_written
 from hiddenstate.tracing.join import goes_on, joined
 from hiddenstate.tracing.model_recorder import Run, asked_of, chosen_modules
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
@@ -166,17 +164,8 @@ def trace(
     """
     chosen = chosen_modules(model, paths)
     run = Run(asked_of(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
-    with requesting(run), _as_written():
+    with requesting(run), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     traces = {module: run.traces_of(module) for module in run.asked}
     by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
     return ModelTrace(out, by_path, chosen.theirs)
-
-
-def _as_written() -> AbstractContextManager[None]:
-    """Open a block in which nothing runs compiled: what may not break (``fullgraph=True``) can't be recorded."""
-    # Without torch's compiler loaded nothing can be compiled, and loading it takes seconds.
-    if "torch._dynamo" in sys.modules:
-        stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
-        return stance
-    return nullcontext()
