@@ -2,6 +2,10 @@
 
 import json
 import math
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -225,6 +229,15 @@ def test_starts_that_threads_share_find_the_same_points(monkeypatch: pytest.Monk
     assert int(shared.found.sum()) == int(alone.found.sum())
 
 
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
 def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
     before = torch.get_num_threads()
     with side_by_side() as threads:
@@ -234,3 +247,25 @@ def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
     with pytest.raises(ZeroDivisionError), side_by_side() as threads:
         threads.run(lambda k: 1 / k, [1, 0])
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_blocks_of_several_threads_take_turns() -> None:
+    """What new threads get of torch is one number for the process: 1 must not stay there."""
+    began = threading.Event()
+
+    def first() -> int:
+        with side_by_side() as threads:
+            began.set()
+            time.sleep(0.1)  # in which the second would begin
+            return threads.threads
+
+    def second() -> int:
+        assert began.wait(timeout=60)
+        with side_by_side() as threads:
+            return threads.threads
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [each.result() for each in [pool.submit(first), pool.submit(second)]] == [3, 3]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 3

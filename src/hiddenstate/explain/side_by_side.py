@@ -4,6 +4,7 @@ Several threads inside one product or one decomposition wait for one another man
 too, eigenvalues of 1,024 numbers take tens of times as long so. Threads that share nothing wait only for the last.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ import torch
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+# How many threads torch gives to a new thread is one number for the process: a block that overlapped another would find
+# 1 there, compute with that, and leave it behind. Each has work for all cores, so they take turns.
+_one_at_a_time = threading.RLock()
 
 
 class SideBySide:
@@ -34,11 +39,12 @@ class SideBySide:
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
     """Open a block in which torch computes with one thread in each of its own."""
-    threads = torch.get_num_threads()
-    one = partial(torch.set_num_threads, 1)
-    one()
-    try:
-        with ThreadPoolExecutor(max(1, threads - 1), "hiddenstate", one) as others:
-            yield SideBySide(threads, others)
-    finally:
-        torch.set_num_threads(threads)
+    with _one_at_a_time:
+        threads = torch.get_num_threads()
+        one = partial(torch.set_num_threads, 1)
+        one()
+        try:
+            with ThreadPoolExecutor(max(1, threads - 1), "hiddenstate", one) as others:
+                yield SideBySide(threads, others)
+        finally:
+            torch.set_num_threads(threads)
