@@ -9,7 +9,7 @@ from hypothesis import given
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, NameUnknownError, ShapeError
 from hiddenstate.interop.state_dict import from_state_dict, in_state_dict
 from support import assert_close, layer_options, random_input
 
@@ -43,6 +43,44 @@ def test_any_lstm_comes_back_bit_for_bit(options: dict[str, Any]) -> None:
         assert a.data_ptr() != b.data_ptr()
     x = random_input(ours, 3, 2)
     assert_close(ours(x)[0], theirs(x)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@given(options=layer_options())
+def test_weights_of_8_bits_stay_so(options: dict[str, Any], dtype: torch.dtype) -> None:
+    theirs = hs.LSTM(**(options | {"dtype": dtype})).quantize()
+    state = {f"a.{key}": value for key, value in theirs.state_dict().items()}
+    ours = from_state_dict(state, batch_first=options["batch_first"])
+    assert (ours.weights, repr(ours)) == ("int8", repr(theirs))
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name])
+        assert value.data_ptr() != theirs.state_dict()[name].data_ptr()
+
+
+def test_a_cell_gets_what_8_bits_stand_for() -> None:
+    theirs, x = hs.LSTM(5, 40).quantize(), torch.randn(2, 5)
+    cell = from_state_dict(theirs.state_dict(), cell=True)
+    assert_close(cell(x)[0], theirs.dequantize()(x[None])[0][0])
+
+
+def test_of_8_bits_in_part_are_floats() -> None:
+    lstm = hs.LSTM(5, 40)
+    rounded = lstm.quantize()
+    state = lstm.state_dict() | {k: v for k, v in rounded.state_dict().items() if k.startswith("weight_hh")}
+    ours = from_state_dict(state)
+    assert ours.weights == "float"
+    assert torch.equal(ours.state_dict()["weight_hh_l0"], rounded.dequantize().state_dict()["weight_hh_l0"])
+    assert torch.equal(ours.state_dict()["weight_ih_l0"], lstm.state_dict()["weight_ih_l0"])
+
+
+def test_scales_that_do_not_fit_fail() -> None:
+    state = hs.LSTM(5, 40).quantize().state_dict()
+    with pytest.raises(ShapeError, match=r"weight_ih_l0 has shape \[160, 5\] and its scale \[3\]"):
+        from_state_dict(state | {"weight_ih_l0_scale": torch.ones(3)})
+    del state["weight_hh_l0_scale"]
+    with pytest.raises(DtypeError, match="weight_hh_l0 is of 8 bits, and its scales weight_hh_l0_scale are missing"):
+        from_state_dict(state)
 
 
 def test_options_that_weights_do_not_tell() -> None:

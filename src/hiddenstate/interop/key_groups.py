@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hiddenstate.engine.int8 import dequantise
 from hiddenstate.engine.reference import Weights
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, to_weights
+from hiddenstate.nn.quantised import SCALE, is_matrix
 from hiddenstate.structure.names import GATES, suffix, track, tracks
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
@@ -30,6 +32,7 @@ class Group:
     prefix: str
     tracks: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
+    scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of matrices of 8 bits, likewise
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names that another parametrization left
 
     @property
@@ -69,6 +72,22 @@ class Group:
         """Whether any name is of a reverse direction."""
         return any(ending.endswith("_reverse") for ending in self.tracks)
 
+    @property
+    def is_cell(self) -> bool:
+        """Whether it is an `LSTMCell`, whose names have no layer."""
+        return "" in self.tracks
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether all matrices are of 8 bits, each with its scales, as an `LSTM` with ``weights="int8"`` keeps them."""
+        matrices = {(ending, stem) for ending, stems in self.tracks.items() for stem in stems if is_matrix(stem)}
+        return bool(self.scales) and matrices == self.scales.keys()
+
+    def as_kept(self) -> dict[str, Tensor]:
+        """The tensors as the state dict of an `LSTM` with ``weights="int8"`` names them."""
+        kept = {stem + ending: value for ending, stems in self.tracks.items() for stem, value in stems.items()}
+        return kept | {stem + ending + SCALE: scale for (ending, stem), scale in self.scales.items()}
+
     def weights(self) -> list[Weights]:
         """The weights of each layer and direction, in the order of `names.tracks`. Values are copied.
 
@@ -78,8 +97,8 @@ class Group:
             ShapeError, RankError, DtypeError: they do not fit together.
         """
         self._refuse_strange()
-        if "" in self.tracks:  # a cell
-            return [to_weights(self.tracks[""], TORCH)]
+        if self.is_cell:
+            return [self._floats("")]
         if self.num_layers > _MOST_LAYERS + len(self.tracks):
             raise NameUnknownError(f"the LSTM {self.name!r} has no tensors of most of its {self.num_layers} layers")
         wanted = tracks(self.num_layers, self.bidirectional)
@@ -87,7 +106,19 @@ class Group:
         if missing:
             have = ", ".join(track(*t) for t in wanted if suffix(*t) in self.tracks)
             raise NameUnknownError(f"the LSTM {self.name!r} has tensors of {have}, and none of {', '.join(missing)}")
-        return [to_weights(self.tracks[suffix(*t)], TORCH) for t in wanted]
+        return [self._floats(suffix(*t)) for t in wanted]
+
+    def _floats(self, ending: str) -> Weights:
+        scales = {stem: scale for (of, stem), scale in self.scales.items() if of == ending}
+        tensors = self.tracks[ending]
+        for stem in tensors:
+            if is_matrix(stem) and tensors[stem].dtype is torch.int8 and stem not in scales:
+                name = stem + ending
+                raise DtypeError(f"{name} is of 8 bits, and its scales {name + SCALE} are missing: save both")
+        floats = {
+            stem: dequantise(tensors[stem], scale, stem + ending) for stem, scale in scales.items() if stem in tensors
+        }
+        return to_weights(tensors | floats, TORCH)
 
     @property
     def _hidden(self) -> Tensor | None:
@@ -122,6 +153,9 @@ def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
     ending, stem, rest = match["suffix"], match["stem"], match["rest"]
     if not rest:
         group.tracks.setdefault(ending, {})[stem] = tensor
+        return
+    if rest == SCALE:
+        group.scales[ending, stem] = tensor
         return
     group.strange[ending, stem] = match[0].removeprefix(group.prefix)
     if rest in _WEIGHT_NORM:

@@ -48,7 +48,8 @@ def from_state_dict(
     """Make an LSTM of the weights in a state dict of torch's, or of a whole model that has one somewhere.
 
     Its layers, directions, biases and projection are found from the names and shapes; weights of a `torch.nn.LSTMCell`
-    make one layer. Values are copied as they are; weight norm is folded in.
+    make one layer. Values are copied as they are; weight norm is folded in. Weights of 8 bits, as an LSTM with
+    ``weights="int8"`` saves them, stay so; a cell gets the floats that they stand for.
 
     Args:
         source: a state dict, a dict that holds some (as training checkpoints do), or the path of a ``.safetensors``
@@ -73,7 +74,9 @@ def from_state_dict(
     """
     found = in_state_dict(source, batch_first=batch_first, dropout=dropout)
     lstm = found.one(prefix and prefix.removesuffix("."))
-    return cell_of(lstm) if cell else lstm
+    if not cell:
+        return lstm
+    return cell_of(lstm.dequantize() if lstm.weights == "int8" else lstm)
 
 
 def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:
@@ -104,7 +107,11 @@ def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout
 
 
 def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
-    return lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
+    lstm = lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
+    if group.is_int8 and not group.is_cell:
+        lstm = lstm.quantize()
+        lstm.load_state_dict(group.as_kept())  # the very numbers
+    return lstm
 
 
 def _flattened(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
