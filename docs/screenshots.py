@@ -49,10 +49,10 @@ class Picture:
 
 PICTURES = [
     Picture("read", {"text": HOUSE, "step": "4", "show": "f", "sort": "cluster"}, LAPTOP),
-    Picture("read-dark", {"text": HOUSE, "step": "4", "pin": "69"}, LAPTOP, theme="dark"),
+    Picture("read-dark", {"text": HOUSE, "step": "4", "pin": "127"}, LAPTOP, theme="dark"),
     Picture("phone", {"text": FISH, "step": "3"}, PHONE),
     Picture("gate", {"text": HOUSE, "step": "5", "zoom": "gate", "gate": "f"}, DESKTOP, "microscope"),
-    Picture("edit", {"text": FISH, "step": "3", "edit": "l0.f:set:1"}, LAPTOP, "edits"),
+    Picture("edit", {"text": FISH, "step": "3", "edit": "l0.f:set:0"}, LAPTOP, "edits"),
     Picture("compare", {"page": "compare", "text": COMPLEX, "text2": MARRIED_NONE, "step": "2"}, LAPTOP, "compare"),
     Picture("structure", {"page": "structure", "text": "Giraffes in a field"}, LAPTOP, "unrolled"),
     Picture("explain", ASKED, TALL),

@@ -29,15 +29,15 @@ def data(*arguments: str) -> Any:
 
 def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
     lines = run("attribute", TEXT, "--word", "man").splitlines()
-    assert lines[0].startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +4.8")
+    assert lines[0].startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +6.4")
     rows = [line for line in lines if "│" in line]
     assert [row.split()[1] for row in rows] == ["The", "old", "man", "the", "boats", "."]
     want = hs.explain.attribute(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man", against="VERB"))
     assert want.occlusion is not None
     for column, values in ((2, want.occlusion[0]), (3, want.scores)):
         assert [float(row.split()[column]) for row in rows] == pytest.approx(values.tolist(), abs=6e-4)
-    assert "+0.098 with all replaced" in lines[-2]
-    assert lines[-1] == "Most for it: man (2), The (0). Most against it: the (3)."
+    assert "+2.222 with all replaced" in lines[-2]
+    assert lines[-1] == "Most for it: man (2), old (1). Most against it: the (3)."
     assert all(len(line) <= 80 for line in lines)
 
 

@@ -23,7 +23,7 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("Giraffes in a field")
     assert result.exit_code == 0
-    assert result.stderr.startswith("wrote view.html (3.")
+    assert result.stderr.startswith("wrote view.html (4.")
     boot = json.loads(Elements((tmp_path / "view.html").read_text(encoding="utf-8")).data["boot"])
     assert boot["view"] == {"text": "Giraffes in a field"}
     assert [model["id"] for model in boot["models"]] == ["tagger-en"]

@@ -177,7 +177,7 @@ ASKED_AGAIN = (
         "what the reverse half of `out[t]` has read, and what a second layer's forward direction knows at t",
         ("partly",),
         (
-            ("03", "In layer 0 its state at *boats* is made of *boats* and of the words to the right of it."),
+            ("03", "In layer 0 its state at *sails* is made of *sails* and of the words to the right of it."),
             ("03", "both directions of layer 1 read both halves of layer 0's output"),
         ),
     ),

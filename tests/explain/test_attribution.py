@@ -98,7 +98,7 @@ def test_each_model_has_its_own_baseline(sentence: Subject) -> None:
 def test_results_are_shown_and_kept(sentence: Subject, method: Any, tmp_path: Path) -> None:
     found = hs.explain.attribute(sentence, of=OF, method=method, spans=[(0, 2), (2, 3), (3, 5)])
     text = str(found)
-    assert text.startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +4.8")
+    assert text.startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +6.4")
     assert "The old" in text
     assert method == "occlusion" or "occlusion" in text
     frame = found.to_dataframe()

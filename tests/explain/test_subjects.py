@@ -126,13 +126,14 @@ def test_the_tagger_gives_its_own_probabilities(tagger: Tagger) -> None:
 
 def test_the_taggers_vectors(tagger: Tagger) -> None:
     subject = hs.explain.subject(tagger, [["qqqqzzzx"]])
+    size = tagger.word_embedding.weight.shape[1]
     unknown = subject.vectors["unk"]()
-    assert_close(unknown[:64], subject.x[0, 0, :64])  # a word that it does not know
+    assert_close(unknown[:size], subject.x[0, 0, :size])  # a word that it does not know
     words, counts = tagger.encoder.words.tokens, torch.tensor(tagger.encoder.words.counts)
     seen = tagger.word_embedding.weight[2:].detach().double()
     assert len(seen) == len(words)
     want = (counts[:, None] * seen).sum(0) / counts.sum()
-    assert_close(subject.vectors["mean"]()[:64], want.float())
+    assert_close(subject.vectors["mean"]()[:size], want.float())
     some = hs.explain.subject(tagger, [[word] for word in words[:50]]).x[0]
     assert torch.isfinite(some).all()
 

@@ -258,8 +258,8 @@ def test_loading_survives_moving(model: Path, tmp_path: Path) -> None:
 def test_shipped() -> None:
     path = folder.shipped()
     assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
-    assert sum(p.stat().st_size for p in path.iterdir()) <= 3_000_000
-    assert load(path).config.weights_dtype == "float16"
+    assert sum(p.stat().st_size for p in path.iterdir()) <= 4_000_000
+    assert load(path).config.weights_dtype == "int8"
     writer = folder.shipped("shakespeare")
     assert sorted(p.name for p in writer.iterdir()) == sorted(FILES)
     assert sum(p.stat().st_size for p in writer.iterdir()) <= 4_000_000

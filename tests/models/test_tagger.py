@@ -368,10 +368,10 @@ def test_from_data_fails(tagger: Tagger, config: Any, vocabulary: Any, message: 
 def test_shipped_model_is_as_good_as_its_card_says(corpora: Path) -> None:
     tagger = load(shipped())
     row = next(line for line in (shipped() / "MODEL_CARD.md").read_text().splitlines() if line.startswith("| dev |"))
-    said = float(row.split("|")[3].removesuffix("% "))
+    said = float(next(cell for cell in row.split("|") if cell.endswith("% ")).removesuffix("% "))
     dev = read_conllu(corpora / "ud_english_ewt" / "en_ewt-ud-dev.conllu")
     assert 100 * evaluate(tagger, dev, known=frozenset())["upos"].accuracy.share == pytest.approx(said, abs=0.05)
-    assert said >= 94.5
+    assert said >= 95.9
 
 
 def test_shipped_model_reads_a_sentence() -> None:

@@ -242,7 +242,10 @@ def test_the_example_config_can_be_read() -> None:
     assert taught.settings.weights_dtype == "int8"
     neighbours = read_run_file(path.with_name("tagger-neighbours.toml"), RUN_FILE)
     assert neighbours.files["test"] == "ud-english-ewt:test"
-    assert neighbours.settings.untagged_minimum == 10
+    assert neighbours.settings.columns == ("upos", "xpos")
+    ours = read_run_file(path.with_name("tagger-en.toml"), RUN_FILE)
+    assert ours.lists["teacher"] == ("teacher-1", "teacher-2", "teacher-3", "teacher-4")
+    assert ours.settings == load("tagger-en").config  # what it was trained with
 
 
 def test_one_sentence(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ pytestmark = NEEDS_CHROMIUM
 
 SENTENCE = "I like to fish and hunt ."  # two of its words are nouns or verbs by what is remembered
 WORDS = SENTENCE.split()
+UNSURE = "Fruit flies like a banana"  # whose second word single units make a noun or a verb
 KEEP = "l0.f:set:1"  # the first layer forgets nothing: both are verbs then
 SAME = 1e-6
 
@@ -99,14 +100,14 @@ def labels(studio: Shown, row: str) -> list[str]:
     return studio.panel("edits").locator(f"tr.{row} .label").all_inner_texts()
 
 
-def test_closing_no_forget_gate_changes_the_tags(studio: Shown, tagger: Tagger) -> None:
+def test_closing_the_forget_gates_changes_the_tags(studio: Shown, tagger: Tagger) -> None:
     studio.look(track="l0")
     edits = studio.panel("edits")
-    edits.get_by_role("button", name="Forget nothing", exact=True).click()
+    edits.get_by_role("button", name="Close the forget gates", exact=True).click()
     plain = tagger.read(WORDS)
-    with tagger.lstm.edit(hs.set("l0.f", to=1.0)):
+    with tagger.lstm.edit(hs.zero("l0.f")):
         after = tagger.read(WORDS)
-    assert (plain.tags[3], after.tags[3]) == ("NOUN", "VERB")
+    assert (plain.tags[3], after.tags[3]) == ("VERB", "NOUN")
     expect(edits.locator("tr.after td.changed")).to_have_count(3)
     assert labels(studio, "before") == list(plain.tags)
     assert labels(studio, "after") == list(after.tags)
@@ -190,12 +191,12 @@ def test_the_python_shown_does_the_same_for_a_language_model(chromium: Browser) 
 
 def test_editor(studio: Shown, tagger: Tagger) -> None:
     """The value of the heat map's cursor is changed with the keyboard alone, and the page follows at once."""
-    studio.look(track="l1r", show="h", unit=7, step=6)
+    studio.look(text=UNSURE, track="l1r", show="h", unit=62, step=2)
     page, edits = studio.page, studio.panel("edits")
     page.locator(".heat-map").press("Enter")
     box = page.get_by_role("dialog", name="Change a value")
-    expect(box).to_contain_text(f"now {tagger.read(WORDS).trace['l1r.h'][6, 0, 7]:.4f}")
-    expect(box.locator(".edit-outcome")).to_contain_text("“hunt” NOUN → VERB")  # it is set to 0 to begin with
+    expect(box).to_contain_text(f"now {tagger.read(UNSURE.split()).trace['l1r.h'][2, 0, 62]:.4f}")
+    expect(box.locator(".edit-outcome")).to_contain_text("“flies” NOUN → VERB")  # it is set to 0 to begin with
     retype(box.get_by_label("value", exact=True), "-0.75")
     expect(box.locator(".edit-outcome")).to_contain_text("h is -0.7500 here")
     expect(box.locator(".edit-outcome")).to_contain_text("no prediction becomes another")
@@ -206,8 +207,8 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     box.get_by_role("button", name="Apply").click()
     expect(box).to_be_hidden()
     expect(edits.locator(".edit-list li")).to_contain_text("l1r.h set to 0.0")
-    expect(edits.locator(".edit-list li")).to_contain_text("all units, step 6 “.”, readout")
-    expect(page).to_have_url(re.compile("edit=l1r.h:set:0:t6:readout"))
+    expect(edits.locator(".edit-list li")).to_contain_text("all units, step 2 “like”, readout")
+    expect(page).to_have_url(re.compile("edit=l1r.h:set:0:t2:readout"))
 
 
 @pytest.mark.parametrize("way", ["Escape", "Cancel", "×"])
@@ -289,17 +290,17 @@ def test_what_does_not_fit_rests(studio: Shown) -> None:
 
 def test_search(studio: Shown, tagger: Tagger) -> None:
     """A small edit that changes a tag is found, and does so in Python too."""
-    studio.look(step=5)
+    studio.look(text="Giraffes in a field eat leaves .", step=4)
     edits = studio.panel("edits")
     edits.get_by_role("button", name="Search").click()
-    find = edits.locator(".edit-finds li", has_text=re.compile(r"unit \d+, step \d+"))
-    expect(find.first).to_contain_text("NOUN 0.44 → VERB")
+    find = edits.locator(".edit-finds li", has_text=re.compile(r"\(unit \d+"))
+    expect(find.first).to_contain_text("VERB 0.54 → NOUN")
     expect(edits.locator(".edit-progress")).to_contain_text("found")
     find.first.get_by_role("button", name="Try").click()
     expect(edits.locator("tr.after td.changed")).not_to_have_count(0)
     names: dict[str, Any] = {"hs": hs, "tagger": tagger}
     exec(edits.locator(".edit-python code").inner_text(), names)
-    assert names["reading"].tags[5] == "VERB"
+    assert names["reading"].tags[4] == "NOUN"
 
 
 def test_search_is_stopped(studio: Shown) -> None:

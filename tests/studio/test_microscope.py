@@ -108,7 +108,7 @@ def test_kept_and_written_add_up(studio: Shown, trace: hs.Trace, track: str, uni
 
 def test_bars_add_up(studio: Shown) -> None:
     """The written part's bar begins where the kept part's ends, and ends where that of c does."""
-    look(studio, track="l1", unit=127, step=2)
+    look(studio, track="l1", unit=36, step=2)
     bars = (
         studio.panel("microscope")
         .locator(".hs-part")
@@ -436,7 +436,7 @@ def test_model_shows_what_it_says(studio: Shown, tagger: Tagger) -> None:
     reading = tagger.read(WORDS)
     panel = studio.panel("microscope")
     expect(panel.locator(".hs-choice").first).to_have_text(reading.tags[3])
-    for label in ("word embedding", "character LSTM l0r", "8867×64", "256 → 128", "1×160", "17×256"):
+    for label in ("word embedding", "character LSTM l0r", "22380×112", "256 → 128", "1×240", "17×256"):
         expect(panel.locator(".hs-model")).to_contain_text(label)
 
 

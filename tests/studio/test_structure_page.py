@@ -241,7 +241,7 @@ def test_unrolled_over_the_words(studio: Shown) -> None:
     panel = studio.panel("unrolled")
     expect(panel.locator(".st-box")).to_have_count(4 * len(WORDS))
     assert panel.locator(".st-word").all_text_contents() == WORDS
-    for words in ("input[3] 1×160", "c_n[3]", "h0[2]", "1×256", "out[0]"):
+    for words in ("input[3] 1×240", "c_n[3]", "h0[2]", "1×256", "out[0]"):
         expect(panel.locator("svg.st-unrolled")).to_contain_text(words)
     expect(panel).to_contain_text("out[t] is l1.h beside l1r.h: out[-1] begins with h_n[2], out[0] ends with h_n[3].")
     expect(panel.locator(".is-chosen")).to_have_attribute("aria-label", "l1 at step 2 “a”: open in the microscope")
@@ -269,7 +269,7 @@ def test_sandbox_follows_the_hand(studio: Shown) -> None:
     look(studio, lstm="4,5,2,1,1,0,5,7,0")
     expect(code).to_contain_text("hs.LSTM(4, 5, num_layers=2, bidirectional=True)")
     panel.get_by_role("button", name="the sizes of this model").click()
-    expect(code).to_contain_text("hs.LSTM(160, 128, num_layers=2, bidirectional=True)")
+    expect(code).to_contain_text("hs.LSTM(240, 128, num_layers=2, bidirectional=True)")
 
 
 def test_sandbox_says_what_can_not_be(studio: Shown) -> None:

@@ -75,10 +75,10 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     page.get_by_role("button", name="Tour", exact=True).click()
 
     guide.at(1)
-    expect(guide.card).to_contain_text("input [T, C] = [4, 160]")
+    expect(guide.card).to_contain_text("input [T, C] = [4, 240]")
     expect(guide.card).to_contain_text("out [T, 2·H] = [4, 256]")
     studio.panel("sentence").locator("#text").fill(LONGER)
-    expect(guide.card).to_contain_text("input [T, C] = [7, 160]")
+    expect(guide.card).to_contain_text("input [T, C] = [7, 240]")
     guide.next("T is the sequence's: 7 now.")
 
     guide.at(2)
@@ -89,7 +89,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
     guide.at(3)
     f = tagger.read(LONGER.split()).trace["l0.f"]
     guide.go_where(f, 0.9, 1)
-    expect(guide.card.locator(".tour-status")).to_contain_text("keeps: found · forgets: not yet")
+    expect(guide.card.locator(".tour-status")).to_contain_text("keeps: found")
     guide.go_where(f, 0, 0.1)
     guide.next("anew at every step")
 

@@ -13,7 +13,7 @@ from hiddenstate.models.folder import load, load_language_model, shipped
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 
-SENTENCE, READ = "The light boats left .", 3
+SENTENCE, READ = "The ship sails fell .", 3
 LINE = "To be, or not to be"
 SPEECH = (
     "To be, or not to be: that is the question:\n"

@@ -19,8 +19,8 @@ UNITS, TOKENS = 512, 2000
 OPEN = {"i": 20.0, "f": -20.0, "o": 20.0}  # biases of units that hand their candidate on
 Wire = tuple[str, int, int, float]  # a part of the weights, row, column, value
 LAYERS = ("l0", "l0r", "l1", "l1r")
-CLEAN, OTHER = ["She", "likes", "to", "walk", "."], ["She", "likes", "the", "walk", "."]
-WALK = 3
+CLEAN, OTHER = ["She", "likes", "to", "play", "."], ["She", "likes", "the", "play", "."]
+PLAY = 3
 
 
 def best_of(answer: object) -> str:
@@ -139,7 +139,7 @@ def turns(answer: object) -> str:
         raise wrong("", f"The layer is one of {' '.join(LAYERS)}, the step 0 to {len(OTHER) - 1}.")
     p = _patched(str(layer), step)
     if p > 0.5:
-        return f"At {layer}, step {step}, the patch makes walk a verb, {p:.2f}: the difference goes by there."
+        return f"At {layer}, step {step}, the patch makes play a verb, {p:.2f}: the difference goes by there."
     raise _not_there(str(layer), step, p)
 
 
@@ -148,20 +148,20 @@ def _patched(layer: str, step: int) -> float:
     tagger = _tagger()
     source = tagger.read(CLEAN).trace
     with tagger.lstm.edit(*(patch(f"{layer}.{state}", source=source, t=step) for state in "ch")):
-        p: Tensor = tagger.read(OTHER).probabilities[WALK, tagger.tag_names.index("VERB")]
+        p: Tensor = tagger.read(OTHER).probabilities[PLAY, tagger.tag_names.index("VERB")]
     return float(p)
 
 
 def _not_there(layer: str, step: int, p: float) -> AnswerError:
-    if layer.endswith("r") and step < WALK:
-        return wrong("M6", f"{p:.2f}: the reverse direction reads from right to left, so step {step} comes after walk.")
+    if layer.endswith("r") and step < PLAY:
+        return wrong("M6", f"{p:.2f}: the reverse direction reads from right to left, so step {step} comes after play.")
     if step < 2:
         return wrong("", f"{p:.2f}: up to step 1 both sentences are the same, so the patch puts in what is there.")
-    if step > WALK and not layer.endswith("r"):
+    if step > PLAY and not layer.endswith("r"):
         return wrong(
-            "", f"{p:.2f}: at step {step} walk has been read already, and its tag is not made of later states."
+            "", f"{p:.2f}: at step {step} play has been read already, and its tag hardly hangs on later states."
         )
-    return wrong("", f"{p:.2f}: here only a part of the difference goes by. Where does all of it, on the way to walk?")
+    return wrong("", f"{p:.2f}: here only a part of the difference goes by. Where does all of it, on the way to play?")
 
 
 _SENTENCES = {

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ class Group:
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
     scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of matrices of 8 bits, likewise
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names that another parametrization left
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read what was pickled before there were weights of 8 bits, too."""
+        self.__dict__.update({"scales": {}} | state)
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ course.view("tags", ({ root, model, change }) => {
 
   return {
     draw(now) {
-      const text = now.text ?? "The light boats left .";
+      const text = now.text ?? "The ship sails fell .";
       const words = model.tokenise(text);
       if (words.length === 0) return;
       const read = Math.max(1, Math.min(Number(now.upto), words.length));

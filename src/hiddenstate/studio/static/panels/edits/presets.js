@@ -73,9 +73,9 @@ export function editsOf(preset, track) {
 export const IDEAS = [
   {
     text: "I like to fish and hunt .",
-    preset: "keep",
+    preset: "forget",
     track: "l0",
-    asks: "Are “fish” and “hunt” nouns or verbs to a network that can't forget?",
+    asks: "Are “fish” and “hunt” nouns or verbs to a network whose cells keep nothing?",
   },
   {
     text: "They fish .",
@@ -90,9 +90,9 @@ export const IDEAS = [
     asks: "Does “flies” stay a verb when the top layer shows all that it holds?",
   },
   {
-    text: "The complex houses married soldiers .",
+    text: "The ship sails fell .",
     preset: "silence",
     track: "l0r",
-    asks: "Who needs to know what comes next: “complex” or “houses”?",
+    asks: "What is “sails” to a network that can't hear “fell” after it?",
   },
 ];

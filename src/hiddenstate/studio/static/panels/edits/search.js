@@ -11,6 +11,7 @@ import { widthOf } from "studio/state/units.js";
 
 const SLICE = 10; // milliseconds of work before the page gets its turn
 const ENOUGH = 12; // finds
+const OF_A_KIND = 4; // of these, so that sweeping edits, which change much, leave room for small ones
 
 /** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
 /** @typedef {{edit: Edit, weight: number}} Candidate */
@@ -81,16 +82,18 @@ function gates(track) {
 }
 
 /**
- * Everything that is tried, small edits and sweeping ones in turn.
+ * Everything that is tried, small edits and sweeping ones in turn, each with the number of its kind.
  * @param {Run} run
- * @returns {Edit[]}
+ * @returns {{edit: Edit, kind: number}[]}
  */
 export function candidatesOf(run) {
   const kinds = [moments, units, wholeSteps, gates].map((kind) =>
     run.tracks.flatMap((track) => kind(track, run.steps)).sort((a, b) => b.weight - a.weight),
   );
   const longest = Math.max(...kinds.map((kind) => kind.length));
-  return Array.from({ length: longest }, (_, k) => kinds.flatMap((kind) => (kind[k] ? [kind[k].edit] : []))).flat();
+  return Array.from({ length: longest }, (_, k) =>
+    kinds.flatMap((all, kind) => (all[k] ? [{ edit: all[k].edit, kind }] : [])),
+  ).flat();
 }
 
 /**
@@ -111,15 +114,20 @@ export function sweepOf(edit) {
  */
 export function search({ model, run, head, t }, onProgress, onFind) {
   const candidates = candidatesOf(run);
+  /** @type {Map<number, number>} */
+  const ofKind = new Map(); // finds
   let tried = 0;
   let found = 0;
   let timer = 0;
 
   const attempt = () => {
-    const edit = candidates[tried++];
+    const { edit, kind } = candidates[tried++];
+    const before = ofKind.get(kind) ?? 0;
+    if (before >= OF_A_KIND) return;
     const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
     if (!was || !is || was.chosen[t] === is.chosen[t]) return;
     found++;
+    ofKind.set(kind, before + 1);
     onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
   };
   const slice = () => {
