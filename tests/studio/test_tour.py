@@ -134,7 +134,7 @@ def test_tour(studio: Shown, tagger: Tagger) -> None:
 
     guide.at(10)
     edits = studio.panel("edits")
-    edits.get_by_role("button", name="Forget nothing", exact=True).click()
+    edits.get_by_role("button", name="Close the forget gates", exact=True).click()
     expect(guide.card.locator(".tour-status")).to_contain_text("3 predictions are others")
     edits.get_by_role("button", name="Undo").click()
     guide.next("The run is as it was")

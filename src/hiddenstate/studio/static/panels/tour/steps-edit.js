@@ -46,7 +46,7 @@ export const EDIT = {
       : !model.hasWeights
         ? "This is a recorded trace: without weights it can't be run again, so nothing can be changed in it. " +
           "Skip this step, or open a model."
-        : "Edit something: press an experiment such as “Forget nothing”, or choose a value in the heat map and " +
+        : "Edit something: press an experiment such as “Close the forget gates”, or choose a value in the heat map and " +
           "press Edit there.",
   watch: ({ app, memory, view }) => {
     memory.edited ||=
