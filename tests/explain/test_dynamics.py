@@ -2,8 +2,6 @@
 
 import json
 import math
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -250,22 +248,28 @@ def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_blocks_of_several_threads_take_turns() -> None:
-    """What new threads get of torch is one number for the process: 1 must not stay there."""
-    began = threading.Event()
+def test_blocks_leave_other_threads_what_torch_gives_them() -> None:
+    """What a new thread gets is one number for the process: a block's 1 is not seen outside its workers."""
 
-    def first() -> int:
-        with side_by_side() as threads:
-            began.set()
-            time.sleep(0.1)  # in which the second would begin
-            return threads.threads
+    def in_a_new_thread() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
 
-    def second() -> int:
-        assert began.wait(timeout=60)
-        with side_by_side() as threads:
-            return threads.threads
+    with side_by_side():
+        assert (in_a_new_thread(), torch.get_num_threads()) == (3, 3)
+        with ThreadPoolExecutor(1) as pool:  # a second block, of a thread that was born in the first
+            assert pool.submit(lambda: (torch.get_num_threads(), _threads_of_a_block())).result() == (3, 3)
+        with side_by_side() as inner:
+            assert inner.run(lambda _: torch.get_num_threads(), range(5)) == [1] * 5
+    assert in_a_new_thread() == 3
 
-    with ThreadPoolExecutor(2) as pool:
-        assert [each.result() for each in [pool.submit(first), pool.submit(second)]] == [3, 3]
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(torch.get_num_threads).result() == 3
+
+def _threads_of_a_block() -> int:
+    with side_by_side() as threads:
+        return threads.threads
+
+
+@pytest.mark.parametrize("has_gradients", [True, False])
+def test_parts_compute_with_gradients_as_the_caller_does(has_gradients: bool) -> None:
+    with torch.set_grad_enabled(has_gradients), side_by_side() as threads:
+        assert threads.call(torch.is_grad_enabled) is has_gradients

@@ -83,6 +83,22 @@ def test_scales_that_do_not_fit_fail() -> None:
         from_state_dict(state)
 
 
+@pytest.mark.parametrize("names", [["weight_ih_l0"], ["weight_ih_l0", "weight_hh_l0"], ["bias_ih_l0"]])
+def test_scales_of_floats_are_left_out(names: list[str]) -> None:
+    """Other libraries may call something of their own so."""
+    lstm = hs.LSTM(5, 40)
+    for scale in (torch.ones(160), torch.tensor(2.0)):
+        ours = from_state_dict(lstm.state_dict() | {f"{name}_scale": scale for name in names})
+        assert ours.weights == "float"
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), lstm.parameters(), strict=True))
+
+
+def test_a_scale_of_nothing_fails() -> None:
+    state = hs.LSTM(5, 40).quantize().state_dict() | {"weight_ih_l3_scale": torch.ones(160)}
+    with pytest.raises(ArgumentError, match="it left weight_ih_l3_scale"):
+        from_state_dict(state)
+
+
 def test_options_that_weights_do_not_tell() -> None:
     ours = from_state_dict(nn.LSTM(4, 3, 2).state_dict(), batch_first=True, dropout=0.5)
     assert ours.batch_first

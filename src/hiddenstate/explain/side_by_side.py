@@ -4,11 +4,11 @@ Several threads inside one product or one decomposition wait for one another man
 too, eigenvalues of 1,024 numbers take tens of times as long so. Threads that share nothing wait only for the last.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -16,35 +16,62 @@ import torch
 A = TypeVar("A")
 B = TypeVar("B")
 
-# How many threads torch gives to a new thread is one number for the process: a block that overlapped another would find
-# 1 there, compute with that, and leave it behind. Each has work for all cores, so they take turns.
-_one_at_a_time = threading.RLock()
+# How many threads torch gives to a new thread is one number for the process, and a worker can't change its own without
+# it: the number is put back as soon as the workers have theirs, and nobody else begins meanwhile.
+_beginning = threading.Lock()
+
+
+def _new_lock() -> None:
+    global _beginning
+    _beginning = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # another thread may have held it, which the child has not
 
 
 class SideBySide:
-    """As many threads as torch had, the caller's among them; made by `side_by_side`."""
+    """As many workers as torch had threads, of one thread each; made by `side_by_side`."""
 
-    def __init__(self, threads: int, others: ThreadPoolExecutor) -> None:
+    def __init__(self, threads: int, workers: ThreadPoolExecutor) -> None:
         self.threads = threads
-        self._others = others
+        self._workers = workers
 
     def run(self, function: Callable[[A], B], parts: Sequence[A]) -> list[B]:
-        """Return a function's result of each part; the caller's thread runs the first."""
-        if not parts:
-            return []
-        rest = [self._others.submit(function, part) for part in parts[1:]]
-        return [function(parts[0]), *(one.result() for one in rest)]
+        """Return a function's result of each part."""
+        return list(self._workers.map(function, parts))
+
+    def call(self, function: Callable[..., B], *given: object) -> B:
+        """Return what a function gives in one worker."""
+        return self._workers.submit(function, *given).result()
 
 
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
-    """Open a block in which torch computes with one thread in each of its own."""
-    with _one_at_a_time:
+    """Open a block with workers in which torch computes with one thread each, and with gradients as the caller does."""
+    with _beginning:
         threads = torch.get_num_threads()
-        one = partial(torch.set_num_threads, 1)
-        one()
+        workers = ThreadPoolExecutor(threads, "hiddenstate", _with_one_thread, (torch.is_grad_enabled(),))
         try:
-            with ThreadPoolExecutor(max(1, threads - 1), "hiddenstate", one) as others:
-                yield SideBySide(threads, others)
+            _start(workers, threads)
         finally:
             torch.set_num_threads(threads)
+    with workers:
+        yield SideBySide(threads, workers)
+
+
+def _with_one_thread(has_gradients: bool) -> None:
+    torch.get_num_threads()  # a thread takes the process's number when it first asks; it would undo the next line later
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(has_gradients)
+
+
+def _start(workers: ThreadPoolExecutor, count: int) -> None:
+    """Wait until all workers are there: each keeps one busy until the last has come."""
+    together = threading.Barrier(count)
+    try:
+        for each in [workers.submit(together.wait) for _ in range(count)]:
+            each.result()
+    except BaseException:
+        together.abort()
+        workers.shutdown()
+        raise

@@ -110,9 +110,9 @@ def spectrum_of(
     found = list[tuple[Tensor, Tensor, Tensor]]()
     with side_by_side() as threads:
         for now, given in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
-            slopes = map_.jacobian(now, given)
+            slopes = threads.call(map_.jacobian, now, given)
             for slope, measured in zip(slopes, threads.run(_measured, slopes.split(1)), strict=True):
-                basis, stretched = torch.linalg.qr(slope @ basis)
+                basis, stretched = threads.call(_one_further, slope, basis)
                 growth = growth + stretched.diagonal().abs().log()
                 found.append(measured)
                 if progress is not None:
@@ -123,6 +123,12 @@ def spectrum_of(
     residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
     ordered = exponents.sort(descending=True).values
     return Spectrum(words, torch.cat(eigenvalues), torch.cat(norms), ordered, residual, len(x))
+
+
+def _one_further(slope: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """The directions that a step turns a basis into, at right angles, and by how much it stretches each."""
+    turned, stretched = torch.linalg.qr(slope @ basis)
+    return turned, stretched
 
 
 def _measured(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:

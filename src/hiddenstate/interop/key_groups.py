@@ -86,7 +86,7 @@ class Group:
     def is_int8(self) -> bool:
         """Whether all matrices are of 8 bits, each with its scales, as an `LSTM` with ``weights="int8"`` keeps them."""
         matrices = {(ending, stem) for ending, stems in self.tracks.items() for stem in stems if is_matrix(stem)}
-        return bool(self.scales) and matrices == self.scales.keys()
+        return matrices == self.scales.keys()
 
     def as_kept(self) -> dict[str, Tensor]:
         """The tensors as the state dict of an `LSTM` with ``weights="int8"`` names them."""
@@ -120,9 +120,7 @@ class Group:
             if is_matrix(stem) and tensors[stem].dtype is torch.int8 and stem not in scales:
                 name = stem + ending
                 raise DtypeError(f"{name} is of 8 bits, and its scales {name + SCALE} are missing: save both")
-        floats = {
-            stem: dequantise(tensors[stem], scale, stem + ending) for stem, scale in scales.items() if stem in tensors
-        }
+        floats = {stem: dequantise(tensors[stem], scale, stem + ending) for stem, scale in scales.items()}
         return to_weights(tensors | floats, TORCH)
 
     @property
@@ -149,6 +147,7 @@ def groups_of(tensors: Mapping[str, Tensor]) -> list[Group]:
             group = groups.setdefault((match["prefix"], match["layer"] is None), Group(match["prefix"]))
             _put(group, match, tensor)
     for group in groups.values():
+        _keep_scales_of_8_bits(group)
         for (ending, stem), parts in _folded(group):
             group.tracks.setdefault(ending, {})[stem] = parts
     return [group for group in groups.values() if group.is_whole]
@@ -161,10 +160,19 @@ def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
         return
     if rest == SCALE:
         group.scales[ending, stem] = tensor
-        return
     group.strange[ending, stem] = match[0].removeprefix(group.prefix)
     if rest in _WEIGHT_NORM:
         group.normed.setdefault((ending, stem), {})[_WEIGHT_NORM[rest]] = tensor
+
+
+def _keep_scales_of_8_bits(group: Group) -> None:
+    """Leave out what is called a scale, and is of no matrix of 8 bits: of another library's, say."""
+    stored = {(ending, stem): value for ending, stems in group.tracks.items() for stem, value in stems.items()}
+    group.scales = {
+        key: scale
+        for key, scale in group.scales.items()
+        if key in stored and is_matrix(key[1]) and stored[key].dtype is torch.int8
+    }
 
 
 def _folded(group: Group) -> Iterator[tuple[tuple[str, str], Tensor]]:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.reading import reading, unpacked_limit
@@ -15,6 +16,7 @@ from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, groups_of
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.quantised import keep, stored_names
 
 # A dict in a file may be inside of several others, or of itself: beyond this it is no state dict.
 _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
@@ -109,8 +111,8 @@ def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout
 def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
     lstm = lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
     if group.is_int8 and not group.is_cell:
-        lstm = lstm.quantize()
-        lstm.load_state_dict(group.as_kept())  # the very numbers
+        kept = group.as_kept()
+        keep(lstm, {name: kept[name].clone(memory_format=torch.contiguous_format) for name in stored_names(lstm)})
     return lstm
 
 

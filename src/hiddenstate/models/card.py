@@ -127,7 +127,7 @@ def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:
     how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
     return "\n".join([
         f"Share of words with the tag that the data gives, measured with the weights {how}. Unknown words are those "
-        "whose form is not in the training data.",
+        "whose form is not in the tagged training data.",
         "",
         "| data | column | words | correct | unknown words | correct |",
         "|---|---|---|---|---|---|",

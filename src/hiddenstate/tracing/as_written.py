@@ -1,5 +1,6 @@
 """Blocks in which models run as they are written: a record needs the modules that a compiled graph has dissolved."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -31,8 +32,8 @@ def as_written() -> Iterator[None]:
 def _begin() -> None:
     global _open, _stance
     with _changing:
-        if _stance is None:
-            _stance = torch.compiler.set_stance("force_eager")
+        set_now = torch.compiler.set_stance("force_eager")  # refused inside of a compiled function, in every thread
+        _stance = set_now if _stance is None else _stance
         _open += 1
 
 
@@ -40,6 +41,19 @@ def _end() -> None:
     global _open, _stance
     with _changing:
         _open -= 1
-        if not _open and _stance is not None:
-            _stance.__exit__(None, None, None)
-            _stance = None
+        if _open > 0 or _stance is None:
+            return
+        ended, _stance = _stance, None
+        ended.__exit__(None, None, None)
+
+
+def _begin_anew() -> None:
+    """Forget, in a forked process, the blocks of the threads that it has not."""
+    global _changing, _open, _stance
+    _changing, _open = threading.Lock(), 0
+    if _stance is not None:
+        ended, _stance = _stance, None
+        ended.__exit__(None, None, None)
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -81,7 +81,7 @@ export const IDEAS = [
     text: "They fish .",
     preset: "silence",
     track: "l0",
-    asks: "What is “fish” to a network that can't hear “They” before it?",
+    asks: "What is “fish” to a network whose lower layer can't hear “They” before it?",
   },
   {
     text: "Time flies like an arrow .",
@@ -93,6 +93,6 @@ export const IDEAS = [
     text: "The ship sails fell .",
     preset: "silence",
     track: "l0r",
-    asks: "What is “sails” to a network that can't hear “fell” after it?",
+    asks: "What is “sails” to a network whose lower layer can't hear “fell” after it?",
   },
 ];

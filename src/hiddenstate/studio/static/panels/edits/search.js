@@ -116,24 +116,31 @@ export function search({ model, run, head, t }, onProgress, onFind) {
   const candidates = candidatesOf(run);
   /** @type {Map<number, number>} */
   const ofKind = new Map(); // finds
+  const countOf = (/** @type {number} */ kind) => ofKind.get(kind) ?? 0;
+  let next = 0;
   let tried = 0;
   let found = 0;
   let timer = 0;
 
+  const skip = () => {
+    while (next < candidates.length && countOf(candidates[next].kind) >= OF_A_KIND) next++;
+  };
   const attempt = () => {
-    const { edit, kind } = candidates[tried++];
-    const before = ofKind.get(kind) ?? 0;
-    if (before >= OF_A_KIND) return;
+    const { edit, kind } = candidates[next++];
+    tried++;
     const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
     if (!was || !is || was.chosen[t] === is.chosen[t]) return;
     found++;
-    ofKind.set(kind, before + 1);
+    ofKind.set(kind, countOf(kind) + 1);
     onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
   };
   const slice = () => {
     const end = performance.now() + SLICE;
-    while (tried < candidates.length && found < ENOUGH && performance.now() < end) attempt();
-    const done = tried >= candidates.length || found >= ENOUGH;
+    while (next < candidates.length && found < ENOUGH && performance.now() < end) {
+      attempt();
+      skip();
+    }
+    const done = next >= candidates.length || found >= ENOUGH;
     onProgress(tried, candidates.length, done);
     if (!done) timer = window.setTimeout(slice);
   };
