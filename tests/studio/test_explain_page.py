@@ -186,7 +186,8 @@ def test_patches(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
-    look(studio, ".patch-map", text2=OTHER)
+    other = "The old sailed the boats ."  # a word that moves the tag, put in for it
+    look(studio, ".patch-map", text2=other)
     cell = studio.panel("patches").locator(".cell[aria-label^='c of l1 at man']")
     studio.panel("patches").locator(".cell[tabindex='0']").focus()
     cell.focus()
@@ -198,13 +199,13 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     expect(studio.panel("edits").locator(".edit-list > li")).to_have_count(1)
     expect(studio.panel("edits").locator(".edit-list")).to_contain_text("128 units, each set to a value of its own")
     assert held(studio, "edit").count("l1.c:set:") == 128
-    trace = tagger.read(OTHER.split()).trace
+    trace = tagger.read(other.split()).trace
     with tagger.lstm.edit(hs.set("l1.c", to=trace["l1.c"][2, 0], t=2)):
         after = tagger.read(WORDS)
     row = next(each for each in studio.saved("table") if each["step"] == "2")
     near([row["probability"]], after.columns["upos"].probabilities[2].max()[None])
     plain = float(tagger.read(WORDS).columns["upos"].probabilities[2].max())
-    assert abs(float(row["probability"]) - plain) > 0.0003  # so it is not the run without it
+    assert abs(float(row["probability"]) - plain) > 0.003  # so it is not the run without it
     studio.panel("edits").get_by_role("button", name="Remove: 128 units of l1.c").click()
     expect(studio.panel("edits").locator(".edit-list")).to_have_count(0)
     studio.page.keyboard.press("Control+z")

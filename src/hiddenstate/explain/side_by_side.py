@@ -4,7 +4,6 @@ Several threads inside one product or one decomposition wait for one another man
 too, eigenvalues of 1,024 numbers take tens of times as long so. Threads that share nothing wait only for the last.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+
+from hiddenstate.base.forks import in_forked_children
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -26,7 +27,7 @@ def _new_lock() -> None:
     _beginning = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_new_lock)  # another thread may have held it, which the child has not
+in_forked_children(_new_lock)  # another thread may have held it, which the child has not
 
 
 class SideBySide:

@@ -1,12 +1,13 @@
 """Blocks in which models run as they are written: a record needs the modules that a compiled graph has dissolved."""
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
+
+from hiddenstate.base.forks import in_forked_children
 
 _changing = threading.Lock()
 # torch's stance is one for all threads, and what ends it puts back what it found. Blocks of several threads end in any
@@ -38,22 +39,25 @@ def _begin() -> None:
 
 
 def _end() -> None:
-    global _open, _stance
+    global _open
     with _changing:
-        _open -= 1
-        if _open > 0 or _stance is None:
-            return
+        _open = max(_open - 1, 0)  # of a block that began before a fork nothing is left to end
+        if _open == 0:
+            _put_back()
+
+
+def _put_back() -> None:
+    global _stance
+    if _stance is not None:
         ended, _stance = _stance, None
         ended.__exit__(None, None, None)
 
 
 def _begin_anew() -> None:
     """Forget, in a forked process, the blocks of the threads that it has not."""
-    global _changing, _open, _stance
+    global _changing, _open
     _changing, _open = threading.Lock(), 0
-    if _stance is not None:
-        ended, _stance = _stance, None
-        ended.__exit__(None, None, None)
+    _put_back()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+in_forked_children(_begin_anew)

@@ -10,8 +10,7 @@ import { widthOf } from "studio/state/units.js";
 /** @typedef {import("studio/types.js").Track} Track */
 
 const SLICE = 10; // milliseconds of work before the page gets its turn
-const ENOUGH = 12; // finds
-const OF_A_KIND = 4; // of these, so that sweeping edits, which change much, leave room for small ones
+const OF_A_KIND = 4; // finds that are enough: sweeping edits, which change much, leave room for small ones so
 
 /** @typedef {{edit: Edit, before: Choice, after: Choice}} Find */
 /** @typedef {{edit: Edit, weight: number}} Candidate */
@@ -106,7 +105,7 @@ export function sweepOf(edit) {
 }
 
 /**
- * Search until enough is found, all is tried, or it is stopped.
+ * Search until enough of each kind is found, all is tried, or it is stopped.
  * @param {{model: Model, run: Run, head: string, t: number}} where the label to change
  * @param {(tried: number, of: number, done: boolean) => void} onProgress
  * @param {(find: Find) => void} onFind
@@ -119,7 +118,6 @@ export function search({ model, run, head, t }, onProgress, onFind) {
   const countOf = (/** @type {number} */ kind) => ofKind.get(kind) ?? 0;
   let next = 0;
   let tried = 0;
-  let found = 0;
   let timer = 0;
 
   const skip = () => {
@@ -130,17 +128,16 @@ export function search({ model, run, head, t }, onProgress, onFind) {
     tried++;
     const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
     if (!was || !is || was.chosen[t] === is.chosen[t]) return;
-    found++;
     ofKind.set(kind, countOf(kind) + 1);
     onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
   };
   const slice = () => {
     const end = performance.now() + SLICE;
-    while (next < candidates.length && found < ENOUGH && performance.now() < end) {
+    while (next < candidates.length && performance.now() < end) {
       attempt();
       skip();
     }
-    const done = next >= candidates.length || found >= ENOUGH;
+    const done = next >= candidates.length;
     onProgress(tried, candidates.length, done);
     if (!done) timer = window.setTimeout(slice);
   };
