@@ -135,7 +135,7 @@ def test_script_in_names_and_words_is_text(server: Any, tagger: Tagger, tmp_path
 def test_script_in_the_address_is_text(server: Any) -> None:
     studio = hs.studio(text=SENTENCE)
     page = server(studio)
-    expect(page.locator("#sentence")).to_contain_text("Giraffes")
+    expect(page.locator("#sentence .words")).to_contain_text("Giraffes")
     page.goto(page.url.split("#")[0] + "#" + f"text={quote(EVIL)}&track={quote(EVIL)}&unknown={quote(EVIL)}")
     page.reload()
     expect(page.locator("#sentence")).to_contain_text("alert")
