@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contestants import MissingPeerError
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.interop.onnx.lstm import OPSET, model_of
 from hiddenstate.interop.onnx.signature import Signature
 from shapes import Case

@@ -1,6 +1,7 @@
 """Broken LSTMs. Each must be found by a proof or a check: otherwise that only decorates. `lessons.py` has lessons."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.cells.cell import ValueHook, Weights
+from hiddenstate.cells.lstm import LSTM, project
 from hiddenstate.engine import reference
-from hiddenstate.engine.reference import ValueHook, Weights
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 Parts = dict[str, Tensor]
@@ -41,9 +43,9 @@ def step(order: str = TORCH, b_hh: float = 1.0, sums: Callable[..., Parts] | Non
     def broken(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
         z = _sums(xg, h, w, order, b_hh) if sums is None else sums(xg, h, c, w)
         new_h, new_c = _equations(z, c, see, other)
-        return reference.project(new_h, w), new_c
+        return project(new_h, w), new_c
 
-    return lambda patch: patch.setattr(reference, "step", broken)
+    return lambda patch: patch.setattr(reference, "LSTM", replace(LSTM, step=broken))
 
 
 def _transposed(xg: Tensor, h: Tensor, c: Tensor, w: Weights) -> Parts:

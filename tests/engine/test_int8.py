@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 
 SIZES = st.sampled_from([1, 3, 17, 33, 65])

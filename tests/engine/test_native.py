@@ -16,11 +16,11 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate import __version__
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import call as engine_call
 from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import leaves_of, live_steps
 from hiddenstate.engine.observer import LayerObserver
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.structure.sizes import Sizes

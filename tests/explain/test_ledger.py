@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from hiddenstate.cells.cell import secant
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.memory import erased_most, secant
+from hiddenstate.explain.memory import erased_most
 from hiddenstate.models.folder import load, shipped
 from random_lstms import LAW, both_types, every_kind, random_lstm, subject_of, tracks_of
 from support import assert_close

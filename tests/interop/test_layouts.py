@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.interop.layouts import (
     EQUINOX,

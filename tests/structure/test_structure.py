@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from hiddenstate.cells.cell import SIGMA
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.equations import SIGMA, equations_of
+from hiddenstate.structure.equations import equations
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
@@ -75,7 +76,7 @@ def evaluated(structure: Structure, lstm: torch.nn.LSTM, x: torch.Tensor) -> dic
     parameters = dict(lstm.named_parameters())
     values: dict[str, torch.Tensor] = {w.name: parameters[w.parameter][w.rows] for w in structure.of(0)}
     values |= {"x": x, "h_prev": torch.zeros(structure.sizes.output_size), "c_prev": torch.zeros(lstm.hidden_size)}
-    for equation in equations_of(structure.sizes):
+    for equation in equations(structure.sizes):
         name, _, right = equation.partition(" = ")
         code = right.replace(SIGMA, "sigmoid").replace("·", "@").replace("∘", "*")
         values[name] = eval(code, {"sigmoid": torch.sigmoid, "tanh": torch.tanh}, values)

@@ -131,7 +131,7 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, and under every name the shape that the tensor has."""
     given = {"sizes": sizes, "gates": GATES}
-    expected = hs.structure.equations.equations_of(hs.Sizes(**arguments(sizes)))
+    expected = hs.structure.equations.equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
         lines = run(script, "structure/equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]

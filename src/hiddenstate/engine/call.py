@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.record import RecordSpec
-from hiddenstate.engine.reference import Weights
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 

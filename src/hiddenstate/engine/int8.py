@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import check_dense, check_memory
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
 

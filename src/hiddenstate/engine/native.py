@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import check_memory
+from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, leaves_of
 from hiddenstate.engine.kernels import Kernel, RefusedError
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
 

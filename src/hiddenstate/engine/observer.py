@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from hiddenstate.cells.cell import ValueHook
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.record import RecordSpec
-from hiddenstate.engine.reference import ValueHook
 
 
 @dataclass

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import native
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.interception import STREAM_INTERCEPTORS
 from hiddenstate.engine.kernels import Kernel, new
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
 

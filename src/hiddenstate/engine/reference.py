@@ -1,30 +1,17 @@
-"""The LSTM in plain torch: the truth that every other path of this library is held to.
+"""A cell run over a sequence in plain torch: the reference against which every other path is tested.
 
-Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", with the forget gate of Gers, Schmidhuber & Cummins
-(2000), "Learning to Forget", and optionally the projection of Sak, Senior & Beaufays (2014), in the form and with
-the names that torch gives them. Any device, any floating dtype, differentiable any number of times.
+The cell's step is in `cells`. Any device, any floating dtype, differentiable any number of times.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.structure.names import GATES
-
-ValueHook = Callable[[str, Tensor], Tensor]
-
-
-class Weights(NamedTuple):
-    """The parameters of one layer and direction; gates are stacked in the order of `names.GATES`."""
-
-    ih: Tensor  # [4H, C]
-    hh: Tensor  # [4H, P]
-    b_ih: Tensor | None  # [4H]
-    b_hh: Tensor | None  # [4H]
-    hr: Tensor | None  # [P, H], only with a projection
+from hiddenstate.cells.cell import ValueHook, Weights, ignore
+from hiddenstate.cells.lstm import LSTM
 
 
 class Observer(Protocol):
@@ -35,42 +22,6 @@ class Observer(Protocol):
 
     def shown(self, t: int) -> ValueHook | None:
         """Return the function for the values that only this step's output is made of, if they differ."""
-
-
-def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
-    """One time step: the six equations.
-
-    Args:
-        xg: the input's part of the four pre-activations, W_i*·x + b_i*, ``[N, 4H]``.
-        h: hidden state of the step before, ``[N, P]``.
-        c: cell state of the step before, ``[N, H]``.
-        w: the weights.
-        see: called with the name and the value of each quantity; what it returns is used.
-
-    Returns:
-        The new hidden state ``[N, P]`` and cell state ``[N, H]``.
-    """
-    z = xg + linear(h, w.hh, w.b_hh)
-    # Contiguous, since torch rounds the sigmoid of a strided tensor otherwise, and an edit that changes nothing (but
-    # the strides) must change nothing.
-    pre = {gate: part.contiguous() for gate, part in zip(GATES, z.chunk(len(GATES), dim=-1), strict=True)}
-    i = see("i", torch.sigmoid(see("i_pre", pre["i"])))
-    f = see("f", torch.sigmoid(see("f_pre", pre["f"])))
-    g = see("g", torch.tanh(see("g_pre", pre["g"])))
-    o = see("o", torch.sigmoid(see("o_pre", pre["o"])))
-    c = see("c", f * c + i * g)
-    h = see("h", project(o * torch.tanh(c), w))
-    return h, c
-
-
-def project(m: Tensor, w: Weights) -> Tensor:
-    """Map the cell's output ``[N, H]`` to the hidden state ``[N, P]``: the same thing without a projection."""
-    return m if w.hr is None else linear(m, w.hr)
-
-
-def unseen(_name: str, value: Tensor) -> Tensor:
-    """Look at nothing and change nothing."""
-    return value
 
 
 def scan(
@@ -109,9 +60,9 @@ def scan(
     out: dict[int, Tensor] = {}
     for t in _reading_order(len(x), reverse):
         h, c = _cross_border((h, c), t, reset, reset_to, reverse)
-        new_h, new_c = step(xg[t], h, c, w, observer.carried(t) if observer else unseen)
+        new_h, new_c = LSTM.step(xg[t], h, c, w, observer.carried(t) if observer else ignore)
         shown = observer.shown(t) if observer else None
-        out[t] = new_h if shown is None else step(xg[t], h, c, w, shown)[0]
+        out[t] = new_h if shown is None else LSTM.step(xg[t], h, c, w, shown)[0]
         if live is None:
             h, c = new_h, new_c
         else:

@@ -1,8 +1,7 @@
 """The gradient of a target by every gate and state of one row: one backward pass over a recorded run.
 
 That is how much the target moves for a small change of a value *after* which all that depends on it is computed anew:
-the slope of an edit that sets or adds. Derived from the six equations: autograd, which sees a layer as one node, does
-not tell it.
+the slope of an edit that sets or adds. Computed from the cell's derivatives, because autograd sees a layer as one node.
 """
 
 from collections.abc import Mapping
@@ -11,14 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
+from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.memory import borders
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.target import Target
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import GATES, QUANTITIES, Place
+from hiddenstate.structure.names import QUANTITIES, Place
 from hiddenstate.tracing.trace import Trace
 
 
@@ -110,34 +110,30 @@ class _Track:
 
 
 def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Slopes of one layer and direction, and by its gates before sigmoid and tanh, ``[T, 4H]``."""
-    i, f, g, o, c = (track.value(q) for q in "ifgoc")
-    w, before, tanh_c = track.weights, track.c_before(), _tanh(c)
+    """Return the slopes of one layer and direction, and those by its pre-activations, ``[T, 4H]``."""
+    values = {q: track.value(q) for q in QUANTITIES} | {"c_prev": track.c_before()}
+    slopes, w = CELL.slopes(values), track.weights
+    reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
     direct = {q: wanted[track.name(q)] for q in QUANTITIES}
-    # What each step multiplies by, for all steps at once: only what goes on through time is left to the loop.
-    shown = o * (1 - tanh_c * tanh_c)
-    by_gate = torch.cat([g, before, i], dim=1)  # dc/di, dc/df, dc/dg
-    inside = torch.cat([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], dim=1)
-    direct_gates = torch.cat([direct[gate] for gate in GATES], dim=1)
-    by_state, direct_z = inside * torch.cat([by_gate, tanh_c], dim=1), inside * direct_gates
-    # Written row by row: calls on single rows are never spread over threads, which wait long on a busy machine.
-    dh, dm, dc, dz = torch.empty_like(direct["h"]), torch.empty_like(c), torch.empty_like(c), torch.empty_like(inside)
-    h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(c[0])
+    # Computed for all steps at once, so that only what is carried through time is left to the loop.
+    by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
+    inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
+    direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)
+    by_pre, direct_pre = inside * by_gate, inside * direct_gates
+    # Row by row: torch never spreads operations on single rows over threads, which wait long on a busy machine.
+    d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h: before the projection
+    dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
+    h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])
     cut = track.cut().tolist()
     for t in track.order():
         torch.add(direct["h"][t], h_on, out=dh[t])
-        dm[t] = dh[t] if w.hr is None else dh[t] @ w.hr
-        torch.addcmul(direct["c"][t] + c_on, dm[t], shown[t], out=dc[t])
-        torch.addcmul(direct_z[t], torch.cat([dc[t], dc[t], dc[t], dm[t]]), by_state[t], out=dz[t])
+        d["h"][t] = dh[t] if w.hr is None else dh[t] @ w.hr
+        torch.addcmul(direct["c"][t] + c_on, d["h"][t], slopes["h"]["c"][t], out=d["c"][t])
+        torch.addcmul(direct_pre[t], torch.cat([d[state][t] for state in reads]), by_pre[t], out=dz[t])
         if cut[t]:
             h_on, c_on = torch.zeros_like(h_on), torch.zeros_like(c_on)
         else:
-            h_on, c_on = dz[t] @ w.hh, dc[t] * f[t]
-    dgates = direct_gates + torch.cat([dc.repeat(1, 3) * by_gate, dm * tanh_c], dim=1)
-    parts = dict(zip(GATES, dgates.chunk(4, dim=1), strict=True)) | {"c": dc, "h": dh}
+            h_on, c_on = dz[t] @ w.hh, d["c"][t] * slopes["c"]["c_prev"][t]
+    gates = direct_gates + torch.cat([d[state] for state in reads], dim=1) * by_gate
+    parts = dict(zip(CELL.gate_names, gates.chunk(len(reads), dim=1), strict=True)) | {"c": d["c"], "h": dh}
     return {track.name(q): value for q, value in parts.items()}, dz
-
-
-def _tanh(values: Tensor) -> Tensor:
-    """Compute tanh by the sigmoid, which torch does not spread over threads for so few numbers."""
-    return torch.sigmoid(2 * values) * 2 - 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.gate_weights import GateWeights, weights_of_gates
@@ -103,17 +104,16 @@ def _scan(
 
 def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _State, inside: Tensor) -> _State:
     """One time step on split pre-activations ``[S, 4H]``; ``inside [S, 1]``."""
-    betas, gammas, biases = z[0].chunk(4, -1), z[1].chunk(4, -1), weights.b.chunk(4, -1)
-    sigmoid, tanh = torch.sigmoid, torch.tanh
-    i, f, g = (_three(betas[k], gammas[k], biases[k], act) for k, act in ((0, sigmoid), (1, sigmoid), (2, tanh)))
-    o = sigmoid(betas[3] + gammas[3] + biases[3])
+    parts = zip(CELL.gates, *(each.chunk(len(CELL.gates), -1) for each in (*z, weights.b)), strict=True)
+    by_gate = {gate.name: _three(beta, gamma, bias, gate) for gate, beta, gamma, bias in parts}
+    i, f, g, o = (by_gate[name] for name in "ifgo")
     both = i.bias * g.bias
     write = i.beta * (g.beta + g.bias) + i.bias * g.beta + torch.where(inside, both, 0.0)
     rest = i.gamma * (g.beta + g.gamma + g.bias) + (i.beta + i.bias) * g.gamma + torch.where(inside, 0.0, both)
     c_beta, c_gamma = state.c
     new_beta = (f.beta + f.bias) * c_beta + write
     new_gamma = (f.beta + f.gamma + f.bias) * c_gamma + f.gamma * c_beta + rest
-    shown = (o * part for part in _two(new_beta, new_gamma))
+    shown = (o.total * part for part in _two(new_beta, new_gamma))
     h = tuple(part if weights.projection is None else part @ weights.projection.T for part in shown)
     return _State((h[0], h[1]), (new_beta, new_gamma))
 
@@ -125,13 +125,15 @@ class _Three:
     beta: Tensor
     gamma: Tensor
     bias: Tensor
+    total: Tensor
 
 
 def _three(beta: Tensor, gamma: Tensor, bias: Tensor, act: Callable[[Tensor], Tensor]) -> _Three:
     """Split ``act(beta + gamma + bias)``: the bias first, then the mean of both orders of the others."""
     alone, whole = act(bias), act(beta + gamma + bias)
     with_beta, with_gamma = act(beta + bias), act(gamma + bias)
-    return _Three((with_beta - alone + whole - with_gamma) / 2, (with_gamma - alone + whole - with_beta) / 2, alone)
+    beta_part, gamma_part = with_beta - alone + whole - with_gamma, with_gamma - alone + whole - with_beta
+    return _Three(beta_part / 2, gamma_part / 2, alone, whole)
 
 
 def _two(beta: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,17 +6,20 @@ Their parts, each the variable times the derivative of this linear map, add up t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from hiddenstate.cells.cell import MemorySplit, secant
+from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.gate_weights import weights_of_gates
-from hiddenstate.explain.memory import borders, secant
+from hiddenstate.explain.memory import borders
 from hiddenstate.explain.target import Readout
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import GATES, Place, track
+from hiddenstate.structure.names import Place, track
 from hiddenstate.tracing.trace import Trace
 
 
@@ -52,15 +55,11 @@ class FrozenTrack:
     b: Tensor  # [H]
     projection: Tensor | None  # [P, H]
 
-    @property
-    def write(self) -> Tensor:
-        """``i·s``, by which each cell takes in what g is made of, with the secant s of its tanh: ``[T, H]``."""
-        return self.values["i"] * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b)
-
-    @property
-    def show(self) -> Tensor:
-        """``o·tanh(c)/c``, by which each cell shows: ``[T, H]``."""
-        return self.values["o"] * secant(self.values["c"])
+    @cached_property
+    def split(self) -> MemorySplit:
+        """What each step keeps, writes and shows; ``write`` takes in the candidate's pre-activation, by its secant."""
+        split = CELL.split(self.values)
+        return split._replace(write=split.write * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b))
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
@@ -105,24 +104,23 @@ def _through(
         part of its initial state; and what each cell state adds, ``[T, H]``.
     """
     layer, reverse, _ = part.place
-    T, values = subject.T, part.values
+    T, split = subject.T, part.split
     order = range(T - 1, -1, -1) if reverse else range(T)
     cut = borders(subject, torch.arange(T), reverse).tolist()
     own = track(layer, reverse)
     seed_h = seeds.get(own)
-    write, show = part.write, part.show
-    slope_z, slope_c = torch.zeros_like(write), torch.zeros_like(write)
-    dc, dh = torch.zeros_like(write[0]), torch.zeros_like(part.before["h"][0])
+    slope_z, slope_c = torch.zeros_like(split.write), torch.zeros_like(split.write)
+    dc, dh = torch.zeros_like(split.write[0]), torch.zeros_like(part.before["h"][0])
     for t in reversed(order):
         if seed_h is not None:
             dh = dh + seed_h[t]
         if t == t_read and f"{own}.h" in reads:
             dh = dh + reads[f"{own}.h"]
-        dc = dc + show[t] * (dh if part.projection is None else dh @ part.projection)
+        dc = dc + split.show[t] * (dh if part.projection is None else dh @ part.projection)
         if t == t_read and f"{own}.c" in reads:
             dc = dc + reads[f"{own}.c"]
-        slope_z[t], slope_c[t] = dc * write[t], dc
-        dh, dc = slope_z[t] @ part.U, dc * values["f"][t]
+        slope_z[t], slope_c[t] = dc * split.write[t], dc
+        dh, dc = slope_z[t] @ part.U, dc * split.keep[t]
         if cut[t]:
             dh, dc = torch.zeros_like(dh), torch.zeros_like(dc)
     first = order[0]
@@ -153,7 +151,7 @@ def frozen_track(subject: Subject, trace: Trace, layer: int, reverse: bool) -> F
         shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
         before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
     weights = weights_of_gates(subject, layer, reverse)
-    rows = slice(GATES.index("g") * subject.sizes.hidden_size, (GATES.index("g") + 1) * subject.sizes.hidden_size)
+    rows = CELL.rows(CELL.candidate, subject.sizes.hidden_size)
     return FrozenTrack(
         Place(layer, reverse, "c"),
         values,

@@ -65,7 +65,7 @@ class Inflows:
     def into(self, cell: Cell) -> Iterator[Inflow]:
         """Yield all that flows into a cell state."""
         part, t = self.tracks[cell.track], cell.t
-        place, write = part.place, part.write[t, cell.unit]
+        place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow("bias of g", "bias", float(write * part.b[cell.unit]))
         if place.layer == 0:
             yield Inflow(Word(t), "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
@@ -75,7 +75,7 @@ class Inflows:
         before = t + 1 if place.reverse else t - 1
         if 0 <= before < self.subject.T:
             yield Inflow(Cell(cell.track, before, cell.unit), "memory", float(memory))
-            shown = _mixed(part, write * part.U[cell.unit]) * part.show[before] * part.values["c"][before]
+            shown = _mixed(part, write * part.U[cell.unit]) * part.split.show[before] * part.values["c"][before]
             if not bool(part.before["h"][t].any()):  # a reset lies between
                 return
             for unit, amount in enumerate(shown.tolist()):
@@ -92,7 +92,7 @@ class Inflows:
             name = track(place.layer, place.reverse)
             part = self.tracks[name]
             c = part.values["c"][t]
-            amounts = vector * c if place.quantity == "c" else _mixed(part, vector) * part.show[t] * c
+            amounts = vector * c if place.quantity == "c" else _mixed(part, vector) * part.split.show[t] * c
             for unit, amount in enumerate(amounts.tolist()):
                 yield Inflow(Cell(name, t, unit), "read", amount)
 
@@ -102,7 +102,8 @@ class Inflows:
         for way, vector in enumerate(weights.split(sizes.output_size)):
             name = track(part.place.layer - 1, bool(way))
             below = self.tracks[name]
-            for unit, amount in enumerate((_mixed(below, vector) * below.show[t] * below.values["c"][t]).tolist()):
+            amounts = _mixed(below, vector) * below.split.show[t] * below.values["c"][t]
+            for unit, amount in enumerate(amounts.tolist()):
                 yield Inflow(Cell(name, t, unit), "below", amount)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hiddenstate.cells.cell import secant
+from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.explained import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
@@ -16,7 +18,6 @@ from hiddenstate.structure.names import Place, parse_place, track
 from hiddenstate.tracing.trace import Trace
 
 ROUNDINGS = 16  # an edit that changes less than so many units in the last place is not told from rounding
-TINY = 1e-8  # below it tanh(c)/c is 1 to the last digit of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +81,17 @@ def memory_of(subject: Subject, trace: Trace, place: Place, t: int) -> Memory:
     layer, reverse, _ = place
     steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
     order = torch.tensor(steps)
-    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in "ifgoc"}
+    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*CELL.gate_names, CELL.memory)}
     c0 = subject.initial[1][2 * layer + reverse if subject.sizes.bidirectional else layer, 0].detach().cpu().double()
-    forget = values["f"] * ~borders(subject, order, reverse)[:, None]
-    written = values["i"] * values["g"]
+    split = CELL.split(values)
+    forget = split.keep * ~borders(subject, order, reverse)[:, None]
+    written = split.write * values[CELL.candidate]
     h = _row(trace, Place(layer, reverse, "h"))[t]
     edited = _edited(subject, trace, place, order, forget, written, c0, values["c"])
     kept = torch.ones_like(forget)
     kept[:-1] = forget[1:].flip(0).cumprod(0).flip(0)
     own = Place(layer, reverse, "c")
     return Memory(own, t, tuple(steps), forget, written, edited, kept, c0, values["c"][-1], values["o"][-1], h)
-
-
-def secant(c: Tensor) -> Tensor:
-    """Return ``tanh(c)/c``, which is 1 at 0."""
-    near = c.abs() < TINY
-    return torch.where(near, 1.0, c.tanh() / torch.where(near, 1.0, c))
 
 
 def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:

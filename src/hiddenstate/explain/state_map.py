@@ -1,6 +1,5 @@
 """One step of an LSTM as a map from state to state, in float64, with its Jacobian."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from hiddenstate.base.validation import State
-from hiddenstate.engine.reference import Weights, step, unseen
+from hiddenstate.cells.cell import Weights, ignore
+from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 
 MOST_NUMBERS = 4096  # of a state: its Jacobian then takes 134 MB
@@ -42,7 +41,7 @@ class StateMap:
         h, c = self.split(z)
         ends: list[tuple[Tensor, Tensor]] = []
         for layer, w in enumerate(self.weights):
-            new_h, new_c = step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, unseen)
+            new_h, new_c = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, ignore)
             ends.append((new_h, new_c))
             x = new_h
         return torch.cat([*(h for h, _ in ends), *(c for _, c in ends)], dim=-1)
@@ -65,17 +64,17 @@ class StateMap:
         return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
 
     def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """The same, by the derivatives of the six equations, one layer after another."""
+        """Compute the Jacobian from the cell's derivatives, one layer after another."""
         (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
         of_h, of_c = list[Tensor](), list[Tensor]()
         for layer, w in enumerate(self.weights):
             values = {"c_prev": c[layer]}
-            x, _ = step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
+            x, _ = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
             # What goes into the gates: by all states, [N, 4H, D].
-            pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(GATES) * H, self.numbers)
+            pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
             pre[..., layer * P : (layer + 1) * P] += w.hh
             own = slice(L * P + layer * H, L * P + (layer + 1) * H)
-            new_h, new_c = _slopes({name: value[..., None] for name, value in values.items()}, pre, own)
+            new_h, new_c = _push_forward(values, pre, own)
             of_h.append(new_h if w.hr is None else w.hr @ new_h)
             of_c.append(new_c)
         return torch.cat([*of_h, *of_c], dim=1)
@@ -90,19 +89,25 @@ def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
     return value
 
 
-def _slopes(v: Mapping[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Derivatives of a cell's output and of its state, by all states: ``[N, H, D]``.
+def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
+    """Return the derivatives of a cell's output and of its cell state by all states, ``[N, H, D]``.
 
     Args:
-        v: values of the step, and the cell state before, ``[N, H, 1]``.
-        pre: derivatives of what goes into the gates, ``[N, 4H, D]``.
-        own: where the cell state before stands among all states.
+        values: of the step, and the cell state before it, ``[N, H]``.
+        pre: derivatives of the pre-activations, ``[N, 4H, D]``.
+        own: where the cell state before the step is among all states.
     """
-    by = dict(zip(GATES, pre.chunk(len(GATES), dim=1), strict=True))
-    i, f, g, o, shown = v["i"], v["f"], v["g"], v["o"], v["c"].tanh()
-    of_c = i * (1 - i) * g * by["i"] + f * (1 - f) * v["c_prev"] * by["f"] + i * (1 - g * g) * by["g"]
-    of_c[..., own].diagonal(dim1=-2, dim2=-1).add_(f[..., 0])
-    return o * (1 - o) * shown * by["o"] + o * (1 - shown * shown) * of_c, of_c
+    parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
+    by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
+    for state, slopes in CELL.slopes(values).items():
+        total = torch.zeros_like(by[CELL.gate_names[0]])
+        for name, slope in slopes.items():
+            if name == "c_prev":
+                total[..., own].diagonal(dim1=-2, dim2=-1).add_(slope)
+            else:
+                total = total.addcmul_(slope[..., None], by[name])
+        by[state] = total
+    return by["h"], by["c"]
 
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.modes import evaluating
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM

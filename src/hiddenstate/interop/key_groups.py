@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.int8 import dequantise
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, to_weights
 from hiddenstate.nn.quantised import SCALE, is_matrix

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.structure.names import GATES
 

@@ -9,11 +9,12 @@ from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
-from hiddenstate.engine import kernels, reference
+from hiddenstate.cells.cell import Weights, ignore
+from hiddenstate.cells.lstm import LSTM as LSTM_CELL
+from hiddenstate.engine import kernels
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
@@ -192,7 +193,7 @@ class LSTMCell(Traceable):
         if requests:
             return self._recorded_step(x, state, w, layout, requests)
         if uses_reference() or _transformed():
-            return reference.step(linear(x, w.ih, w.b_ih), *state, w, reference.unseen)
+            return LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, ignore)
         new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
         return new
 
@@ -207,7 +208,7 @@ class LSTMCell(Traceable):
             seen[name] = value.clone() if name in ("h", "c") else value
             return value
 
-        new = reference.step(linear(x, w.ih, w.b_ih), *state, w, see)
+        new = LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, see)
         for wish, places in zip(requests, wanted, strict=True):
             wish.request.take(self, trace_of_step(places, seen, state, layout))
         return new

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hiddenstate.base.messages import shown
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import flat_weights
 from hiddenstate.engine.int8 import Int8Weights, dequantise
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import quantised
 from hiddenstate.nn.quantised import WeightType

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel, serves
 from hiddenstate.engine.packed import Stepper
-from hiddenstate.engine.reference import Weights
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 

@@ -1,4 +1,4 @@
-"""The names of an LSTM's axes, gates, states and places: the only home of the gate order.
+"""The names of an LSTM's axes, gates, states and places.
 
 A *place* names one recorded or editable quantity of one layer and direction::
 
@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from hiddenstate.base.messages import shown
+from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import NameUnknownError
 
 AXES = {
@@ -25,20 +26,12 @@ AXES = {
     "L": "layer",
 }
 
-# The order in which torch stacks the four gates in weight_ih and weight_hh (rows 0..H-1 are the input gate).
-GATES = ("i", "f", "g", "o")
-STATES = ("c", "h")
+GATES = LSTM.gate_names
+STATES = LSTM.state_names
 QUANTITIES = GATES + STATES
 PRE_ACTIVATIONS = tuple(f"{gate}_pre" for gate in GATES)
 
-MEANINGS = {
-    "i": "input gate",
-    "f": "forget gate",
-    "g": "cell candidate",
-    "o": "output gate",
-    "c": "cell state",
-    "h": "hidden state",
-}
+MEANINGS = LSTM.meanings
 
 _PLACE = re.compile(r"l(?P<layer>0|[1-9][0-9]{0,8})(?P<reverse>r?)\.(?P<quantity>\w+)")
 

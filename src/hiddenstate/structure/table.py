@@ -13,7 +13,8 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.structure.equations import equations_of, squash_of, terms_of
+from hiddenstate.cells.lstm import LSTM
+from hiddenstate.structure.equations import equations, gate_terms
 from hiddenstate.structure.names import AXES, GATES, MEANINGS, track
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.weights import Weight, WeightsByGate
@@ -75,14 +76,14 @@ def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tupl
     name, sizes = track(layer, reverse), structure.sizes
     groups = [[*_gate_rows(structure, name, gate)] for gate in GATES]
     if sizes.proj_size:
-        groups.append([("projection", equations_of(sizes)[-1], *_facts(structure[f"{name}.W_hr"]))])
+        groups.append([("projection", equations(sizes)[-1], *_facts(structure[f"{name}.W_hr"]))])
     return groups
 
 
 def _gate_rows(structure: WeightsByGate, name: str, gate: str) -> Iterator[tuple[str, ...]]:
     """Write one gate's equation down the rows of its weights."""
-    terms = terms_of(gate, structure.sizes.bias)
-    opening = f"{gate} = {squash_of(gate)}("
+    terms = gate_terms(gate, structure.sizes.bias)
+    opening = f"{gate} = {LSTM.gate_by_name[gate].symbol}("
     for k, term in enumerate(terms):
         part, left = ("", "+ ".rjust(len(opening))) if k else (MEANINGS[gate], opening)
         right = ")" if k == len(terms) - 1 else ""
@@ -124,7 +125,7 @@ def _notes(sizes: Sizes) -> list[str]:
     """One step's equations, what goes in and comes out, and the letters of the axes."""
     return [
         "One step (∘: unit by unit; _prev: of the step before, in the layer's direction):",
-        *(f"  {line}" for line in equations_of(sizes)),
+        *(f"  {line}" for line in equations(sizes)),
         "Shapes:",
         *(f"  {line}" for line in _shapes(sizes)),
         "Axes:",

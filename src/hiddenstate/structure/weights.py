@@ -9,7 +9,7 @@ from functools import cached_property
 from math import prod
 
 from hiddenstate.errors import NameUnknownError
-from hiddenstate.structure.equations import equation_of, equations_of
+from hiddenstate.structure.equations import equations, gate_equation
 from hiddenstate.structure.names import GATES, suffix, track
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
@@ -133,10 +133,10 @@ def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:
     for stem, (rows, *columns) in parameter_shapes(sizes, layer).items():
         parameter = stem + suffix(layer, reverse)
         if stem not in _SHORT:
-            shape, equation = (rows, *columns), equations_of(sizes)[-1]
+            shape, equation = (rows, *columns), equations(sizes)[-1]
             yield Weight("W_hr", layer, reverse, None, parameter, 0, rows, shape, equation)
             continue
         H = rows // len(GATES)
         for k, gate in enumerate(GATES):
-            name, equation = _SHORT[stem] + gate, equation_of(gate, sizes.bias)
+            name, equation = _SHORT[stem] + gate, gate_equation(gate, sizes.bias)
             yield Weight(name, layer, reverse, gate, parameter, k * H, (k + 1) * H, (H, *columns), equation)

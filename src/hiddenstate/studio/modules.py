@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.inputs import Arguments, read
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM

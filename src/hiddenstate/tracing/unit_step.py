@@ -4,8 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hiddenstate.structure.equations import squash_of
-from hiddenstate.structure.names import GATES, MEANINGS, track
+import torch
+
+from hiddenstate.cells.cell import Gate, State
+from hiddenstate.cells.lstm import LSTM
+from hiddenstate.structure.names import track
 
 
 @dataclass(frozen=True)
@@ -45,39 +48,44 @@ class Moment(Mapping[str, float]):
         return f"{track(self.layer, self.reverse)}, step {self.t}{token}, unit {self.unit}, row {self.row}"
 
     def _gate_lines(self) -> list[str]:
-        return [line for gate in GATES for line in self._gate_line(gate)]
+        return [line for gate in LSTM.gates for line in self._gate_line(gate)]
 
-    def _gate_line(self, gate: str) -> list[str]:
-        pre = f"{gate}_pre"
+    def _gate_line(self, gate: Gate) -> list[str]:
+        name, pre = gate.name, f"{gate.name}_pre"
         if pre not in self:
-            return [f"{gate} = {_n(self[gate])}   {MEANINGS[gate]}"] if gate in self else []
-        value = math.tanh(self[pre]) if gate == "g" else 1 / (1 + math.exp(-max(self[pre], -700.0)))
-        return [
-            f"{gate} = {squash_of(gate)}({_n(self[pre])}) = {_n(value)}   {MEANINGS[gate]}"
-            + self._edited(gate, value, 1.0)
-        ]
+            return [f"{name} = {_n(self[name])}   {gate.meaning}"] if name in self else []
+        value = gate(torch.tensor(self[pre], dtype=torch.float64)).item()
+        line = f"{name} = {gate.symbol}({_n(self[pre])}) = {_n(value)}   {gate.meaning}"
+        return [line + self._edited(name, value, 1.0)]
 
     def state_lines(self) -> list[str]:
         """The equations of c and h with their numbers, a line each."""
-        return [*self._cell_line(), *self._hidden_line()]
+        return [line for state in LSTM.states for line in self._state_line(state)]
 
-    def _cell_line(self) -> list[str]:
-        if not {"i", "f", "g", "c_prev"} <= self.keys():
-            return [f"c = {_n(self['c'])}"] if "c" in self else []
-        kept, wrote = self["f"] * self["c_prev"], self["i"] * self["g"]
-        line = (
-            f"c = f·c_prev + i·g = {_n(self['f'])}·{_factor(self['c_prev'])} + {_n(self['i'])}·{_factor(self['g'])}"
-            f" = {_n(kept)} {'-' if wrote < 0 else '+'} {_n(abs(wrote))} = {_n(kept + wrote)}"
-        )
-        return [line + self._edited("c", kept + wrote, abs(kept) + abs(wrote))]
-
-    def _hidden_line(self) -> list[str]:
-        name = "m" if "m" in self else "h"
-        if not {"o", "c"} <= self.keys():
+    def _state_line(self, state: State) -> list[str]:
+        name = "m" if state is LSTM.states[-1] and "m" in self else state.name
+        factors = {factor: self._factor(factor) for term in state.terms for factor in term}
+        if None in factors.values():
             return [f"{name} = {_n(self[name])}"] if name in self else []
-        value = self["o"] * math.tanh(self["c"])
-        line = f"{name} = o·tanh(c) = {_n(self['o'])}·tanh({_n(self['c'])}) = {_n(value)}"
-        return [line + self._edited(name, value, 1.0)]
+        products = [math.prod(factors[factor] or 0.0 for factor in term) for term in state.terms]
+        total = sum(products)
+        numbers = " + ".join("·".join(self._factor_text(factor) for factor in term) for term in state.terms)
+        sums = [f"{_n(products[0])}", *(f"{'-' if p < 0 else '+'} {_n(abs(p))}" for p in products[1:])]
+        added = f" = {' '.join(sums)}" if len(products) > 1 else ""
+        line = f"{name} = {state.equation('·')} = {numbers}{added} = {_n(total)}"
+        return [line + self._edited(name, total, sum(map(abs, products)))]
+
+    def _factor(self, factor: str) -> float | None:
+        """The value of a factor of a state's equation, or None if the trace did not record it."""
+        name = factor.removeprefix("tanh(").removesuffix(")")
+        if name not in self:
+            return None
+        return self[name] if name == factor else math.tanh(self[name])
+
+    def _factor_text(self, factor: str) -> str:
+        if factor.startswith("tanh("):
+            return f"tanh({_n(self[factor[5:-1]])})"
+        return _n(self[factor]) if self[factor] >= 0 else f"({_n(self[factor])})"
 
     def _edited(self, name: str, computed: float, size: float) -> str:
         """Say so where the run holds another value than the equation gives: an edit put it there."""
@@ -89,7 +97,3 @@ class Moment(Mapping[str, float]):
 
 def _n(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _factor(value: float) -> str:
-    return f"({value:.4f})" if value < 0 else f"{value:.4f}"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import ONNX, from_weights
 from hiddenstate.interop.onnx.signature import Signature, Value

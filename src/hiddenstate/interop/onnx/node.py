@@ -10,7 +10,7 @@ from typing import Any
 
 from onnx import NodeProto, helper
 
-from hiddenstate.engine.reference import Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
 from hiddenstate.interop.arrays import tensor_of
 from hiddenstate.interop.layouts import ONNX, to_weights

@@ -15,10 +15,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import dispatch, fast, inputs, kernels
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
-from hiddenstate.engine.reference import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.counts import Counts

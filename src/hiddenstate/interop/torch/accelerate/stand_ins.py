@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.inputs import Arguments
-from hiddenstate.engine.reference import Weights
 from hiddenstate.interop.torch.accelerate.given import Given
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell

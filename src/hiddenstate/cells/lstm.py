@@ -1,0 +1,82 @@
+"""The LSTM cell: the only place in Python that knows its gate order, its equations and their derivative.
+
+Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", with the forget gate of Gers, Schmidhuber & Cummins (2000),
+"Learning to Forget", and optionally the projection of Sak, Senior & Beaufays (2014), in the form and with the names
+used by torch.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, Weights, secant
+
+
+def step(xg: Tensor, h: Tensor, c: Tensor, w: Weights, see: ValueHook) -> tuple[Tensor, Tensor]:
+    """Compute one time step: the six equations.
+
+    Args:
+        xg: the input's part of the four pre-activations, W_i*·x + b_i*, ``[N, 4H]``.
+        h: hidden state of the step before, ``[N, P]``.
+        c: cell state of the step before, ``[N, H]``.
+        w: the weights.
+        see: called with the name and the value of each quantity; its return value is used instead.
+
+    Returns:
+        The new hidden state ``[N, P]`` and cell state ``[N, H]``.
+    """
+    z = xg + linear(h, w.hh, w.b_hh)
+    # Contiguous, because torch rounds the sigmoid of a strided tensor differently, and an edit that changes nothing
+    # but the strides must change no result.
+    i_pre, f_pre, g_pre, o_pre = (part.contiguous() for part in z.chunk(4, dim=-1))
+    i = see("i", torch.sigmoid(see("i_pre", i_pre)))
+    f = see("f", torch.sigmoid(see("f_pre", f_pre)))
+    g = see("g", torch.tanh(see("g_pre", g_pre)))
+    o = see("o", torch.sigmoid(see("o_pre", o_pre)))
+    c = see("c", f * c + i * g)
+    h = see("h", project(o * torch.tanh(c), w))
+    return h, c
+
+
+def project(m: Tensor, w: Weights) -> Tensor:
+    """Map the cell's output ``[N, H]`` to the hidden state ``[N, P]``: the identity without a projection."""
+    return m if w.hr is None else linear(m, w.hr)
+
+
+def _slopes(v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    tanh_c = _tanh(v["c"])
+    return {
+        "c": {"i": v["g"], "f": v["c_prev"], "g": v["i"], "c_prev": v["f"]},
+        "h": {"o": tanh_c, "c": v["o"] * (1 - tanh_c * tanh_c)},
+    }
+
+
+def _split(v: Mapping[str, Tensor]) -> MemorySplit:
+    return MemorySplit(keep=v["f"], write=v["i"], show=v["o"] * secant(v["c"]))
+
+
+def _tanh(values: Tensor) -> Tensor:
+    """Compute tanh from the sigmoid, which torch does not spread over threads for a few numbers."""
+    return torch.sigmoid(2 * values) * 2 - 1
+
+
+LSTM = Cell(
+    name="LSTM",
+    gates=(
+        Gate("i", "input gate", "sigmoid"),
+        Gate("f", "forget gate", "sigmoid"),
+        Gate("g", "cell candidate", "tanh"),
+        Gate("o", "output gate", "sigmoid"),
+    ),
+    states=(
+        State("c", "cell state", (("f", "c_prev"), ("i", "g"))),
+        State("h", "hidden state", (("o", "tanh(c)"),)),
+    ),
+    memory="c",
+    candidate="g",
+    step=step,
+    slopes=_slopes,
+    split=_split,
+)
