@@ -1,4 +1,4 @@
-"""The map in ARCHITECTURE.md is true, and no import goes upward or round in a circle.
+"""The map (ARCHITECTURE.md and the rooms' docstrings) is true, and no import goes upward or round in a circle.
 
 Every import counts: those made when a file is loaded, those inside functions, and those for types alone.
 """
@@ -6,6 +6,7 @@ Every import counts: those made when a file is loaded, those inside functions, a
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -22,18 +23,15 @@ MOST_ROOT_FILES = 4
 Graph = Mapping[str, set[str]]
 
 
-def map_of(text: str) -> dict[str, list[str]]:
-    """The rooms on the map, in its order, each with the files and folders that are listed below it."""
-    block = text.split("src/hiddenstate/\n", 1)[1].split("\ntests/", 1)[0]
-    rooms: dict[str, list[str]] = {}
-    for line in block.splitlines():
-        room = re.match(r"  (\w+)(?:\.py|/)", line)
-        if room:
-            rooms[room[1]] = []
-        elif line.startswith("    ") and rooms:
-            listed = re.match(r"    ((?:\w+(?:\.py|/) ?)+)", line)
-            rooms[list(rooms)[-1]] += listed[1].split() if listed else []
-    return rooms
+def rooms_on_the_map(text: str) -> list[str]:
+    """The rooms of the table in ARCHITECTURE.md, the highest first."""
+    return re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.M)
+
+
+def listed_in(docstring: str) -> set[str]:
+    """The files and folders that a room's docstring lists: a line of its list starts with them."""
+    lists = re.findall(r"^- (.*(?:\n  .*)*)", docstring, re.M)
+    return {name for each in lists for name in re.findall(r"`([\w*]+(?:\.py|\.json|/))`", each)}
 
 
 def modules_in(package: Path) -> dict[str, Path]:
@@ -128,30 +126,42 @@ def upward_in(graph: Graph, order: Sequence[str]) -> list[str]:
     ]
 
 
-def rooms_on_the_map() -> dict[str, list[str]]:
-    return map_of((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+def the_map() -> list[str]:
+    return rooms_on_the_map((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+
+
+def packages() -> list[Path]:
+    """The folders of Python files, except the root."""
+    return sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
+
+
+def contents_of(folder: Path) -> set[str]:
+    inside = [path for path in folder.iterdir() if not path.name.startswith("__")]
+    return {f"{path.name}/" if path.is_dir() else path.name for path in inside if path.is_dir() or path.suffix == ".py"}
 
 
 def test_every_room_is_on_the_map_and_the_map_names_no_other() -> None:
     there = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").is_file()}
     there |= {path.stem for path in PACKAGE.glob("*.py")} - set(FACES)
-    assert set(rooms_on_the_map()) == there
+    assert sorted(the_map()) == sorted(there)
 
 
-@pytest.mark.parametrize("room", [room for room, files in rooms_on_the_map().items() if files])
-def test_a_room_whose_files_are_listed_has_these_and_no_others(room: str) -> None:
-    inside = [path for path in (PACKAGE / room).iterdir() if not path.name.startswith("__")]
-    there = [path.name for path in inside if path.suffix == ".py"]
-    there += [f"{path.name}/" for path in inside if path.is_dir()]
-    assert sorted(rooms_on_the_map()[room]) == sorted(there)
+@pytest.mark.parametrize("folder", packages(), ids=lambda folder: folder.relative_to(PACKAGE).as_posix())
+def test_a_rooms_docstring_lists_its_files_and_no_others(folder: Path) -> None:
+    source = (folder / "__init__.py").read_text(encoding="utf-8")
+    listed = listed_in(ast.get_docstring(ast.parse(source)) or "")
+    there = contents_of(folder)
+    patterns = {name for name in listed if "*" in name}
+    covered = {name for name in there for pattern in patterns if fnmatch(name, pattern)}
+    assert {name for name in listed - patterns if name.endswith((".py", "/"))} | covered == there
 
 
 def test_no_file_imports_another_in_a_circle() -> None:
     assert circles_in(graph()) == []
 
 
-def test_rooms_import_only_from_those_above_them_on_the_map() -> None:
-    assert upward_in(graph(), list(rooms_on_the_map())) == []
+def test_rooms_import_only_from_those_below_them_on_the_map() -> None:
+    assert upward_in(graph(), the_map()[::-1]) == []
 
 
 def test_the_longest_chain_of_imports_is_short() -> None:
@@ -169,13 +179,21 @@ def test_few_files_stand_at_the_root() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_ROOT_FILES
 
 
-def test_every_package_says_what_lives_there_and_imports_nothing() -> None:
-    for path in PACKAGE.rglob("__init__.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert ast.get_docstring(tree), path
-        # The faces: of the library, the command line, the tools of explanation, the plants, and of the course.
-        if path.parent.name not in ("hiddenstate", "cli", "explain", "plant", "course"):
-            assert len(tree.body) == 1, path
+def test_every_package_says_what_lives_there_and_at_most_hands_on_names() -> None:
+    for folder in packages():
+        tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), folder
+        # The faces of the command line and of the course do more.
+        if folder.name not in ("cli", "course"):
+            own = "hiddenstate." + ".".join(folder.relative_to(PACKAGE).parts)
+            assert all(hands_on_names(node, own) for node in tree.body[1:]), folder
+
+
+def hands_on_names(node: ast.stmt, package: str) -> bool:
+    """Whether a statement imports names from a package's own files, or lists them."""
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").startswith(f"{package}.")
+    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
 
 
 def test_imports_are_seen_wherever_they_are() -> None:
@@ -213,8 +231,13 @@ def test_circles_and_ways_upward_are_found() -> None:
 
 
 def test_the_map_is_read_as_it_is_written() -> None:
-    text = "src/hiddenstate/\n  errors.py  errors\n  base/  shared\n    a.py b.py  these\n    c/   a folder\n\ntests/\n"
-    assert map_of(text) == {"errors": [], "base": ["a.py", "b.py", "c/"]}
+    assert rooms_on_the_map("| room | holds |\n|---|---|\n| `nn/` | x |\n| `errors.py` | y |\n") == ["nn", "errors"]
+    assert listed_in("About `z.py`.\n\n- `a.py`, `b.py`: these; `c.json`\n  and `d/`\n\n`e.py`") == {
+        "a.py",
+        "b.py",
+        "c.json",
+        "d/",
+    }
 
 
 # What reads a file's content, and may raise anything then.

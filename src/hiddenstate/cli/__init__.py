@@ -1,4 +1,13 @@
-"""The command line: one file a command; each calls the library and formats what it gives."""
+"""The command line: one file for each command, named after it; each calls the library and formats the result.
+
+- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models
+- `structure.py`, `version.py`: the weights by gate; what is installed
+- `explain.py` and `explain_*.py`: the tools of explanation; `explain_command.py`, `explain_options.py`: what they share
+- `train.py`, `train_lm.py`: training; `run_options.py`: what they share
+- `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
+- `outputs.py`, `progress.py`, `precision.py`, `read_table.py`: where output goes; progress bars; options of several
+  commands; the table of `read`
+"""
 
 import io
 import os

@@ -1,4 +1,5 @@
-"""What to change in a run: edits as frozen data, and edits resolved against one call.
+"""What to change in a run. Nothing here runs anything: the engine applies edits, and `LSTM.edit` opens their block.
 
-Nothing here runs anything: the engine applies edits, and `hiddenstate.LSTM.edit` opens the block in which they hold.
+- `edit.py`: edits as frozen data
+- `resolve.py`: edits resolved against one call
 """

@@ -1,5 +1,18 @@
-"""What computes a call: inputs in one form, the choice of a path, the native path, torch's, and the reference.
+"""Computes a call: tensors in, tensors out. It knows no module, no trace and no file.
 
-The engine takes tensors and gives tensors; it knows no module, no trace and no file. Only kernels.py imports the native
-module.
+- `call.py`: `Call`, the one description of a call, and `Result`; `record.py`: what to record of it
+- `inputs.py`: reads the arguments of a call: checks them and brings them into one form; `border_states.py`: the states
+  after resets, in one form
+- `dispatch.py`: decides which path computes: `PATHS`, in order; each path gives the reason if it cannot run a call
+- `interception.py`: whether torch (vmap, tracing, a mode) must see each operation, so that native code cannot run
+- `reference.py`: a cell run over a sequence in plain torch: all other paths are tested against it; `observer.py` edits
+  and records its values; `reference_path.py` runs calls on it
+- `kernels.py`: the native module, which no other file imports: whether it is there, its functions by type
+- `native.py`: a call computed natively, without a graph; `derivative.py`: the autograd Function around it;
+  `native_path.py`: the paths that use them; `operator.py`: the native call as one operator, for torch.compile
+- `fast.py`: a shortcut for plain calls, tried before dispatch
+- `torch_path.py`, `autocast.py`: torch's own LSTM; calls under autocast
+- `int8.py`, `int8_path.py`: int8 weights: how they are rounded and read; the path that runs on them
+- `packed.py`: single steps of all layers on packed weights; `flat_weights.py`: the weights in one piece, for cuDNN
+- `dropout.py`: dropout masks with torch's draws
 """

@@ -1,7 +1,15 @@
 """Planted networks: LSTMs whose weights are set by hand, so that what they compute is known, with that truth as data.
 
-What explains an LSTM is tested on them: a method that is right must find here what was planted. A plant holds an
-ordinary `hiddenstate.LSTM` and says nothing about how it is explained; the methods live above this room.
+Tools of explanation are tested on them: a correct method must find what was planted. A plant holds an ordinary
+`hiddenstate.LSTM` and knows nothing about how it is explained.
+
+- `planted.py`: `Plant`: the LSTM, what it computes, who does what, inputs, what to expect
+- `wiring.py`: sets weights by hand
+- `cells.py`: plants of one unit: latches, an integrator, a counter, two stable points
+- `copies.py`: two layers, where something is copied that nothing reads
+- `machine.py`: automata as data: run over words, coded as inputs and hidden states
+- `automata.py`: any automaton as one layer; a switch; stacks of brackets
+- `expected.py`: what each method of attribution should find on each plant, and why
 """
 
 from hiddenstate.plant.automata import AutomatonPlant, automaton, dyck, flip_flop

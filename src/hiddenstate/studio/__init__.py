@@ -1,4 +1,12 @@
-"""The studio in the browser, Python's part: what a page is given, and who serves it. The page's own code is in static.
+"""The studio in the browser, Python's part: what a page is given, and who serves it.
 
-Nothing but the command line imports the studio; it registers with `tracing` what a notebook shows of a trace.
+Only the command line imports the studio; it registers with `tracing` how a notebook shows a trace.
+
+- `opening.py`: opens a folder, a model, an LSTM, a trace or a stream; `models.py`, `modules.py`, `traces.py`, `live.py`
+  make the bundle of each; `bundle.py`: `Bundle`: a head (JSON) and weights
+- `page.py`, `html.py`, `assets.py`: the page as one file
+- `server.py`, `serving.py`: serves it; `guard.py` checks every request; `sockets.py`, `messages.py`, `audience.py`: the
+  messages between an open page and Python
+- `notebook.py`: shows it in a notebook; `view.py`: `Studio` and `hs.studio`; `calls.py`: the inputs of an LSTM's calls
+- `static/`: the page's own code; `static/runtime/` runs the models in the browser
 """

@@ -1,4 +1,9 @@
-"""Text as it comes and as numbers: CoNLL-U, plain text, corpora by name, vocabularies, batches, a tokeniser.
+"""Text, and text as numbers. Nothing here knows a model.
 
-Nothing here knows a model. The patterns of the tokeniser stand in tokenise.json, which the browser reads too.
+- `conllu.py`, `untagged.py`: sentences of CoNLL-U files and of plain text
+- `tokenise.py`, `tokenise.json`: the tokeniser, and its patterns, which the browser reads too
+- `tokens.py`, `vocabulary.py`: words and characters as numbers
+- `batches.py`: sentences of similar length in batches
+- `continuous.py`: a long text in parallel rows
+- `source.py`: where text comes from; `corpora.py`: corpora by name
 """

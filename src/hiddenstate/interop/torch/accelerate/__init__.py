@@ -1,4 +1,6 @@
-"""torch's own LSTMs on the engine: serves the functions beneath `torch.nn.LSTM` and `LSTMCell`, and leaves the classes.
+"""Runs torch's own LSTMs on the engine: replaces the functions beneath `torch.nn.LSTM` and `LSTMCell`, not the modules.
 
-What replaces a module by another is not here, but in `conversion`.
+- `acceleration.py`: `accelerate` and its block; `counts.py`: how often which path ran
+- `served.py`: what replaces torch's functions; `given.py`: their arguments
+- `stand_ins.py`: represents an LSTM of torch's in traces and edits
 """
