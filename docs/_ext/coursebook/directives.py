@@ -217,14 +217,14 @@ class Review(_Part):
 
 
 class Claim(SphinxRole):
-    """A mark at a statement: a link to the cell that proves it, or its source."""
+    """A mark at a statement: a link to the cell that checks it, or its source."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Show it."""
         name, _, source = (part.strip() for part in self.text.partition("|"))
         if source:
             return [raw(f'<span class="course-source">({html.escape(source)})</span>')], []
-        said = html.escape(f"Proved by a cell of this page: {name}")
+        said = html.escape(f"Checked by a cell of this page: {name}")
         link = f'{CLAIM} href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
         return [raw(link)], []
 

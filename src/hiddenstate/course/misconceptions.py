@@ -18,7 +18,7 @@ MISCONCEPTIONS = {
     "M15": "The order of the gates is the same in every library.",
     "M16": "A gate is one number for the whole layer.",
     "M17": "An open forget gate forgets.",
-    "M18": "g is a fourth gate.",
+    "M18": "g works as the three gates do: between 0 and 1, and multiplying something.",
     "M19": "The cell state lies between -1 and 1.",
     "M20": "LSTMs have solved vanishing gradients and remember everything.",
     "M21": "The two biases act differently over time.",
