@@ -117,11 +117,12 @@ void InForce::leave_home(nb::handle self) {
     PyErr_Clear();
 }
 
-nb::object InForce::entries() const { return is_open_ ? parts_.entries : nb::object(nb::tuple()); }
+nb::object InForce::entries() const { return is_open_ ? nb::borrow(entries_) : nb::object(nb::tuple()); }
 
 void Block::abandon() {
     // A block that is open for good and that an exception throws away was interrupted on its way to the one who asked for it.
-    if (!is_open() || (for_good_ && !PyErr_Occurred())) return;
+    if (!is_open()) return;
+    if (for_good_ && !PyErr_Occurred()) return nb::inst_ptr<InForce>(now_)->keep_entries();
     const SavedError saved;
     try {
         close();

@@ -45,16 +45,18 @@ struct BlockParts {
 };
 
 // What is in force from the beginning of a block to its end. Its home holds this and not the block, so that a block which nobody
-// else holds is collected, and ends.
+// else holds is collected, and ends. The entries belong to the block: they may hold it, and are only borrowed here.
 class InForce {
 public:
-    explicit InForce(BlockParts parts) : parts_(std::move(parts)) {}
+    explicit InForce(BlockParts parts) : parts_(std::move(parts)), entries_(parts_.entries) { parts_.entries = {}; }
 
     void open(nb::handle self);
     void close(nb::handle self);
     bool is_open() const { return is_open_; }
     // The entries; none once the block has ended.
     nb::object entries() const;
+    // Holds the entries, because the block goes and this stays.
+    void keep_entries() { parts_.entries = nb::borrow(entries_); }
 
     template <class F>
     void each_object(const F& f) { parts_.each_object(f); }
@@ -63,6 +65,7 @@ private:
     void leave_home(nb::handle self);
 
     BlockParts parts_;
+    nb::handle entries_;
     std::size_t entered_ = 0;  // of the switches
     bool is_open_ = false;
 };

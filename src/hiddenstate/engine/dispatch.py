@@ -35,7 +35,7 @@ def backend(name: Backend) -> Block:
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    chosen = in_force(chosen_backends) if scoped.any_open else ()
+    chosen = in_force(chosen_backends) if scoped.any_open else []
     return bool(chosen) and chosen[-1] == "reference"
 
 

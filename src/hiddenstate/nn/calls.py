@@ -102,11 +102,12 @@ def run(
     """
     # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    options = _options_of(lstm) if options is None else options
     return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given, options)
 
 
-def _run(lstm: LSTMParameters, given: Arguments, options: Options) -> tuple[Tensor | PackedSequence, State]:
+def _run(
+    lstm: LSTMParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, State]:
     requests = requested(lstm)
     call, form, recordings = _read(lstm, given, options, requests)
     result = dispatch.run(call)
@@ -118,10 +119,10 @@ def _run(lstm: LSTMParameters, given: Arguments, options: Options) -> tuple[Tens
 
 
 def _read(
-    lstm: LSTMParameters, given: Arguments, options: Options, requests: Sequence[Requested]
+    lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, with the edits in force and what is to be recorded."""
-    weights = weights_of(lstm)
+    weights, options = weights_of(lstm), _options_of(lstm) if options is None else options
     call, form = inputs.read(
         *(given, lstm.sizes, weights),
         batch_first=options.batch_first,
@@ -145,7 +146,7 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    call = _read(lstm, given, _options_of(lstm), would_be_requested(lstm))[0]
+    call = _read(lstm, given, None, would_be_requested(lstm))[0]
     before: dict[str, str] = {}
     if lstm.weights == "int8":
         why = dispatch.why_not_int8(call)

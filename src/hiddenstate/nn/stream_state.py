@@ -192,9 +192,9 @@ class StreamState:
         """
         index = self._index(rows)
         with self._alone():
-            rows = self._rows.without(index.tolist())
+            left = self._rows.without(index.tolist())
             self._to_write()
-            to_the_end(partial(self._end_rows, index, rows))
+            to_the_end(partial(self._end_rows, index, left))
 
     def _end_rows(self, index: Tensor, rows: RowsInUse) -> None:
         for part in self._state:

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -40,11 +40,11 @@ def stopping() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     with lasting(lambda: _handle(dict.fromkeys(_SIGNALS, stop.ask)), lambda: _handle(before)):
         yield stop
 
 
-def _handle(handlers: Mapping[int, Any]) -> None:
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
