@@ -23,6 +23,7 @@ MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
 VF: Any = torch._VF
+SIGNALS = 600
 
 
 def is_untouched() -> None:
@@ -127,3 +128,64 @@ def test_an_interrupted_stream_has_the_state_before_or_after_a_step(in_chunks: b
 
 def is_same(got: tuple[int, Tensor, Tensor], want: tuple[int, Tensor, Tensor]) -> bool:
     return got[0] == want[0] and torch.equal(got[1], want[1]) and torch.equal(got[2], want[2])
+
+
+SAVED: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
+    "trace": (LSTM.trace(X).save, hs.Trace.load),
+    "stream": (LSTM.stream(batch=2).save, lambda path: LSTM.stream(batch=2).load(path)),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_interrupted_save_leaves_the_earlier_file_or_the_new_one(name: str, is_there: bool, tmp_path: Path) -> None:
+    save, load = SAVED[name]
+    path = tmp_path / "file.safetensors"
+    if is_there:
+        save(path)
+
+    def check(_: BaseException) -> None:
+        left = [each for each in tmp_path.iterdir() if each != path]
+        assert left == []
+        if path.exists():
+            load(path)
+        else:
+            assert not is_there
+        if not is_there:
+            path.unlink(missing_ok=True)
+
+    interrupted_everywhere(lambda: save(path), check, 40)
+
+
+def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
+    """Signals as they come: they strike inside a line too, where no tracing reaches."""
+    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
+    kept = []
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for k in range(SIGNALS):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + (k * 7919 % 400) * 1e-6)
+                while True:
+                    work[k % len(work)]()
+            except KeyboardInterrupt as error:
+                kept.append(error)
+            is_untouched()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(kept) == SIGNALS
+
+
+def test_an_interrupt_from_another_thread_leaves_nothing_in_force() -> None:
+    kept = []
+    for k in range(100):
+        try:
+            thread = threading.Thread(target=_thread.interrupt_main)
+            thread.start()
+            while True:
+                accelerated() if k % 2 else edited()
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        thread.join()
+        is_untouched()
+    assert len(kept) == 100

@@ -14,6 +14,7 @@ from hiddenstate.base import native_module, plain_blocks, scoped
 from hiddenstate.base.scoped import Scoped, in_force, lasting, scope, to_the_end
 
 VARIABLE: Scoped[str] = ContextVar("test", default=())
+ANYTHING: Scoped[Any] = ContextVar("anything", default=())
 
 
 def test_blocks_nest() -> None:
@@ -102,12 +103,12 @@ def test_a_block_that_nobody_holds_ends() -> None:
 
 def test_a_block_in_a_circle_of_references_ends_when_it_is_collected() -> None:
     entry: list[Any] = []
-    manager = scope(VARIABLE, [entry])  # type: ignore[list-item]
+    manager = scope(ANYTHING, [entry])
     entry.append(manager)
     manager.__enter__()
     del manager, entry
     gc.collect()
-    assert in_force(VARIABLE) == []
+    assert in_force(ANYTHING) == []
     assert not scoped.any_open
 
 
