@@ -4,7 +4,15 @@ The exceptions are kept while the state is checked, as a notebook keeps the last
 collected.
 """
 
+import _thread
+import importlib
+import shutil
+import signal
+import threading
+import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +21,12 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.base import scoped
+from hiddenstate.base.modes import evaluating
+from hiddenstate.explain.side_by_side import side_by_side
+from hiddenstate.models import folder
 from hiddenstate.nn import constant_weights
 from interrupts import interrupted_everywhere
+from language_models import make
 
 torch.manual_seed(0)
 LSTM = hs.LSTM(4, 3, num_layers=2).eval()
@@ -22,6 +34,9 @@ TORCHS = nn.LSTM(4, 3, batch_first=True).eval()
 MODEL = nn.Sequential(LSTM, nn.Identity())
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
+TRAINED = nn.Sequential(hs.LSTM(4, 3), nn.Dropout().eval()).train(False)
+TRAINED[0].train()
+THREADS = torch.get_num_threads()
 VF: Any = torch._VF
 SIGNALS = 600
 
@@ -34,6 +49,8 @@ def is_untouched() -> None:
     assert LSTM.path(X).name == "fast"
     assert torch.equal(LSTM(X)[0], PLAIN)
     assert not {"lstm", "lstm_cell"} & vars(VF).keys()
+    assert [part.training for part in TRAINED] == [True, False]
+    assert torch.get_num_threads() == THREADS
     assert all(not part._forward_hooks and not part._forward_pre_hooks for part in MODEL.modules())
 
 
@@ -74,6 +91,16 @@ def abandoned_generator() -> None:
         break
 
 
+def in_eval_mode() -> None:
+    with evaluating(TRAINED):
+        TRAINED[0](X)
+
+
+def side_by_side_work() -> None:
+    with side_by_side() as workers:
+        workers.call(int)
+
+
 WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "call": (lambda: LSTM(X), 5),
     "edit": (edited, 40),
@@ -85,7 +112,20 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "constant weights": (on_constant_weights, 20),
     "accelerate": (accelerated, 100),
     "generator": (abandoned_generator, 40),
+    "eval mode": (in_eval_mode, 10),
+    "threads": (side_by_side_work, 15),
 }
+
+
+def test_an_interrupted_trace_of_a_model_leaves_torchs_compiler_as_it_was() -> None:
+    compiler = importlib.import_module("torch._dynamo.eval_frame")
+    stance = compiler._stance
+
+    def check(_: BaseException) -> None:
+        is_untouched()
+        assert compiler._stance is stance
+
+    interrupted_everywhere(lambda: hs.trace(MODEL, X, keep=["l0.c"]), check, 100)
 
 
 @pytest.mark.parametrize("name", WORK)
@@ -133,28 +173,36 @@ def is_same(got: tuple[int, Tensor, Tensor], want: tuple[int, Tensor, Tensor]) -
 SAVED: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
     "trace": (LSTM.trace(X).save, hs.Trace.load),
     "stream": (LSTM.stream(batch=2).save, lambda path: LSTM.stream(batch=2).load(path)),
+    "model": (partial(folder.save, make()), folder.load_any),
 }
 
 
 @pytest.mark.parametrize("name", SAVED)
 @pytest.mark.parametrize("is_there", [False, True])
-def test_an_interrupted_save_leaves_the_earlier_file_or_the_new_one(name: str, is_there: bool, tmp_path: Path) -> None:
+def test_an_interrupted_save_leaves_what_was_there_or_the_new_file(name: str, is_there: bool, tmp_path: Path) -> None:
     save, load = SAVED[name]
-    path = tmp_path / "file.safetensors"
+    path = tmp_path / "saved"
     if is_there:
         save(path)
 
-    def check(_: BaseException) -> None:
-        left = [each for each in tmp_path.iterdir() if each != path]
-        assert left == []
+    def check(error: BaseException) -> None:
+        release(error)
+        assert {each.name for each in tmp_path.iterdir()} <= {"saved"}
+        assert path.exists() or not is_there
         if path.exists():
             load(path)
-        else:
-            assert not is_there
         if not is_there:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     interrupted_everywhere(lambda: save(path), check, 40)
+
+
+def release(error: BaseException | None) -> None:
+    """Let go of the frames of an exception: the last thing that may hold a temporary file."""
+    while error is not None:
+        if error.__traceback__ is not None:
+            traceback.clear_frames(error.__traceback__)
+        error.__traceback__, error = None, error.__context__
 
 
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
