@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "python/block.h"
 #include "python/python_api.h"
 
 namespace hiddenstate {
@@ -86,7 +87,7 @@ bool StreamStep::is_blocked() const {
         PyObject* held = nullptr;
         if (PyContextVar_Get(variable.ptr(), nullptr, &held) < 0) PyErr_Clear();
         const nb::object value = nb::steal(held);
-        if (!value.is_valid() || PyObject_Length(value.ptr()) != 0) return true;
+        if (!value.is_valid() || is_any_open(value)) return true;
     }
     for (const nb::object& idle : calls_) {
         const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
@@ -169,8 +170,8 @@ nb::object StreamStep::step_some(nb::handle x, const Rows* rows, nb::handle out)
 namespace {
 
 struct Leave {
-    StreamStep& step;
-    ~Leave() { step.leave(); }
+    std::atomic<bool>& running;
+    ~Leave() { running.store(false); }
 };
 
 }  // namespace
@@ -198,12 +199,12 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
     } else if (!(numpy ? find_array(out, n, H_, true, to) : find_tensor(out, n, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
-    if (!enter()) {
+    if (PyDict_Size(turn_.ptr()) > 0 || running_.exchange(true)) {
         PyErr_SetObject(error_.ptr(), message_.ptr());
         throw nb::python_error();
     }
     {
-        const Leave leave{*this};
+        const Leave leave{running_};
         const auto work = [&](int threads) { kernel_(from.address, to.address, rows, threads); };
         if (large_) {
             const nb::gil_scoped_release released;
@@ -211,6 +212,7 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
         } else {
             tuner_.run(work);
         }
+        ++count_;
     }
     if (!numpy && !out.is_none()) mark_written_(nb::make_tuple(given));
     return given;
@@ -218,7 +220,7 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
+    for (nb::object* one : {&turn_, &parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
                             &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
         f(*one);
     }
@@ -260,8 +262,9 @@ void bind_stream_step(nb::module_& m) {
         .def("refuse_with", &StreamStep::refuse_with)
         .def("keep", &StreamStep::keep)
         .def("tell", &StreamStep::tell)
-        .def("enter", &StreamStep::enter)
-        .def("leave", &StreamStep::leave)
+        .def("take_turns", &StreamStep::take_turns)
+        .def_prop_ro("running", &StreamStep::is_running)
+        .def_prop_ro("count", &StreamStep::count)
         .def("take_numpy", &StreamStep::take_numpy)
         .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none())
         .def("step_rows", &StreamStep::step_rows, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg().none());

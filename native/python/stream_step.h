@@ -48,9 +48,12 @@ public:
     // A function that is called with a tuple of the tensor that was written, so that torch raises its version.
     void tell(nb::object mark_written) { mark_written_ = std::move(mark_written); }
 
-    // Takes the step for this thread, until leave(). Returns false if another thread has it.
-    bool enter() { return !running_.exchange(true); }
-    void leave() { running_.store(false); }
+    // A dict that has an entry while someone else changes the state.
+    void take_turns(nb::object turn) { turn_ = std::move(turn); }
+    // Whether a thread is in a step.
+    bool is_running() const { return running_.load(); }
+    // How many steps were taken.
+    std::int64_t count() const { return count_; }
 
     // Calls f with each Python object that this holds, for the garbage collector.
     template <class F>
@@ -89,6 +92,8 @@ private:
     const bool large_;
     ThreadTuner<>& tuner_;
     std::atomic<bool> running_{false};
+    std::int64_t count_ = 0;
+    nb::object turn_;
     nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;

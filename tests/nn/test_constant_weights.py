@@ -139,7 +139,7 @@ def test_blocks_nest_and_end_and_leave_nothing() -> None:
         assert block.stepper_of(first) is None
         second(first(x)[0])
     assert not block.any_open
-    assert not block._held
+    assert not block._blocks
 
 
 def test_copies_made_in_a_block_are_free_of_it() -> None:
@@ -208,7 +208,7 @@ def test_a_block_that_is_refused_holds_nothing() -> None:
     bad.hidden_size = "3"  # type: ignore[assignment]
     with pytest.raises(ArgumentTypeError, match="hidden_size"), hs.constant_weights(nn.ModuleList([good, bad])):
         pass
-    assert not block._held
+    assert not block._blocks
     assert not block.any_open
 
 

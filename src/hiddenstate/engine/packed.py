@@ -17,7 +17,7 @@ from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.engine.kernels import StreamStep
+    from hiddenstate.base.native_module import StreamStep
 
 SHARED = (
     "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "

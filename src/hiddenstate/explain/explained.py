@@ -1,14 +1,15 @@
 """`Subject`: what is explained: an LSTM, what it reads, its words and its head; and how it is run on many rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.explain.head import Head
@@ -165,24 +166,13 @@ class Subject:
             raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
         return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Switch dropout off inside, and gradients of the weights."""
+    def evaluating(self) -> Block:
+        """Return a block without dropout and without gradients of the weights."""
         lstm = self.lstm
-        training, dropout = lstm.training, lstm.dropout
         weights = [weight for weight in lstm.parameters() if weight.requires_grad and weight.is_leaf]
         # In training what the gradient of x needs is kept; else it costs a second forward run.
-        lstm.train(torch.is_grad_enabled())
-        lstm.dropout = 0.0
-        try:
-            for weight in weights:
-                weight.requires_grad_(False)
-            yield
-        finally:
-            lstm.train(training)
-            lstm.dropout = dropout
-            for weight in weights:
-                weight.requires_grad_()
+        begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
+        return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))
 
     def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the call of the LSTM, in its own layout."""
@@ -205,3 +195,10 @@ class Subject:
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
+
+
+def _set_mode(lstm: LSTM, training: bool, dropout: float, weights: Sequence[Tensor], *, has_gradients: bool) -> None:
+    lstm.train(training)
+    lstm.dropout = dropout
+    for weight in weights:
+        weight.requires_grad_(has_gradients)

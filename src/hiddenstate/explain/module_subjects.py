@@ -1,12 +1,13 @@
 """Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.modes import evaluating
+from hiddenstate.base.scoped import lasting
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.explained import Subject
@@ -127,20 +128,31 @@ def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn
     """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
-    training = {part: part.training for part in model.modules()}
-    with ExitStack() as hooks, torch.no_grad():
-        watch = lstm.register_forward_hook(
-            lambda _, args, kwargs, given: calls.append((args, kwargs, given[0])), with_kwargs=True
-        )
-        hooks.callback(watch.remove)
+
+    def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
+        calls.append((args, kwargs, given[0]))
+
+    def read_by(layer: Any, args: Any) -> None:
+        readers.append((layer, args[0]))
+
+    def watch() -> None:
+        lstm.register_forward_hook(hear, with_kwargs=True)
         for part in model.modules():
             if isinstance(part, nn.Linear):
-                handle = part.register_forward_pre_hook(lambda layer, args: readers.append((layer, args[0])))
-                hooks.callback(handle.remove)
-        hooks.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
-        model.eval()
+                part.register_forward_pre_hook(read_by)
+
+    with lasting(watch, lambda: _unwatch(model, hear, read_by)), evaluating(model), torch.no_grad():
         model(*(x if isinstance(x, tuple) else (x,)))
     return calls, readers
+
+
+def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
+    # By function: a handle is lost if Ctrl-C strikes between registering a hook and keeping what removes it.
+    for part in model.modules():
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
+                del hooks[number]
+                part._forward_hooks_with_kwargs.pop(number, None)
 
 
 def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:

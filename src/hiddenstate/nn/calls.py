@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +79,22 @@ def _is_plain(lstm: LSTMParameters) -> bool:
     return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
 
 
-def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
-    """Run a call on the general path, and hand its record to whoever asked for one.
+class Options(NamedTuple):
+    """The options of an LSTM that one call has."""
+
+    batch_first: bool
+    dropout: float
+    training: bool
+
+
+def _options_of(lstm: LSTMParameters) -> Options:
+    return Options(lstm.batch_first, lstm.dropout, lstm.training)
+
+
+def run(
+    lstm: LSTMParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, State]:
+    """Run a call on the general path, with the module's own options if None, and hand its record to its recorders.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
@@ -88,12 +102,14 @@ def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence
     """
     # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given)
+    return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given, options)
 
 
-def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
+def _run(
+    lstm: LSTMParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, State]:
     requests = requested(lstm)
-    call, form, recordings = _read(lstm, given, requests)
+    call, form, recordings = _read(lstm, given, options, requests)
     result = dispatch.run(call)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
@@ -102,15 +118,16 @@ def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequenc
     return out, state
 
 
-def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested]) -> tuple[Call, Form, list[Recording]]:
+def _read(
+    lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
+) -> tuple[Call, Form, list[Recording]]:
     """Check a call, with the edits in force and what is to be recorded."""
-    weights = weights_of(lstm)
-    dropout = lstm.dropout if lstm.training else 0.0
+    weights, options = weights_of(lstm), _options_of(lstm) if options is None else options
     call, form = inputs.read(
         *(given, lstm.sizes, weights),
-        batch_first=lstm.batch_first,
-        dropout=dropout,
-        training=lstm.training,
+        batch_first=options.batch_first,
+        dropout=options.dropout if options.training else 0.0,
+        training=options.training,
         recompute_gates=lstm.recompute_gates,
     )
     edits = edits_in_force(lstm)
@@ -129,7 +146,7 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    call = _read(lstm, given, would_be_requested(lstm))[0]
+    call = _read(lstm, given, None, would_be_requested(lstm))[0]
     before: dict[str, str] = {}
     if lstm.weights == "int8":
         why = dispatch.why_not_int8(call)
@@ -177,14 +194,14 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
         # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
-        out, state = lstm(given.input, given.hx, **_options(given))
+        out, state = lstm(given.input, given.hx, **_named(given))
     found = recorder.trace
     assert found is not None
     hooked = out is not found.out or state is not found.state
     return replace(found, out=out, state=state) if hooked else found
 
 
-def _options(given: Arguments) -> dict[str, Any]:
+def _named(given: Arguments) -> dict[str, Any]:
     """What is given by name; ``reset_to`` only where it is there, for those who put a forward of their own in place."""
     options = {"lengths": given.lengths, "reset": given.reset}
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}

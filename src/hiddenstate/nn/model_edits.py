@@ -1,12 +1,11 @@
 """Edits of the LSTMs inside a whole model, by module path."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 
 from torch import nn
 
+from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.lstm import LSTM
@@ -14,8 +13,7 @@ from hiddenstate.nn.scoped_edits import check_edit
 from hiddenstate.tracing.traceable import traceable_of
 
 
-@contextmanager
-def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
+def edit(model: nn.Module, *edits: Edit) -> Block:
     """Open a block in which edits hold for LSTMs inside a model; each names its LSTM by module path.
 
     ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``; of a model that is an LSTM
@@ -34,14 +32,14 @@ def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
     lstms = {path: found for path, module in model.named_modules(remove_duplicate=False) if (found := _lstm(module))}
-    with ExitStack() as blocks:
-        for one in edits:
-            check_edit(one)
-            path, place = _split(one.place)
-            if path not in lstms:
-                raise NameUnknownError(_unknown(path, one.place, lstms))
-            blocks.enter_context(lstms[path].edit(replace(one, place=place)))
-        yield
+    blocks = list[Block]()
+    for one in edits:
+        check_edit(one)
+        path, place = _split(one.place)
+        if path not in lstms:
+            raise NameUnknownError(_unknown(path, one.place, lstms))
+        blocks.append(lstms[path].edit(replace(one, place=place)))
+    return joined(blocks)
 
 
 def _lstm(module: nn.Module) -> LSTM | None:

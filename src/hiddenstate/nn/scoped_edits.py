@@ -4,13 +4,13 @@ They are kept here and not in the modules, so nothing can be left behind in a mo
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from hiddenstate.base import scoped
 from hiddenstate.base.indexing import resolve
-from hiddenstate.base.scoped import Scoped, scope
+from hiddenstate.base.native_module import Switch
+from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
@@ -30,11 +30,11 @@ scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
 
 def edits_in_force(lstm: LSTMParameters) -> list[Edit]:
     """Edits of this LSTM that are in force, in the order in which they are applied."""
-    return [entry.edit for entry in scoped_edits.get() if entry.lstm is lstm] if scoped.any_open else []
+    return [entry.edit for entry in in_force(scoped_edits) if entry.lstm is lstm] if scoped.any_open else []
 
 
-def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextManager[None]:
-    """Open a block in which edits are in force for an LSTM.
+def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
+    """Return a block in which edits are in force for an LSTM, and switches are on.
 
     Raises:
         NameUnknownError: an edit's place is none of this LSTM's.
@@ -48,7 +48,7 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
         if place is None:
             place = places[edit.place] = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
         resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
-    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
+    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits], switches)
 
 
 def check_edit(edit: object) -> None:

@@ -9,10 +9,12 @@ import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from functools import partial
 from types import TracebackType
 from typing import Any
 
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.studio.messages import MOST_BYTES
@@ -194,17 +196,13 @@ def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True)
         running.wait()
 
 
-@contextlib.contextmanager
-def _sigterm_is_ctrl_c() -> Iterator[None]:
+def _sigterm_is_ctrl_c() -> Block:
     """Let SIGTERM, by which containers are stopped, do what Ctrl-C does; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        return Block()
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    change = partial(signal.signal, signal.SIGTERM)
+    return lasting(partial(change, signal.default_int_handler), partial(change, before))
 
 
 def _reach(host: str) -> str:

@@ -1,13 +1,12 @@
 """Who wants a record of the calls that are made now: a trace of one LSTM, or of a whole model."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hiddenstate.base import scoped
-from hiddenstate.base.scoped import Scoped, scope
+from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.tracing.record_spec import TraceOptions
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable
@@ -45,7 +44,7 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
     """Return the same of a call that does not begin: no recorder takes it for its call."""
-    asking = _requests.get() if scoped.any_open else ()
+    asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()
     # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
@@ -55,8 +54,8 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
     return [Requested(request, found) for request, found in asked if found is not None]
 
 
-def requesting(request: Recorder) -> AbstractContextManager[None]:
-    """Open a block in which a request holds, in this thread (or asyncio task) alone."""
+def requesting(request: Recorder) -> Block:
+    """Return a block in which a request is in force, in this thread (or asyncio task) only."""
     return scope(_requests, [request])
 
 

@@ -536,3 +536,78 @@ def test_steps_of_cells_without_gradients_run_on_the_engine(dtype: torch.dtype) 
         for one, other in zip(states, others, strict=True):
             assert one.shape == other.shape
             assert torch.allclose(one.float(), other.float(), atol=1e-5 if dtype is not torch.bfloat16 else 2e-2)
+
+
+def test_threads_share_a_layer_and_each_call_has_its_own_options() -> None:
+    """One is traced, batch first; one is called packed, under an edit; one makes new layers all the time."""
+    code = """
+import sys, threading
+import torch
+import hiddenstate as hs
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+sys.setswitchinterval(1e-5)
+torch.manual_seed(0)
+torch.set_num_threads(1)
+torch.set_grad_enabled(False)
+lstm, x, edit = nn.LSTM(4, 3, batch_first=True).eval(), torch.randn(2, 5, 4), hs.zero("l0.f")
+packed = pack_padded_sequence(x, torch.tensor([5, 3]), batch_first=True)
+
+def traced():
+    run = hs.trace(lstm, x)
+    return [run.out[0], run[""]["l0.c"]]
+
+def edited():
+    with hs.edit(lstm, edit):
+        return [lstm(packed)[0].data]
+
+def new():
+    layer = nn.LSTM(2, 2)
+    hs.trace(layer, torch.zeros(1, 1, 2))
+    return []
+
+def compare(run, want):
+    torch.set_grad_enabled(False)
+    try:
+        while not is_over.is_set():
+            assert all(map(torch.equal, run(), want))
+            counts[run] += 1
+    except BaseException as error:
+        errors.append(error)
+
+with hs.accelerate():
+    runs = traced, edited, new
+    wants, counts, errors, is_over = [run() for run in runs], dict.fromkeys(runs, 0), [], threading.Event()
+    threads = [threading.Thread(target=compare, args=pair) for pair in zip(runs, wants)]
+    for thread in threads:
+        thread.start()
+    while not errors and min(counts.values()) < 300:
+        threads[0].join(0.05)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+if errors:
+    raise errors[0]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_object_that_is_lost_on_its_way_to_the_caller_undoes_what_it_did() -> None:
+    with pytest.raises(ZeroDivisionError):
+        print(hs.accelerate(), 1 / 0)
+    assert "lstm" not in vars(torch._VF)
+
+
+def test_an_object_that_nobody_keeps_stays_in_force() -> None:
+    code = """
+import gc, torch
+import hiddenstate as hs
+hs.accelerate()
+gc.collect()
+with hs.accelerate():
+    pass
+assert "lstm" in vars(torch._VF)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

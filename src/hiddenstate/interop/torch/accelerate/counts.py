@@ -39,21 +39,33 @@ def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
+class Tally:
+    """Calls counted since a moment."""
+
+    def __init__(self) -> None:
+        self.served: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+
+    def report(self) -> AccelerationReport:
+        """Return what was counted until now."""
+        return AccelerationReport(dict(self.served), dict(self.left))
+
+
 class Counts:
     """Counts calls as they are made, from any thread."""
 
     def __init__(self) -> None:
-        self._served: Counter[str] = Counter()
-        self._left: Counter[str] = Counter()
+        self.now = Tally()
+
+    def begin(self) -> None:
+        """Count from zero; earlier tallies stay as they are."""
+        self.now = Tally()
 
     def served(self, path: str) -> None:
         """Count a call that ran on the engine."""
-        self._served[path] += 1
+        self.now.served[path] += 1
 
     def left(self, why: str) -> None:
         """Count a call that torch computed."""
-        self._left[why if why in self._left or len(self._left) < MOST_REASONS else "other reasons"] += 1
-
-    def report(self) -> AccelerationReport:
-        """Return what was counted until now."""
-        return AccelerationReport(dict(self._served), dict(self._left))
+        left = self.now.left
+        left[why if why in left or len(left) < MOST_REASONS else "other reasons"] += 1
