@@ -1,5 +1,6 @@
 """Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head, softmax_head
 from hiddenstate.nn.lstm import LSTM
@@ -24,7 +26,9 @@ def of_lstm(
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
+    _check_size(lstm, given.input)
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
@@ -47,6 +51,19 @@ def of_lstm(
         call.reset,
         {"mean": lambda: _mean_step(x, lengths)},
     )
+
+
+def _check_size(lstm: LSTM, x: object = None) -> None:
+    """Refuse an input that is too large to be run, whatever memory it has itself.
+
+    Raises:
+        TraceTooLargeError: its run would take more than 8 GiB.
+    """
+    if isinstance(x, Tensor) and x.dim() in (2, 3):
+        row_steps = math.prod(x.shape[:-1])
+        N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]
+        width = x.shape[-1] + lstm.sizes.directions * lstm.sizes.output_size
+        check_bytes(row_steps * width * x.element_size(), "inputs and outputs", row_steps // max(N, 1), N)
 
 
 def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -133,6 +150,7 @@ def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn
             lambda _, args, kwargs, given: calls.append((args, kwargs, given[0])), with_kwargs=True
         )
         hooks.callback(watch.remove)
+        hooks.callback(lstm.register_forward_pre_hook(lambda _, args: _check_size(lstm, *args[:1])).remove)
         for part in model.modules():
             if isinstance(part, nn.Linear):
                 handle = part.register_forward_pre_hook(lambda layer, args: readers.append((layer, args[0])))

@@ -16,9 +16,11 @@ from typing import Any, TypeVar, get_type_hints
 from torch import Tensor
 
 from hiddenstate.base.files import append_line, read_tensors, replaced_after, sync, write_tensors
+from hiddenstate.base.messages import shown
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.training.config import MAY_CHANGE
 from hiddenstate.training.lock import LOCK_FILES, RunLock
 from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, Score, Step
@@ -68,12 +70,16 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name."""
+    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name.
+
+    ``settings`` are those that must be the same when the run goes on; older checkpoints have none.
+    """
 
     position: Position
     ranks: int
     fingerprint: str
     tensors: Mapping[str, Tensor]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``name`` and a dot, without that."""
@@ -156,16 +162,22 @@ class RunFolder:
             "position": asdict(checkpoint.position),
             "ranks": checkpoint.ranks,
             "fingerprint": checkpoint.fingerprint,
+            "settings": dict(checkpoint.settings),
             "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0,
             "finished": finished,
         }
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
-    def read(self, ranks: int, fingerprint: str) -> Checkpoint | None:
+    def read(self, ranks: int, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
         """Return the last checkpoint, None if the run was ended before its first.
 
+        Args:
+            ranks: how many processes train.
+            fingerprint: of the data.
+            settings: those that must be as they were when the run began.
+
         Raises:
-            ArgumentError: it was written by another number of processes, or with other data.
+            ArgumentError: it was written by a different number of processes, or with other data or settings.
             FileFormatError: it is damaged.
         """
         if not (self.path / CHECKPOINT).exists():
@@ -173,8 +185,10 @@ class RunFolder:
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
         state = self._state()
         with reading(self.path / CHECKPOINT):
-            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors)
+            kept = _settings(state.get("settings", {}))
+            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors, kept)
         self._check(found, ranks, fingerprint)
+        self._check_settings(found.settings, settings or {})
         return found
 
     def mend(self) -> None:
@@ -206,6 +220,16 @@ class RunFolder:
         if found.fingerprint != fingerprint:
             raise ArgumentError(f"the data of the run in {self.path} has changed since; put it back, or begin anew")
 
+    def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        current = json.loads(json.dumps(now))  # tuples as lists, as in the file
+        changed = [name for name in before if name in current and before[name] != current[name]]
+        if changed:
+            said = ", ".join(f"{name} was {shown(before[name])} and is now {shown(current[name])}" for name in changed)
+            raise ArgumentError(
+                f"the checkpoint in {self.path} does not fit the settings; put back what was changed in {SETTINGS} "
+                f"since the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
+            )
+
     def _state(self) -> dict[str, Any]:
         _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
         with reading(self.path / CHECKPOINT):
@@ -222,6 +246,12 @@ class RunFolder:
             FileWriteError: it cannot be written; the lines before are as they were.
         """
         append_line(self.path / METRICS, json.dumps({"event": event, **data}, ensure_ascii=False))
+
+
+def _settings(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise FileFormatError(f"settings must be an object, got {type(data).__name__}")
+    return data
 
 
 def _position(data: Any) -> Position:
