@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import append_line, read_tensors, replaced_after, sync, write_tensors
+from hiddenstate.base.files import append_line, read_tensors, refuse_link, replaced_after, sync, write_tensors
 from hiddenstate.base.messages import shown
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
@@ -32,7 +32,13 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for the checkpoints of a model, beside it."""
+    """Return the folder for the checkpoints of a model, beside it.
+
+    Raises:
+        ArgumentError: the model's folder has no name, so that nothing can be beside it.
+    """
+    if not out.name:
+        raise ArgumentError(f"{out} cannot be a model's folder, as it has no name; give a folder inside it")
     return out.with_name(f"{out.name}.run")
 
 
@@ -102,17 +108,23 @@ class RunFolder:
         Raises:
             RunInUseError: someone else trains in it.
             ArgumentError: it is a file.
-            FileWriteError: it cannot be made, or written into.
+            FileWriteError: it cannot be made, or written into; or a file in it is a link to another file, which would
+                be written instead.
         """
         if machine is None:
-            self._lock.acquire()
+            self._acquire()
         else:
-            machine.once(self._lock.acquire)
+            machine.once(self._acquire)
         try:
             yield
         finally:
             if machine is None or machine.leads:
                 self._lock.release(keep=(self.path / SETTINGS).is_file())
+
+    def _acquire(self) -> None:
+        for name in (CHECKPOINT, METRICS, *LOCK_FILES):
+            refuse_link(self.path / name)
+        self._lock.acquire()
 
     def begin(self, settings: str) -> None:
         """Make the folder for a new run, in place of a finished one.
@@ -205,6 +217,7 @@ class RunFolder:
         for left in self.path.glob("*.part"):
             left.unlink()
         metrics = self.path / METRICS
+        refuse_link(metrics)
         if metrics.exists():
             length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
             if type(length) is not int or length < 0:
