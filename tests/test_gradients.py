@@ -245,3 +245,20 @@ def test_an_edit_has_its_derivatives_too() -> None:
     value = torch.rand(2, dtype=torch.float64, requires_grad=True)
     assert gradcheck(function, value, check_forward_ad=True, check_batched_grad=True)
     assert gradgradcheck(function, value, check_fwd_over_rev=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_output_that_is_changed_in_place_is_refused_by_backward_and_states_may_be(
+    dtype: torch.dtype, layers: int
+) -> None:
+    lstm, x = hs.LSTM(4, 3, layers, dtype=dtype), torch.randn(5, 2, 4, dtype=dtype)
+    out, _ = lstm(x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.mul_(2).sum().backward()
+    wanted, given = [], []
+    for into, change in ((wanted, lambda state: state * 2), (given, lambda state: state.mul_(2))):
+        out, state = lstm(x)
+        loss = out.sum() + sum(change(part).sum() for part in state)
+        into += torch.autograd.grad(loss, list(lstm.parameters()))
+    assert_all_close(given, wanted, "states changed in place")

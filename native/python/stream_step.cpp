@@ -1,7 +1,5 @@
 #include "python/stream_step.h"
 
-#include <nanobind/stl/vector.h>
-
 #include <utility>
 
 #include "python/block.h"
@@ -54,12 +52,12 @@ void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     parameters_ = std::move(parameters);
 }
 
-void StreamStep::guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables) {
-    dicts_ = std::move(dicts), variables_ = std::move(variables);
+void StreamStep::guard_empty(nb::list dicts, nb::list variables) {
+    dicts_ = vector_of<nb::object>(dicts), variables_ = vector_of<nb::object>(variables);
 }
 
-void StreamStep::guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute) {
-    calls_ = std::move(calls), owner_ = std::move(owner), attribute_ = std::move(attribute);
+void StreamStep::guard_idle(nb::sequence calls, nb::object owner, nb::object attribute) {
+    calls_ = vector_of<nb::object>(calls), owner_ = std::move(owner), attribute_ = std::move(attribute);
 }
 
 void StreamStep::refuse_with(nb::object error, nb::object message) {

@@ -35,9 +35,9 @@ public:
     // Parameters that must stay as they are now: the object under each name, its version and its address.
     void guard_parameters(nb::dict parameters, nb::dict named);
     // Dicts (hooks) and context variables (edits in force, a chosen path) that must be empty.
-    void guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables);
+    void guard_empty(nb::list dicts, nb::list variables);
     // Functions that must return False or 0, and an attribute of an object that must be negative.
-    void guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute);
+    void guard_idle(nb::sequence calls, nb::object owner, nb::object attribute);
     // The error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
     // How NumPy's arrays are made for a step; `flat`: [features], for a stream of one row, without N.

@@ -33,6 +33,7 @@ from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.constant_weights import constant_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.model_edits import edit
+from hiddenstate.nn.packed_weights import repack
 from hiddenstate.nn.stream import Stream
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
@@ -101,6 +102,7 @@ __all__ = [
     "onnx_weights",
     "patch",
     "plant",
+    "repack",
     "resample_ablation",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away

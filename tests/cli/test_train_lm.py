@@ -183,3 +183,9 @@ def test_fails(tmp_path: Path) -> None:
         with pytest.raises(kind, match=message):
             raise result.exception
     assert not (tmp_path / "model").exists()
+
+
+def test_the_root_of_the_disk_is_no_folder_for_a_model() -> None:
+    result = run(*FILES, *SMALL, "--out", "/")
+    assert isinstance(result.exception, ArgumentError)
+    assert "cannot be a model's folder" in str(result.exception)

@@ -19,7 +19,7 @@ from torch import Tensor
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import check_writable, refusal, writing
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 
 
 @contextmanager
@@ -163,8 +163,9 @@ def append_line(path: Path, line: str) -> None:
     """Add a line to a file, which is made where there is none: the whole line or nothing.
 
     Raises:
-        FileWriteError: there is no room for it, or it may not be written.
+        FileWriteError: there is no room for it, or it may not be written, or the file is a link.
     """
+    refuse_link(path)
     content = (line + "\n").encode()
     with writing(path), path.open("ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
@@ -173,6 +174,35 @@ def append_line(path: Path, line: str) -> None:
                 content = content[file.write(content) :]  # of a disk that is nearly full, it takes a part
         except BaseException:  # also KeyboardInterrupt
             os.truncate(file.fileno(), before)
+            raise
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write into a file of a folder of ours that is a link: what it leads to is somebody else's.
+
+    Raises:
+        FileWriteError: it is a link, whether to a file or to nothing.
+    """
+    if path.is_symlink():
+        error = FileWriteError(
+            f"cannot write {path}: it is a link to {path.readlink()}, which would be changed instead; delete the link"
+        )
+        error.errno = errno.ELOOP
+        raise error
+
+
+def copy_new(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all, to a name that nothing has yet, not even a link that leads nowhere.
+
+    Raises:
+        FileExistsError: something has the name.
+    """
+    with source.open("rb") as given, target.open("xb") as taken:
+        try:
+            shutil.copyfileobj(given, taken)
+            taken.flush()
+        except BaseException:
+            target.unlink()
             raise
 
 

@@ -4,11 +4,17 @@ from functools import partial
 
 from torch import nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.scoped import Block, lasting
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a block in which a module is in eval mode; afterwards each of its parts has its own mode again."""
+    """Return a block in which a module is in eval mode; afterwards each of its parts has its own mode again.
+
+    Raises:
+        DtypeError: the memory of one of its weights was freed.
+    """
+    check_module_memory(module)
     modes = {part: part.training for part in module.modules()}
     return lasting(module.eval, partial(_put_back, modes))
 

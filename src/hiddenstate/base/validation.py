@@ -84,7 +84,7 @@ def check_memory(value: Tensor, name: str) -> None:
     # Other classes have their own storage or none, as have tensors inside of transforms and compilers.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
-    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel():
+    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
         return
     last = value.numel() - 1  # where its last number lies; where they have gaps, or are expanded, strides tell
     if not value.is_contiguous():

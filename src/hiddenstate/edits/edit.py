@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import check_dense
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, IndexRangeError
 from hiddenstate.structure.addresses import is_address, parse_address
 
 Kind = Literal["set", "scale", "add", "clamp"]
@@ -80,7 +81,7 @@ class Edit:
 
     def __repr__(self) -> str:
         said = [one.name for one in fields(self) if one.name != "upper" or self.kind == "clamp"]
-        return f"Edit({', '.join(f'{name}={getattr(self, name)!r}' for name in said)})"
+        return f"Edit({', '.join(f'{name}={_written(getattr(self, name))}' for name in said)})"
 
 
 class Source(Protocol):
@@ -303,6 +304,14 @@ def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index,
             raise ArgumentError(f"{place!r} says {name} already, and {name}={beside!r} is given: say it once")
         found.append(beside if inside is None else inside)
     return address.place, found[0], found[1], found[2]
+
+
+def _written(value: object) -> str:
+    try:
+        check_memory_of([("value", value)])
+    except DtypeError:
+        return "<a tensor whose memory was freed>"
+    return repr(value)
 
 
 def _value(value: float | Tensor) -> float | Tensor:

@@ -26,6 +26,7 @@ from hiddenstate.structure.sizes import seed_of, whole
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
+MOST_POINTS_GIVEN = 2**12  # to find the nodes of a quadrature takes a matrix of points by points
 CD_NUMBERS = 2**20  # units, steps and spans that are decomposed together
 
 
@@ -103,7 +104,8 @@ def attribute(
 
     Raises:
         ArgumentError: an unknown method or baseline; spans that overlap; a target that ``frozen`` or ``cd``
-            does not explain; edits in force with these two.
+            does not explain; edits in force with these two; more than 2^30 row-steps to run.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
@@ -113,6 +115,8 @@ def attribute(
     for name, number in (("points", points), ("samples", samples)):
         if number is not None and whole(name, number) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {number}")
+    if points is not None and points > MOST_POINTS_GIVEN:
+        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
     found = subject(model, x, **options).only(row_of(of, row))
     work = Work(found, bound(of, found), progress)
     if method in ("frozen", "cd"):
@@ -229,6 +233,7 @@ def _frozen(work: Work, players: Players, options: Options) -> Found:
 def _cd(work: Work, players: Players, options: Options) -> Found:
     gone = _beside(work, players, options)
     readout, P = work.target.linear("cd"), len(players)
+    work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
     pairs = list(combinations(range(P), 2)) if options.pairs else []
     members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
     inside = torch.tensor([[owner in group for group in members] for owner in players.owner])

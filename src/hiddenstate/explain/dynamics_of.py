@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.fixed_points import FixedPoints, fixed_points_of
 from hiddenstate.explain.gate_statistics import Saturation, Timescales, saturation_of, timescales_of
@@ -80,8 +81,8 @@ class Dynamics:
         Raises:
             ArgumentTypeError: the input is no tensor, or ``progress`` no function.
             ShapeError: it has another shape.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, or the
-                seed is out of range.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, the
+                starts and steps of descent are too many, or the seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
@@ -93,6 +94,7 @@ class Dynamics:
         count, steps = whole("starts", starts), whole("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
+        check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
         return fixed_points_of(map_, given, self._starts(map_, count, seed_of(seed)), steps, progress)
 
     def spectrum(self, row: int = 0, *, progress: Progress | None = None) -> Spectrum:

@@ -12,6 +12,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.head import Head
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.nn.lstm import LSTM
@@ -148,7 +149,13 @@ class Subject:
         return Outputs(self._time_first(out), trace.state, self.head, trace.values, recorded, first, last)
 
     def trace(self, *, pre: bool = False) -> Trace:
-        """Run the LSTM on the subject's own input, without dropout, and record every gate and state."""
+        """Run the LSTM on the subject's own input, without dropout, and record every gate and state.
+
+        Raises:
+            TraceTooLargeError: the record would take more than 8 GiB.
+        """
+        nbytes = self.lstm.trace_nbytes(max(self.T, 1), self.N, pre=pre)
+        check_bytes(nbytes, "a record of all gates and states", self.T, self.N)
         (x, state), options = self._call(self.x, self.initial, 0)
         with self.evaluating():
             return self.lstm.trace(x, state, **options, pre=pre, limit=None)

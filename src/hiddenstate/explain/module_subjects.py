@@ -1,5 +1,6 @@
 """Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head, softmax_head
 from hiddenstate.nn.lstm import LSTM
@@ -25,7 +27,9 @@ def of_lstm(
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
+    _check_size(lstm, given.input)
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
@@ -48,6 +52,19 @@ def of_lstm(
         call.reset,
         {"mean": lambda: _mean_step(x, lengths)},
     )
+
+
+def _check_size(lstm: LSTM, x: object = None) -> None:
+    """Refuse an input that is too large to be run, whatever memory it has itself.
+
+    Raises:
+        TraceTooLargeError: its run would take more than 8 GiB.
+    """
+    if isinstance(x, Tensor) and x.dim() in (2, 3):
+        row_steps = math.prod(x.shape[:-1])
+        N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]
+        width = x.shape[-1] + lstm.sizes.directions * lstm.sizes.output_size
+        check_bytes(row_steps * width * x.element_size(), "inputs and outputs", row_steps // max(N, 1), N)
 
 
 def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -129,6 +146,9 @@ def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
 
+    def check_size(_: nn.Module, args: Any) -> None:
+        _check_size(lstm, *args[:1])
+
     def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
         calls.append((args, kwargs, given[0]))
 
@@ -136,12 +156,13 @@ def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn
         readers.append((layer, args[0]))
 
     def watch() -> None:
+        lstm.register_forward_pre_hook(check_size)
         lstm.register_forward_hook(hear, with_kwargs=True)
         for part in model.modules():
             if isinstance(part, nn.Linear):
                 part.register_forward_pre_hook(read_by)
 
-    with lasting(watch, lambda: _unwatch(model, hear, read_by)), evaluating(model), torch.no_grad():
+    with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
         model(*(x if isinstance(x, tuple) else (x,)))
     return calls, readers
 

@@ -4,7 +4,8 @@ import csv
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -24,6 +26,20 @@ Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
 
 
+_READERS = frozenset({"rows", "to_dict", "__str__", "plot"})  # the methods that read a result's tensors
+
+
+def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of a result so that it first checks that the result's tensors still have their memory."""
+
+    @wraps(method)
+    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
+        check_memory_of(vars(self).items())
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
 class Explanation(ABC):
     """A result: frozen data that people read with ``print``, and programs as rows, JSON or a data frame.
 
@@ -31,6 +47,11 @@ class Explanation(ABC):
     """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _READERS & vars(cls).keys():
+            setattr(cls, name, _checking_memory(vars(cls)[name]))
 
     @abstractmethod
     def rows(self) -> Sequence[Row]:

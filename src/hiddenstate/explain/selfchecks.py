@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attributions import attribute
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
 from hiddenstate.explain.results import Explanation, Row
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Method = Callable[[LSTM, Tensor, str], Tensor | Sequence[float]]
 
 FINDS, LEANS = 0.85, 0.3  # agreement from which on a method finds what was planted, or finds it in part
+MOST_INPUTS = 2**16
 NOTHING = 1e-3  # amount up to which it sees nothing
 
 
@@ -132,7 +135,8 @@ def selfcheck(
 
     Raises:
         ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, or plants are none.
-        ArgumentError: there are no inputs or no plants, or an unknown method.
+        ArgumentError: there are no inputs or no plants, or too many inputs or steps; or an unknown method.
+        DtypeError: the method returned a sparse, nested or quantized tensor, or one whose memory was freed.
         ShapeError: the method returned something else than one finite number a step.
 
     >>> print(selfcheck(lambda lstm, x, of: x.sum((1, 2))).verdicts["integrator"])
@@ -144,6 +148,9 @@ def selfcheck(
         raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
     if count < 1 or not chosen:
         raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
+    check_row_steps(T * count * len(chosen), f"lower T={T:,} or inputs={count:,}")
+    if count > MOST_INPUTS:
+        raise ArgumentError(f"inputs must be at most {MOST_INPUTS:,}, as each is a call of the method; got {count:,}")
     run, expected = _named(method)
     scores, cost = [], 0
     for plant in chosen.values():
@@ -225,6 +232,9 @@ def _verdict(agreement: float, amount: float) -> Verdict:
 
 
 def _checked(scores: object, T: int) -> Tensor:
+    if isinstance(scores, Tensor):
+        check_dense(scores, "the tensor that the method returned")
+        check_memory(scores, "the tensor that the method returned")
     try:
         found = torch.as_tensor(scores).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.validation import State
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -59,6 +60,7 @@ def subject(
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
         return model
     if isinstance(model, Tagger | LanguageModel):
+        check_module_memory(model)
         _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
         return of_tagger(model, x) if isinstance(model, Tagger) else of_language_model(model, x)
     if not isinstance(model, nn.Module):
@@ -66,6 +68,7 @@ def subject(
             f"what can be explained is an LSTM, a module with one, a Tagger, a LanguageModel or a Subject; got "
             f"{type(model).__name__}"
         )
+    check_module_memory(model)
     given_head = None if head is None else linear_head(head, labels)
     if not isinstance(model, LSTM):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")

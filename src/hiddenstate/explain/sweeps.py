@@ -13,6 +13,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import Index, freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.adjoint import slopes
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.patching import Patch, Patcher
@@ -95,6 +96,8 @@ def sweep(
     plan, count = _plan(base.sizes, base.T, places, units, steps), whole("top", top)
     if mode == "gradient+exact" and count < 1:
         raise ArgumentError(f"top must be at least 1, got {count}")
+    patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
+    check_row_steps(base.T * patches, f"choose fewer of the {patches:,} patches, with places=, units=, steps= or top=")
     return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.target import Target
@@ -65,7 +66,13 @@ class Work:
         return self.target.of(self.run(x, state))
 
     def expect(self, row_steps: int) -> None:
-        """Say that so many row-steps will be run from here on, at least."""
+        """Say that so many row-steps will be run from here on, at least.
+
+        Raises:
+            ArgumentError: there are too many.
+        """
+        cure = f"give fewer than T = {self.subject.T:,} steps, join steps with spans=, or lower samples= or points="
+        check_row_steps(row_steps, cure)
         self.total = max(self.total, self.cost + row_steps)
 
     def count(self, row_steps: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
@@ -109,10 +110,12 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
 
     Raises:
         ArgumentError: something else than a model is there, or a weight is too large for its precision.
+        DtypeError: the memory of a weight was freed.
         FileWriteError: the folder cannot be written.
     """
     with writing(folder):
         target = check_target(folder)
+    check_memory_of(model.state_dict().items())
     config, vocabulary = model.to_data()
     dtype = config.get("weights_dtype", "float32")
     # An earlier hiddenstate reads what it can: other weights than int8 lie as they did in version 2.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.config import TaggerConfig
@@ -36,7 +37,7 @@ T = TypeVar("T", bound="Tagger")
 SPELT_TOGETHER = 4096  # words; more at once are no faster
 
 
-class Tagger(nn.Module):
+class Tagger(CheckedModule):
     """Word and spelling to bidirectional LSTM to a distribution over tags.
 
     Args:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base import scoped
 from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import State, check_memory
+from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call, wants_gradient
@@ -35,11 +36,13 @@ from hiddenstate.tracing.record_spec import (
     together,
     trace_of,
     trace_of_all,
+    wanted_of,
     words_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
+MANY_ROW_STEPS = 2**24  # a call of fewer makes no large states
 # As they are before anyone puts others in their place.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 
@@ -122,7 +125,11 @@ def _read(
     lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, with the edits in force and what is to be recorded."""
-    weights, options = weights_of(lstm), _options_of(lstm) if options is None else options
+    edits = edits_in_force(lstm)
+    options = _options_of(lstm) if options is None else options
+    if requests:
+        _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
+    weights = weights_of(lstm)
     call, form = inputs.read(
         *(given, lstm.sizes, weights),
         batch_first=options.batch_first,
@@ -130,13 +137,27 @@ def _read(
         training=options.training,
         recompute_gates=lstm.recompute_gates,
     )
-    edits = edits_in_force(lstm)
     if not edits and not requests:
         return call, form, []
     itemsize = lstm._like().element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
+
+
+def _refuse_large_records(
+    lstm: LSTMParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
+) -> None:
+    """Refuse records over their limit before the call is read, which makes initial states of as many rows.
+
+    Raises:
+        TraceTooLargeError: one is.
+    """
+    if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
+        return
+    T, N = x.shape[1::-1] if batch_first else x.shape[:2]
+    for wish in requests:
+        wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
 def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
+from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
 from hiddenstate.engine import kernels, reference
 from hiddenstate.engine.dispatch import uses_reference
@@ -27,7 +28,7 @@ from hiddenstate.tracing.traceable import Traceable
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # in order, and compared as a set
 
 
-class LSTMCell(Traceable):
+class LSTMCell(CheckedModule, Traceable):
     """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
 
     Args:

@@ -39,10 +39,9 @@ def constant_weights(module: nn.Module) -> Block:
     and ``reset=``; all others run as they do elsewhere, and so do LSTMs of a few units, which are packed sooner than
     looked after. Numbers are the same, bit for bit.
 
-    Within the block do not write weights in a way of which torch keeps no record: in place through ``.data``, a NumPy
-    array or the storage, or by torch's fused functions called directly. Changes of other kinds, by ``torch.optim``,
-    ``load_state_dict``, ``copy_`` or a new parameter, are seen, and pack anew. Blocks may be nested, and hold in all
-    threads.
+    Weights that change within the block, by ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter, are
+    packed again. After a write that torch does not count, such as one through ``.data`` or a NumPy array, call
+    `hiddenstate.repack`. Blocks may be nested, and hold in all threads.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -16,6 +16,7 @@ from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel, serves
 from hiddenstate.engine.packed import Stepper
 from hiddenstate.engine.reference import Weights
+from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
@@ -41,9 +42,8 @@ class Packable(Protocol):
 class Packed:
     """The weights of an LSTM, packed, and packed anew when one was replaced or written.
 
-    Writes are told by torch's version counter and by where a weight lies. Neither tells of a write in place through
-    ``.data``, which torch keeps no record of: `forget` serves there. Nor of a step of a fused optimiser: those are
-    counted by `_count_fused_step`.
+    A write is noticed by torch's version counter or the weight's address. Some writes change neither: `repack` is for
+    those, and `_count_fused_step` for steps of fused optimisers.
     """
 
     def __init__(self, lstm: Packable) -> None:
@@ -67,7 +67,10 @@ class Packed:
         return {name: value for name, value, *_ in self._now[0]}
 
     def forget(self) -> None:
-        """Pack anew at the next step."""
+        """Pack again at the next step."""
+        stepper = self._now[1]
+        if stepper is not None:
+            stepper.outdated["outdated"] = True
         self._now = [], None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +134,38 @@ def weights_of(lstm: Packable) -> Sequence[Weights]:
     return weights
 
 
-# All that is packed now, for the optimisers that write it.
+def repack(module: nn.Module) -> None:
+    """Pack the weights of every LSTM in a module again, after a write that torch does not count.
+
+    Streams, calls inside `constant_weights` and all calls of int8 LSTMs run on packed copies of the weights, which are
+    updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
+    such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory: the section "Weights
+    that change unseen" of the documentation lists them. It takes effect for everything that uses these weights, in all
+    threads, from the next call or step; the states of streams stay as they are.
+
+    Args:
+        module: an LSTM, or a module with LSTMs inside.
+
+    Raises:
+        ArgumentTypeError: it is not a module.
+
+    >>> import hiddenstate as hs, torch
+    >>> lstm = hs.LSTM(4, 3)
+    >>> stream = lstm.stream()
+    >>> out = stream.step(torch.zeros(4))
+    >>> lstm.weight_ih_l0.data.zero_()[0, 0]  # which torch does not count
+    tensor(0.)
+    >>> hs.repack(lstm)
+    """
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError(f"repack takes a torch.nn.Module, got {type(module).__name__}")
+    written = {id(value) for value in (*module.parameters(), *module.buffers())}
+    for packed in list(_packed.values()):
+        if not written.isdisjoint(map(id, packed.named().values())):
+            packed.forget()
+
+
+# All that is packed now, for the optimisers that write it, and for `repack`.
 _packed: WeakValueDictionary[int, Packed] = WeakValueDictionary()
 
 

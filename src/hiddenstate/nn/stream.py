@@ -20,8 +20,8 @@ class Stream(StreamState):
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
     dropout, and keeps to the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
-    ``load_state_dict`` and any other write but one in place through ``.data``, of which torch keeps no record; `reset`
-    makes it look. Its state changes with each call, so use one stream per thread.
+    ``load_state_dict`` and any other write that torch counts; after one that it does not, such as one through
+    ``.data``, call `hiddenstate.repack`. Its state changes with each call, so use one stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()

@@ -61,7 +61,7 @@ class StreamRunner:
         step = stepper.quick(*state)
         step.native.take_turns(turn)
         step.native.guard_parameters(self._packed.stored, self._packed.named())
-        step.native.guard_empty(self._hooks(), [scoped_edits, chosen_backends])
+        step.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, chosen_backends])
         # The guard took versions as they are now; if another thread wrote after the weights were packed, these are old.
         return step if self._packed.stepper() is stepper else None
 

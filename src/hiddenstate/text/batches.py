@@ -134,6 +134,8 @@ def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """
     if isinstance(sentences, str):
         raise ArgumentTypeError(f"{sentences!r:.60} is a text: give a list of sentences, each a list of words")
+    if not isinstance(sentences, Iterable):
+        raise ArgumentTypeError(f"sentences must be a list of lists of words, got {type(sentences).__name__}")
     rows: list[tuple[str, ...]] = []
     for k, words in enumerate(sentences):
         if isinstance(words, str):
@@ -141,6 +143,8 @@ def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
                 f"sentence {k} is the text {words!r:.60}, and not a list of words: split it, with "
                 "hiddenstate.text.tokenise.tokenise(text)"
             )
+        if not isinstance(words, Iterable):
+            raise ArgumentTypeError(f"sentence {k} must be a list of words, got {type(words).__name__}")
         row = tuple(words)
         if not all(isinstance(word, str) for word in row):
             odd = next(word for word in row if not isinstance(word, str))

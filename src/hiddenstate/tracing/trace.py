@@ -43,6 +43,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.cut_states import states_before_resets
 
+        self._check_memory()
         return states_before_resets(self)
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -52,6 +53,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.tables import trace_to_dataframe
 
+        self._check_memory()
         return trace_to_dataframe(self)
 
     def to_xarray(self) -> "xarray.Dataset":
@@ -62,6 +64,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.tables import trace_to_xarray
 
+        self._check_memory()
         return trace_to_xarray(self)
 
     def plot(self, *, layer: int = 0, reverse: bool = False, row: int = 0, unit: int | None = None) -> "Figure":
@@ -71,6 +74,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.plots import plot_trace
 
+        self._check_memory()
         return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
 
     def _repr_html_(self) -> str | None:
@@ -81,6 +85,7 @@ class Trace(Record):
         """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
         from hiddenstate.tracing.files import save_trace
 
+        self._check_memory()
         save_trace(self, path)
 
     @staticmethod

@@ -101,7 +101,8 @@ def export_onnx(
         ArgumentError: what ONNX has no operator for (a projection, edits that hold, hooks, resets), arguments that
             contradict each other, or weights over 2 GiB.
         ArgumentTypeError: the module is none, or ``args`` no tuple.
-        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``).
+        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``), or the
+            memory of a weight was freed.
         ExportError: the file gives other numbers, or does not run, or torch does not export the model.
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
         FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
