@@ -17,7 +17,7 @@ from hiddenstate.explain.gradients import gradient_parts, integrated
 from hiddenstate.explain.occlusion import Occluded, occluded, values_of
 from hiddenstate.explain.players import Players, Spans, players_of
 from hiddenstate.explain.shapley import shapley
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Progress, Work
@@ -113,7 +113,7 @@ def attribute(
     for name, number in (("points", points), ("samples", samples)):
         if number is not None and whole(name, number) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {number}")
-    found = subject(model, x, **options).only(row_of(of, row))
+    found = subject_of(of, model, x, **options).only(row_of(of, row))
     work = Work(found, bound(of, found), progress)
     if method in ("frozen", "cd"):
         work.target.linear(method)

@@ -8,14 +8,17 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import parse_place, tracks
+from hiddenstate.structure.names import is_place_of, parse_place, tracks
+from hiddenstate.structure.paths import list_places, split_path
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, traceable_of
 
 THEIRS = (nn.LSTM, nn.LSTMCell)
+MOST_PATHS = 8  # in a message
 
 
 class Chosen(NamedTuple):
@@ -51,7 +54,7 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
     if not theirs:
         return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (what it keeps in plain lists is not seen)"
     return (
-        f"the LSTMs of this {kind} are torch's own ({_listed(theirs)}), which can't be recorded: open a block "
+        f"the LSTMs of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a block "
         "with hs.accelerate(), or convert them first, with model = hs.convert(model)"
     )
 
@@ -68,7 +71,7 @@ def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> l
         hint = (
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
-        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {_listed(ours)}")
+        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {list_paths(ours)}")
     return found
 
 
@@ -90,41 +93,51 @@ def asked_of(
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:
-        raise NameUnknownError(f"tokens are for {_listed(unknown)}; recorded are {_listed(chosen.modules)}")
+        raise NameUnknownError(f"tokens are for {list_paths(unknown)}; recorded are {list_paths(chosen.modules)}")
     words = {chosen.modules[path]: given for path, given in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
-        names.setdefault(module, _listed([path]))
-    places = _places_by_module(list(names), keep)
+        names.setdefault(module, list_paths([path]))
+    places = _places_by_module(chosen.modules, keep)
     return {m: TraceOptions(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
 
 
 def _places_by_module(
-    modules: Sequence[Traceable], keep: Sequence[str] | None
+    modules: Mapping[str, Traceable], keep: Sequence[str] | None
 ) -> Mapping[Traceable, Sequence[str] | None]:
-    """The places of ``keep`` that each module has."""
+    """The places of ``keep`` that each module has; one with a module's path is for that module."""
+    every = dict.fromkeys(modules.values())
     if keep is None:
-        return dict.fromkeys(modules)
+        return every
+    kept: dict[Traceable, dict[str, None]] = {module: {} for module in every}
     wanted = names_of(keep)
-    kept = {module: [name for name in wanted if _has(module, name)] for module in modules}
-    largest = max(modules, key=lambda module: len(tracks(*module._traced_layers())))
-    for name in set(wanted).difference(*kept.values()):
-        parse_place(name, *largest._traced_layers())  # says what is wrong with it
     if not wanted:
         raise ArgumentError("nothing to record: keep= names no place")
-    return {module: names for module, names in kept.items() if names}
+    for name in wanted:
+        path, place = split_path(name) if isinstance(name, str) else ("", name)
+        meant = [one for at, one in modules.items() if not path or at == path]
+        having = [one for one in meant if is_place_of(place, *one._traced_layers())]
+        if not having:
+            raise _unknown_place(name, path, modules)
+        for one in having:
+            kept[one][place] = None
+    return {module: list(names) for module, names in kept.items() if names}
 
 
-def _has(module: Traceable, place: str) -> bool:
-    try:
-        parse_place(place, *module._traced_layers())
-    except NameUnknownError:
-        return False
-    return True
+def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> NameUnknownError:
+    layers = {at: one._traced_layers() for at, one in modules.items()}
+    if not path:
+        try:
+            parse_place(name, *max(layers.values(), key=lambda each: len(tracks(*each))))
+        except NameUnknownError as error:  # says what is wrong with the name
+            return error
+    return NameUnknownError(f"no place {shown(name)} in this model: its places are {list_places(layers, path)}")
 
 
-def _listed(paths: Iterable[str]) -> str:
-    return ", ".join(repr(path) if path else "the model itself" for path in paths)
+def list_paths(paths: Iterable[str]) -> str:
+    """Write module paths for a message, shortened."""
+    named = [repr(path) if path else "the model itself" for path in paths]
+    return ", ".join(named[:MOST_PATHS]) + (f" and {len(named) - MOST_PATHS} others" * (len(named) > MOST_PATHS))
 
 
 @dataclass(eq=False)

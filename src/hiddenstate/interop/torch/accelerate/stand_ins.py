@@ -30,7 +30,7 @@ holds: list[Callable[[], AbstractContextManager[object]]] = []
 
 
 class StandInLSTM(LSTM):
-    """Stands for a `torch.nn.LSTM` in traces and edits."""
+    """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
@@ -42,10 +42,13 @@ class StandInLSTM(LSTM):
             )
         self._module = weakref.ref(module)
 
-    def _flat(self) -> list[Tensor]:
+    def _torchs(self) -> nn.Module:
         module = self._module()
         assert module is not None, "a stand-in goes with its module"
-        flat: list[Tensor] = module._flat_weights  # type: ignore[assignment]
+        return module
+
+    def _flat(self) -> list[Tensor]:
+        flat: list[Tensor] = self._torchs()._flat_weights  # type: ignore[assignment]
         return flat
 
     def _weights(self) -> list[Weights]:
@@ -53,6 +56,12 @@ class StandInLSTM(LSTM):
 
     def _like(self) -> Tensor:
         return self._flat()[0]
+
+    def _parameter(self, name: str) -> Tensor:
+        return self._flat()[self._flat_weights_names.index(name)]
+
+    def _trained(self) -> Iterator[nn.Parameter]:
+        return self._torchs().parameters()
 
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
         """Run a call with what is in force for it.
