@@ -268,11 +268,11 @@ def test_two_subjects_are_swept_as_a_model_with_two_inputs_is() -> None:
     lstm, clean, corrupt, of = hs.LSTM(3, 4), torch.randn(4, 1, 3), torch.randn(4, 1, 3), "l0.h[1]"
     one, two = (hs.explain.subject(lstm, x) for x in (clean, corrupt))
     want = hs.explain.sweep(lstm, clean, corrupt, of=of).to_json()
-    for given in ((one, two), (lstm, one, two), (lstm, one, corrupt)):
-        assert hs.explain.sweep(*given, of=of).to_json() == want
-    for given in ((lstm, clean), (one,), (one, clean), (lstm, None, corrupt)):
+    for pair_of in ((one, two), (lstm, one, two), (lstm, one, corrupt)):
+        assert hs.explain.sweep(*pair_of, of=of).to_json() == want
+    for too_few in ((lstm, clean), (one,), (one, clean), (lstm, None, corrupt)):
         with pytest.raises((ArgumentError, TypeError), match="two subjects|clean"):
-            hs.explain.sweep(*given, of=of)
+            hs.explain.sweep(*too_few, of=of)
 
 
 def test_a_sweeps_edit_goes_into_the_model_by_its_path() -> None:

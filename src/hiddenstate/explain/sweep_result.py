@@ -156,7 +156,7 @@ class Sweep(Explanation):
             told.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
         return "\n".join([*told, *([] if self.complete else ["Stopped before all was run."])])
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut
