@@ -1,5 +1,6 @@
 """One run of a model that is recorded: which modules, what of each, and what their calls left."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -147,6 +148,7 @@ class Run:
     asked: Mapping[Traceable, TraceOptions]
     heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
     spent: int = 0
+    missed: set[Traceable] = field(default_factory=set)
 
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Say what to record of a call, and how much was recorded before it."""
@@ -161,6 +163,28 @@ class Run:
         """Keep a record: as it is now, since the model may write into what it was given."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
+
+    def miss(self, module: Traceable) -> None:
+        """Note a call that is made where this run does not hear it."""
+        if module in self.asked:
+            self.missed.add(module)
+
+    def warn_of_nothing(self, paths: Mapping[str, Traceable]) -> None:
+        """Warn of modules that were called elsewhere, or that nothing was called at all."""
+        elsewhere = [path for path, module in paths.items() if module in self.missed and module not in self.heard]
+        if elsewhere:
+            warnings.warn(
+                f"nothing was recorded of {list_paths(elsewhere)}, called in another thread or asyncio task: only "
+                "calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the model, or run it "
+                "in this one, with another call=",
+                stacklevel=3,
+            )
+        elif not self.heard:
+            warnings.warn(
+                "nothing was recorded: no LSTM of the model was called in this thread. Calls in other processes, of "
+                "copies of the model (as in DataParallel) and steps of streams are not recorded",
+                stacklevel=3,
+            )
 
     def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
         """The traces of one module, in the order of its calls."""

@@ -15,7 +15,7 @@ from hiddenstate.tracing.as_written import as_written
 from hiddenstate.tracing.join import goes_on, joined
 from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, asked_of, chosen_modules, list_paths
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
-from hiddenstate.tracing.recorders import requesting
+from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace
 
 
@@ -166,7 +166,8 @@ def trace(
         tokens: a word for each step, as in `hiddenstate.LSTM.trace`: for every LSTM, or a mapping from paths to them.
         limit: the most bytes that all records together may take; None for no limit.
         paths: paths of the modules to record, or of modules above them; all when None.
-        call: what to run instead of the model itself, such as ``model.generate``.
+        call: what to run instead of the model itself, such as ``model.generate``; in this thread. A warning says if
+            nothing was recorded.
         kwargs: what the model is called with.
 
     Returns:
@@ -181,8 +182,9 @@ def trace(
     """
     chosen = chosen_modules(model, paths)
     run = Run(asked_of(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
-    with requesting(run), as_written():
+    with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
+    run.warn_of_nothing(chosen.modules)
     traces = {module: run.traces_of(module) for module in run.asked}
     by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
     return ModelTrace(out, by_path, chosen.theirs)

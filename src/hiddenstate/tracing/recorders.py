@@ -1,7 +1,7 @@
 """Who wants a record of the calls that are made now: a trace of one LSTM, or of a whole model."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,6 +26,9 @@ class Recorder(Protocol):
 # Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
 _requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
+# Called with modules that are called unrecorded; for all threads, so that a trace can tell what it does not see.
+_watchers: list[Callable[[Traceable], None]] = []
+
 
 class Requested(NamedTuple):
     """A request, and what it asks of one call."""
@@ -37,6 +40,9 @@ class Requested(NamedTuple):
 def requested(module: Traceable) -> Sequence[Requested]:
     """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
     found = would_be_requested(module)
+    if not found:
+        for watch in _watchers:
+            watch(module)
     for request, _ in found:
         if isinstance(request, SingleCallRecorder):
             request.taken = True
@@ -53,6 +59,16 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]
     return [Requested(request, found) for request, found in asked if found is not None]
+
+
+@contextmanager
+def watching(watch: Callable[[Traceable], None]) -> Iterator[None]:
+    """Call a function, for a block, with every module whose call nobody records where it is made: in any thread."""
+    _watchers.append(watch)
+    try:
+        yield
+    finally:
+        _watchers.remove(watch)
 
 
 def requesting(request: Recorder) -> AbstractContextManager[None]:
