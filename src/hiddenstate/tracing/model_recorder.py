@@ -175,8 +175,8 @@ class Run:
         if elsewhere:
             warnings.warn(
                 f"nothing was recorded of {list_paths(elsewhere)}, called in another thread or asyncio task: only "
-                "calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the model, or run it "
-                "in this one, with another call=",
+                "calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the model, or run "
+                "it in this one, with another call=",
                 stacklevel=3,
             )
         elif not self.heard:
