@@ -86,7 +86,5 @@ def _give(result: Explanation, json: str | None, csv: str | None, plot: Path | N
                 beside.write_text(text(), encoding="utf-8", newline="\n")
             typer.echo(f"wrote {target}", err=True)
     if plot is not None:
-        from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
-
-        save_picture(result.plot(), plot)
+        result.plot(plot)
         typer.echo(f"wrote {plot}", err=True)

@@ -217,7 +217,5 @@ def _legend(view: View, tagger: Tagger) -> str:
 
 
 def _draw(reading: Reading, view: View, path: Path) -> None:
-    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
-
-    save_picture(reading.trace.plot(layer=view.layer, reverse=view.reverse, unit=view.unit), path)
+    reading.trace.plot(path, layer=view.layer, reverse=view.reverse, unit=view.unit)
     typer.echo(f"wrote {path}", err=True)

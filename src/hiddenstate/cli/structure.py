@@ -69,9 +69,7 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
 
 
 def _draw(found: Structure, path: Path, sentence: str) -> None:
-    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
-
-    save_picture(found.plot(sentence.split()), path)
+    found.plot(sentence.split(), path=path)
     typer.echo(f"wrote {path}", err=True)
 
 

@@ -17,7 +17,7 @@ from hiddenstate.explain.gradients import gradient_parts, integrated
 from hiddenstate.explain.occlusion import Occluded, occluded, values_of
 from hiddenstate.explain.players import Players, Spans, players_of
 from hiddenstate.explain.shapley import shapley
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Progress, Work
@@ -117,7 +117,7 @@ def attribute(
             raise ArgumentError(f"{name} must be at least 1, got {number}")
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
-    found = subject(model, x, **options).only(row_of(of, row))
+    found = subject_of(of, model, x, **options).only(row_of(of, row))
     work = Work(found, bound(of, found), progress)
     if method in ("frozen", "cd"):
         work.target.linear(method)

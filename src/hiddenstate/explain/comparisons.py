@@ -14,7 +14,9 @@ from hiddenstate.explain.subjects import subject
 from hiddenstate.structure.names import track
 
 
-def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 1e-5, **options: Any) -> Comparison:
+def compare(
+    a: Any, b: Any, data: Any = None, other: Any = None, *, tolerance: float = 1e-5, **options: Any
+) -> Comparison:
     """Compare two models on the same data, or on two inputs.
 
     Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
@@ -25,9 +27,9 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     correlation is no proof: `Comparison.check` patches one model into the other.
 
     Args:
-        a: a model, as for `hiddenstate.explain.subject`.
+        a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
         b: another, or the same.
-        data: what they read; for models with text, a text or a list of texts.
+        data: what they read; for models with text, a text or a list of texts. Left out for two subjects.
         other: what b reads instead, in as many steps.
         tolerance: from which on two outputs differ.
         options: as for `hiddenstate.explain.subject`, for both.

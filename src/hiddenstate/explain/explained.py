@@ -17,6 +17,8 @@ from hiddenstate.explain.head import Head
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.paths import list_places, split_path
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -38,6 +40,7 @@ class Subject:
         baseline: which of them, or ``zero``, replaces a step where no other is asked for.
         foretells: whether the head's labels are of what comes after a step, as a language model's, not of what stands
             there.
+        path: the path of the LSTM in the model it is part of; empty if it is the model.
     """
 
     lstm: LSTM
@@ -50,6 +53,7 @@ class Subject:
     vectors: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
     baseline: str = "zero"
     foretells: bool = False
+    path: str = ""
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"
@@ -94,6 +98,18 @@ class Subject:
             places = "stands nowhere" if not found else f"stands at steps {', '.join(map(str, found))}"
             raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
         return found[0]
+
+    def place(self, name: str) -> Place:
+        """Return the place that a name means, with the LSTM's path before it or without.
+
+        Raises:
+            NameUnknownError: the LSTM has no such place, or the path is of another module.
+        """
+        path, within = split_path(name)
+        if path and path != self.path:
+            listed = list_places({self.path: (self.sizes.num_layers, self.sizes.bidirectional)})
+            raise NameUnknownError(f"no place {name!r} in what is explained: its places are {listed}")
+        return parse_place(within, self.sizes.num_layers, self.sizes.bidirectional)
 
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""
@@ -176,7 +192,7 @@ class Subject:
     def evaluating(self) -> Block:
         """Return a block without dropout and without gradients of the weights."""
         lstm = self.lstm
-        weights = [weight for weight in lstm.parameters() if weight.requires_grad and weight.is_leaf]
+        weights = [weight for weight in lstm._trained() if weight.requires_grad and weight.is_leaf]
         # In training what the gradient of x needs is kept; else it costs a second forward run.
         begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
         return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))

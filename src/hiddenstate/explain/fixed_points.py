@@ -142,7 +142,7 @@ class FixedPoints(Explanation):
             )
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
         from hiddenstate.base.figures import Picture
 

@@ -11,7 +11,7 @@ from hiddenstate.explain.frozen import frozen_parts
 from hiddenstate.explain.graph_edges import Cell, Inflow, Inflows, Source, Word, inflows_of
 from hiddenstate.explain.graph_parts import OTHERS, TARGET, Edge, Node
 from hiddenstate.explain.graph_result import Graph
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Work
 from hiddenstate.structure.sizes import whole
@@ -58,7 +58,7 @@ def graph(
         raise ArgumentError(
             f"a graph keeps 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
-    one = subject(model, x, **options).only(row_of(of, row))
+    one = subject_of(of, model, x, **options).only(row_of(of, row))
     work = Work(one, bound(of, one))
     readout = work.target.linear("graph")
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head, softmax_head
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.paths import at_path
+from hiddenstate.tracing.model_recorder import list_paths
+from hiddenstate.tracing.traceable import traceable_of
 
 
 def of_lstm(
@@ -101,7 +105,8 @@ def of_module(
     The head is found by what happens: the one linear layer that, in this call, reads outputs of the LSTM as they are.
 
     Args:
-        model: any module with an `hiddenstate.LSTM` inside, such as a converted one.
+        model: any module with an `hiddenstate.LSTM` inside, such as a converted one, or with one of torch's while
+            `hiddenstate.accelerate` is active.
         x: what the module is called with; a tuple holds several arguments.
         path: which LSTM, where there are several.
         head: the head, where it is another one.
@@ -112,36 +117,43 @@ def of_module(
         ArgumentError: there is no LSTM, there are several and no path was given, or the LSTM was not called.
         NameUnknownError: there is no LSTM at the path.
     """
-    lstm = _lstm_in(model, path)
-    calls, readers = _watched(model, lstm, x)
+    path, module = _module_at(model, path)
+    lstm = traceable_of(module)
+    assert isinstance(lstm, LSTM)
+    calls, readers = _watched(model, module, x)
     if not calls:
         raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
     args, kwargs, out = calls[0]
     given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
     found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
-    return of_lstm(lstm, given, found, tokens)
+    return replace(of_lstm(lstm, given, found, tokens), path=path)
 
 
-def _lstm_in(model: nn.Module, path: str | None) -> LSTM:
-    found = {name: part for name, part in model.named_modules() if isinstance(part, LSTM)}
-    listed, kind = ", ".join(map(repr, found)), type(model).__name__
-    if not found:
-        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
-        cure = "convert it first: hs.convert(model)" if theirs else "give a model with one"
-        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
-    if path is None and len(found) > 1:
-        raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
+    """Return the LSTM at a path, or the only one, with its path."""
+    every = model.named_modules(remove_duplicate=False)
+    found = {name: part for name, part in every if isinstance(traceable_of(part), LSTM)}
+    kind = type(model).__name__
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
-    if path is not None and path not in found:
-        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
-    return next(iter(found.values())) if path is None else found[path]
+    if not found:
+        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
+        cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
+        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
+    module = at_path(path or "", found)
+    if module is None and not path:
+        raise ArgumentError(
+            f"this {kind} holds {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
+        )
+    if module is None:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {list_paths(found)}")
+    return path or next(iter(found)), module
 
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
-def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+def _watched(model: nn.Module, lstm: nn.Module, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
     """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from torch import Tensor
@@ -68,9 +68,24 @@ class Explanation(ABC):
     def __repr__(self) -> str:
         return str(self)
 
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``).
+
+        Args:
+            path: a file to write the picture to, in the format that its name ends with; none when None.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+            ArgumentError: no picture can be written to such a file.
+            IsADirectoryError, FileWriteError: the file cannot be written.
+        """
+        from hiddenstate.base.figures import draw_to
+
+        return draw_to(path, self._figure)
+
     @abstractmethod
-    def plot(self) -> "Figure":
-        """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``)."""
+    def _figure(self) -> "Figure":
+        """Return the picture."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return the rows as a data frame. Needs pandas (``pip install 'hiddenstate[frames]'``).
@@ -89,13 +104,29 @@ class Explanation(ABC):
         data = {"format": FORMAT, "kind": self.kind, **self.to_dict()}
         return json.dumps(_plain(data), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
-    def to_csv(self) -> str:
-        """Return the rows as CSV, with a line of names."""
+    @overload
+    def to_csv(self, path: None = None) -> str: ...
+
+    @overload
+    def to_csv(self, path: str | Path) -> None: ...
+
+    def to_csv(self, path: str | Path | None = None) -> str | None:
+        """Return the rows as CSV, with a line of names; or write them to a file, as pandas does.
+
+        Args:
+            path: the file to write (beside, then renamed: never half-written); the text is returned when None.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
+        """
         rows, buffer = self.rows(), io.StringIO()
         writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        return buffer.getvalue()
+        if path is None:
+            return buffer.getvalue()
+        _write(path, buffer.getvalue())
+        return None
 
     def save(self, path: str | Path) -> None:
         """Write everything as a JSON file (beside, then renamed: never half-written).
@@ -103,9 +134,12 @@ class Explanation(ABC):
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
         """
-        text = self.to_json()
-        with written_beside(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+        _write(path, self.to_json())
+
+
+def _write(path: str | Path, text: str) -> None:
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -105,7 +105,7 @@ class SelfCheck(Explanation):
                 told.append(sentence(f"{one.plant}, {right}: {one.why}."))
         return "\n".join(told)
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the agreement on each plant as a bar."""
         from hiddenstate.base.figures import Picture
 

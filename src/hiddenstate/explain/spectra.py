@@ -79,7 +79,7 @@ class Spectrum(Explanation):
             )
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the moduli of the eigenvalues over the steps."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut

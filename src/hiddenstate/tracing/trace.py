@@ -67,15 +67,37 @@ class Trace(Record):
         self._check_memory()
         return trace_to_xarray(self)
 
-    def plot(self, *, layer: int = 0, reverse: bool = False, row: int = 0, unit: int | None = None) -> "Figure":
+    def plot(
+        self,
+        path: str | Path | None = None,
+        *,
+        layer: int = 0,
+        reverse: bool = False,
+        row: int = 0,
+        unit: int | None = None,
+    ) -> "Figure":
         """Draw gates and states over the sequence: heat maps of all units, or curves of one.
 
         Needs matplotlib (``pip install 'hiddenstate[plot]'``).
+
+        Args:
+            path: a file to write the picture to, in the format that its name ends with; none when None.
+            layer: layer, from 0.
+            reverse: the reverse direction; time still runs to the right.
+            row: batch row; only its real steps are drawn.
+            unit: hidden unit; all when None.
+
+        Raises:
+            NameUnknownError: no such layer or direction, or nothing of it was recorded.
+            IndexRangeError: no such row or unit.
+            ArgumentError: the row has no recorded step, or no picture can be written to such a file.
+            IsADirectoryError, FileWriteError: the file cannot be written.
         """
+        from hiddenstate.base.figures import draw_to
         from hiddenstate.tracing.plots import plot_trace
 
         self._check_memory()
-        return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
+        return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
         """The first row in the studio, in a notebook; None, and so its text alone, where that can't show it."""

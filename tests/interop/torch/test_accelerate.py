@@ -518,6 +518,46 @@ def test_a_script_runs_unchanged(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    done = run_script(tmp_path, "--report", *torchrun, "job.py", "0", "--x")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("__main__ ['0', '--x'] True") == 2
+    assert done.stderr.count("1 of 1 calls ran on the engine") == 2
+
+
+class Both(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.cell = nn.LSTM(4, 3), nn.LSTMCell(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lstm(x)[0] + self.cell(x[0])[0]
+        return out
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning"
+)  # torch of its own
+def test_what_the_engine_can_not_see_is_named() -> None:
+    model, x = Both().eval(), torch.zeros(2, 1, 4)
+    scripted = torch.jit.script(model)  # type: ignore[no-untyped-call]
+    frozen = torch.jit.freeze(scripted)  # type: ignore[no-untyped-call]
+    for unseen in (scripted, frozen):
+        with hs.accelerate() as acceleration:
+            unseen(x)
+        report = str(acceleration.report())
+        assert "No LSTM of torch was called in this process" in report
+        assert "TorchScript module with an LSTM: calls torch's compiled operator" in report
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM})
+    with hs.accelerate() as acceleration:
+        quantised.lstm(x)
+    assert any(what.startswith("torch.ao.nn.quantized.dynamic.LSTM: ") for what in acceleration.report().unseen)
+    with hs.accelerate() as acceleration:
+        model(x)
+    assert not acceleration.report().unseen
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_steps_of_cells_without_gradients_run_on_the_engine(dtype: torch.dtype) -> None:
     cell = nn.LSTMCell(5, 7).to(dtype)

@@ -5,7 +5,7 @@ A stand-in holds no weights. It reads them from torch's module, which torch's fu
 
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ M = TypeVar("M", nn.LSTM, nn.LSTMCell)
 
 
 class StandInLSTM(LSTM):
-    """Stands for a `torch.nn.LSTM` in traces and edits."""
+    """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
@@ -51,9 +51,13 @@ class StandInLSTM(LSTM):
         module: Any = self._module()
         return None if module is None else module._flat_weights
 
+    def _torchs(self) -> nn.Module:
+        module = self._module()
+        assert module is not None, "a stand-in goes with its module"
+        return module
+
     def _flat(self) -> list[Tensor]:
-        flat = self.weights_of_module()
-        assert flat is not None, "a stand-in goes with its module"
+        flat: list[Tensor] = self._torchs()._flat_weights  # type: ignore[assignment]
         return flat
 
     def _weights(self) -> list[Weights]:
@@ -61,6 +65,12 @@ class StandInLSTM(LSTM):
 
     def _like(self) -> Tensor:
         return self._flat()[0]
+
+    def _parameter(self, name: str) -> Tensor:
+        return self._flat()[self._flat_weights_names.index(name)]
+
+    def _trained(self) -> Iterator[nn.Parameter]:
+        return self._torchs().parameters()
 
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
         """Run a call with what is in force for it.
