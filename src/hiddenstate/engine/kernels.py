@@ -1,5 +1,6 @@
 """The native module: whether it is there, which instruction set runs, and its functions for each type of numbers."""
 
+import importlib.util
 import os
 import platform
 import warnings
@@ -21,15 +22,19 @@ if TYPE_CHECKING:  # other files take these types from here: this one alone impo
 # What native code uses of torch, beside its classes.
 _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
 
+absence = "could not be loaded"  # what a message says of a native module that is not there
+
 try:
     from hiddenstate import _native
-except ImportError as error:  # a wheel for another machine, say: everything still works, in plain torch
+except ImportError as error:  # everything still works, in plain torch
     _native = None  # type: ignore[assignment]
-    warnings.warn(
-        f"hiddenstate's native module could not be loaded ({error}); computing goes on without it. Reinstalling "
-        "hiddenstate on this machine usually mends it",
-        stacklevel=2,
-    )
+    if importlib.util.find_spec("hiddenstate._native") is None:
+        absence = "could not be loaded: it was not built at installation, which needs GCC 12 or later, or Clang"
+        remedy = "Reinstall hiddenstate with one of these compilers to get the native speed"
+    else:  # built for another machine, say
+        absence = f"could not be loaded ({error})"
+        remedy = "Reinstalling hiddenstate on this machine usually fixes this"
+    warnings.warn(f"hiddenstate's native module {absence}. Everything runs in plain torch. {remedy}", stacklevel=2)
     RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
 else:
     # What it uses of torch. It is built without torch, and so serves every version.
