@@ -145,8 +145,8 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     if not found:
         raise ArgumentError(
             f"no LSTM of this {kind} reads the vectors of an embedding as they are and gives its outputs as they "
-            "are to a linear layer. A model folder has no place for what is between or beside them: features of characters, a "
-            f"second LSTM module, a normalisation, a scale. {_OTHERWISE}"
+            "are to a linear layer. A model folder has no place for anything between or beside them: features of "
+            f"characters, a second LSTM module, a normalisation, a scale. {_OTHERWISE}"
         )
     if len(found) > 1:
         raise ArgumentError(
