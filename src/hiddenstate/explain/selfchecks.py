@@ -12,6 +12,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attributions import attribute
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
+from hiddenstate.explain.progress_bar import Progress, reporting
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.nn.lstm import LSTM
@@ -60,6 +61,8 @@ class SelfCheck(Explanation):
     Attributes:
         scores: for each plant how the method did.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
         residual: the largest disagreement, 1 minus the agreement, among the plants of which it sees anything.
         cost: row-steps that the method ran.
     """
@@ -117,7 +120,12 @@ class SelfCheck(Explanation):
 
 
 def selfcheck(
-    method: Method | str, *, plants: Mapping[str, Plant] | None = None, T: int = 10, inputs: int = 8
+    method: Method | str,
+    *,
+    plants: Mapping[str, Plant] | None = None,
+    T: int = 10,
+    inputs: int = 8,
+    progress: Progress | bool | None = True,
 ) -> SelfCheck:
     """Score a method of attribution on planted networks, whose truth is known.
 
@@ -129,9 +137,12 @@ def selfcheck(
         plants: the plants by name; `hiddenstate.plant.garden` without.
         T: time steps of each input.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
 
     Raises:
-        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, or plants are none.
+        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, plants are none, or
+            ``progress`` is no function or bool.
         ArgumentError: there are no inputs or no plants, or an unknown method.
         ShapeError: the method returned something else than one finite number a step.
 
@@ -146,13 +157,16 @@ def selfcheck(
         raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
     run, expected = _named(method)
     scores, cost = [], 0
-    for plant in chosen.values():
-        with _Counter(plant.lstm) as counter:
-            score = _score(run, plant, T, count)
-        if plant.name in expected:
-            score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
-        scores.append(score)
-        cost += counter.row_steps
+    with reporting(progress) as report:
+        for plant in chosen.values():
+            with _Counter(plant.lstm) as counter:
+                score = _score(run, plant, T, count)
+            if plant.name in expected:
+                score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
+            scores.append(score)
+            cost += counter.row_steps
+            if report is not None:
+                report(len(scores), len(chosen))
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
@@ -170,7 +184,8 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     chosen: Any = method
 
     def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-        return attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False).scores
+        found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        return found.scores
 
     return run, EXPECTED[method]
 
