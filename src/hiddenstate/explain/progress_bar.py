@@ -29,11 +29,12 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
     Raises:
         ArgumentTypeError: ``progress`` is something else.
     """
-    if progress is not True:
-        yield check_progress(progress) or None
+    check_progress(progress)
+    if not isinstance(progress, bool):
+        yield progress
         return
     console = Console(stderr=True)
-    if not _is_seen(console):
+    if not progress or not _is_seen(console):
         yield None
         return
     bar = _DelayedBar(console)
@@ -43,8 +44,8 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
         bar.bars.stop()
 
 
-def check_progress(progress: Progress | bool | None) -> Progress | bool | None:
-    """Return the argument.
+def check_progress(progress: object) -> None:
+    """Refuse an argument ``progress=`` that can't be reported to.
 
     Raises:
         ArgumentTypeError: it is neither a function nor True, False or None.
@@ -53,7 +54,6 @@ def check_progress(progress: Progress | bool | None) -> Progress | bool | None:
         raise ArgumentTypeError(
             f"progress must be a function of two numbers, got {type(progress).__name__} (True shows a bar, False none)"
         )
-    return progress
 
 
 class _DelayedBar:
