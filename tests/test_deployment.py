@@ -72,7 +72,7 @@ def test_the_dockerfiles_commands_are_of_the_shell_and_of_pip(tmp_path: Path) ->
 
 
 def test_the_server_tags_what_is_posted() -> None:
-    command = [sys.executable, DEPLOY / "serve.py", "0"]
+    command = [sys.executable, str(DEPLOY / "serve.py"), "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
@@ -93,5 +93,5 @@ def test_the_server_tags_what_is_posted() -> None:
 @pytest.mark.skipif(BUILDER is None, reason="no docker, podman or buildah")
 def test_the_image_builds() -> None:
     assert BUILDER is not None
-    command = [BUILDER, "build", "-f", DEPLOY / "Dockerfile", "-t", "hiddenstate-deploy-test", ROOT]
+    command = [BUILDER, "build", "-f", str(DEPLOY / "Dockerfile"), "-t", "hiddenstate-deploy-test", str(ROOT)]
     subprocess.run(command, check=True, timeout=1800)

@@ -4,7 +4,7 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import hiddenstate as hs
+from hiddenstate.models.folder import load
 from hiddenstate.text.tokenise import tokenise
 
 MOST_BYTES = 10_000
@@ -42,7 +42,7 @@ class TaggingServer(HTTPServer):
     """Holds the model, which is loaded once."""
 
     def __init__(self, port: int, model: str) -> None:
-        self.tagger = hs.load(model)
+        self.tagger = load(model)
         super().__init__(("", port), Handler)
 
 

@@ -32,6 +32,8 @@ def shown(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = True, delay: floa
     hs.explain.sweep(lstm, x, x + 1, of="l0.c[1]@4", progress=progress)
     hs.explain.dynamics(lstm, x).spectrum(progress=progress)
     hs.explain.selfcheck("ledger", progress=progress)
+    hs.explain.graph(lstm, x, of="l0.c[1]@4", progress=progress)
+    hs.compare(lstm, lstm, x, progress=progress)
     return screen.getvalue()
 
 
@@ -64,6 +66,22 @@ def test_a_bar_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
 
 
+def test_a_function_is_told_how_far_each_is() -> None:
+    lstm, x = hs.LSTM(2, 3), torch.randn(5, 1, 2)
+    told: list[list[tuple[int, int]]] = []
+
+    def progress() -> progress_bar.Progress:
+        told.append([])
+        return lambda done, total: told[-1].append((done, total))
+
+    hs.explain.selfcheck("ledger", progress=progress())
+    hs.explain.graph(lstm, x, of="l0.c[1]@4", units=6, progress=progress())
+    hs.compare(lstm, lstm, x, progress=progress())
+    for each in told:
+        assert [done for done, _ in each] == list(range(1, len(each) + 1))
+        assert each[-1][0] == each[-1][1]
+
+
 @pytest.mark.parametrize("progress", ["yes", 3])
 def test_what_can_not_be_reported_to_fails(progress: object) -> None:
     lstm, x = hs.LSTM(2, 3), torch.randn(5, 1, 2)
@@ -74,6 +92,8 @@ def test_what_can_not_be_reported_to_fails(progress: object) -> None:
         lambda: found.spectrum(progress=progress),  # type: ignore[arg-type]
         lambda: found.fixed_points(progress=progress),  # type: ignore[arg-type]
         lambda: hs.explain.selfcheck("gradient", progress=progress),  # type: ignore[arg-type]
+        lambda: hs.explain.graph(lstm, x, of="l0.c[1]@4", progress=progress),  # type: ignore[arg-type]
+        lambda: hs.compare(lstm, lstm, x, progress=progress),  # type: ignore[arg-type]
     )
     for call in calls:
         with pytest.raises(ArgumentTypeError, match="progress must be a function of two numbers, got"):

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.models.folder import load, load_language_model
 from hiddenstate.models.scoring import score
 
 CHARS = "abcdef \n"
@@ -37,7 +38,8 @@ class Net(nn.Module):
         self.eval()
         row = torch.tensor(ids)
         with torch.no_grad():
-            return self(row[None])[0] if self.lstm.batch_first else self(row[:, None])[:, 0]
+            scores: Tensor = self(row[None])[0] if self.lstm.batch_first else self(row[:, None])[:, 0]
+        return scores
 
     @property
     def layers(self) -> tuple[nn.Embedding, Any, nn.Linear]:
@@ -51,7 +53,7 @@ class LastStep(Net):
 
 
 class Packed(Net):
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         packed = pack_padded_sequence(self.embedding(ids), lengths, enforce_sorted=False)
         out, _ = pad_packed_sequence(self.lstm(packed)[0])
         scores: Tensor = self.linear(out)
@@ -123,14 +125,14 @@ def test_a_model_of_ones_own_does_what_shipped_ones_do(tmp_path: Path) -> None:
     net = Net(len(WORDS), len(TAGS), bidirectional=True)
     tagger = hs.tagger(net, {word: k for k, word in enumerate(WORDS)}, {tag: k for k, tag in enumerate(TAGS)})
     hs.save(tagger, tmp_path / "tagger")
-    again = hs.load(tmp_path / "tagger")
+    again = load(tmp_path / "tagger")
     sentence = ["the", "old", "man"]
     assert torch.equal(again.read(sentence).probabilities, tagger.read(sentence).probabilities)
     found = hs.explain.attribute(again, sentence, of=hs.explain.logit("DET", word=0), method="shapley")
     assert found.words == tuple(sentence)
     model = hs.language_model(Net(len(CHARS), len(CHARS)), CHARS)
     hs.save(model, tmp_path / "lm")
-    writer = hs.load(tmp_path / "lm")
+    writer = load_language_model(tmp_path / "lm")
     assert list(writer.generate("abc", 20)) == list(model.generate("abc", 20))
     assert hs.explain.ledger(writer, "abc", place="l0.c[0]") is not None
     (tmp_path / "text").write_text("abc abc\n")
@@ -179,9 +181,11 @@ def test_a_renormalising_embedding_is_copied_as_it_looks_up() -> None:
 
 
 def test_weights_of_8_bits_are_copied_as_floats() -> None:
-    net = hs.convert(Net(len(WORDS), len(TAGS)).eval(), weights="int8")
-    tagger = hs.tagger(net, WORDS, TAGS)
-    assert torch.equal(tagger.lstm.weight_ih_l0, net.lstm.dequantize().weight_ih_l0)
+    layers = Net(len(WORDS), len(TAGS), kind=hs.LSTM).layers
+    rounded = layers[1].quantize()
+    tagger = hs.tagger((layers[0], rounded, layers[2]), WORDS, TAGS)
+    for name, value in rounded.dequantize().named_parameters():
+        assert torch.equal(tagger.lstm.get_parameter(name), value)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """A progress bar on stderr for explanations that take longer than a second, in terminals and notebooks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -12,6 +13,7 @@ from rich.progress import Progress as Bars
 from hiddenstate.errors import ArgumentTypeError
 
 Progress = Callable[[int, int], object]  # called with the row-steps done, and row-steps in all
+T = TypeVar("T")
 
 DELAY = 1.0  # seconds before a bar appears
 
@@ -42,6 +44,14 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
         yield bar.report
     finally:
         bar.bars.stop()
+
+
+def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
+    """Yield items, and report after each how many are done."""
+    for k, item in enumerate(items):
+        yield item
+        if report is not None:
+            report(k + 1, len(items))
 
 
 def check_progress(progress: object) -> None:

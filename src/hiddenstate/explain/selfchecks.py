@@ -12,7 +12,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attributions import attribute
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
-from hiddenstate.explain.progress_bar import Progress, reporting
+from hiddenstate.explain.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.nn.lstm import LSTM
@@ -158,15 +158,13 @@ def selfcheck(
     run, expected = _named(method)
     scores, cost = [], 0
     with reporting(progress) as report:
-        for plant in chosen.values():
+        for plant in counted(list(chosen.values()), report):
             with _Counter(plant.lstm) as counter:
                 score = _score(run, plant, T, count)
             if plant.name in expected:
                 score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
             scores.append(score)
             cost += counter.row_steps
-            if report is not None:
-                report(len(scores), len(chosen))
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
