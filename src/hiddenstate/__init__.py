@@ -48,6 +48,9 @@ from hiddenstate.tracing.unit_step import Moment
 if _TYPE_CHECKING:  # loaded when they are first used, as what they need takes longer than the rest
     from hiddenstate.explain.comparisons import compare as compare
     from hiddenstate.models.folder import load_any as load
+    from hiddenstate.models.folder import save as save
+    from hiddenstate.models.from_modules import language_model as language_model
+    from hiddenstate.models.from_modules import tagger as tagger
 
 __version__ = _version("hiddenstate")
 # What lower rooms use and higher ones have.
@@ -56,7 +59,16 @@ _notebook_views.append(_trace_html)
 _stand_ins.append(_stand_in_of)
 _aliases.install(
     _sys.modules[__name__],
-    _on_first_use(__name__, {"compare": "explain.comparisons", "load": "models.folder:load_any"}),
+    _on_first_use(
+        __name__,
+        {
+            "compare": "explain.comparisons",
+            "language_model": "models.from_modules",
+            "load": "models.folder:load_any",
+            "save": "models.folder",
+            "tagger": "models.from_modules",
+        },
+    ),
 )
 
 __all__ = [
@@ -97,6 +109,7 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "keras_weights",
+    "language_model",
     "load",
     "mean_ablation",
     "onnx_weights",
@@ -104,10 +117,12 @@ __all__ = [
     "plant",
     "repack",
     "resample_ablation",
+    "save",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
     "studio",
+    "tagger",
     "trace",
     "zero",
 ]

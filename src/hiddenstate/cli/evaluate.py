@@ -69,7 +69,8 @@ def evaluate_command(
 
 
 def _known(tagger: Tagger, sentences: Sequence[Sentence]) -> set[str]:
-    return {form for form in words_of(sentences) if form.lower() in tagger.encoder.words}
+    encoder = tagger.encoder
+    return {form for form in words_of(sentences) if encoder.looked_up(form) in encoder.words}
 
 
 def _show(column: str, report: Report, temperature: float, tags: int, confusions: int) -> None:

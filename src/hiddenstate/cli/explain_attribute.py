@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption, told
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain import attributions
 from hiddenstate.explain.attribution import Attribution
@@ -83,17 +83,15 @@ def attribute(
         chosen: list[tuple[int, int]] | None = _read_spans(spans)
     else:
         chosen = _words(read.subject) if _in_words(read, by) else None
-    with told() as progress:
-        return attributions.attribute(
-            read.subject,
-            of=target,
-            method=method.value,
-            baseline=baseline or None,
-            spans=chosen,
-            state="player" if state else "baseline",
-            samples=samples,
-            progress=progress,
-        )
+    return attributions.attribute(
+        read.subject,
+        of=target,
+        method=method.value,
+        baseline=baseline or None,
+        spans=chosen,
+        state="player" if state else "baseline",
+        samples=samples,
+    )
 
 
 def _read_spans(text: str) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import Read, told
+from hiddenstate.cli.explain_options import Read
 from hiddenstate.explain import dynamics_of
 from hiddenstate.explain.results import Explanation
 
@@ -39,11 +39,10 @@ def dynamics(
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
     """
     found = dynamics_of.dynamics(read.subject)
-    with told() as progress:
-        views: dict[View, Callable[[], Explanation]] = {
-            View.timescales: found.timescales,
-            View.saturation: found.saturation,
-            View.fixed_points: partial(found.fixed_points, starts=starts, progress=progress),
-            View.spectrum: partial(found.spectrum, progress=progress),
-        }
-        return views[view]()
+    views: dict[View, Callable[[], Explanation]] = {
+        View.timescales: found.timescales,
+        View.saturation: found.saturation,
+        View.fixed_points: partial(found.fixed_points, starts=starts),
+        View.spectrum: found.spectrum,
+    }
+    return views[view]()

@@ -1,21 +1,16 @@
 """Options that commands of ``hiddenstate explain`` share, and what they are about: a model that has read a text."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, NamedTuple
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hiddenstate.cli.outputs import STANDARD
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import needed_head
 from hiddenstate.explain.subjects import subject
 from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
-from hiddenstate.explain.work import Progress as Told
 from hiddenstate.models.folder import load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
@@ -92,16 +87,6 @@ def read_by(model: str, text: str) -> Read:
     given = read_text(sys.stdin.buffer).strip("\n") if text == STANDARD else text
     found = load_any(model)
     return Read(found, given, subject(found, given))
-
-
-@contextmanager
-def told() -> Iterator[Told]:
-    """Show a bar on the terminal while something runs; Ctrl-C stops it."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _label(text: str) -> str:

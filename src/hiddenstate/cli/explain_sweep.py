@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from hiddenstate.cli.explain_options import LabelOption, OfOption, Read, WordOption, told
+from hiddenstate.cli.explain_options import LabelOption, OfOption, Read, WordOption
 from hiddenstate.explain import sweeps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.subjects import subject
@@ -53,18 +53,16 @@ def sweep(
         target = _told_apart(clean, corrupt, None if word is None else read.step_of(word))
     else:
         target = read.target(word, label, linear=True)
-    with told() as progress:
-        return sweeps.sweep(
-            read.model,
-            clean,
-            corrupt,
-            of=target,
-            places=places,
-            direction=direction.value,
-            mode="gradient+exact" if top else "exact",
-            top=top,
-            progress=progress,
-        )
+    return sweeps.sweep(
+        read.model,
+        clean,
+        corrupt,
+        of=target,
+        places=places,
+        direction=direction.value,
+        mode="gradient+exact" if top else "exact",
+        top=top,
+    )
 
 
 def _told_apart(clean: Subject, corrupt: Subject, t: int | None) -> Of:

@@ -16,7 +16,7 @@ def version() -> None:
         "hiddenstate": version_of("hiddenstate"),
         "python": platform.python_version(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
-        "native module": built or "could not be loaded",
+        "native module": built or kernels.absence,
         "CPU": f"{kernels.machine()} {' '.join(kernels.cpu_features()) or '(features unknown)'}",
         "engine": _engine(),
     }

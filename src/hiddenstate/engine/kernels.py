@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from hiddenstate.base.native_module import _native
+from hiddenstate.base.native_module import absence as absence
 from hiddenstate.engine.interception import INTERCEPTORS
 from hiddenstate.errors import ArgumentError
 

@@ -16,11 +16,12 @@ from hiddenstate.explain.frozen import frozen_parts
 from hiddenstate.explain.gradients import gradient_parts, integrated
 from hiddenstate.explain.occlusion import Occluded, occluded, values_of
 from hiddenstate.explain.players import Players, Spans, players_of
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.shapley import shapley
 from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
-from hiddenstate.explain.work import Progress, Work
+from hiddenstate.explain.work import Work
 from hiddenstate.structure.names import Place
 from hiddenstate.structure.sizes import seed_of, whole
 
@@ -62,7 +63,7 @@ def attribute(
     samples: int = DEFAULT_SAMPLES,
     seed: int = 0,
     occlusion: bool = True,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     **options: Any,
 ) -> Attribution:
     """Say how much each word has to do with a target.
@@ -96,7 +97,8 @@ def attribute(
         samples: orders that are drawn, where Shapley values are sampled.
         seed: of that draw.
         occlusion: whether to print occlusion beside, and mark where the method disagrees with it.
-        progress: is called with the row-steps done and those there will be.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the row-steps done and their total.
         options: those of `hiddenstate.explain.subject`.
 
     Returns:
@@ -117,17 +119,17 @@ def attribute(
             raise ArgumentError(f"{name} must be at least 1, got {number}")
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
+    check_progress(progress)
     found = subject_of(of, model, x, **options).only(row_of(of, row))
-    work = Work(found, bound(of, found), progress)
+    target = bound(of, found)
     if method in ("frozen", "cd"):
-        work.target.linear(method)
+        target.linear(method)
     chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
-    each, every = [], []
     bases = baselines_of(found, baseline)
-    for base in bases.values():
-        players = players_of(found, base, spans, state)
-        each.append(METHODS[method](work, players, chosen))
-        every.append(players)
+    every = [players_of(found, base, spans, state) for base in bases.values()]
+    with reporting(progress) as report:
+        work = Work(found, target, report)
+        each = [METHODS[method](work, players, chosen) for players in every]
     return _result(work, method, tuple(bases), every[0], each, chosen)
 
 

@@ -14,6 +14,7 @@ from hiddenstate.explain.attributions import attribute
 from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
+from hiddenstate.explain.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.nn.lstm import LSTM
@@ -63,6 +64,8 @@ class SelfCheck(Explanation):
     Attributes:
         scores: for each plant how the method did.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
         residual: the largest disagreement, 1 minus the agreement, among the plants of which it sees anything.
         cost: row-steps that the method ran.
     """
@@ -120,7 +123,12 @@ class SelfCheck(Explanation):
 
 
 def selfcheck(
-    method: Method | str, *, plants: Mapping[str, Plant] | None = None, T: int = 10, inputs: int = 8
+    method: Method | str,
+    *,
+    plants: Mapping[str, Plant] | None = None,
+    T: int = 10,
+    inputs: int = 8,
+    progress: Progress | bool | None = True,
 ) -> SelfCheck:
     """Score a method of attribution on planted networks, whose truth is known.
 
@@ -132,9 +140,12 @@ def selfcheck(
         plants: the plants by name; `hiddenstate.plant.garden` without.
         T: time steps of each input.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
 
     Raises:
-        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, or plants are none.
+        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, plants are none, or
+            ``progress`` is no function or bool.
         ArgumentError: there are no inputs or no plants, or too many inputs or steps; or an unknown method.
         DtypeError: the method returned a sparse, nested or quantized tensor, or one whose memory was freed.
         ShapeError: the method returned something else than one finite number a step.
@@ -153,13 +164,14 @@ def selfcheck(
         raise ArgumentError(f"inputs must be at most {MOST_INPUTS:,}, as each is a call of the method; got {count:,}")
     run, expected = _named(method)
     scores, cost = [], 0
-    for plant in chosen.values():
-        with _Counter(plant.lstm) as counter:
-            score = _score(run, plant, T, count)
-        if plant.name in expected:
-            score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
-        scores.append(score)
-        cost += counter.row_steps
+    with reporting(progress) as report:
+        for plant in counted(list(chosen.values()), report):
+            with _Counter(plant.lstm) as counter:
+                score = _score(run, plant, T, count)
+            if plant.name in expected:
+                score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
+            scores.append(score)
+            cost += counter.row_steps
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
@@ -177,7 +189,8 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     chosen: Any = method
 
     def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-        return attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False).scores
+        found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        return found.scores
 
     return run, EXPECTED[method]
 

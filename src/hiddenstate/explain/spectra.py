@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.explain.progress_bar import Progress
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import StateMap, sorted_eigenvalues
 from hiddenstate.explain.text import sentence, share, shortened, table
-from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

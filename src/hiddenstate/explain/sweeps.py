@@ -17,11 +17,12 @@ from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.patching import Patch, Patcher
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subjects import subject, subject_of
 from hiddenstate.explain.sweep_result import Sweep
 from hiddenstate.explain.target import Target
 from hiddenstate.explain.targets import Of, bound, row_of
-from hiddenstate.explain.work import Progress, Work
+from hiddenstate.explain.work import Work
 from hiddenstate.structure.names import places as every_place
 from hiddenstate.structure.sizes import Sizes, whole
 from hiddenstate.tracing.trace import Trace
@@ -48,7 +49,7 @@ def sweep(
     direction: Direction = "noising",
     top: int = 256,
     row: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     **options: Any,
 ) -> Sweep:
     """Patch each value from one run into another, one at a time, and measure the target.
@@ -73,7 +74,8 @@ def sweep(
             corrupt run is patched from the clean one: what mends it?
         top: how many patches are run after an estimate.
         row: the batch row.
-        progress: is told row-steps done, and in all.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the row-steps done and their total.
         options: as for `subject`: ``head=``, ``labels=``, ``hx=`` and others.
 
     Returns:
@@ -89,6 +91,7 @@ def sweep(
     patching (2023).
     """
     _check_choices(mode, direction)
+    check_progress(progress)
     row = row_of(of, row)
     clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
     if clean_one.T != corrupt_one.T:
@@ -100,7 +103,8 @@ def sweep(
         raise ArgumentError(f"top must be at least 1, got {count}")
     patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
     check_row_steps(base.T * patches, f"choose fewer of the {patches:,} patches, with places=, units=, steps= or top=")
-    return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
+    with reporting(progress) as report:
+        return _Run(base, other, target, plan, report).sweep(mode, direction, count)
 
 
 @dataclass(frozen=True)

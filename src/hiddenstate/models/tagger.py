@@ -42,7 +42,7 @@ class Tagger(CheckedModule):
 
     Args:
         config: sizes and rates.
-        words: vocabulary of lower-cased words.
+        words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
         chars: vocabulary of characters.
         tags: the tags of each column of the config.
         context: vectors of words in their contexts, a further input; they stay as they are.
@@ -65,20 +65,22 @@ class Tagger(CheckedModule):
         super().__init__()
         check_columns(tags, config.columns)
         self.config = config
-        self.encoder = Encoder(words, chars, {c: tuple(names) for c, names in tags.items()}, config.max_chars)
+        names_of = {column: tuple(names) for column, names in tags.items()}
+        self.encoder = Encoder(words, chars, names_of, config.max_chars, config.lower_case)
         self.temperatures = dict.fromkeys(tags, 1.0)
         self.context = context
         self.word_embedding = nn.Embedding(len(words), config.word_size, padding_idx=PADDING)
-        self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING)
-        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True)
+        spelt = config.char_hidden_size > 0
+        self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING) if spelt else None
+        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True) if spelt else None
         self.lstm = LSTM(
             config.word_size + 2 * config.char_hidden_size + (context.size if context else 0),
             config.hidden_size,
             num_layers=config.num_layers,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
-            bidirectional=True,
+            bidirectional=config.bidirectional,
         )
-        self.head = nn.Linear(2 * config.hidden_size, sum(map(len, tags.values())))
+        self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
         self.char_dropout = Dropout(config.char_dropout)
@@ -100,8 +102,9 @@ class Tagger(CheckedModule):
             ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
         """
         forms, more = [form for s in sentences for form in s.forms], [word for words in untagged for word in words]
-        lower, more_lower = map(str.lower, forms), map(str.lower, more)
-        words = Vocabulary.build(lower, config.word_minimum, more_lower, config.untagged_minimum)
+        looked_up = str.lower if config.lower_case else str
+        known, more_known = map(looked_up, forms), map(looked_up, more)
+        words = Vocabulary.build(known, config.word_minimum, more_known, config.untagged_minimum)
         chars = Vocabulary.build("".join(forms), config.char_minimum, "".join(more), config.untagged_minimum)
         tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
         return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
@@ -122,7 +125,14 @@ class Tagger(CheckedModule):
         return self.encoder.encode(sentences, tags, context)
 
     def spell(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """Return what characters ``[K, M]`` of M words, each of so many, say: ``[M, 2·units]``."""
+        """Return the spelling vectors ``[M, 2·units]`` of M words with at most K characters.
+
+        Args:
+            chars: character ids ``[K, M]``.
+            lengths: ``[M]`` characters of each word.
+        """
+        if self.char_embedding is None or self.char_lstm is None:
+            return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
         _, (final, _) = self.char_lstm(characters, lengths=lengths)
         return torch.cat(final.unbind(), dim=-1)
