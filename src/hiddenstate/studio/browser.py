@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import os
 import tempfile
 import webbrowser
 from collections.abc import Iterator
@@ -34,10 +35,11 @@ def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
 @contextlib.contextmanager
 def redirect(url: str) -> Iterator[str]:
     """Write an HTML file that only this user can read and that redirects to ``url``; yield the file's own URL."""
-    handle, name = tempfile.mkstemp(".html", "hiddenstate-studio-")
+    handle, name = tempfile.mkstemp(".html", "hiddenstate-studio-")  # which makes it with mode 0600
+    os.close(handle)
+    file = Path(name)
     try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(_REDIRECT.format(url=html.escape(url)))
-        yield Path(name).as_uri()
+        file.write_text(_REDIRECT.format(url=html.escape(url)), encoding="utf-8")
+        yield file.as_uri()
     finally:
-        Path(name).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)

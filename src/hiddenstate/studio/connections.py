@@ -46,7 +46,7 @@ class Connections(MutableSet[Any]):
             oldest.transport.close()
 
     async def close_idle(self, seconds: float) -> None:
-        """Close connections that send no whole request within ``seconds``, which uvicorn would keep, until cancelled."""
+        """Close connections that send no whole request within ``seconds``, until cancelled. uvicorn would keep them."""
         before: dict[Any, Any] = {}
         while True:
             await asyncio.sleep(seconds)
