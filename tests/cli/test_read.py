@@ -58,6 +58,21 @@ def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
     assert ("changed" in lines[0]) == (columns >= 72)
 
 
+@pytest.mark.parametrize(
+    ("columns", "head"), [(46, "word tag p ‖c‖ ‖h‖"), (40, "word tag p ‖c‖ ‖h‖"), (24, "word tag p")]
+)
+def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, head: str) -> None:
+    reading = load(shipped()).read(tokenise(TEXT))
+    console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
+    console.print(fitting(console, _describe(reading, View(1, False, None))))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
+    assert lines[0].split() == head.split()
+    rows = [line.split()[:2] for line in lines[2:6]]
+    assert rows == [list(pair) for pair in zip(TEXT.split(), reading.tags, strict=True)]
+    assert " ".join(lines[6:]) == "A wider terminal shows the gates."
+
+
 def test_a_terminal_that_knows_few_characters() -> None:
     command = [sys.executable, "-m", "hiddenstate", "read", TEXT]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -21,11 +21,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of a row is shown: on a narrow terminal less."""
+    """How much of a row is shown. The word and its tag always are."""
 
-    bar: int  # characters of a bar
+    bar: int  # characters of a gate's bar; 0 leaves the gates out
     changed: int  # units that changed most
     runner_up: bool
+    norms: bool = True
+    probability: bool = True
 
 
 DETAILS = (
@@ -35,7 +37,11 @@ DETAILS = (
     Detail(4, 1, True),
     Detail(4, 1, False),
     Detail(3, 0, False),
+    Detail(0, 0, False),
+    Detail(0, 0, False, norms=False),
+    Detail(0, 0, False, norms=False, probability=False),
 )
+NO_GATES = "A wider terminal shows the gates."
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ def fitting(console: Console, words: Sequence[Word]) -> Table:
         sample = _table([longest], rows[0], rows[1:2])
         if detail is DETAILS[-1] or console.measure(sample, options=unbounded).maximum <= console.width:
             break
-    return _table(words, rows[0], rows[1:])
+    table = _table(words, rows[0], rows[1:])
+    table.caption = None if detail.bar else NO_GATES
+    return table
 
 
 def _table(words: Sequence[Word], head: Text, rows: Sequence[Text]) -> Table:
@@ -111,21 +119,27 @@ def _runner_up(word: Word) -> str:
 
 def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
     steps = [word.step for word in words]
-    columns = [
-        Column("tag", [word.tag for word in words], "cyan"),
-        Column("p", [f"{word.probability:.2f}" for word in words], right=True),
-    ]
+    columns = [Column("tag", [word.tag for word in words], "cyan")]
+    if detail.probability:
+        columns.append(Column("p", [f"{word.probability:.2f}" for word in words], right=True))
     if detail.runner_up:
         columns.append(Column("or", [_runner_up(word) for word in words], "dim"))
-    for gate in GATES:
-        bars = [_bar(step.gates[gate], detail.bar) for step in steps]
-        columns.append(Column(f"|{gate}|" if gate == "g" else gate, bars, "green"))
-    columns.append(Column("‖c‖", [f"{step.c_norm:.2f}" for step in steps], right=True))
-    columns.append(Column("‖h‖", [f"{step.h_norm:.2f}" for step in steps], right=True))
+    if detail.bar:
+        columns += _gates(steps, detail.bar)
+    if detail.norms:
+        columns.append(Column("‖c‖", [f"{step.c_norm:.2f}" for step in steps], right=True))
+        columns.append(Column("‖h‖", [f"{step.h_norm:.2f}" for step in steps], right=True))
     if detail.changed:
         title = "changed" if detail.changed == 1 else "changed most"
         columns.append(Column(title, [_changed(step, detail.changed) for step in steps]))
     return columns
+
+
+def _gates(steps: Sequence[StepSummary], width: int) -> list[Column]:
+    return [
+        Column(f"|{gate}|" if gate == "g" else gate, [_bar(step.gates[gate], width) for step in steps], "green")
+        for gate in GATES
+    ]
 
 
 def _changed(step: StepSummary, most: int) -> str:

@@ -1,5 +1,11 @@
 """What learners get wrong about LSTMs: 35 ideas, each of which was seen in a forum, a tutorial or a bug report."""
 
+
+def idea_behind(about: str) -> str:
+    """Return the sentence that names a misconception, ``M1`` and so on; "" for none."""
+    return f"The idea behind it ({about}), which is wrong: {MISCONCEPTIONS[about]}" if about else ""
+
+
 MISCONCEPTIONS = {
     "M1": "Handing in the same (h0, c0) at every step carries the state.",
     "M2": "The hidden state holds weights, so that resetting it unlearns something.",
