@@ -144,7 +144,7 @@ def _run_operator(call: Call) -> Result:
     if not autocast.asks_for_bfloat16(call):
         return Result(*operator.run(call, masks))
     with torch.autocast("cpu", enabled=False):
-        return autocast.uncast(Result(*operator.run(autocast.cast(call), masks)), call)
+        return Result(*operator.run(autocast.cast(call), masks))
 
 
 def _why_not_break(call: Call) -> str | None:
@@ -206,7 +206,7 @@ def _run_autocast(call: Call) -> Result:
     with torch.autocast("cpu", enabled=False):
         given = _drawn(autocast.cast(call))
         whole = native_path.why_not_whole(given) is None
-        return autocast.uncast(native_path.run(given) if whole else native_path.run_by_layer(given), call)
+        return native_path.run(given) if whole else native_path.run_by_layer(given)
 
 
 def _why_not_torch(call: Call) -> str | None:

@@ -173,7 +173,7 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         why = dispatch.why_not_int8(call)
         if why is None and _held(lstm) is not None:
             return PathReport("int8", {})
-        before["int8"] = why or "the weights cannot be packed: one was made in inference mode, or has another type"
+        before["int8"] = why or "the weights cannot be packed: one is sparse, or has another type"
         call = replace(call, weights=list(call.weights))  # as floats, which is how they are then read
     why = _why_not_fast(lstm, given, call)
     return PathReport("fast", before) if why is None else dispatch.explain(call, {**before, "fast": why})

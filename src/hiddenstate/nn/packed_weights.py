@@ -20,7 +20,7 @@ from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int, int]]  # what is stored: name, itself, its version and address
+Seen = list[tuple[str, Tensor, int | None, int]]  # what is stored: name, itself, its version and address
 
 
 class Packable(Protocol):
@@ -43,7 +43,8 @@ class Packed:
     """The weights of an LSTM, packed, and packed anew when one was replaced or written.
 
     A write is noticed by torch's version counter or the weight's address. Some writes change neither: `repack` is for
-    those, and `_count_fused_step` for steps of fused optimisers.
+    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so that
+    only replacing one is noticed.
     """
 
     def __init__(self, lstm: Packable) -> None:
@@ -58,7 +59,8 @@ class Packed:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found, (seen, stepper) = self.stored, self._now
         for name, value, version, address in seen:
-            if found.get(name) is not value or value._version != version or value.data_ptr() != address:
+            is_written = version is not None and value._version != version
+            if is_written or found.get(name) is not value or value.data_ptr() != address:
                 return self._pack()
         return stepper if seen else self._pack()
 
@@ -79,15 +81,16 @@ class Packed:
 
     def _pack(self) -> Stepper | None:
         found = [self.stored.get(name) for name in self._names]
-        # A parametrized weight is not stored, what is made in inference mode has no version, what is sparse no address.
-        known = [value for value in found if value is not None and _has_version_and_address(value)]
+        # A parametrized weight is not stored, what is sparse has no address.
+        known = [value for value in found if value is not None and value.layout is torch.strided]
         seen: Seen = []
         stepper = None
         kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
         if kernel is not None:
             # As they are before they are packed: what is written meanwhile is packed anew at the next step.
             seen = [
-                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+                (name, value, _version_of(value), value.data_ptr())
+                for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
                 stepper = Stepper(self.sizes, self._weights(), kernel, known)
@@ -109,8 +112,8 @@ class Packed:
         return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
 
 
-def _has_version_and_address(value: Tensor) -> bool:
-    return not value.is_inference() and value.layout is torch.strided
+def _version_of(value: Tensor) -> int | None:
+    return None if value.is_inference() else value._version
 
 
 def packed_of(lstm: Packable) -> Packed:
@@ -180,4 +183,5 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
     for reference in _packed.valuerefs() if written else ():
         packed = reference()
         named = packed.named().values() if packed is not None else ()
-        torch.autograd.graph.increment_version([value for value in named if id(value) in written])
+        stepped = [value for value in named if id(value) in written and not value.is_inference()]
+        torch.autograd.graph.increment_version(stepped)
