@@ -27,7 +27,7 @@ class Recorder(Protocol):
 _requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
 # Called with modules that are called unrecorded; for all threads, so that a trace can tell what it does not see.
-_watchers: list[InForce[Callable[[Traceable], None]]] = []
+_watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
 class Requested(NamedTuple):
