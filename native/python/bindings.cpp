@@ -1,6 +1,7 @@
 // Binds the native functions to Python and converts their arguments. They take torch's tensors; read.h checks them.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <map>

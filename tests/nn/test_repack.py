@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.nn.quantised import WeightType
 
 X = torch.randn(6, 1, 40, generator=torch.Generator().manual_seed(0))
 
@@ -25,11 +27,11 @@ def by_numpy(weight: Tensor) -> None:
 
 
 def by_dlpack(weight: Tensor) -> None:
-    torch.from_dlpack(weight.detach()).neg_()
+    from_dlpack(weight.detach()).neg_()
 
 
 def by_storage(weight: Tensor) -> None:
-    torch.empty(0, dtype=weight.dtype).set_(weight.untyped_storage(), 0, weight.shape).neg_()
+    torch.empty(0, dtype=weight.dtype).set_(weight.untyped_storage()).neg_()
 
 
 def by_another_process(weight: Tensor) -> None:
@@ -64,10 +66,11 @@ def by_call(lstm: hs.LSTM) -> Callable[[], Tensor]:
 @pytest.mark.parametrize("way", [by_stream, by_call])
 @torch.no_grad()
 def test_what_torch_does_not_count_is_used_after_repacking(
-    write: Callable[[Tensor], None], weights: str, way: Run
+    write: Callable[[Tensor], None], weights: WeightType, way: Run
 ) -> None:
     lstm = hs.LSTM(40, 64, weights=weights).eval()
-    written = lstm.weight_hh_l0
+    written = lstm._stored()["weight_hh_l0"]
+    assert written is not None
     if write is by_another_process:
         lstm.share_memory()
     run = way(lstm)
@@ -87,7 +90,7 @@ def test_a_stream_goes_on_from_its_state() -> None:
     stream, x = lstm.stream(), torch.randn(4)
     stream.step(x)
     state = stream.state
-    lstm.bias_ih_l0.data.add_(1)
+    lstm.all_weights[0][2].data.add_(1)
     hs.repack(lstm)
     want, _ = lstm(x[None, None], state)
     assert torch.allclose(stream.step(x), want[0, 0], atol=1e-6)
@@ -99,7 +102,7 @@ def test_other_modules_that_share_a_weight_follow_too() -> None:
     other.weight_ih_l0 = one.weight_ih_l0
     stream, x = other.stream(), torch.ones(4)
     before = stream.step(x)
-    one.weight_ih_l0.data.zero_()
+    one.all_weights[0][0].data.zero_()
     hs.repack(one)
     stream.reset()
     assert not torch.equal(stream.step(x), before)
@@ -111,7 +114,7 @@ def test_a_stream_in_another_thread_follows() -> None:
     for _ in range(3):
         stream.step(x)
     state = stream.state
-    lstm.bias_hh_l0.data.add_(1)
+    lstm.all_weights[0][3].data.add_(1)
     hs.repack(lstm)
     thread = threading.Thread(target=lambda: outs.append(stream.step(x)))
     thread.start()

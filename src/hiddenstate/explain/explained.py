@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
@@ -113,6 +114,7 @@ class Subject:
 
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""
+        check_memory_of([("x", self.x), ("initial", self.initial)])
         row = resolve_one(row, self.N, "row")
         T, one = self.row_length(row), slice(row, row + 1)
         if T < 1:

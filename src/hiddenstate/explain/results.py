@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -26,11 +27,8 @@ Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
 
 
-_READERS = frozenset({"rows", "to_dict", "__str__", "plot"})  # the methods that read a result's tensors
-
-
 def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a method of a result so that it first checks that the result's tensors still have their memory."""
+    """Make a method of a result check first that the result's tensors still have their memory."""
 
     @wraps(method)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
@@ -50,8 +48,12 @@ class Explanation(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in _READERS & vars(cls).keys():
-            setattr(cls, name, _checking_memory(vars(cls)[name]))
+        for name, member in list(vars(cls).items()):
+            if not name.startswith("_") or name == "__str__":
+                if isfunction(member):
+                    setattr(cls, name, _checking_memory(member))
+                elif isinstance(member, property) and member.fget is not None:
+                    setattr(cls, name, property(_checking_memory(member.fget)))
 
     @abstractmethod
     def rows(self) -> Sequence[Row]:
