@@ -19,7 +19,7 @@ def result() -> Explanation:
 def test_rows_are_written_to_a_path(tmp_path: Path, result: Explanation) -> None:
     path = tmp_path / "rows.csv"
     for given in (str(path), path):
-        assert result.to_csv(given) is None  # type: ignore[func-returns-value]
+        assert result.to_csv(given) is None
         assert path.read_text(encoding="utf-8") == result.to_csv()
     with pytest.raises(FileNotFoundError):
         result.to_csv(tmp_path / "no" / "rows.csv")

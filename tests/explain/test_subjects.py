@@ -302,7 +302,7 @@ class Nested(nn.Module):
 def explanations(model: nn.Module, place: str, x: Tensor, other: Tensor) -> list[Tensor]:
     """What several tools say of one place, as numbers."""
     explain = hs.explain
-    methods = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion")
+    methods: tuple[Any, ...] = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion")
     with hs.edit(model, hs.scale("l0.f", by=0.5)):
         edited = explain.attribute(model, x, of=place, method="occlusion").parts
     swept = explain.sweep(model, x, other, of=place, places="encoder.rnn.*.c,*.h", units="all", mode="gradient+exact")
@@ -334,17 +334,17 @@ def test_a_place_says_which_lstm_is_explained() -> None:
     by_place = hs.explain.attribute(two, x, of="2.l0.h[1]").parts
     by_path = hs.explain.attribute(two, x, of="l0.h[1]", path="2").parts
     assert torch.equal(by_place, by_path)
-    for of, options, message in (
-        ("3.l0.h[1]", {}, r"no LSTM at '3' in this Sequential: there is '0', '2'"),
+    for of, path, message in (
+        ("3.l0.h[1]", None, r"no LSTM at '3' in this Sequential: there is '0', '2'"),
         (
             "0.l0.h[1]",
-            {"path": "2"},
+            "2",
             r"no place '0\.l0\.h' in what is explained: its places are 2\.l0\.\{i,f,g,o,c,h\}",
         ),
-        ("l0.h[1]", {}, r"2 LSTMs; choose one with path=: '0', '2'"),
+        ("l0.h[1]", None, r"2 LSTMs; choose one with path=: '0', '2'"),
     ):
         with pytest.raises(hs.HiddenStateError, match=message):
-            hs.explain.attribute(two, x, of=of, **options)
+            hs.explain.attribute(two, x, of=of, path=path)
 
 
 def test_the_taggers_places_have_a_path_too(tagger: Tagger) -> None:

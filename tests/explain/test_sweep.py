@@ -271,14 +271,14 @@ def test_two_subjects_are_swept_as_a_model_with_two_inputs_is() -> None:
     for pair_of in ((one, two), (lstm, one, two), (lstm, one, corrupt)):
         assert hs.explain.sweep(*pair_of, of=of).to_json() == want
     for too_few in ((lstm, clean), (one,), (one, clean), (lstm, None, corrupt)):
-        with pytest.raises((ArgumentError, TypeError), match="two subjects|clean"):
+        with pytest.raises(ArgumentError, match="two subjects"):
             hs.explain.sweep(*too_few, of=of)
 
 
 def test_a_sweeps_edit_goes_into_the_model_by_its_path() -> None:
     torch.manual_seed(0)
     model = nn.ModuleDict({"rnn": hs.LSTM(3, 4)})
-    model.forward = lambda x: model["rnn"](x)[0]  # type: ignore[method-assign]
+    model.forward = lambda x: model["rnn"](x)[0]
     clean, corrupt = torch.randn(4, 1, 3), torch.randn(4, 1, 3)
     found = hs.explain.sweep(model, clean, corrupt, of="rnn.l0.h[1]", places="rnn.l0.c")
     one = found.top(1)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -67,8 +68,9 @@ def copies(place: str, source: hs.Trace | hs.ModelTrace) -> list[hs.Edit]:
 
 @pytest.mark.parametrize("place", [f"{PATH}.l1.h", "l1.h", f"{PATH}.l0.c"])
 @torch.no_grad()
-def test_copies_from_any_trace_at_any_spelling_are_those_of_the_layer(model: nn.Module, place: str) -> None:
-    run, plain = hs.trace(model, other), hs.convert(model).encoder.rnn
+def test_copies_from_any_trace_at_any_spelling_are_those_of_the_layer(model: Any, place: str) -> None:
+    converted: Any = hs.convert(model)
+    run, plain = hs.trace(model, other), converted.encoder.rnn
     source, name = plain.trace(other), place.removeprefix(f"{PATH}.")
     for k, want in enumerate(copies(name, source)):
         with plain.edit(want):
@@ -130,11 +132,12 @@ def test_models_of_torchs_lstms_say_how_they_can_be_edited() -> None:
 def test_what_is_no_trace_or_seed_is_refused() -> None:
     for edit in (hs.patch, hs.mean_ablation, hs.resample_ablation):
         with pytest.raises(ArgumentTypeError, match="trace of a run, got Tensor"):
-            edit("rnn.l0.f", source=x)  # type: ignore[operator]
+            edit("rnn.l0.f", source=x)  # type: ignore[arg-type]
     run = hs.trace(Two(), x)
     with pytest.raises(ArgumentTypeError, match="seed"):
         hs.resample_ablation("a.l0.f", source=run, seed="1")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="seed"):
         hs.resample_ablation("a.l0.f", source=run, seed=-1)
-    first, second = (hs.resample_ablation("a.l0.f", source=run, **seed).value for seed in ({}, {"seed": 0}))
-    assert torch.equal(torch.as_tensor(first), torch.as_tensor(second))
+    edits = hs.resample_ablation("a.l0.f", source=run), hs.resample_ablation("a.l0.f", source=run, seed=0)
+    first, second = (torch.as_tensor(edit.value) for edit in edits)
+    assert torch.equal(first, second)

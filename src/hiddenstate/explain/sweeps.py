@@ -38,7 +38,7 @@ MOST_PATCHES = 2**20
 
 def sweep(
     model: Any,
-    clean: Any,
+    clean: Any = None,
     corrupt: Any = None,
     *,
     of: Of,

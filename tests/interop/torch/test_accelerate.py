@@ -541,8 +541,8 @@ class Both(nn.Module):
 )  # torch of its own
 def test_what_the_engine_can_not_see_is_named() -> None:
     model, x = Both().eval(), torch.zeros(2, 1, 4)
-    scripted = torch.jit.script(model)  # type: ignore[no-untyped-call]
-    frozen = torch.jit.freeze(scripted)  # type: ignore[no-untyped-call]
+    scripted = torch.jit.script(model)
+    frozen = torch.jit.freeze(scripted)
     for unseen in (scripted, frozen):
         with hs.accelerate() as acceleration:
             unseen(x)
