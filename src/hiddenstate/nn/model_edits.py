@@ -1,6 +1,6 @@
 """Edits of the LSTMs inside a whole model, by module path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -9,6 +9,7 @@ from torch import nn
 
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
+from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import check_edit
 from hiddenstate.tracing.traceable import traceable_of
@@ -16,7 +17,7 @@ from hiddenstate.tracing.traceable import traceable_of
 
 @contextmanager
 def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
-    """Open a block in which edits hold for LSTMs inside a model; each names its LSTM by module path.
+    """Open a block in which edits hold for LSTMs and cells inside a model; each names its LSTM by module path.
 
     ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``; of a model that is an LSTM
     itself the place is plain, ``"l0.f"``. The edits hold as those of `hiddenstate.LSTM.edit` do. While
@@ -44,9 +45,9 @@ def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
         yield
 
 
-def _lstm(module: nn.Module) -> LSTM | None:
+def _lstm(module: nn.Module) -> LSTM | LSTMCell | None:
     found = traceable_of(module)
-    return found if isinstance(found, LSTM) else None
+    return found if isinstance(found, (LSTM, LSTMCell)) else None
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -56,7 +57,7 @@ def _split(place: str) -> tuple[str, str]:
     return path, f"{layer}{dot}{quantity}"
 
 
-def _unknown(path: str, place: str, lstms: dict[str, LSTM]) -> str:
+def _unknown(path: str, place: str, lstms: Mapping[str, nn.Module]) -> str:
     near = get_close_matches(path, lstms, n=3) or list(lstms)
     there = ", ".join(repr(one) if one else "the model itself" for one in near) or "none"
     where = f"at {path!r}" if path else "that is the model itself"

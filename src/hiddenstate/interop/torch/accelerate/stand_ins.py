@@ -29,6 +29,16 @@ from hiddenstate.tracing.traceable import Traceable
 holds: list[Callable[[], AbstractContextManager[object]]] = []
 
 
+@contextmanager
+def _held(block: AbstractContextManager[None]) -> Iterator[None]:
+    """Keep torch's functions replaced in a block."""
+    with ExitStack() as blocks:
+        for hold in holds:
+            blocks.enter_context(hold())
+        blocks.enter_context(block)
+        yield
+
+
 class StandInLSTM(LSTM):
     """Stands for a `torch.nn.LSTM` in traces and edits."""
 
@@ -63,14 +73,9 @@ class StandInLSTM(LSTM):
         self.batch_first, self.dropout, self.training = given.batch_first, given.dropout, given.training
         return calls.run(self, arguments)
 
-    @contextmanager
-    def edit(self, *edits: Edit) -> Iterator[None]:
+    def edit(self, *edits: Edit) -> AbstractContextManager[None]:
         """Open a block in which edits hold, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
-        with ExitStack() as blocks:
-            for hold in holds:
-                blocks.enter_context(hold())
-            blocks.enter_context(super().edit(*edits))
-            yield
+        return _held(super().edit(*edits))
 
     def is_asked(self) -> bool:
         """Whether an edit or a record of this LSTM is in force."""
@@ -78,11 +83,15 @@ class StandInLSTM(LSTM):
 
 
 class StandInCell(LSTMCell):
-    """Stands for a `torch.nn.LSTMCell` in traces."""
+    """Stands for a `torch.nn.LSTMCell` in traces and edits."""
 
     def __init__(self, module: nn.LSTMCell) -> None:
         super().__init__(module.input_size, module.hidden_size, bool(module.bias), device="meta")
         self._module = weakref.ref(module)
+
+    def edit(self, *edits: Edit) -> AbstractContextManager[None]:
+        """Open a block in which edits hold, as `hiddenstate.LSTMCell.edit` does; torch's functions stay replaced."""
+        return _held(super().edit(*edits))
 
     def step(self, x: Tensor, state: State, weights: Weights) -> State:
         """Compute a step with what is in force for it."""
