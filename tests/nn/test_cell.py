@@ -81,12 +81,12 @@ def test_a_state_may_be_a_list(grad: bool) -> None:
     cell, x, h, c = hs.LSTMCell(4, 5), torch.randn(2, 4), torch.randn(2, 5), torch.randn(2, 5)
     sizes = cell.input_size, cell.hidden_size
     with torch.set_grad_enabled(grad):
-        assert_all_close(cell(x, [h, c]), cell(x, (h, c)))  # type: ignore[arg-type]
+        assert_all_close(cell(x, [h, c]), cell(x, (h, c)))
         given = x, [h, c], cell._parameters, sizes
         assert (kernels.cell_step(*given) is None) == (kernels.cell_step(x, (h, c), *given[2:]) is None)
         for bad in ([h], [h, c, c]):
             with pytest.raises(ArgumentTypeError, match=f"got {len(bad)} values"):
-                cell(x, bad)  # type: ignore[arg-type]
+                cell(x, bad)
 
 
 def steps(cell: hs.LSTMCell, xs: torch.Tensor) -> torch.Tensor:
