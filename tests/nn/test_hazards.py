@@ -62,7 +62,7 @@ class Model(nn.Module):
         super().__init__()
         options = {"dropout": condition.dropout, "batch_first": condition.batch_first, "bidirectional": True}
         self.before = nn.Identity() if condition.is_first else nn.Linear(C, C)
-        self.lstm = nn.LSTM(C, H, 2, **options)  # type: ignore[arg-type]
+        self.lstm = nn.LSTM(C, H, 2, **options)
         self.packing, self.batch_first = condition.packing, condition.batch_first
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,8 +104,10 @@ def told(model: nn.Module, condition: Condition) -> Told:
     gradients: list[Tensor] = []
     if condition.mode == "grad":
         weighed = sum((value.double() * torch.linspace(-1, 1, value.numel()).view_as(value)).sum() for value in values)
-        gradients = list(torch.autograd.grad(weighed, [x, *model.parameters()]))  # type: ignore[arg-type]
-    facts = [(value.shape, value.dtype, value.requires_grad, value.is_inference()) for value in [*values, *gradients]]
+        gradients = list(torch.autograd.grad(weighed, [x, *model.parameters()]))
+    facts: list[tuple[object, ...]] = [
+        (value.shape, value.dtype, value.requires_grad, value.is_inference()) for value in [*values, *gradients]
+    ]
     return Told(values, facts, drawn_after, gradients)
 
 

@@ -405,9 +405,9 @@ def test_sizes_that_are_assigned_hold_for_the_next_call() -> None:
 @pytest.mark.skipif(kernels.int8() is None, reason="this processor has no kernel for weights of 8 bits")
 def test_made_in_inference_mode_it_runs_in_8_bits() -> None:
     lstm, x = hs.LSTM(8, 40, 2).eval(), torch.randn(3, 2, 8)
-    want = lstm.quantize()
+    want: Any = lstm.quantize()
     with torch.inference_mode():
-        small = copy.deepcopy(lstm).quantize()
+        small: Any = copy.deepcopy(lstm).quantize()
         assert small.weight_hh_l0.is_inference()
         for _ in range(2):
             assert torch.equal(small(x)[0], want(x)[0])
@@ -424,9 +424,10 @@ def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
     class Other(torch.Tensor):
         """A class of tensors that may have rules of its own."""
 
-    small, x = hs.LSTM(8, 40).quantize(), torch.randn(3, 2, 8)
+    small: Any = hs.LSTM(8, 40).quantize()
+    x = torch.randn(3, 2, 8)
     want = small.dequantize()(x)[0]
-    small._buffers["weight_hh_l0"] = small.weight_hh_l0.as_subclass(Other)  # type: ignore[no-untyped-call]
+    small._buffers["weight_hh_l0"] = small.weight_hh_l0.as_subclass(Other)
     with torch.no_grad():
         assert (small(x)[0] - want).abs().max() < 1e-6  # read as floats; in 8 bits they differ by a thousand times more
         assert small.path(x).name != "int8"

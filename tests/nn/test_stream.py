@@ -709,7 +709,7 @@ def test_weights_made_in_inference_mode_are_packed_once(dtype: torch.dtype) -> N
         stream.reset()
         lstm.weight_ih_l0 = nn.Parameter(torch.randn(160, 5, dtype=dtype), requires_grad=False)
         torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
-        lstm.weight_ih_l0.zero_()  # nor is a write in place, until the stream is told
+        lstm._parameter("weight_ih_l0").zero_()  # nor is a write in place, until the stream is told
         stream.reset()
         torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
     with torch.no_grad():  # outside too

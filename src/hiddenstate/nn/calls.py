@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as _hooks
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.messages import shown
@@ -45,6 +46,8 @@ from hiddenstate.tracing.trace import Trace
 MANY_ROW_STEPS = 2**24  # a call of fewer makes no large states
 # As they are before anyone puts others in their place.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
+# Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
+_DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 
 def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
@@ -105,7 +108,23 @@ def run(
     """
     # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given, options)
+    return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
+
+
+def _run_uncompiled(
+    lstm: LSTMParameters, given: Arguments, options: Options | None
+) -> tuple[Tensor | PackedSequence, State]:
+    """Run a call in the middle of a function of which torch.compile compiles the rest."""
+    if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
+        _break_at_padding()
+    return _run(lstm, given, options)
+
+
+@cache
+def _break_at_padding() -> None:
+    """Break compiled graphs at pad_packed_sequence, which often follows an LSTM. Newer versions of torch do so."""
+    rules, variables = torch._dynamo.trace_rules, torch._dynamo.variables
+    rules.get_torch_obj_rule_map()[pad_packed_sequence] = variables.SkipFunctionVariable
 
 
 def _run(

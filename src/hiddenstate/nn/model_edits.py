@@ -9,6 +9,7 @@ from hiddenstate.base.messages import shown
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
+from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import check_edit
 from hiddenstate.structure.names import is_place_of
@@ -16,9 +17,11 @@ from hiddenstate.structure.paths import at_path, list_places, split_path
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
 from hiddenstate.tracing.traceable import Traceable, traceable_of
 
+EDITABLE = (LSTM, LSTMCell)
+
 
 def edit(model: nn.Module, *edits: Edit) -> Block:
-    """Open a block in which edits hold for LSTMs inside a model; each names its LSTM by module path.
+    """Open a block in which edits hold for LSTMs and cells inside a model; each names its LSTM by module path.
 
     ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be left out,
     ``"l0.f"``, if the model is an LSTM, or holds one LSTM and no cells. The edits hold as those of
@@ -43,7 +46,7 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         check_edit(one)
         path, place = split_path(one.place) if isinstance(one.place, str) else ("", one.place)
         lstm = at_path(path, modules)
-        if not isinstance(lstm, LSTM) or not is_place_of(place, *lstm._traced_layers()):
+        if not isinstance(lstm, EDITABLE) or not is_place_of(place, *lstm._traced_layers()):
             raise NameUnknownError(_unknown(path, one.place, modules, model))
         blocks.append(lstm.edit(replace(one, place=place)))
     return joined(blocks)
@@ -51,10 +54,10 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
 
 def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.Module) -> str:
     kind = type(model).__name__
-    lstms = {path: module for path, module in modules.items() if isinstance(module, LSTM)}
+    editable = {path: module for path, module in modules.items() if isinstance(module, EDITABLE)}
     theirs = [path for path, module in model.named_modules() if isinstance(module, THEIRS) and path not in modules]
     hint = f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate(), or converted by hs.convert(model)"
-    if not lstms:
+    if not editable:
         return f"this {kind} holds no LSTM that can be edited" + (f": {hint}" if theirs else "")
-    listed = list_places({path: lstm._traced_layers() for path, lstm in lstms.items()}, path)
+    listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)
     return f"no place {shown(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")

@@ -43,8 +43,8 @@ class Packed:
     """The weights of an LSTM, packed, and packed anew when one was replaced or written.
 
     A write is noticed by torch's version counter or the weight's address. Some writes change neither: `repack` is for
-    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so that
-    only replacing one is noticed.
+    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so
+    that only replacing one is noticed.
     """
 
     def __init__(self, lstm: Packable) -> None:

@@ -436,7 +436,7 @@ def test_edits_that_fit_no_lstm_are_refused() -> None:
     with pytest.raises(hs.HiddenStateError, match=r"hs\.accelerate"), hs.edit(model, hs.zero("encoder.l0.f")):
         pass
     with hs.accelerate():
-        for place in ("l0.f", "decoder.l0.f", "encoder.l7.f", "cell.l0.f"):
+        for place in ("l0.f", "decoder.l0.f", "encoder.l7.f", "cell.l1.f"):
             with pytest.raises(hs.HiddenStateError), hs.edit(model, hs.zero(place)):
                 pass
         with pytest.raises(TypeError), hs.edit(model, "encoder.l0.f"):  # type: ignore[arg-type]
@@ -651,3 +651,13 @@ with hs.accelerate():
 assert "lstm" in vars(torch._VF)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_a_cell_of_torchs_is_edited() -> None:
+    model, x = nn.ModuleDict({"cell": nn.LSTMCell(4, 3)}), torch.randn(2, 4)
+    plain = model["cell"](x)
+    with hs.accelerate(), hs.edit(model, hs.zero("cell.l0.c", unit=1)):
+        h, c = model["cell"](x)
+    assert not c[:, 1].any()
+    assert torch.allclose(h[:, [0, 2]], plain[0][:, [0, 2]], atol=1e-6)
+    assert torch.equal(model["cell"](x)[1], plain[1])

@@ -33,6 +33,11 @@ holds: list[Callable[[], Sequence[Switch]]] = []
 M = TypeVar("M", nn.LSTM, nn.LSTMCell)
 
 
+def _switches() -> list[Switch]:
+    """What keeps torch's functions replaced in a block."""
+    return [switch for hold in holds for switch in hold()]
+
+
 class StandInLSTM(LSTM):
     """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
 
@@ -83,7 +88,7 @@ class StandInLSTM(LSTM):
 
     def edit(self, *edits: Edit) -> Block:
         """Return a block with edits, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
-        return scope_edits(self, edits, [switch for hold in holds for switch in hold()])
+        return scope_edits(self, edits, _switches())
 
     def is_asked(self) -> bool:
         """Whether an edit or a record of this LSTM is in force."""
@@ -91,7 +96,7 @@ class StandInLSTM(LSTM):
 
 
 class StandInCell(LSTMCell):
-    """Stands for a `torch.nn.LSTMCell` in traces."""
+    """Stands for a `torch.nn.LSTMCell` in traces and edits."""
 
     def __init__(self, module: nn.LSTMCell) -> None:
         super().__init__(module.input_size, module.hidden_size, bool(module.bias), device="meta")
@@ -101,6 +106,10 @@ class StandInCell(LSTMCell):
         """The module's first weight; None once the module is gone."""
         module = self._module()
         return None if module is None else module._parameters.get("weight_ih")
+
+    def edit(self, *edits: Edit) -> Block:
+        """Return a block with edits, as `hiddenstate.LSTMCell.edit` does; torch's functions stay replaced in it."""
+        return scope_edits(self, edits, _switches())
 
     def step(self, x: Tensor, state: State, weights: Weights) -> State:
         """Compute a step with what is in force for it."""
