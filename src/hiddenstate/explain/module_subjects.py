@@ -153,7 +153,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
-def _watched(model: nn.Module, lstm: nn.Module, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
     """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
