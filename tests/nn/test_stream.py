@@ -698,7 +698,7 @@ def test_weights_made_in_inference_mode_are_packed_once(dtype: torch.dtype) -> N
     """They have no version, so that only a new tensor in their place is noticed."""
     with torch.inference_mode():
         lstm, x = hs.LSTM(5, 40, 2, dtype=dtype).eval(), torch.randn(4, 1, 5, dtype=dtype)
-        assert lstm.weight_hh_l0.is_inference()
+        assert lstm._parameter("weight_hh_l0").is_inference()
         stream = lstm.stream()
         with mock.patch.object(native, "pack", wraps=native.pack) as pack:
             outs = [stream.step(step) for step in x]
