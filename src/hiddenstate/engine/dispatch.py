@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from hiddenstate.base import scoped
+from hiddenstate.base import registry, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
@@ -99,7 +99,7 @@ def explain(call: Call, before: dict[str, str]) -> PathReport:
 
 
 # What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
-exporters: list[Callable[[Call], Result]] = []
+exporters: list[Callable[[Call], Result]] = registry.exporters
 
 
 def _exports_to_onnx() -> bool:

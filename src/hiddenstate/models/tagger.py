@@ -5,7 +5,8 @@ into a bidirectional LSTM over the sentence, and its output through one linear l
 column. With a chain, the tags of a column are chosen together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from hiddenstate.models.decoding import Found, find
 from hiddenstate.models.lesson import loss_of
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.outline import made_if_it_fits
+from hiddenstate.models.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger_data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
@@ -35,6 +37,7 @@ __all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 T = TypeVar("T", bound="Tagger")
 
 SPELT_TOGETHER = 4096  # words; more at once are no faster
+SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take memory for their records and are no faster
 
 
 class Tagger(CheckedModule):
@@ -205,10 +208,7 @@ class Tagger(CheckedModule):
                 precision is another.
             ArgumentTypeError: a text is given where its words are expected.
         """
-        if precision not in ("fp32", "bf16"):
-            raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
-        if n_best < 0:
-            raise ArgumentError(f"n_best must be at least 0, got {n_best}")
+        check_options(n_best, precision)
         rows = sentences_of(sentences)
         taggings = [self._tagging((), {}, 0)] * len(rows)
         device = self.head.weight.device
@@ -222,7 +222,35 @@ class Tagger(CheckedModule):
                     taggings[position] = self._tagging(rows[position], found, row)
         return taggings
 
-    @torch.no_grad()
+    def pipe(
+        self,
+        sentences: Iterable[Any],
+        batch_size: int = SENTENCES_TOGETHER,
+        *,
+        as_tuples: bool = False,
+        n_best: int = 0,
+        precision: str = "fp32",
+    ) -> Iterator[Any]:
+        """Tag a stream of sentences lazily, in bounded memory.
+
+        Args:
+            sentences: the words of each, from any iterable, however long; with ``as_tuples``, pairs of the words and
+                anything else.
+            batch_size: the most sentences to read ahead and tag together.
+            as_tuples: whether to yield pairs of the `Tagging` and whatever came with the words.
+            n_best: as for `tag`.
+            precision: as for `tag`.
+
+        Yields:
+            One `Tagging` a sentence, in the order of the input; with ``as_tuples``, pairs.
+
+        Raises:
+            ArgumentError: ``batch_size`` is below 1, or as `tag` raises it.
+            ArgumentTypeError: as `tag` raises it, or with ``as_tuples`` an item is not a pair.
+        """
+        check_options(n_best, precision)
+        return piped(partial(self.tag, n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
+
     def read(self, words: Sequence[str]) -> Reading:
         """Tag one sentence and record all that the word-level LSTM does meanwhile.
 
@@ -236,16 +264,40 @@ class Tagger(CheckedModule):
             ArgumentError: there is no word, or a word is the empty string.
             ArgumentTypeError: a text is given where its words are expected.
         """
-        (row,) = sentences_of([words])
-        if not row:
+        (reading,) = self._readings(sentences_of([words]), None)
+        return reading
+
+    def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
+        """Read sentences lazily, many in one run of the LSTM: much faster than `read` on each.
+
+        Args:
+            sentences: the words of each, at least one.
+            keep: places to record, as for `hiddenstate.LSTM.trace`.
+
+        Yields:
+            One `Reading` a sentence, in the order of the input. Sentences that were read together share a trace, of
+            which each is a row.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: as `read`.
+            NameUnknownError: as `hiddenstate.LSTM.trace`.
+        """
+        for batch in in_batches(sentences, SENTENCES_READ_TOGETHER, len, WORDS_READ_TOGETHER):
+            yield from self._readings(sentences_of(batch), keep)
+
+    @torch.no_grad()
+    def _readings(self, rows: Sequence[tuple[str, ...]], keep: Sequence[str] | None) -> list[Reading]:
+        if not all(rows):
             raise ArgumentError("there is no word to read")
         with evaluating(self):
-            batch = self.encode([row]).batch([0]).to(self.head.weight.device)
-            trace = self.lstm.trace(self.embed(batch), tokens=row)
+            batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
+            lengths = batch.lengths if len(rows) > 1 else None
+            trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            tagging = self._tagging(row, self._found(self.head(out), batch.lengths, 0), 0)
-        return Reading(tagging.words, tagging.columns, trace)
+            found = self._found(self.head(out), batch.lengths, 0)
+        taggings = [self._tagging(words, found, row) for row, words in enumerate(rows)]
+        return [Reading(each.words, each.columns, trace, row) for row, each in enumerate(taggings)]
 
     @torch.no_grad()
     def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:

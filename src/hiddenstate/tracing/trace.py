@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hiddenstate.base import registry
 from hiddenstate.base.validation import State
 from hiddenstate.tracing.record import Record
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What a notebook shows of a trace. The studio, which is above this room, adds its view; the last one is taken.
-notebook_views: list[Callable[["Trace"], str | None]] = []
+notebook_views: list[Callable[["Trace"], str | None]] = registry.notebook_views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
