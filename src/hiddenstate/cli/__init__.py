@@ -54,9 +54,9 @@ app.command(cls=Command)(version)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        from hiddenstate import __version__
+        from importlib.metadata import version as installed
 
-        standard_output(exact=False).write(f"hiddenstate {__version__}\n")
+        standard_output(exact=False).write(f"hiddenstate {installed('hiddenstate')}\n")
         raise typer.Exit
 
 

@@ -103,7 +103,11 @@ def _give(result: "Explanation", format_: Format, out: Path | None, plot: Path |
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: a file cannot be written.
     """
-    texts = {Format.text: lambda: f"{result}\n", Format.json: result.to_json, Format.csv: result.to_csv}
+    texts: dict[Format, Callable[[], str]] = {
+        Format.text: lambda: f"{result}\n",
+        Format.json: result.to_json,
+        Format.csv: lambda: result.to_csv(),
+    }
     with output(out, exact=format_ is not Format.text) as stream:
         stream.write(texts[format_]())
     if plot is not None:

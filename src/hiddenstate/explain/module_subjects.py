@@ -120,7 +120,7 @@ def of_module(
     path, module = _module_at(model, path)
     lstm = traceable_of(module)
     assert isinstance(lstm, LSTM)
-    calls, readers = _watched(model, module, x)
+    calls, readers = _watched(model, module, lstm, x)
     if not calls:
         raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
     args, kwargs, out = calls[0]
@@ -153,7 +153,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
-def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
     """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
@@ -168,8 +168,8 @@ def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn
         readers.append((layer, args[0]))
 
     def watch() -> None:
-        lstm.register_forward_pre_hook(check_size)
-        lstm.register_forward_hook(hear, with_kwargs=True)
+        called.register_forward_pre_hook(check_size)
+        called.register_forward_hook(hear, with_kwargs=True)
         for part in model.modules():
             if isinstance(part, nn.Linear):
                 part.register_forward_pre_hook(read_by)
