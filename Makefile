@@ -129,16 +129,24 @@ course: $(VENV)/installed-test
 clean:
 	rm -rf $(VENV) build dist docs/_build
 
-$(VENV)/pip: 
+$(VENV)/pip:
+	@echo "Making a virtual environment in $(VENV) (seconds)."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
+# The one place that builds the native module. The extras below only add packages to it.
 $(VENV)/installed: $(BUILT_FROM) | $(VENV)/pip
-	$(BIN)/pip install --quiet --editable .
+	@echo "Installing torch and the other packages that hiddenstate needs, then compiling its native module. That takes about two"
+	@echo "minutes of two cores, and the time of the downloads: on Linux pip's torch has gigabytes of CUDA. docs/start.md says how"
+	@echo "to get the CPU-only one."
+	$(BIN)/pip install --editable .
+	@$(BIN)/python -c "from hiddenstate.engine import kernels; print('The native module is built.' if kernels.isa() else \
+		'The native module could not be built (it needs GCC 12 or later, or Clang): everything runs in plain torch, slower.')"
 	touch $@
 
-# test, lint, bench and docs: the package with that extra
-$(VENV)/installed-%: $(BUILT_FROM) | $(VENV)/pip
-	$(BIN)/pip install --quiet --editable ".[$*]"
-	touch $@ $(VENV)/installed
+# test, lint, bench and docs: the packages of that extra. The package itself is installed, so pip leaves it as it is.
+$(VENV)/installed-%: pyproject.toml | $(VENV)/installed
+	@echo "Installing the packages of the extra '$*': a minute or two the first time. Nothing is compiled."
+	$(BIN)/pip install --quiet "hiddenstate[$*]"
+	touch $@

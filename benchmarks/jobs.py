@@ -60,7 +60,7 @@ class Packed(nn.Module):
 def in_torch(tagger: Tagger) -> Tagger:
     """The same tagger, whose layers are torch's."""
     theirs = copy.deepcopy(tagger)
-    theirs.char_lstm, theirs.lstm = Packed(tagger.char_lstm), Packed(tagger.lstm)  # type: ignore[assignment]
+    theirs.char_lstm, theirs.lstm = Packed(tagger.char_lstm), Packed(tagger.lstm)  # type: ignore[arg-type, assignment]
     return theirs
 
 

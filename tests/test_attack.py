@@ -35,10 +35,7 @@ DOORS = (
 WRITERS = {
     "base/figures.py": "picture",
     "base/files.py": "trace",
-    "cli/evaluate.py": "evaluate --json",
-    "cli/explain_command.py": "explain ledger --csv",
-    "cli/score.py": "score --out",
-    "cli/tag.py": "tag --out",
+    "cli/outputs.py": "tag --out",
     "course/files.py": "course",
     "explain/results.py": "explanation",
     "interop/onnx/export.py": "onnx",

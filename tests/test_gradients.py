@@ -245,3 +245,20 @@ def test_an_edit_has_its_derivatives_too() -> None:
     value = torch.rand(2, dtype=torch.float64, requires_grad=True)
     assert gradcheck(function, value, check_forward_ad=True, check_batched_grad=True)
     assert gradgradcheck(function, value, check_fwd_over_rev=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_output_that_is_changed_in_place_is_refused_by_backward_and_states_may_be(
+    dtype: torch.dtype, layers: int
+) -> None:
+    lstm, x = hs.LSTM(4, 3, layers, dtype=dtype), torch.randn(5, 2, 4, dtype=dtype)
+    out, _ = lstm(x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.mul_(2).sum().backward()
+    changes: list[Callable[[Tensor], Tensor]] = [lambda state: state * 2, lambda state: state.mul_(2)]
+    found = []
+    for change in changes:
+        out, (h, c) = lstm(x)
+        found.append(torch.autograd.grad(out.sum() + change(h).sum() + change(c).sum(), list(lstm.parameters())))
+    assert_all_close(found[1], found[0], "states changed in place")

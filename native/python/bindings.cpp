@@ -10,6 +10,7 @@
 
 #include "kernel/scan.h"
 #include "platform/cpu.h"
+#include "python/block.h"
 #include "python/cell_check.h"
 #include "python/cell_step.h"
 #include "python/dropout_mask.h"
@@ -134,6 +135,7 @@ NB_MODULE(_native, m) {
     m.def("cell_fits", &cell_fits, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
           "Whether all checks of an LSTMCell's arguments would pass: cell_check.h.");
     m.def("draw_mask", &draw_any_mask, "Draws a dropout mask in place: dropout_mask.h.");
+    bind_block(m);
     bind_stream_step(m);
     m.def("kernels_int8", [] {
         nb::list found;

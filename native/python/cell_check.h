@@ -19,15 +19,15 @@ public:
         return (x.rank == 1 || x.rank == 2) && x.sizes[x.rank - 1] == C && has_memory(x);
     }
 
-    // Reads the states before, None or (h, c), without N if the input has none, and the weights: `weight(k)` returns one, None if
-    // there is none, or null if that can't be told.
+    // Reads the states before, None or a tuple or list (h, c), without N if the input has none, and the weights: `weight(k)` returns
+    // one, None if there is none, or null if that can't be told.
     template <class Weight>
     bool read_others(nb::handle hx, const Weight& weight, std::int64_t C, std::int64_t H) {
         states[0].address = states[1].address = 0;
         if (!hx.is_none()) {
-            if (!PyTuple_CheckExact(hx.ptr()) || PyTuple_GET_SIZE(hx.ptr()) != 2) return false;
+            if (!hold_states(hx)) return false;
             for (int k = 0; k < 2; ++k) {
-                if (!read(PyTuple_GET_ITEM(hx.ptr(), k), state_shape(H), states[k])) return false;
+                if (!read(held_[k], state_shape(H), states[k])) return false;
             }
         }
         for (std::int64_t k = 0; k < kCellWeights; ++k) {
@@ -44,6 +44,15 @@ public:
     Shape state_shape(std::int64_t H) const { return is_single() ? Shape(H) : Shape(x.sizes[0], H); }
 
 private:
+    nb::object held_[2];  // the states: another thread may take them out of a list meanwhile
+
+    bool hold_states(nb::handle hx) {
+        if (!PyTuple_CheckExact(hx.ptr()) && !PyList_CheckExact(hx.ptr())) return false;
+        if (PySequence_Fast_GET_SIZE(hx.ptr()) != 2) return false;
+        for (int k = 0; k < 2; ++k) held_[k] = nb::borrow(PySequence_Fast_GET_ITEM(hx.ptr(), k));
+        return true;
+    }
+
     bool read(nb::handle value, const Shape& shape, TensorView& to) const {
         if (!is_plain_tensor(value) || !read_tensor(value, to)) return false;
         return to.type == x.type && to.is_of(shape) && has_memory(to);
@@ -52,8 +61,8 @@ private:
     static bool has_memory(const TensorView& view) { return view.address || view.is_empty(); }
 };
 
-// Whether the arguments of a step fit. False also if that can't be told at once; Python's checks then decide. `hx`: None or
-// (h, c). `weights`: ih, hh, b_ih, b_hh or None.
+// Whether the arguments of a step fit. False also if that can't be told at once; Python's checks then decide. `hx`: None,
+// or a tuple or list (h, c). `weights`: ih, hh, b_ih, b_hh or None.
 inline bool cell_fits(nb::handle input, nb::handle hx, nb::tuple weights, std::int64_t C, std::int64_t H) {
     CellReader reader;
     if (!reader.read_input(input, C)) return false;

@@ -69,7 +69,7 @@ struct CallFromPython {
 // `call`: engine.call.Call. `edits`: None, or for each layer and direction None or a list of (place, kind, value [steps, rows,
 // units], steps, rows, units). Returns the fields of Outputs: out, h_n, c_n, and lists of records or None. Throws Refused.
 template <class P>
-nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient);
+nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle shown, bool gradient);
 
 // Returns the gradients of x, h0, c0, reset_h, reset_c and the weights for which `wanted` (bools) is true, None for others.
 // `saved`: out, and lists: for each layer and direction the gates before edits or None, and c; for each layer but the last its output.

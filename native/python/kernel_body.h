@@ -1,8 +1,6 @@
 // The definitions of the templates in kernel.h.
 #pragma once
 
-#include <nanobind/stl/vector.h>
-
 #include <algorithm>
 
 #include "python/kernel.h"
@@ -80,7 +78,7 @@ void read_edits(nb::handle edits, CallFromPython<P>& to) {
             const bool reads = read_tensor(edit[2], value) && value.rank == 3 && value.type == number_type<real>() && value.address;
             require(reads || reader.refusal.because("edit", "form", edit[2], nullptr), reader);
             const auto stride = [&](int axis) { return value.sizes[axis] > 1 ? value.strides[axis] : 0; };
-            const auto chosen = [&](int at) { return nb::cast<std::vector<std::int32_t>>(edit[at]); };
+            const auto chosen = [&](int at) { return vector_of<std::int32_t>(edit[at]); };
             to.edits.back()->add(static_cast<Place>(nb::cast<int>(edit[0])), static_cast<Kind>(nb::cast<int>(edit[1])),
                                  reinterpret_cast<const real*>(value.address), stride(0), stride(1), stride(2), chosen(3), chosen(4),
                                  chosen(5));
@@ -198,12 +196,12 @@ nb::object forward_packed(const PackedWeights<P>& packed, nb::handle from) {
 }
 
 template <class P>
-nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, const std::vector<bool>& shown, bool gradient) {
+nb::object forward(const Scan<P>& scan, nb::handle call, nb::handle edits, nb::handle shown, bool gradient) {
     const nb::object packed = field(call, call_names().packed);
     if (!packed.is_none()) return forward_packed(nb::cast<const PackedWeights<P>&>(packed), call);
     CallFromPython<P> from;
     read_call(scan, call, edits, from);
-    const Records records{shown, gradient, nb::cast<bool>(field(call, call_names().recompute_gates))};
+    const Records records{vector_of<bool>(shown), gradient, nb::cast<bool>(field(call, call_names().recompute_gates))};
     const Outputs made = make_outputs(from.call, records, false);
     run_without_gil(scan, records.any() ? Task::kRecordedForward : Task::kForward, from.call, scan.forward);
     return nb::make_tuple(made.out, made.h_n, made.c_n, made.gates, made.raw_gates, made.c, made.layer_outputs);

@@ -4,6 +4,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <vector>
+
 namespace hiddenstate {
 
 inline nanobind::object interned(const char* name) { return nanobind::steal(PyUnicode_InternFromString(name)); }
@@ -28,6 +30,19 @@ inline nanobind::object attribute(nanobind::handle object, const nanobind::objec
 inline nanobind::object call(nanobind::handle object, const nanobind::object& method) {
     nanobind::object found = nanobind::steal(PyObject_CallMethodNoArgs(object.ptr(), method.ptr()));
     if (!found.is_valid()) drop_unavailable();
+    return found;
+}
+
+// Returns the items of a list or a tuple. nanobind's own conversion of arguments to vectors is noexcept: if an allocation fails
+// there, the process ends. Here it becomes a MemoryError.
+template <class T>
+std::vector<T> vector_of(nanobind::handle items) {
+    const nanobind::object fast = nanobind::steal(PySequence_Fast(items.ptr(), "expected a list or a tuple"));
+    if (!fast.is_valid()) throw nanobind::python_error();
+    const Py_ssize_t size = PySequence_Fast_GET_SIZE(fast.ptr());
+    std::vector<T> found;
+    found.reserve(static_cast<std::size_t>(size));
+    for (Py_ssize_t k = 0; k < size; ++k) found.push_back(nanobind::cast<T>(nanobind::handle(PySequence_Fast_GET_ITEM(fast.ptr(), k))));
     return found;
 }
 

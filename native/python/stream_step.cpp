@@ -1,9 +1,8 @@
 #include "python/stream_step.h"
 
-#include <nanobind/stl/vector.h>
-
 #include <utility>
 
+#include "python/block.h"
 #include "python/python_api.h"
 
 namespace hiddenstate {
@@ -53,12 +52,12 @@ void StreamStep::guard_parameters(nb::dict parameters, nb::dict named) {
     parameters_ = std::move(parameters);
 }
 
-void StreamStep::guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables) {
-    dicts_ = std::move(dicts), variables_ = std::move(variables);
+void StreamStep::guard_empty(nb::list dicts, nb::list variables) {
+    dicts_ = vector_of<nb::object>(dicts), variables_ = vector_of<nb::object>(variables);
 }
 
-void StreamStep::guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute) {
-    calls_ = std::move(calls), owner_ = std::move(owner), attribute_ = std::move(attribute);
+void StreamStep::guard_idle(nb::sequence calls, nb::object owner, nb::object attribute) {
+    calls_ = vector_of<nb::object>(calls), owner_ = std::move(owner), attribute_ = std::move(attribute);
 }
 
 void StreamStep::refuse_with(nb::object error, nb::object message) {
@@ -73,7 +72,8 @@ void StreamStep::take_numpy(nb::object type, nb::object dtype, nb::object make, 
 bool StreamStep::has_same_parameters() const {
     for (const Guarded& one : guarded_) {
         if (PyDict_GetItem(parameters_.ptr(), one.name.ptr()) != one.value.ptr()) return false;
-        if (version_of_tensor(one.value) != one.version || address_of_tensor(one.value) != one.address) return false;
+        if (one.version >= 0 && version_of_tensor(one.value) != one.version) return false;
+        if (address_of_tensor(one.value) != one.address) return false;
     }
     return true;
 }
@@ -86,7 +86,7 @@ bool StreamStep::is_blocked() const {
         PyObject* held = nullptr;
         if (PyContextVar_Get(variable.ptr(), nullptr, &held) < 0) PyErr_Clear();
         const nb::object value = nb::steal(held);
-        if (!value.is_valid() || PyObject_Length(value.ptr()) != 0) return true;
+        if (!value.is_valid() || is_any_open(value)) return true;
     }
     for (const nb::object& idle : calls_) {
         const nb::object said = nb::steal(PyObject_CallNoArgs(idle.ptr()));
@@ -169,8 +169,8 @@ nb::object StreamStep::step_some(nb::handle x, const Rows* rows, nb::handle out)
 namespace {
 
 struct Leave {
-    StreamStep& step;
-    ~Leave() { step.leave(); }
+    std::atomic<bool>& running;
+    ~Leave() { running.store(false); }
 };
 
 }  // namespace
@@ -198,12 +198,12 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
     } else if (!(numpy ? find_array(out, n, H_, true, to) : find_tensor(out, n, H_, true, to)) || to.flat != from.flat) {
         return nb::none();
     }
-    if (!enter()) {
+    if (PyDict_Size(turn_.ptr()) > 0 || running_.exchange(true)) {
         PyErr_SetObject(error_.ptr(), message_.ptr());
         throw nb::python_error();
     }
     {
-        const Leave leave{*this};
+        const Leave leave{running_};
         const auto work = [&](int threads) { kernel_(from.address, to.address, rows, threads); };
         if (large_) {
             const nb::gil_scoped_release released;
@@ -211,6 +211,7 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
         } else {
             tuner_.run(work);
         }
+        ++count_;
     }
     if (!numpy && !out.is_none()) mark_written_(nb::make_tuple(given));
     return given;
@@ -218,7 +219,7 @@ nb::object StreamStep::run(nb::handle x, const Rows* rows, nb::handle out, bool 
 
 template <class F>
 void StreamStep::each_object(const F& f) {
-    for (nb::object* one : {&parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
+    for (nb::object* one : {&turn_, &parameters_, &owner_, &attribute_, &error_, &message_, &keep_alive_, &mark_written_, &array_,
                             &array_dtype_, &make_array_, &shape_, &shape_flat_}) {
         f(*one);
     }
@@ -260,8 +261,9 @@ void bind_stream_step(nb::module_& m) {
         .def("refuse_with", &StreamStep::refuse_with)
         .def("keep", &StreamStep::keep)
         .def("tell", &StreamStep::tell)
-        .def("enter", &StreamStep::enter)
-        .def("leave", &StreamStep::leave)
+        .def("take_turns", &StreamStep::take_turns)
+        .def_prop_ro("running", &StreamStep::is_running)
+        .def_prop_ro("count", &StreamStep::count)
         .def("take_numpy", &StreamStep::take_numpy)
         .def("step", &StreamStep::step, nb::arg().none(), nb::arg().none())
         .def("step_rows", &StreamStep::step_rows, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg().none());

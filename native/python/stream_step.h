@@ -32,12 +32,13 @@ public:
     StreamStep(Kernel kernel, NumberType element, std::int64_t N, std::int64_t C, std::int64_t H, bool large,
                ThreadTuner<>& tuner);
 
-    // Parameters that must stay as they are now: the object under each name, its version and its address.
+    // Parameters that must stay as they are now: the object under each name, its version and its address. Tensors that were made in
+    // inference mode have no version.
     void guard_parameters(nb::dict parameters, nb::dict named);
     // Dicts (hooks) and context variables (edits in force, a chosen path) that must be empty.
-    void guard_empty(std::vector<nb::object> dicts, std::vector<nb::object> variables);
+    void guard_empty(nb::list dicts, nb::list variables);
     // Functions that must return False or 0, and an attribute of an object that must be negative.
-    void guard_idle(std::vector<nb::object> calls, nb::object owner, nb::object attribute);
+    void guard_idle(nb::sequence calls, nb::object owner, nb::object attribute);
     // The error that is raised if two threads step at the same time.
     void refuse_with(nb::object error, nb::object message);
     // How NumPy's arrays are made for a step; `flat`: [features], for a stream of one row, without N.
@@ -48,9 +49,12 @@ public:
     // A function that is called with a tuple of the tensor that was written, so that torch raises its version.
     void tell(nb::object mark_written) { mark_written_ = std::move(mark_written); }
 
-    // Takes the step for this thread, until leave(). Returns false if another thread has it.
-    bool enter() { return !running_.exchange(true); }
-    void leave() { running_.store(false); }
+    // A dict that has an entry while someone else changes the state.
+    void take_turns(nb::object turn) { turn_ = std::move(turn); }
+    // Whether a thread is in a step.
+    bool is_running() const { return running_.load(); }
+    // How many steps were taken.
+    std::int64_t count() const { return count_; }
 
     // Calls f with each Python object that this holds, for the garbage collector.
     template <class F>
@@ -89,6 +93,8 @@ private:
     const bool large_;
     ThreadTuner<>& tuner_;
     std::atomic<bool> running_{false};
+    std::int64_t count_ = 0;
+    nb::object turn_;
     nb::object parameters_;
     std::vector<Guarded> guarded_;
     std::vector<nb::object> dicts_, variables_, calls_;

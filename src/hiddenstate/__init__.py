@@ -2,61 +2,144 @@
 
 >>> import hiddenstate as hs
 >>> lstm = hs.LSTM(input_size=4, hidden_size=3)
+
+The package itself is loaded, and torch with it, when one of its names is first used: a command line that only shows
+its help needs neither.
 """
 
 import sys as _sys
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-from hiddenstate import _aliases, explain, plant
+from hiddenstate import _aliases
+from hiddenstate.base import registry as _registry
+from hiddenstate.base.later import called_later as _called_later
 from hiddenstate.base.later import on_first_use as _on_first_use
-from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
-from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
-from hiddenstate.engine.dispatch import backend
-from hiddenstate.engine.dispatch import exporters as _exporters
-from hiddenstate.errors import HiddenStateError
-from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
-from hiddenstate.interop.find import find_lstms
-from hiddenstate.interop.jax_arrays import from_equinox, from_flax
-from hiddenstate.interop.keras.importer import from_keras
-from hiddenstate.interop.onnx.export import export_onnx
-from hiddenstate.interop.onnx.importer import from_onnx
-from hiddenstate.interop.onnx.symbols import run as _export_job
-from hiddenstate.interop.state_dict import from_state_dict
-from hiddenstate.interop.torch.accelerate.acceleration import Acceleration, accelerate
-from hiddenstate.interop.torch.accelerate.acceleration import traceable_of as _stand_in_of
-from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
-from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
-from hiddenstate.interop.torch.from_torch import from_torch
-from hiddenstate.interop.torch.report import ConversionReport
-from hiddenstate.nn.cell import LSTMCell
-from hiddenstate.nn.constant_weights import constant_weights
-from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.model_edits import edit
-from hiddenstate.nn.stream import Stream
-from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.structure import Structure, structure_of
-from hiddenstate.studio.view import Studio, studio
-from hiddenstate.studio.view import trace_html as _trace_html
-from hiddenstate.tracing.models import ModelTrace, trace
-from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.trace import notebook_views as _notebook_views
-from hiddenstate.tracing.traceable import stand_ins as _stand_ins
-from hiddenstate.tracing.unit_step import Moment
 
-if _TYPE_CHECKING:  # loaded when they are first used, as what they need takes longer than the rest
+if _TYPE_CHECKING:
+    from hiddenstate import explain as explain
+    from hiddenstate import plant as plant
+    from hiddenstate.edits.edit import Edit, add, clamp, mean_ablation, patch, resample_ablation, scale, zero
+    from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
+    from hiddenstate.engine.dispatch import backend
+    from hiddenstate.errors import HiddenStateError
     from hiddenstate.explain.comparisons import compare as compare
+    from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
+    from hiddenstate.interop.find import find_lstms
+    from hiddenstate.interop.jax_arrays import from_equinox, from_flax
+    from hiddenstate.interop.keras.importer import from_keras
+    from hiddenstate.interop.onnx.export import export_onnx
+    from hiddenstate.interop.onnx.importer import from_onnx
+    from hiddenstate.interop.state_dict import from_state_dict
+    from hiddenstate.interop.torch.accelerate.acceleration import Acceleration, accelerate
+    from hiddenstate.interop.torch.accelerate.counts import AccelerationReport
+    from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
+    from hiddenstate.interop.torch.from_torch import from_torch
+    from hiddenstate.interop.torch.report import ConversionReport
     from hiddenstate.models.folder import load_any as load
+    from hiddenstate.models.folder import save as save
+    from hiddenstate.models.from_modules import language_model as language_model
+    from hiddenstate.models.from_modules import tagger as tagger
+    from hiddenstate.nn.cell import LSTMCell
+    from hiddenstate.nn.constant_weights import constant_weights
+    from hiddenstate.nn.lstm import LSTM
+    from hiddenstate.nn.model_edits import edit
+    from hiddenstate.nn.packed_weights import repack
+    from hiddenstate.nn.stream import Stream
+    from hiddenstate.structure.sizes import Sizes
+    from hiddenstate.structure.structure import Structure, structure_of
+    from hiddenstate.studio.view import Studio, studio
+    from hiddenstate.tracing.models import ModelTrace, trace
+    from hiddenstate.tracing.trace import Trace
+    from hiddenstate.tracing.unit_step import Moment
 
-__version__ = _version("hiddenstate")
-# What lower rooms use and higher ones have.
-_exporters.append(_export_job)
-_notebook_views.append(_trace_html)
-_stand_ins.append(_stand_in_of)
-_aliases.install(
-    _sys.modules[__name__],
-    _on_first_use(__name__, {"compare": "explain.comparisons", "load": "models.folder:load_any"}),
+    __version__: str
+
+# Every name by the module it is in. They are loaded together, so that none is imported in the middle of a call.
+_HOMES = {
+    "explain": "",
+    "plant": "",
+    "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
+    "engine.dispatch": "backend",
+    "errors": "HiddenStateError",
+    "interop.export_arrays": "equinox_weights flax_weights keras_weights onnx_weights",
+    "interop.find": "find_lstms",
+    "interop.jax_arrays": "from_equinox from_flax",
+    "interop.keras.importer": "from_keras",
+    "interop.onnx.export": "export_onnx",
+    "interop.onnx.importer": "from_onnx",
+    "interop.state_dict": "from_state_dict",
+    "interop.torch.accelerate.acceleration": "Acceleration accelerate",
+    "interop.torch.accelerate.counts": "AccelerationReport",
+    "interop.torch.conversion": "conversion_report convert convert_back",
+    "interop.torch.from_torch": "from_torch",
+    "interop.torch.report": "ConversionReport",
+    "nn.cell": "LSTMCell",
+    "nn.constant_weights": "constant_weights",
+    "nn.lstm": "LSTM",
+    "nn.model_edits": "edit",
+    "nn.packed_weights": "repack",
+    "nn.stream": "Stream",
+    "structure.sizes": "Sizes",
+    "structure.structure": "Structure structure_of",
+    "studio.view": "Studio studio",
+    "tracing.models": "ModelTrace trace",
+    "tracing.trace": "Trace",
+    "tracing.unit_step": "Moment",
+}
+_NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
+# These take longer than all others.
+_later = _on_first_use(
+    __name__,
+    {
+        "compare": "explain.comparisons",
+        "language_model": "models.from_modules",
+        "load": "models.folder:load_any",
+        "save": "models.folder",
+        "tagger": "models.from_modules",
+    },
 )
+
+
+class _Package(_ModuleType):
+    """The package: it keeps its functions where modules have the same name, such as ``hiddenstate.studio``."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system sets every module that it loads on the package.
+        if not (isinstance(value, _ModuleType) and name in _NAMES):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    if name.startswith("_"):  # a module of our own that is being imported, or what Python asks every module for
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _load()
+    if name in globals():
+        return globals()[name]
+    return _import_module(f"{__name__}.{name}") if name in _aliases.MOVED else _later(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _load() -> None:
+    """Load every name of `_HOMES`."""
+    loaded = {home: _import_module(f"{__name__}.{home}") for home in _HOMES}
+    globals().update({name: getattr(loaded[home], name) for home, names in _HOMES.items() for name in names.split()})
+
+
+_sys.modules[__name__].__class__ = _Package
+_registry.exporters.append(_called_later("hiddenstate.interop.onnx.symbols:run"))
+_registry.notebook_views.append(_called_later("hiddenstate.studio.view:trace_html"))
+_registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:traceable_of"))
+_aliases.install()
 
 __all__ = [
     "LSTM",
@@ -96,16 +179,20 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "keras_weights",
+    "language_model",
     "load",
     "mean_ablation",
     "onnx_weights",
     "patch",
     "plant",
+    "repack",
     "resample_ablation",
+    "save",
     "scale",
     # hs.set is left out: `from hiddenstate import *` must not take Python's own set away
     "structure_of",
     "studio",
+    "tagger",
     "trace",
     "zero",
 ]

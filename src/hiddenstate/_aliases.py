@@ -1,7 +1,7 @@
 """Names of modules in version 0.1.0, which programs and pickles still use, and where those modules are now."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -109,22 +109,12 @@ class Finder(MetaPathFinder):
         )
 
 
-def install(root: ModuleType, otherwise: Callable[[str], Any]) -> None:
-    """Make the old names work, once the package is loaded.
-
-    Args:
-        root: the package.
-        otherwise: returns what other names of the package stand for, or raises an AttributeError.
-    """
+def install() -> None:
+    """Make the old names work."""
     sys.meta_path.append(Finder())
-    # hs.trace, say, is a function: the import system would put the module in its place, if it were to find that.
-    for old in MOVED.keys() & vars(root).keys():
-        sys.modules[f"hiddenstate.{old}"] = import_module(f"hiddenstate.{MOVED[old]}")
-    vars(root)["__getattr__"] = partial(_found, otherwise)
     for old, new in REPLACED.items():
-        vars(import_module(f"hiddenstate.{old}"))["__getattr__"] = import_module(f"hiddenstate.{new}").__getattribute__
+        vars(import_module(f"hiddenstate.{old}"))["__getattr__"] = partial(_attribute, f"hiddenstate.{new}")
 
 
-def _found(otherwise: Callable[[str], Any], name: str) -> Any:
-    """Return a module by its old name, since ``import hiddenstate as hs`` gave hs.native, say; or another name."""
-    return import_module(f"hiddenstate.{name}") if name in MOVED else otherwise(name)
+def _attribute(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)

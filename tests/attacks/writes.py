@@ -58,6 +58,10 @@ def explanation(path: Path) -> None:
     hs.explain.ledger(hs.LSTM(2, 3), torch.randn(4, 1, 2), place="l0.c[1]").save(path)
 
 
+def explanation_table(path: Path) -> None:
+    hs.explain.ledger(hs.LSTM(2, 3), torch.randn(4, 1, 2), place="l0.c[1]").to_csv(path)
+
+
 def begin(path: Path) -> None:
     make_run(path)
     RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
@@ -137,6 +141,7 @@ THINGS = {
     "language-model": Thing(make_language_model, make_language_model, load_language_model),
     "onnx": Thing(exported, exported, hs.from_onnx),
     "explanation": Thing(explanation, explanation, Path.read_text),
+    "explanation-table": Thing(explanation_table, explanation_table, Path.read_text),
     "picture": Thing(picture, picture, lambda path: None),
     "begin": Thing(begin, lambda path: RunFolder(path).begin("a"), lambda path: RunFolder(path).check()),
     "new-run": Thing(nothing, lambda path: RunFolder(path / "deeper").begin("a"), lambda path: None),

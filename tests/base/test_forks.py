@@ -1,11 +1,17 @@
 """What runs in forked processes: in a process of its own, as what is registered stays."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import hiddenstate
+
+PACKAGE = Path(hiddenstate.__file__).parent
+NATIVE = Path(__file__).parents[2] / "native"
 CODE = """
 import os
 {without}
@@ -30,3 +36,132 @@ def test_a_system_without_fork_has_nothing_to_run() -> None:
     # torch looks for them, too, where the system should have them.
     without = "import torch\nfor name in ('fork', 'register_at_fork'): vars(os).pop(name, None)"
     assert told(without, "import hiddenstate\nos.write(1, b'over')") == "over"
+
+
+def test_every_lock_of_the_package_is_fork_safe() -> None:
+    """A lock that is made elsewhere could stay locked in a child."""
+    made = re.compile(
+        r"(?<!asyncio\.)\b(threading\.)?(File)?(Lock|RLock|Condition|\w*Semaphore|Event|Barrier)\(|\bqueue\.\w*Queue\("
+    )
+    found = {
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if made.search(line) and "ForkSafeLock" not in line
+    }
+    assert found == {
+        "base/forks.py: self.lock = threading.RLock()",
+        # Waited for by threads of the parent, which a child does not have.
+        "explain/side_by_side.py: together = threading.Barrier(count)",
+        "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
+        # A file's lock, which the system ends with the process.
+        "training/lock.py: is_new, lock = not (self._folder / LOCK).exists(), FileLock(self._folder / LOCK)",
+    }
+
+
+def test_no_native_lock_is_waited_for_by_a_child() -> None:
+    """Mutexes are tried, never waited for, except in the team of a call, which a child makes anew."""
+    lines = [line for path in sorted(NATIVE.rglob("*.[hc]*")) for line in path.read_text(encoding="utf-8").splitlines()]
+    locks = [line.strip() for line in lines if re.search(r"(unique_lock|lock_guard|scoped_lock)<[^>]*>\s*\w*\(", line)]
+    waited = [line for line in locks if "try_to_lock" not in line]
+    assert waited == [
+        "const std::lock_guard<std::mutex> lock(mutex_);",
+        "std::unique_lock<std::mutex> lock(mutex_);",
+    ]
+
+
+IN_THE_CHILD = """
+import os, signal, sys, threading
+import torch
+import torch._dynamo.eval_frame
+import hiddenstate as hs
+from hiddenstate.base import forks
+from hiddenstate.explain.side_by_side import side_by_side
+from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.messages import ViewMessage
+from torch import nn
+
+torch.set_num_threads(1)
+audience, looker = Audience(), Looker(lambda: None)
+lstm, theirs, x = hs.LSTM(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
+
+def everything():
+    audience.join(looker)
+    audience.tell(ViewMessage({}))
+    with torch.no_grad(), hs.constant_weights(lstm), lstm.edit(hs.zero("l0.f")), hs.backend("reference"):
+        lstm(x)
+    with hs.accelerate():
+        hs.trace(theirs, x)
+    hs.trace(lstm, x)
+    with side_by_side() as workers:
+        workers.call(int)
+    lstm.stream().step(torch.zeros(4))
+
+everything()
+locks = list(forks.locks)
+for lock in locks:
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock.lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # ends a child that hangs
+        everything()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, lock
+    done.set()
+    thread.join()
+print(len(locks))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_beside_any_held_lock_goes_on() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_THE_CHILD], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    made = [path for path in PACKAGE.rglob("*.py") if "= ForkSafeLock()" in path.read_text(encoding="utf-8")]
+    assert int(done.stdout) >= len(made) - 1, "the blocks in Python are used on other machines only"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_another_thread_enters_blocks_goes_on() -> None:
+    code = """
+import os, signal, sys, threading
+import torch
+import hiddenstate as hs
+from torch import nn
+
+sys.setswitchinterval(1e-5)
+torch.set_num_threads(1)
+lstm, theirs, x = hs.LSTM(4, 3), nn.LSTM(4, 3), torch.zeros(5, 2, 4)
+is_over = threading.Event()
+
+def enter():
+    with hs.constant_weights(lstm), hs.accelerate(), lstm.edit(hs.zero("l0.f")):
+        pass
+
+def enter_all():
+    while not is_over.is_set():
+        enter()
+
+thread = threading.Thread(target=enter_all)
+thread.start()
+for _ in range(50):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        enter()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+is_over.set()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr

@@ -68,7 +68,7 @@ def test_less_is_printed(model: Path) -> None:
 
 
 def test_json(model: Path, tmp_path: Path) -> None:
-    data = json.loads(said(DEV, "--model", model, "--json", "-"))
+    data = json.loads(said(DEV, "--model", model, "--json"))
     assert list(data) == ["upos", "xpos"]
     upos = data["upos"]
     assert upos["accuracy"] == upos["correct"] / upos["words"]
@@ -80,14 +80,14 @@ def test_json(model: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert {"wanted": "DET", "given": "NOUN", "words": 63} in upos["confusions"]
     assert sum(each["count"] for each in upos["confidence"]) == 365
-    said(DEV, "--model", model, "--json", tmp_path / "a.json")
+    said(DEV, "--model", model, "--json", "--out", tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text()) == data
 
 
 def test_words_are_unknown_to_the_vocabulary_or_to_the_training_data(model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.conllu").write_text("1\tdOG\t_\tX\t_\t_\t_\t_\t_\t_\n2\tzzz\t_\tX\t_\t_\t_\t_\t_\t_\n")
     for more, unknown in (((), 1), (("--train", TRAIN), 2)):
-        data = json.loads(said(tmp_path / "a.conllu", "--model", model, "--json", "-", *more))
+        data = json.loads(said(tmp_path / "a.conllu", "--model", model, "--json", *more))
         assert data["upos"]["unknown_words"] == unknown
 
 
@@ -104,7 +104,7 @@ def test_plot(model: Path, tmp_path: Path) -> None:
     assert result.exception is None
     assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
     assert "wrote" in result.stderr
-    result = run(DEV, "--model", model, "--plot", tmp_path / "b.svg", "--json", "-")
+    result = run(DEV, "--model", model, "--plot", tmp_path / "b.svg", "--json")
     assert (json.loads(result.stdout)["upos"]["words"], (tmp_path / "b.svg").is_file()) == (365, True)
 
 

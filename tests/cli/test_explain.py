@@ -24,7 +24,7 @@ def run(*arguments: str, text: str | None = None) -> str:
 
 
 def data(*arguments: str) -> Any:
-    return json.loads(run(*arguments, "--json", "-"))
+    return json.loads(run(*arguments, "--json"))
 
 
 def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
@@ -59,13 +59,17 @@ def test_without_a_word_the_one_that_is_least_sure_is_explained() -> None:
 @pytest.mark.parametrize("command", ["attribute", "ledger"])
 def test_files_are_written(command: str, tmp_path: Path) -> None:
     names = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "svg")}
-    out = run(command, TEXT, "--json", str(names["json"]), "--csv", str(names["csv"]), "--plot", str(names["svg"]))
+    out = run(command, TEXT, "--plot", str(names["svg"]))
     assert "man" in out
+    assert run(command, TEXT, "--json", "-o", str(names["json"])) == ""
+    assert run(command, TEXT, "--format", "csv", "--out", str(names["csv"])) == ""
+    assert run(command, TEXT, "-o", str(tmp_path / "out.txt")) == ""
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == out
     assert json.loads(names["json"].read_text(encoding="utf-8"))["words"][2] == "man"
     rows = list(csv.DictReader(io.StringIO(names["csv"].read_text(encoding="utf-8"))))
     assert {row["word"] for row in rows} == {"The", "old", "man", "the", "boats", "."}
     assert names["svg"].read_text(encoding="utf-8").count("<svg") == 1
-    assert list(csv.DictReader(io.StringIO(run(command, TEXT, "--csv", "-")))) == rows
+    assert list(csv.DictReader(io.StringIO(run(command, TEXT, "--format", "csv")))) == rows
 
 
 def test_spans_baselines_and_the_initial_state() -> None:
@@ -114,7 +118,7 @@ def test_the_text_comes_from_standard_input() -> None:
     [
         (["attribute", TEXT, "--word", "dog"], NameUnknownError, "'dog' stands nowhere"),
         (["attribute", TEXT, "--label", "QQ"], NameUnknownError, "no labels of this model are 'QQ'"),
-        (["attribute", TEXT, "--json", "-", "--csv", "-"], ArgumentError, "both write to standard output"),
+        (["attribute", TEXT, "--json", "--format", "csv"], ArgumentError, "--json is short for --format json"),
         (["attribute", TEXT, "--of", "l1.c[0]", "--word", "man"], ArgumentError, "--of says all of the target"),
         (["attribute", TEXT, "--spans", "a-b"], ArgumentError, "--spans takes numbers of words"),
         (["attribute", "", "--word", "man"], ArgumentError, "one sentence is explained at a time, got 0"),
@@ -129,7 +133,7 @@ def test_what_cannot_be_explained_fails(arguments: list[str], error: type[Except
         run(*arguments)
 
 
-@pytest.mark.parametrize("option", ["--json", "--csv", "--plot"])
+@pytest.mark.parametrize("option", ["--out", "--plot"])
 @pytest.mark.parametrize("command", ["attribute", "ledger", "graph", "dynamics", "compare", "sweep"])
 def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
     command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,18 +141,13 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
     def refuse(*_: object) -> None:
         pytest.fail("the model was loaded")
 
-    monkeypatch.setattr("hiddenstate.cli.explain_options.load_any", refuse)
+    monkeypatch.setattr("hiddenstate.cli.explain_read.load_any", refuse)
     other = ("--other", TEXT) if command in ("compare", "sweep") else ()
     with pytest.raises((OSError, ArgumentError), match="there is no folder"):
         run(command, TEXT, *other, option, str(tmp_path / "nowhere" / "out.png"))
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(IsADirectoryError, match="it is a folder"):
         run(command, TEXT, *other, option, str(tmp_path / "folder.png"))
-
-
-def test_two_results_in_one_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="both write to"):
-        run("attribute", TEXT, "--json", str(tmp_path / "out"), "--csv", str(tmp_path / "out"))
 
 
 def test_any_model_is_loaded_by_its_folder() -> None:

@@ -18,7 +18,7 @@ def run(*arguments: str) -> str:
 
 
 def test_two_texts() -> None:
-    data = json.loads(run("I can fish", "--other", "I eat fish", "--json", "-"))
+    data = json.loads(run("I can fish", "--other", "I eat fish", "--json"))
     tagger = load(shipped())
     want = hs.compare(tagger, tagger, "I can fish", "I eat fish")
     assert data["first"]["t"] == want.first.t if want.first else None

@@ -20,7 +20,7 @@ def run(*arguments: str) -> str:
 
 def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
     picture = tmp_path / "view.png"
-    data = json.loads(run("The old man the boats .", "--json", "-", "--plot", str(picture)))
+    data = json.loads(run("The old man the boats .", "--json", "--plot", str(picture)))
     want = hs.explain.dynamics(load(shipped()), "The old man the boats .").timescales()
     assert data["constants"]["l1r"] == pytest.approx(want.constants["l1r"].tolist(), rel=1e-4)
     assert picture.stat().st_size > 1000
@@ -28,9 +28,19 @@ def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
 
 def test_other_views() -> None:
     assert "always open" in run("A dog barked .", "--view", "saturation")
-    assert run("ab", "--view", "saturation", "--csv", "-", "--model", "shakespeare").startswith("place,unit,shut,open")
+    assert run("ab", "--view", "saturation", "--format", "csv", "--model", "shakespeare").startswith(
+        "place,unit,shut,open"
+    )
+
+
+def test_every_view_can_be_shown_without_naming_a_model() -> None:
+    shown = run("To be", "--view", "fixed-points", "--starts", "2", "--json")
+    assert json.loads(shown)["kind"] == "fixed points"
+    assert run("To be", "--view", "spectrum", "--json") == run(
+        "To be", "--view", "spectrum", "--json", "--model", "shakespeare"
+    )
 
 
 def test_explain_dynamics_fails() -> None:
     with pytest.raises(ArgumentError, match="reads forward"):
-        run("A dog", "--view", "fixed-points")
+        run("A dog", "--view", "fixed-points", "--model", "tagger-en")

@@ -22,7 +22,7 @@ def run(*arguments: str) -> str:
 
 def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
     picture = tmp_path / "graph.png"
-    data = json.loads(run(TEXT, "--word", "man", "--label", "NOUN", "--json", "-", "--plot", str(picture)))
+    data = json.loads(run(TEXT, "--word", "man", "--label", "NOUN", "--json", "--plot", str(picture)))
     want = hs.explain.graph(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man"))
     assert data["value"] == pytest.approx(want.value, abs=1e-5)
     assert [node["name"] for node in data["nodes"]][:5] == [node.name for node in want.nodes][:5]
@@ -31,7 +31,7 @@ def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
 
 def test_other_targets() -> None:
     assert "l1.c[5] at man" in run(TEXT, "--of", "l1.c[5]@2", "--units", "5")
-    assert run("the king", "--model", "shakespeare", "--units", "5", "--csv", "-").startswith("source,target,kind")
+    assert run("the king", "--model", "shakespeare", "--units", "5", "--format", "csv").startswith("source,target,kind")
 
 
 def test_edges_are_checked_unless_they_should_not_be() -> None:

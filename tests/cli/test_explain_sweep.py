@@ -22,7 +22,7 @@ def run(*arguments: str) -> str:
 
 def test_it_prints_what_the_library_finds() -> None:
     data = json.loads(
-        run(TEXTS[0], "--other", TEXTS[1], "--word", "swim", "--label", "NOUN", "--places", "l1.h", "--json", "-")
+        run(TEXTS[0], "--other", TEXTS[1], "--word", "swim", "--label", "NOUN", "--places", "l1.h", "--json")
     )
     want = hs.explain.sweep(load(shipped()), *TEXTS, of=hs.explain.logit("NOUN", word=4), places="l1.h")
     assert data["effect"][0][3][7] == pytest.approx(want.effect[0, 3, 7], abs=1e-6)
@@ -46,8 +46,8 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
         "l1.c[5]@4",
         "--places",
         "l0.c",
-        "--csv",
-        "-",
+        "--format",
+        "csv",
         "--plot",
         str(picture),
     )
@@ -64,7 +64,7 @@ def test_explain_sweep_fails() -> None:
     for arguments, error, message in (
         ((TEXTS[0], "--other", "I saw"), ShapeError, "as many steps"),
         ((TEXTS[0], "--other", "I saw", "--label", "NOUN"), ShapeError, "as many steps"),
-        ((TEXTS[0], "--other", TEXTS[1], "--json", "-", "--csv", "-"), ArgumentError, "standard output"),
+        ((TEXTS[0], "--other", TEXTS[1], "--json", "--format", "csv"), ArgumentError, "--json is short for"),
     ):
         with pytest.raises(error, match=message):
             run(*arguments)

@@ -1,5 +1,4 @@
 import io
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +66,7 @@ def test_unknown_characters_are_told(models: Path) -> None:
     assert "2 of 3 words" in run("--model", models / "word", "--prompt", "the 日 本", "--length", "3").stderr
 
 
-def test_text_comes_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_comes_as_it_is_made() -> None:
     class Screen(io.StringIO):
         shown = ""
 
@@ -75,7 +74,6 @@ def test_text_comes_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
             self.shown = self.getvalue()
 
     screen, seen = Screen(), list[str]()
-    monkeypatch.setattr(sys, "stdout", screen)
 
     def pieces() -> Iterator[str]:
         for piece in "abc":
@@ -83,7 +81,7 @@ def test_text_comes_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(screen.shown)
             time.sleep(2 * PAUSE)
 
-    write_slowly(pieces())
+    write_slowly(screen, pieces())
     assert seen == ["a", "ab", "abc"]
     assert screen.shown == "abc\n"
 
@@ -108,3 +106,15 @@ def test_the_shipped_model_writes_without_one() -> None:
     said = run("--prompt", "ROMEO:", "--length", "40", "--seed", "3").stdout
     assert said.startswith("ROMEO:")
     assert len(said) == len("ROMEO:") + 40 + 1
+
+
+def test_a_length_beyond_all_use_fails() -> None:
+    result = run("--length", "99999999999999999999")
+    assert result.exit_code == 2
+    assert "--length" in result.output
+
+
+def test_out(models: Path, tmp_path: Path) -> None:
+    asked = ("--model", models / "char", "--length", "9")
+    assert run(*asked, "--out", tmp_path / "a.txt").stdout == ""
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == run(*asked).stdout

@@ -13,12 +13,15 @@ NONE = "there-is-no-such-file"
 COMMANDS = {
     "tag --out": ["tag", NONE, "--model", NONE, "--out"],
     "score --out": ["score", NONE, "--model", NONE, "--out"],
-    "evaluate --json": ["evaluate", NONE, "--model", NONE, "--json"],
+    "evaluate --json --out": ["evaluate", NONE, "--model", NONE, "--json", "--out"],
     "evaluate --plot": ["evaluate", NONE, "--model", NONE, "--plot"],
     "page --out": ["page", "--model", NONE, "--out"],
     "read --plot": ["read", "a word", "--model", NONE, "--plot"],
     "structure --plot": ["structure", NONE, "--plot"],
-    "explain ledger --csv": ["explain", "ledger", "a word", "--model", NONE, "--place", "l0.c[0]", "--csv"],
+    "explain ledger --out": ["explain", "ledger", "a word", "--model", NONE, "--place", "l0.c[0]", "-o"],
+    "generate --out": ["generate", "--model", NONE, "-o"],
+    "read --out": ["read", "a word", "--model", NONE, "--format", "csv", "-o"],
+    "structure --out": ["structure", NONE, "--json", "-o"],
 }
 
 

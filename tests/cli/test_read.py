@@ -15,8 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hiddenstate.cli import app
-from hiddenstate.cli.read import View, _describe
-from hiddenstate.cli.read_table import fitting
+from hiddenstate.cli.read_numbers import View, described
+from hiddenstate.cli.read_table import table_of
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.folder import load, shipped
 from hiddenstate.text.tokenise import tokenise
@@ -46,16 +46,31 @@ def test_a_row_a_word() -> None:
 
 @pytest.mark.parametrize("columns", [60, 72, 80, 90, 100, 120])
 def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
-    reading = load(shipped()).read(tokenise(TEXT))
-    words = _describe(reading, View(1, False, None))
+    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
-    console.print(fitting(console, words))
+    console.print(table_of(words, columns), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
     assert [line.split()[0] for line in lines[2:]] == TEXT.split()
     assert all(len(line) <= columns for line in lines)
     assert "…" not in "".join(lines)
     assert ("changed" in lines[0]) == (columns >= 72)
+
+
+@pytest.mark.parametrize(
+    ("columns", "head"), [(46, "word tag p ‖c‖ ‖h‖"), (40, "word tag p ‖c‖ ‖h‖"), (24, "word tag p")]
+)
+def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, head: str) -> None:
+    reading = load(shipped()).read(tokenise(TEXT))
+    console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
+    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
+    console.print(table_of(words, columns), soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
+    assert lines[0].split() == head.split()
+    rows = [line.split()[:2] for line in lines[2:6]]
+    assert rows == [list(pair) for pair in zip(TEXT.split(), reading.tags, strict=True)]
+    assert " ".join(lines[6:]) == "A wider terminal shows the gates."
 
 
 def test_a_terminal_that_knows_few_characters() -> None:
@@ -92,7 +107,7 @@ def test_one_unit() -> None:
 
 
 def test_csv() -> None:
-    rows = list(csv.DictReader(io.StringIO(run("Yes. No, never!", "--csv", "--unit", "3"))))
+    rows = list(csv.DictReader(io.StringIO(run("Yes. No, never!", "--format", "csv", "--unit", "3"))))
     assert [row["word"] for row in rows] == ["Yes", ".", "No", ",", "never", "!"]
     assert [(row["sentence"], row["step"]) for row in rows][1:3] == [("0", "1"), ("1", "0")]
     assert float(rows[0]["c"]) == pytest.approx(float(rows[0]["i"]) * float(rows[0]["g"]), abs=1e-5)
@@ -100,9 +115,9 @@ def test_csv() -> None:
 
 def test_standard_input_and_strange_text() -> None:
     assert "It" in run("-", text="It's late.\n")
-    assert "[red]" not in run("[red] 漢字 🦒 \x1b[31m", "--csv").splitlines()[0]
+    assert "[red]" not in run("[red] 漢字 🦒 \x1b[31m", "--format", "csv").splitlines()[0]
     assert "漢字" in run("漢字 🦒")
-    assert len(run("word " * 300, "--csv").splitlines()) == 301
+    assert len(run("word " * 300, "--format", "csv").splitlines()) == 301
 
 
 @pytest.mark.parametrize("unit", [[], ["--unit", "3"]])
@@ -120,7 +135,7 @@ def test_plot(unit: list[str], tmp_path: Path) -> None:
         ([TEXT, "--layer", "2"], "--layer 2 is out of range: this model has 2, from 0 to 1"),
         ([TEXT, "--layer", "-1"], "--layer -1 is out of range"),
         ([TEXT, "--unit", "128"], "--unit 128 is out of range: this model has 128, from 0 to 127"),
-        ([TEXT, "--json", "--csv"], "--json and --csv are two forms of the same output"),
+        ([TEXT, "--json", "--format", "csv"], "--json is short for --format json, and --format csv is given"),
         (["One. Two.", "--plot", "x.png"], "--plot draws one sentence, and the text has 2"),
     ],
 )
@@ -145,15 +160,37 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
     assert result.stderr == ""
 
 
-def test_a_long_text_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    console, rows = Console(width=80), list[int]()
-    described = _describe(load(shipped()).read(TEXT.split() * 20), View(1, reverse=False, unit=None))
-    measure = console.measure
+def test_many_sentences_are_read_in_few_runs_and_each_as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger, runs = load(shipped()), list[int]()
+    texts = [f"{first} saw the {second} ." for first in ("She", "Anna", "Nobody") for second in ("saw", "dog")] * 50
+    sentences = [text.split()[: 2 + k % 4] for k, text in enumerate(texts)]
+    trace = tagger.lstm.trace
 
-    def counted(table: Any, **more: Any) -> Any:
-        rows.append(table.row_count)
-        return measure(table, **more)
+    def counted(*arguments: Any, **more: Any) -> Any:
+        runs.append(1)
+        return trace(*arguments, **more)
 
-    monkeypatch.setattr(console, "measure", counted)
-    assert fitting(console, described).row_count == 80
-    assert set(rows) == {1}
+    monkeypatch.setattr(tagger.lstm, "trace", counted)
+    rows = list(described(tagger, sentences, View(1, reverse=True, unit=3)))
+    assert [[word.word for word in words] for words in rows] == sentences
+    assert len(runs) == 2
+    for words, sentence in zip(rows[:12], sentences, strict=False):
+        (alone,) = described(tagger, [sentence], View(1, reverse=True, unit=3))
+        for one, other in zip(words, alone, strict=True):
+            assert (one.tag, one.runner_up) == (other.tag, other.runner_up)
+            assert one.probability == pytest.approx(other.probability, abs=1e-5)
+            assert one.step.gates == pytest.approx(other.step.gates, abs=1e-5)
+            assert one.moment == pytest.approx(other.moment, abs=1e-5)
+
+
+def test_on_a_narrow_terminal_the_words_stay() -> None:
+    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
+    lines = table_of(words, 40).plain.splitlines()
+    assert [line.split()[0] for line in lines[3:7]] == TEXT.split()
+    assert all(len(line) <= 42 for line in lines)
+
+
+def test_a_long_word_is_folded() -> None:
+    (words,) = described(load(shipped()), [["a" * 60, "b"]], View(1, False, None))
+    lines = table_of(words, 100).plain.splitlines()
+    assert [line.split()[0] for line in lines[3:]] == ["a" * 24, "a" * 24, "a" * 12, "b"]

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -81,8 +80,7 @@ def test_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class FakeTagger:
         lstm = LSTM(5, 2, bidirectional=True)
 
-    # By the table of modules: the package may bind the command itself to the name of its module.
-    monkeypatch.setattr(sys.modules["hiddenstate.cli.structure"], "load", lambda folder: FakeTagger)
+    monkeypatch.setattr("hiddenstate.models.folder.load_any", lambda folder: FakeTagger)
     assert said("model") == f"{structure_of(Sizes(5, 2, bidirectional=True))}\n"
 
 
@@ -102,3 +100,8 @@ def test_every_weight_of_many_layers_is_found() -> None:
     structure = structure_of(Sizes(4, 3, num_layers=1024))
     assert structure.counts["l1023"] == 2 * 4 * 3 * 3 + 2 * 4 * 3
     assert all(structure[weight.address] is weight for weight in structure)
+
+
+def test_a_language_model_goes_by_name_and_into_a_file(tmp_path: Path) -> None:
+    assert said("shakespeare", "--out", str(tmp_path / "a.txt")) == ""
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8").startswith("LSTM 64 → 512: 1 layer")

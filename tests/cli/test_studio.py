@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,15 @@ def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_a_command() -> None:
     assert "Watch a model read, in the browser" in CliRunner().invoke(whole, ["studio", "--help"]).output
+
+
+def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("starlette", "uvicorn")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("starlette", "uvicorn"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("hiddenstate.studio.serv")]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("--no-browser")
+    assert isinstance(result.exception, MissingDependencyError), result.exception
+    assert str(result.exception).endswith("needs starlette: pip install 'hiddenstate[studio]'")

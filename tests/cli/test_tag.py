@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from hiddenstate.cli import tag_stream
 from hiddenstate.cli.tag import tag
 from hiddenstate.errors import FileFormatError, HiddenStateError
 from hiddenstate.models.config import TaggerConfig
@@ -220,3 +223,79 @@ def test_precision(model: Path) -> None:
 def test_a_long_sentence(model: Path) -> None:
     lines = said("-", "--model", model, "--input", "tokens", given="dog 🐕 " * 5000).splitlines()
     assert len(lines) == 10_000
+
+
+def test_several_files_are_tagged_one_after_another(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Anna sees the dog.\n")
+    (tmp_path / "b.tok").write_text("It 's old\n")
+    alone = [said(tmp_path / name, "--model", model) for name in ("a.txt", "b.tok")]
+    assert said(tmp_path / "a.txt", tmp_path / "b.tok", "--model", model) == "\n".join(alone)
+    result = run(tmp_path / "a.txt", tmp_path / "none", "--model", model)
+    assert (type(result.exception), result.stdout) == (FileNotFoundError, "")
+
+
+def test_json_is_short_for_its_format(model: Path) -> None:
+    assert said("-", "--model", model, "--json", given=TEXT) == said(
+        "-", "--model", model, "--format", "jsonl", given=TEXT
+    )
+    result = run("-", "--model", model, "--json", "--format", "table", given=TEXT)
+    assert "--json is short for --format jsonl" in str(result.exception)
+
+
+@pytest.mark.parametrize("format_", ["table", "jsonl", "conllu"])
+def test_batches_and_processes_change_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, format_: str) -> None:
+    asked = ("-", "--model", model, "--input", "tokens", "--format", format_)
+    given = "".join(f"dog {k} sees\n" for k in range(25))
+    wanted = said(*asked, given=given)
+    monkeypatch.setattr(tag_stream, "SENTENCES_TOGETHER", 4)
+    assert said(*asked, given=given) == wanted
+    if format_ == "table":
+        assert said(*asked, "--jobs", "2", given=given) == wanted
+
+
+def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag_stream, "SENTENCES_TOGETHER", 1)
+    given = ODD.read_text(encoding="utf-8") + "\n1\tcut short\n"
+    result = run("-", "--model", model, "--out", tmp_path / "a.conllu", given=given)
+    assert isinstance(result.exception, FileFormatError)
+    assert list(tmp_path.iterdir()) == []
+    result = run("-", "--model", model, "--out", tmp_path / "a.txt", given=TEXT)
+    assert f"wrote {tmp_path / 'a.txt'}" in result.stderr
+    assert "2 sentences, 9 words" in result.stderr
+
+
+def started(*arguments: str | Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "hiddenstate", "tag", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_has_arrived_is_answered_while_the_input_waits(model: Path, jobs: str) -> None:
+    with started("-", "--model", model, "--json", "--jobs", jobs) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for word in ("Anna", "dog", "old"):
+            process.stdin.write(f"{word}\n".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["words"] == [word]
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_who_is_killed_has_written_whole_sentences(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tok").write_text("Anna sees the dog .\n" * 200_000)
+    with started(tmp_path / "a.tok", "--model", model, "--top-k", "1", "--format", "conllu") as process:
+        assert process.stdout is not None
+        read = process.stdout.read(100_000)
+        process.kill()
+        read += process.stdout.read()
+    assert len(read) > 100_000
+    assert read.endswith(b"\n\n")
+
+
+def test_pieces_are_whole_sentences_that_a_pipe_takes_whole() -> None:
+    texts = ["a" * 3000 + "\n", "b\n" * 1000, "c\n" * 3000, "d" * 9000 + "\n", "e\n"]
+    pieces = list(tag_stream._pieces(texts))
+    assert "".join(pieces) == "".join(texts)
+    assert all(piece.endswith("\n") and (len(piece) <= 4096 or piece[0] == "d") for piece in pieces)
+    assert pieces[0] == texts[0]

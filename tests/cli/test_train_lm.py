@@ -89,7 +89,7 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert run(*FILES, *SMALL, "--out", "whole").exception is None
     with monkeypatch.context() as patch:
-        patch.setattr("hiddenstate.cli.train_lm.run_language_model", interrupted)
+        patch.setattr("hiddenstate.models.language_training.run_language_model", interrupted)
         result = run(*FILES, *SMALL, "--out", "model")
     assert result.exit_code == 130
     assert "go on with: hiddenstate train lm --resume model.run" in result.stderr
@@ -183,3 +183,9 @@ def test_fails(tmp_path: Path) -> None:
         with pytest.raises(kind, match=message):
             raise result.exception
     assert not (tmp_path / "model").exists()
+
+
+def test_the_root_of_the_disk_is_no_folder_for_a_model() -> None:
+    result = run(*FILES, *SMALL, "--out", "/")
+    assert isinstance(result.exception, ArgumentError)
+    assert "cannot be a model's folder" in str(result.exception)

@@ -214,7 +214,7 @@ ASKED_AGAIN = (
             ("03", "give no state, or `None`: then a sentence begins at zeros"),
             ("06", "A sequence need not begin at zeros: any `(h0, c0)` may be given."),
             ("06", "All rows begin at one state of yours, `[L·D, 1, H]`, expanded to N rows."),
-            ("06", "A first state that is a parameter gets a gradient, so it can be learnt"),
+            ("06", "It is learnt if the optimizer gets it beside the LSTM's own parameters"),
         ),
     ),
     Asked(

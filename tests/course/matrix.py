@@ -96,7 +96,7 @@ def counts() -> list[str]:
     questions = [made for page in PAGES for made in directives(page, QUESTIONS) if "same-as" not in made.options]
     lines = {
         "sentences marked as claims": len(sources),
-        "of these proved by a cell of their page": sources.count(""),
+        "of these checked by a cell of their page": sources.count(""),
         "of these with a source": len(sources) - sources.count(""),
         "cells": sum(len(cells(page)) for page in PAGES),
         "exercises, all of them checked": len(tasks),

@@ -10,7 +10,8 @@ TAGGING: Sequence[Lesson] = (
     ("03", '("train", "heldout"))', '("train", "train"))'),
     ("03", "for sentence in train for word in lower", "for sentence in [*train, *held_out] for word in lower"),
     ("03", "collate(train)", "collate(held_out)"),
-    ("03", "(2000, len(hits))", "(2000, 100 * len(hits))"),
+    ("03", "(2000, len(gain))", "(2000, 100 * len(gain))"),
+    ("03", "theirs = rival(ids, lengths)", "theirs = tagger(ids, lengths)"),
     ("03", "torch.cosine_similarity(h[1], h[3], dim=0)", "torch.cosine_similarity(h[1], h[1], dim=0)"),
     ("03", "for upto in (3, 5)]", "for upto in (5, 5)]"),
     ("03", "(1 + bidirectional) * size", "size"),
@@ -62,7 +63,9 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", 'not string.endswith("\\n") and token', "token"),
     ("04", "theirs = -said[:, 0]", "theirs = -said[:, 0].exp()"),
     ("04", 'lstm.weight("l0.W_hg").fill_(10.0)', 'lstm.weight("l0.W_hg").fill_(1.0)'),
-    ("04", "gradient, *[1.0] * 100", "1.0, *[1.0] * 100"),
+    ("04", "gradient) if update == earlier", "gradient) if update < 0"),
+    ("04", "at_once, with_momentum, afterwards = moved", "with_momentum, at_once, afterwards = moved"),
+    ("04", "lr=0.01), []\n    for update", "lr=0.01, betas=(0.9, 0.99)), []\n    for update"),
     ("04", "clip_grad_norm_(weights, 1.0)", "clip_grad_value_(weights, 1.0)"),
     ("04", "(weights, 1.0)\n", "(weights[:1], 1.0)\n"),
     ("04", "abs(1.4442 / math.log(2)", "abs(1.4442 * math.log(2)"),
@@ -73,6 +76,8 @@ CHARACTERS: Sequence[Lesson] = (
     ),
 )
 INSIDE: Sequence[Lesson] = (
+    ("05", "each, at_end = costs_of(line_unit)", "each, at_end = costs_of(449)"),
+    ("05", "ids[1:] == ids[0, 0]", "ids[:-1] == ids[0, 0]"),
     ("05", 'hs.zero("l0.h", unit=unit)', 'hs.zero("l0.h", unit=0)'),
     ("05", 'hs.set("l0.h", to=mean[unit].item(), unit=unit)', 'hs.set("l0.h", to=mean[0].item(), unit=0)'),
     (
@@ -116,6 +121,10 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "mixed, _ = lstm(x[30:, order], state)", "mixed, _ = lstm(x[30:, order])"),
     ("06", "[part[:, order] for part in state]", "state"),
     ("06", "torch.randn(T, N).cumsum(0)", "torch.randn(T, N)"),
-    ("06", "held = torch.zeros(400, 1, 8)", "held = torch.randn(400, 1, 8)"),
+    ("06", "out, state = layer((path[-1] - path[-2])[None, :, None], state)", "pass"),
+    ("06", "path.append(path[-1] + linear(out[-1])[:, 0])", "path.append(path[-1] + torch.randn(64))"),
+    ("06", "SGD([*lstm.parameters(), *first], lr=0.01)", "SGD(lstm.parameters(), lr=0.01)"),
+    ("06", "self.linear(torch.cat([h_n[0], h_n[1]], dim=-1))", "self.linear(self.lstm(frames[-1:])[0][-1])"),
+    ("06", "hs.LSTM(8, 16, bidirectional=True)  # line 1", "hs.LSTM(8, 16, bidirectional=True, batch_first=True)"),
 )
 SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION)

@@ -138,3 +138,20 @@ def test_the_command_copies_the_notebooks_once(tmp_path: Path) -> None:
         copy(tmp_path / "new" / "course")
     assert copied[1].read_text() == "my answers"
     assert not copied[0].exists()
+
+
+def test_nothing_is_copied_through_a_link_that_leads_out_of_the_folder(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "course", tmp_path / "outside"
+    folder.mkdir()
+    name = next(NOTEBOOKS.glob("*.ipynb")).name
+    (folder / name).symlink_to(outside)
+    with pytest.raises(errors.ArgumentError, match="is there already"):
+        copy(folder)
+    assert not outside.exists()
+    (folder / name).unlink()
+    outside.mkdir()
+    (folder / "data").symlink_to(outside)
+    with pytest.raises(errors.FileWriteError, match="it is a link to .*outside"):
+        copy(folder)
+    assert list(outside.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["data"]

@@ -1,6 +1,8 @@
 """No misconception is left out, and the table in the documentation is what the pages hold."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,27 @@ def test_a_table_of_the_documentation_is_that_of_the_pages(made: Callable[[], li
         EVIDENCE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     else:
         assert lines[start : start + count] == made(), "HIDDENSTATE_REFRESH_DOCS=1 writes it anew"
+
+
+def test_what_is_called_wrong_in_other_texts_is_listed_line_by_line() -> None:
+    text = EVIDENCE.read_text(encoding="utf-8")
+    names = ("U1", "U2", "U3", "D", "F", "V", "K")
+    counted = dict.fromkeys(names, 0)
+    for row in re.findall(r"^\| (?:of these wrong|faults in code[^|]*) \|(.*)\|$", text, re.MULTILINE):
+        for name, cell in zip(names, row.split("|"), strict=True):
+            counted[name] += int(re.sub(r"\D+", "", cell) or 0)
+    listed = dict.fromkeys(names, 0)
+    table = text.split("### What is wrong, and where")[1].split("\n\n")[1]
+    for where in re.findall(r"^\| ([UDFVK]\d?), (.*?) \|", table, re.MULTILINE):
+        listed[where[0]] += len(re.findall(r"^lines \d+(?:, \d+)+$", where[1])) + 1
+    assert listed == counted
+
+
+PROVING = re.compile(r"\b(?:prov(?:e|es|ed|en|ing)|proofs?)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", [*PAGES, EVIDENCE], ids=lambda page: page.stem)
+def test_what_is_checked_on_examples_is_not_called_proved(page: Path) -> None:
+    allowed = ("less than a proof", "proves(", "Prove that the model uses it")
+    for line in page.read_text(encoding="utf-8").splitlines():
+        assert not PROVING.search(line) or any(words in line for words in allowed), line

@@ -12,6 +12,7 @@ from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
 from course.site import numbers, opened, press, stays_at_home
 from coursebook import answers
+from hiddenstate.course.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
 
@@ -109,22 +110,22 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         expect(figure.locator(".course-stage")).to_be_hidden()
         box = page.locator("#predict-swap")
         expect(box.locator(".course-reveal")).to_be_hidden()
-        press(page, box.get_by_role("button", name="Lines 2 to 5 change"))
+        press(page, box.get_by_role("button", name="Outputs 1 to 4 change"))
         expect(box.locator(".course-said")).to_contain_text("Not so")
         expect(box.get_by_text("That is so where the state is carried")).to_be_visible()
         expect(box.locator(".course-reveal")).to_be_visible()
-        expect(box.locator('li[data-state="chosen"]')).to_contain_text("Lines 2 to 5 change")
+        expect(box.locator('li[data-state="chosen"]')).to_contain_text("Outputs 1 to 4 change")
         expect(figure.locator(".course-stage")).to_be_visible()
         page.reload()
-        expect(page.locator('#predict-swap li[data-state="chosen"]')).to_contain_text("Lines 2 to 5 change")
+        expect(page.locator('#predict-swap li[data-state="chosen"]')).to_contain_text("Outputs 1 to 4 change")
         figure.scroll_into_view_if_needed()
         press(page, page.get_by_label("carry the state"), "Space")
-        press(page, page.get_by_label("exchange inputs 2 and 4"), "Space")
+        press(page, page.get_by_label("exchange inputs 1 and 3"), "Space")
         expect(figure.locator(".course-view .course-said")).to_have_text(
-            "The exchange changed the outputs of steps 2, 3, 4, 5."
+            "The exchange changed the outputs of steps 1, 2, 3, 4."
         )
         press(page, page.get_by_role("link", name="Exchange the inputs without carrying"))
-        expect(figure.locator(".course-view .course-said")).to_contain_text("steps 2 and 4: they changed places")
+        expect(figure.locator(".course-view .course-said")).to_contain_text("steps 1 and 3: they changed places")
         stays_at_home(watch)
 
 
@@ -134,11 +135,59 @@ def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None
         ask.get_by_role("textbox").fill("540,000".replace(",", ""))
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_contain_text("multiplies by the steps")
+        expect(ask.locator(".course-said")).to_contain_text(idea_behind("M11"))
         ask.get_by_role("textbox").fill("7")
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_contain_text("Not so. Work it out once more")
+        expect(ask.locator(".course-said")).to_contain_text("4·H·(C + H) weights and two vectors of 4·H biases")
         ask.get_by_role("textbox").fill("108")
         watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_have_text("Right.")
+        stays_at_home(watch)
+
+
+def test_the_numbers_of_a_shape_that_are_right_are_counted(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        ask = watch.page.locator("#exercise-1\\.1 .course-ask").first
+        ask.get_by_role("textbox").fill("6, 2, 8")
+        watch.page.keyboard.press("Enter")
+        expect(ask.locator(".course-said")).to_contain_text("h_n is [L·D, N, H]")
+        expect(ask.locator(".course-said")).to_contain_text("2 of your 3 numbers are right.")
+        stays_at_home(watch)
+
+
+def test_typed_answers_and_lines_in_order_are_there_after_a_reload(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        page = watch.page
+        ask, lines = page.locator("#exercise-1\\.4 .course-ask"), page.locator("#exercise-1\\.3")
+        ask.first.get_by_role("textbox").fill("108")
+        page.keyboard.press("Enter")
+        expect(ask.first.locator(".course-said")).to_have_text("Right.")
+        press(page, lines.get_by_role("button", name="leave out").first)
+        press(page, lines.get_by_role("button", name="up").last)
+        press(page, lines.get_by_role("button", name="Check"))
+        order, said = lines.locator("code").all_text_contents(), lines.locator(".course-said").inner_text()
+        page.reload()
+        expect(ask.first.get_by_role("textbox")).to_have_value("108")
+        expect(ask.first.locator(".course-said")).to_have_text("Right.")
+        expect(ask.nth(1).get_by_role("textbox")).to_have_value("")
+        assert lines.locator("code").all_text_contents()[: len(order)] == order
+        expect(lines.locator('li[data-out="true"]')).to_have_count(1)
+        expect(lines.locator(".course-said")).to_have_text(said)
+        assert page.locator(".course-unstored").count() == 0
+        stays_at_home(watch)
+
+
+def test_a_browser_that_stores_nothing_is_told_of_and_the_page_works(site: Path) -> None:
+    with opened(site, FIRST) as watch:
+        page = watch.page
+        page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
+        page.reload()
+        expect(page.locator(".course-unstored")).to_have_count(1)
+        expect(page.locator(".course-unstored")).to_contain_text("your answers are lost when you leave it")
+        ask = page.locator("#exercise-1\\.4 .course-ask").first
+        ask.get_by_role("textbox").fill("108")
+        page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_have_text("Right.")
         stays_at_home(watch)
 
@@ -234,7 +283,7 @@ def test_questions_come_back_after_two_days_and_seven(site: Path) -> None:
 
 def test_a_wrong_choice_leads_to_the_figure_in_the_state_that_answers(site: Path) -> None:
     with opened(site, CHECK) as watch:
-        watch.page.locator("#predict-q3").get_by_role("button", name="Lines 2 to 5 all change").first.click()
+        watch.page.locator("#predict-q3").get_by_role("button", name="Outputs 1 to 4 all change").first.click()
         watch.page.get_by_role("link", name="See both").click()
         expect(watch.page).to_have_url(
             re.compile(r"01-structure-and-hidden-state\.html\?figure=unroll&carry=off&swap=on#live-unroll")
@@ -256,6 +305,18 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
         watch.page.get_by_role("link", name="Chapter 1 on this idea").first.click()
         expect(watch.page.get_by_text("You may think that batch_first turns the states too")).to_be_in_viewport()
         stays_at_home(watch)
+
+
+@each_page
+def test_a_page_scrolls_sideways_at_no_width(site: Path, page: Path) -> None:
+    with opened(site, page.stem) as watch:
+        watch.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        wide = []
+        for width in (390, 768, 1024, 1366, 1400, 1440, 1920):
+            watch.page.set_viewport_size({"width": width, "height": 800})
+            if watch.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                wide.append(width)
+        assert wide == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

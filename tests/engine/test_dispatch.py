@@ -2,15 +2,17 @@
 
 import gc
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import hiddenstate as hs
-from support import Call, assert_close, calls, gradients, pair, share
+from support import Call, assert_close, calls, gradients, pair, random_state, share
 
 # The float32 run differs by the rounding of weights, inputs and hidden states to 8 significant bits. Measured, as
 # shares of the largest value: 3.6e-3 in values, 7.2e-3 in gradients.
@@ -73,6 +75,31 @@ def test_autocast_gives_the_types_that_torch_does(options: dict[str, Any], dtype
     assert [value.dtype for value in got] == [value.dtype for value in want]
     exact = options.get("dtype") is torch.float64
     assert max(share(a.double(), b.double()) for a, b in zip(got, want, strict=True)) <= (1e-12 if exact else 2**-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("lengths", [[4, 2, 1], [4, 4, 4], [1]])
+@pytest.mark.parametrize("options", [{}, {"proj_size": 2}, {"num_layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize("types", list(product((torch.float32, torch.bfloat16), repeat=2)))
+def test_autocast_gives_packed_sequences_the_types_that_torch_does(
+    types: tuple[torch.dtype, torch.dtype], options: dict[str, Any], lengths: list[int], dtype: torch.dtype
+) -> None:
+    ours, theirs = pair({"input_size": 4, "hidden_size": 9, **options}, 0)
+    of_input, of_state = types
+    packed = pack_padded_sequence(torch.randn(max(lengths), len(lengths), 4, dtype=of_input), torch.tensor(lengths))
+    h0, c0 = (value.to(of_state) for value in random_state(ours, len(lengths)))
+    for state in (None, (h0, c0)):
+        found = []
+        for lstm in (ours, theirs):
+            with torch.autocast("cpu", dtype):
+                try:
+                    out, final = lstm(packed, state)
+                except RuntimeError:  # torch has no kernel of this type on some processors, ours has bfloat16 on all
+                    continue
+            found.append([out.data, *final])
+        if len(found) == 2:
+            assert [value.dtype for value in found[0]] == [value.dtype for value in found[1]]
+            assert max(share(a.float(), b.float()) for a, b in zip(*found, strict=True)) <= 2**-6
 
 
 def test_autocast_of_other_devices_changes_nothing() -> None:

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hiddenstate.engine import dropout as drawing
 from hiddenstate.engine import kernels
+from support import pair, share
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 
@@ -34,6 +36,26 @@ def drawn_like_torch(dtype: torch.dtype, p: float, shape: tuple[int, ...], befor
 @pytest.mark.parametrize("p", [0.0, 0.1, 1 / 3, 0.5, 0.999, 1e-9, 1.0])
 def test_masks_are_torchs(dtype: torch.dtype, p: float) -> None:
     drawn_like_torch(dtype, p, (3, 17, 65), 0)
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_packed_sequences_get_torchs_masks(dtype: torch.dtype, is_sorted: bool) -> None:
+    """Also if rows have equal lengths, which torch's sort reorders from 17 rows on."""
+    ours, theirs = pair({"input_size": 3, "hidden_size": 5, "num_layers": 2, "dropout": 0.4, "dtype": dtype}, 0)
+    for N in range(1, 66):
+        lengths = torch.randint(1, 5, (N,), generator=torch.Generator().manual_seed(N))
+        lengths = lengths.sort(descending=True).values if is_sorted else lengths
+        x = torch.randn(int(lengths.max()), N, 3).to(dtype)
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=is_sorted)
+        found = []
+        for lstm in (ours, theirs):
+            torch.manual_seed(5)
+            out, (h_n, c_n) = lstm(packed)
+            found.append((out.data, h_n, c_n, torch.rand(3)))
+        for got, want in zip(*found, strict=True):
+            # Both run torch's kernels in float16. In float32 another mask shows, as its numbers are 0 and 1 / 0.6.
+            assert torch.equal(got, want) if dtype is torch.float16 else share(got, want) < 1e-6, N
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 311, 622, 623, 624, 625, 1000])

@@ -15,7 +15,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim, export
 from torch.func import functional_call, grad, jvp, vmap
 from torch.library import opcheck
-from torch.nn.utils.rnn import pack_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
@@ -320,6 +320,28 @@ def test_an_edit_that_holds_is_exported_with_the_model() -> None:
 def test_nothing_of_the_compiler_is_imported_before_it_is_used() -> None:
     code = "import sys, torch, hiddenstate; assert 'torch._dynamo' not in sys.modules; assert 'onnx' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Padder(nn.Module):
+    """Packs rows for an LSTM, and pads its output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.lstm, self.after = nn.Linear(4, 4), nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(self.before(x), lengths, batch_first=True, enforce_sorted=False)
+        padded: Tensor = self.after(pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
+        return padded
+
+
+def test_a_model_that_packs_and_pads_compiles_with_breaks() -> None:
+    model, x = hs.convert(Padder()), torch.randn(3, 6, 4)
+    compiled = torch.compile(model, backend="aot_eager")
+    for lengths in (torch.tensor([6, 2, 4]), torch.tensor([1, 5, 3])):
+        for mode in (torch.enable_grad(), torch.no_grad()):
+            with mode:
+                assert_close(compiled(x, lengths), model(x, lengths))
 
 
 def test_packed_sequences_and_other_types_compile_with_breaks() -> None:

@@ -211,3 +211,12 @@ def test_a_checked_comparison_tells_what_is_left() -> None:
     apart = hs.compare(lstm, hs.LSTM(3, 7), x)
     assert apart.checked() is apart, "outputs of other sizes cannot be compared"
     assert all(len(line) <= 80 for one in (checked, apart) for line in str(one).splitlines())
+
+
+def test_two_subjects_need_no_data_beside_them() -> None:
+    torch.manual_seed(0)
+    a, b, x = hs.LSTM(3, 4), hs.LSTM(3, 4), torch.randn(5, 2, 3)
+    subjects = [hs.explain.subject(lstm, x) for lstm in (a, b)]
+    assert hs.compare(*subjects).to_json() == hs.compare(a, b, x).to_json()
+    with pytest.raises(TypeError, match="an LSTM reads a tensor"):
+        hs.compare(a, b)

@@ -17,7 +17,7 @@ from hiddenstate.models.folder import load, load_language_model, shipped
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from language_models import KINDS, make
-from support import assert_close, random_state
+from support import assert_all_close, assert_close, random_state
 
 DATA = Path(__file__).parents[1] / "data"
 SENTENCE = "The old man the boats ."
@@ -277,3 +277,77 @@ def test_a_check_is_of_an_edge() -> None:
     graph, wrong = hs.explain.graph(hs.LSTM(2, 3), torch.randn(3, 1, 2), of="l0.h[1]@2"), "l0.c"
     with pytest.raises(TypeError, match="one of the graph's edges, got str"):
         graph.check(wrong)  # type: ignore[arg-type]
+
+
+class First(nn.Module):
+    """What an LSTM gives, without its state."""
+
+    def forward(self, given: tuple[Tensor, Any]) -> Tensor:
+        return given[0]
+
+
+class Nested(nn.Module):
+    """One LSTM, two modules deep, and a head."""
+
+    def __init__(self, bidirectional: bool) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleDict({"rnn": nn.LSTM(4, 3, 2, bidirectional=bidirectional, batch_first=True)})
+        self.head = nn.Linear(3 * (1 + bidirectional), 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.encoder["rnn"](x)[0])
+        return logits
+
+
+def explanations(model: nn.Module, place: str, x: Tensor, other: Tensor) -> list[Tensor]:
+    """What several tools say of one place, as numbers."""
+    explain = hs.explain
+    methods: tuple[Any, ...] = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion")
+    with hs.edit(model, hs.scale("l0.f", by=0.5)):
+        edited = explain.attribute(model, x, of=place, method="occlusion").parts
+    swept = explain.sweep(model, x, other, of=place, places="encoder.rnn.*.c,*.h", units="all", mode="gradient+exact")
+    return [
+        *(explain.attribute(model, x, of=place, method=method).parts for method in methods),
+        edited,
+        torch.as_tensor(swept.effect),
+        torch.tensor(explain.graph(model, x, of=place).value),
+        torch.tensor([float(row["written"] or 0) for row in explain.ledger(model, x, place=place).rows()]),
+    ]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_places_have_module_paths_under_accelerate_too(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    theirs = Nested(bidirectional)
+    ours, x, other = hs.convert(theirs), torch.randn(1, 5, 4), torch.randn(1, 5, 4)
+    want = explanations(ours, "l1.c[1]@3", x, other)
+    with hs.accelerate():
+        for model in (ours, theirs):
+            for place in ("l1.c[1]@3", "encoder.rnn.l1.c[1]@3"):
+                assert_all_close(explanations(model, place, x, other), want)
+    assert all(weight.requires_grad for weight in theirs.parameters())
+
+
+def test_a_place_says_which_lstm_is_explained() -> None:
+    two = nn.Sequential(hs.LSTM(4, 3), First(), hs.LSTM(3, 2), First())
+    x = torch.randn(5, 1, 4)
+    by_place = hs.explain.attribute(two, x, of="2.l0.h[1]").parts
+    by_path = hs.explain.attribute(two, x, of="l0.h[1]", path="2").parts
+    assert torch.equal(by_place, by_path)
+    for of, path, message in (
+        ("3.l0.h[1]", None, r"no LSTM at '3' in this Sequential: there is '0', '2'"),
+        (
+            "0.l0.h[1]",
+            "2",
+            r"no place '0\.l0\.h' in what is explained: its places are 2\.l0\.\{i,f,g,o,c,h\}",
+        ),
+        ("l0.h[1]", None, r"2 LSTMs; choose one with path=: '0', '2'"),
+    ):
+        with pytest.raises(hs.HiddenStateError, match=message):
+            hs.explain.attribute(two, x, of=of, path=path)
+
+
+def test_the_taggers_places_have_a_path_too(tagger: Tagger) -> None:
+    text = "He likes to fish ."
+    plain, with_path = (hs.explain.ledger(tagger, text, place=place) for place in ("l0.c[3]@2", "lstm.l0.c[3]@2"))
+    assert plain.rows() == with_path.rows()

@@ -261,3 +261,27 @@ def test_sweep_fails(change: dict[str, Any], error: type[Exception], message: st
     given = {"clean": torch.zeros(6, 1, 3), "corrupt": torch.ones(6, 1, 3), "of": "l0.c[0]", **change}
     with pytest.raises(error, match=message):
         hs.explain.sweep(hs.LSTM(3, 4), **given)
+
+
+def test_two_subjects_are_swept_as_a_model_with_two_inputs_is() -> None:
+    torch.manual_seed(0)
+    lstm, clean, corrupt, of = hs.LSTM(3, 4), torch.randn(4, 1, 3), torch.randn(4, 1, 3), "l0.h[1]"
+    one, two = (hs.explain.subject(lstm, x) for x in (clean, corrupt))
+    want = hs.explain.sweep(lstm, clean, corrupt, of=of).to_json()
+    for pair_of in ((one, two), (lstm, one, two), (lstm, one, corrupt)):
+        assert hs.explain.sweep(*pair_of, of=of).to_json() == want
+    for too_few in ((lstm, clean), (one,), (one, clean), (lstm, None, corrupt)):
+        with pytest.raises(ArgumentError, match="two subjects"):
+            hs.explain.sweep(*too_few, of=of)
+
+
+def test_a_sweeps_edit_goes_into_the_model_by_its_path() -> None:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"rnn": hs.LSTM(3, 4)})
+    model.forward = lambda x: model["rnn"](x)[0]
+    clean, corrupt = torch.randn(4, 1, 3), torch.randn(4, 1, 3)
+    found = hs.explain.sweep(model, clean, corrupt, of="rnn.l0.h[1]", places="rnn.l0.c")
+    one = found.top(1)[0]
+    assert (one.place, found.places) == ("l0.c", ("l0.c",))
+    with torch.no_grad(), hs.edit(model, found.edit(f"rnn.{one.place}", one.t, one.unit)):
+        assert float(model(clean)[-1, 0, 1]) - found.base == pytest.approx(one.effect, abs=1e-6)

@@ -17,8 +17,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate.cells.lstm import LSTM
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
-from support import SIZES, TOLERANCE, assert_all_close, gradients
+from hiddenstate.engine import kernels
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DtypeError,
+    IndexRangeError,
+    NameUnknownError,
+    RankError,
+    ShapeError,
+)
+from support import SIZES, TOLERANCE, assert_all_close, assert_close, gradients
 
 
 @given(
@@ -50,6 +60,105 @@ def test_numbers_and_gradients_are_torchs(
     want = theirs(x, state)
     assert_all_close(got, want, "h, c")
     assert_all_close(got_gradients, gradients(want, [*leaves, *theirs.parameters()]), "gradients")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "of_c"),
+    [(torch.float64, torch.float32), (torch.float64, torch.bfloat16), (torch.float32, torch.bfloat16)],
+)
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_narrower_cell_state_is_taken_as_by_torch(dtype: torch.dtype, of_c: torch.dtype, grad: bool) -> None:
+    ours, theirs = hs.LSTMCell(4, 5, dtype=dtype), nn.LSTMCell(4, 5, dtype=dtype)
+    theirs.load_state_dict(ours.state_dict())
+    x, h, c = torch.randn(2, 4, dtype=dtype), torch.randn(2, 5, dtype=dtype), torch.randn(2, 5).to(of_c)
+    with torch.set_grad_enabled(grad):
+        want = theirs(x, (h, c))
+        assert_all_close(ours(x, (h, c)), want, "h, c")
+        assert_all_close(hs.trace(ours, x, (h, c)).out, want, "h, c of a traced step")
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_state_may_be_a_list(grad: bool) -> None:
+    cell, x, h, c = hs.LSTMCell(4, 5), torch.randn(2, 4), torch.randn(2, 5), torch.randn(2, 5)
+    sizes = cell.input_size, cell.hidden_size
+    with torch.set_grad_enabled(grad):
+        assert_all_close(cell(x, [h, c]), cell(x, (h, c)))
+        given = x, [h, c], cell._parameters, sizes
+        assert (kernels.cell_step(*given) is None) == (kernels.cell_step(x, (h, c), *given[2:]) is None)
+        for bad in ([h], [h, c, c]):
+            with pytest.raises(ArgumentTypeError, match=f"got {len(bad)} values"):
+                cell(x, bad)
+
+
+def steps(cell: hs.LSTMCell, xs: torch.Tensor) -> torch.Tensor:
+    state, outs = None, []
+    for x in xs:
+        state = cell(x, state)
+        outs.append(state[0])
+    return torch.stack(outs)
+
+
+EDITS = [
+    hs.zero("l0.c", unit=1),
+    hs.set("l0.f", to=0.25),
+    hs.add("l0.i_pre", value=2.0, row=0),
+    hs.clamp("l0.h", low=-0.1, high=0.1),
+    hs.scale("l0.o", by=torch.tensor([2.0, 0.5, 1.0])),
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.place)
+def test_an_edit_of_every_step_is_that_of_a_layer_with_the_same_weights(edit: hs.Edit) -> None:
+    cell, lstm, xs = hs.LSTMCell(4, 3), hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    lstm.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    plain = steps(cell, xs)
+    with lstm.edit(edit):
+        want = lstm(xs)[0]
+    with cell.edit(edit):
+        assert_close(steps(cell, xs), want)
+        with torch.no_grad():
+            assert_close(steps(cell, xs), want)
+    assert torch.equal(steps(cell, xs), plain)
+    assert not torch.allclose(want, plain)
+    with cell.edit(replace(edit, place=edit.place.removeprefix("l0."))):  # a cell has no other layer
+        assert_close(steps(cell, xs), want)
+
+
+def test_edits_of_a_cell_are_traced_and_differentiated_and_may_be_within_a_model() -> None:
+    cell, x = hs.LSTMCell(4, 3), torch.randn(2, 4)
+    model, factor = nn.ModuleDict({"decoder": cell}), torch.tensor(2.0, requires_grad=True)
+    with hs.edit(model, hs.zero("decoder.l0.f"), hs.scale("decoder.l0.c", by=factor)):
+        run = hs.trace(model, x, call=cell)["decoder"]
+        h, c = cell(x)
+    assert not run["l0.f"].any()
+    assert torch.equal(run["l0.c"][0], c)
+    assert_close(c, 2 * cell(x)[1], "with f of zero and no state before, c is i * g")
+    assert torch.autograd.grad(h.sum(), factor)[0] != 0
+    assert cell(x[0])[0].shape == (3,)
+    with cell.edit(hs.zero("h", unit=2)):
+        assert cell(x[0])[0][2] == 0
+
+
+@pytest.mark.parametrize(
+    ("edit", "error", "says"),
+    [
+        (hs.zero("l1.c"), NameUnknownError, "l1.c"),
+        (hs.zero("q"), NameUnknownError, "q"),
+        (hs.zero("c", unit=3), IndexRangeError, "unit"),
+        (hs.zero("c", scope="readout"), ArgumentError, "readout"),
+        ("c", ArgumentTypeError, "takes edits"),
+    ],
+)
+def test_bad_edits_of_a_cell_fail(edit: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        hs.LSTMCell(4, 3).edit(edit)
+
+
+@pytest.mark.parametrize("edit", [hs.zero("c", t=1), hs.zero("c", row=2)])
+def test_steps_and_rows_that_a_call_of_a_cell_has_not_fail(edit: hs.Edit) -> None:
+    cell = hs.LSTMCell(4, 3)
+    with cell.edit(edit), pytest.raises(IndexRangeError):
+        cell(torch.randn(2, 4))
 
 
 @given(

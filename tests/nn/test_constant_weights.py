@@ -99,6 +99,21 @@ def test_weights_are_packed_once_and_again_when_they_change() -> None:
     assert pack.call_count == 7
 
 
+@NEEDS_FAST_CALLS
+def test_weights_made_in_inference_mode_are_packed_once() -> None:
+    with torch.inference_mode():
+        lstm, x = hs.LSTM(4, 3, 2), torch.randn(5, 2, 4)
+        want = lstm(x)
+        with mock.patch.object(native, "pack", wraps=native.pack) as pack, hs.constant_weights(lstm):
+            for _ in range(3):
+                assert all(map(torch.equal, values(lstm(x)), values(want)))
+            assert pack.call_count == 1
+            lstm.bias_ih_l0 = nn.Parameter(torch.randn(12), requires_grad=False)
+            changed = lstm(x)
+        assert pack.call_count == 2
+        assert all(map(torch.equal, values(lstm(x)), values(changed)))
+
+
 def test_other_calls_in_the_block_are_as_elsewhere() -> None:
     lstm, x = hs.LSTM(4, 3).eval(), torch.randn(5, 2, 4)
     reset = torch.zeros(5, 2, dtype=torch.bool)
@@ -139,7 +154,7 @@ def test_blocks_nest_and_end_and_leave_nothing() -> None:
         assert block.stepper_of(first) is None
         second(first(x)[0])
     assert not block.any_open
-    assert not block._held
+    assert not block._blocks
 
 
 def test_copies_made_in_a_block_are_free_of_it() -> None:
@@ -208,7 +223,7 @@ def test_a_block_that_is_refused_holds_nothing() -> None:
     bad.hidden_size = "3"  # type: ignore[assignment]
     with pytest.raises(ArgumentTypeError, match="hidden_size"), hs.constant_weights(nn.ModuleList([good, bad])):
         pass
-    assert not block._held
+    assert not block._blocks
     assert not block.any_open
 
 

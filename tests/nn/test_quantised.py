@@ -3,17 +3,22 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnxruntime
 import pytest
 import torch
+from onnxruntime.quantization import quantize_dynamic
 from safetensors import torch as safetensors
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 import hiddenstate as hs
+from hiddenstate.engine import kernels
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from support import NEEDS_INDUCTOR
 
@@ -273,7 +278,7 @@ def test_a_conversion_back_that_fails_changes_nothing() -> None:
 
 
 def test_beside_torchs_dynamic_int8() -> None:
-    """What torch's own 8 bits gave, recorded while torch has them: one scale a matrix, and one a row of inputs."""
+    """What torch's own 8 bits gave, recorded while torch has them: one scale for a matrix, and one for all inputs."""
     data = load_file(DATA / "torch_dynamic_int8.safetensors")
     lstm = hs.LSTM(16, 40, 2)
     lstm.load_state_dict({name.removeprefix("lstm."): value for name, value in data.items() if "lstm." in name})
@@ -284,6 +289,59 @@ def test_beside_torchs_dynamic_int8() -> None:
         torch.testing.assert_close(got, theirs, rtol=0, atol=0.02)
     ours, theirs = ((one - exact).abs().max() for one in (out, data["out"]))
     assert ours <= theirs
+
+
+def with_a_large_row(lstm: hs.LSTM, run: Callable[[Tensor], Tensor], seed: int) -> tuple[float, float]:
+    """How far row 0 is from float32: beside a row of the same size, and beside one a thousand times as large."""
+    torch.manual_seed(seed)
+    x = torch.randn(6, 2, 16)
+    large = x * torch.tensor([1.0, 1000.0])[:, None]
+    with torch.no_grad():
+        exact = lstm(x)[0][:, 0]
+        near, far = ((run(given)[:, 0] - exact).abs().max().item() for given in (x, large))
+    return near, far
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_of_large_numbers_leaves_our_other_rows_as_they_are(seed: int) -> None:
+    lstm = hs.LSTM(16, 64).eval()
+    small = lstm.quantize()
+    near, far = with_a_large_row(lstm, lambda x: small(x)[0], seed)
+    assert near == far < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore::UserWarning")
+def test_torchs_scales_are_of_a_matrix_and_of_a_batch_as_the_page_on_int8_says(seed: int) -> None:
+    quantization = pytest.importorskip("torch.ao.quantization")
+    lstm = hs.LSTM(16, 64).eval()
+    model = nn.Sequential(lstm.to_torch())
+    by_default = quantization.quantize_dynamic(model, {nn.LSTM})[0]
+    near, far = with_a_large_row(lstm, lambda x: by_default(x)[0], seed)
+    assert near < 0.02 < 0.1 < far
+    assert by_default._weight_bias()["weight"]["weight_hh_l0"].qscheme() == torch.per_tensor_affine
+    by_row = quantization.quantize_dynamic(model, {nn.LSTM: quantization.per_channel_dynamic_qconfig})[0]
+    assert by_row._weight_bias()["weight"]["weight_hh_l0"].qscheme() == torch.per_channel_affine
+    assert quantization.default_dynamic_qconfig.activation().dtype is torch.quint8
+
+
+@pytest.mark.parametrize(("per_channel", "scales"), [(False, [2]), (True, [2, 256])])
+def test_onnxruntimes_scales_are_of_a_direction_and_of_a_batch_as_the_page_on_int8_says(
+    tmp_path: Path, per_channel: bool, scales: list[int]
+) -> None:
+    lstm = hs.LSTM(16, 64, bidirectional=True).eval()
+    hs.export_onnx(lstm, tmp_path / "float.onnx")
+    quantize_dynamic(tmp_path / "float.onnx", tmp_path / "int8.onnx", per_channel=per_channel)
+    parts = {part.name: list(part.dims) for part in onnx.load(tmp_path / "int8.onnx").graph.initializer}
+    assert [dims for name, dims in parts.items() if name.endswith("R_scale")] == [scales]
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
+    zeros = torch.zeros(2, 2, 64).numpy()
+
+    def run(x: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"x": x.numpy(), "h0": zeros, "c0": zeros})[0])
+
+    near, far = with_a_large_row(lstm, run, 0)
+    assert near < 0.02 < 0.1 < far
 
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
@@ -344,12 +402,34 @@ def test_sizes_that_are_assigned_hold_for_the_next_call() -> None:
         assert (out - small.dequantize()(x)[0]).abs().max() < 0.02
 
 
-def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
+@pytest.mark.skipif(kernels.int8() is None, reason="this processor has no kernel for weights of 8 bits")
+def test_made_in_inference_mode_it_runs_in_8_bits() -> None:
+    lstm, x = hs.LSTM(8, 40, 2).eval(), torch.randn(3, 2, 8)
+    want: Any = lstm.quantize()
     with torch.inference_mode():
-        small = hs.LSTM(8, 40).quantize()
+        small: Any = copy.deepcopy(lstm).quantize()
+        assert small.weight_hh_l0.is_inference()
+        for _ in range(2):
+            assert torch.equal(small(x)[0], want(x)[0])
+        assert small.path(x).name == "int8"
+        stream = small.stream(batch=2)
+        assert torch.equal(torch.stack([stream.step(step) for step in x]), want(x)[0])
+        assert stream._quick is not None
+        small._buffers["weight_hh_l0"] = torch.zeros_like(small.weight_hh_l0)  # a new tensor is noticed
+        want.weight_hh_l0.zero_()
+        assert torch.equal(small(x)[0], want(x)[0])
+
+
+def test_path_does_not_say_int8_where_weights_cannot_be_packed() -> None:
+    class Other(torch.Tensor):
+        """A class of tensors that may have rules of its own."""
+
+    small: Any = hs.LSTM(8, 40).quantize()
     x = torch.randn(3, 2, 8)
+    want = small.dequantize()(x)[0]
+    small._buffers["weight_hh_l0"] = small.weight_hh_l0.as_subclass(Other)
     with torch.no_grad():
-        assert torch.equal(small(x)[0], small.dequantize()(x)[0])  # read as floats
+        assert (small(x)[0] - want).abs().max() < 1e-6  # read as floats; in 8 bits they differ by a thousand times more
         assert small.path(x).name != "int8"
 
 

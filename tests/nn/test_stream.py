@@ -11,17 +11,19 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate.base.files import write_tensors
+from hiddenstate.engine import native
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -689,6 +691,29 @@ def test_results_are_tensors_of_their_own(dtype: torch.dtype, batch: int) -> Non
     with torch.inference_mode():
         assert stream.step(x[0]).is_inference()
     threading.Thread(target=whole.clear).start()  # who made a tensor need not be who frees it
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_weights_made_in_inference_mode_are_packed_once(dtype: torch.dtype) -> None:
+    """They have no version, so that only a new tensor in their place is noticed."""
+    with torch.inference_mode():
+        lstm, x = hs.LSTM(5, 40, 2, dtype=dtype).eval(), torch.randn(4, 1, 5, dtype=dtype)
+        assert lstm._parameter("weight_hh_l0").is_inference()
+        stream = lstm.stream()
+        with mock.patch.object(native, "pack", wraps=native.pack) as pack:
+            outs = [stream.step(step) for step in x]
+            assert pack.call_count == 1
+        assert stream._quick is not None
+        assert stream._quick.step(x[0], None) is not None
+        torch.testing.assert_close(torch.stack(outs), lstm(x)[0])
+        stream.reset()
+        lstm.weight_ih_l0 = nn.Parameter(torch.randn(160, 5, dtype=dtype), requires_grad=False)
+        torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
+        lstm._parameter("weight_ih_l0").zero_()  # nor is a write in place, until the stream is told
+        stream.reset()
+        torch.testing.assert_close(stream.step(x[0]), lstm(x[:1])[0][0])
+    with torch.no_grad():  # outside too
+        torch.testing.assert_close(stream.step(x[1]), lstm(x[:2])[0][1])
 
 
 def test_a_dispatch_mode_sees_steps() -> None:

@@ -172,6 +172,13 @@ def test_save_picture(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).stat().st_size > 1000
 
 
+def test_a_picture_is_written_to_a_path(tmp_path: Path) -> None:
+    structure_of(Sizes(4, 3)).plot(["in", "a"], path=str(tmp_path / "net.png"))
+    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ArgumentTypeError, match="path="):
+        structure_of(Sizes(4, 3)).plot("net.png")
+
+
 @pytest.mark.parametrize(("name", "match"), [("net", "must end with"), ("net.doc", "png"), ("no/net.png", "no folder")])
 def test_save_picture_fails(tmp_path: Path, name: str, match: str) -> None:
     with pytest.raises(ArgumentError, match=match):

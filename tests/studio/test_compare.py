@@ -11,6 +11,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.tokenise import tokenise
 from studio.browsers import saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
@@ -231,6 +232,45 @@ def test_a_pair_to_try(studio: Shown) -> None:
     compare.get_by_label("Sentence B").fill(A)
     expect(compare.locator(".compare-note")).to_contain_text("Both sentences are the same")
     expect(compare.locator(".tag.changed")).to_have_count(0)
+
+
+def test_it_opens_on_two_sentences_that_differ_in_a_word(studio: Shown, tagger: Tagger) -> None:
+    studio.look(page="compare", text=A)
+    compare = studio.panel("compare")
+    expect(compare.get_by_label("Sentence B")).to_have_value(B)  # the pair that begins with A
+    studio.look(page="compare", text="Giraffes in a field")
+    expect(compare.get_by_label("Sentence B")).to_have_value("in a field")
+    expect(compare.locator(".compare-about")).to_have_text("B is A without its first word. Change either.")
+    expect(compare.locator(".compare-note")).to_have_text("")
+    studio.look(page="compare", text=A, text2=LONG)  # one that was chosen stays
+    expect(compare.get_by_label("Sentence B")).to_have_value(LONG)
+
+
+def test_the_first_example_has_a_second_sentence_in_which_a_tag_is_another(chromium: Browser, tagger: Tagger) -> None:
+    with shown(chromium, hs.studio()) as studio:
+        studio.look(text="", page="compare")
+        first, second = (studio.page.get_by_label(f"Sentence {name}").input_value() for name in "AB")
+    words = [tokenise(text) for text in (first, second)]
+    assert len(words[0]) == len(words[1])
+    assert sum(a != b for a, b in zip(*words, strict=True)) == 1
+    one, two = tagger.tag(words)
+    assert one != two
+
+
+def test_a_second_sentence_follows_the_first_until_someone_changes_it(studio: Shown) -> None:
+    studio.look(page="compare", text="One two three")
+    second = studio.panel("compare").get_by_label("Sentence B")
+    expect(second).to_have_value("two three")
+    turn = studio.page.get_by_label("Page", exact=True)
+    turn.get_by_role("button", name="Read").click()
+    studio.page.locator("#text").fill("Four five six")
+    expect(studio.page.locator("#sentence .word-token")).to_have_text(["Four", "five", "six"])
+    turn.get_by_role("button", name="Compare").click()
+    expect(second).to_have_value("five six")
+    second.fill("five seven")
+    turn.get_by_role("button", name="Read").click()
+    turn.get_by_role("button", name="Compare").click()
+    expect(second).to_have_value("five seven")
 
 
 def test_a_ribbon_chooses_its_layer(studio: Shown) -> None:

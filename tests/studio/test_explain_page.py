@@ -1,5 +1,6 @@
 """The page Explain, as a person has it: what it says is what Python computes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,18 @@ def test_the_most_telling_memory_is_what_is_shown_first(studio: Shown, tagger: T
     look(studio)
     ledgers = [explain.ledger(tagger, WORDS, place=f"{track}.c@2") for track in ("l1", "l1r")]
     k = tagger.columns["upos"].index("NOUN")
-    sizes = torch.stack([(each.effect[:, k] * each.value).abs() for each in ledgers])  # type: ignore[union-attr,index]
+    carried = [each.value - each.written[-1] for each in ledgers]  # type: ignore[union-attr]
+    effects = [each.effect[:, k] for each in ledgers]  # type: ignore[union-attr,index]
+    sizes = torch.stack([(effect * c).abs() for effect, c in zip(effects, carried, strict=True)])
     track, unit = divmod(int(sizes.argmax()), sizes.shape[1])
     expect(studio.page.get_by_label("Unit of the memory")).to_have_value(str(unit))
     expect(studio.page.get_by_label("Memory of")).to_have_value(("l1", "l1r")[track])
     studio.page.get_by_label("Memory of").select_option("l0")
     expect(studio.panel("ledger").locator(".word-chart-title").first).to_contain_text(f"l0.c[{unit}]")
     assert f"memory=l0.c%5B{unit}%5D" in held(studio, "memory")
-    studio.page.get_by_role("button", name="Most telling").click()
+    telling = studio.page.get_by_role("button", name="Most telling")
+    expect(telling).to_have_attribute("title", re.compile("memory of other steps adds most to the target"))
+    telling.click()
     expect(studio.page.get_by_label("Memory of")).to_have_value(("l1", "l1r")[track])
 
 

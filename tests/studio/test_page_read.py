@@ -446,3 +446,54 @@ def test_phone(chromium: Browser) -> None:
         x, y = heat_point(page, step=1, unit=60)
         page.mouse.click(x, y)
         assert view(page)["unit"] == "60"
+
+
+def gates_said(tagger: Tagger, t: int, track: str = "l1") -> list[str]:
+    trace = tagger.read(WORDS).trace
+    return [f"{round(100 * float(trace[f'{track}.{gate}'][t].mean()))} %" for gate in "fio"]
+
+
+def test_what_happens_is_said_below_play_as_it_reads(page: Page, tagger: Tagger) -> None:
+    tells = page.locator(".transport-tells")
+    keeps, lets, shows = gates_said(tagger, 2)
+    expect(tells).to_have_text(
+        f"l1 reads “man”: the forget gate keeps {keeps} of the memory; the input gate lets in {lets} of the candidate, "
+        f"the output gate shows {shows} (mean of 128 units)."
+    )
+    page.get_by_role("button", name="One step on").click()
+    expect(tells).to_contain_text(f"l1 reads “sold”: the forget gate keeps {gates_said(tagger, 3)[0]}")
+    page.locator("#transport [data-value=l0r]").click()
+    expect(tells).to_contain_text(f"l0r reads “sold”: the forget gate keeps {gates_said(tagger, 3, 'l0r')[0]}")
+    page.locator("#scrub").fill("7")
+    expect(tells).to_contain_text("l0r reads “.”: there is no memory to keep yet;")  # it begins at the end
+    page.locator("#scrub").fill("0")
+    expect(tells).to_contain_text("Press Play to watch the model read on.")
+
+
+def test_one_word_says_why_it_is_not_played(studio: Shown) -> None:
+    studio.look(text="Fish")
+    why = "There is only one word, so there is nothing to play."
+    for name in ("Play", "One step back", "One step on"):
+        button = studio.page.get_by_role("button", name=name, exact=True)
+        expect(button).to_be_disabled()
+        expect(button).to_have_attribute("title", why)
+    expect(studio.page.locator(".transport-tells")).to_contain_text(why)
+    studio.look(text="Fish swim")
+    expect(studio.page.get_by_role("button", name="Play", exact=True)).to_have_attribute("title", "Play (space)")
+
+
+@pytest.mark.parametrize("text", ["Fish", "Giraffes in a field", SENTENCE])
+def test_a_sentence_of_any_length_fills_the_heat_map(studio: Shown, text: str) -> None:
+    studio.look(text=text)
+    place, canvas = studio.page.locator(".heat-place"), studio.page.locator(".heat-canvas")
+    boxes = [box for each in (place, canvas) if (box := each.bounding_box())]
+    assert boxes[1]["width"] == pytest.approx(boxes[0]["width"], abs=2)
+    steps = len(text.replace(".", " .").split())
+    column = studio.page.locator(".heat-column").bounding_box()
+    assert column is not None
+    assert column["width"] * steps > 0.85 * boxes[0]["width"]
+
+
+def test_the_tour_is_offered_by_name(studio: Shown) -> None:
+    studio.look(text=SENTENCE)
+    expect(studio.page.get_by_role("button", name="Start the tour")).to_be_in_viewport()

@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import webbrowser
+from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,6 +153,39 @@ def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.M
         assert len(studio.audience.lookers) == 1  # a page that stays in touch is no request
         for each in (*half, page):
             each.close()
+
+
+def test_connections_that_ask_nothing_make_room_for_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_MOST_REQUESTS", 24)
+    half: deque[socket.socket] = deque()
+    studio = live()
+    with studio.start() as running, contextlib.closing(handshake(running.url)):
+        wait_until(lambda: studio.audience.lookers)
+        for k in range(90):
+            half.append(connected(running.url))
+            if k % 3:  # a line without an end; or a whole request, which is refused, and silence
+                half[-1].sendall(b"GET / HTTP/1.1\r\n" + b"Host: a\r\n\r\n" * (k % 3 == 2))
+            if len(half) > 40:
+                half.popleft().close()
+            if k > 30 and k % 3 == 0:
+                assert get(running.url)[0] == 200, k
+        assert len(running._server.server_state.connections) < 24
+        assert len(studio.audience.lookers) == 1  # a page that stays in touch is not one of them
+    for each in half:
+        each.close()
+
+
+def test_a_connection_with_a_request_is_never_closed_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_MOST_REQUESTS", 8)
+    with Running(Site({"large": Bundle("lstm", "large", {}, b"\x01" * LARGE)})) as running:
+        slow = raw(running.url, "models/large/weights.safetensors")
+        begun = slow.recv(100)
+        for each in [connected(running.url) for _ in range(30)]:
+            each.close()
+        with slow, slow.makefile("rb") as rest:
+            answer = begun + rest.read(LARGE)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.count(b"\x01") > LARGE - 1000
 
 
 def test_a_request_that_comes_slowly_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +394,7 @@ def test_serve_says_who_can_reach_it(
 ) -> None:
     opened: list[str] = []
 
-    def open_browser(url: str) -> bool:
+    def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
         opened.append(url)
         return True
 
@@ -372,7 +409,7 @@ def test_serve_says_who_can_reach_it(
 
 
 def test_serve_says_that_there_is_no_browser(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def without(url: str) -> bool:
         raise webbrowser.Error("could not locate runnable browser")
@@ -382,6 +419,10 @@ def test_serve_says_that_there_is_no_browser(
         monkeypatch.setattr(webbrowser, "open", opening)
         serve(Site({}))
         assert "No browser could be opened here" in capsys.readouterr().out
+    monkeypatch.setattr(webbrowser, "open", lambda url: True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # the file can't be written
+    serve(Site({}))
+    assert "No browser could be opened here" in capsys.readouterr().out
     serve(Site({}), browser=False)
     assert "No browser" not in capsys.readouterr().out
 
@@ -414,6 +455,40 @@ def _heeded_ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeded_ctrl_c")
+def test_no_argument_of_the_browser_holds_the_secret(tmp_path: Path) -> None:
+    """`webbrowser` runs what $BROWSER names: here a script that writes down its arguments and the file they name."""
+    browser, told = tmp_path / "browser", tmp_path / "told"
+    browser.write_text(f'''#!{sys.executable}
+import json, os, pathlib, sys
+file = pathlib.Path(sys.argv[1].removeprefix("file://"))
+there = file.is_file()
+said = {{"arguments": sys.argv, "text": there and file.read_text(), "mode": there and file.stat().st_mode & 0o777}}
+pathlib.Path("{told}.part").write_text(json.dumps(said))
+os.rename("{told}.part", "{told}")
+''')
+    browser.chmod(0o700)
+    command = [sys.executable, "-m", "hiddenstate", "studio"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "BROWSER": f"{browser} %s", "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as made:
+        assert made.stdout is not None
+        ending = threading.Timer(6 * SECONDS, made.kill)
+        ending.start()
+        url = made.stdout.readline().removeprefix("The studio is at ").strip()
+        while made.poll() is None and not told.exists():
+            time.sleep(0.05)
+        made.send_signal(signal.SIGTERM)
+        made.communicate()
+        ending.cancel()
+    said = json.loads(told.read_text())
+    secret = urlsplit(url).path.strip("/")
+    assert secret
+    assert not [argument for argument in said["arguments"] if secret in argument]
+    assert f"url={url}" in said["text"]
+    assert said["mode"] == 0o600
+    assert not list(tmp_path.glob("*.html"))  # it is gone with the server
 
 
 @pytest.mark.usefixtures("_heeded_ctrl_c")

@@ -72,7 +72,7 @@ class Guide:
 def test_tour(studio: Shown, tagger: Tagger) -> None:
     """The tour to its end, by doing all that it asks."""
     guide, page = Guide(studio), studio.page
-    page.get_by_role("button", name="Tour", exact=True).click()
+    page.get_by_role("button", name="Start the tour", exact=True).click()
 
     guide.at(1)
     expect(guide.card).to_contain_text("input [T, C] = [4, 240]")
@@ -179,7 +179,7 @@ def vector(text: str) -> list[float]:
 
 def test_tour_by_keyboard(studio: Shown) -> None:
     page, guide = studio.page, Guide(studio)
-    page.get_by_role("button", name="Tour", exact=True).focus()
+    page.get_by_role("button", name="Start the tour", exact=True).focus()
     page.keyboard.press("Enter")
     guide.at(1)
     expect(guide.card.locator("h2")).to_be_focused()
@@ -202,7 +202,7 @@ def test_tour_by_keyboard(studio: Shown) -> None:
     guide.at(4)
     page.keyboard.press("Escape")
     expect(guide.card).to_be_hidden()
-    expect(page.get_by_role("button", name="Tour", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Start the tour", exact=True)).to_be_focused()
 
 
 def press_on(page: Page, name: str) -> None:
@@ -217,13 +217,13 @@ def press_on(page: Page, name: str) -> None:
 
 def test_tour_is_resumed(studio: Shown) -> None:
     page, guide = studio.page, Guide(studio)
-    page.get_by_role("button", name="Tour", exact=True).click()
+    page.get_by_role("button", name="Start the tour", exact=True).click()
     for _ in range(4):
         guide.card.get_by_role("button", name="Skip").click()
     guide.at(5)
     guide.card.get_by_role("button", name="Leave the tour").click()
     expect(guide.card).to_be_hidden()
-    page.get_by_role("button", name="Tour", exact=True).click()
+    page.get_by_role("button", name="Start the tour", exact=True).click()
     guide.at(5)
     guide.card.get_by_role("button", name="Step 1: What goes in, what comes out").click()
     guide.at(1)
@@ -333,7 +333,7 @@ def test_tour_of_nothing_fails(chromium: Browser) -> None:
         page, guide = studio.page, Guide(studio)
         page.goto(f"{studio.url}#text=%20%20")
         expect(page.locator(".model-size")).not_to_be_empty()
-        page.get_by_role("button", name="Tour", exact=True).click()
+        page.get_by_role("button", name="Start the tour", exact=True).click()
         expect(guide.card).to_contain_text("as soon as the model has something to read")
         expect(guide.card.locator("h2")).to_be_focused()
         page.locator("#text").fill("   ")

@@ -96,6 +96,17 @@ def test_get_copies_into_a_folder(server: Server, tmp_path: Path) -> None:
     assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize("name", [ABOUT, "dev.txt", "text.txt"])
+def test_a_link_in_the_folder_is_not_written_through(server: Server, tmp_path: Path, name: str) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    out.mkdir()
+    outside.write_text("years of work")
+    (out / name).symlink_to(outside)
+    with pytest.raises(FileWriteError, match="it is a link to .*outside"):
+        get(NAME, out)
+    assert outside.read_text() == "years of work"
+
+
 def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: Path) -> None:
     get(NAME)
     (tmp_path / "cache" / NAME / "text.txt").write_bytes(b"damaged")

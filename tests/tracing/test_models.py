@@ -400,7 +400,8 @@ def test_calls_in_another_thread_are_not_seen() -> None:
         thread.start()
         thread.join()
 
-    run = hs.trace(model, elsewhere)
+    with pytest.warns(UserWarning, match="nothing was recorded of 'inner', called in another thread"):
+        run = hs.trace(model, elsewhere)
     assert len(run) == 0
     with pytest.raises(NameUnknownError, match="'inner' was not called in this run, or where it is not seen"):
         run["inner"]
@@ -464,3 +465,21 @@ def test_a_path_that_was_not_recorded_fails(words: Tensor) -> None:
         run["encodr"]
     with pytest.raises(NameUnknownError, match="no hs.LSTM at or under 'decoder.cell' .that is torch's own"):
         hs.trace(Translator(nn.LSTMCell(4, 6)), words, paths=["decoder.cell"])
+
+
+def test_a_run_that_calls_no_lstm_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="nothing was recorded: no LSTM of the model was called in this thread"):
+        run = hs.trace(hs.LSTM(4, 3), call=lambda: 7)
+    assert (run.out, len(run)) == (7, 0)
+
+
+def test_calls_in_another_thread_beside_those_recorded_are_none_to_warn_of() -> None:
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 1, 4)
+
+    def both() -> None:
+        lstm(x)
+        thread = threading.Thread(target=lstm, args=(x,))
+        thread.start()
+        thread.join()
+
+    assert len(hs.trace(lstm, call=both).calls("")) == 1

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import hiddenstate as hs
-from hiddenstate.errors import ArgumentError, IndexRangeError, MissingDependencyError, NameUnknownError
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    IndexRangeError,
+    MissingDependencyError,
+    NameUnknownError,
+)
 from hiddenstate.tracing.trace import Trace
 from pictures import overlaps, texts
 
@@ -233,3 +240,14 @@ def test_without_matplotlib_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hiddenstate\[plot\]'"):
         trace.plot()
+
+
+def test_a_picture_is_written_to_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "trace.png"
+    assert isinstance(traced().plot(str(path)), Figure)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ArgumentError, match=r"must end with one of"):
+        traced().plot(tmp_path / "trace.doc")
+    with pytest.raises(ArgumentTypeError, match="got int"):
+        traced().plot(1)  # type: ignore[arg-type]
+    assert [file.name for file in tmp_path.iterdir()] == ["trace.png"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hiddenstate.base.files import write_tensors
-from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder
+from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
+from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder, default_run
 from hiddenstate.training.lock import LOCK
 from hiddenstate.training.progress import Epoch, Score, Step
 
@@ -123,3 +123,25 @@ def test_metrics_are_on_disk_before_the_checkpoint_that_counts_them(
     run.log("step", {})
     run.write(checkpoint(), finished=False)
     assert done == [METRICS, CHECKPOINT]
+
+
+@pytest.mark.parametrize("name", [METRICS, CHECKPOINT, LOCK])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_file_of_the_run_that_is_a_link_is_refused(run: RunFolder, tmp_path: Path, name: str, exists: bool) -> None:
+    outside = tmp_path / "outside"
+    if exists:
+        outside.write_text("years of work")
+    (run.path / name).unlink(missing_ok=True)
+    (run.path / name).symlink_to(outside)
+    with pytest.raises(FileWriteError, match="it is a link to .*outside, which would be changed"), run.held():
+        pass
+    if name == METRICS:
+        for write in (run.mend, lambda: run.log("step", {})):
+            with pytest.raises(FileWriteError, match="it is a link to"):
+                write()
+    assert (outside.read_text() if outside.exists() else None) == ("years of work" if exists else None)
+
+
+def test_a_model_at_the_root_of_the_disk_has_no_run_beside_it() -> None:
+    with pytest.raises(ArgumentError, match="/ cannot be a model's folder, as it has no name; give a folder inside it"):
+        default_run(Path("/"))

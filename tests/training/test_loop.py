@@ -260,3 +260,22 @@ def test_resuming_with_settings_that_do_not_fit_fails(tmp_path: Path, change: di
     other.model[0], other.model[2] = torch.nn.Linear(3, units), torch.nn.Linear(units, 1)
     with pytest.raises(ArgumentError, match=r"does not fit the settings; put back what was changed in run\.toml"):
         run(tmp_path, other, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 7}, {"learning_rate": 0.1}, {"weight_decay": 0.5}, {"clip_norm": 0.1}, {"schedule": "constant"}]
+)
+def test_resuming_with_a_setting_that_was_changed_fails_and_names_it(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(), on_progress=stop_after(3))
+    (name, value), before = next(iter(change.items())), (tmp_path / "run" / CHECKPOINT).read_bytes()
+    with pytest.raises(ArgumentError, match=rf"{name} was .* and is now '?{value}'?\. Only epochs, patience"):
+        run(tmp_path, Line(replace(CONFIG, **change)), resume=True)
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
+
+
+def test_how_long_a_run_goes_on_and_what_it_writes_may_change(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Line(), on_progress=stop_after(3))
+    longer = replace(CONFIG, epochs=4, patience=8, log_steps=1, checkpoint_steps=2, checkpoint_minutes=1.0)
+    assert len(run(tmp_path, Line(longer), resume=True)) == 4

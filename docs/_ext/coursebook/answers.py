@@ -58,6 +58,23 @@ ANSWERS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _rule_of_shape(given: dict[str, Any]) -> str:
+    if given["of"] != "out":
+        return f"`{given['of']}` is `[L·D, N, H]`: one state for each layer and direction, with batch_first too."
+    return (
+        f"`out` is `{'[N, T, D·H]' if given.get('batch_first') else '[T, N, D·H]'}`: the last layer's h at every step."
+    )
+
+
+# From what the answer to each kind of question follows: said of a wrong number that no one has foreseen.
+RULES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "parameters": lambda given: "each layer and direction has 4·H·(C + H) weights and two vectors of 4·H biases.",
+    "shape": _rule_of_shape,
+    "cell": lambda given: "c = f·c_prev + i·g." if given["of"] == "c" else "h = o·tanh(c), with the new c.",
+    "largest_c": lambda given: "c = f·c_prev + i·g, where f and i go up to 1 and g is from -1 to 1.",
+}
+
+
 def computed(kind: str, given: str) -> list[float]:
     """Compute an answer from what a page gives as JSON; a single number too is a list."""
     answer = ANSWERS[kind](**json.loads(given))

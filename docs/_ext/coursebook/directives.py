@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from coursebook import answers, pages, stills
 from coursebook.html_nodes import attributes, details, element, label, python, raw
 from coursebook.pages import Section
+from hiddenstate.course.misconceptions import idea_behind
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 PREDICT = "Predict"
@@ -130,8 +131,8 @@ class Exercise(_Part):
         asks = [section for section in sections if section.name == "ask"]
         self.need(bool(asks) != ("answer" in self.options), "it has 'ask' sections or an :answer:")
         inside = [self._head(number), *self.markdown(text)]
-        for section in asks:
-            inside += self._ask(section)
+        for k, section in enumerate(asks):
+            inside += self._ask(section, f"{number}.{k}")
         for section in sections:
             if section.name == "start":
                 inside += [python(f"{section.text}\n\ncheck({number!r}, {self.options['answer']})".replace("'", '"'))]
@@ -155,18 +156,20 @@ class Exercise(_Part):
             f'<span class="course-dots" role="img" aria-label="{said}">{dots}</span> {minutes} min</p>'
         )
 
-    def _ask(self, section: Section) -> list[nodes.Node]:
+    def _ask(self, section: Section, name: str) -> list[nodes.Node]:
         kind, _, given = section.argument.partition(" ")
-        right = answers.ANSWERS[kind](**json.loads(given))
+        asked = json.loads(given)
+        right = answers.ANSWERS[kind](**asked)
         question, choices = pages.choices_of(section.text)
-        head = {"class": "course-ask", "data-kind": kind, "data-given": given}
+        head = {"class": "course-ask", "data-id": name, "data-kind": kind, "data-given": given}
         wrong: list[nodes.Node] = []
         for choice in choices:
-            wrong += element(
-                "li", {"data-value": choice.text, "data-about": choice.about}, self.markdown(choice.because)
-            )
+            said = [*self.markdown(choice.because), raw(" "), *self.markdown(idea_behind(choice.about))]
+            wrong += element("li", {"data-value": choice.text, "data-about": choice.about}, said)
         inside = self.markdown(question)
         inside += details("Answer", {"class": "course-reveal"}, self.markdown(f"`{answers.written(right)}`"))
+        rule = self.markdown(answers.RULES[kind](asked))
+        inside += element("div", {"class": "course-rule", "hidden": True}, rule)
         return element("div", head, [*inside, *element("ul", {"class": "course-wrong", "hidden": True}, wrong)])
 
 
@@ -217,14 +220,14 @@ class Review(_Part):
 
 
 class Claim(SphinxRole):
-    """A mark at a statement: a link to the cell that proves it, or its source."""
+    """A mark at a statement: a link to the cell that checks it, or its source."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Show it."""
         name, _, source = (part.strip() for part in self.text.partition("|"))
         if source:
             return [raw(f'<span class="course-source">({html.escape(source)})</span>')], []
-        said = html.escape(f"Proved by a cell of this page: {name}")
+        said = html.escape(f"Checked by a cell of this page: {name}")
         link = f'{CLAIM} href="#proof-{name}" title="{said}" aria-label="{said}">✓</a>'
         return [raw(link)], []
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from coursebook.answers import ANSWERS, written
 from coursebook.pages import Block, Directive, Section, asked, choices_of, directive, parts_of, shuffled, without_proofs
+from hiddenstate.course.misconceptions import idea_behind
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "course"
@@ -28,7 +29,6 @@ _METADATA = {
 }
 _FULL = 'import os\n\nFULL = not os.environ.get("COURSE_QUICK")  # a tenth of the training where this is set\n'
 _TO_ORDER = "# Put these lines in order, leave out those that do not belong, and remove the # before the others:\n"
-_TO_COUNT = "Write your numbers down, then compare them. The page also says which wrong idea is behind a wrong number."
 _ORDERED = "# Run this cell once the lines above are in order: it says nothing where they are right.\n"
 
 Cell = tuple[str, str]  # "markdown" or "code", and its text
@@ -97,15 +97,24 @@ def _exercise(made: Directive, solved: bool) -> Iterator[Cell]:
     number, options = made.argument, made.options
     difficulty = f"difficulty {options.get('difficulty')} of 5, {options.get('minutes')} minutes"
     asked = [f"- {choices_of(section.text)[0]}" for section in made.all("ask")]
+    wrong = [_wrong(section) for section in made.all("ask")]
     hints = [_details("Hint", section.text) for section in made.all("hint")]
     head = f"**Exercise {number}: {options.get('title')}** ({difficulty})\n\n{made.text}"
-    where = [_TO_COUNT, _details("Answer", "\n".join(map(_answer, made.all("ask"))))] if asked else []
+    where = [_details("Answer", "\n".join(map(_answer, made.all("ask"))))] if asked else []
+    where += [_details("Wrong numbers, and what is behind them", "\n\n".join(wrong))] if asked else []
     yield "markdown", plain("\n\n".join([head, *asked, *where, *hints]))
     if "answer" in options:
         yield "code", made.one("solution" if solved else "start")
         yield "code", f'check("{number}", {options["answer"]})'
         solution = _details("Solution", f"```python\n{made.one('solution')}\n```")
         yield "markdown", plain(solution)
+
+
+def _wrong(section: Section) -> str:
+    """List the wrong numbers that the page knows, each with its reason and the idea behind it."""
+    question, choices = choices_of(section.text)
+    lines = [f"- {each.text}: {each.because} {idea_behind(each.about)}".rstrip() for each in choices]
+    return "\n".join([f"{question}\n", *lines])
 
 
 def _answer(section: Section) -> str:

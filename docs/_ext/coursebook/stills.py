@@ -28,7 +28,7 @@ def unroll(model: str) -> str:
         _, (h, c) = lstm(x[t : t + 1], (h0, c0))
         inside += [
             f'<rect x="{left}" y="34" width="164" height="104" rx="6" class="course-cell"/>',
-            text(left + 8, 54, f"step {t + 1} reads input {t + 1}"),
+            text(left + 8, 54, f"step {t} reads input {t}"),
             text(left + 8, 76, f"x {_two(x[t, 0])}", "course-small"),
             text(left + 8, 100, f"c {_two(c[0, 0])}", "course-c"),
             text(left + 8, 124, f"h {_two(h[0, 0])}", "course-h"),

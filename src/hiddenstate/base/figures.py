@@ -5,13 +5,14 @@ Figures made here belong to nobody but their caller: no window, no global state,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base.files import check_place, written_beside
-from hiddenstate.errors import ArgumentError, MissingDependencyError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
 
 try:
     from matplotlib.figure import Figure
@@ -112,6 +113,24 @@ def check_picture(path: Path) -> None:
     if not path.parent.is_dir():
         raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
     check_place(path)
+
+
+def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
+    """Draw a figure, and write it to a file if there is one; the file's name is checked first.
+
+    Raises:
+        ArgumentTypeError: the path is none.
+        ArgumentError, IsADirectoryError, FileWriteError: as `save_picture`.
+    """
+    if path is None:
+        return draw()
+    if not isinstance(path, (str, Path)):
+        raise ArgumentTypeError(f"a picture is written to a file: path must be its name, got {type(path).__name__}")
+    path = Path(path)
+    check_picture(path)
+    figure = draw()
+    save_picture(figure, path)
+    return figure
 
 
 def save_picture(figure: Figure, path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hiddenstate.base.reading import reading
+from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import check_writable, refusal, writing
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 
 
 @contextmanager
@@ -34,10 +36,9 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     check_place(path)
     with writing(path):
         target = None if _is_special(path) else path.resolve()
-        handle, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=target and target.parent)
-        os.close(handle)
-        beside = Path(name)
-        try:
+        folder = Path(tempfile.gettempdir()) if target is None else target.parent
+        beside = folder / f"{path.name}.{secrets.token_hex(8)}.part"
+        with lasting(partial(beside.touch, 0o600, exist_ok=False), partial(beside.unlink, missing_ok=True)):
             yield beside
             if target is None:
                 _pour(beside, path)
@@ -46,8 +47,6 @@ def written_beside(path: str | Path) -> Iterator[Path]:
                 sync(beside)
                 beside.replace(target)
                 sync(target.parent)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def check_place(path: str | Path) -> None:
@@ -155,28 +154,55 @@ def replaced_after(path: Path, content: bytes) -> Iterator[None]:
     beside = free_name(path, "part")
     with writing(path):
         check_writable(path)
-        try:
-            write_bytes(beside, content)
+        with lasting(partial(write_bytes, beside, content), partial(beside.unlink, missing_ok=True)):
             yield
             beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file, which is made where there is none: the whole line or nothing.
 
     Raises:
-        FileWriteError: there is no room for it, or it may not be written.
+        FileWriteError: there is no room for it, or it may not be written, or the file is a link.
     """
+    refuse_link(path)
     content = (line + "\n").encode()
     with writing(path), path.open("ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
         try:
             while content:
                 content = content[file.write(content) :]  # of a disk that is nearly full, it takes a part
-        except OSError:
+        except BaseException:  # also KeyboardInterrupt
             os.truncate(file.fileno(), before)
+            raise
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write into a file of a folder of ours that is a link: what it leads to is somebody else's.
+
+    Raises:
+        FileWriteError: it is a link, whether to a file or to nothing.
+    """
+    if path.is_symlink():
+        error = FileWriteError(
+            f"cannot write {path}: it is a link to {path.readlink()}, which would be changed instead; delete the link"
+        )
+        error.errno = errno.ELOOP
+        raise error
+
+
+def copy_new(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all, to a name that nothing has yet, not even a link that leads nowhere.
+
+    Raises:
+        FileExistsError: something has the name.
+    """
+    with source.open("rb") as given, target.open("xb") as taken:
+        try:
+            shutil.copyfileobj(given, taken)
+            taken.flush()
+        except BaseException:
+            target.unlink()
             raise
 
 
@@ -192,12 +218,14 @@ def folder_beside(target: Path) -> Iterator[Path]:
     path, made = free_name(target, "partial"), [each for each in target.parents if not each.exists()]
     with writing(target):
         check_writable(target)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        begin = partial(target.parent.mkdir, parents=True, exist_ok=True)
+        with lasting(begin, partial(_drop, path, made)):
             yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
-            drop_empty(made)
+
+
+def _drop(path: Path, made: Iterable[Path]) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    drop_empty(made)
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
@@ -207,19 +235,24 @@ def drop_empty(folders: Iterable[Path]) -> None:
             each.rmdir()
 
 
-def put_folder(partial: Path, target: Path) -> None:
+def put_folder(finished: Path, target: Path) -> None:
     """Rename a finished folder to its place; an earlier one there is deleted, or stays if that fails."""
     if not target.exists():
-        partial.rename(target)
+        finished.rename(target)
         return
     # No call swaps two folders on every system, hence two renames, the first undone if the second fails.
-    previous = target.rename(free_name(target, "previous"))
-    try:
-        partial.rename(target)
-    except BaseException:
-        previous.rename(target)
-        raise
-    shutil.rmtree(previous, ignore_errors=True)
+    previous = free_name(target, "previous")
+    with lasting(partial(target.rename, previous), partial(_settle, previous, target)):
+        finished.rename(target)
+
+
+def _settle(previous: Path, target: Path) -> None:
+    """Delete the previous folder if there is a new one in its place; else put it back."""
+    if previous.exists():
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+        else:
+            previous.rename(target)
 
 
 def mend_folder(target: Path) -> None:

@@ -1,10 +1,38 @@
 """What a forked process must do before anything else: it has none of the other threads, whatever they were doing."""
 
 import os
+import threading
 from collections.abc import Callable
+from weakref import WeakSet
 
 
 def in_forked_children(function: Callable[[], None]) -> None:
     """Run a function in every process that is forked from now on; where the system has no fork, nothing."""
     if hasattr(os, "fork"):
         os.register_at_fork(after_in_child=function)
+
+
+class ForkSafeLock:
+    """A lock that is replaced in forked processes, where the thread that held it may not exist: ``with it.lock:``.
+
+    This package takes all its locks from here. ``it.lock`` is the lock itself, which Ctrl-C can't leave locked.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        locks.add(self)
+
+    def renew(self) -> None:
+        """Begin with a lock that nobody holds; reentrant, since the garbage collector may need it at any time."""
+        self.lock = threading.RLock()
+
+
+locks: "WeakSet[ForkSafeLock]" = WeakSet()
+
+
+def _renew_all() -> None:
+    for each in list(locks):
+        each.renew()
+
+
+in_forked_children(_renew_all)

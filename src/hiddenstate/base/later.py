@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, as what they need takes long to load."""
+"""Names and functions that are imported when they are first used, as what they need takes long to load."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -24,3 +24,13 @@ def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]
         return value
 
     return found
+
+
+def called_later(where: str) -> Callable[..., Any]:
+    """Return a function that imports the real one, such as ``"package.module:name"``, when it is called."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        module, _, name = where.partition(":")
+        return getattr(import_module(module), name)(*arguments, **options)
+
+    return call

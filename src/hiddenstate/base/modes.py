@@ -1,18 +1,24 @@
 """The mode of a module, training or eval, for a block."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 from torch import nn
 
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.scoped import Block, lasting
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode for a block; afterwards each of its parts has its own mode again."""
+
+def evaluating(module: nn.Module) -> Block:
+    """Return a block in which a module is in eval mode; afterwards each of its parts has its own mode again.
+
+    Raises:
+        DtypeError: the memory of one of its weights was freed.
+    """
+    check_module_memory(module)
     modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    return lasting(module.eval, partial(_put_back, modes))
+
+
+def _put_back(modes: dict[nn.Module, bool]) -> None:
+    for part, mode in modes.items():
+        part.training = mode

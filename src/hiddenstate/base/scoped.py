@@ -1,52 +1,78 @@
-"""Context-local values that are active inside a `with` block, in the thread (or asyncio task) that opens it."""
+"""What is in force inside a `with` block: edits, a trace, the choice of a path.
 
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+What a context variable holds is in force in the thread (or asyncio task) that opens the block; what a list holds, in
+the whole process. A block ends with its `with`, whatever ends that (an exception, Ctrl-C, the end of a generator in
+another task or thread), and when nobody holds it any more. `native/python/block.h` says how.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from hiddenstate.base import native_module
+from hiddenstate.base.native_module import InForce, Switch
+
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
-Scoped = ContextVar[tuple[T, ...]]
+if TYPE_CHECKING:
+    Scoped = ContextVar[tuple[InForce[T], ...]]
+else:  # the native class is generic for type checkers only
+    Scoped = ContextVar
 
 # Whether any block is open, in any thread: torch.compile cannot look into a ContextVar, but compiles anew where such a
 # plain truth has changed.
 any_open = False
-_open = 0
-_counting = threading.Lock()
+_opening = Switch(globals(), "any_open", True)
 
 
-@contextmanager
-def scope(variable: Scoped[T], entries: Sequence[T]) -> Iterator[None]:
-    """Activate entries for a block.
+class Block(native_module.Block):
+    """A context manager that can be entered again after its end, and serve as a decorator."""
 
-    Blocks may end in any order, as those of generators do: each takes away its own entries and no others.
+    __slots__ = ()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function with the block around each of its calls."""
+
+        @wraps(function)
+        def within(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self.again():
+                return function(*args, **kwargs)
+
+        return within
+
+
+def scope(variable: Scoped[T], entries: Sequence[T], switches: Iterable[Switch] = ()) -> Block:
+    """Return a block in which entries are in force; they may end in any order, as those of generators do."""
+    return Block(variable, tuple(entries), (_opening, *switches))
+
+
+def in_force(variable: Scoped[T]) -> list[T]:
+    """Return the entries in force in this context, those of inner blocks last."""
+    return [entry for block in variable.get() for entry in block.entries]
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Return one block for the entries and switches of several that have the same home and are not open."""
+    switches = dict.fromkeys(switch for block in blocks for switch in block.switches)
+    return Block(
+        blocks[0].home if blocks else None, tuple(entry for block in blocks for entry in block.entries), tuple(switches)
+    )
+
+
+def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
+    """Return a block that begins with one function and ends with another.
+
+    Args:
+        begin: called when the block is entered. If it fails, ``end`` is called too.
+        end: called when the block ends. It is called again if an exception such as KeyboardInterrupt strikes while it
+            runs, so a second call must do no harm.
     """
-    mine = tuple(entries)
-    variable.set(variable.get() + mine)
-    _count(1)
-    try:
-        yield
-    finally:
-        _count(-1)
-        variable.set(_without(variable.get(), mine))
+    return Block(before=begin, after=end)
 
 
-def _count(change: int) -> None:
-    global _open, any_open
-    with _counting:
-        _open += change
-        any_open = _open > 0
-
-
-def _without(held: tuple[T, ...], mine: tuple[T, ...]) -> tuple[T, ...]:
-    """Leave out the last occurrence of each of mine, told apart by identity."""
-    gone = Counter(map(id, mine))
-    left = []
-    for entry in reversed(held):
-        if gone[id(entry)]:
-            gone[id(entry)] -= 1
-        else:
-            left.append(entry)
-    return tuple(reversed(left))
+def to_the_end(function: Callable[[], object]) -> None:
+    """Run a function as a whole: if KeyboardInterrupt strikes in it, it is run again before that is raised."""
+    with Block(after=function):
+        pass

@@ -37,13 +37,16 @@ def check_plain_tensor(value: object, name: str) -> Tensor:
     return value
 
 
-def check_alike(value: Tensor, name: str, like: Tensor) -> None:
+def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool = False) -> None:
     """Refuse a tensor that is not of the type and on the device of ``like``, a weight; or whose memory was freed.
+
+    With ``takes_narrower`` a narrower type of floating point will do.
 
     Raises:
         DtypeError, DeviceError: what is wrong.
     """
-    if value.dtype != like.dtype and not (value.is_floating_point() and autocasts(like.device.type)):
+    fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
+    if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
         said = "RNN input" if name == "input" else name  # torch's words, which others' tests look for
         of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
         cure = f"Convert {name}{of}"
@@ -84,7 +87,7 @@ def check_memory(value: Tensor, name: str) -> None:
     # Other classes have their own storage or none, as have tensors inside of transforms and compilers.
     if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
         return
-    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel():
+    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
         return
     last = value.numel() - 1  # where its last number lies; where they have gaps, or are expanded, strides tell
     if not value.is_contiguous():

@@ -1,73 +1,92 @@
 """The command line: one file for each command, named after it; each calls the library and formats the result.
 
-- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models
-- `structure.py`, `version.py`: the weights by gate; what is installed
-- `explain.py` and `explain_*.py`: the tools of explanation; `explain_command.py`, `explain_options.py`: what they share
-- `train.py`, `train_lm.py`: training; `run_options.py`: what they share
-- `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
-- `outputs.py`, `progress.py`, `precision.py`, `read_table.py`: where output goes; progress bars; options of several
-  commands; the table of `read`
 """
 
-import io
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
 from hiddenstate.cli import corpus, explain, train
+from hiddenstate.cli.commands import INTERRUPTED, Command, Commands
 from hiddenstate.cli.course import course
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.generate import generate
+from hiddenstate.cli.outputs import standard_output, tell
 from hiddenstate.cli.page import page
 from hiddenstate.cli.read import read
 from hiddenstate.cli.score import score
 from hiddenstate.cli.structure import structure
 from hiddenstate.cli.studio import studio
 from hiddenstate.cli.tag import tag
+from hiddenstate.cli.terminal import set_up
 from hiddenstate.cli.train_lm import lm
 from hiddenstate.cli.version import version
 from hiddenstate.errors import HiddenStateError
 
 app = typer.Typer(
     name="hiddenstate",
+    cls=Commands,
     help="The LSTM you can see into: watch one read, tag with it, train it, take it apart.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(corpus.app, name="corpus")
-app.command()(course)
+app.command(cls=Command)(course)
 app.add_typer(explain.app, name="explain")
-app.command()(generate)
-app.command()(page)
-app.command()(read)
-app.command()(score)
-app.command()(structure)
-app.command()(studio)
-app.command()(tag)
-app.command("evaluate")(evaluate_command)
+app.command(cls=Command)(generate)
+app.command(cls=Command)(page)
+app.command(cls=Command)(read)
+app.command(cls=Command)(score)
+app.command(cls=Command)(structure)
+app.command(cls=Command)(studio)
+app.command(cls=Command)(tag)
+app.command("evaluate", cls=Command)(evaluate_command)
 app.add_typer(train.app, name="train")
-train.app.command()(lm)
-app.command()(version)
+train.app.command(cls=Command)(lm)
+app.command(cls=Command)(version)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version as installed
+
+        standard_output(exact=False).write(f"hiddenstate {installed('hiddenstate')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The LSTM you can see into: watch one read, tag with it, train it, take it apart."""
 
 
 def main() -> None:
     """Run the command line; what a user can mend is said in one line, without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no σ shows a ? there
-            stream.reconfigure(errors="replace")
+    set_up()
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does: no failure of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HiddenStateError as error:
-        sys.exit(f"hiddenstate: {error}")
+        _fail(str(error))
     except OSError as error:
         plain = error.strerror and error.filename
-        sys.exit(f"hiddenstate: {error.filename}: {error.strerror}" if plain else f"hiddenstate: {error}")
+        _fail(f"{error.filename}: {error.strerror}" if plain else str(error))
     finally:  # all is done and told: while Python ends, which takes a moment, Ctrl-C would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _fail(message: str) -> None:
+    tell(f"hiddenstate: {message}")
+    sys.exit(1)

@@ -1,15 +1,17 @@
 """``hiddenstate corpus``: real corpora by name."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiddenstate.text.corpora import CORPORA, Corpus, cache_folder, corpus, get, is_cached
+from hiddenstate.cli.commands import Command
+from hiddenstate.cli.outputs import standard_output
+
+if TYPE_CHECKING:
+    from hiddenstate.text.corpora import Corpus
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-NAMES = " ".join(CORPORA)
 
 
 @app.callback()
@@ -17,33 +19,41 @@ def corpora() -> None:
     """Fetch real corpora by name. Whatever takes a corpus takes any path as well."""
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_() -> None:
     """List the corpora that are known by name: what each is, its terms, its size, and whether it is here already."""
+    from hiddenstate.text.corpora import CORPORA, cache_folder, is_cached
+
     for name, known in CORPORA.items():
-        typer.echo(name)
-        typer.echo(_described(known))
-        typer.echo(f"  parts    {' '.join(f'{name}:{part}' for part in known.parts)}")
-        typer.echo(f"  cached   {'yes' if is_cached(name) else 'no'}, in {cache_folder() / name}\n")
+        parts = " ".join(f"{name}:{part}" for part in known.parts)
+        cached = f"{'yes' if is_cached(name) else 'no'}, in {cache_folder() / name}"
+        _print(f"{name}\n{_described(known)}\n  parts    {parts}\n  cached   {cached}\n")
 
 
-@app.command("get")
+@app.command("get", cls=Command)
 def get_(
-    name: Annotated[str, typer.Argument(help=f"One of: {NAMES}.")],
+    name: Annotated[str, typer.Argument(help="Its name; `hiddenstate corpus list` shows them.", metavar="NAME")],
     out: Annotated[
-        Path | None, typer.Option(help="Copy it into this folder too.", metavar="DIR", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", help="Copy it to this folder too.", metavar="DIR", show_default=False),
     ] = None,
 ) -> None:
     """Fetch a corpus, unless it is here already, check it, and say where it lies.
 
     Example: hiddenstate corpus get wikitext-2
     """
-    typer.echo(_described(corpus(name)))  # its terms first
+    from hiddenstate.text.corpora import corpus, get
+
+    _print(_described(corpus(name)))  # its terms first
     for part, path in get(name, out).items():
-        typer.echo(f"  {part:8} {path}")
+        _print(f"  {part:8} {path}")
 
 
-def _described(known: Corpus) -> str:
+def _print(text: str) -> None:
+    standard_output(exact=False).write(f"{text}\n")
+
+
+def _described(known: "Corpus") -> str:
     return (
         f"  what     {known.title}\n  licence  {known.licence}\n  source   {known.source}\n"
         f"  size     {known.size / 1e6:.1f} MB in {len(known.files)} file{'s' if len(known.files) > 1 else ''}"

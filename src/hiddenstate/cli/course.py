@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hiddenstate.cli.outputs import tell
 from hiddenstate.cli.run_options import shown
-from hiddenstate.course.files import copy
 
 
 def course(
@@ -16,5 +16,7 @@ def course(
 
     Example: hiddenstate course my-course
     """
+    from hiddenstate.course.files import copy
+
     copied = copy(folder)
-    typer.echo(f"wrote {len(copied)} files to {shown(folder)}; open the first with Jupyter", err=True)
+    tell(f"wrote {len(copied)} files to {shown(folder)}; open the first with Jupyter")

@@ -4,22 +4,21 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hiddenstate.base.files import written_beside
-from hiddenstate.cli.outputs import check_outputs
+from hiddenstate.cli.outputs import JsonOption, OutOption, PlotOption, check_outputs, output, save_plot
+from hiddenstate.cli.terminal import console
 from hiddenstate.errors import FileFormatError
-from hiddenstate.models.accuracy import Report, evaluate, words_of
-from hiddenstate.models.folder import load, shipped
-from hiddenstate.models.tagger import Tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
 
-PLAIN_WIDTH = 100
+if TYPE_CHECKING:
+    from hiddenstate.models.accuracy import Report
+    from hiddenstate.models.tagger import Tagger
 
 
 def evaluate_command(
@@ -38,58 +37,59 @@ def evaluate_command(
     ] = None,
     tags: Annotated[int, typer.Option(min=0, help="Tags to list, the most frequent.")] = 20,
     confusions: Annotated[int, typer.Option(min=0, help="Confusions to list, the most frequent.")] = 10,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write all of it as JSON; - for standard output.", metavar="FILE|-")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw confusions and confidence: a PNG, SVG or PDF.", metavar="FILE")
-    ] = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Measure a tagger on words whose tags are known: overall, on unknown words, and tag by tag.
 
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
-    check_outputs(as_json, plot=plot)
+    check_outputs(out, plot=plot)
+    from hiddenstate.models.accuracy import evaluate, words_of
+    from hiddenstate.models.folder import load, shipped
+
     sentences, tagger = read_conllu(file), load(model or shipped())
     known = _known(tagger, sentences) if train is None else words_of(read_conllu(train))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
         columns = " or ".join(column.upper() for column in tagger.columns)
         raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
-    if str(as_json) == "-":
-        typer.echo(_json(tagger, reports), nl=False)
-    else:
-        for column, report in reports.items():
-            _show(column, report, tagger.temperatures[column], tags, confusions)
-        if as_json is not None:
-            with written_beside(as_json) as beside:
-                beside.write_text(_json(tagger, reports), encoding="utf-8", newline="\n")
+    with output(out, exact=as_json) as stream:
+        if as_json:
+            stream.write(_json(tagger, reports))
+        else:
+            screen = console(stream)
+            for column, report in reports.items():
+                _show(screen, column, report, tagger.temperatures[column], tags, confusions)
     if plot is not None:
-        _draw(reports, plot)
+        from hiddenstate.models.report_plot import plot_reports
+
+        save_plot(plot_reports(reports), plot)
 
 
-def _known(tagger: Tagger, sentences: Sequence[Sentence]) -> set[str]:
-    return {form for form in words_of(sentences) if form.lower() in tagger.encoder.words}
+def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
+    from hiddenstate.models.accuracy import words_of
+
+    encoder = tagger.encoder
+    return {form for form in words_of(sentences) if encoder.looked_up(form) in encoder.words}
 
 
-def _show(column: str, report: Report, temperature: float, tags: int, confusions: int) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe has no width of its own
-        console.width = PLAIN_WIDTH
-    console.print(f"{column.upper()}  {report}", style="bold")
+def _show(screen: Console, column: str, report: "Report", temperature: float, tags: int, confusions: int) -> None:
+    screen.print(f"{column.upper()}  {report}", style="bold")
     text = f"Confidence: expected calibration error {100 * report.calibration.error:.2f} %"
     if temperature != 1:
         text += f", {100 * report.uncalibrated.error:.2f} % without its temperature of {temperature:.3f}"
-    console.print(text)
+    screen.print(text)
     if report.unseen:
-        console.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
+        screen.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
     if tags:
-        console.print(_tag_table(report, tags))
+        screen.print(_tag_table(report, tags))
     if confusions and _confusions(report):
-        console.print(_confusion_table(report, confusions))
+        screen.print(_confusion_table(report, confusions))
 
 
-def _tag_table(report: Report, most: int) -> Table:
+def _tag_table(report: "Report", most: int) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
     table.add_column("tag", style="cyan")
     for name in ("words", "precision", "recall", "F1"):
@@ -99,7 +99,7 @@ def _tag_table(report: Report, most: int) -> Table:
     return table
 
 
-def _confusion_table(report: Report, most: int) -> Table:
+def _confusion_table(report: "Report", most: int) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
     for name in ("wanted", "given"):
         table.add_column(name, style="cyan")
@@ -109,7 +109,7 @@ def _confusion_table(report: Report, most: int) -> Table:
     return table
 
 
-def _confusions(report: Report) -> list[tuple[tuple[str, str], int]]:
+def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
     """Wanted tags that were given another, the most frequent first."""
     wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
     return sorted(wrong, key=lambda each: (-each[1], each[0]))
@@ -119,12 +119,12 @@ def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.2f}"
 
 
-def _json(tagger: Tagger, reports: dict[str, Report]) -> str:
+def _json(tagger: "Tagger", reports: "dict[str, Report]") -> str:
     data = {column: _data(report, tagger.temperatures[column]) for column, report in reports.items()}
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
-def _data(report: Report, temperature: float) -> dict[str, Any]:
+def _data(report: "Report", temperature: float) -> dict[str, Any]:
     accuracy = report.accuracy
     return {
         "words": accuracy.words,
@@ -151,11 +151,3 @@ def _data(report: Report, temperature: float) -> dict[str, Any]:
         },
         "confusions": [{"wanted": w, "given": g, "words": count} for (w, g), count in _confusions(report)],
     }
-
-
-def _draw(reports: dict[str, Report], path: Path) -> None:
-    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
-    from hiddenstate.models.report_plot import plot_reports
-
-    save_picture(plot_reports(reports), path)
-    typer.echo(f"wrote {path}", err=True)

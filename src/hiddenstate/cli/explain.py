@@ -2,10 +2,11 @@
 
 import typer
 
+from hiddenstate.cli.commands import Command
 from hiddenstate.cli.explain_attribute import attribute
 from hiddenstate.cli.explain_command import explaining
 from hiddenstate.cli.explain_compare import compare
-from hiddenstate.cli.explain_dynamics import dynamics
+from hiddenstate.cli.explain_dynamics import default_model, dynamics
 from hiddenstate.cli.explain_graph import graph
 from hiddenstate.cli.explain_ledger import ledger
 from hiddenstate.cli.explain_sweep import sweep
@@ -18,5 +19,6 @@ def explain() -> None:
     """Explain what a model made of a text: which word decided, and who wrote what it remembers."""
 
 
-for command in (attribute, compare, dynamics, graph, ledger, sweep):
-    app.command()(explaining(command))
+for command in (attribute, compare, graph, ledger, sweep):
+    app.command(cls=Command)(explaining(command))
+app.command(cls=Command)(explaining(dynamics, default_model))

@@ -2,17 +2,19 @@
 
 import re
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption, told
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, WordOption
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain import attributions
-from hiddenstate.explain.attribution import Attribution
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.shapley import EXACT_STEPS
-from hiddenstate.models.language import LanguageModel
+
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.attribution import Attribution
+    from hiddenstate.explain.explained import Subject
+
+DEFAULT_SAMPLES = 200  # of `hiddenstate.explain.attribute`
 
 _SPAN = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -37,7 +39,7 @@ class By(str, Enum):
 
 
 def attribute(
-    read: Read,
+    read: "Read",
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
@@ -48,6 +50,7 @@ def attribute(
         typer.Option(
             help="What a replaced word is read as: zero, mean or unk; more than once for results side by side. The "
             "model's own without.",
+            metavar="NAME",
             show_default=False,
         ),
     ] = None,
@@ -66,8 +69,8 @@ def attribute(
     ] = False,
     samples: Annotated[
         int, typer.Option(help="Orders that are drawn where Shapley values are sampled.")
-    ] = attributions.DEFAULT_SAMPLES,
-) -> Attribution:
+    ] = DEFAULT_SAMPLES,
+) -> "Attribution":
     """Say which words decided.
 
     Of a tagger why it gives this tag and not the next best, of a language model why this comes next. Occlusion, what is
@@ -75,6 +78,8 @@ def attribute(
 
     Example: hiddenstate explain attribute "The old man the boats." --word man
     """
+    from hiddenstate.explain import attributions
+
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of says all of the target; leave out --word, --label and --against")
     linear = method in (Method.frozen, Method.cd)
@@ -83,17 +88,15 @@ def attribute(
         chosen: list[tuple[int, int]] | None = _read_spans(spans)
     else:
         chosen = _words(read.subject) if _in_words(read, by) else None
-    with told() as progress:
-        return attributions.attribute(
-            read.subject,
-            of=target,
-            method=method.value,
-            baseline=baseline or None,
-            spans=chosen,
-            state="player" if state else "baseline",
-            samples=samples,
-            progress=progress,
-        )
+    return attributions.attribute(
+        read.subject,
+        of=target,
+        method=method.value,
+        baseline=baseline or None,
+        spans=chosen,
+        state="player" if state else "baseline",
+        samples=samples,
+    )
 
 
 def _read_spans(text: str) -> list[tuple[int, int]]:
@@ -107,13 +110,16 @@ def _read_spans(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _in_words(read: Read, by: By) -> bool:
+def _in_words(read: "Read", by: By) -> bool:
+    from hiddenstate.explain.shapley import EXACT_STEPS
+    from hiddenstate.models.language import LanguageModel
+
     if not isinstance(read.model, LanguageModel) or read.model.config.level != "char":
         return False
     return by is By.word or (by is By.auto and read.subject.T > EXACT_STEPS)
 
 
-def _words(read: Subject) -> list[tuple[int, int]]:
+def _words(read: "Subject") -> list[tuple[int, int]]:
     """Cut characters into words, each with the white space before it."""
     characters = read.words()
     ends = [t for t in range(1, read.T) if characters[t].isspace() and not characters[t - 1].isspace()]

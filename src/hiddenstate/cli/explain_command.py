@@ -1,19 +1,37 @@
 """`explaining`: what each command of ``hiddenstate explain`` takes beside its own options, and how results come out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hiddenstate.base.files import written_beside
-from hiddenstate.cli.explain_options import read_by
-from hiddenstate.cli.outputs import STANDARD, check_outputs
-from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.results import Explanation
-from hiddenstate.models.folder import SHIPPED
+from hiddenstate.cli.outputs import (
+    JsonOption,
+    OutOption,
+    PlotOption,
+    check_outputs,
+    chosen_format,
+    output,
+    save_plot,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from hiddenstate.explain.results import Explanation
+
+TAGGER = "tagger-en"
+
+
+class Format(str, Enum):
+    """How a result is written."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
 
 
 def _every_command(
@@ -21,33 +39,55 @@ def _every_command(
         str, typer.Argument(help="One sentence; - reads standard input.", metavar="TEXT|-", show_default=False)
     ],
     model: Annotated[
-        str,
-        typer.Option(help=f"Model folder, or the name of a shipped model: {', '.join(SHIPPED)}.", metavar="DIR|NAME"),
-    ] = "tagger-en",
-    json: Annotated[
-        str | None, typer.Option("--json", help="Write everything as JSON; - for standard output.", metavar="FILE|-")
+        str | None,
+        typer.Option(
+            help="Model folder, or the name of a shipped model: tagger-en, shakespeare.",
+            metavar="DIR|NAME",
+            show_default=TAGGER,
+        ),
     ] = None,
-    csv: Annotated[
-        str | None, typer.Option("--csv", help="Write the rows as CSV; - for standard output.", metavar="FILE|-")
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Text to read, all numbers (json), or the rows (csv).", show_default="text"),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF.", show_default=False, metavar="FILE")
-    ] = None,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Say what every command takes."""
 
 
-def explaining(explain: Callable[..., Explanation]) -> Callable[..., None]:
-    """Make a command of a function that takes what a model `Read` and options of its own, and returns a result.
+def explaining(
+    explain: "Callable[..., Explanation]", default_model: Callable[[Mapping[str, Any]], str] = lambda _: TAGGER
+) -> Callable[..., None]:
+    """Make a command of a function that takes what a model has read and options of its own, and returns a result.
 
     The command takes a text first and the model and the files of the result last. Where a file can't be written, it
     says so before anything is computed.
+
+    Args:
+        explain: the function.
+        default_model: returns the shipped model that these options are for, where none is named.
     """
 
     @wraps(explain)
-    def command(text: str, model: str, json: str | None, csv: str | None, plot: Path | None, **own: Any) -> None:
-        _check(json, csv, plot)
-        _give(explain(read_by(model, text), **own), json, csv, plot)
+    def command(
+        text: str,
+        model: str | None,
+        format_: Format | None,
+        as_json: bool,
+        out: Path | None,
+        plot: Path | None,
+        **own: Any,
+    ) -> None:
+        chosen = chosen_format(format_, as_json, Format.json) or Format.text
+        check_outputs(out, plot=plot)
+        from hiddenstate.cli.explain_read import read_by
+
+        usual = default_model(own)
+        if model is None and usual != TAGGER:
+            tell(f"read by {usual}; --model names another")
+        _give(explain(read_by(model or usual, text), **own), chosen, out, plot)
 
     text, *shared = signature(_every_command).parameters.values()
     own = list(signature(explain).parameters.values())[1:]
@@ -57,36 +97,18 @@ def explaining(explain: Callable[..., Explanation]) -> Callable[..., None]:
     return command
 
 
-def _check(json: str | None, csv: str | None, plot: Path | None) -> None:
-    """Refuse files that can't be written.
-
-    Raises:
-        ArgumentError: JSON and CSV both go to one place, or it is no picture that is drawn into.
-        FileNotFoundError, IsADirectoryError, FileWriteError: it can't be written there.
-    """
-    if json is not None and json == csv:
-        where = "standard output" if json == STANDARD else json
-        raise ArgumentError(f"--json {json} and --csv {csv} both write to {where}; write one of them elsewhere")
-    check_outputs(json, csv, plot=plot)
-
-
-def _give(result: Explanation, json: str | None, csv: str | None, plot: Path | None) -> None:
-    """Print a result, or write it where it is wanted.
+def _give(result: "Explanation", format_: Format, out: Path | None, plot: Path | None) -> None:
+    """Write a result, and draw it where that is wanted.
 
     Raises:
         FileNotFoundError, IsADirectoryError, FileWriteError: a file cannot be written.
     """
-    if STANDARD not in (json, csv):
-        typer.echo(str(result))
-    for target, text in ((json, result.to_json), (csv, result.to_csv)):
-        if target == STANDARD:
-            typer.echo(text(), nl=False)
-        elif target is not None:
-            with written_beside(target) as beside:
-                beside.write_text(text(), encoding="utf-8", newline="\n")
-            typer.echo(f"wrote {target}", err=True)
+    texts: dict[Format, Callable[[], str]] = {
+        Format.text: lambda: f"{result}\n",
+        Format.json: result.to_json,
+        Format.csv: lambda: result.to_csv(),
+    }
+    with output(out, exact=format_ is not Format.text) as stream:
+        stream.write(texts[format_]())
     if plot is not None:
-        from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
-
-        save_picture(result.plot(), plot)
-        typer.echo(f"wrote {plot}", err=True)
+        save_plot(result.plot(), plot)

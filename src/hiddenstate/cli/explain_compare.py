@@ -1,18 +1,18 @@
 """``hiddenstate explain compare``: where two models, or one on two texts, part; and which units do the same."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import Read, read_by
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain import comparisons
-from hiddenstate.explain.comparison import Comparison
-from hiddenstate.explain.subjects import subject
+
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.comparison import Comparison
 
 
 def compare(
-    read: Read,
+    read: "Read",
     other: Annotated[
         str | None, typer.Option(help="Another text of as many words.", metavar="TEXT", show_default=False)
     ] = None,
@@ -21,13 +21,17 @@ def compare(
         typer.Option("--with", help="Another model.", metavar="DIR|NAME", show_default=False),
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="From which on two outputs differ.")] = 1e-5,
-) -> Comparison:
+) -> "Comparison":
     """Say where two models part, or one model on two texts.
 
     Which layer carries the difference, a patch of each tells.
 
     Example: hiddenstate explain compare "I can fish" --other "I eat fish"
     """
+    from hiddenstate.cli.explain_read import read_by
+    from hiddenstate.explain import comparisons
+    from hiddenstate.explain.subjects import subject
+
     if other is None and with_model is None:
         raise ArgumentError("what is it compared with? Give --other TEXT, --with MODEL, or both")
     text = read.text if other is None else other

@@ -1,15 +1,15 @@
 """``hiddenstate explain dynamics``: how long units remember, when gates are shut, where the LSTM rests, what grows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hiddenstate.cli.explain_options import Read, told
-from hiddenstate.explain import dynamics_of
-from hiddenstate.explain.results import Explanation
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.results import Explanation
 
 
 class View(str, Enum):
@@ -22,7 +22,7 @@ class View(str, Enum):
 
 
 def dynamics(
-    read: Read,
+    read: "Read",
     view: Annotated[
         View,
         typer.Option(
@@ -31,19 +31,26 @@ def dynamics(
         ),
     ] = View.timescales,
     starts: Annotated[int, typer.Option(min=1, help="States that the search of fixed points begins with.")] = 16,
-) -> Explanation:
+) -> "Explanation":
     """Show how the LSTM of a model moves while it reads a text.
 
-    Fixed points and spectra are those of an LSTM that reads forward, such as a language model's.
+    Fixed points and spectra are those of an LSTM that reads forward, such as a language model's; without --model they
+    are shown for shakespeare.
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
     """
+    from hiddenstate.explain import dynamics_of
+
     found = dynamics_of.dynamics(read.subject)
-    with told() as progress:
-        views: dict[View, Callable[[], Explanation]] = {
-            View.timescales: found.timescales,
-            View.saturation: found.saturation,
-            View.fixed_points: partial(found.fixed_points, starts=starts, progress=progress),
-            View.spectrum: partial(found.spectrum, progress=progress),
-        }
-        return views[view]()
+    views: dict[View, Callable[[], Explanation]] = {
+        View.timescales: found.timescales,
+        View.saturation: found.saturation,
+        View.fixed_points: partial(found.fixed_points, starts=starts),
+        View.spectrum: found.spectrum,
+    }
+    return views[view]()
+
+
+def default_model(options: Mapping[str, Any]) -> str:
+    """Return the shipped model that a view is shown of without ``--model``: one that has this view."""
+    return "shakespeare" if options["view"] in (View.fixed_points, View.spectrum) else "tagger-en"

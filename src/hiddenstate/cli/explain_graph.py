@@ -1,17 +1,19 @@
 """``hiddenstate explain graph``: from words through units and steps to what the model says."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, Read, WordOption
-from hiddenstate.explain import graphs
-from hiddenstate.explain.graph_result import Graph
-from hiddenstate.explain.targets import Of
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption, WordOption
+
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.graph_result import Graph
+    from hiddenstate.explain.targets import Of
 
 
 def graph(
-    read: Read,
+    read: "Read",
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
@@ -20,13 +22,15 @@ def graph(
     check: Annotated[
         bool, typer.Option(help="Remove each edge that is shown by an edit, and show what the target really loses.")
     ] = True,
-) -> Graph:
+) -> "Graph":
     """Trace a logit back through units and steps to the words.
 
     Gates are held as they are; what happens when they are free, an edit of each edge tells.
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """
+    from hiddenstate.explain import graphs
+
     target: Of = of or read.target(word, label, against, linear=True)
     found = graphs.graph(read.subject, of=target, units=units)
     return found.checked() if check else found

@@ -1,17 +1,19 @@
 """``hiddenstate explain ledger``: who wrote what an LSTM remembers."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiddenstate.cli.explain_options import AgainstOption, LabelOption, Read, WordOption
+from hiddenstate.cli.explain_options import AgainstOption, LabelOption, WordOption
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain import ledgers
-from hiddenstate.explain.results import Explanation
+
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.results import Explanation
 
 
 def ledger(
-    read: Read,
+    read: "Read",
     place: Annotated[
         str | None,
         typer.Option(
@@ -23,7 +25,7 @@ def ledger(
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
-) -> Explanation:
+) -> "Explanation":
     """Say who wrote what a unit remembers, and what erased it.
 
     The parts add up exactly. Without --place it takes apart what the last layer remembers for a tag, or for the next
@@ -31,6 +33,8 @@ def ledger(
 
     Example: hiddenstate explain ledger "The old man the boats." --place "l1.c[125]" --word the
     """
+    from hiddenstate.explain import ledgers
+
     if place is not None and (label, against) != (None, None):
         raise ArgumentError("--label and --against choose a logit, and --place a state; give one of them")
     if place is None:

@@ -1,25 +1,8 @@
-"""Options that commands of ``hiddenstate explain`` share, and what they are about: a model that has read a text."""
+"""Options that commands of ``hiddenstate explain`` share, and the bar that shows how far they are."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from hiddenstate.cli.outputs import STANDARD
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.outputs import needed_head
-from hiddenstate.explain.subjects import subject
-from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
-from hiddenstate.explain.work import Progress as Told
-from hiddenstate.models.folder import load_any
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
-from hiddenstate.text.source import read_text
 
 WordOption = Annotated[
     str | None,
@@ -45,65 +28,3 @@ OfOption = Annotated[
     str | None,
     typer.Option(help="A state or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE", show_default=False),
 ]
-
-
-class Read(NamedTuple):
-    """A model, a text, and what it is to the model."""
-
-    model: Tagger | LanguageModel
-    text: str
-    subject: Subject
-
-    def step_of(self, word: str | None) -> int:
-        """Return the step that is looked at: a word or its number, or the one that says most without."""
-        read = self.subject
-        if word is not None:
-            return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
-        if isinstance(self.model, LanguageModel):
-            return read.T - 1
-        with torch.no_grad():
-            return int(read.run().logits[:, 0].topk(2).values.diff(dim=-1)[:, 0].argmax())
-
-    def target(
-        self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
-    ) -> Logit | LogProbability:
-        """Return what is explained: a tag and not the next best, or what a language model thinks comes next.
-
-        Args:
-            word: where; see `step_of`.
-            label: the label, or the most probable one.
-            against: another, whose logit is taken off.
-            linear: whether the target must be linear in states.
-        """
-        t, head = self.step_of(word), needed_head(self.subject.head)
-        with torch.no_grad():
-            logits = self.subject.run().logits[t, 0]
-        best = logits.topk(min(2, len(logits))).indices.tolist()
-        chosen = best[0] if label is None else head.index(_label(label))
-        if against is not None:
-            return logit(chosen, word=t, against=head.index(_label(against)))
-        if isinstance(self.model, LanguageModel):
-            return logit(chosen, word=t) if linear else log_probability(chosen, word=t)
-        return logit(chosen, word=t, against=best[1] if label is None and len(best) > 1 else None)
-
-
-def read_by(model: str, text: str) -> Read:
-    """Load a model by its folder or name, and let it read a text."""
-    given = read_text(sys.stdin.buffer).strip("\n") if text == STANDARD else text
-    found = load_any(model)
-    return Read(found, given, subject(found, given))
-
-
-@contextmanager
-def told() -> Iterator[Told]:
-    """Show a bar on the terminal while something runs; Ctrl-C stops it."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _label(text: str) -> str:
-    r"""Return a label as it was meant: a line end can be written as ``\n``."""
-    return text.replace("\\n", "\n")

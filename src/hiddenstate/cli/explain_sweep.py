@@ -1,17 +1,17 @@
 """``hiddenstate explain sweep``: which value, patched from another text, changes what the model says."""
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from hiddenstate.cli.explain_options import LabelOption, OfOption, Read, WordOption, told
-from hiddenstate.explain import sweeps
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.subjects import subject
-from hiddenstate.explain.sweep_result import Sweep
-from hiddenstate.explain.targets import Of, logit
+from hiddenstate.cli.explain_options import LabelOption, OfOption, WordOption
+
+if TYPE_CHECKING:
+    from hiddenstate.cli.explain_read import Read
+    from hiddenstate.explain.explained import Subject
+    from hiddenstate.explain.sweep_result import Sweep
+    from hiddenstate.explain.targets import Of
 
 
 class Direction(str, Enum):
@@ -22,7 +22,7 @@ class Direction(str, Enum):
 
 
 def sweep(
-    read: Read,
+    read: "Read",
     other: Annotated[
         str, typer.Option(help="Another text of as many words, whose values are patched in.", metavar="TEXT")
     ],
@@ -36,7 +36,7 @@ def sweep(
     top: Annotated[
         int, typer.Option(min=0, help="Estimate all by the gradient, and run so many; 0: run them all.")
     ] = 0,
-) -> Sweep:
+) -> "Sweep":
     """Say which single state carries a difference of two texts.
 
     Each state of one text is patched into the other, one at a time, to see what that does to a logit. Without --word of
@@ -45,6 +45,9 @@ def sweep(
 
     Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
     """
+    from hiddenstate.explain import sweeps
+    from hiddenstate.explain.subjects import subject
+
     clean, corrupt = read.subject, subject(read.model, other)
     target: Of
     if of is not None:
@@ -53,22 +56,24 @@ def sweep(
         target = _told_apart(clean, corrupt, None if word is None else read.step_of(word))
     else:
         target = read.target(word, label, linear=True)
-    with told() as progress:
-        return sweeps.sweep(
-            read.model,
-            clean,
-            corrupt,
-            of=target,
-            places=places,
-            direction=direction.value,
-            mode="gradient+exact" if top else "exact",
-            top=top,
-            progress=progress,
-        )
+    return sweeps.sweep(
+        read.model,
+        clean,
+        corrupt,
+        of=target,
+        places=places,
+        direction=direction.value,
+        mode="gradient+exact" if top else "exact",
+        top=top,
+    )
 
 
-def _told_apart(clean: Subject, corrupt: Subject, t: int | None) -> Of:
+def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "Of":
     """What one text gets at a step, less what the other does; without a step, where they first get different things."""
+    import torch
+
+    from hiddenstate.explain.targets import logit
+
     with torch.no_grad():
         best, others = (one.run().logits[:, 0].argmax(-1).tolist() for one in (clean, corrupt))
     differ = [k for k, (mine, its) in enumerate(zip(best, others, strict=True)) if mine != its]

@@ -1,14 +1,40 @@
-"""Where commands write to, which is checked before they read or compute anything."""
+"""The one convention for the input and output of every command.
 
+Results go to standard output, or with ``-o/--out FILE`` into a file, which is written beside its place and renamed.
+``--json`` prints them as JSON; a command with several forms has ``--format``, and ``--json`` is short for one of them.
+``--plot FILE`` draws them. Everything else (what was written, warnings, progress) goes to standard error. ``-`` in
+place of a file or text is standard input or output.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
+from typing import Annotated, BinaryIO, TextIO, TypeVar
 
-from hiddenstate.base.files import check_place
+import typer
 
-STANDARD = "-"  # standard output
+from hiddenstate.errors import ArgumentError
+
+STANDARD = "-"  # standard input or output
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="File to write instead of standard output.", metavar="FILE", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print JSON, an object a line: short for --format jsonl.")]
+PlotOption = Annotated[
+    Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF.", metavar="FILE", show_default=False)
+]
+
+F = TypeVar("F", bound=Enum)
 
 
 def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
-    """Refuse files that can't be written.
+    """Refuse files that can't be written, before anything is read or computed.
 
     Args:
         files: files of any kind; `STANDARD` is none, nor is None.
@@ -18,6 +44,8 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
         ArgumentError: it is no picture that is drawn into.
         FileNotFoundError, IsADirectoryError, FileWriteError: a file can't be written there.
     """
+    from hiddenstate.base.files import check_place
+
     for path in files:
         if path is not None and str(path) != STANDARD:
             check_place(path)
@@ -25,3 +53,96 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
         from hiddenstate.base.figures import check_picture  # needs matplotlib, which is optional
 
         check_picture(plot)
+
+
+def chosen_format(given: F | None, as_json: bool, json: F) -> F | None:
+    """Return the format that ``--format`` and ``--json`` ask for together, or None.
+
+    Raises:
+        ArgumentError: they ask for two.
+    """
+    if as_json and given not in (None, json):
+        assert given is not None
+        raise ArgumentError(f"--json is short for --format {json.value}, and --format {given.value} is given; drop one")
+    return json if as_json else given
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input.
+
+    Raises:
+        ArgumentError: it is closed.
+    """
+    if sys.stdin is None:
+        raise ArgumentError("standard input is closed, so there is nothing to read from -; give a file or a pipe")
+    return sys.stdin.buffer
+
+
+def text_from(argument: str) -> str:
+    """Return a text argument; `STANDARD` reads it from standard input.
+
+    Raises:
+        ArgumentError: standard input is closed.
+        FileFormatError: it is not UTF-8.
+    """
+    from hiddenstate.text.source import read_text
+
+    return read_text(standard_input()) if argument == STANDARD else argument
+
+
+@contextmanager
+def output(out: Path | None, *, exact: bool) -> Iterator[TextIO]:
+    """Open the place for results: standard output, or a file, which is there once the block ends without an error.
+
+    Args:
+        out: the file; None or `STANDARD` for standard output.
+        exact: as for `standard_output`.
+
+    Raises:
+        ArgumentError: standard output is closed.
+        FileNotFoundError, IsADirectoryError, FileWriteError: the file can't be written.
+    """
+    if out is None or str(out) == STANDARD:
+        yield standard_output(exact=exact)
+        return
+    from hiddenstate.base.files import written_beside
+
+    with written_beside(out) as beside, beside.open("w", encoding="utf-8", newline="\n") as stream:
+        yield stream
+    wrote(out)
+
+
+def standard_output(*, exact: bool) -> TextIO:
+    """Return standard output.
+
+    Args:
+        exact: whether programs read the results: a pipe then gets UTF-8 whatever the locale, as files do.
+
+    Raises:
+        ArgumentError: it is closed.
+    """
+    if sys.stdout is None:
+        raise ArgumentError("standard output is closed; give a file with --out, or leave it open")
+    if exact and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    return sys.stdout
+
+
+def tell(message: str) -> None:
+    """Say something about the run, on standard error."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+
+def wrote(path: str | Path, what: str = "") -> None:
+    """Say that a file was written, and what is in it."""
+    tell(f"wrote {path}" + (f" ({what})" if what else ""))
+
+
+def save_plot(figure: object, path: Path) -> None:
+    """Write a figure of matplotlib's, and say so; raises as `output`."""
+    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
+
+    save_picture(figure, path)  # type: ignore[arg-type]
+    wrote(path)

@@ -1,20 +1,18 @@
 """``hiddenstate page``: the studio as one file that needs no network."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hiddenstate.cli.outputs import check_outputs
+from hiddenstate.cli.outputs import STANDARD, check_outputs, output, text_from, wrote
 from hiddenstate.cli.run_options import shown
-from hiddenstate.studio.view import studio
-from hiddenstate.text.source import read_text
 
 
 def page(
     text: Annotated[
-        str, typer.Argument(help="What is read at the beginning; - reads standard input.", show_default=False)
+        str,
+        typer.Argument(help="What is read first; - reads standard input.", metavar="TEXT|-", show_default=False),
     ] = "",
     model: Annotated[
         list[Path] | None,
@@ -33,10 +31,13 @@ def page(
     Example: hiddenstate page "Giraffes in a field" -o view.html
     """
     check_outputs(out)
-    begin = read_text(sys.stdin.buffer).strip() if text == "-" else text
-    opened = studio(*(model or ()), text=begin)
-    if str(out) == "-":
-        typer.echo(opened.html().encode(), nl=False)
+    from hiddenstate.studio.view import studio
+
+    begin = text_from(text)
+    opened = studio(*(model or ()), text=begin.strip() if text == STANDARD else begin)
+    if str(out) == STANDARD:
+        with output(None, exact=True) as stream:
+            stream.write(opened.html())
         return
     opened.save(out)
-    typer.echo(f"wrote {shown(out)} ({out.stat().st_size / 1e6:.1f} MB)", err=True)
+    wrote(shown(out), f"{out.stat().st_size / 1e6:.1f} MB")

@@ -2,9 +2,9 @@
 
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from hiddenstate.cli.terminal import console
 from hiddenstate.training.machine import is_leader
 from hiddenstate.training.progress import Epoch, Step
 
@@ -14,7 +14,7 @@ class Display:
 
     def __init__(self, epochs: int, unit: str) -> None:
         self._epochs, self._unit = epochs, unit
-        self._console = Console()
+        self._console = console()
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),

@@ -3,29 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len, chop_cells
 from rich.text import Span, Text
 
-from hiddenstate.structure.names import GATES
+from hiddenstate.structure.names import GATES, STATES
 from hiddenstate.tracing.summary import StepSummary
 from hiddenstate.tracing.unit_step import Moment
 
-PLAIN_WIDTH = 100
 LONGEST_WORD = 24
+LEFT = " "  # of the table
 GAP = "  "  # between columns
+RULE = "─"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of a row is shown: on a narrow terminal less."""
+    """How much of a row is shown. The word and its tag always are."""
 
-    bar: int  # characters of a bar
+    bar: int  # characters of a gate's bar; 0 leaves the gates out
     changed: int  # units that changed most
     runner_up: bool
+    norms: bool = True
+    probability: bool = True
 
 
 DETAILS = (
@@ -35,7 +35,11 @@ DETAILS = (
     Detail(4, 1, True),
     Detail(4, 1, False),
     Detail(3, 0, False),
+    Detail(0, 0, False),
+    Detail(0, 0, False, norms=False),
+    Detail(0, 0, False, norms=False, probability=False),
 )
+NO_GATES = "A wider terminal shows the gates."
 
 
 @dataclass(frozen=True)
@@ -51,27 +55,43 @@ class Word:
     moment: Moment | None
 
 
-def fitting(console: Console, words: Sequence[Word]) -> Table:
-    """The most detailed table that fits, or the least detailed one."""
-    unbounded = console.options.update(max_width=10 * PLAIN_WIDTH)
-    longest = max(words, key=lambda word: cell_len(word.word))
+def table_of(words: Sequence[Word], width: int) -> Text:
+    """Return the table of a sentence: the most detailed one that fits, or the least detailed one, cut at the right."""
+    shown = min(LONGEST_WORD, max(4, *(cell_len(word.word) for word in words)))
+    room = width - shown - len(LEFT) - len(GAP)
     for detail in DETAILS:
         rows = _rows(words, detail)
-        # All rows are as wide as one another but for the word.
-        sample = _table([longest], rows[0], rows[1:2])
-        if detail is DETAILS[-1] or console.measure(sample, options=unbounded).maximum <= console.width:
+        # All rows are as wide as one another, so one is measured.
+        if rows[0].cell_len <= room:
             break
-    return _table(words, rows[0], rows[1:])
+    else:
+        for row in rows:
+            row.truncate(max(room, 0))
+    rule = RULE * (shown + len(LEFT) + rows[0].cell_len + len(GAP))
+    lines = [Text(), _line("word", shown, rows[0], "bold"), Text(f" {rule}")]
+    for word, row in zip(words, rows[1:], strict=True):
+        first, *folded = chop_cells(word.word, shown) or [""]
+        lines += [_line(first, shown, row), *(Text(f"{LEFT}{part}", "bold") for part in folded)]
+    return Text("\n").join([*lines, *([] if detail.bar else [Text(NO_GATES, "dim")]), Text()])
 
 
-def _table(words: Sequence[Word], head: Text, rows: Sequence[Text]) -> Table:
-    # All behind the word is one column: to lay out a cell takes rich long, and a text may have many words.
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    table.add_column("word", overflow="fold", style="bold", min_width=4, max_width=LONGEST_WORD)
-    table.add_column(head, no_wrap=True)
-    for word, row in zip(words, rows, strict=True):
-        table.add_row(Text(word.word), row)
-    return table
+def _line(word: str, width: int, row: Text, style: str = "") -> Text:
+    """Put a word, filled up to the width, before its row."""
+    filled = word + " " * (width - cell_len(word))
+    return Text.assemble(LEFT, (filled, "bold"), GAP, row, style=style)
+
+
+def unit_lines(words: Sequence[Word]) -> Text:
+    """Return the six values of a unit at every word, and under each the equations that they stand in."""
+    shown = [name for name in (*GATES, *STATES, "m") if words[0].moment and name in words[0].moment]
+    width = max(len("word"), *(cell_len(word.word) for word in words))
+    lines = [Text(f"{'word':{width}}  {'tag':5}" + "".join(f"{name:>9}" for name in shown), "bold")]
+    for word in words:
+        assert word.moment is not None  # a unit was asked for
+        numbers = "".join(f"{word.moment[name]:9.4f}" for name in shown)
+        lines.append(Text(f"{word.word}{' ' * (width - cell_len(word.word))}  {word.tag:5}{numbers}"))
+        lines += [Text(f"    {line}", "dim") for line in word.moment.state_lines()]
+    return Text("\n").join([*lines, Text()])
 
 
 @dataclass(frozen=True)
@@ -111,21 +131,27 @@ def _runner_up(word: Word) -> str:
 
 def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
     steps = [word.step for word in words]
-    columns = [
-        Column("tag", [word.tag for word in words], "cyan"),
-        Column("p", [f"{word.probability:.2f}" for word in words], right=True),
-    ]
+    columns = [Column("tag", [word.tag for word in words], "cyan")]
+    if detail.probability:
+        columns.append(Column("p", [f"{word.probability:.2f}" for word in words], right=True))
     if detail.runner_up:
         columns.append(Column("or", [_runner_up(word) for word in words], "dim"))
-    for gate in GATES:
-        bars = [_bar(step.gates[gate], detail.bar) for step in steps]
-        columns.append(Column(f"|{gate}|" if gate == "g" else gate, bars, "green"))
-    columns.append(Column("‖c‖", [f"{step.c_norm:.2f}" for step in steps], right=True))
-    columns.append(Column("‖h‖", [f"{step.h_norm:.2f}" for step in steps], right=True))
+    if detail.bar:
+        columns += _gates(steps, detail.bar)
+    if detail.norms:
+        columns.append(Column("‖c‖", [f"{step.c_norm:.2f}" for step in steps], right=True))
+        columns.append(Column("‖h‖", [f"{step.h_norm:.2f}" for step in steps], right=True))
     if detail.changed:
         title = "changed" if detail.changed == 1 else "changed most"
         columns.append(Column(title, [_changed(step, detail.changed) for step in steps]))
     return columns
+
+
+def _gates(steps: Sequence[StepSummary], width: int) -> list[Column]:
+    return [
+        Column(f"|{gate}|" if gate == "g" else gate, [_bar(step.gates[gate], width) for step in steps], "green")
+        for gate in GATES
+    ]
 
 
 def _changed(step: StepSummary, most: int) -> str:

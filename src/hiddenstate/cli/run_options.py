@@ -8,15 +8,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from hiddenstate.cli.outputs import check_outputs
-from hiddenstate.cli.progress import Display
+from hiddenstate.cli import outputs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder import folder_of
-from hiddenstate.models.tagger_training import MODELS
-from hiddenstate.text.corpora import names_corpus, path_of
-from hiddenstate.training.checkpoint import SETTINGS, RunFolder, default_run
 from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.machine import is_leader
 from hiddenstate.training.run_file import RunFile, read_run_file
 from hiddenstate.training.settings import S, text_of
 
@@ -75,6 +69,8 @@ def run_file(
     if resume is not None:
         if config or paths or several or texts or settings:
             raise ArgumentError("--resume takes everything from the run's folder; drop the other options")
+        from hiddenstate.training.checkpoint import RunFolder
+
         return read_run_file(RunFolder(resume).check(), defaults)
     base = defaults if config is None else read_run_file(config, defaults)
     named, each_named = {**base.files, **paths}, {**base.lists, **several}
@@ -95,6 +91,10 @@ def run_file(
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
+    from hiddenstate.models.folder import folder_of
+    from hiddenstate.models.tagger_training import MODELS
+    from hiddenstate.text.corpora import path_of
+
     found = Path(path) if name == "out" else folder_of(path) if name in MODELS else path_of(path)
     return str(found.resolve())
 
@@ -129,6 +129,10 @@ def train_and_tell(
     ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` and ``unit`` say what is drawn
     and counted.
     """
+    from hiddenstate.cli.progress import Display
+    from hiddenstate.training.checkpoint import default_run
+    from hiddenstate.training.machine import is_leader
+
     if resume is not None and run is not None:
         raise ArgumentError("--resume names the run's folder already; drop --run")
     place = resume or run or default_run(Path(wanted.files["out"]))
@@ -139,7 +143,7 @@ def train_and_tell(
             result = train(wanted, place, resume=resume is not None, on_progress=display.show)
         if is_leader():
             for line in tell(result):
-                typer.echo(line)
+                outputs.standard_output(exact=False).write(f"{line}\n")
             draw()
 
     stoppable(work, wanted.kind, place)
@@ -147,19 +151,24 @@ def train_and_tell(
 
 def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
     """Train, and tell; when that is ended by Ctrl-C, say how to go on, and exit as a shell expects."""
+    from hiddenstate.training.checkpoint import SETTINGS
+    from hiddenstate.training.machine import is_leader
+
     try:
         work()
     except KeyboardInterrupt:
         if is_leader() and not (run / SETTINGS).is_file():
-            typer.echo("stopped before training began", err=True)
+            outputs.tell("stopped before training began")
         elif is_leader():
             again = shlex.join(["hiddenstate", "train", kind, "--resume", shown(run)])
-            typer.echo(f"stopped; go on with: {again}", err=True)
+            outputs.tell(f"stopped; go on with: {again}")
         raise typer.Exit(130) from None
 
 
 def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: RunFile[S], always: Sequence[str]) -> str:
     """Write the command that trains this model: names of files (not their folders), and what is not default."""
+    from hiddenstate.text.corpora import names_corpus
+
     words = ["hiddenstate", "train", wanted.kind]
     for option, path in files:
         if path:
@@ -178,15 +187,10 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
     """Return what draws the run into a file when it is done; what is missing for that is said now."""
     if path is None:
         return lambda: None
-    check_outputs(plot=path)
-    from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
+    outputs.check_outputs(plot=path)
     from hiddenstate.training.plot import plot_run
 
-    def draw() -> None:
-        save_picture(plot_run(run, score), path)
-        typer.echo(f"wrote {path}", err=True)
-
-    return draw
+    return lambda: outputs.save_plot(plot_run(run, score), path)
 
 
 def shown(path: str | Path) -> str:

@@ -4,27 +4,32 @@ import csv
 import io
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.cells import cell_len
 
-from hiddenstate.base.files import written_beside
-from hiddenstate.cli.outputs import check_outputs
+from hiddenstate.cli.outputs import (
+    STANDARD,
+    LinesOption,
+    OutOption,
+    check_outputs,
+    chosen_format,
+    output,
+    standard_input,
+    tell,
+)
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder import load_language_model, shipped
-from hiddenstate.models.scoring import Dynamic, Scored
-from hiddenstate.models.scoring import score as scored_by
-from hiddenstate.models.surprise import Tally
-from hiddenstate.text.corpora import path_of
 from hiddenstate.text.source import Source, name_of
-from hiddenstate.text.tokens import UNKNOWN_ID, UNKNOWN_TOKEN
 
-DEFAULT = Dynamic()
+if TYPE_CHECKING:
+    from hiddenstate.models.scoring import Scored
+    from hiddenstate.models.surprise import Tally
+
+UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
 # Tokens of other widths are rare, and the table is written as the text comes.
 TOKEN_WIDTH = 16
 
@@ -50,25 +55,25 @@ def score(
         typer.Option(help="Folder or name of a language model; else the shipped one, of Shakespeare.", metavar="MODEL"),
     ] = None,
     format_: Annotated[
-        Format, typer.Option("--format", help="A line a character or word; summary: the sums only.")
-    ] = Format.table,
-    out: Annotated[Path | None, typer.Option(help="File to write instead of standard output.", metavar="FILE")] = None,
+        Format | None,
+        typer.Option("--format", help="A line a character or word; summary: the sums only.", show_default="table"),
+    ] = None,
+    as_json: LinesOption = False,
+    out: OutOption = None,
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Learn from the text meanwhile; the model's folder stays as it is.")
     ] = False,
     learning_rate: Annotated[
-        float | None, typer.Option(help="With --dynamic, how fast.", show_default=str(DEFAULT.learning_rate))
+        float | None, typer.Option(help="With --dynamic, how fast.", show_default="0.0005")
     ] = None,
     decay: Annotated[
         float | None,
         typer.Option(
             help="With --dynamic, share of what was learnt that goes after each segment.",
-            show_default=str(DEFAULT.decay),
+            show_default="0.002",
         ),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="With --dynamic, tokens of a segment.", show_default=str(DEFAULT.steps))
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="With --dynamic, tokens of a segment.", show_default="20")] = None,
 ) -> None:
     """Score a text: the surprise of each character or word after all before it, and perplexity.
 
@@ -80,21 +85,27 @@ def score(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and not dynamic:
         raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+    chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)
+    from hiddenstate.models.folder import load_language_model, shipped
+    from hiddenstate.models.scoring import Dynamic
+    from hiddenstate.models.scoring import score as scored_by
+    from hiddenstate.text.corpora import path_of
+
     loaded = load_language_model(model or shipped("shakespeare"))
-    source: Source = sys.stdin.buffer if file == "-" else path_of(file)
+    source: Source = standard_input() if file == STANDARD else path_of(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
-    if out is None:
-        total = write(parts, format_, sys.stdout)
-    else:
-        with written_beside(out) as beside, beside.open("w", encoding="utf-8", newline="\n") as stream:
-            total = write(parts, format_, stream)
+    with output(out, exact=chosen is not Format.table) as stream:
+        total = write(parts, chosen, stream)
     if not total.tokens:
         raise FileFormatError(f"{name_of(source)}: there is no text in it to score")
 
 
-def write(parts: Iterator[Scored], format_: Format, stream: TextIO) -> Tally:
+def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally":
     """Write tokens as they are scored, then the sums: of CSV, which has no place for them, to standard error."""
+    from hiddenstate.models.surprise import Tally
+    from hiddenstate.text.tokens import UNKNOWN_ID
+
     total, line = Tally(), _LINES[format_]
     for part in parts:
         stream.write("" if total.tokens else _HEADS[format_])  # not before anything could be read
@@ -103,8 +114,10 @@ def write(parts: Iterator[Scored], format_: Format, stream: TextIO) -> Tally:
         stream.flush()
     if total.tokens and format_ is Format.jsonl:
         stream.write(_json({"summary": _sums(total)}))
+    elif total.tokens and format_ is Format.csv:
+        tell(_said(total).rstrip("\n"))
     elif total.tokens:
-        (sys.stderr if format_ is Format.csv else stream).write(_said(total))
+        stream.write(_said(total))
     return total
 
 
@@ -138,7 +151,7 @@ _LINES: dict[Format, Callable[[str, float, bool], str]] = {
 }
 
 
-def _sums(total: Tally) -> dict[str, float | None]:
+def _sums(total: "Tally") -> dict[str, float | None]:
     """All sums; None for what can't be said, as of the known tokens where there are none."""
     sums = {
         "tokens": total.tokens,
@@ -154,7 +167,7 @@ def _sums(total: Tally) -> dict[str, float | None]:
     return {name: round(value, 6) if math.isfinite(value) else None for name, value in sums.items()}
 
 
-def _said(total: Tally) -> str:
+def _said(total: "Tally") -> str:
     lines = {
         "tokens": f"{total.tokens:,}, {total.unknown:,} of them {UNKNOWN_TOKEN} ({100 * total.unknown_share:.2f} %)",
         "surprise": f"{total.mean:.4f} nats = {total.mean / math.log(2):.4f} bits a token",

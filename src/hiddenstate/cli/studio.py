@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from hiddenstate.studio.view import studio as open_studio
-
 
 def studio(
     models: Annotated[
@@ -24,5 +22,7 @@ def studio(
 
     Example: hiddenstate studio --text "Giraffes in a field"
     """
+    from hiddenstate.studio.view import studio as open_studio
+
     opened = open_studio(*(models or ()), text=text)
     opened.serve(host, port, browser=browser)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hiddenstate.cli.commands import Command
 from hiddenstate.cli.run_options import (
     AboutOption,
     ConfigOption,
@@ -21,7 +22,9 @@ from hiddenstate.cli.run_options import (
     train_and_tell,
 )
 from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.tagger_training import RUN_FILE, Training, run_tagger
+
+if TYPE_CHECKING:
+    from hiddenstate.models.tagger_training import Training
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,11 +36,11 @@ def train() -> None:
     """Train a model from files."""
 
 
-@app.command()
+@app.command(cls=Command)
 def tagger(
     train: Annotated[Path | None, typer.Option(help="CoNLL-U file to learn from.", metavar="FILE")] = None,
     dev: Annotated[Path | None, typer.Option(help="CoNLL-U file that chooses the best epoch.", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write the model to.", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
     test: Annotated[
         Path | None, typer.Option(help="CoNLL-U file to measure the finished model on.", metavar="FILE")
     ] = None,
@@ -101,6 +104,8 @@ def tagger(
 
     The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
     """
+    from hiddenstate.models.tagger_training import RUN_FILE, run_tagger
+
     options = {
         "columns": columns,
         "epochs": epochs,
@@ -130,7 +135,7 @@ def tagger(
         lists={"teacher": teacher, "untagged": untagged},
     )
 
-    def tell(result: Training) -> Iterator[str]:
+    def tell(result: "Training") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
         for name, reports in (("dev", result.dev), ("test", result.test or {})):
             for column, report in reports.items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,9 +22,11 @@ from hiddenstate.cli.run_options import (
     train_and_tell,
 )
 from hiddenstate.models.language_config import LanguageConfig, defaults_for
-from hiddenstate.models.language_training import RUN_FILES, LanguageTraining, run_language_model, said
 from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.settings import read_toml
+
+if TYPE_CHECKING:
+    from hiddenstate.models.language_training import LanguageTraining
 
 CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
@@ -49,7 +51,7 @@ def lm(
         typer.Option(help="Text to learn from, or a part of a corpus, such as wikitext-2:train.", metavar="FILE"),
     ] = None,
     dev: Annotated[Path | None, typer.Option(help="Text that chooses the best epoch.", metavar="FILE")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write the model to.", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the model.", metavar="DIR")] = None,
     test: Annotated[Path | None, typer.Option(help="Text to measure the finished model on.", metavar="FILE")] = None,
     config: ConfigOption = None,
     resume: ResumeOption = None,
@@ -83,6 +85,8 @@ def lm(
 
     The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
     """
+    from hiddenstate.models.language_training import run_language_model, said
+
     options = {
         "level": None if level is None else level.value,
         "epochs": epochs,
@@ -107,7 +111,7 @@ def lm(
     )
     reads = wanted.settings.level
 
-    def tell(result: LanguageTraining) -> Iterator[str]:
+    def tell(result: "LanguageTraining") -> Iterator[str]:
         yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
         yield f"dev   {said(result.dev, reads)}"
         if result.test:
@@ -121,6 +125,8 @@ def lm(
 
 def _defaults(given: Mapping[str, str], config: Path | None) -> RunFile[LanguageConfig]:
     """What holds where nothing is said, which depends on the level."""
+    from hiddenstate.models.language_training import RUN_FILES
+
     settings = {} if config is None else read_toml(config).get("settings", {})
     level = given.get("level") or (settings.get("level") if isinstance(settings, dict) else None)
     return RUN_FILES["word" if level == "word" else "char"]

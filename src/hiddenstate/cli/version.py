@@ -3,29 +3,31 @@
 import platform
 from importlib.metadata import version as version_of
 
-import torch
-import typer
-
-from hiddenstate.engine import kernels
+from hiddenstate.cli.outputs import standard_output
 
 
 def version() -> None:
     """Show versions, CPU features and which engine computes."""
+    import torch
+
+    from hiddenstate.engine import kernels
+
     built = kernels.version()
     lines = {
         "hiddenstate": version_of("hiddenstate"),
         "python": platform.python_version(),
         "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
-        "native module": built or "could not be loaded",
+        "native module": built or kernels.absence,
         "CPU": f"{kernels.machine()} {' '.join(kernels.cpu_features()) or '(features unknown)'}",
         "engine": _engine(),
     }
-    for name, value in lines.items():
-        typer.echo(f"{name:14} {value}")
+    standard_output(exact=False).writelines(f"{name:14} {value}\n" for name, value in lines.items())
 
 
 def _engine() -> str:
     """Say what computes an ordinary call."""
+    from hiddenstate.engine import kernels
+
     if kernels.isa() is None:
         return "torch's kernels, and the reference path (plain torch) where they have none"
     found = f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"

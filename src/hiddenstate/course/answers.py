@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 
-from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
 Check = Callable[..., str]  # takes an answer, refuses it or says what a right one shows
@@ -20,8 +20,7 @@ def wrong(about: str, said: str) -> AnswerError:
         about: the misconception behind it, ``M1`` and so on; "" where none of them is.
         said: what was got and what was expected, with numbers.
     """
-    idea = f"\nThe idea behind it ({about}), which is wrong: {MISCONCEPTIONS[about]}" if about else ""
-    return AnswerError(f"{said}{idea}", misconception=about)
+    return AnswerError("\n".join(filter(None, (said, idea_behind(about)))), misconception=about)
 
 
 def empty() -> AnswerError:

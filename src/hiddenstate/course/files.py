@@ -1,10 +1,10 @@
 """The notebooks and data of the course, as they lie in the package."""
 
-import shutil
+import os
 from contextlib import suppress
 from pathlib import Path
 
-from hiddenstate.base.files import drop_empty
+from hiddenstate.base.files import copy_new, drop_empty, refuse_link
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, NameUnknownError
 
@@ -28,23 +28,28 @@ def copy(folder: Path) -> list[Path]:
     """Copy the notebooks into a folder, and the data into the folder ``data`` in it; both are made where they are not.
 
     Raises:
-        ArgumentError: one of the files is there already. Nothing is copied then: it may hold somebody's answers.
-        FileWriteError: one cannot be written; those that were are deleted, so that it can be tried again.
+        ArgumentError: one of the files, or a link of its name, is there already. Nothing is copied then: it may hold
+            somebody's answers.
+        FileWriteError: one cannot be written, or the folder ``data`` is a link; those that were written are deleted, so
+            that it can be tried again.
     """
     wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}
     wanted |= {folder / "data" / path.name: path for path in _files(DATA)}
+    refuse_link(folder / "data")
     for place in wanted:
-        if place.exists():
+        if os.path.lexists(place):
             raise ArgumentError(f"{place} is there already, perhaps with your answers; give another folder")
     folders = [folder / "data", folder, *folder.parents]
     missing = [each for each in folders if not each.exists()]
+    copied: list[Path] = []
     with writing(folder):
         try:
             for place, path in wanted.items():
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, place)
+                copy_new(path, place)
+                copied.append(place)
         except BaseException:
-            for place in wanted:
+            for place in copied:
                 with suppress(OSError):
                     place.unlink()
             drop_empty(missing)

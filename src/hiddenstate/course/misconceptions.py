@@ -1,5 +1,11 @@
 """What learners get wrong about LSTMs: 35 ideas, each of which was seen in a forum, a tutorial or a bug report."""
 
+
+def idea_behind(about: str) -> str:
+    """Return the sentence that names a misconception, ``M1`` and so on; "" for none."""
+    return f"The idea behind it ({about}), which is wrong: {MISCONCEPTIONS[about]}" if about else ""
+
+
 MISCONCEPTIONS = {
     "M1": "Handing in the same (h0, c0) at every step carries the state.",
     "M2": "The hidden state holds weights, so that resetting it unlearns something.",
@@ -18,7 +24,7 @@ MISCONCEPTIONS = {
     "M15": "The order of the gates is the same in every library.",
     "M16": "A gate is one number for the whole layer.",
     "M17": "An open forget gate forgets.",
-    "M18": "g is a fourth gate.",
+    "M18": "g works as the three gates do: between 0 and 1, and multiplying something.",
     "M19": "The cell state lies between -1 and 1.",
     "M20": "LSTMs have solved vanishing gradients and remember everything.",
     "M21": "The two biases act differently over time.",

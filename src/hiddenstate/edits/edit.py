@@ -2,7 +2,8 @@
 
 An `Edit` says: at this *place* (``"l0.f"``), for these units, steps and batch rows, replace, scale or shift the
 value. Units, step and row can stand in the place's string, too: ``"l0.f[3]@7"``. Nothing here runs anything:
-`hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan applies them.
+`hiddenstate.LSTM.edit` opens a block in which the edits hold, and the scan applies them. For `hiddenstate.edit`, which
+edits the LSTMs inside a model, the path of a module comes before the place: ``"encoder.rnn.l0.f"``.
 """
 
 import math
@@ -15,10 +16,13 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import check_dense
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, IndexRangeError
 from hiddenstate.structure.addresses import is_address, parse_address
+from hiddenstate.structure.paths import split_path
+from hiddenstate.structure.sizes import seed_of
 
 Kind = Literal["set", "scale", "add", "clamp"]
 Scope = Literal["write", "readout"]
@@ -29,8 +33,9 @@ class Edit:
     """One change of a run. Make one with `zero`, `set`, `scale`, `add`, `clamp` or `patch`.
 
     Attributes:
-        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``. An address
-            such as ``"l1.c[125]@7,n=2"`` is taken apart into ``place``, ``unit``, ``t`` and ``row``.
+        place: what is changed, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``; for an LSTM
+            inside a model with the path of its module, ``"encoder.l0.f"``. An address such as ``"l1.c[125]@7,n=2"`` is
+            taken apart into ``place``, ``unit``, ``t`` and ``row``.
         kind: the new value is ``value`` (set), ``old * value`` (scale), ``old + value`` (add), or the nearest to the
             old one between ``value`` and ``upper`` (clamp).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
@@ -80,11 +85,11 @@ class Edit:
 
     def __repr__(self) -> str:
         said = [one.name for one in fields(self) if one.name != "upper" or self.kind == "clamp"]
-        return f"Edit({', '.join(f'{name}={getattr(self, name)!r}' for name in said)})"
+        return f"Edit({', '.join(f'{name}={_written(getattr(self, name))}' for name in said)})"
 
 
 class Source(Protocol):
-    """What `patch` asks of the run that it copies from: a `hiddenstate.Trace` is one."""
+    """The record of one LSTM's run, which edits copy from: a `hiddenstate.Trace`."""
 
     @property
     def batch(self) -> int:
@@ -97,6 +102,13 @@ class Source(Protocol):
         self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
     ) -> tuple[Tensor, tuple[int, ...]]:
         """Return values of one place as ``[steps, rows, units]``, with their time steps."""
+
+
+class ModelSource(Protocol):
+    """The record of a model's run, which edits copy from: a `hiddenstate.ModelTrace`."""
+
+    def trace_at(self, path: str) -> Source:
+        """Return the record of the LSTM at a module path; with an empty path, that of the only LSTM."""
 
 
 def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write") -> Edit:
@@ -168,7 +180,7 @@ def clamp(
 def patch(
     place: str,
     *,
-    source: Source,
+    source: Source | ModelSource,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -180,7 +192,8 @@ def patch(
 
     Args:
         place: what is changed, and what is read from the source.
-        source: the trace of the other run. It must have recorded the place at the steps that are read.
+        source: the trace of the other run: of an LSTM, or of a model, whose trace at the place's path is read. It must
+            have recorded the place at the steps that are read.
         unit: which units are copied (all when None).
         t: which steps of this run are changed; when None, those that are read from the source.
         row: which rows of this run are changed (all when None).
@@ -194,21 +207,24 @@ def patch(
         ArgumentTypeError: the source is no trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
-    if not callable(getattr(source, "pick", None)):
-        raise ArgumentTypeError(
-            f"patch copies from the trace of a run, got {type(source).__name__}: record one, with source=lstm.trace(x)"
-        )
+    run, name = _run_at(source, place)
     reads_t = t if source_t is None else source_t
     reads_row = row if source_row is None else source_row
-    if source_row is None and source.batch == 1:
+    if source_row is None and run.batch == 1:
         reads_row = None
-    values, times = source.pick(place, t=reads_t, row=reads_row, unit=unit)
-    _refuse_padding(source, times, reads_row)
+    values, times = run.pick(name, t=reads_t, row=reads_row, unit=unit)
+    _refuse_padding(run, times, reads_row)
     return Edit(place, "set", values, **_indices(unit, times if t is None else t, row), scope=scope)
 
 
 def mean_ablation(
-    place: str, *, source: Source, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write"
+    place: str,
+    *,
+    source: Source | ModelSource,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
 ) -> Edit:
     """Set each unit of the place to its mean over all real steps of all rows of another run.
 
@@ -216,7 +232,7 @@ def mean_ablation(
 
     Args:
         place: what is changed, and what is averaged.
-        source: the trace of the other run.
+        source: the trace of the other run: of an LSTM, or of a model, whose trace at the place's path is read.
         unit: which units (all when None).
         t: which steps of this run (all when None).
         row: which rows of this run (all when None).
@@ -226,10 +242,12 @@ def mean_ablation(
         NameUnknownError: the source did not record the place.
         IndexRangeError: there is no such unit.
         ArgumentError: the source has no real step.
+        ArgumentTypeError: the source is no trace.
     """
     place, unit, t, row = _located(place, unit, t, row)
-    values, times = source.pick(place, unit=unit)
-    lengths = [source.row_length(n) for n in range(source.batch)]
+    run, name = _run_at(source, place)
+    values, times = run.pick(name, unit=unit)
+    lengths = [run.row_length(n) for n in range(run.batch)]
     real = torch.tensor([[step < length for length in lengths] for step in times], device=values.device)
     if not real.any():
         raise ArgumentError("the source recorded no real step, so there is no mean; trace a run that has some")
@@ -240,8 +258,8 @@ def mean_ablation(
 def resample_ablation(
     place: str,
     *,
-    source: Source,
-    seed: int,
+    source: Source | ModelSource,
+    seed: int = 0,
     unit: Index = None,
     t: Index = None,
     row: Index = None,
@@ -253,7 +271,7 @@ def resample_ablation(
 
     Args:
         place: what is changed, and what is read from the source.
-        source: the trace of the other run; only its rows that are long enough are drawn.
+        source: the trace of the other run, of an LSTM or of a model; only its rows that are long enough are drawn.
         seed: of the draw.
         unit: which units (all when None).
         t: which steps; when None, those that the source recorded.
@@ -263,19 +281,34 @@ def resample_ablation(
     Raises:
         IndexRangeError: the source has no such step or unit, or no row that is long enough.
         NameUnknownError: the source did not record the place.
-        ArgumentTypeError: rows are not counted.
+        ArgumentTypeError: rows are not counted, the seed is no int, or the source is no trace.
+        ArgumentError: the seed is out of range.
     """
+    seed = seed_of(seed)
     place, unit, t, row = _located(place, unit, t, row)
-    times = source.pick(place, t=t, unit=unit)[1]
-    long_enough = [n for n in range(source.batch) if source.row_length(n) > max(times, default=0)]
+    run, name = _run_at(source, place)
+    times = run.pick(name, t=t, unit=unit)[1]
+    long_enough = [n for n in range(run.batch) if run.row_length(n) > max(times, default=0)]
     if not long_enough:
         raise IndexRangeError(f"no row of the source has a step {max(times)} to copy; choose steps with t=")
     chosen = freeze(row, "row")
     if isinstance(chosen, slice):
         raise ArgumentTypeError(f"resample_ablation draws a row for each of row=, which must be counted, got {row}")
     drawn = random.Random(seed).choices(long_enough, k=len(chosen) if isinstance(chosen, tuple) else 1)
-    values = torch.cat([source.pick(place, t=times, unit=unit, row=n)[0] for n in drawn], dim=1)
+    values = torch.cat([run.pick(name, t=times, unit=unit, row=n)[0] for n in drawn], dim=1)
     return Edit(place, "set", values, **_indices(unit, times, row), scope=scope)
+
+
+def _run_at(source: Source | ModelSource, place: str) -> tuple[Source, str]:
+    """Return the record that a place is read from, and the place's name in it."""
+    path, name = split_path(place) if isinstance(place, str) else ("", place)
+    trace_at, pick = getattr(source, "trace_at", None), getattr(source, "pick", None)
+    if not callable(trace_at) and not callable(pick):
+        raise ArgumentTypeError(
+            "values are copied from the trace of a run, got "
+            f"{type(source).__name__}: record one, with source=lstm.trace(x) or source=hs.trace(model, x)"
+        )
+    return (trace_at(path) if callable(trace_at) else source), name  # type: ignore[return-value]
 
 
 def _refuse_padding(source: Source, times: tuple[int, ...], rows: Index) -> None:
@@ -303,6 +336,14 @@ def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index,
             raise ArgumentError(f"{place!r} says {name} already, and {name}={beside!r} is given: say it once")
         found.append(beside if inside is None else inside)
     return address.place, found[0], found[1], found[2]
+
+
+def _written(value: object) -> str:
+    try:
+        check_memory_of([("value", value)])
+    except DtypeError:
+        return "<a tensor whose memory was freed>"
+    return repr(value)
 
 
 def _value(value: float | Tensor) -> float | Tensor:

@@ -1,8 +1,12 @@
 """torch.autocast to bfloat16, which the native engine computes itself."""
 
-import torch
+from functools import cache
 
-from hiddenstate.engine.call import Call, Result, leaves_of, with_leaves
+import torch
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils._python_dispatch import _disable_current_modes
+
+from hiddenstate.engine.call import Call, leaves_of, with_leaves
 
 
 def asks_for_bfloat16(call: Call) -> bool:
@@ -17,6 +21,35 @@ def cast(call: Call) -> Call:
     return with_leaves(call, [None if value is None else value.bfloat16() for value in leaves_of(call)])
 
 
-def uncast(done: Result, call: Call) -> Result:
-    """As torch does, which computes a projected layer step by step and casts nothing but the products there."""
-    return Result(done.out, done.h_n, done.c_n.to(call.c0.dtype)) if call.sizes.proj_size else done
+def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:
+    """Types of the hidden states and of the cell states that torch's layer returns under autocast on the CPU.
+
+    None if the computed types are right already. For packed sequences and projections torch runs step by step, and
+    autocast casts only the matrix products: cell states keep a wider type, as do hidden states that no product makes.
+    """
+    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu:
+        return None
+    if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
+        return None
+    of_products = torch.get_autocast_dtype("cpu")
+    of_cells = torch.promote_types(of_products, call.c0.dtype)
+    return (of_products if call.sizes.proj_size else of_cells), of_cells
+
+
+def _runs_as_padded(packed: PackedSequence) -> bool:
+    """Whether torch runs a packed sequence as a padded one: newer versions do so if all rows have the same length."""
+    is_even = bool(packed.batch_sizes[0] == packed.batch_sizes[-1])
+    return is_even and _pads_even_rows(torch.get_autocast_dtype("cpu"), torch._C._get_mkldnn_enabled())
+
+
+@cache
+def _pads_even_rows(dtype: torch.dtype, _uses_onednn: bool) -> bool:
+    """Whether this version of torch does, under autocast to a type: a tiny call tells, by the type of its output."""
+    state, w, b = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((1, 1, 1), (4, 1), (4,)))
+    even = torch.ones(1, dtype=torch.int64, device="cpu")
+    with _disable_current_modes(), torch.no_grad():
+        try:
+            out, *_ = torch.ops.aten.lstm.data(state[0], even, (state, state), (w, w, b, b), True, 1, 0.0, False, False)
+        except RuntimeError:  # oneDNN has no kernel for this type and processor
+            return False
+    return bool(out.dtype is dtype)

@@ -46,6 +46,8 @@ class Call:
         reset_c: the cell states there, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, of the types that ``c0`` may have; or
             None.
         shared: weights packed before, which native code reads in place of ``weights``; or None.
+        order: int64 ``[N]``, the order of rows, longest first, in which torch packs them and draws dropout; None for
+            that of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
         recompute_gates: whether no gates are kept for a gradient, which then computes them again.
     """
 
@@ -67,6 +69,7 @@ class Call:
     reset_c: Tensor | None = None
     recompute_gates: bool = False
     shared: Any = None
+    order: Tensor | None = None
 
     @property
     def tracks(self) -> Sequence[tuple[int, bool]]:
@@ -140,8 +143,13 @@ def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
 
 
 def wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether torch keeps a graph of what is made of these."""
-    return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in tensors)
+    """Whether torch builds a graph for results of these: never in inference mode, even inside `torch.enable_grad`."""
+    return builds_graphs() and any(value is not None and value.requires_grad for value in tensors)
+
+
+def builds_graphs() -> bool:
+    """Whether autograd records operations now."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor, list[R]]:

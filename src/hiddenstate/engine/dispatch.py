@@ -1,15 +1,14 @@
 """Which path computes a call: the first of `PATHS` that can. Each says why it can't."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
 
-from hiddenstate.base import scoped
-from hiddenstate.base.scoped import Scoped, scope
+from hiddenstate.base import registry, scoped
+from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
@@ -21,8 +20,7 @@ Backend = Literal["auto", "reference"]
 chosen_backends: Scoped[Backend] = ContextVar("hiddenstate_backends", default=())
 
 
-@contextmanager
-def backend(name: Backend) -> Iterator[None]:
+def backend(name: Backend) -> Block:
     """Choose, for a block, the path that computes: ``"auto"`` (the fastest that can) or ``"reference"``.
 
     The choice holds in the thread (or asyncio task) that opens the block; of nested blocks the inner one rules.
@@ -32,13 +30,12 @@ def backend(name: Backend) -> Iterator[None]:
     """
     if name not in ("auto", "reference"):
         raise ArgumentError(f"unknown backend {name!r}: expected 'auto' or 'reference'")
-    with scope(chosen_backends, (name,)):
-        yield
+    return scope(chosen_backends, (name,))
 
 
 def uses_reference() -> bool:
     """Whether the reference path was asked for."""
-    chosen = chosen_backends.get() if scoped.any_open else ()
+    chosen = in_force(chosen_backends) if scoped.any_open else []
     return bool(chosen) and chosen[-1] == "reference"
 
 
@@ -102,7 +99,7 @@ def explain(call: Call, before: dict[str, str]) -> PathReport:
 
 
 # What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
-exporters: list[Callable[[Call], Result]] = []
+exporters: list[Callable[[Call], Result]] = registry.exporters
 
 
 def _exports_to_onnx() -> bool:
@@ -147,7 +144,7 @@ def _run_operator(call: Call) -> Result:
     if not autocast.asks_for_bfloat16(call):
         return Result(*operator.run(call, masks))
     with torch.autocast("cpu", enabled=False):
-        return autocast.uncast(Result(*operator.run(autocast.cast(call), masks)), call)
+        return Result(*operator.run(autocast.cast(call), masks))
 
 
 def _why_not_break(call: Call) -> str | None:
@@ -209,7 +206,7 @@ def _run_autocast(call: Call) -> Result:
     with torch.autocast("cpu", enabled=False):
         given = _drawn(autocast.cast(call))
         whole = native_path.why_not_whole(given) is None
-        return autocast.uncast(native_path.run(given) if whole else native_path.run_by_layer(given), call)
+        return native_path.run(given) if whole else native_path.run_by_layer(given)
 
 
 def _why_not_torch(call: Call) -> str | None:

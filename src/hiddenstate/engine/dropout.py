@@ -28,7 +28,7 @@ def draw_masks(call: Call) -> list[Tensor]:
     if call.lengths is None or torch.compiler.is_compiling():
         return [draw_mask((T, N, width), call.x, call.dropout) for _ in inner]
     live = live_steps(call.lengths, T)
-    order = live.sum(0).sort(descending=True).indices
+    order = packing_order(call)
     ordered, back = live[:, order], order.argsort()
     masks = []
     for _ in inner:
@@ -36,6 +36,13 @@ def draw_masks(call: Call) -> list[Tensor]:
         mask[ordered] = draw_mask((int(ordered.sum()), width), call.x, call.dropout)
         masks.append(mask[:, back])
     return masks
+
+
+def packing_order(call: Call) -> Tensor:
+    """Return the order, longest first, in which torch packs the rows of a call with lengths."""
+    assert call.lengths is not None
+    # Rows of equal length come as torch sorts them, which is not stable: its dropout is drawn in that order.
+    return call.lengths.sort(descending=True).indices if call.order is None else call.order
 
 
 def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:

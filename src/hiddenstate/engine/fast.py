@@ -53,7 +53,13 @@ def run(
         What a call of the module returns, but time first: ``out`` and ``(h_n, c_n)``; with ``record`` also `Recorded`,
         in which unbatched runs have N = 1. Or None.
     """
-    kernel = _kernel(given[0], options) if interception() is None else None
+    return None if interception() is not None else _run(given, parameters, names, sizes, options)
+
+
+def _run(
+    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+) -> Any:
+    kernel = _kernel(given[0], options)
     if kernel is None:
         return None
     weights = parameters if options.held is None else options.held.packed
@@ -109,10 +115,11 @@ def run_differentiable(
     x, hx, lengths = given
     weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
     tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
-    if not all(isinstance(value, Tensor) for value in tensors):
+    # Before any operation on a tensor, which torch.jit.trace would record.
+    if interception() is not None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
-        return run(given, parameters, names, sizes, options)
+        return _run(given, parameters, names, sizes, options)
     if options.record and len(sizes.tracks) > 1:
         return None
     axes = {value.dim() for value in tensors}
@@ -131,7 +138,7 @@ def run_differentiable(
     x, *states = tensors
     h0, c0 = states or (None, None)
     saves = options.training or options.record
-    done = run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
+    done = _run((x, tuple(states) or None, lengths), parameters, names, sizes, Options(False, options.training, saves))
     if done is None:
         return None
     return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)

@@ -25,9 +25,10 @@ from hiddenstate.base.validation import (
     check_tensor,
 )
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import border_states
+from hiddenstate.engine import autocast, border_states
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.int8 import Int8Weights, like_of
+from hiddenstate.engine.interception import own_types
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
 from hiddenstate.structure.parameters import parameter_names, weight_shapes
@@ -42,15 +43,19 @@ class Form:
 
     layout: Layout
     packed: PackedSequence | None  # the input, if it was packed: its output is packed alike
+    types: tuple[torch.dtype, torch.dtype] | None  # of hidden and cell states, if autocast changes what was computed
 
     def give_out(self, out: Tensor) -> Tensor | PackedSequence:
         """Bring ``out [T, N, D*P]`` into the form of the input."""
+        out = out if self.types is None else out.to(self.types[0])
         if self.packed is not None:
             return _pack_like(out, self.packed)
         return from_time_first(out, self.layout)
 
     def give_state(self, h_n: Tensor, c_n: Tensor) -> State:
         """Bring the final states into the form of the input."""
+        if self.types is not None:
+            h_n, c_n = h_n.to(self.types[0]), c_n.to(self.types[1])
         return (h_n[:, 0], c_n[:, 0]) if self.layout == "T" else (h_n, c_n)
 
 
@@ -86,7 +91,9 @@ def read(
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
         check_tensor(given.input.data, "input", like)
         _check_packed(given.input)
-        packed, (x, lengths) = given.input, pad_packed_sequence(given.input)
+        packed = given.input
+        with own_types():  # to pad casts nothing
+            x, lengths = pad_packed_sequence(packed)
         layout: Layout = "NT" if batch_first else "TN"
     else:
         value = check_tensor(given.input, "input", like)
@@ -109,8 +116,15 @@ def read(
         reset_h=reset_h,
         reset_c=reset_c,
         recompute_gates=recompute_gates,
+        order=_packed_order(packed, N) if packed is not None and dropout else None,
     )
-    return call, Form(layout, packed)
+    return call, Form(layout, packed, autocast.result_types(call, packed))
+
+
+def _packed_order(packed: PackedSequence, N: int) -> Tensor:
+    """Return the order in which a packed sequence holds the rows of its batch."""
+    order = packed.sorted_indices
+    return torch.arange(N, device=packed.data.device) if order is None else order
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
@@ -300,5 +314,6 @@ def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
     sorted_out = out if order is None else out.index_select(1, order)
     # From the batch sizes, which are always on the CPU; to get the lengths from a device takes time.
     rows = torch.arange(out.shape[1], device="cpu")
-    data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
+    with own_types():
+        data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)

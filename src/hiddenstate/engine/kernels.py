@@ -2,36 +2,25 @@
 
 import os
 import platform
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
+from hiddenstate.base.native_module import _native
+from hiddenstate.base.native_module import absence as absence
 from hiddenstate.engine.interception import INTERCEPTORS
 from hiddenstate.errors import ArgumentError
-
-if TYPE_CHECKING:  # other files take these types from here: this one alone imports the native module
-    from hiddenstate._native import StreamStep as StreamStep
 
 # What native code uses of torch, beside its classes.
 _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
 
-try:
-    from hiddenstate import _native
-except ImportError as error:  # a wheel for another machine, say: everything still works, in plain torch
-    _native = None  # type: ignore[assignment]
-    warnings.warn(
-        f"hiddenstate's native module could not be loaded ({error}); computing goes on without it. Reinstalling "
-        "hiddenstate on this machine usually mends it",
-        stacklevel=2,
-    )
-    RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
-else:
+RefusedError: type[Exception] = type("RefusedError", (Exception,), {})
+if _native is not None:
     # What it uses of torch. It is built without torch, and so serves every version.
     _native.connect(
         {

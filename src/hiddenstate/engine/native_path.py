@@ -26,7 +26,7 @@ def why_not(call: Call, *, autocast: bool = False) -> str | None:
             return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
     dtype = call.x.dtype
     if not kernels.serves(dtype):
-        return f"there is no native kernel for {dtype}" if kernels.version() else "the native module was not loaded"
+        return f"there is no native kernel for {dtype}" if kernels.version() else f"the native module {kernels.absence}"
     types = dict.fromkeys(value.dtype for value in tensors)
     of_cells = dict.fromkeys(value.dtype for value in cells)
     if len(types) > 1 or not of_cells.keys() <= {dtype, kernels.real_type(dtype)}:

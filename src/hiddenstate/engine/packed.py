@@ -17,7 +17,7 @@ from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.engine.kernels import StreamStep
+    from hiddenstate.base.native_module import StreamStep
 
 SHARED = (
     "this stream is at work in another thread, and its state would be lost between the two: use one stream a thread, "
@@ -28,13 +28,15 @@ SHARED = (
 class Stepper:
     """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
 
-    It is a copy, of the weights as they were; who holds it sees to it that they still are.
+    It is a copy of the weights as they were. The owner packs them again when they change, and then fills ``outdated``,
+    which ends the native steps that were made of this copy.
     """
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
         self.kernel = kernel
         self._sizes = sizes
         self.packed = native.pack(sizes, weights, kernel)
+        self.outdated: dict[str, bool] = {}
         # What the weights are kept in: its memory is not given to others, which could not be told from these by where
         # they lie.
         self._memory = [value.detach() for value in stored]

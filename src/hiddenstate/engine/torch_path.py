@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from hiddenstate.base.validation import check_memory
 from hiddenstate.engine.call import Call, Result
-from hiddenstate.engine.interception import transformed
+from hiddenstate.engine.dropout import packing_order
+from hiddenstate.engine.interception import own_types, transformed
 
 
 def why_not(call: Call) -> str | None:
@@ -63,14 +64,15 @@ def _run_padded(call: Call) -> Result:
 def _run_packed(call: Call) -> Result:
     """Ragged rows as torch knows them: sorted and packed, and back."""
     assert call.lengths is not None
-    packed = pack_padded_sequence(call.x, call.lengths.cpu(), enforce_sorted=False)
-    order, back = packed.sorted_indices, packed.unsorted_indices
-    assert order is not None
-    assert back is not None
+    order = packing_order(call)
+    back = order.argsort()
+    with own_types():  # to pack casts nothing
+        packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
     state = call.h0.index_select(1, order), call.c0.index_select(1, order)
     data, h_n, c_n = torch.lstm(packed.data, packed.batch_sizes, state, _weights(call), *_options(call))
-    out, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=call.x.shape[0])
-    return Result(out, h_n.index_select(1, back), c_n.index_select(1, back))
+    with own_types():
+        out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
+    return Result(out.index_select(1, back), h_n.index_select(1, back), c_n.index_select(1, back))
 
 
 def _weights(call: Call) -> list[Tensor]:

@@ -163,7 +163,7 @@ class Attribution(Parts, Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw parts and occlusion as bars over the words."""
         return _plot(self)
 

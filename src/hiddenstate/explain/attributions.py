@@ -16,16 +16,18 @@ from hiddenstate.explain.frozen import frozen_parts
 from hiddenstate.explain.gradients import gradient_parts, integrated
 from hiddenstate.explain.occlusion import Occluded, occluded, values_of
 from hiddenstate.explain.players import Players, Spans, players_of
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.shapley import shapley
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.target import Readout
 from hiddenstate.explain.targets import Of, bound, row_of
-from hiddenstate.explain.work import Progress, Work
+from hiddenstate.explain.work import Work
 from hiddenstate.structure.names import Place
 from hiddenstate.structure.sizes import seed_of, whole
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
+MOST_POINTS_GIVEN = 2**12  # to find the nodes of a quadrature takes a matrix of points by points
 CD_NUMBERS = 2**20  # units, steps and spans that are decomposed together
 
 
@@ -61,7 +63,7 @@ def attribute(
     samples: int = DEFAULT_SAMPLES,
     seed: int = 0,
     occlusion: bool = True,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     **options: Any,
 ) -> Attribution:
     """Say how much each word has to do with a target.
@@ -95,7 +97,8 @@ def attribute(
         samples: orders that are drawn, where Shapley values are sampled.
         seed: of that draw.
         occlusion: whether to print occlusion beside, and mark where the method disagrees with it.
-        progress: is called with the row-steps done and those there will be.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the row-steps done and their total.
         options: those of `hiddenstate.explain.subject`.
 
     Returns:
@@ -103,7 +106,8 @@ def attribute(
 
     Raises:
         ArgumentError: an unknown method or baseline; spans that overlap; a target that ``frozen`` or ``cd``
-            does not explain; edits in force with these two.
+            does not explain; edits in force with these two; more than 2^30 row-steps to run.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
         NameUnknownError, IndexRangeError: no such label, word, place, step or row.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
@@ -113,17 +117,19 @@ def attribute(
     for name, number in (("points", points), ("samples", samples)):
         if number is not None and whole(name, number) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {number}")
-    found = subject(model, x, **options).only(row_of(of, row))
-    work = Work(found, bound(of, found), progress)
+    if points is not None and points > MOST_POINTS_GIVEN:
+        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
+    check_progress(progress)
+    found = subject_of(of, model, x, **options).only(row_of(of, row))
+    target = bound(of, found)
     if method in ("frozen", "cd"):
-        work.target.linear(method)
+        target.linear(method)
     chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
-    each, every = [], []
     bases = baselines_of(found, baseline)
-    for base in bases.values():
-        players = players_of(found, base, spans, state)
-        each.append(METHODS[method](work, players, chosen))
-        every.append(players)
+    every = [players_of(found, base, spans, state) for base in bases.values()]
+    with reporting(progress) as report:
+        work = Work(found, target, report)
+        each = [METHODS[method](work, players, chosen) for players in every]
     return _result(work, method, tuple(bases), every[0], each, chosen)
 
 
@@ -229,6 +235,7 @@ def _frozen(work: Work, players: Players, options: Options) -> Found:
 def _cd(work: Work, players: Players, options: Options) -> Found:
     gone = _beside(work, players, options)
     readout, P = work.target.linear("cd"), len(players)
+    work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
     pairs = list(combinations(range(P), 2)) if options.pairs else []
     members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
     inside = torch.tensor([[owner in group for group in members] for owner in players.owner])

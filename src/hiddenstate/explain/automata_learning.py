@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.base.validation import optional_package
+from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head
@@ -62,6 +62,11 @@ def automaton(
     most, long, count = whole("states", states), whole("length", length), whole("tests", tests)
     if min(most, long, count) < 1:
         raise ArgumentError(f"states, length and tests must be at least 1, got {states}, {length} and {tests}")
+    if long * count > MOST_ROW_STEPS:
+        raise ArgumentError(
+            f"{count:,} random words of {long:,} symbols are more than {MOST_ROW_STEPS:,} row-steps: lower tests= or "
+            "length="
+        )
     asked = _Asked(model, _checked(alphabet, model), _output_of(model, output, head, labels))
     draw = random.Random(seed_of(seed))
     return _learned(asked, draw, most, long, count)
@@ -73,6 +78,7 @@ def _checked(alphabet: object, model: LSTM) -> dict[Hashable, Tensor]:
     for symbol, vector in alphabet.items():
         if vector.shape != (model.input_size,):
             raise ShapeError(f"the input of {symbol!r} must be [{model.input_size}], got {list(vector.shape)}")
+        check_memory(check_plain_tensor(vector, f"the input of {symbol!r}"), f"the input of {symbol!r}")
     return dict(alphabet)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.explained import Subject
 
@@ -49,4 +50,6 @@ def _baseline(subject: Subject, one: Baseline) -> Tensor:
         raise ArgumentTypeError(f"a baseline is a name or a tensor, got {type(one).__name__}")
     if one.shape not in (x.shape, x.shape[1:]):
         raise ShapeError(f"a baseline has shape [C] or [T, C] = {list(x.shape)}, got {list(one.shape)}")
+    check_plain_tensor(one, "baseline")
+    check_memory(one, "baseline")
     return one.detach().to(x).expand_as(x)

@@ -247,7 +247,7 @@ class Comparison(Explanation):
             yield 'check("l0.h") patches the one into the other: what do they leave of the difference?'
         yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the alignment of all layers and directions."""
         from hiddenstate.base.figures import Picture
 

@@ -10,11 +10,21 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.comparison import Comparison, Match, Pair
 from hiddenstate.explain.divergence import differences_of, measure_of
+from hiddenstate.explain.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subjects import subject
 from hiddenstate.structure.names import track
 
 
-def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 1e-5, **options: Any) -> Comparison:
+def compare(
+    a: Any,
+    b: Any,
+    data: Any = None,
+    other: Any = None,
+    *,
+    tolerance: float = 1e-5,
+    progress: Progress | bool | None = True,
+    **options: Any,
+) -> Comparison:
     """Compare two models on the same data, or on two inputs.
 
     Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
@@ -25,11 +35,13 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     correlation is no proof: `Comparison.check` patches one model into the other.
 
     Args:
-        a: a model, as for `hiddenstate.explain.subject`.
+        a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
         b: another, or the same.
-        data: what they read; for models with text, a text or a list of texts.
+        data: what they read; for models with text, a text or a list of texts. Left out for two subjects.
         other: what b reads instead, in as many steps.
         tolerance: from which on two outputs differ.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the inputs done and their total.
         options: as for `hiddenstate.explain.subject`, for both.
 
     Raises:
@@ -42,7 +54,8 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     if not tolerance >= 0:
         raise ArgumentError(f"tolerance must not be below 0, got {tolerance}")
     optional_package("scipy.optimize", "compare", "matching units")
-    pairs = tuple(_pairs(a, b, data, data if other is None else other, options))
+    with reporting(progress) as report:
+        pairs = tuple(_pairs(a, b, data, data if other is None else other, options, report))
     measure = measure_of(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     tracks = tuple(states[0]), tuple(states[1])
@@ -64,14 +77,14 @@ def compare(a: Any, b: Any, data: Any, other: Any = None, *, tolerance: float = 
     )
 
 
-def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any]) -> list[Pair]:
+def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], report: Progress | None) -> list[Pair]:
     """What both read, and what each did."""
     every = data if _is_list_of_texts(data) else [data]
     others = other if _is_list_of_texts(other) else [other]
     if len(every) != len(others) or not every:
         raise ShapeError(f"both need as many items, at least one; got {len(every)} and {len(others)}")
     found = []
-    for x, y in zip(every, others, strict=True):
+    for x, y in counted(list(zip(every, others, strict=True)), report):
         one, two = subject(a, x, **options), subject(b, y, **options)
         lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
         if lengths[0] != lengths[1]:

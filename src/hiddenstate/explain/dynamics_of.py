@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.fixed_points import FixedPoints, fixed_points_of
 from hiddenstate.explain.gate_statistics import Saturation, Timescales, saturation_of, timescales_of
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.spectra import Spectrum, spectrum_of
 from hiddenstate.explain.state_map import StateMap, state_map_of
 from hiddenstate.explain.subjects import subject
-from hiddenstate.explain.work import Progress, check_progress
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import track
 from hiddenstate.structure.sizes import seed_of, whole
@@ -64,7 +65,7 @@ class Dynamics:
         starts: int = 64,
         descent: int = 400,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = True,
     ) -> FixedPoints:
         """Search states that a step with this input leaves as they are.
 
@@ -75,13 +76,14 @@ class Dynamics:
             starts: states that the search begins with.
             descent: steps of descent from each, before Newton's method.
             seed: of the draw.
-            progress: is told the steps of descent that are done, and all.
+            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
+                a function, which is called with the steps of descent done and their total.
 
         Raises:
-            ArgumentTypeError: the input is no tensor, or ``progress`` no function.
+            ArgumentTypeError: the input is no tensor, or ``progress`` no function or bool.
             ShapeError: it has another shape.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, or the
-                seed is out of range.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, the
+                starts and steps of descent are too many, or the seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
@@ -93,17 +95,20 @@ class Dynamics:
         count, steps = whole("starts", starts), whole("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
-        return fixed_points_of(map_, given, self._starts(map_, count, seed_of(seed)), steps, progress)
+        check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
+        with reporting(progress) as report:
+            return fixed_points_of(map_, given, self._starts(map_, count, seed_of(seed)), steps, report)
 
-    def spectrum(self, row: int = 0, *, progress: Progress | None = None) -> Spectrum:
+    def spectrum(self, row: int = 0, *, progress: Progress | bool | None = True) -> Spectrum:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
 
         Args:
             row: which row.
-            progress: is told the steps that are done, and all.
+            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
+                a function, which is called with the steps done and their total.
 
         Raises:
-            ArgumentTypeError: ``progress`` is no function.
+            ArgumentTypeError: ``progress`` is no function or bool.
             ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there is a reset.
             IndexRangeError: there is no such row.
         """
@@ -112,7 +117,8 @@ class Dynamics:
         if one.reset is not None and bool(one.reset.any()):
             raise ArgumentError("a reset cuts the run, and no change passes it: give a run without one")
         states = self._states(map_, one)
-        return spectrum_of(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), progress)
+        with reporting(progress) as report:
+            return spectrum_of(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)
 
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""

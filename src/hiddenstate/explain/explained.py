@@ -1,20 +1,25 @@
 """`Subject`: what is explained: an LSTM, what it reads, its words and its head; and how it is run on many rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.head import Head
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.paths import list_places, split_path
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -36,6 +41,7 @@ class Subject:
         baseline: which of them, or ``zero``, replaces a step where no other is asked for.
         foretells: whether the head's labels are of what comes after a step, as a language model's, not of what stands
             there.
+        path: the path of the LSTM in the model it is part of; empty if it is the model.
     """
 
     lstm: LSTM
@@ -48,6 +54,7 @@ class Subject:
     vectors: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
     baseline: str = "zero"
     foretells: bool = False
+    path: str = ""
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"
@@ -93,8 +100,21 @@ class Subject:
             raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
         return found[0]
 
+    def place(self, name: str) -> Place:
+        """Return the place that a name means, with the LSTM's path before it or without.
+
+        Raises:
+            NameUnknownError: the LSTM has no such place, or the path is of another module.
+        """
+        path, within = split_path(name)
+        if path and path != self.path:
+            listed = list_places({self.path: (self.sizes.num_layers, self.sizes.bidirectional)})
+            raise NameUnknownError(f"no place {name!r} in what is explained: its places are {listed}")
+        return parse_place(within, self.sizes.num_layers, self.sizes.bidirectional)
+
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""
+        check_memory_of([("x", self.x), ("initial", self.initial)])
         row = resolve_one(row, self.N, "row")
         T, one = self.row_length(row), slice(row, row + 1)
         if T < 1:
@@ -147,7 +167,13 @@ class Subject:
         return Outputs(self._time_first(out), trace.state, self.head, trace.values, recorded, first, last)
 
     def trace(self, *, pre: bool = False) -> Trace:
-        """Run the LSTM on the subject's own input, without dropout, and record every gate and state."""
+        """Run the LSTM on the subject's own input, without dropout, and record every gate and state.
+
+        Raises:
+            TraceTooLargeError: the record would take more than 8 GiB.
+        """
+        nbytes = self.lstm.trace_nbytes(max(self.T, 1), self.N, pre=pre)
+        check_bytes(nbytes, "a record of all gates and states", self.T, self.N)
         (x, state), options = self._call(self.x, self.initial, 0)
         with self.evaluating():
             return self.lstm.trace(x, state, **options, pre=pre, limit=None)
@@ -165,24 +191,13 @@ class Subject:
             raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
         return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Switch dropout off inside, and gradients of the weights."""
+    def evaluating(self) -> Block:
+        """Return a block without dropout and without gradients of the weights."""
         lstm = self.lstm
-        training, dropout = lstm.training, lstm.dropout
-        weights = [weight for weight in lstm.parameters() if weight.requires_grad and weight.is_leaf]
+        weights = [weight for weight in lstm._trained() if weight.requires_grad and weight.is_leaf]
         # In training what the gradient of x needs is kept; else it costs a second forward run.
-        lstm.train(torch.is_grad_enabled())
-        lstm.dropout = 0.0
-        try:
-            for weight in weights:
-                weight.requires_grad_(False)
-            yield
-        finally:
-            lstm.train(training)
-            lstm.dropout = dropout
-            for weight in weights:
-                weight.requires_grad_()
+        begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
+        return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))
 
     def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the call of the LSTM, in its own layout."""
@@ -205,3 +220,10 @@ class Subject:
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
+
+
+def _set_mode(lstm: LSTM, training: bool, dropout: float, weights: Sequence[Tensor], *, has_gradients: bool) -> None:
+    lstm.train(training)
+    lstm.dropout = dropout
+    for weight in weights:
+        weight.requires_grad_(has_gradients)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import State
+from hiddenstate.explain.progress_bar import Progress
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import StateMap
 from hiddenstate.explain.text import sentence, table
-from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +142,7 @@ class FixedPoints(Explanation):
             )
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
         from hiddenstate.base.figures import Picture
 

@@ -67,7 +67,7 @@ class Timescales(Explanation):
             + f"\nlongest: {', '.join(longest)}; over {self.steps:,} steps."
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
         from hiddenstate.base.figures import Picture
 
@@ -135,7 +135,7 @@ class Saturation(Explanation):
             + table(head, lines, "llll")
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw each unit of each gate as a point: how often it is shut, and how often open."""
         from hiddenstate.base.figures import Picture
 

@@ -23,7 +23,7 @@ def weights_of_gates(subject: Subject, layer: int, reverse: bool) -> GateWeights
     ends = suffix(layer, reverse)
 
     def found(stem: str) -> Tensor:
-        value: Tensor = getattr(subject.lstm, stem + ends)
+        value = subject.lstm._parameter(stem + ends)
         return value.detach().cpu().double()
 
     W, sizes = found("weight_ih"), subject.sizes

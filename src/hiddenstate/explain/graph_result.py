@@ -189,7 +189,7 @@ class Graph(Explanation):
             yield edge, f"{indent}{'└' if end else '├'}"
             yield from self._branches(edge.source, depth + 1, indent + ("  " if end else "│ "))
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the graph: steps to the right, layers upwards, edges as thick as their flow, red above 0, blue below."""
         from hiddenstate.explain.graph_picture import drawn
 

@@ -11,7 +11,8 @@ from hiddenstate.explain.frozen import frozen_parts
 from hiddenstate.explain.graph_edges import Cell, Inflow, Inflows, Source, Word, inflows_of
 from hiddenstate.explain.graph_parts import OTHERS, TARGET, Edge, Node
 from hiddenstate.explain.graph_result import Graph
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.targets import Of, bound, row_of
 from hiddenstate.explain.work import Work
 from hiddenstate.structure.sizes import whole
@@ -28,6 +29,7 @@ def graph(
     units: int = 30,
     edges: int = 150,
     row: int | None = None,
+    progress: Progress | bool | None = True,
     **options: Any,
 ) -> Graph:
     """Trace a target back through units and steps to the words, with the gates held as they are.
@@ -46,6 +48,8 @@ def graph(
         units: how many cell states are kept.
         edges: how many edges between kept nodes are kept.
         row: which row, where there are several.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the units done and their total.
         options: as for `subject`.
 
     Raises:
@@ -58,7 +62,8 @@ def graph(
         raise ArgumentError(
             f"a graph keeps 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
         )
-    one = subject(model, x, **options).only(row_of(of, row))
+    check_progress(progress)
+    one = subject_of(of, model, x, **options).only(row_of(of, row))
     work = Work(one, bound(of, one))
     readout = work.target.linear("graph")
     with torch.no_grad():
@@ -66,13 +71,17 @@ def graph(
     work.count(one.T)
     slopes = frozen_parts(one, trace, readout).cells
     inflows = inflows_of(one, trace, readout)
-    return _built(work, inflows, *_grown(inflows, slopes, kept), most)
+    with reporting(progress) as report:
+        grown = _grown(inflows, slopes, kept, report)
+    return _built(work, inflows, *grown, most)
 
 
 Into = dict[Source, list[Inflow]]
 
 
-def _grown(inflows: Inflows, slopes: dict[str, Tensor], count: int) -> tuple[Into, dict[Source, float]]:
+def _grown(
+    inflows: Inflows, slopes: dict[str, Tensor], count: int, report: Progress | None
+) -> tuple[Into, dict[Source, float]]:
     """Choose cell states: those with the largest parts, then growing back from the target by the largest flows.
 
     Returns:
@@ -86,6 +95,8 @@ def _grown(inflows: Inflows, slopes: dict[str, Tensor], count: int) -> tuple[Int
         waiting.pop(cell, None)
         into[cell], slope[cell] = list(inflows.into(cell)), float(slopes[cell.track][cell.t, cell.unit])
         wait_for(cell)
+        if report is not None:
+            report(len(into) - 1, count)
 
     def wait_for(end: Source) -> None:
         for one in into[end]:

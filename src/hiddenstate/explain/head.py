@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 
 MOST_NAMED = 20  # labels that an error lists
@@ -30,6 +31,7 @@ class Head:
     log_probabilities: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
+        check_memory_of([("the head's weight", self.weight), ("the head's bias", self.bias)])
         if self.weight.dim() != 2 or (self.bias is not None and self.bias.shape != self.weight.shape[:1]):
             bias = None if self.bias is None else list(self.bias.shape)
             raise ShapeError(f"a head has a weight [K, D*P] and a bias [K], got {list(self.weight.shape)} and {bias}")

@@ -91,7 +91,7 @@ class LearnedAutomaton(Explanation):
             found += "\nLearning was stopped at the most states; the LSTM tells more apart."
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + found
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the states on a circle, and an arrow for each symbol."""
         from hiddenstate.base.figures import Picture
 

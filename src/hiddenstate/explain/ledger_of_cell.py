@@ -136,7 +136,7 @@ class Ledger(Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the parts over the steps: bars for one unit, a map for many."""
         return _plot(self)
 

@@ -99,7 +99,7 @@ class ReadoutLedger(Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the parts over the steps, as bars for each direction."""
         return _plot(self)
 

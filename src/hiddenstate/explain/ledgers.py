@@ -7,7 +7,7 @@ import torch
 from hiddenstate.explain.ledger_of_cell import Ledger, ledger_of_cell
 from hiddenstate.explain.ledger_of_readout import ReadoutLedger, ledger_of_readout
 from hiddenstate.explain.memory import memory_of
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.subjects import subject_of
 from hiddenstate.explain.targets import Of, bound, place_of, row_of
 from hiddenstate.structure.addresses import parse_address
 
@@ -37,7 +37,7 @@ def ledger(model: Any, x: Any = None, *, place: Of, row: int | None = None, **op
         ArgumentError: the place is neither a cell state nor linear in one, such as a gate.
         HiddenStateError: what `hiddenstate.explain.subject` raises.
     """
-    found = subject(model, x, **options).only(row_of(place, row))
+    found = subject_of(place, model, x, **options).only(row_of(place, row))
     with torch.no_grad():
         trace = found.trace()
     if isinstance(place, str) and parse_address(place).place.endswith(".c"):

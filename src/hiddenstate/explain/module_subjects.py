@@ -1,17 +1,24 @@
 """Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.modes import evaluating
+from hiddenstate.base.scoped import lasting
 from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.bounds import check_bytes
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.head import Head, softmax_head
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.paths import at_path
+from hiddenstate.tracing.model_recorder import list_paths
+from hiddenstate.tracing.traceable import traceable_of
 
 
 def of_lstm(
@@ -24,7 +31,9 @@ def of_lstm(
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
+    _check_size(lstm, given.input)
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
@@ -47,6 +56,19 @@ def of_lstm(
         call.reset,
         {"mean": lambda: _mean_step(x, lengths)},
     )
+
+
+def _check_size(lstm: LSTM, x: object = None) -> None:
+    """Refuse an input that is too large to be run, whatever memory it has itself.
+
+    Raises:
+        TraceTooLargeError: its run would take more than 8 GiB.
+    """
+    if isinstance(x, Tensor) and x.dim() in (2, 3):
+        row_steps = math.prod(x.shape[:-1])
+        N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]
+        width = x.shape[-1] + lstm.sizes.directions * lstm.sizes.output_size
+        check_bytes(row_steps * width * x.element_size(), "inputs and outputs", row_steps // max(N, 1), N)
 
 
 def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -83,7 +105,8 @@ def of_module(
     The head is found by what happens: the one linear layer that, in this call, reads outputs of the LSTM as they are.
 
     Args:
-        model: any module with an `hiddenstate.LSTM` inside, such as a converted one.
+        model: any module with an `hiddenstate.LSTM` inside, such as a converted one, or with one of torch's while
+            `hiddenstate.accelerate` is active.
         x: what the module is called with; a tuple holds several arguments.
         path: which LSTM, where there are several.
         head: the head, where it is another one.
@@ -94,53 +117,75 @@ def of_module(
         ArgumentError: there is no LSTM, there are several and no path was given, or the LSTM was not called.
         NameUnknownError: there is no LSTM at the path.
     """
-    lstm = _lstm_in(model, path)
-    calls, readers = _watched(model, lstm, x)
+    path, module = _module_at(model, path)
+    lstm = traceable_of(module)
+    assert isinstance(lstm, LSTM)
+    calls, readers = _watched(model, module, lstm, x)
     if not calls:
         raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
     args, kwargs, out = calls[0]
     given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
     found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
-    return of_lstm(lstm, given, found, tokens)
+    return replace(of_lstm(lstm, given, found, tokens), path=path)
 
 
-def _lstm_in(model: nn.Module, path: str | None) -> LSTM:
-    found = {name: part for name, part in model.named_modules() if isinstance(part, LSTM)}
-    listed, kind = ", ".join(map(repr, found)), type(model).__name__
-    if not found:
-        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
-        cure = "convert it first: hs.convert(model)" if theirs else "give a model with one"
-        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
-    if path is None and len(found) > 1:
-        raise ArgumentError(f"this {kind} holds {len(found)} LSTMs; choose one with path=: {listed}")
+def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
+    """Return the LSTM at a path, or the only one, with its path."""
+    every = model.named_modules(remove_duplicate=False)
+    found = {name: part for name, part in every if isinstance(traceable_of(part), LSTM)}
+    kind = type(model).__name__
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
-    if path is not None and path not in found:
-        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {listed}")
-    return next(iter(found.values())) if path is None else found[path]
+    if not found:
+        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
+        cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
+        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
+    module = at_path(path or "", found)
+    if module is None and not path:
+        raise ArgumentError(
+            f"this {kind} holds {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
+        )
+    if module is None:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {list_paths(found)}")
+    return path or next(iter(found)), module
 
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
-def _watched(model: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
     """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
-    training = {part: part.training for part in model.modules()}
-    with ExitStack() as hooks, torch.no_grad():
-        watch = lstm.register_forward_hook(
-            lambda _, args, kwargs, given: calls.append((args, kwargs, given[0])), with_kwargs=True
-        )
-        hooks.callback(watch.remove)
+
+    def check_size(_: nn.Module, args: Any) -> None:
+        _check_size(lstm, *args[:1])
+
+    def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
+        calls.append((args, kwargs, given[0]))
+
+    def read_by(layer: Any, args: Any) -> None:
+        readers.append((layer, args[0]))
+
+    def watch() -> None:
+        called.register_forward_pre_hook(check_size)
+        called.register_forward_hook(hear, with_kwargs=True)
         for part in model.modules():
             if isinstance(part, nn.Linear):
-                handle = part.register_forward_pre_hook(lambda layer, args: readers.append((layer, args[0])))
-                hooks.callback(handle.remove)
-        hooks.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
-        model.eval()
+                part.register_forward_pre_hook(read_by)
+
+    with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
         model(*(x if isinstance(x, tuple) else (x,)))
     return calls, readers
+
+
+def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
+    # By function: a handle is lost if Ctrl-C strikes between registering a hook and keeping what removes it.
+    for part in model.modules():
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
+                del hooks[number]
+                part._forward_hooks_with_kwargs.pop(number, None)
 
 
 def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:

@@ -53,6 +53,7 @@ def occluded(work: Work, players: Players, *, pairs: bool = False) -> Occluded:
         pairs: also each alone, and two at once.
     """
     P = len(players)
+    work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))
     everyone = torch.ones(1, P, dtype=torch.bool)
     single = ~torch.eye(P, dtype=torch.bool)
     couples: Sequence[tuple[int, int]] = list(combinations(range(P), 2)) if pairs else []

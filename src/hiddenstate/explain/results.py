@@ -4,14 +4,17 @@ import csv
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import isfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from torch import Tensor
 
 from hiddenstate.base.files import written_beside
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -24,6 +27,17 @@ Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
 
 
+def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method of a result check first that the result's tensors still have their memory."""
+
+    @wraps(method)
+    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
+        check_memory_of(vars(self).items())
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
 class Explanation(ABC):
     """A result: frozen data that people read with ``print``, and programs as rows, JSON or a data frame.
 
@@ -31,6 +45,15 @@ class Explanation(ABC):
     """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, member in list(vars(cls).items()):
+            if not name.startswith("_") or name == "__str__":
+                if isfunction(member):
+                    setattr(cls, name, _checking_memory(member))
+                elif isinstance(member, property) and member.fget is not None:
+                    setattr(cls, name, property(_checking_memory(member.fget)))
 
     @abstractmethod
     def rows(self) -> Sequence[Row]:
@@ -47,9 +70,24 @@ class Explanation(ABC):
     def __repr__(self) -> str:
         return str(self)
 
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``).
+
+        Args:
+            path: a file to write the picture to, in the format that its name ends with; none when None.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+            ArgumentError: no picture can be written to such a file.
+            IsADirectoryError, FileWriteError: the file cannot be written.
+        """
+        from hiddenstate.base.figures import draw_to
+
+        return draw_to(path, self._figure)
+
     @abstractmethod
-    def plot(self) -> "Figure":
-        """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``)."""
+    def _figure(self) -> "Figure":
+        """Return the picture."""
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return the rows as a data frame. Needs pandas (``pip install 'hiddenstate[frames]'``).
@@ -68,13 +106,29 @@ class Explanation(ABC):
         data = {"format": FORMAT, "kind": self.kind, **self.to_dict()}
         return json.dumps(_plain(data), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
-    def to_csv(self) -> str:
-        """Return the rows as CSV, with a line of names."""
+    @overload
+    def to_csv(self, path: None = None) -> str: ...
+
+    @overload
+    def to_csv(self, path: str | Path) -> None: ...
+
+    def to_csv(self, path: str | Path | None = None) -> str | None:
+        """Return the rows as CSV, with a line of names; or write them to a file, as pandas does.
+
+        Args:
+            path: the file to write (beside, then renamed: never half-written); the text is returned when None.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
+        """
         rows, buffer = self.rows(), io.StringIO()
         writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        return buffer.getvalue()
+        if path is None:
+            return buffer.getvalue()
+        _write(path, buffer.getvalue())
+        return None
 
     def save(self, path: str | Path) -> None:
         """Write everything as a JSON file (beside, then renamed: never half-written).
@@ -82,9 +136,12 @@ class Explanation(ABC):
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
         """
-        text = self.to_json()
-        with written_beside(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+        _write(path, self.to_json())
+
+
+def _write(path: str | Path, text: str) -> None:
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

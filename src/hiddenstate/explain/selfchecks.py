@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attributions import attribute
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.ledger_of_cell import Ledger
 from hiddenstate.explain.ledgers import ledger
+from hiddenstate.explain.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import sentence, share, table
 from hiddenstate.nn.lstm import LSTM
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 Method = Callable[[LSTM, Tensor, str], Tensor | Sequence[float]]
 
 FINDS, LEANS = 0.85, 0.3  # agreement from which on a method finds what was planted, or finds it in part
+MOST_INPUTS = 2**16
 NOTHING = 1e-3  # amount up to which it sees nothing
 
 
@@ -60,6 +64,8 @@ class SelfCheck(Explanation):
     Attributes:
         scores: for each plant how the method did.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
         residual: the largest disagreement, 1 minus the agreement, among the plants of which it sees anything.
         cost: row-steps that the method ran.
     """
@@ -102,7 +108,7 @@ class SelfCheck(Explanation):
                 told.append(sentence(f"{one.plant}, {right}: {one.why}."))
         return "\n".join(told)
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the agreement on each plant as a bar."""
         from hiddenstate.base.figures import Picture
 
@@ -117,7 +123,12 @@ class SelfCheck(Explanation):
 
 
 def selfcheck(
-    method: Method | str, *, plants: Mapping[str, Plant] | None = None, T: int = 10, inputs: int = 8
+    method: Method | str,
+    *,
+    plants: Mapping[str, Plant] | None = None,
+    T: int = 10,
+    inputs: int = 8,
+    progress: Progress | bool | None = True,
 ) -> SelfCheck:
     """Score a method of attribution on planted networks, whose truth is known.
 
@@ -129,10 +140,14 @@ def selfcheck(
         plants: the plants by name; `hiddenstate.plant.garden` without.
         T: time steps of each input.
         inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
 
     Raises:
-        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, or plants are none.
-        ArgumentError: there are no inputs or no plants, or an unknown method.
+        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, plants are none, or
+            ``progress`` is no function or bool.
+        ArgumentError: there are no inputs or no plants, or too many inputs or steps; or an unknown method.
+        DtypeError: the method returned a sparse, nested or quantized tensor, or one whose memory was freed.
         ShapeError: the method returned something else than one finite number a step.
 
     >>> print(selfcheck(lambda lstm, x, of: x.sum((1, 2))).verdicts["integrator"])
@@ -144,15 +159,19 @@ def selfcheck(
         raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
     if count < 1 or not chosen:
         raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
+    check_row_steps(T * count * len(chosen), f"lower T={T:,} or inputs={count:,}")
+    if count > MOST_INPUTS:
+        raise ArgumentError(f"inputs must be at most {MOST_INPUTS:,}, as each is a call of the method; got {count:,}")
     run, expected = _named(method)
     scores, cost = [], 0
-    for plant in chosen.values():
-        with _Counter(plant.lstm) as counter:
-            score = _score(run, plant, T, count)
-        if plant.name in expected:
-            score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
-        scores.append(score)
-        cost += counter.row_steps
+    with reporting(progress) as report:
+        for plant in counted(list(chosen.values()), report):
+            with _Counter(plant.lstm) as counter:
+                score = _score(run, plant, T, count)
+            if plant.name in expected:
+                score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
+            scores.append(score)
+            cost += counter.row_steps
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
@@ -170,7 +189,8 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     chosen: Any = method
 
     def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-        return attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False).scores
+        found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        return found.scores
 
     return run, EXPECTED[method]
 
@@ -225,6 +245,9 @@ def _verdict(agreement: float, amount: float) -> Verdict:
 
 
 def _checked(scores: object, T: int) -> Tensor:
+    if isinstance(scores, Tensor):
+        check_dense(scores, "the tensor that the method returned")
+        check_memory(scores, "the tensor that the method returned")
     try:
         found = torch.as_tensor(scores).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:

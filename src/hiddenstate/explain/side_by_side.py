@@ -8,26 +8,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
 
-from hiddenstate.base.forks import in_forked_children
+from hiddenstate.base.forks import ForkSafeLock
+from hiddenstate.base.scoped import Block
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 # How many threads torch gives to a new thread is one number for the process, and a worker can't change its own without
 # it: the number is put back as soon as the workers have theirs, and nobody else begins meanwhile.
-_beginning = threading.Lock()
-
-
-def _new_lock() -> None:
-    global _beginning
-    _beginning = threading.Lock()
-
-
-in_forked_children(_new_lock)  # another thread may have held it, which the child has not
+_beginning = ForkSafeLock()
 
 
 class SideBySide:
@@ -49,13 +43,11 @@ class SideBySide:
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
     """Open a block with workers in which torch computes with one thread each, and with gradients as the caller does."""
-    with _beginning:
+    with _beginning.lock:
         threads = torch.get_num_threads()
         workers = ThreadPoolExecutor(threads, "hiddenstate", _with_one_thread, (torch.is_grad_enabled(),))
-        try:
+        with Block(after=partial(torch.set_num_threads, threads)):
             _start(workers, threads)
-        finally:
-            torch.set_num_threads(threads)
     with workers:
         yield SideBySide(threads, workers)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from hiddenstate.explain.progress_bar import Progress
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.side_by_side import side_by_side
 from hiddenstate.explain.state_map import StateMap, sorted_eigenvalues
 from hiddenstate.explain.text import sentence, share, shortened, table
-from hiddenstate.explain.work import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ class Spectrum(Explanation):
             )
         )
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw the moduli of the eigenvalues over the steps."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut

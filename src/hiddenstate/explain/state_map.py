@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as CELL
@@ -121,7 +122,9 @@ def state_map_of(lstm: LSTM) -> StateMap:
 
     Raises:
         ArgumentError: it reads both ways, edits are in force, or its state has more than 4,096 numbers.
+        DtypeError: the memory of a weight was freed.
     """
+    check_module_memory(lstm)
     sizes = lstm.sizes
     if sizes.bidirectional:
         raise ArgumentError("a step of a bidirectional LSTM is no map from state to state: give one that reads forward")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.validation import State
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -16,6 +17,9 @@ from hiddenstate.explain.text_subjects import of_language_model, of_tagger
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.addresses import parse_address
+from hiddenstate.structure.paths import split_path
+from hiddenstate.tracing.traceable import traceable_of
 
 
 def subject(
@@ -34,7 +38,8 @@ def subject(
 
     Args:
         model: an `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
-            `LanguageModel`; or a `Subject`, which is returned.
+            `LanguageModel`; or a `Subject`, which is returned. While `hiddenstate.accelerate` is active, torch's own
+            LSTMs will do.
         x: what it reads. For an LSTM its input, in its own layout; for a module what it is called with (a tuple holds
             several arguments); for a tagger a sentence, as text or as words; for a language model a text.
         hx: for an LSTM: the initial state ``(h0, c0)``.
@@ -44,7 +49,7 @@ def subject(
             linear layer that reads the LSTM's outputs as they are.
         labels: names of the head's logits; numbers without.
         tokens: for an LSTM or a module: a word for each step.
-        path: in a module with several LSTMs, which one.
+        path: in a module with several LSTMs, which one. The path before a place says it too.
 
     Returns:
         The `Subject`, detached: no gradient flows from an explanation into what made ``x``.
@@ -59,6 +64,7 @@ def subject(
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
         return model
     if isinstance(model, Tagger | LanguageModel):
+        check_module_memory(model)
         _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
         return of_tagger(model, x) if isinstance(model, Tagger) else of_language_model(model, x)
     if not isinstance(model, nn.Module):
@@ -66,14 +72,35 @@ def subject(
             f"what can be explained is an LSTM, a module with one, a Tagger, a LanguageModel or a Subject; got "
             f"{type(model).__name__}"
         )
+    check_module_memory(model)
     given_head = None if head is None else linear_head(head, labels)
-    if not isinstance(model, LSTM):
+    lstm = traceable_of(model)
+    if not isinstance(lstm, LSTM):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")
         return of_module(model, x, path, given_head, labels, tokens)
     _refuse({"path": path}, "a module, and this is an LSTM")
     if not isinstance(x, Tensor | PackedSequence):
         raise ArgumentTypeError(f"an LSTM reads a tensor, got x of type {type(x).__name__}")
-    return of_lstm(model, Arguments(x, hx, lengths, reset), given_head, tokens)
+    return of_lstm(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
+
+
+def subject_of(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
+    """Return the `subject` that a target is of: the path before its place says which LSTM of a module.
+
+    Args:
+        of: the target, such as ``"encoder.l1.c[125]@7"``.
+        model: as for `subject`, as are the others.
+        x: what it reads.
+        options: the options of `subject`.
+
+    Raises:
+        HiddenStateError: what `subject` raises.
+    """
+    path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""
+    chooses = path and options.get("path") is None and isinstance(model, nn.Module)
+    if chooses and not isinstance(model, LSTM | Tagger | LanguageModel):
+        options["path"] = path
+    return subject(model, x, **options)
 
 
 def _refuse(options: dict[str, Any], what: str) -> None:

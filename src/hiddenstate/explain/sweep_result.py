@@ -12,6 +12,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.explain.results import Explanation, Row
 from hiddenstate.explain.text import bar, number, shortened, table
+from hiddenstate.structure.paths import split_path
 from hiddenstate.structure.sizes import whole
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ class Sweep(Explanation):
     def edit(self, place: str, t: int, unit: int | str) -> Edit:
         """Return the edit that one patch was, for the run that is patched: ``with lstm.edit(sweep.edit(...)): ...``.
 
+        With the path of a module before the place, it is an edit for ``hs.edit(model, ...)``.
+
         Args:
-            place: such as ``"l1.c"``.
+            place: such as ``"l1.c"`` or ``"encoder.l1.c"``.
             t: the step.
             unit: the entry's label, or its only unit.
 
@@ -98,12 +101,12 @@ class Sweep(Explanation):
             NameUnknownError: there is no such patch in this sweep.
             ArgumentTypeError: the step is no int.
         """
-        t = whole("t", t)
+        t, name = whole("t", t), split_path(place)[1]
         labels = self.labels
-        if place not in self.places or t not in self.steps or str(unit) not in labels:
+        if name not in self.places or t not in self.steps or str(unit) not in labels:
             raise NameUnknownError(f"this sweep has no patch of {place} at step {t}, unit {unit}")
-        chosen = [u for u in self.units[labels.index(str(unit))] if u < self.values[place].shape[1]]
-        return Edit(place, "set", self.values[place][t, chosen], unit=tuple(chosen), t=t)
+        chosen = [u for u in self.units[labels.index(str(unit))] if u < self.values[name].shape[1]]
+        return Edit(place, "set", self.values[name][t, chosen], unit=tuple(chosen), t=t)
 
     def rows(self) -> Sequence[Row]:
         """Return a row for each patch that was run or estimated."""
@@ -153,7 +156,7 @@ class Sweep(Explanation):
             told.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
         return "\n".join([*told, *([] if self.complete else ["Stopped before all was run."])])
 
-    def plot(self) -> "Figure":
+    def _figure(self) -> "Figure":
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut

@@ -13,14 +13,16 @@ from torch import Tensor
 from hiddenstate.base.indexing import Index, freeze, resolve
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.adjoint import slopes
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
 from hiddenstate.explain.patching import Patch, Patcher
-from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subjects import subject, subject_of
 from hiddenstate.explain.sweep_result import Sweep
 from hiddenstate.explain.target import Target
 from hiddenstate.explain.targets import Of, bound, row_of
-from hiddenstate.explain.work import Progress, Work
+from hiddenstate.explain.work import Work
 from hiddenstate.structure.names import places as every_place
 from hiddenstate.structure.sizes import Sizes, whole
 from hiddenstate.tracing.trace import Trace
@@ -36,8 +38,8 @@ MOST_PATCHES = 2**20
 
 def sweep(
     model: Any,
-    clean: Any,
-    corrupt: Any,
+    clean: Any = None,
+    corrupt: Any = None,
     *,
     of: Of,
     places: str = "*.c,*.h",
@@ -47,19 +49,22 @@ def sweep(
     direction: Direction = "noising",
     top: int = 256,
     row: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     **options: Any,
 ) -> Sweep:
     """Patch each value from one run into another, one at a time, and measure the target.
 
-    The two inputs have as many steps. Ctrl-C stops it: what was run until then is returned.
+    Call it with a model and two inputs, ``sweep(model, clean, corrupt, of=...)``, or with two subjects,
+    ``sweep(clean, corrupt, of=...)``. Both inputs have the same number of steps. Ctrl-C stops it: the result then holds
+    the patches run so far.
 
     Args:
-        model: as for `subject`.
-        clean: what it reads, or a `Subject`.
+        model: as for `subject`; or the clean input, as a `Subject`.
+        clean: what it reads, or a `Subject`; after a `Subject`, the corrupt one.
         corrupt: another input, as long, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
-        places: patterns of places (gates and states), separated by commas.
+        places: patterns of places (gates and states), separated by commas; the path of the LSTM's module may come
+            before them, as in ``"encoder.*.c"``.
         units: None: each unit alone. ``"all"``: all units of a place together. Numbers: these, each alone. Lists of
             numbers: groups.
         steps: which steps (all when None).
@@ -69,7 +74,8 @@ def sweep(
             corrupt run is patched from the clean one: what mends it?
         top: how many patches are run after an estimate.
         row: the batch row.
-        progress: is told row-steps done, and in all.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the row-steps done and their total.
         options: as for `subject`: ``head=``, ``labels=``, ``hx=`` and others.
 
     Returns:
@@ -85,17 +91,20 @@ def sweep(
     patching (2023).
     """
     _check_choices(mode, direction)
+    check_progress(progress)
     row = row_of(of, row)
-    pair = [subject(model, x, **options) if not isinstance(x, Subject) else x for x in (clean, corrupt)]
-    clean_one, corrupt_one = (one.only(row) for one in pair)
+    clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
     if clean_one.T != corrupt_one.T:
         raise ShapeError(f"both inputs need as many steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = bound(of, clean_one)
-    plan, count = _plan(base.sizes, base.T, places, units, steps), whole("top", top)
+    plan, count = _plan(base, places, units, steps), whole("top", top)
     if mode == "gradient+exact" and count < 1:
         raise ArgumentError(f"top must be at least 1, got {count}")
-    return _Run(base, other, target, plan, progress).sweep(mode, direction, count)
+    patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
+    check_row_steps(base.T * patches, f"choose fewer of the {patches:,} patches, with places=, units=, steps= or top=")
+    with reporting(progress) as report:
+        return _Run(base, other, target, plan, report).sweep(mode, direction, count)
 
 
 @dataclass(frozen=True)
@@ -119,9 +128,24 @@ def _check_choices(mode: object, direction: object) -> None:
             raise ArgumentError(f"{name} is one of {', '.join(map(repr, known))}, got {value!r}")
 
 
-def _plan(sizes: Sizes, T: int, patterns: str, units: Units, steps: Index) -> _Plan:
+def _pair(of: Of, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
+    """Return the subjects of the clean and the corrupt run."""
+    model, clean, corrupt = given
+    if corrupt is None and isinstance(model, Subject) and isinstance(clean, Subject):
+        return subject(model, **options), subject(clean, **options)
+    if clean is None or corrupt is None:
+        raise ArgumentError(
+            "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
+            "subjects, sweep(clean, corrupt, of=...)"
+        )
+    one, two = (x if isinstance(x, Subject) else subject_of(of, model, x, **options) for x in (clean, corrupt))
+    return one, two
+
+
+def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
     """Decide what is patched, before anything runs."""
-    names = chosen_places(sizes, patterns)
+    sizes, T = base.sizes, base.T
+    names = chosen_places(sizes, patterns, base.path)
     times = tuple(resolve(freeze(steps, "steps"), T, "steps"))
     if not times:
         raise ArgumentError(f"steps names none of the {T} there are: give at least one")
@@ -142,8 +166,13 @@ def _plan(sizes: Sizes, T: int, patterns: str, units: Units, steps: Index) -> _P
     return _Plan(names, times, groups, patches, np.array(where, dtype=np.int64))
 
 
-def chosen_places(sizes: Sizes, patterns: str) -> tuple[str, ...]:
+def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...]:
     """Return the gates and states that patterns such as ``"*.c,l1.h"`` mean, in the order of the layers.
+
+    Args:
+        sizes: those of the LSTM.
+        patterns: separated by commas.
+        path: the path of the LSTM's module, which may come before the place in a pattern.
 
     Raises:
         NameUnknownError: a pattern means none.
@@ -153,7 +182,7 @@ def chosen_places(sizes: Sizes, patterns: str) -> tuple[str, ...]:
             f"places must be patterns in one text, such as '*.c,l1.h', got {type(patterns).__name__}"
         )
     known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional)]
-    wanted = [part.strip() for part in patterns.split(",")]
+    wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise NameUnknownError(f"no place is meant by {pattern!r}: this LSTM has {' '.join(known)}")

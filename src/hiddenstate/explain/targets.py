@@ -12,7 +12,7 @@ from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs, needed_head
 from hiddenstate.explain.target import Readout, Target, readout_target, split_output
 from hiddenstate.structure.addresses import Address, parse_address
-from hiddenstate.structure.names import STATES, Place, parse_place
+from hiddenstate.structure.names import STATES, Place
 from hiddenstate.structure.sizes import whole
 
 
@@ -62,7 +62,8 @@ def bound(of: Of, subject: Subject, row: int = 0) -> Target:
 
     Args:
         of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (the step read last by its
-            direction where none is said), or a function that takes `Outputs` and returns one number a row.
+            direction where none is said; with or without the path of the LSTM's module, ``"encoder.l1.c[125]@7"``), or
+            a function that takes `Outputs` and returns one number a row.
         subject: what is explained.
         row: the row that words and steps are of.
 
@@ -133,7 +134,7 @@ def place_of(address: Address, subject: Subject, row: int = 0) -> tuple[Place, i
         NameUnknownError, IndexRangeError: there is no such place, unit or step.
         ArgumentError: several units or steps.
     """
-    place = parse_place(address.place, subject.sizes.num_layers, subject.sizes.bidirectional)
+    place = subject.place(address.place)
     if not isinstance(address.unit, int | None) or not isinstance(address.t, int | None):
         raise ArgumentError(f"{address} has several units or steps: give one of each")
     units, steps = subject.sizes.units(place.quantity), subject.row_length(row)

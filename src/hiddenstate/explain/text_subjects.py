@@ -46,6 +46,7 @@ def of_tagger(tagger: Tagger, text: object) -> Subject:
         lengths=batch.lengths if len(rows) > 1 else None,
         vectors={"unk": lambda: _unknown_word(tagger), "mean": lambda: _mean_word(tagger)},
         baseline="unk",
+        path="lstm",
     )
 
 
@@ -144,6 +145,7 @@ def of_language_model(model: LanguageModel, text: object) -> Subject:
         vectors={"mean": lambda: _mean_token(model), "unk": lambda: _embedded(model, torch.tensor([UNKNOWN_ID]))[0]},
         baseline="mean",
         foretells=True,
+        path="lstm",
     )
 
 

@@ -1,30 +1,18 @@
-"""Runs rows, counts them, and tells how far it is. Ctrl-C stops it between two runs."""
+"""Runs rows, counts them, and reports progress. Ctrl-C stops it between two runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from hiddenstate.base.validation import State
-from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.explain.bounds import check_row_steps
 from hiddenstate.explain.explained import Subject
 from hiddenstate.explain.outputs import Outputs
+from hiddenstate.explain.progress_bar import Progress
 from hiddenstate.explain.target import Target
-
-Progress = Callable[[int, int], object]  # is told row-steps done, and row-steps in all
 
 ROW_STEPS_AT_ONCE = 2**16
 BYTES_AT_ONCE = 2**27  # of outputs and states; gradients need several times as much
-
-
-def check_progress(progress: object) -> None:
-    """Refuse what can't be told anything.
-
-    Raises:
-        ArgumentTypeError: it is no function.
-    """
-    if progress is not None and not callable(progress):
-        raise ArgumentTypeError(f"progress must be a function of two numbers, got {type(progress).__name__}")
 
 
 @dataclass
@@ -34,7 +22,7 @@ class Work:
     Attributes:
         subject: what is run; of one row.
         target: what is asked of each row.
-        progress: is told how far it is, after each run.
+        progress: is called with ``cost`` and ``total`` after each run.
         total: row-steps that there will be, as far as is known.
         cost: row-steps until now.
     """
@@ -44,14 +32,6 @@ class Work:
     progress: Progress | None = None
     total: int = 0
     cost: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what can't be told anything.
-
-        Raises:
-            ArgumentTypeError: ``progress`` is no function.
-        """
-        check_progress(self.progress)
 
     def run(self, x: Tensor, state: State | None = None, *, first: int = 0) -> Outputs:
         """Run rows ``x [T', R, C]`` that begin at a step."""
@@ -65,7 +45,13 @@ class Work:
         return self.target.of(self.run(x, state))
 
     def expect(self, row_steps: int) -> None:
-        """Say that so many row-steps will be run from here on, at least."""
+        """Say that so many row-steps will be run from here on, at least.
+
+        Raises:
+            ArgumentError: there are too many.
+        """
+        cure = f"give fewer than T = {self.subject.T:,} steps, join steps with spans=, or lower samples= or points="
+        check_row_steps(row_steps, cure)
         self.total = max(self.total, self.cost + row_steps)
 
     def count(self, row_steps: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.errors import ArgumentTypeError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ def tensor_of(value: object, name: str) -> Tensor:
 
     Raises:
         ArgumentTypeError: it is no array of numbers.
+        DtypeError: it is a tensor whose memory was freed.
     """
     if isinstance(value, Tensor):
+        check_memory(value, name)
         return value.detach()
     array = np.asarray(value)
     if array.dtype.name == "bfloat16":  # ml_dtypes' type, which torch does not read
@@ -34,7 +37,9 @@ def array_of(tensor: Tensor) -> "Array":
 
     Raises:
         MissingDependencyError: it is bfloat16, which NumPy knows only with ml_dtypes.
+        DtypeError: its memory was freed.
     """
+    check_memory(tensor, "a weight")
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype is not torch.bfloat16:
         return np.array(tensor.numpy())

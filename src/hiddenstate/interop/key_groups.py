@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
@@ -102,6 +103,7 @@ class Group:
             ShapeError, RankError, DtypeError: they do not fit together.
         """
         self._refuse_strange()
+        self._check_memory()
         if self.is_cell:
             return [self._floats("")]
         if self.num_layers > _MOST_LAYERS + len(self.tracks):
@@ -129,6 +131,9 @@ class Group:
         first = self.tracks.get("") or self.tracks.get(suffix(0, reverse=False), {})
         hidden = first.get("weight_hh")
         return hidden if hidden is not None and hidden.dim() == 2 else None
+
+    def _check_memory(self) -> None:
+        check_memory_of((stem + end, value) for end, stems in self.tracks.items() for stem, value in stems.items())
 
     def _refuse_strange(self) -> None:
         left = [name for (ending, stem), name in self.strange.items() if stem not in self.tracks.get(ending, {})]

@@ -75,14 +75,23 @@ def _architecture(tagger: Tagger, origin: Origin) -> str:
     count = sum(parameter.numel() for parameter in tagger.parameters())
     return f"""\
 - word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
-lower-cased words{_which_words(config, origin)}, and one for all others
-- spelling: {config.char_size} numbers for each of {len(encoder.chars.tokens):,} characters, through a \
-bidirectional LSTM of {config.char_hidden_size} units each way; its final states
-{_context(tagger)}\
-- sentence: bidirectional LSTM, {config.num_layers} layers of {config.hidden_size} units each way
+{"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
+{_spelling(tagger)}{_context(tagger)}\
+- sentence: {"bidirectional " if config.bidirectional else ""}LSTM, {config.num_layers} layers of \
+{config.hidden_size} units{" each way" if config.bidirectional else ""}
 - a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
 
 {count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
+
+
+def _spelling(tagger: Tagger) -> str:
+    config = tagger.config
+    if not config.char_hidden_size:
+        return ""
+    return (
+        f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
+        f"a bidirectional LSTM of {config.char_hidden_size} units each way; its final states\n"
+    )
 
 
 def _context(tagger: Tagger) -> str:

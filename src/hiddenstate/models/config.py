@@ -20,10 +20,13 @@ class TaggerConfig(TrainConfig):
         word_minimum: a word seen less often in training is unknown.
         char_size: numbers in a character's embedding.
         char_minimum: a character seen less often in training is unknown.
-        char_hidden_size: hidden units of the character LSTM, each direction.
+        char_hidden_size: hidden units of the character LSTM, each direction; 0 for a tagger without spelling, which has
+            no character embedding either.
         max_chars: a longer word is spelt by its first and last half of this many characters.
         hidden_size: hidden units of the word-level LSTM, each layer and direction.
         num_layers: layers of the word-level LSTM.
+        bidirectional: whether the word-level LSTM also reads from the last word to the first.
+        lower_case: whether words are looked up in lower case.
         dropout: share of the word-level LSTM's inputs and of each layer's outputs dropped in training.
         char_dropout: the same for the character LSTM's inputs.
         word_dropout: odds d of a word seen n times to be unknown in training: d / (d + n).
@@ -47,10 +50,12 @@ class TaggerConfig(TrainConfig):
     word_minimum: int = number(2, least=1)
     char_size: int = number(32, least=1)
     char_minimum: int = number(3, least=1)
-    char_hidden_size: int = number(48, least=1)
+    char_hidden_size: int = number(48, least=0)
     max_chars: int = number(30, least=2)
     hidden_size: int = number(128, least=1)
     num_layers: int = number(2, least=1, below=1025)
+    bidirectional: bool = True
+    lower_case: bool = True
     dropout: float = number(0.4, least=0, below=1)
     char_dropout: float = number(0.1, least=0, below=1)
     word_dropout: float = number(0.25, least=0)

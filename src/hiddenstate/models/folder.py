@@ -13,16 +13,20 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.outline import outline_of
 from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger_data import VERSION_4
 from hiddenstate.models.weights_file import WeightsFile, written
 
 FORMAT = "hiddenstate-model"
-VERSION = 3  # 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8
+# 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
+# words, read both ways and looked words up in lower case.
+VERSION = 4
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
     "config.json",
@@ -109,15 +113,15 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
 
     Raises:
         ArgumentError: something else than a model is there, or a weight is too large for its precision.
+        DtypeError: the memory of a weight was freed.
         FileWriteError: the folder cannot be written.
     """
     with writing(folder):
         target = check_target(folder)
+    check_memory_of(model.state_dict().items())
     config, vocabulary = model.to_data()
-    dtype = config.get("weights_dtype", "float32")
-    # An earlier hiddenstate reads what it can: other weights than int8 lie as they did in version 2.
-    head = {"format": FORMAT, "version": VERSION if dtype == "int8" else 2, "kind": model.kind, "config": config}
-    weights = written(model.state_dict(), dtype)
+    head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
+    weights = written(model.state_dict(), config.get("weights_dtype", "float32"))
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -127,6 +131,13 @@ def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> 
         sync(partial)
         put_folder(partial, target)
         sync(target.parent)
+
+
+def _earliest_version(config: Mapping[str, Any]) -> int:
+    """Return the earliest format version that holds such a model, so that earlier releases read what they can."""
+    if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
+        return 4
+    return 3 if config.get("weights_dtype") == "int8" else 2
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:

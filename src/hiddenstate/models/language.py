@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
+from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
@@ -37,7 +38,7 @@ class Loss(NamedTuple):
     surprise: Tensor
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(CheckedModule):
     """Characters or words to stacked LSTM to the probabilities of the next one.
 
     Args:

@@ -20,6 +20,8 @@ SIZES = (
     "max_chars",
     "hidden_size",
     "num_layers",
+    "bidirectional",
+    "lower_case",
 )
 
 

@@ -5,12 +5,14 @@ into a bidirectional LSTM over the sentence, and its output through one linear l
 column. With a chain, the tags of a column are chosen together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.config import TaggerConfig
@@ -21,6 +23,7 @@ from hiddenstate.models.decoding import Found, find
 from hiddenstate.models.lesson import loss_of
 from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.outline import made_if_it_fits
+from hiddenstate.models.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
 from hiddenstate.models.tagger_data import TaggerData, check_columns, checked_temperatures, not_a_tagger
 from hiddenstate.models.tagging import Reading, Tagging, Tags
 from hiddenstate.nn.lstm import LSTM
@@ -34,14 +37,15 @@ __all__ = ["Reading", "Tagger", "Tagging", "Tags"]
 T = TypeVar("T", bound="Tagger")
 
 SPELT_TOGETHER = 4096  # words; more at once are no faster
+SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take memory for their records and are no faster
 
 
-class Tagger(nn.Module):
+class Tagger(CheckedModule):
     """Word and spelling to bidirectional LSTM to a distribution over tags.
 
     Args:
         config: sizes and rates.
-        words: vocabulary of lower-cased words.
+        words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
         chars: vocabulary of characters.
         tags: the tags of each column of the config.
         context: vectors of words in their contexts, a further input; they stay as they are.
@@ -64,20 +68,22 @@ class Tagger(nn.Module):
         super().__init__()
         check_columns(tags, config.columns)
         self.config = config
-        self.encoder = Encoder(words, chars, {c: tuple(names) for c, names in tags.items()}, config.max_chars)
+        names_of = {column: tuple(names) for column, names in tags.items()}
+        self.encoder = Encoder(words, chars, names_of, config.max_chars, config.lower_case)
         self.temperatures = dict.fromkeys(tags, 1.0)
         self.context = context
         self.word_embedding = nn.Embedding(len(words), config.word_size, padding_idx=PADDING)
-        self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING)
-        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True)
+        spelt = config.char_hidden_size > 0
+        self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING) if spelt else None
+        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True) if spelt else None
         self.lstm = LSTM(
             config.word_size + 2 * config.char_hidden_size + (context.size if context else 0),
             config.hidden_size,
             num_layers=config.num_layers,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
-            bidirectional=True,
+            bidirectional=config.bidirectional,
         )
-        self.head = nn.Linear(2 * config.hidden_size, sum(map(len, tags.values())))
+        self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
         self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
         self.dropout = Dropout(config.dropout)
         self.char_dropout = Dropout(config.char_dropout)
@@ -99,8 +105,9 @@ class Tagger(nn.Module):
             ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
         """
         forms, more = [form for s in sentences for form in s.forms], [word for words in untagged for word in words]
-        lower, more_lower = map(str.lower, forms), map(str.lower, more)
-        words = Vocabulary.build(lower, config.word_minimum, more_lower, config.untagged_minimum)
+        looked_up = str.lower if config.lower_case else str
+        known, more_known = map(looked_up, forms), map(looked_up, more)
+        words = Vocabulary.build(known, config.word_minimum, more_known, config.untagged_minimum)
         chars = Vocabulary.build("".join(forms), config.char_minimum, "".join(more), config.untagged_minimum)
         tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
         return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
@@ -121,7 +128,14 @@ class Tagger(nn.Module):
         return self.encoder.encode(sentences, tags, context)
 
     def spell(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """Return what characters ``[K, M]`` of M words, each of so many, say: ``[M, 2·units]``."""
+        """Return the spelling vectors ``[M, 2·units]`` of M words with at most K characters.
+
+        Args:
+            chars: character ids ``[K, M]``.
+            lengths: ``[M]`` characters of each word.
+        """
+        if self.char_embedding is None or self.char_lstm is None:
+            return self.head.weight.new_empty(chars.shape[1], 0)
         characters = self.char_dropout(self.char_embedding(chars))
         _, (final, _) = self.char_lstm(characters, lengths=lengths)
         return torch.cat(final.unbind(), dim=-1)
@@ -194,10 +208,7 @@ class Tagger(nn.Module):
                 precision is another.
             ArgumentTypeError: a text is given where its words are expected.
         """
-        if precision not in ("fp32", "bf16"):
-            raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
-        if n_best < 0:
-            raise ArgumentError(f"n_best must be at least 0, got {n_best}")
+        check_options(n_best, precision)
         rows = sentences_of(sentences)
         taggings = [self._tagging((), {}, 0)] * len(rows)
         device = self.head.weight.device
@@ -211,7 +222,35 @@ class Tagger(nn.Module):
                     taggings[position] = self._tagging(rows[position], found, row)
         return taggings
 
-    @torch.no_grad()
+    def pipe(
+        self,
+        sentences: Iterable[Any],
+        batch_size: int = SENTENCES_TOGETHER,
+        *,
+        as_tuples: bool = False,
+        n_best: int = 0,
+        precision: str = "fp32",
+    ) -> Iterator[Any]:
+        """Tag a stream of sentences lazily, in bounded memory.
+
+        Args:
+            sentences: the words of each, from any iterable, however long; with ``as_tuples``, pairs of the words and
+                anything else.
+            batch_size: the most sentences to read ahead and tag together.
+            as_tuples: whether to yield pairs of the `Tagging` and whatever came with the words.
+            n_best: as for `tag`.
+            precision: as for `tag`.
+
+        Yields:
+            One `Tagging` a sentence, in the order of the input; with ``as_tuples``, pairs.
+
+        Raises:
+            ArgumentError: ``batch_size`` is below 1, or as `tag` raises it.
+            ArgumentTypeError: as `tag` raises it, or with ``as_tuples`` an item is not a pair.
+        """
+        check_options(n_best, precision)
+        return piped(partial(self.tag, n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
+
     def read(self, words: Sequence[str]) -> Reading:
         """Tag one sentence and record all that the word-level LSTM does meanwhile.
 
@@ -225,16 +264,40 @@ class Tagger(nn.Module):
             ArgumentError: there is no word, or a word is the empty string.
             ArgumentTypeError: a text is given where its words are expected.
         """
-        (row,) = sentences_of([words])
-        if not row:
+        (reading,) = self._readings(sentences_of([words]), None)
+        return reading
+
+    def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
+        """Read sentences lazily, many in one run of the LSTM: much faster than `read` on each.
+
+        Args:
+            sentences: the words of each, at least one.
+            keep: places to record, as for `hiddenstate.LSTM.trace`.
+
+        Yields:
+            One `Reading` a sentence, in the order of the input. Sentences that were read together share a trace, of
+            which each is a row.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: as `read`.
+            NameUnknownError: as `hiddenstate.LSTM.trace`.
+        """
+        for batch in in_batches(sentences, SENTENCES_READ_TOGETHER, len, WORDS_READ_TOGETHER):
+            yield from self._readings(sentences_of(batch), keep)
+
+    @torch.no_grad()
+    def _readings(self, rows: Sequence[tuple[str, ...]], keep: Sequence[str] | None) -> list[Reading]:
+        if not all(rows):
             raise ArgumentError("there is no word to read")
         with evaluating(self):
-            batch = self.encode([row]).batch([0]).to(self.head.weight.device)
-            trace = self.lstm.trace(self.embed(batch), tokens=row)
+            batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
+            lengths = batch.lengths if len(rows) > 1 else None
+            trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
             assert isinstance(out, Tensor)  # it is packed only if the input was
-            tagging = self._tagging(row, self._found(self.head(out), batch.lengths, 0), 0)
-        return Reading(tagging.words, tagging.columns, trace)
+            found = self._found(self.head(out), batch.lengths, 0)
+        taggings = [self._tagging(words, found, row) for row, words in enumerate(rows)]
+        return [Reading(each.words, each.columns, trace, row) for row, each in enumerate(taggings)]
 
     @torch.no_grad()
     def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:

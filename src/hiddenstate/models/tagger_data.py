@@ -28,7 +28,7 @@ class TaggerData(NamedTuple):
         vocabulary["temperatures"] = dict(self.temperatures)
         if self.context is not None:
             vocabulary["context"] = context_data(self.context)
-        return asdict(self.config), vocabulary
+        return config_data(self.config), vocabulary
 
     @classmethod
     def from_data(cls, config: Any, vocabulary: Any) -> "TaggerData":
@@ -42,9 +42,19 @@ class TaggerData(NamedTuple):
             words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
             context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
             settings = TaggerConfig.from_data(config, "a tagger's config")
-            return cls(settings, words, chars, _checked(vocabulary["tags"]), vocabulary["temperatures"], context)
+            return cls(settings, words, chars, check_tags(vocabulary["tags"]), vocabulary["temperatures"], context)
         except (AttributeError, KeyError, TypeError, ArgumentError) as error:
             raise not_a_tagger(error) from error
+
+
+# Settings that taggers of format version 3 did not have, with what those did.
+VERSION_4 = {"bidirectional": True, "lower_case": True}
+
+
+def config_data(config: TaggerConfig) -> dict[str, Any]:
+    """Return the config for JSON; settings that earlier formats lack are left out if their value is the earlier one."""
+    data = asdict(config)
+    return {name: value for name, value in data.items() if name not in VERSION_4 or value != VERSION_4[name]}
 
 
 def not_a_tagger(error: Exception) -> FileFormatError:
@@ -77,8 +87,13 @@ def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[st
     return {column: float(temperatures[column]) for column in columns}
 
 
-def _checked(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Refuse what can't stand in a column of CoNLL-U."""
+def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Return the tags of each column.
+
+    Raises:
+        TypeError: the tags of a column are not a list of texts.
+        ArgumentError: a tag can't stand in a column of CoNLL-U.
+    """
     for column, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")

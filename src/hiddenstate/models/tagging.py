@@ -81,6 +81,12 @@ class Tagging:
 
 @dataclass(frozen=True, eq=False)
 class Reading(Tagging):
-    """One sentence with its tags and everything that the word-level LSTM did (batch axis of the trace: 1)."""
+    """One sentence with its tags and everything that the word-level LSTM did.
+
+    Attributes:
+        trace: the run that read the sentence; `Tagger.read_all` reads several sentences in one run.
+        row: the sentence's batch row in the trace.
+    """
 
     trace: Trace
+    row: int = 0

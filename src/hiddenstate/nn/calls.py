@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as _hooks
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.messages import shown
 from hiddenstate.base.validation import State, check_memory
+from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import dispatch, fast, inputs
 from hiddenstate.engine.call import Call, wants_gradient
@@ -35,13 +37,17 @@ from hiddenstate.tracing.record_spec import (
     together,
     trace_of,
     trace_of_all,
+    wanted_of,
     words_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
+MANY_ROW_STEPS = 2**24  # a call of fewer makes no large states
 # As they are before anyone puts others in their place.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
+# Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
+_DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 
 def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
@@ -79,8 +85,22 @@ def _is_plain(lstm: LSTMParameters) -> bool:
     return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
 
 
-def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
-    """Run a call on the general path, and hand its record to whoever asked for one.
+class Options(NamedTuple):
+    """The options of an LSTM that one call has."""
+
+    batch_first: bool
+    dropout: float
+    training: bool
+
+
+def _options_of(lstm: LSTMParameters) -> Options:
+    return Options(lstm.batch_first, lstm.dropout, lstm.training)
+
+
+def run(
+    lstm: LSTMParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, State]:
+    """Run a call on the general path, with the module's own options if None, and hand its record to its recorders.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
@@ -88,12 +108,30 @@ def run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence
     """
     # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    return (torch.compiler.disable(_run) if uncompiled else _run)(lstm, given)
+    return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
 
 
-def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequence, State]:
+def _run_uncompiled(
+    lstm: LSTMParameters, given: Arguments, options: Options | None
+) -> tuple[Tensor | PackedSequence, State]:
+    """Run a call in the middle of a function of which torch.compile compiles the rest."""
+    if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
+        _break_at_padding()
+    return _run(lstm, given, options)
+
+
+@cache
+def _break_at_padding() -> None:
+    """Break compiled graphs at pad_packed_sequence, which often follows an LSTM. Newer versions of torch do so."""
+    rules, variables = torch._dynamo.trace_rules, torch._dynamo.variables
+    rules.get_torch_obj_rule_map()[pad_packed_sequence] = variables.SkipFunctionVariable
+
+
+def _run(
+    lstm: LSTMParameters, given: Arguments, options: Options | None = None
+) -> tuple[Tensor | PackedSequence, State]:
     requests = requested(lstm)
-    call, form, recordings = _read(lstm, given, requests)
+    call, form, recordings = _read(lstm, given, options, requests)
     result = dispatch.run(call)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
@@ -102,24 +140,43 @@ def _run(lstm: LSTMParameters, given: Arguments) -> tuple[Tensor | PackedSequenc
     return out, state
 
 
-def _read(lstm: LSTMParameters, given: Arguments, requests: Sequence[Requested]) -> tuple[Call, Form, list[Recording]]:
+def _read(
+    lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
+) -> tuple[Call, Form, list[Recording]]:
     """Check a call, with the edits in force and what is to be recorded."""
+    edits = edits_in_force(lstm)
+    options = _options_of(lstm) if options is None else options
+    if requests:
+        _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
     weights = weights_of(lstm)
-    dropout = lstm.dropout if lstm.training else 0.0
     call, form = inputs.read(
         *(given, lstm.sizes, weights),
-        batch_first=lstm.batch_first,
-        dropout=dropout,
-        training=lstm.training,
+        batch_first=options.batch_first,
+        dropout=options.dropout if options.training else 0.0,
+        training=options.training,
         recompute_gates=lstm.recompute_gates,
     )
-    edits = edits_in_force(lstm)
     if not edits and not requests:
         return call, form, []
     itemsize = lstm._like().element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
     return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
+
+
+def _refuse_large_records(
+    lstm: LSTMParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
+) -> None:
+    """Refuse records over their limit before the call is read, which makes initial states of as many rows.
+
+    Raises:
+        TraceTooLargeError: one is.
+    """
+    if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
+        return
+    T, N = x.shape[1::-1] if batch_first else x.shape[:2]
+    for wish in requests:
+        wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
 def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
@@ -129,13 +186,13 @@ def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    call = _read(lstm, given, would_be_requested(lstm))[0]
+    call = _read(lstm, given, None, would_be_requested(lstm))[0]
     before: dict[str, str] = {}
     if lstm.weights == "int8":
         why = dispatch.why_not_int8(call)
         if why is None and _held(lstm) is not None:
             return PathReport("int8", {})
-        before["int8"] = why or "the weights cannot be packed: one was made in inference mode, or has another type"
+        before["int8"] = why or "the weights cannot be packed: one is sparse, or has another type"
         call = replace(call, weights=list(call.weights))  # as floats, which is how they are then read
     why = _why_not_fast(lstm, given, call)
     return PathReport("fast", before) if why is None else dispatch.explain(call, {**before, "fast": why})
@@ -177,14 +234,14 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
         # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
-        out, state = lstm(given.input, given.hx, **_options(given))
+        out, state = lstm(given.input, given.hx, **_named(given))
     found = recorder.trace
     assert found is not None
     hooked = out is not found.out or state is not found.state
     return replace(found, out=out, state=state) if hooked else found
 
 
-def _options(given: Arguments) -> dict[str, Any]:
+def _named(given: Arguments) -> dict[str, Any]:
     """What is given by name; ``reset_to`` only where it is there, for those who put a forward of their own in place."""
     options = {"lengths": given.lengths, "reset": given.reset}
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}

@@ -1,6 +1,7 @@
 """The cell: `LSTMCell`, a drop-in for torch's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,19 +9,25 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
+from hiddenstate.base.memory import CheckedModule
+from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as LSTM_CELL
+from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import Span, resolve_edits
 from hiddenstate.engine import kernels
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
+from hiddenstate.engine.observer import observer_of
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
+from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import GATES
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
-from hiddenstate.structure.sizes import flag, whole
+from hiddenstate.structure.sizes import Sizes, flag, whole
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested
 from hiddenstate.tracing.traceable import Traceable
@@ -28,7 +35,7 @@ from hiddenstate.tracing.traceable import Traceable
 _WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # in order, and compared as a set
 
 
-class LSTMCell(Traceable):
+class LSTMCell(CheckedModule, Traceable):
     """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
 
     Args:
@@ -97,13 +104,16 @@ class LSTMCell(Traceable):
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the state before, ``(h [N, H], c [N, H])``, without N where the input has none; zeros when None.
+            hx: the state before, a tuple or list ``(h [N, H], c [N, H])``, without N where the input has none; zeros
+                when None. As in torch, c may have a narrower floating-point type than the weights; the state after has
+                theirs.
 
         Returns:
             The state after, ``(h, c)``, of the same shapes.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
+            IndexRangeError, ArgumentError: an edit in force does not fit this step.
         """
         if not (torch.is_grad_enabled() or scoped.any_open or torch.compiler.is_compiling()):
             done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
@@ -131,6 +141,35 @@ class LSTMCell(Traceable):
             h, c = self._step(given[None], (h[None], c[None]), w, "T")
             return h[0], c[0]
         return self._step(given, (h, c), w, "TN")
+
+    def edit(self, *edits: Edit) -> Block:
+        """Open a block in which the edits hold for the steps of this cell, as those of `hiddenstate.LSTM.edit` do.
+
+        A place is named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
+        step, so ``t`` can only be 0: to edit some steps only, open the block around them.
+
+        Args:
+            edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
+
+        Raises:
+            NameUnknownError: an edit's place does not exist.
+            IndexRangeError: a unit does not exist (steps and rows are checked when the cell is called).
+            ArgumentError: an edit has the scope ``"readout"``; a cell's output is also the state that it hands on.
+            ArgumentTypeError: something other than an `Edit` was given.
+
+        >>> import hiddenstate as hs
+        >>> cell = hs.LSTMCell(4, 3)
+        >>> with cell.edit(hs.zero("c", unit=1)):
+        ...     h, c = cell(torch.ones(2, 4))
+        >>> bool(c[:, 1].any())
+        False
+        """
+        return scope_edits(self, [_of_step(edit) for edit in edits])
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of an LSTM of one layer with this cell's weights."""
+        return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias))
 
     def to_torch(self) -> nn.LSTMCell:
         """Return a `torch.nn.LSTMCell` with the same options, values, dtype, device and mode."""
@@ -160,7 +199,8 @@ class LSTMCell(Traceable):
         # Of what has a wrong size and a wrong type torch reports the size.
         check_alike(given, "input", w.ih)
         for k, value in enumerate(state):
-            check_alike(value, f"hx[{k}]", w.ih)
+            # No matrix product reads c, so torch takes it in a type whose sums with the weights' type have that type.
+            check_alike(value, f"hx[{k}]", w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:
         rows = len(GATES) * self.hidden_size
@@ -189,21 +229,31 @@ class LSTMCell(Traceable):
         return state
 
     def _step(self, x: Tensor, state: State, w: Weights, layout: Layout) -> State:
-        requests = requested(self)
-        if requests:
-            return self._recorded_step(x, state, w, layout, requests)
+        requests, edits = requested(self), edits_in_force(self)
+        if requests or edits:
+            return self._observed_step(x, state, w, layout, requests, edits)
         if uses_reference() or _transformed():
             return LSTM_CELL.step(linear(x, w.ih, w.b_ih), *state, w, ignore)
         new: State = torch.lstm_cell(x, state, w.ih, w.hh, w.b_ih, w.b_hh)
         return new
 
-    def _recorded_step(
-        self, x: Tensor, state: State, w: Weights, layout: Layout, requests: Sequence[Requested]
+    def _observed_step(
+        self,
+        x: Tensor,
+        state: State,
+        w: Weights,
+        layout: Layout,
+        requests: Sequence[Requested],
+        edits: Sequence[Edit],
     ) -> State:
         wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
+        resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
+        observer = observer_of(0, False, resolved, None)
+        edited = ignore if observer is None else observer.carried(0)
         seen: dict[str, Tensor] = {}
 
         def see(name: str, value: Tensor) -> Tensor:
+            value = edited(name, value)
             # Copies of what the caller gets, so that writing into it leaves the record as it is.
             seen[name] = value.clone() if name in ("h", "c") else value
             return value
@@ -212,6 +262,21 @@ class LSTMCell(Traceable):
         for wish, places in zip(requests, wanted, strict=True):
             wish.request.take(self, trace_of_step(places, seen, state, layout))
         return new
+
+
+def _of_step(edit: Edit) -> Edit:
+    """Name an edit's place as traces do, and refuse what has no meaning in a single step.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: it has none, or this is no edit.
+    """
+    check_edit(edit)
+    if edit.scope == "readout":
+        raise ArgumentError(
+            f"the edit of {edit.place!r} has the scope 'readout', and a cell's output is also the state that it hands "
+            "on: use scope='write', and keep the unedited state yourself if the next step needs it"
+        )
+    return replace(edit, place=f"l0.{edit.place}") if edit.place in QUANTITIES + PRE_ACTIVATIONS else edit
 
 
 def _transformed() -> bool:

@@ -1,12 +1,10 @@
 """A block in which weights stay as they are, so that calls that repeat pack them once."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import nn
 
 from hiddenstate.base.messages import shown
+from hiddenstate.base.native_module import InForce, Switch
+from hiddenstate.base.scoped import Block
 from hiddenstate.engine.packed import Stepper
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
@@ -16,25 +14,24 @@ from hiddenstate.nn.packed_weights import packed_of
 WORTH_PACKING = 1 << 14
 # Whether any block is open, in any thread.
 any_open = False
-_changing = threading.Lock()
+_opening = Switch(globals(), "any_open", True)
 
 
 class _Held:
-    """The packed weights of an LSTM, and how many blocks hold them."""
+    """The packed weights of an LSTM."""
 
     def __init__(self, lstm: LSTMParameters) -> None:
         self.lstm = lstm  # kept alive, so that no other takes its id
         self.sizes = lstm.sizes
         self.packed = packed_of(lstm)
         self.is_worth_it = sum(value.numel() for value in lstm._stored().values() if value is not None) >= WORTH_PACKING
-        self.blocks = 0
 
 
-_held: dict[int, _Held] = {}  # by id: modules may say that they are equal to others
+# The blocks that are open, in any thread; LSTMs by id, since modules may say that they are equal to others.
+_blocks: "list[InForce[dict[int, _Held]]]" = []
 
 
-@contextmanager
-def constant_weights(module: nn.Module) -> Iterator[None]:
+def constant_weights(module: nn.Module) -> Block:
     """Let the calls of every `hiddenstate.LSTM` in a module share packed weights within a block.
 
     A call packs its weights into the order that the engine reads, which takes as long as several steps of one row. In
@@ -42,10 +39,9 @@ def constant_weights(module: nn.Module) -> Iterator[None]:
     and ``reset=``; all others run as they do elsewhere, and so do LSTMs of a few units, which are packed sooner than
     looked after. Numbers are the same, bit for bit.
 
-    Within the block do not write weights in a way of which torch keeps no record: in place through ``.data``, a NumPy
-    array or the storage, or by torch's fused functions called directly. Changes of other kinds, by ``torch.optim``,
-    ``load_state_dict``, ``copy_`` or a new parameter, are seen, and pack anew. Blocks may be nested, and hold in all
-    threads.
+    Weights that change within the block, by ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter, are
+    packed again. After a write that torch does not count, such as one through ``.data`` or a NumPy array, call
+    `hiddenstate.repack`. Blocks may be nested, and hold in all threads.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.
@@ -70,28 +66,16 @@ def constant_weights(module: nn.Module) -> Iterator[None]:
             f"there is no hiddenstate.LSTM in the module, which has {shown(kinds)}: hiddenstate.convert(model) puts "
             "them in place of torch's"
         )
-    held = [_Held(lstm) for lstm in lstms]  # which may refuse one
-    _count(held, 1)
-    try:
-        yield
-    finally:
-        _count(held, -1)
-
-
-def _count(blocks: list[_Held], change: int) -> None:
-    global any_open
-    with _changing:
-        for new in blocks:
-            held = _held.setdefault(id(new.lstm), new)
-            held.blocks += change
-            if not held.blocks:
-                del _held[id(new.lstm)]
-        any_open = len(_held) > 0
+    held = {id(lstm): _Held(lstm) for lstm in lstms}  # which may refuse one
+    return Block(_blocks, (held,), (_opening,))
 
 
 def stepper_of(lstm: LSTMParameters) -> Stepper | None:
     """Return the packed weights of an LSTM in a block, as its weights are now; else None."""
-    held = _held.get(id(lstm))
-    if held is None or not held.is_worth_it or held.sizes is not lstm.sizes:  # an assigned size makes other sizes
-        return None
-    return held.packed.stepper()
+    for block in [*_blocks]:  # other threads may open and close some meanwhile
+        for held in block.entries:
+            found = held.get(id(lstm))
+            # An assigned size makes other sizes.
+            if found is not None and found.is_worth_it and found.sizes is lstm.sizes:
+                return found.packed.stepper()
+    return None

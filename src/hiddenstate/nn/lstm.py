@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import overload
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index
+from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.dispatch import PathReport
@@ -214,7 +214,7 @@ class LSTM(LSTMParameters):
         """
         return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
 
-    def edit(self, *edits: Edit) -> AbstractContextManager[None]:
+    def edit(self, *edits: Edit) -> Block:
         """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
 
         They hold in the thread (or asyncio task, and those it starts meanwhile) that opened the block, are applied in

@@ -2,7 +2,7 @@
 
 import numbers
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.messages import shown
+from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import flat_weights
 from hiddenstate.engine.int8 import Int8Weights, dequantise
@@ -28,7 +30,7 @@ from hiddenstate.tracing.traceable import Traceable
 SIZES = tuple(field.name for field in fields(Sizes))
 
 
-class LSTMParameters(Traceable):
+class LSTMParameters(CheckedModule, Traceable):
     """The sizes, options and parameters of an LSTM, under torch's names: what `hiddenstate.LSTM` computes with."""
 
     mode = "LSTM"
@@ -105,7 +107,7 @@ class LSTMParameters(Traceable):
 
     def __getstate__(self) -> dict[str, Any]:
         # Plain types alone, so that torch's unpickler of weights only need be told of this class and no other.
-        return {name: value for name, value in vars(self).items() if name not in ("_laid_out", "_held")}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_laid_out", "_held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -189,9 +191,12 @@ class LSTMParameters(Traceable):
 
         Raises:
             NameUnknownError: this LSTM has no such weight.
+            DtypeError: its memory was freed.
         """
         entry = self.structure()[name]
-        return self._parameter(entry.parameter)[entry.rows]
+        found = self._parameter(entry.parameter)
+        check_memory(found, entry.parameter)
+        return found[entry.rows]
 
     def _traced_layers(self) -> tuple[int, bool]:
         return self.num_layers, self.bidirectional
@@ -200,6 +205,10 @@ class LSTMParameters(Traceable):
         """Return a tensor whose type and device everything else must have."""
         first = "weight_ih" + names.suffix(0, reverse=False)
         return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
+
+    def _trained(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that the weights are or are computed from."""
+        return self.parameters()
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that what a parametrization computes is found where the parameter was.
@@ -222,8 +231,7 @@ class LSTMParameters(Traceable):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         quantised.read_state(self, state_dict, prefix)
-        load: Callable[..., None] = super()._load_from_state_dict  # versions of torch say its types differently
-        load(state_dict, prefix, *rest)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _weights(self) -> Sequence[Weights]:
         if self.weights == "int8":

@@ -1,26 +1,31 @@
 """Edits of the LSTMs inside a whole model, by module path."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 from torch import nn
 
+from hiddenstate.base.messages import shown
+from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
+from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import check_edit
-from hiddenstate.tracing.traceable import traceable_of
+from hiddenstate.structure.names import is_place_of
+from hiddenstate.structure.paths import at_path, list_places, split_path
+from hiddenstate.tracing.model_recorder import THEIRS, list_paths
+from hiddenstate.tracing.traceable import Traceable, traceable_of
+
+EDITABLE = (LSTM, LSTMCell)
 
 
-@contextmanager
-def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
-    """Open a block in which edits hold for LSTMs inside a model; each names its LSTM by module path.
+def edit(model: nn.Module, *edits: Edit) -> Block:
+    """Open a block in which edits hold for LSTMs and cells inside a model; each names its LSTM by module path.
 
-    ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``; of a model that is an LSTM
-    itself the place is plain, ``"l0.f"``. The edits hold as those of `hiddenstate.LSTM.edit` do. While
-    `hiddenstate.accelerate` is active, LSTMs of torch's can be edited too.
+    ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be left out,
+    ``"l0.f"``, if the model is an LSTM, or holds one LSTM and no cells. The edits hold as those of
+    `hiddenstate.LSTM.edit` do. While `hiddenstate.accelerate` is active, torch's own LSTMs can be edited too.
 
     Args:
         model: any module.
@@ -33,34 +38,26 @@ def edit(model: nn.Module, *edits: Edit) -> Iterator[None]:
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
-    lstms = {path: found for path, module in model.named_modules(remove_duplicate=False) if (found := _lstm(module))}
-    with ExitStack() as blocks:
-        for one in edits:
-            check_edit(one)
-            path, place = _split(one.place)
-            if path not in lstms:
-                raise NameUnknownError(_unknown(path, one.place, lstms))
-            blocks.enter_context(lstms[path].edit(replace(one, place=place)))
-        yield
+    modules = {
+        path: found for path, module in model.named_modules(remove_duplicate=False) if (found := traceable_of(module))
+    }
+    blocks = list[Block]()
+    for one in edits:
+        check_edit(one)
+        path, place = split_path(one.place) if isinstance(one.place, str) else ("", one.place)
+        lstm = at_path(path, modules)
+        if not isinstance(lstm, EDITABLE) or not is_place_of(place, *lstm._traced_layers()):
+            raise NameUnknownError(_unknown(path, one.place, modules, model))
+        blocks.append(lstm.edit(replace(one, place=place)))
+    return joined(blocks)
 
 
-def _lstm(module: nn.Module) -> LSTM | None:
-    found = traceable_of(module)
-    return found if isinstance(found, LSTM) else None
-
-
-def _split(place: str) -> tuple[str, str]:
-    """Split ``"encoder.rnn.l0.f"`` into the module's path and the place in it."""
-    before, dot, quantity = place.rpartition(".")
-    path, _, layer = before.rpartition(".")
-    return path, f"{layer}{dot}{quantity}"
-
-
-def _unknown(path: str, place: str, lstms: dict[str, LSTM]) -> str:
-    near = get_close_matches(path, lstms, n=3) or list(lstms)
-    there = ", ".join(repr(one) if one else "the model itself" for one in near) or "none"
-    where = f"at {path!r}" if path else "that is the model itself"
-    return (
-        f"the edit of {place!r} is for an LSTM {where}: LSTMs that can be edited are {there}. Write the path of the "
-        "module before the place, as in 'encoder.l0.f'; LSTMs of torch's can be edited inside hs.accelerate()"
-    )
+def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.Module) -> str:
+    kind = type(model).__name__
+    editable = {path: module for path, module in modules.items() if isinstance(module, EDITABLE)}
+    theirs = [path for path, module in model.named_modules() if isinstance(module, THEIRS) and path not in modules]
+    hint = f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate(), or converted by hs.convert(model)"
+    if not editable:
+        return f"this {kind} holds no LSTM that can be edited" + (f": {hint}" if theirs else "")
+    listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)
+    return f"no place {shown(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -16,10 +16,11 @@ from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel, serves
 from hiddenstate.engine.packed import Stepper
+from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int, int]]  # what is stored: name, itself, its version and address
+Seen = list[tuple[str, Tensor, int | None, int]]  # what is stored: name, itself, its version and address
 
 
 class Packable(Protocol):
@@ -41,9 +42,9 @@ class Packable(Protocol):
 class Packed:
     """The weights of an LSTM, packed, and packed anew when one was replaced or written.
 
-    Writes are told by torch's version counter and by where a weight lies. Neither tells of a write in place through
-    ``.data``, which torch keeps no record of: `forget` serves there. Nor of a step of a fused optimiser: those are
-    counted by `_count_fused_step`.
+    A write is noticed by torch's version counter or the weight's address. Some writes change neither: `repack` is for
+    those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so
+    that only replacing one is noticed.
     """
 
     def __init__(self, lstm: Packable) -> None:
@@ -58,7 +59,8 @@ class Packed:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found, (seen, stepper) = self.stored, self._now
         for name, value, version, address in seen:
-            if found.get(name) is not value or value._version != version or value.data_ptr() != address:
+            is_written = version is not None and value._version != version
+            if is_written or found.get(name) is not value or value.data_ptr() != address:
                 return self._pack()
         return stepper if seen else self._pack()
 
@@ -67,7 +69,10 @@ class Packed:
         return {name: value for name, value, *_ in self._now[0]}
 
     def forget(self) -> None:
-        """Pack anew at the next step."""
+        """Pack again at the next step."""
+        stepper = self._now[1]
+        if stepper is not None:
+            stepper.outdated["outdated"] = True
         self._now = [], None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,15 +81,16 @@ class Packed:
 
     def _pack(self) -> Stepper | None:
         found = [self.stored.get(name) for name in self._names]
-        # A parametrized weight is not stored, what is made in inference mode has no version, what is sparse no address.
-        known = [value for value in found if value is not None and _has_version_and_address(value)]
+        # A parametrized weight is not stored, what is sparse has no address.
+        known = [value for value in found if value is not None and value.layout is torch.strided]
         seen: Seen = []
         stepper = None
         kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
         if kernel is not None:
             # As they are before they are packed: what is written meanwhile is packed anew at the next step.
             seen = [
-                (name, value, value._version, value.data_ptr()) for name, value in zip(self._names, known, strict=True)
+                (name, value, _version_of(value), value.data_ptr())
+                for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
                 stepper = Stepper(self.sizes, self._weights(), kernel, known)
@@ -106,8 +112,8 @@ class Packed:
         return int8.kernel(self.sizes, dtype) if has_int8 else kernels.kernel(dtype)
 
 
-def _has_version_and_address(value: Tensor) -> bool:
-    return not value.is_inference() and value.layout is torch.strided
+def _version_of(value: Tensor) -> int | None:
+    return None if value.is_inference() else value._version
 
 
 def packed_of(lstm: Packable) -> Packed:
@@ -131,7 +137,38 @@ def weights_of(lstm: Packable) -> Sequence[Weights]:
     return weights
 
 
-# All that is packed now, for the optimisers that write it.
+def repack(module: nn.Module) -> None:
+    """Pack the weights of every LSTM in a module again, after a write that torch does not count.
+
+    Streams, calls inside `constant_weights` and all calls of int8 LSTMs run on packed copies of the weights, which are
+    updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
+    such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory: the section "Weights
+    that change unseen" of the documentation lists them. It takes effect for everything that uses these weights, in all
+    threads, from the next call or step; the states of streams stay as they are.
+
+    Args:
+        module: an LSTM, or a module with LSTMs inside.
+
+    Raises:
+        ArgumentTypeError: it is not a module.
+
+    >>> import hiddenstate as hs, torch
+    >>> lstm = hs.LSTM(4, 3)
+    >>> stream = lstm.stream()
+    >>> out = stream.step(torch.zeros(4))
+    >>> lstm.weight_ih_l0.data.zero_()[0, 0]  # which torch does not count
+    tensor(0.)
+    >>> hs.repack(lstm)
+    """
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError(f"repack takes a torch.nn.Module, got {type(module).__name__}")
+    written = {id(value) for value in (*module.parameters(), *module.buffers())}
+    for packed in list(_packed.values()):
+        if not written.isdisjoint(map(id, packed.named().values())):
+            packed.forget()
+
+
+# All that is packed now, for the optimisers that write it, and for `repack`.
 _packed: WeakValueDictionary[int, Packed] = WeakValueDictionary()
 
 
@@ -146,4 +183,5 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
     for reference in _packed.valuerefs() if written else ():
         packed = reference()
         named = packed.named().values() if packed is not None else ()
-        torch.autograd.graph.increment_version([value for value in named if id(value) in written])
+        stepped = [value for value in named if id(value) in written and not value.is_inference()]
+        torch.autograd.graph.increment_version(stepped)

@@ -4,37 +4,48 @@ They are kept here and not in the modules, so nothing can be left behind in a mo
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 from hiddenstate.base import scoped
 from hiddenstate.base.indexing import resolve
-from hiddenstate.base.scoped import Scoped, scope
+from hiddenstate.base.native_module import Switch
+from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError
-from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.sizes import Sizes
+
+
+class Editable(Protocol):
+    """An LSTM or a cell."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Its sizes; those of a cell are of one layer."""
+
+    def _traced_layers(self) -> tuple[int, bool]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class ScopedEdit:
-    """An edit in force, and the LSTM that it is for."""
+    """An edit in force, and the LSTM or cell that it is for."""
 
-    lstm: LSTMParameters
+    lstm: Editable
     edit: Edit
 
 
 scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
 
 
-def edits_in_force(lstm: LSTMParameters) -> list[Edit]:
+def edits_in_force(lstm: Editable) -> list[Edit]:
     """Edits of this LSTM that are in force, in the order in which they are applied."""
-    return [entry.edit for entry in scoped_edits.get() if entry.lstm is lstm] if scoped.any_open else []
+    return [entry.edit for entry in in_force(scoped_edits) if entry.lstm is lstm] if scoped.any_open else []
 
 
-def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextManager[None]:
-    """Open a block in which edits are in force for an LSTM.
+def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
+    """Return a block in which edits are in force for an LSTM or a cell, and switches are on.
 
     Raises:
         NameUnknownError: an edit's place is none of this LSTM's.
@@ -46,9 +57,9 @@ def scope_edits(lstm: LSTMParameters, edits: Sequence[Edit]) -> AbstractContextM
         check_edit(edit)
         place = places.get(edit.place) if isinstance(edit.place, str) else None
         if place is None:
-            place = places[edit.place] = parse_place(edit.place, lstm.num_layers, lstm.bidirectional)
+            place = places[edit.place] = parse_place(edit.place, *lstm._traced_layers())
         resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
-    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits])
+    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits], switches)
 
 
 def check_edit(edit: object) -> None:

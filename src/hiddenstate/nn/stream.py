@@ -11,7 +11,7 @@ from hiddenstate.base.validation import State, autocasts
 from hiddenstate.errors import RankError, ShapeError
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.stream_rows import Rows, RowsInUse
-from hiddenstate.nn.stream_state import StreamState
+from hiddenstate.nn.stream_state import Moment, StreamState
 from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
@@ -20,8 +20,8 @@ class Stream(StreamState):
 
     Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
     dropout, and keeps to the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
-    ``load_state_dict`` and any other write but one in place through ``.data``, of which torch keeps no record; `reset`
-    makes it look. Its state changes with each call, so use one stream per thread.
+    ``load_state_dict`` and any other write that torch counts; after one that it does not, such as one through
+    ``.data``, call `hiddenstate.repack`. Its state changes with each call, so use one stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
@@ -49,11 +49,10 @@ class Stream(StreamState):
         """
         if rows is not None:
             return self._step_of_rows(x, rows, out)
-        quick = self._quick
-        if quick is not None:
-            done = quick.step(x, out)
+        step = self._now.step
+        if step is not None:
+            done = step(x, out)
             if done is not None:
-                self._t += 1
                 return done  # type: ignore[no-any-return]
         return self._step(x, out)
 
@@ -69,7 +68,8 @@ class Stream(StreamState):
         if out is not None:
             check_out(out, x, shape, self._like())
         done = self._feed(given.view(1, self._batch, -1) if given.dim() == 1 else given.unsqueeze(0)).view(shape)
-        self._quick = self._runner.quick(self._state, self._quick)
+        with self._alone():
+            self._find_quick()
         return self._give(done, x, out)
 
     def _step_of_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
@@ -78,11 +78,8 @@ class Stream(StreamState):
 
     def _quick_rows(self, x: Array, rows: Rows, out: Array | None) -> Array | None:
         """A step of some rows in one native call, or None where that does not serve, or not in this form."""
-        done: Array | None = None
-        if self._quick is not None:
-            done = self._quick.step_rows(x, rows, self._rows.free, out)
-        self._t += done is not None
-        return done
+        now = self._now
+        return None if now.quick is None else now.quick.step_rows(x, rows, now.rows.free, out)
 
     def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
         """A step of some rows with every check, which may be given in a form that only this reads."""
@@ -94,8 +91,7 @@ class Stream(StreamState):
             check_out(out, x, (len(index), self._sizes.output_size), self._like())
         with self._alone():
             self._to_write()
-            quick = self._runner.quick(self._state, self._quick)
-        self._quick = quick
+            self._find_quick()
         done = self._quick_rows(x, index, out)
         return self._give(self._feed(given.unsqueeze(0), index)[0], x, out) if done is None else done
 
@@ -146,42 +142,43 @@ class Stream(StreamState):
         like = self._like()
         uncast = torch.autocast(like.device.type, enabled=False) if autocasts(like.device.type) else nullcontext()
         with self._alone(), torch.no_grad(), uncast:
-            if index is not None:
-                self._to_write()
             out, state = self._run(x.to(like.dtype), index)
-            self._keep(*state)
-            self._t += len(x)
+            self._advance(state, self.t + len(x))
         return out
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
+        h, c = (part.clone() for part in self._state)  # written in place, and interrupted midway perhaps
         if index is None:
-            return self._runner.run(x, self._state, self._t)
+            return self._runner.run(x, (h, c), self.t)
         if not len(index):
             return x.new_empty(len(x), 0, self._sizes.output_size), self._state
         # Edits name rows of the whole stream, so all of them are run, and those that wait are put back.
         every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
-        before = [part.clone() for part in self._state]
-        out, after = self._runner.run(every, self._state, self._t)
+        before = self._state[0].clone(), self._state[1].clone()
+        out, after = self._runner.run(every, (h, c), self.t)
         for was, part in zip(before, after, strict=True):
             was.index_copy_(1, index, part.index_select(1, index).to(was.dtype))
-        return out.index_select(1, index), (before[0], before[1])
+        return out.index_select(1, index), before
 
     def fork(self) -> "Stream":
         """Return a second stream that goes on from this one's state; from here on they are apart."""
         other = Stream.__new__(Stream)
         with self._alone():
             h, c = self._state
-            apart = {"_state": (h.clone(), c.clone()), "_quick": None, "_at_work": False}
-            other.__dict__.update(self.__dict__, **apart, _rows=self._rows.copy())
+            now = Moment((h.clone(), c.clone()), self.t, self._rows.copy())
+            other.__dict__.update(self.__dict__, _now=now, _turn={})
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy finds its own quick way, to its own state."""
-        return {**self.__dict__, "_quick": None, "_rows": self._rows.copy()}
+        own = {name: value for name, value in self.__dict__.items() if name not in ("_now", "_turn")}
+        return {**own, "_state": self._state, "_t": self.t, "_rows": self._rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """One that version 0.1.0 pickled has all its rows in use."""
-        self.__dict__.update({"_rows": RowsInUse(), **state})
+        """One that version 0.1.0 pickled has all its rows in use, and a little more in it."""
+        now = Moment(state["_state"], state["_t"], state.get("_rows", RowsInUse()))
+        own = {name: state[name] for name in ("_runner", "_sizes", "_like", "_layout")}
+        self.__dict__.update(own, _now=now, _turn={})
 
     def __repr__(self) -> str:
-        return f"Stream(batch={self._batch}, t={self._t})"
+        return f"Stream(batch={self._batch}, t={self.t})"

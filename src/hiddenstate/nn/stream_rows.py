@@ -86,16 +86,16 @@ class RowsInUse:
         for row in sorted(set(rows).intersection(self._free)):
             raise ArgumentError(f"row {row} is not in use: it has left already; join() gives rows out")
 
-    def take(self) -> int | None:
-        """Take the lowest free row, or None if all are in use."""
-        return self._free.pop(0) if self._free else None
+    def take(self, row: int) -> None:
+        """Take a row, if it is free."""
+        self._free = [free for free in self._free if free != row]
 
-    def give(self, rows: Iterable[int]) -> None:
-        """Mark rows as free.
+    def without(self, rows: Iterable[int]) -> "RowsInUse":
+        """Return the same with more rows free.
 
         Raises:
             ArgumentError: one of them has left already.
         """
         gone = set(rows)
         self.check(gone)
-        self._free = sorted([*self._free, *gone])
+        return RowsInUse([*self._free, *gone])

@@ -48,10 +48,10 @@ class StreamRunner:
         result = dispatch.run(Call(lstm.sizes, weights, x, *state, edits=bound))
         return result.out, (result.h_n, result.c_n)
 
-    def quick(self, state: State, now: QuickStep | None) -> QuickStep | None:
+    def quick(self, state: State, now: QuickStep | None, turn: dict[str, object]) -> QuickStep | None:
         """Return the quickest way to the next single steps, as long as nothing comes in between; None if there is none.
 
-        That is the one there is ``now``, if it still serves.
+        That is the one there is ``now``, if it still serves. It refuses a step while ``turn`` has a holder.
         """
         stepper = None if self._is_blocked() else self._packed.stepper()
         if now is not None and now.stepper is stepper and now.writes(state):
@@ -59,8 +59,9 @@ class StreamRunner:
         if stepper is None or (state[0].dtype, state[1].dtype) != (stepper.kernel.element, stepper.kernel.real):
             return None
         step = stepper.quick(*state)
+        step.native.take_turns(turn)
         step.native.guard_parameters(self._packed.stored, self._packed.named())
-        step.native.guard_empty(self._hooks(), [scoped_edits, chosen_backends])
+        step.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, chosen_backends])
         # The guard took versions as they are now; if another thread wrote after the weights were packed, these are old.
         return step if self._packed.stepper() is stepper else None
 

@@ -1,14 +1,15 @@
 """The state of a stream: whose rows are in use, how it goes in and out, and one thread at a time."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.messages import shown
+from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import State, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.packed import SHARED, QuickStep
@@ -26,6 +27,30 @@ from hiddenstate.nn.stream_arrays import check_mask
 from hiddenstate.nn.stream_rows import Rows, RowsInUse, listed_rows
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.sizes import Sizes
+
+
+class Moment:
+    """The state of a stream, all in one object.
+
+    It is replaced as a whole, so a step that Ctrl-C interrupts leaves the state before it or the state after it.
+    """
+
+    __slots__ = ("_start", "quick", "rows", "state", "step")
+
+    def __init__(self, state: State, t: int, rows: RowsInUse, quick: QuickStep | None = None) -> None:
+        self.state, self._start, self.rows, self.quick = state, t, rows, quick
+        self.step = None if quick is None else quick.step
+
+    @property
+    def t(self) -> int:
+        """Time steps taken; the quick step counts its own."""
+        return self._start + (0 if self.quick is None else self.quick.native.count)
+
+    def become(self, state: State, t: int) -> None:
+        """Take over the numbers of another state, in place: the quick step stays."""
+        for part, new in zip(self.state, state, strict=True):
+            part.copy_(new)
+        self._start = t - (0 if self.quick is None else self.quick.native.count)
 
 
 class StreamState:
@@ -46,18 +71,33 @@ class StreamState:
             )
         self._runner = runner
         self._sizes = sizes
-        self._batch = batch
         self._like = like
         self._layout = layout
-        self._at_work = False
-        self._quick: QuickStep | None = None
-        self._rows = RowsInUse()
-        self.reset()
+        # Who changes the stream now. An entry is set and taken out by one operation each, so none is left behind.
+        self._turn: dict[str, object] = {}
+        self._runner.forget()
+        self._keep(*self._zeros(batch), t=0, rows=RowsInUse())
 
     @property
     def batch(self) -> int:
         """How many sequences run side by side, N."""
         return self._batch
+
+    @property
+    def _batch(self) -> int:
+        return self._state[0].shape[1]
+
+    @property
+    def _state(self) -> State:
+        return self._now.state
+
+    @property
+    def _rows(self) -> RowsInUse:
+        return self._now.rows
+
+    @property
+    def _quick(self) -> QuickStep | None:
+        return self._now.quick
 
     @property
     def sizes(self) -> Sizes:
@@ -76,7 +116,7 @@ class StreamState:
     @property
     def t(self) -> int:
         """Time steps taken since the stream began or was last reset as a whole."""
-        return self._t
+        return self._now.t
 
     @property
     def state(self) -> State:
@@ -94,15 +134,18 @@ class StreamState:
 
     @state.setter
     def state(self, value: State) -> None:
+        self._set_state(value, None)
+
+    def _set_state(self, value: State, t: int | None) -> None:
         h, c = self._checked_state(value, self._batch)
         with self._alone():
-            self._keep(h.to(self._like().dtype, copy=True), c.clone())
+            self._keep(h.to(self._like().dtype, copy=True), c.clone(), t=t)
 
     def _checked_state(self, value: tuple[object, object], n: int | None) -> State:
         """Return a state of n rows that was given, ``[L, n, units]``; of one row without that axis if n is None."""
         given, like = check_pair(value, "state"), self._like()
         h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
-        for name, part, (L, _, units) in zip("hc", (h, c), self._state_shapes(), strict=True):
+        for name, part, (L, _, units) in zip("hc", (h, c), self._state_shapes(n or 1), strict=True):
             form, want = ("[L, units]", (L, units)) if n is None else ("[L, N, units]", (L, n, units))
             if part.shape != want:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
@@ -128,16 +171,17 @@ class StreamState:
         """
         begins: tuple[Tensor | int, ...] = (0, 0) if state is None else self._checked_state(state, None)
         with self._alone():
-            row = self._rows.take()
-            if row is not None:
-                self._to_write()
-                for part, begin in zip(self._state, begins, strict=True):
-                    part[:, row] = begin
-                return row
-        before = self._batch
-        self._widen(2 * before)
-        self._rows.give(range(before, 2 * before))
-        return self.join(state)
+            if not self._rows.free:
+                self._widen(2 * self._batch)
+            self._to_write()
+            row = self._rows.free[0]
+            to_the_end(partial(self._begin_row, row, begins))
+            return row
+
+    def _begin_row(self, row: int, begins: Sequence[Tensor | int]) -> None:
+        for part, begin in zip(self._state, begins, strict=True):
+            part[:, row] = begin
+        self._rows.take(row)
 
     def leave(self, rows: Rows) -> None:
         """Give back rows whose sequences have ended; their states are zeroed.
@@ -148,10 +192,14 @@ class StreamState:
         """
         index = self._index(rows)
         with self._alone():
-            self._rows.give(index.tolist())
+            left = self._rows.without(index.tolist())
             self._to_write()
-            for part in self._state:
-                part.index_fill_(1, index, 0)
+            to_the_end(partial(self._end_rows, index, left))
+
+    def _end_rows(self, index: Tensor, rows: RowsInUse) -> None:
+        for part in self._state:
+            part.index_fill_(1, index, 0)
+        self._now.rows = rows
 
     def state_of(self, rows: Rows) -> State:
         """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; of one int, ``[L, P]``, ``[L, H]``.
@@ -178,36 +226,45 @@ class StreamState:
             self._keep(h.clone(), c.clone())
 
     def _widen(self, batch: int) -> None:
-        with self._alone():
-            before, self._batch, self._quick = self._batch, batch, None
-            try:
-                h, c = self._zeros()
-            except ArgumentError:
-                self._batch = before
-                raise
-            c = c.to(self._state[1].dtype)
-            for new, old in zip((h, c), self._state, strict=True):
-                new[:, :before] = old
-            self._keep(h, c)
+        before = self._batch
+        h, c = self._zeros(batch)
+        c = c.to(self._state[1].dtype)
+        for new, old in zip((h, c), self._state, strict=True):
+            new[:, :before] = old
+        self._keep(h, c, rows=self._rows.without(range(before, batch)))
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a second thread."""
-        quick = self._quick
-        if self._at_work or (quick is not None and not quick.native.enter()):
+    def _alone(self) -> Block:
+        """Return a block that only one thread can be in."""
+        mine = object()
+        return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
+
+    def _take_turn(self, mine: object) -> None:
+        is_mine, quick = self._turn.setdefault("holder", mine) is mine, self._quick
+        if not is_mine or (quick is not None and quick.native.running):
             raise ConcurrentUseError(SHARED)
-        self._at_work = True
-        try:
-            yield
-        finally:
-            self._at_work = False
-            if quick is not None:
-                quick.native.leave()
 
-    def _keep(self, h: Tensor, c: Tensor) -> None:
-        self._state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
-        if self._quick is not None and not self._quick.writes(self._state):
-            self._quick = None
+    def _end_turn(self, mine: object) -> None:
+        if self._turn.get("holder") is mine:
+            self._turn.clear()
+
+    def _keep(self, h: Tensor, c: Tensor, *, t: int | None = None, rows: RowsInUse | None = None) -> None:
+        state = h.contiguous(), c.to(real_type(h.dtype)).contiguous()
+        self._now = Moment(state, self.t if t is None else t, self._rows if rows is None else rows)
+
+    def _advance(self, state: State, t: int) -> None:
+        now = self._now
+        types = [part.dtype for part in now.state], [part.dtype for part in state]
+        if now.quick is None or types[0] != types[1] or any(part.is_inference() for part in now.state):
+            self._keep(*state, t=t)
+        else:
+            to_the_end(partial(now.become, state, t))
+
+    def _find_quick(self) -> None:
+        """Look for the quickest way to the next steps."""
+        now = self._now
+        quick = self._runner.quick(now.state, now.quick, self._turn)
+        if quick is not now.quick:
+            self._now = Moment(now.state, now.t, now.rows, quick)
 
     def _like_c(self, c: object) -> Tensor:
         """Whose type a cell state must have: a weight's, or that in which it is kept."""
@@ -253,17 +310,20 @@ class StreamState:
         with self._alone():
             if index is not None:
                 self._to_write()
-                for part, new in zip(self._state, begin, strict=True):
-                    part[:, index] = new if isinstance(new, int) else new.to(part.dtype)
+                to_the_end(partial(self._set_rows, index, begin))
             elif mask is not None:
                 begins = mask.to(self._like().device)[:, None]
                 self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
             else:
-                self._t, self._quick = 0, None
                 self._runner.forget()
-                self._keep(*self._zeros())
-                for part, new in zip(self._state, begin, strict=True):
+                zeros = self._zeros(self._batch)
+                for part, new in zip(zeros, begin, strict=True):
                     part[:] = new
+                self._keep(*zeros, t=0)
+
+    def _set_rows(self, index: Tensor, begin: Sequence[Tensor | int]) -> None:
+        for part, new in zip(self._state, begin, strict=True):
+            part[:, index] = new if isinstance(new, int) else new.to(part.dtype)
 
     def _begin(self, to: State, n: int) -> State:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
@@ -282,7 +342,7 @@ class StreamState:
         """
         with self._alone():
             h, c = self._state
-            saved = stream_file.Saved((h.clone(), c.clone()), self._t)
+            saved = stream_file.Saved((h.clone(), c.clone()), self.t)
         stream_file.save(path, saved)
 
     def load(self, path: str | Path) -> None:
@@ -294,17 +354,16 @@ class StreamState:
         (h, c), t = stream_file.load(path)
         device = self._like().device
         try:
-            self.state = h.to(device), c.to(device)
+            self._set_state((h.to(device), c.to(device)), t)
         except (ShapeError, DtypeError) as error:
             raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
-        self._t = t
 
-    def _state_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        L, N, sizes = self._sizes.num_layers, self._batch, self._sizes
-        return (L, N, sizes.output_size), (L, N, sizes.hidden_size)
+    def _state_shapes(self, batch: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        L, sizes = self._sizes.num_layers, self._sizes
+        return (L, batch, sizes.output_size), (L, batch, sizes.hidden_size)
 
-    def _zeros(self) -> State:
-        like, shapes = self._like(), self._state_shapes()
+    def _zeros(self, batch: int) -> State:
+        like, shapes = self._like(), self._state_shapes(batch)
         nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
         try:
             if nbytes >= 2**63:
@@ -312,7 +371,7 @@ class StreamState:
             h, c = (like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
-                f"the state of a stream of batch={shown(self._batch)} takes {shown(nbytes)} bytes, which there are not:"
+                f"the state of a stream of batch={shown(batch)} takes {shown(nbytes)} bytes, which there are not:"
                 " take fewer sequences at a time"
             ) from error
         return h, c

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -69,9 +70,11 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     Raises:
         ArgumentError: the module has what a copy would lose: parametrizations, hooks, a forward of its own,
             parameters or buffers of its own, parameters of several types.
+        DtypeError: the memory of a parameter was freed.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
+    check_module_memory(module)
     first = next(iter(parameters.values()))
     made = outline(module, as_type, options, first.dtype)
     if set(made.state_dict()) != set(module.state_dict()):

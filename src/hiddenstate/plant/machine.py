@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from hiddenstate.base.validation import check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 
 Delta = Mapping[tuple[Any, Any], Any]  # the keys of a mapping vary with nothing, so no narrower type takes any table
@@ -87,6 +88,7 @@ class Machine:
 
     def decode(self, h: Tensor) -> list[Any]:
         """Return the state that each hidden state ``[..., H]`` stands for, in one list: that of its largest unit."""
+        check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]
         top = flat.max(-1)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
+from hiddenstate.run.launchers import is_torchrun, torchrun_arguments
 
 
 def main() -> None:
@@ -22,6 +23,12 @@ def main() -> None:
     options = parser.parse_args()
     if not options.is_module and not Path(options.program).exists():
         parser.error(f"there is no file {options.program!r}")
+    if is_torchrun(options.program, is_module=options.is_module):
+        try:
+            options.arguments = torchrun_arguments(options.arguments, report=options.report)
+        except ValueError as error:
+            parser.error(str(error))
+        options.report = False  # the launcher itself calls no LSTM
     _run(options.program, options.arguments, is_module=options.is_module, report=options.report)
 
 
@@ -30,10 +37,11 @@ def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -
     with accelerate(report=report):
         if is_module:  # as python -m does, which looks in the working folder first
             sys.path[0] = str(Path.cwd())
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
+            names = runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:
             sys.path[0] = str(Path(program).resolve().parent)
-            runpy.run_path(program, run_name="__main__")
+            names = runpy.run_path(program, run_name="__main__")
+    del names  # kept until here, so that the report finds the program's models
 
 
 if __name__ == "__main__":

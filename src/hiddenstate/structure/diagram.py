@@ -120,7 +120,9 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
 
 def _check(words: Sequence[str]) -> tuple[str, ...]:
     if isinstance(words, str):
-        raise ArgumentTypeError(f"words is the string {words!r}: expected its words; do words.split()")
+        raise ArgumentTypeError(
+            f"words is the string {words!r}: expected its words; do words.split(). To write a file, give path="
+        )
     if not words:
         raise ArgumentError("words is empty: expected one word for each step to draw")
     return tuple(shortened(word) for word in words)

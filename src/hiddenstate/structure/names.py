@@ -85,15 +85,26 @@ def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
     match = _PLACE.fullmatch(name) if isinstance(name, str) else None
     known = QUANTITIES + PRE_ACTIVATIONS
     if match is None or match["quantity"] not in known:
+        with_path = isinstance(name, str) and name.count(".") > 1
         raise NameUnknownError(
             f"unknown place {shown(name)}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
             f"'l0r.f'; quantities are {' '.join(known)}"
+            + (". A place with a module path is one of a model: use hs.edit(model, ...)" if with_path else "")
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
     if place.layer >= num_layers or (place.reverse and not bidirectional):
         have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
         raise NameUnknownError(f"no place {shown(name)} in this LSTM: its layers and directions are {have}")
     return place
+
+
+def is_place_of(name: str, num_layers: int, bidirectional: bool) -> bool:
+    """Whether an LSTM has a place of this name."""
+    try:
+        parse_place(name, num_layers, bidirectional)
+    except NameUnknownError:
+        return False
+    return True
 
 
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:

@@ -5,6 +5,7 @@ from functools import cache
 
 from torch import nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.structure.names import GATES, suffix
 from hiddenstate.structure.sizes import Sizes
 
@@ -54,6 +55,7 @@ def weight_shapes(sizes: Sizes, k: int) -> tuple[tuple[int, ...] | None, ...]:
 
 def draw(module: nn.Module, hidden_size: int) -> None:
     """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order of the parameters, as torch does."""
+    check_module_memory(module)
     bound = 1.0 / math.sqrt(hidden_size) if hidden_size else 0.0
     for parameter in module.parameters():
         nn.init.uniform_(parameter, -bound, bound)

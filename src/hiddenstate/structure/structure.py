@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiddenstate.errors import ArgumentTypeError
@@ -31,21 +32,30 @@ __all__ = ["Structure", "Weight", "structure_of"]
 class Structure(WeightsByGate):
     """Every weight of an LSTM, in the order of torch's parameters; `print` it to see the table."""
 
-    def plot(self, words: Sequence[str] = ("Giraffes", "in", "a", "field"), ax: Axes | None = None) -> Figure:
+    def plot(
+        self,
+        words: Sequence[str] = ("Giraffes", "in", "a", "field"),
+        ax: Axes | None = None,
+        *,
+        path: str | Path | None = None,
+    ) -> Figure:
         """Draw the network unrolled over a sentence: a box for each word, layer and direction.
 
         Args:
             words: one step each.
             ax: axes to draw into; without, a new figure outside pyplot.
+            path: a file to write the picture to, in the format that its name ends with; none when None.
 
         Raises:
-            ArgumentError: no words.
+            ArgumentError: no words, or no picture can be written to such a file.
+            IsADirectoryError, FileWriteError: the file cannot be written.
             ArgumentTypeError: a string where its words are expected.
             MissingDependencyError: matplotlib is not installed.
         """
+        from hiddenstate.base.figures import draw_to
         from hiddenstate.structure.diagram import draw_unrolled
 
-        return draw_unrolled(self.sizes, words, ax)
+        return draw_to(path, lambda: draw_unrolled(self.sizes, words, ax))
 
     def __str__(self) -> str:
         return text_of(self)

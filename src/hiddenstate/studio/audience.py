@@ -1,9 +1,9 @@
 """Who looks: pages that are open somewhere, each with a queue of its own that keeps the latest messages."""
 
-import threading
 from collections import deque
 from collections.abc import Callable
 
+from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
 
 KEPT = 512  # messages that wait for one who looks
@@ -18,13 +18,13 @@ class Looker:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._waiting: deque[Message] = deque()
         self.begun = False
 
     def put(self, message: Message) -> None:
         """Add a message; where too many wait, the older half goes."""
-        with self._lock:
+        with self._lock.lock:
             asleep = not self._waiting
             self._waiting.append(message)
             if len(self._waiting) > KEPT:
@@ -34,7 +34,7 @@ class Looker:
 
     def take(self) -> list[Message]:
         """Return what waits, in its order."""
-        with self._lock:
+        with self._lock.lock:
             taken, self._waiting = self._waiting, deque()
         return list(taken)
 
@@ -44,7 +44,7 @@ class Audience:
 
     def __init__(self) -> None:
         self.lookers: tuple[Looker, ...] = ()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
         """A copy, of a stream that is watched, say, is looked at by nobody yet."""
@@ -52,12 +52,12 @@ class Audience:
 
     def join(self, looker: Looker) -> None:
         """Tell this one, too, from now on."""
-        with self._lock:
+        with self._lock.lock:
             self.lookers = (*self.lookers, looker)
 
     def leave(self, looker: Looker) -> None:
         """Tell this one nothing more."""
-        with self._lock:
+        with self._lock.lock:
             self.lookers = tuple(each for each in self.lookers if each is not looker)
 
     def tell(self, message: Message) -> None:

@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, folder_of, kind_of, load_any
 from hiddenstate.models.language import LanguageModel
 from hiddenstate.models.tagger import Tagger
@@ -30,6 +31,7 @@ def of_folder(folder: str | os.PathLike[str]) -> Bundle:
 
 def of_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
     """Bundle a model in memory; weights that int8 or float16 hold exactly are stored so."""
+    check_module_memory(model)
     config, vocabulary = model.to_data()
     weights: dict[str, Tensor] = {}
     for key, value in model.state_dict().items():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine.inputs import Arguments, read
@@ -22,6 +23,7 @@ from hiddenstate.studio.bundle import Bundle, Given
 
 Layer = LSTM | LSTMCell | nn.LSTM | nn.LSTMCell
 KINDS = (LSTM, LSTMCell, nn.LSTM, nn.LSTMCell)
+MOST_NUMBERS = 2**26  # of an input: more than a page can draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,7 @@ def bundle_of(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: G
     """
     if any(value.is_meta for value in tensors.values()):
         raise ArgumentError("these weights are on the device meta, where there are no numbers to show: load them first")
+    check_memory_of(tensors.items())
     stored = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
     called = name or f"LSTM({sizes.input_size}, {sizes.hidden_size})"
     return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
@@ -130,6 +133,10 @@ def _words(tokens: Iterable[object]) -> list[str]:
 
 def _numbers(x: Any, like: Tensor) -> Tensor:
     """Bring an array or nested lists into the type of the weights."""
+    if isinstance(x, Tensor) and x.numel() > MOST_NUMBERS:
+        raise ArgumentError(
+            f"x has {x.numel():,} numbers, more than the {MOST_NUMBERS:,} that a page can show: give fewer steps"
+        )
     try:
         return torch.as_tensor(x).detach().to(like.device, like.dtype)
     except (TypeError, ValueError, RuntimeError) as error:

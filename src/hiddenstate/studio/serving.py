@@ -8,18 +8,20 @@ import operator
 import signal
 import socket
 import threading
-import webbrowser
-from collections.abc import Collection, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.studio.browser import open_browser
+from hiddenstate.studio.connections import Connections
 from hiddenstate.studio.messages import MOST_BYTES
 from hiddenstate.studio.server import Site
 
 LOCAL = "127.0.0.1"
-_MOST_REQUESTS = 512  # at once; further ones are told to come again
+_MOST_REQUESTS = 512  # connections at a time
 _PATIENCE = 3  # seconds for what is still going on when the server ends
 _REQUEST = 10  # seconds for a request to arrive in; more than uvicorn keeps a connection without one
 
@@ -64,8 +66,9 @@ class Running:
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(_told)
-        connections = self._server.server_state.connections
-        closing = asyncio.create_task(_close_unasked(connections))
+        connections = Connections(_MOST_REQUESTS)
+        self._server.server_state.connections = connections
+        closing = asyncio.create_task(connections.close_idle(_REQUEST))
         await self._server.serve(sockets=[self._socket])
         closing.cancel()
         for connection in list(connections):
@@ -80,23 +83,6 @@ class Running:
 
     def __repr__(self) -> str:
         return f"Running({self.url})"
-
-
-async def _close_unasked(connections: Collection[Any]) -> None:
-    """Close connections on which no whole request arrives in time: uvicorn would wait, and they all have one limit."""
-    before: dict[Any, Any] = {}
-    while True:
-        await asyncio.sleep(_REQUEST)
-        waiting = {each: each.cycle for each in connections if _waits(each)}
-        for connection, cycle in waiting.items():
-            if connection in before and before[connection] is cycle:  # no request since the last time
-                connection.transport.close()
-        before = waiting
-
-
-def _waits(connection: Any) -> bool:
-    """Whether a connection, which may be a page's that stays in touch, waits for a request."""
-    return hasattr(connection, "cycle") and (connection.cycle is None or connection.cycle.response_complete)
 
 
 def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -177,34 +163,23 @@ def is_local(host: str) -> bool:
         return False
 
 
-def open_browser(url: str) -> bool:
-    """Open a browser; return whether there was one that could be."""
-    try:
-        return webbrowser.open(url)
-    except webbrowser.Error:
-        return False
-
-
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
     """Serve until Ctrl-C or SIGTERM; say where, and who can reach it."""
     with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
-        if browser and not open_browser(running.url):
-            print("No browser could be opened here: open the address in one.", flush=True)
-        running.wait()
+        with contextlib.ExitStack() as cleanup:
+            if browser and not open_browser(running.url, cleanup):
+                print("No browser could be opened here: open the address in one.", flush=True)
+            running.wait()
 
 
-@contextlib.contextmanager
-def _sigterm_is_ctrl_c() -> Iterator[None]:
+def _sigterm_is_ctrl_c() -> Block:
     """Let SIGTERM, by which containers are stopped, do what Ctrl-C does; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        return Block()
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    change = partial(signal.signal, signal.SIGTERM)
+    return lasting(partial(change, signal.default_int_handler), partial(change, before))
 
 
 def _reach(host: str) -> str:

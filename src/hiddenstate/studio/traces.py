@@ -16,7 +16,9 @@ def of_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     Raises:
         ArgumentError: it holds some of the steps only, or resets, or nothing.
         IndexRangeError: there is no such row.
+        DtypeError: the memory of a record was freed.
     """
+    trace._check_memory()
     row = resolve_one(row, trace.batch, "row")
     steps = trace.row_length(row)
     _refuse(trace, steps)

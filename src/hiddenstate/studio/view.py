@@ -91,15 +91,17 @@ class Studio:
             MissingDependencyError: starlette or uvicorn is not installed.
             ArgumentError: the address can't be listened on.
         """
+        site = self.site()  # first, since it says what is not installed
         from hiddenstate.studio.serving import Running
 
-        return Running(self.site(), host, port)
+        return Running(site, host, port)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0, *, browser: bool = True) -> None:
         """Serve the page until Ctrl-C, say where, and open a browser; arguments and errors are those of `start`."""
+        site = self.site()  # first, since it says what is not installed
         from hiddenstate.studio.serving import serve
 
-        serve(self.site(), host, port, browser=browser)
+        serve(site, host, port, browser=browser)
 
     def widget(self) -> Any:
         """Return the page as a widget of anywidget's, the same one each time.

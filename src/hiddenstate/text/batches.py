@@ -134,6 +134,8 @@ def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """
     if isinstance(sentences, str):
         raise ArgumentTypeError(f"{sentences!r:.60} is a text: give a list of sentences, each a list of words")
+    if not isinstance(sentences, Iterable):
+        raise ArgumentTypeError(f"sentences must be a list of lists of words, got {type(sentences).__name__}")
     rows: list[tuple[str, ...]] = []
     for k, words in enumerate(sentences):
         if isinstance(words, str):
@@ -141,6 +143,8 @@ def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
                 f"sentence {k} is the text {words!r:.60}, and not a list of words: split it, with "
                 "hiddenstate.text.tokenise.tokenise(text)"
             )
+        if not isinstance(words, Iterable):
+            raise ArgumentTypeError(f"sentence {k} must be a list of words, got {type(words).__name__}")
         row = tuple(words)
         if not all(isinstance(word, str) for word in row):
             odd = next(word for word in row if not isinstance(word, str))
@@ -153,18 +157,23 @@ def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
 class Encoder:
     """How words become numbers.
 
-    Word ids are looked up in lower case (the characters keep the case); a word longer than ``max_chars`` is spelt
-    by its first and its last ``max_chars // 2`` characters. ``tags`` has the tags of each tag column.
+    Word ids are looked up in lower case if ``lower_case`` is True (the characters keep the case); a word longer than
+    ``max_chars`` is spelt by its first and its last ``max_chars // 2`` characters. ``tags`` has each column's tags.
     """
 
     words: Vocabulary
     chars: Vocabulary
     tags: Mapping[str, tuple[str, ...]]
     max_chars: int = 30
+    lower_case: bool = True
 
     def __post_init__(self) -> None:
         if self.max_chars < 2:
             raise ArgumentError(f"max_chars must be at least 2, got {self.max_chars}")
+
+    def looked_up(self, word: str) -> str:
+        """Return a word as it is looked up in the vocabulary."""
+        return word.lower() if self.lower_case else word
 
     def spell(self, word: str) -> list[int]:
         """Return the ids of the word's characters, ``max_chars`` at most."""
@@ -203,7 +212,7 @@ class Encoder:
         chars, char_lengths = _table([self.spell(word) for word in numbers])
         order = char_lengths.argsort(descending=True, stable=True)
         return Encoded(
-            word_ids=torch.tensor(self.words.ids(map(str.lower, numbers)), dtype=torch.int64)[order],
+            word_ids=torch.tensor(self.words.ids(map(self.looked_up, numbers)), dtype=torch.int64)[order],
             chars=chars[order],
             char_lengths=char_lengths[order],
             forms=order.argsort()[forms.long()],

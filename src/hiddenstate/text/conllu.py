@@ -72,8 +72,45 @@ def read_conllu(source: Source) -> list[Sentence]:
 
 def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:
     """Read CoNLL-U from a string as `read_conllu` does from a file; ``name`` is for its messages."""
-    with reading(name):
-        return [_sentence(lines, first, name) for first, lines in _blocks(text)]
+    blocks = Blocks(name)
+    # str.splitlines would also split at U+2028 and its like, which may stand inside a column.
+    return [*blocks.feed(text.split("\n")), *blocks.end()]
+
+
+class Blocks:
+    """Splits lines of CoNLL-U into sentences as the lines arrive.
+
+    Args:
+        name: what to call the source in messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._lines, self._read = name, list[str](), 0
+
+    def feed(self, lines: Iterable[str]) -> Iterator[Sentence]:
+        """Yield the sentences that these lines, given without their line ends, complete.
+
+        Raises:
+            FileFormatError: a line is not CoNLL-U; names the source and the line.
+        """
+        for raw in lines:
+            line, self._read = raw.rstrip("\r"), self._read + 1
+            if line.strip():
+                self._lines.append(line)
+            else:
+                yield from self._completed(self._read)
+
+    def end(self) -> Iterator[Sentence]:
+        """Yield the last sentence, if no blank line follows it; raises as `feed` does."""
+        yield from self._completed(self._read + 1)
+
+    def _completed(self, number: int) -> Iterator[Sentence]:
+        """Yield the sentence that ends before the line of this number, if there is one."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            with reading(self._name):
+                sentence = _sentence(lines, number - len(lines), self._name)
+            yield sentence
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -161,19 +198,6 @@ def to_conllu(sentences: Iterable[Sentence]) -> str:
 def _with_shares(misc: str, key: str, shares: Mapping[str, float]) -> str:
     kept = [item for item in misc.split("|") if item != "_" and not item.startswith(key)]
     return "|".join([*kept, key + ",".join(f"{tag.replace('|', ';')}:{share:.4f}" for tag, share in shares.items())])
-
-
-def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line, and the lines, of each sentence."""
-    lines: list[str] = []
-    # str.splitlines would also split at U+2028 and its like, which may stand inside a column.
-    for number, raw in enumerate([*text.split("\n"), ""], 1):
-        line = raw.rstrip("\r")
-        if line.strip():
-            lines.append(line)
-        elif lines:
-            yield number - len(lines), lines
-            lines = []
 
 
 def _sentence(lines: list[str], first: int, name: str) -> Sentence:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hiddenstate.base.files import check_folder_place, written_beside
+from hiddenstate.base.files import check_folder_place, refuse_link, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
@@ -238,6 +238,7 @@ def _copied(known: Corpus, folder: Path, out: Path) -> Path:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     for file in known.files:
+        refuse_link(out / file.name)
         with written_beside(out / file.name) as beside:
             shutil.copyfile(folder / file.name, beside)
     return out
@@ -256,6 +257,7 @@ def _part(folder: Path, name: str, part: Part) -> Path:
 def _write(path: Path, text: str) -> None:
     if path.is_file() and path.read_bytes() == text.encode():
         return  # someone may be reading it
+    refuse_link(path)
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,5 +1,6 @@
 """One run of a model that is recorded: which modules, what of each, and what their calls left."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -8,14 +9,17 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.base.messages import shown
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import parse_place, tracks
+from hiddenstate.structure.names import is_place_of, parse_place, tracks
+from hiddenstate.structure.paths import list_places, split_path
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, traceable_of
 
 THEIRS = (nn.LSTM, nn.LSTMCell)
+MOST_PATHS = 8  # in a message
 
 
 class Chosen(NamedTuple):
@@ -51,7 +55,7 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
     if not theirs:
         return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (what it keeps in plain lists is not seen)"
     return (
-        f"the LSTMs of this {kind} are torch's own ({_listed(theirs)}), which can't be recorded: open a block "
+        f"the LSTMs of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a block "
         "with hs.accelerate(), or convert them first, with model = hs.convert(model)"
     )
 
@@ -68,7 +72,7 @@ def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> l
         hint = (
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
-        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {_listed(ours)}")
+        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {list_paths(ours)}")
     return found
 
 
@@ -90,41 +94,51 @@ def asked_of(
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:
-        raise NameUnknownError(f"tokens are for {_listed(unknown)}; recorded are {_listed(chosen.modules)}")
+        raise NameUnknownError(f"tokens are for {list_paths(unknown)}; recorded are {list_paths(chosen.modules)}")
     words = {chosen.modules[path]: given for path, given in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
-        names.setdefault(module, _listed([path]))
-    places = _places_by_module(list(names), keep)
+        names.setdefault(module, list_paths([path]))
+    places = _places_by_module(chosen.modules, keep)
     return {m: TraceOptions(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
 
 
 def _places_by_module(
-    modules: Sequence[Traceable], keep: Sequence[str] | None
+    modules: Mapping[str, Traceable], keep: Sequence[str] | None
 ) -> Mapping[Traceable, Sequence[str] | None]:
-    """The places of ``keep`` that each module has."""
+    """The places of ``keep`` that each module has; one with a module's path is for that module."""
+    every = dict.fromkeys(modules.values())
     if keep is None:
-        return dict.fromkeys(modules)
+        return every
+    kept: dict[Traceable, dict[str, None]] = {module: {} for module in every}
     wanted = names_of(keep)
-    kept = {module: [name for name in wanted if _has(module, name)] for module in modules}
-    largest = max(modules, key=lambda module: len(tracks(*module._traced_layers())))
-    for name in set(wanted).difference(*kept.values()):
-        parse_place(name, *largest._traced_layers())  # says what is wrong with it
     if not wanted:
         raise ArgumentError("nothing to record: keep= names no place")
-    return {module: names for module, names in kept.items() if names}
+    for name in wanted:
+        path, place = split_path(name) if isinstance(name, str) else ("", name)
+        meant = [one for at, one in modules.items() if not path or at == path]
+        having = [one for one in meant if is_place_of(place, *one._traced_layers())]
+        if not having:
+            raise _unknown_place(name, path, modules)
+        for one in having:
+            kept[one][place] = None
+    return {module: list(names) for module, names in kept.items() if names}
 
 
-def _has(module: Traceable, place: str) -> bool:
-    try:
-        parse_place(place, *module._traced_layers())
-    except NameUnknownError:
-        return False
-    return True
+def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> NameUnknownError:
+    layers = {at: one._traced_layers() for at, one in modules.items()}
+    if not path:
+        try:
+            parse_place(name, *max(layers.values(), key=lambda each: len(tracks(*each))))
+        except NameUnknownError as error:  # says what is wrong with the name
+            return error
+    return NameUnknownError(f"no place {shown(name)} in this model: its places are {list_places(layers, path)}")
 
 
-def _listed(paths: Iterable[str]) -> str:
-    return ", ".join(repr(path) if path else "the model itself" for path in paths)
+def list_paths(paths: Iterable[str]) -> str:
+    """Write module paths for a message, shortened."""
+    named = [repr(path) if path else "the model itself" for path in paths]
+    return ", ".join(named[:MOST_PATHS]) + (f" and {len(named) - MOST_PATHS} others" * (len(named) > MOST_PATHS))
 
 
 @dataclass(eq=False)
@@ -134,6 +148,7 @@ class Run:
     asked: Mapping[Traceable, TraceOptions]
     heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
     spent: int = 0
+    missed: set[Traceable] = field(default_factory=set)
 
     def asks(self, module: Traceable) -> TraceOptions | None:
         """Say what to record of a call, and how much was recorded before it."""
@@ -148,6 +163,28 @@ class Run:
         """Keep a record: as it is now, since the model may write into what it was given."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
+
+    def miss(self, module: Traceable) -> None:
+        """Note a call that is made where this run does not hear it."""
+        if module in self.asked:
+            self.missed.add(module)
+
+    def warn_of_nothing(self, paths: Mapping[str, Traceable]) -> None:
+        """Warn of modules that were called elsewhere, or that nothing was called at all."""
+        elsewhere = [path for path, module in paths.items() if module in self.missed and module not in self.heard]
+        if elsewhere:
+            warnings.warn(
+                f"nothing was recorded of {list_paths(elsewhere)}, called in another thread or asyncio task: only "
+                "calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the model, or run "
+                "it in this one, with another call=",
+                stacklevel=3,
+            )
+        elif not self.heard:
+            warnings.warn(
+                "nothing was recorded: no LSTM of the model was called in this thread. Calls in other processes, of "
+                "copies of the model (as in DataParallel) and steps of streams are not recorded",
+                stacklevel=3,
+            )
 
     def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
         """The traces of one module, in the order of its calls."""

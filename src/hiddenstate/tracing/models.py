@@ -10,11 +10,12 @@ from torch import nn
 
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.structure.paths import at_path, split_path
 from hiddenstate.tracing.as_written import as_written
 from hiddenstate.tracing.join import goes_on, joined
-from hiddenstate.tracing.model_recorder import Run, asked_of, chosen_modules
+from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, asked_of, chosen_modules, list_paths
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
-from hiddenstate.tracing.recorders import requesting
+from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace
 
 
@@ -63,6 +64,16 @@ class ModelTrace(Mapping[str, Trace]):
                 )
         return joined(calls)
 
+    def trace_at(self, path: str) -> Trace:
+        """Return the trace of a module as ``run[path]`` does; with an empty path, that of the only LSTM of the run.
+
+        Raises:
+            NameUnknownError: no LSTM was recorded under this path, or it was not called.
+            ArgumentError: it was called several times.
+        """
+        only = "" not in self.by_path and at_path("", self.by_path) is not None
+        return self[next(iter(self.by_path)) if path == "" and only else path]
+
     def __getitem__(self, path: str) -> Trace:
         calls = self._called(path)
         if len(calls) > 1:
@@ -108,8 +119,13 @@ class ModelTrace(Mapping[str, Trace]):
     def _unknown(self, path: str) -> str:
         if path in self.theirs:
             return f"{path!r} is torch's own, which is not recorded: use hs.accelerate() or hs.convert(model)"
-        near = get_close_matches(str(path), self.by_path, n=3) or list(self.by_path)
-        return f"no LSTM was recorded as {path!r}: there is {', '.join(map(repr, near))}"
+        module, place = split_path(str(path))
+        if module in self.by_path and place:
+            return f"{path!r} is a place and not the path of a module: write run[{module!r}][{place!r}]"
+        near = get_close_matches(str(path), self.by_path, n=MOST_PATHS) or self.by_path
+        if path == "":
+            return f"this run recorded several modules: {list_paths(near)}. Write the path before the place"
+        return f"no LSTM was recorded as {path!r}: there is {list_paths(near)}"
 
 
 def _summary(calls: Sequence[Trace]) -> str:
@@ -143,13 +159,15 @@ def trace(
         model: any module. torch's own LSTMs in it are recorded while `hiddenstate.accelerate` is active;
             `hiddenstate.convert` makes them ours.
         args: what the model is called with, as are the other ``kwargs``.
-        keep: places to record, such as ``["l0.f", "l1.c"]``, of each LSTM that has them; all when None.
+        keep: places to record, such as ``["l0.f", "l1.c"]``, of each LSTM that has them; with the path of a module,
+            such as ``["encoder.l0.f"]``, only of that one. All when None.
         steps: time steps of each call to record; all when None.
         pre: also record what the gates were before their sigmoid or tanh.
         tokens: a word for each step, as in `hiddenstate.LSTM.trace`: for every LSTM, or a mapping from paths to them.
         limit: the most bytes that all records together may take; None for no limit.
         paths: paths of the modules to record, or of modules above them; all when None.
-        call: what to run instead of the model itself, such as ``model.generate``.
+        call: what to run instead of the model itself, such as ``model.generate``; in this thread. A warning says if
+            nothing was recorded.
         kwargs: what the model is called with.
 
     Returns:
@@ -164,8 +182,9 @@ def trace(
     """
     chosen = chosen_modules(model, paths)
     run = Run(asked_of(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
-    with requesting(run), as_written():
+    with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
+    run.warn_of_nothing(chosen.modules)
     traces = {module: run.traces_of(module) for module in run.asked}
     by_path = {path: traces[module] for path, module in chosen.modules.items() if module in traces}
     return ModelTrace(out, by_path, chosen.theirs)

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, freeze, resolve, resolve_one
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.validation import check_memory
 from hiddenstate.errors import IndexRangeError, NameUnknownError
 from hiddenstate.structure.axis_order import Layout, from_time_first
 from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
@@ -128,6 +131,7 @@ class Record:
             IndexRangeError: no such step, unit or row, or the step was not recorded.
             NameUnknownError: no such layer or direction.
         """
+        self._check_memory()
         row = resolve_one(row, self.batch, "row")
         t = resolve_one(t, self.row_length(row), "t")
         unit = resolve_one(unit, self.initial[1].shape[2], "unit")
@@ -158,14 +162,28 @@ class Record:
 
         Raises:
             NameUnknownError: the place was not recorded.
+            DtypeError: its memory was freed.
         """
         if name in self.values:
+            check_memory(self.values[name], name)
             return self.values[name]
         parse_place(name, self.num_layers, self.bidirectional)  # first: does the LSTM have such a place at all?
         raise NameUnknownError(
             f"{name!r} was not recorded; recorded are {' '.join(self.names)}. Name it in keep=, or drop keep= "
             "(pre-activations are recorded with pre=True)"
         )
+
+    def _check_memory(self) -> None:
+        """Check that every recorded tensor still has its memory.
+
+        Raises:
+            DtypeError: the memory of one was freed.
+        """
+        check_memory_of((f"trace.{field.name}", getattr(self, field.name)) for field in fields(self))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # how records are copied and pickled
+        self._check_memory()
+        return super().__reduce_ex__(protocol)
 
     def _position(self, t: int) -> int:
         if t not in self._positions:
@@ -188,6 +206,7 @@ class Record:
             NameUnknownError: no such layer or direction.
             IndexRangeError: no such row.
         """
+        self._check_memory()
         place = parse_place(str(Place(layer, reverse, "c")), self.num_layers, self.bidirectional)
         row = resolve_one(row, self.batch, "row")
         unknown = torch.full_like(self.initial[1][0, row], float("nan"))

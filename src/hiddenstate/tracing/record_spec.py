@@ -62,11 +62,25 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
         TraceTooLargeError: the record would take too much.
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
     """
-    sizes, (T, N) = call.sizes, call.x.shape[:2]
+    T, N = call.x.shape[:2]
+    wanted = wanted_of(asked, call.sizes, (T, N), edits, itemsize)
+    with naming(asked.name):
+        return Recording(wanted, words_of(asked.tokens, T, N, call.lengths))
+
+
+def wanted_of(
+    asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
+) -> RecordSpec:
+    """Return what is asked of a call of shape ``(T, N)``.
+
+    Raises:
+        TraceTooLargeError, NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: as `prepare`.
+    """
+    T, N = shape
     with naming(asked.name):
         wanted = record_spec_of(sizes, T, asked.keep, asked.steps, asked.pre)
         check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked, wanted)
-        return Recording(wanted, words_of(asked.tokens, T, N, call.lengths))
+        return wanted
 
 
 @contextmanager

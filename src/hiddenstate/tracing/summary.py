@@ -1,8 +1,9 @@
 """A trace in few numbers a step: how open the gates were, how large the states, which units changed most."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,26 +51,36 @@ def summary_of(
         NameUnknownError: no such layer or direction, or a quantity of it was not recorded.
         IndexRangeError: no such row.
     """
-    of = {q: _values(trace, Place(layer, reverse, q), row) for q in (*GATES, "c", "h")}
-    before = trace.cell_before(layer, reverse, row).detach().double()
+    return summaries_of(trace, (row,), layer=layer, reverse=reverse, most=most)[0]
+
+
+def summaries_of(
+    trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
+) -> list[tuple[StepSummary, ...]]:
+    """Sum up several rows at once, each as `summary_of` does; arguments and errors are its own."""
+    names = {q: Place(layer, reverse, q) for q in (*GATES, "c", "h")}
+    of = {q: torch.cat([_values(trace, place, row) for row in rows]) for q, place in names.items()}
+    before = torch.cat([trace.cell_before(layer, reverse, row).detach().double() for row in rows])
+    steps = iter(_steps(of, before, most))
+    return [
+        tuple(
+            StepSummary(t, words[t] if words else None, *next(steps)) for t in trace.steps if t < trace.row_length(row)
+        )
+        for row in rows
+        for words in (trace.words(row),)
+    ]
+
+
+def _steps(of: Mapping[str, Tensor], before: Tensor, most: int) -> Iterator[tuple[Any, ...]]:
+    """Yield what `StepSummary` says of each step, but for the step and its word."""
     change = of["c"] - before
     top = change.abs().nan_to_num(0.0).topk(min(most, change.shape[1])).indices
     opened = {q: (values.abs() if q == "g" else values).mean(1).tolist() for q, values in of.items() if q in GATES}
     norms = {q: of[q].norm(dim=1).tolist() for q in ("c", "h")}
     units, changes = top.tolist(), change.gather(1, top).tolist()
-    words = trace.words(row)
-    real = [t for t in trace.steps if t < trace.row_length(row)]
-    return tuple(
-        StepSummary(
-            t=t,
-            word=words[t] if words else None,
-            gates={q: opened[q][k] for q in GATES},
-            c_norm=norms["c"][k],
-            h_norm=norms["h"][k],
-            changed=tuple(pair for pair in zip(units[k], changes[k], strict=True) if not math.isnan(pair[1])),
-        )
-        for k, t in enumerate(real)
-    )
+    for k in range(len(change)):
+        changed = tuple(pair for pair in zip(units[k], changes[k], strict=True) if not math.isnan(pair[1]))
+        yield {q: opened[q][k] for q in GATES}, norms["c"][k], norms["h"][k], changed
 
 
 def _values(trace: Trace, place: Place, row: int) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hiddenstate.base import registry
 from hiddenstate.base.validation import State
 from hiddenstate.tracing.record import Record
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What a notebook shows of a trace. The studio, which is above this room, adds its view; the last one is taken.
-notebook_views: list[Callable[["Trace"], str | None]] = []
+notebook_views: list[Callable[["Trace"], str | None]] = registry.notebook_views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.cut_states import states_before_resets
 
+        self._check_memory()
         return states_before_resets(self)
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -52,6 +54,7 @@ class Trace(Record):
         """
         from hiddenstate.tracing.tables import trace_to_dataframe
 
+        self._check_memory()
         return trace_to_dataframe(self)
 
     def to_xarray(self) -> "xarray.Dataset":
@@ -62,16 +65,40 @@ class Trace(Record):
         """
         from hiddenstate.tracing.tables import trace_to_xarray
 
+        self._check_memory()
         return trace_to_xarray(self)
 
-    def plot(self, *, layer: int = 0, reverse: bool = False, row: int = 0, unit: int | None = None) -> "Figure":
+    def plot(
+        self,
+        path: str | Path | None = None,
+        *,
+        layer: int = 0,
+        reverse: bool = False,
+        row: int = 0,
+        unit: int | None = None,
+    ) -> "Figure":
         """Draw gates and states over the sequence: heat maps of all units, or curves of one.
 
         Needs matplotlib (``pip install 'hiddenstate[plot]'``).
+
+        Args:
+            path: a file to write the picture to, in the format that its name ends with; none when None.
+            layer: layer, from 0.
+            reverse: the reverse direction; time still runs to the right.
+            row: batch row; only its real steps are drawn.
+            unit: hidden unit; all when None.
+
+        Raises:
+            NameUnknownError: no such layer or direction, or nothing of it was recorded.
+            IndexRangeError: no such row or unit.
+            ArgumentError: the row has no recorded step, or no picture can be written to such a file.
+            IsADirectoryError, FileWriteError: the file cannot be written.
         """
+        from hiddenstate.base.figures import draw_to
         from hiddenstate.tracing.plots import plot_trace
 
-        return plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit)
+        self._check_memory()
+        return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
         """The first row in the studio, in a notebook; None, and so its text alone, where that can't show it."""
@@ -81,6 +108,7 @@ class Trace(Record):
         """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
         from hiddenstate.tracing.files import save_trace
 
+        self._check_memory()
         save_trace(self, path)
 
     @staticmethod

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from hiddenstate.base import registry
+
 
 class Traceable(nn.Module):
     """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are such."""
@@ -19,7 +21,7 @@ class Traceable(nn.Module):
 
 # Each returns what stands for a module of another kind whose calls can be recorded, or None. `interop`, which is above
 # this room, adds the one for LSTMs of torch's.
-stand_ins: list[Callable[[nn.Module], Traceable | None]] = []
+stand_ins: list[Callable[[nn.Module], Traceable | None]] = registry.stand_ins
 
 
 def traceable_of(module: nn.Module) -> Traceable | None:

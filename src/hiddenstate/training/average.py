@@ -1,10 +1,12 @@
 """A running mean of the weights over steps, which is often better than the last ones."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from hiddenstate.base.scoped import Block, lasting
 
 
 class Average:
@@ -22,15 +24,10 @@ class Average:
             weight = 1 - min(self._decay, step / (step + 10))
             torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
 
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Put the mean in the place of the weights inside."""
+    def used(self) -> Block:
+        """Return a block in which the mean is in the place of the weights."""
         last = {name: self._weights[name].clone() for name in self.mean}
-        self._put(self.mean)
-        try:
-            yield
-        finally:
-            self._put(last)
+        return lasting(partial(self._put, self.mean), partial(self._put, last))
 
     def load(self, mean: Mapping[str, Tensor]) -> None:
         """Take over a mean."""

@@ -15,10 +15,12 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import append_line, read_tensors, replaced_after, sync, write_tensors
+from hiddenstate.base.files import append_line, read_tensors, refuse_link, replaced_after, sync, write_tensors
+from hiddenstate.base.messages import shown
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.training.config import MAY_CHANGE
 from hiddenstate.training.lock import LOCK_FILES, RunLock
 from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, Score, Step
@@ -30,7 +32,13 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for the checkpoints of a model, beside it."""
+    """Return the folder for the checkpoints of a model, beside it.
+
+    Raises:
+        ArgumentError: the model's folder has no name, so that nothing can be beside it.
+    """
+    if not out.name:
+        raise ArgumentError(f"{out} cannot be a model's folder, as it has no name; give a folder inside it")
     return out.with_name(f"{out.name}.run")
 
 
@@ -68,12 +76,16 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name."""
+    """All that a run needs to go on: where it is, for whom (see `RunFolder.read`), and tensors by name.
+
+    ``settings`` are those that must be the same when the run goes on; older checkpoints have none.
+    """
 
     position: Position
     ranks: int
     fingerprint: str
     tensors: Mapping[str, Tensor]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``name`` and a dot, without that."""
@@ -96,17 +108,23 @@ class RunFolder:
         Raises:
             RunInUseError: someone else trains in it.
             ArgumentError: it is a file.
-            FileWriteError: it cannot be made, or written into.
+            FileWriteError: it cannot be made, or written into; or a file in it is a link to another file, which would
+                be written instead.
         """
         if machine is None:
-            self._lock.acquire()
+            self._acquire()
         else:
-            machine.once(self._lock.acquire)
+            machine.once(self._acquire)
         try:
             yield
         finally:
             if machine is None or machine.leads:
                 self._lock.release(keep=(self.path / SETTINGS).is_file())
+
+    def _acquire(self) -> None:
+        for name in (CHECKPOINT, METRICS, *LOCK_FILES):
+            refuse_link(self.path / name)
+        self._lock.acquire()
 
     def begin(self, settings: str) -> None:
         """Make the folder for a new run, in place of a finished one.
@@ -156,16 +174,22 @@ class RunFolder:
             "position": asdict(checkpoint.position),
             "ranks": checkpoint.ranks,
             "fingerprint": checkpoint.fingerprint,
+            "settings": dict(checkpoint.settings),
             "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0,
             "finished": finished,
         }
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
-    def read(self, ranks: int, fingerprint: str) -> Checkpoint | None:
+    def read(self, ranks: int, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
         """Return the last checkpoint, None if the run was ended before its first.
 
+        Args:
+            ranks: how many processes train.
+            fingerprint: of the data.
+            settings: those that must be as they were when the run began.
+
         Raises:
-            ArgumentError: it was written by another number of processes, or with other data.
+            ArgumentError: it was written by a different number of processes, or with other data or settings.
             FileFormatError: it is damaged.
         """
         if not (self.path / CHECKPOINT).exists():
@@ -173,8 +197,10 @@ class RunFolder:
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
         state = self._state()
         with reading(self.path / CHECKPOINT):
-            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors)
+            kept = _settings(state.get("settings", {}))
+            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors, kept)
         self._check(found, ranks, fingerprint)
+        self._check_settings(found.settings, settings or {})
         return found
 
     def mend(self) -> None:
@@ -191,6 +217,7 @@ class RunFolder:
         for left in self.path.glob("*.part"):
             left.unlink()
         metrics = self.path / METRICS
+        refuse_link(metrics)
         if metrics.exists():
             length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
             if type(length) is not int or length < 0:
@@ -205,6 +232,16 @@ class RunFolder:
             )
         if found.fingerprint != fingerprint:
             raise ArgumentError(f"the data of the run in {self.path} has changed since; put it back, or begin anew")
+
+    def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        current = json.loads(json.dumps(now))  # tuples as lists, as in the file
+        changed = [name for name in before if name in current and before[name] != current[name]]
+        if changed:
+            said = ", ".join(f"{name} was {shown(before[name])} and is now {shown(current[name])}" for name in changed)
+            raise ArgumentError(
+                f"the checkpoint in {self.path} does not fit the settings; put back what was changed in {SETTINGS} "
+                f"since the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
+            )
 
     def _state(self) -> dict[str, Any]:
         _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
@@ -222,6 +259,12 @@ class RunFolder:
             FileWriteError: it cannot be written; the lines before are as they were.
         """
         append_line(self.path / METRICS, json.dumps({"event": event, **data}, ensure_ascii=False))
+
+
+def _settings(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise FileFormatError(f"settings must be an object, got {type(data).__name__}")
+    return data
 
 
 def _position(data: Any) -> Position:

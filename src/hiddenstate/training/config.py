@@ -1,8 +1,12 @@
 """What every training run is set by, whatever the model."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from hiddenstate.training.settings import Settings, choice, number
+
+# What may change when a run is resumed: how long it goes on, where it computes, and what it writes on the way.
+MAY_CHANGE = ("epochs", "patience", "device", "log_steps", "checkpoint_steps", "checkpoint_minutes")
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,7 @@ class TrainConfig(Settings):
     log_steps: int = number(50, least=1)
     checkpoint_steps: int = number(0, least=0)
     checkpoint_minutes: float = number(5.0, least=0)
+
+    def fixed(self) -> dict[str, Any]:
+        """Return the settings that must stay as they are when a run is resumed: all but `MAY_CHANGE`."""
+        return {name: value for name, value in asdict(self).items() if name not in MAY_CHANGE}

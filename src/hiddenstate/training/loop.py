@@ -232,12 +232,13 @@ class _Loop(Generic[Item]):
             **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
         }
         tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
-        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors)
+        settings = self.config.fixed()
+        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
         self.run.write(found, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
-        found = self.run.read(self.machine.ranks, self.task.fingerprint)
+        found = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
         if found is not None:
             with reading(self.run.path / CHECKPOINT):
                 self.take(found)

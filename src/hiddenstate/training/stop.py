@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from hiddenstate.base.scoped import lasting
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Seconds after which a second Ctrl-C is meant: torchrun hands the first one on to processes that have it already.
@@ -37,9 +40,11 @@ def stopping() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in _SIGNALS}
-    try:
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    with lasting(lambda: _handle(dict.fromkeys(_SIGNALS, stop.ask)), lambda: _handle(before)):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -61,3 +61,16 @@ def test_what_onnxruntime_does_not_take_is_told_in_its_words(path: Path) -> None
     path.write_bytes(b"no model")
     with pytest.raises(ExportError, match="onnxruntime does not load the file"):
         check_file(path, [], tolerance=1e-4)
+
+
+def test_an_output_of_other_sizes_than_declared_is_found(tmp_path: Path) -> None:
+    takes, gives = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size])
+        for name, size in (("x", "N"), ("y", 3))
+    )
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "lies", [takes], [gives])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "lies.onnx")
+    check_file(tmp_path / "lies.onnx", [run([1.0, 2.0, 3.0], torch.tensor([1.0, 2.0, 3.0]))], tolerance=1e-4)
+    with pytest.raises(ExportError, match=r"y of the file on some numbers is \[2\], and the file declares \[3\]"):
+        check_file(tmp_path / "lies.onnx", [run([1.0, 2.0], torch.tensor([1.0, 2.0]))], tolerance=1e-4)

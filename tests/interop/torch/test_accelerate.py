@@ -436,7 +436,7 @@ def test_edits_that_fit_no_lstm_are_refused() -> None:
     with pytest.raises(hs.HiddenStateError, match=r"hs\.accelerate"), hs.edit(model, hs.zero("encoder.l0.f")):
         pass
     with hs.accelerate():
-        for place in ("l0.f", "decoder.l0.f", "encoder.l7.f", "cell.l0.f"):
+        for place in ("l0.f", "decoder.l0.f", "encoder.l7.f", "cell.l1.f"):
             with pytest.raises(hs.HiddenStateError), hs.edit(model, hs.zero(place)):
                 pass
         with pytest.raises(TypeError), hs.edit(model, "encoder.l0.f"):  # type: ignore[arg-type]
@@ -518,6 +518,46 @@ def test_a_script_runs_unchanged(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    done = run_script(tmp_path, "--report", *torchrun, "job.py", "0", "--x")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("__main__ ['0', '--x'] True") == 2
+    assert done.stderr.count("1 of 1 calls ran on the engine") == 2
+
+
+class Both(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.cell = nn.LSTM(4, 3), nn.LSTMCell(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lstm(x)[0] + self.cell(x[0])[0]
+        return out
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning"
+)  # torch of its own
+def test_what_the_engine_can_not_see_is_named() -> None:
+    model, x = Both().eval(), torch.zeros(2, 1, 4)
+    scripted = torch.jit.script(model)
+    frozen = torch.jit.freeze(scripted)
+    for unseen in (scripted, frozen):
+        with hs.accelerate() as acceleration:
+            unseen(x)
+        report = str(acceleration.report())
+        assert "No LSTM of torch was called in this process" in report
+        assert "TorchScript module with an LSTM: calls torch's compiled operator" in report
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM})
+    with hs.accelerate() as acceleration:
+        quantised.lstm(x)
+    assert any(what.startswith("torch.ao.nn.quantized.dynamic.LSTM: ") for what in acceleration.report().unseen)
+    with hs.accelerate() as acceleration:
+        model(x)
+    assert not acceleration.report().unseen
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_steps_of_cells_without_gradients_run_on_the_engine(dtype: torch.dtype) -> None:
     cell = nn.LSTMCell(5, 7).to(dtype)
@@ -536,3 +576,88 @@ def test_steps_of_cells_without_gradients_run_on_the_engine(dtype: torch.dtype) 
         for one, other in zip(states, others, strict=True):
             assert one.shape == other.shape
             assert torch.allclose(one.float(), other.float(), atol=1e-5 if dtype is not torch.bfloat16 else 2e-2)
+
+
+def test_threads_share_a_layer_and_each_call_has_its_own_options() -> None:
+    """One is traced, batch first; one is called packed, under an edit; one makes new layers all the time."""
+    code = """
+import sys, threading
+import torch
+import hiddenstate as hs
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+sys.setswitchinterval(1e-5)
+torch.manual_seed(0)
+torch.set_num_threads(1)
+torch.set_grad_enabled(False)
+lstm, x, edit = nn.LSTM(4, 3, batch_first=True).eval(), torch.randn(2, 5, 4), hs.zero("l0.f")
+packed = pack_padded_sequence(x, torch.tensor([5, 3]), batch_first=True)
+
+def traced():
+    run = hs.trace(lstm, x)
+    return [run.out[0], run[""]["l0.c"]]
+
+def edited():
+    with hs.edit(lstm, edit):
+        return [lstm(packed)[0].data]
+
+def new():
+    layer = nn.LSTM(2, 2)
+    hs.trace(layer, torch.zeros(1, 1, 2))
+    return []
+
+def compare(run, want):
+    torch.set_grad_enabled(False)
+    try:
+        while not is_over.is_set():
+            assert all(map(torch.equal, run(), want))
+            counts[run] += 1
+    except BaseException as error:
+        errors.append(error)
+
+with hs.accelerate():
+    runs = traced, edited, new
+    wants, counts, errors, is_over = [run() for run in runs], dict.fromkeys(runs, 0), [], threading.Event()
+    threads = [threading.Thread(target=compare, args=pair) for pair in zip(runs, wants)]
+    for thread in threads:
+        thread.start()
+    while not errors and min(counts.values()) < 300:
+        threads[0].join(0.05)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+if errors:
+    raise errors[0]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_object_that_is_lost_on_its_way_to_the_caller_undoes_what_it_did() -> None:
+    with pytest.raises(ZeroDivisionError):
+        print(hs.accelerate(), 1 / 0)
+    assert "lstm" not in vars(torch._VF)
+
+
+def test_an_object_that_nobody_keeps_stays_in_force() -> None:
+    code = """
+import gc, torch
+import hiddenstate as hs
+hs.accelerate()
+gc.collect()
+with hs.accelerate():
+    pass
+assert "lstm" in vars(torch._VF)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_a_cell_of_torchs_is_edited() -> None:
+    model, x = nn.ModuleDict({"cell": nn.LSTMCell(4, 3)}), torch.randn(2, 4)
+    plain = model["cell"](x)
+    with hs.accelerate(), hs.edit(model, hs.zero("cell.l0.c", unit=1)):
+        h, c = model["cell"](x)
+    assert not c[:, 1].any()
+    assert torch.allclose(h[:, [0, 2]], plain[0][:, [0, 2]], atol=1e-6)
+    assert torch.equal(model["cell"](x)[1], plain[1])

@@ -214,9 +214,22 @@ def test_the_most_telling_memory(runtime: Runtime, tagger: Tagger) -> None:
                 ledger = explain.ledger(case.subject, place=f"{place}@{t}")
                 assert isinstance(ledger, Ledger)
                 assert ledger.effect is not None
-                sizes.append((ledger.effect[:, label] * ledger.value).abs())
+                sizes.append((ledger.effect[:, label] * (ledger.value - ledger.written[-1])).abs())  # f·c_prev
             most = torch.stack(sizes)
             assert most[found["k"] - 2, found["unit"]] >= most.max() - ATOL
+
+
+def test_the_most_telling_memory_where_no_other_step_is_in_memory(runtime: Runtime, tagger: Tagger) -> None:
+    case = Explained(runtime, tagger, SENTENCE[:1])
+    found = case.ask("telling", asked(case.subject, 0, 7)[0])
+    sizes = []
+    for place in ("l1.c", "l1r.c"):
+        ledger = explain.ledger(case.subject, place=f"{place}@0")
+        assert isinstance(ledger, Ledger)
+        assert ledger.effect is not None
+        sizes.append((ledger.effect[:, 7] * ledger.value).abs())
+    most = torch.stack(sizes)
+    assert most[found["k"] - 2, found["unit"]] >= most.max() - ATOL
 
 
 def attributed(case: Explained, method: Any, of: Any, spans: list[tuple[int, int]] | None) -> Any:

@@ -34,6 +34,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "one layer": {"num_layers": 1, "max_chars": 30},
     "chain": {"crf": True},
     "two chains": {"columns": ("xpos", "upos"), "crf": True},
+    "one way": {"bidirectional": False},
+    "words as they are, without spelling": {"char_hidden_size": 0, "lower_case": False},
 }
 
 

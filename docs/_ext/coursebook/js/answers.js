@@ -42,11 +42,17 @@ course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?\d+(?:\.\d+)?
 // Three digits are enough.
 const same = (a, b) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= 1e-3 * Math.max(1, Math.abs(b[k])));
 
+const placed = (answer, right) => {
+  const count = answer.filter((value, k) => same([value], [right[k]])).length;
+  return right.length === 1 ? "" : ` ${count} of your ${right.length} numbers ${count === 1 ? "is" : "are"} right.`;
+};
+
 course.setUpAsk = (box) => {
-  const { kind, given } = box.dataset;
+  const { id, kind, given } = box.dataset;
   const reveal = box.querySelector("details");
   const wrong = [...box.querySelectorAll(".course-wrong > li")];
   const said = course.make("div", { class: "course-said", "aria-live": "polite" });
+  const rule = box.querySelector(".course-rule");
   const input = course.make("input", { type: "text", inputmode: "decimal", "aria-label": "Your answer", size: 16 });
   const check = async () => {
     await course.load("runtime.js");
@@ -61,14 +67,20 @@ course.setUpAsk = (box) => {
     if (same(answer, right)) said.textContent = "Right.";
     else if (known) said.replaceChildren("Not so. ", ...[...known.cloneNode(true).childNodes]);
     else if (answer.length !== right.length) said.textContent = `Not so. ${right.length === 1 ? "One number is" : `${right.length} numbers are`} asked for.`;
-    else said.textContent = "Not so. Work it out once more, or open the answer.";
+    else said.replaceChildren("Not so. Work it out once more: ", ...rule.cloneNode(true).childNodes, placed(answer, right));
     reveal.hidden = false;
   };
   const form = course.make("form", { class: "course-form" }, [input, course.make("button", { text: "Check" })]);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    course.keep(`ask.${id}`, input.value);
     check();
   });
   reveal.hidden = true;
   reveal.before(form, said);
+  const before = course.kept(`ask.${id}`);
+  if (typeof before === "string") {
+    input.value = before;
+    check();
+  }
 };

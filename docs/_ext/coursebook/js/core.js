@@ -20,7 +20,7 @@ course.make = (tag, { text, on, ...attributes } = {}, children = []) => {
 };
 course.SVG_TAGS = new Set(["svg", "g", "rect", "line", "path", "text", "circle", "polyline", "title"]);
 
-/** What is kept in this browser, and nowhere else; without a store nothing is kept. */
+/** What is stored in this browser, and nowhere else; null without. */
 course.kept = (name) => {
   try {
     return JSON.parse(localStorage.getItem(KEY + name));
@@ -33,8 +33,16 @@ course.keep = (name, value) => {
     if (value === null) localStorage.removeItem(KEY + name);
     else localStorage.setItem(KEY + name, JSON.stringify(value));
   } catch {
-    // a browser may refuse, as in private windows: the page works, and forgets
+    course.sayThatNothingIsStored(); // as in some private windows: the page works, and forgets
   }
+};
+
+/** Say once, above the first box that takes an answer, that answers are lost. */
+course.sayThatNothingIsStored = () => {
+  const first = document.querySelector(".course-predict, .course-exercise, .course-parsons");
+  if (first === null || document.querySelector(".course-unstored") !== null) return;
+  const text = "This browser stores nothing for this page, so your answers are lost when you leave it.";
+  first.before(course.make("p", { class: "course-unstored", role: "status", text }));
 };
 
 const loading = new Map();

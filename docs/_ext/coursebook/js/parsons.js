@@ -5,12 +5,20 @@ course.setUpParsons = (box) => {
   const solution = box.querySelector(".course-solution");
   const said = course.make("div", { class: "course-said", "aria-live": "polite" });
   const used = () => [...list.children].filter((item) => item.dataset.out !== "true");
+  const { id } = box.dataset;
+  const items = [...list.children];
+  let checked = false;
+  const keep = () => {
+    const order = [...list.children].map((item) => [items.indexOf(item), item.dataset.out === "true"]);
+    course.keep(`order.${id}`, { order, checked });
+  };
   const wanted = [...list.children].filter((item) => item.dataset.line).length;
   const move = (item, by, button) => {
     const other = by < 0 ? item.previousElementSibling : item.nextElementSibling;
     if (other === null) return;
     if (by < 0) other.before(item);
     else other.after(item);
+    keep();
     button.focus();
     said.textContent = `Now line ${[...list.children].indexOf(item) + 1} of ${list.children.length}.`;
   };
@@ -24,6 +32,7 @@ course.setUpParsons = (box) => {
     const out = button("leave out", "✕", (made) => {
       item.dataset.out = String(item.dataset.out !== "true");
       made.setAttribute("aria-pressed", item.dataset.out);
+      keep();
     });
     out.setAttribute("aria-pressed", "false");
     const buttons = [button("up", "↑", (made) => move(item, -1, made)), button("down", "↓", (made) => move(item, 1, made)), out];
@@ -39,7 +48,18 @@ course.setUpParsons = (box) => {
     else said.textContent = "Right.";
     box.dataset.answered = String(said.textContent === "Right.");
     solution.hidden = false;
+    checked = true;
+    keep();
+  };
+  const restore = ({ order, checked: before }) => {
+    for (const [k, out] of order) {
+      list.append(items[k]);
+      if (out) items[k].querySelector("[aria-pressed]").click();
+    }
+    if (before) check();
   };
   solution.hidden = true;
   list.after(course.controls.button("Check", check), said);
+  const before = course.kept(`order.${id}`);
+  if (before?.order?.length === items.length && before.order.every(([k]) => items[k])) restore(before);
 };

@@ -3,6 +3,7 @@
 const start = () => {
   const each = (selector, setUp) => document.querySelectorAll(selector).forEach(setUp);
   document.documentElement.dataset.course = "live";
+  course.keep("probe", 1);
   each(".course-predict", course.setUpPredict);
   each(".course-ask", course.setUpAsk);
   each(".course-parsons", course.setUpParsons);

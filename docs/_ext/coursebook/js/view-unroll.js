@@ -4,7 +4,7 @@ course.view("unroll", ({ root, model, change }) => {
   const { input } = model.given.tracks[0];
   const rows = Array.from({ length: model.given.steps }, (_, t) => input.slice(4 * t, 4 * t + 4));
   const carry = course.controls.toggle("carry the state", false, (on) => change({ carry: on ? "on" : "off" }));
-  const swap = course.controls.toggle("exchange inputs 2 and 4", false, (on) => change({ swap: on ? "on" : "off" }));
+  const swap = course.controls.toggle("exchange inputs 1 and 3", false, (on) => change({ swap: on ? "on" : "off" }));
   const place = course.make("div", { class: "course-scroll", tabindex: 0, role: "group", "aria-label": "Five steps" });
   const said = course.make("p", { class: "course-said", "aria-live": "polite" });
   root.append(course.make("div", { class: "course-controls" }, [carry, swap]), place, said);
@@ -15,7 +15,7 @@ course.view("unroll", ({ root, model, change }) => {
     const all = carried ? [model.runNumbers(read)] : read.map((row) => model.runNumbers([row]));
     const values = (name) => all.flatMap((each) => [...each.tracks[0].values[name]]);
     const [h, c] = [values("h"), values("c")];
-    return order.map((k, t) => ({ input: k + 1, x: rows[k], h: h.slice(3 * t, 3 * t + 3), c: c.slice(3 * t, 3 * t + 3) }));
+    return order.map((k, t) => ({ input: k, x: rows[k], h: h.slice(3 * t, 3 * t + 3), c: c.slice(3 * t, 3 * t + 3) }));
   };
   const differ = (a, b) => a.h.some((value, u) => Math.abs(value - b.h[u]) > 1e-6);
 
@@ -26,7 +26,7 @@ course.view("unroll", ({ root, model, change }) => {
       swap.show(swapped);
       const before = run(carried, [0, 1, 2, 3, 4]);
       shown = swapped ? run(carried, [0, 3, 2, 1, 4]) : before;
-      const moved = shown.flatMap((step, t) => (differ(step, before[t]) ? [t + 1] : []));
+      const moved = shown.flatMap((step, t) => (differ(step, before[t]) ? [t] : []));
       place.replaceChildren(course.unrolled(shown, carried, moved));
       if (!swapped) said.textContent = "Inputs in their own order.";
       else if (carried) said.textContent = `The exchange changed the outputs of steps ${moved.join(", ")}.`;
@@ -44,8 +44,8 @@ course.unrolled = (steps, carried, moved) => {
     const left = 4 + 184 * t;
     const row = (y, name, values, kind) => make("text", { x: left + 8, y, class: kind, text: `${name} ${two(values)}` });
     const parts = [
-      make("rect", { x: left, y: 34, width: 164, height: 104, rx: 6, class: moved.includes(t + 1) ? "course-cell course-moved" : "course-cell" }),
-      make("text", { x: left + 8, y: 54, text: `step ${t + 1} reads input ${input}` }),
+      make("rect", { x: left, y: 34, width: 164, height: 104, rx: 6, class: moved.includes(t) ? "course-cell course-moved" : "course-cell" }),
+      make("text", { x: left + 8, y: 54, text: `step ${t} reads input ${input}` }),
       make("text", { x: left + 8, y: 76, class: "course-small", text: `x ${two(x)}` }),
       row(100, "c", c, "course-c"),
       row(124, "h", h, "course-h"),

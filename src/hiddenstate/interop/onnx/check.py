@@ -1,6 +1,6 @@
 """A file run in onnxruntime, and held to the numbers that it should give."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,16 @@ def check_file(path: Path, runs: Iterable[Run], tolerance: float) -> None:
         ExportError: which output differs, by how much, on which inputs; or onnxruntime's own words.
     """
     session = _session(path)
-    names = [output.name for output in session.get_outputs()]
+    declared = session.get_outputs()
     for run in runs:
         got = _outputs(session, run)
         if len(got) != len(run.outputs):
-            raise ExportError(f"the file has {len(got)} outputs, {', '.join(names)}, expected {len(run.outputs)}")
-        for name, a, b in zip(names, got, run.outputs, strict=True):
-            _compare(a, b.detach().cpu(), tolerance, f"{name} of the file on {run.what}")
+            names = ", ".join(output.name for output in declared)
+            raise ExportError(f"the file has {len(got)} outputs, {names}, expected {len(run.outputs)}")
+        for output, a, b in zip(declared, got, run.outputs, strict=True):
+            what = f"{output.name} of the file on {run.what}"
+            _compare(a, b.detach().cpu(), tolerance, what)
+            _compare_shape(output.shape, a, what)
 
 
 def _session(path: Path) -> Any:
@@ -79,6 +82,15 @@ def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
             f"{what} differs by {gap:.3g}, values up to {size:.3g}: over the tolerance of {tolerance:g} of that. "
             "Nothing was written"
         )
+
+
+def _compare_shape(declared: Sequence[int | str | None], got: Tensor, what: str) -> None:
+    """Refuse a file that declares sizes which its output does not have; a size that has a name may be any."""
+    fits = len(declared) == got.dim() and all(
+        size == have for size, have in zip(declared, got.shape, strict=True) if isinstance(size, int)
+    )
+    if not fits:
+        raise ExportError(f"{what} is {list(got.shape)}, and the file declares {list(declared)}. Nothing was written")
 
 
 def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:

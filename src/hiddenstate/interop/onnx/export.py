@@ -11,6 +11,7 @@ from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
+from hiddenstate.interop.onnx.attempts import Attempt, write_first
 from hiddenstate.interop.onnx.check import Run, check_file, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, model_of
 from hiddenstate.interop.onnx.program import Given, program_of
@@ -19,6 +20,7 @@ from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.tracing.traceable import traceable_of
 
 TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
 MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
@@ -80,7 +82,10 @@ def export_onnx(
     ``c0 [L*D, N, H]``, and gives ``out``, ``h_n`` and ``c_n``: what a call takes and gives. As a ``"step"`` it takes
     ``x [N, C]``, ``h`` and ``c [L, N, H]`` and gives ``out [N, H]``, ``h_n`` and ``c_n``, which the next step takes.
 
-    Any other model goes through ``torch.onnx.export``; LSTMs of ours in it become the same operators.
+    Any other model goes through ``torch.onnx.export``; LSTMs in it, ours and those of torch's that
+    `hiddenstate.convert` can convert, become the same operators. The file takes any batch size and any number of time
+    steps (the first two axes of each tensor) unless ``dynamic_shapes`` says otherwise; if the model does not allow
+    that, a warning says so.
 
     Args:
         module: an LSTM, ours or torch's, or a model.
@@ -90,7 +95,8 @@ def export_onnx(
         form: for an LSTM, ``"sequence"`` or ``"step"``.
         lengths: for an LSTM, whether the file takes lengths of rows (int64, in any order, zero allowed).
         states: for an LSTM, whether the state goes in and comes out; otherwise it begins at zero.
-        dynamic_shapes: for a model, the sizes to leave open, as ``torch.export.export`` takes them.
+        dynamic_shapes: for a model, the sizes to leave open, as ``torch.export.export`` takes them, with names; batch
+            and time when None, and none when ``{}``.
         input_names: for a model, names of the file's inputs.
         output_names: for a model, names of the file's outputs.
         opset: version of ONNX's operators: 14 or later, 17 when None; for a model what torch takes, its own when None.
@@ -101,7 +107,8 @@ def export_onnx(
         ArgumentError: what ONNX has no operator for (a projection, edits that hold, hooks, resets), arguments that
             contradict each other, or weights over 2 GiB.
         ArgumentTypeError: the module is none, or ``args`` no tuple.
-        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``).
+        DtypeError: an LSTM's weights are of another type than float32 (or float64, with ``check=False``), or the
+            memory of a weight was freed.
         ExportError: the file gives other numbers, or does not run, or torch does not export the model.
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
         FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
@@ -126,16 +133,23 @@ def export_onnx(
         return
     _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
     given = _given(module, args, kwargs, dynamic_shapes, input_names, output_names)
+
+    def write(attempt: Attempt) -> Any:
+        with evaluating(attempt.module):
+            model = program_of(attempt.module, attempt.given, opset)
+            _write(path, model, runs_of_model(module, given, model) if check else None, tolerance)
+        return model
+
     with evaluating(module):
-        model = program_of(module, given, opset)
-        _write(path, model, runs_of_model(module, given, model) if check else None, tolerance)
+        write_first(module, given, write)
 
 
 def _refuse_module(module: object) -> None:
     """Refuse what is no module, and what would be lost or not fit, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
-    if any(isinstance(part, LSTM) and edits_in_force(part) for part in module.modules()):
+    lstms = (part for part in map(traceable_of, module.modules()) if isinstance(part, LSTM))
+    if any(edits_in_force(lstm) for lstm in lstms):
         raise ArgumentError("edits hold, and an ONNX file has no place for them: leave the block that they hold in")
     if autocasts("cpu"):
         raise ArgumentError("torch.autocast is on, and an ONNX file has no such thing: leave its block")

@@ -1,16 +1,18 @@
 """`accelerate`: torch's own LSTMs run on the engine, in a block or until it is undone."""
 
 import sys
-import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from hiddenstate.base.forks import ForkSafeLock
+from hiddenstate.base.native_module import Switch
+from hiddenstate.base.scoped import Block
 from hiddenstate.interop.torch.accelerate import served, stand_ins
-from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts
+from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts, Tally
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
@@ -18,90 +20,62 @@ _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]
     "lstm": served.lstm_function,
     "lstm_cell": served.lstm_cell_function,
 }
+_counts = Counts()
+_beginning = ForkSafeLock()
+# What replaces torch's functions while any block is open.
+_switches: Sequence[Switch] = ()
 
 
-class _Patch:
-    """The functions of torch's that are replaced in this process, and how many ask for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-        self._before: dict[str, Any] = {}
-        self.counts = Counts()
-
-    def enter(self) -> None:
-        """Replace the functions for one more; the first one does it."""
-        with self._lock:
-            self._count += 1
-            if self._count > 1:
-                return
-            self.counts = Counts()
-            for name, make in _FUNCTIONS.items():
-                self._before[name] = vars(_VF).get(name)
-                ours = make(getattr(_VF, name), self.counts)
-                _tell_torchscript(ours, name)
-                setattr(_VF, name, ours)
-
-    def leave(self) -> None:
-        """Put the functions back for one; the last one does it."""
-        with self._lock:
-            self._count -= 1
-            if self._count:
-                return
-            for name, before in self._before.items():
-                if before is None:
-                    delattr(_VF, name)  # torch's module finds its own below
-                else:
-                    setattr(_VF, name, before)
-
-    @property
-    def is_active(self) -> bool:
-        """Whether anyone asks for it."""
-        return self._count > 0
-
-
-def _tell_torchscript(ours: Callable[..., Any], name: str) -> None:
-    """Let `torch.jit.script`, while the block is open, compile a call of ours to torch's operator."""
+@cache  # kept for good: TorchScript knows a function by its address
+def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
+    ours = _FUNCTIONS[name](torchs, _counts)
+    # Lets `torch.jit.script`, while the block is open, compile a call of ours to torch's operator.
     torch.jit._builtins._register_builtin(ours, f"aten::{name}")
+    return ours
 
 
-_patch = _Patch()
+def _is_active() -> bool:
+    return any(switch.count for switch in _switches)
 
 
-class Acceleration:
+def _renew() -> None:
+    """Take torch's functions as they are now, and count from zero."""
+    global _switches
+    _switches = tuple(Switch(vars(_VF), name, _function(name, getattr(_VF, name))) for name in _FUNCTIONS)
+    _counts.begin()
+
+
+class Acceleration(Block):
     """What `accelerate` returns: undoes it, at the end of a ``with`` block or by `undo`, and reports."""
 
     def __init__(self, report: bool) -> None:
-        self._prints = report
-        self._is_open = True
-        self._lock = threading.Lock()
-        _patch.enter()
-        self._counts = _patch.counts
+        try:
+            with _beginning.lock:
+                if not _is_active():
+                    _renew()
+                tally = _counts.now
+                super().__init__(switches=tuple(_switches), after=partial(_print, tally) if report else None)
+                self._tally = tally
+                self.open_for_good()
+        except BaseException:  # KeyboardInterrupt, say: nobody would get this object, and so undo it
+            if hasattr(self, "_tally"):
+                self.close()
+            raise
 
     def undo(self) -> None:
         """Give torch its functions back, unless others still ask for the engine; a second time does nothing."""
-        with self._lock:
-            if not self._is_open:
-                return
-            self._is_open = False
-        _patch.leave()
-        if self._prints:
-            print(self.report(), file=sys.stderr)
+        self.close()
 
     def report(self) -> AccelerationReport:
         """Return how often which path ran, and why torch computed the other calls.
 
         Counted in the whole process, since the outermost of nested blocks began.
         """
-        return self._counts.report()
+        return self._tally.report()
 
-    def __enter__(self) -> "Acceleration":
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.undo()
+def _print(tally: Tally) -> None:
+    print(tally.report(), file=sys.stderr)
 
 
 def accelerate(*, report: bool = False) -> Acceleration:
@@ -130,9 +104,9 @@ def accelerate(*, report: bool = False) -> Acceleration:
     return Acceleration(report)
 
 
-stand_ins.holds.append(lambda: Acceleration(report=False))
+stand_ins.holds.append(lambda: _switches)
 
 
 def traceable_of(module: nn.Module) -> Traceable | None:
     """Return what stands for an LSTM of torch's in traces and edits, while `accelerate` is active; else None."""
-    return stand_ins.stand_in_of(module) if _patch.is_active else None
+    return stand_ins.stand_in_of(module) if _is_active() else None

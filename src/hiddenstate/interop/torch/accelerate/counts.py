@@ -1,9 +1,14 @@
 """Counts which calls of torch's LSTMs ran on the engine, and why others did not."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from hiddenstate.interop.torch.accelerate.unserved import unserved_lstms
 
 MOST_REASONS = 50  # told apart; a program that never ends must not fill memory with sentences
+
+
+_NO_CALLS = "No LSTM of torch was called in this process. (Processes that it spawned count for themselves.)"
 
 
 @dataclass(frozen=True)
@@ -13,10 +18,12 @@ class AccelerationReport:
     Attributes:
         served: calls that ran on the engine, by the name of the path.
         left: calls that torch computed, by the reason.
+        unseen: if no call was seen: LSTMs in this process whose calls can't be seen, by what they are.
     """
 
     served: dict[str, int]
     left: dict[str, int]
+    unseen: dict[str, int] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
@@ -27,7 +34,8 @@ class AccelerationReport:
     def __str__(self) -> str:
         calls = sum(self.served.values()) + sum(self.left.values())
         if not calls:
-            return "No LSTM of torch was called."
+            unseen = [f"  {count:>9,}  {what}" for what, count in _by_count(self.unseen)]
+            return "\n".join([_NO_CALLS, *(["in this process are:", *unseen] if unseen else [])])
         lines = [f"{sum(self.served.values()):,} of {calls:,} calls ran on the engine ({self.share:.1%})"]
         lines += [f"  {count:>9,}  on the path {name!r}" for name, count in _by_count(self.served)]
         if self.left:
@@ -39,21 +47,34 @@ def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
+class Tally:
+    """Calls counted since a moment."""
+
+    def __init__(self) -> None:
+        self.served: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+
+    def report(self) -> AccelerationReport:
+        """Return what was counted until now."""
+        called = bool(self.served or self.left)
+        return AccelerationReport(dict(self.served), dict(self.left), {} if called else unserved_lstms())
+
+
 class Counts:
     """Counts calls as they are made, from any thread."""
 
     def __init__(self) -> None:
-        self._served: Counter[str] = Counter()
-        self._left: Counter[str] = Counter()
+        self.now = Tally()
+
+    def begin(self) -> None:
+        """Count from zero; earlier tallies stay as they are."""
+        self.now = Tally()
 
     def served(self, path: str) -> None:
         """Count a call that ran on the engine."""
-        self._served[path] += 1
+        self.now.served[path] += 1
 
     def left(self, why: str) -> None:
         """Count a call that torch computed."""
-        self._left[why if why in self._left or len(self._left) < MOST_REASONS else "other reasons"] += 1
-
-    def report(self) -> AccelerationReport:
-        """Return what was counted until now."""
-        return AccelerationReport(dict(self._served), dict(self._left))
+        left = self.now.left
+        left[why if why in left or len(left) < MOST_REASONS else "other reasons"] += 1

@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
+from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import dispatch, fast, inputs, kernels
@@ -45,6 +46,7 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
             done, path_or_why = serve(given_of(arguments))
         if done is None:
             counts.left(path_or_why)
+            _refuse_freed(arguments)
             return torchs(*arguments, **named)
         counts.served(path_or_why)
         return done
@@ -79,11 +81,21 @@ def lstm_cell_function(torchs: Callable[..., Any], counts: Counts) -> Callable[.
             done = _serve_cell(x, tuple(hx), *weights)
         if done is None:
             counts.left("a step of torch.nn.LSTMCell with gradients, or of many rows")
+            _refuse_freed(arguments)
             return torchs(*arguments, **named)
         counts.served("cell")
         return done
 
     return lstm_cell
+
+
+def _refuse_freed(arguments: Sequence[Any]) -> None:
+    """Refuse tensors whose memory was freed: torch's functions read them without looking.
+
+    Raises:
+        DtypeError: the memory of one was freed.
+    """
+    check_memory_of(("an argument of torch's LSTM", argument) for argument in arguments)
 
 
 def _is_a_step(arguments: Sequence[Any]) -> bool:

@@ -6,11 +6,14 @@ A stand-in holds no weights. It reads them from torch's module, which torch's fu
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.native_module import Switch
+from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
@@ -20,17 +23,23 @@ from hiddenstate.interop.torch.accelerate.given import Given
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.nn.scoped_edits import edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import TORCH_CELL, TORCH_LSTM
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
 # What keeps torch's functions replaced for a block; `acceleration`, which replaces them, adds it.
-holds: list[Callable[[], AbstractContextManager[object]]] = []
+holds: list[Callable[[], Sequence[Switch]]] = []
+M = TypeVar("M", nn.LSTM, nn.LSTMCell)
+
+
+def _switches() -> list[Switch]:
+    """What keeps torch's functions replaced in a block."""
+    return [switch for hold in holds for switch in hold()]
 
 
 class StandInLSTM(LSTM):
-    """Stands for a `torch.nn.LSTM` in traces and edits."""
+    """Stands for a `torch.nn.LSTM` in traces, edits and explanations."""
 
     def __init__(self, module: nn.LSTM) -> None:
         with warnings.catch_warnings():
@@ -40,12 +49,20 @@ class StandInLSTM(LSTM):
                 *(module.dropout, module.bidirectional, module.proj_size),
                 device="meta",
             )
-        self._module = weakref.ref(module)
+        self._module = _reference(module, _lstms)
 
-    def _flat(self) -> list[Tensor]:
+    def weights_of_module(self) -> list[Tensor] | None:
+        """The list of weights that the module keeps and passes to its calls; None once the module is gone."""
+        module: Any = self._module()
+        return None if module is None else module._flat_weights
+
+    def _torchs(self) -> nn.Module:
         module = self._module()
         assert module is not None, "a stand-in goes with its module"
-        flat: list[Tensor] = module._flat_weights  # type: ignore[assignment]
+        return module
+
+    def _flat(self) -> list[Tensor]:
+        flat: list[Tensor] = self._torchs()._flat_weights  # type: ignore[assignment]
         return flat
 
     def _weights(self) -> list[Weights]:
@@ -54,23 +71,24 @@ class StandInLSTM(LSTM):
     def _like(self) -> Tensor:
         return self._flat()[0]
 
+    def _parameter(self, name: str) -> Tensor:
+        return self._flat()[self._flat_weights_names.index(name)]
+
+    def _trained(self) -> Iterator[nn.Parameter]:
+        return self._torchs().parameters()
+
     def run(self, arguments: Arguments, given: Given) -> tuple[Tensor | PackedSequence, State]:
         """Run a call with what is in force for it.
 
         Raises:
             HiddenStateError: an edit or a record does not fit the call.
         """
-        self.batch_first, self.dropout, self.training = given.batch_first, given.dropout, given.training
-        return calls.run(self, arguments)
+        # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
+        return calls.run(self, arguments, calls.Options(given.batch_first, given.dropout, given.training))
 
-    @contextmanager
-    def edit(self, *edits: Edit) -> Iterator[None]:
-        """Open a block in which edits hold, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
-        with ExitStack() as blocks:
-            for hold in holds:
-                blocks.enter_context(hold())
-            blocks.enter_context(super().edit(*edits))
-            yield
+    def edit(self, *edits: Edit) -> Block:
+        """Return a block with edits, as `hiddenstate.LSTM.edit` does; torch's functions stay replaced in it."""
+        return scope_edits(self, edits, _switches())
 
     def is_asked(self) -> bool:
         """Whether an edit or a record of this LSTM is in force."""
@@ -78,43 +96,51 @@ class StandInLSTM(LSTM):
 
 
 class StandInCell(LSTMCell):
-    """Stands for a `torch.nn.LSTMCell` in traces."""
+    """Stands for a `torch.nn.LSTMCell` in traces and edits."""
 
     def __init__(self, module: nn.LSTMCell) -> None:
         super().__init__(module.input_size, module.hidden_size, bool(module.bias), device="meta")
-        self._module = weakref.ref(module)
+        self._module = _reference(module, _cells)
+
+    def weight_of_module(self) -> Tensor | None:
+        """The module's first weight; None once the module is gone."""
+        module = self._module()
+        return None if module is None else module._parameters.get("weight_ih")
+
+    def edit(self, *edits: Edit) -> Block:
+        """Return a block with edits, as `hiddenstate.LSTMCell.edit` does; torch's functions stay replaced in it."""
+        return scope_edits(self, edits, _switches())
 
     def step(self, x: Tensor, state: State, weights: Weights) -> State:
         """Compute a step with what is in force for it."""
         return self._step(x, state, weights, "TN")
 
 
-_lstms: "weakref.WeakKeyDictionary[nn.Module, StandInLSTM]" = weakref.WeakKeyDictionary()
-_cells: "weakref.WeakKeyDictionary[nn.Module, StandInCell]" = weakref.WeakKeyDictionary()
+# By the id of the module. A plain dict, since one with weak keys can't be read while another thread adds to it.
+_lstms: dict[int, StandInLSTM] = {}
+_cells: dict[int, StandInCell] = {}
+
+
+def _reference(module: M, of: dict[int, Any]) -> "weakref.ref[M]":
+    """Refer to a module; when it is gone, so is its stand-in."""
+    forget = partial(of.pop, id(module))
+    return weakref.ref(module, lambda _: forget(None))
 
 
 def stand_in_of(module: nn.Module) -> Traceable | None:
     """Return the stand-in of an LSTM or cell of torch's, or None for other modules."""
     if isinstance(module, TORCH_LSTM):
-        if module not in _lstms:
-            _lstms[module] = StandInLSTM(module)
-        return _lstms[module]
+        return _lstms.get(id(module)) or _lstms.setdefault(id(module), StandInLSTM(module))
     if isinstance(module, TORCH_CELL):
-        if module not in _cells:
-            _cells[module] = StandInCell(module)
-        return _cells[module]
+        return _cells.get(id(module)) or _cells.setdefault(id(module), StandInCell(module))
     return None
-
-
-def _flat_of(module: nn.Module) -> object:
-    return module._flat_weights
 
 
 def lstm_of(flat: Sequence[Tensor]) -> StandInLSTM | None:
     """Find the stand-in of the module whose call gives these weights: it gives the very list that it holds."""
-    return next((one for module, one in list(_lstms.items()) if _flat_of(module) is flat), None)
+    return next((one for one in [*_lstms.values()] if one.weights_of_module() is flat), None)
 
 
 def cell_of(weight_ih: Tensor) -> StandInCell | None:
     """Find the stand-in of the cell that has this weight."""
-    return next((one for module, one in list(_cells.items()) if module._parameters.get("weight_ih") is weight_ih), None)
+    return next((one for one in [*_cells.values()] if one.weight_of_module() is weight_ih), None)

@@ -32,7 +32,7 @@ export function header(app, boot) {
   const tour = element("button", {
     type: "button",
     class: "tour-button",
-    text: "Tour",
+    text: "Start the tour",
     title: "A guided tour in ten steps",
     on: { click: () => store.set({ tour: 0, page: "read" }) },
   });

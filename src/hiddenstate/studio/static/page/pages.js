@@ -21,7 +21,7 @@ import { element } from "studio/ui/draw.js";
 /** @typedef {(app: App) => Node} Mount */
 
 // Windows in which the lines, too, are seen without scrolling.
-const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 900px)");
+const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 /** @type {Record<View["page"], Mount[]>} */
 const PANELS = {

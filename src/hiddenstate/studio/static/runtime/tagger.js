@@ -9,7 +9,7 @@ import { Lstm } from "studio/runtime/lstm.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { embedded, UNKNOWN, Vocabulary } from "studio/runtime/vocabulary.js";
-import { count } from "studio/runtime/weights.js";
+import { count, flag } from "studio/runtime/weights.js";
 
 /** @typedef {import("studio/types.js").BundleHead} BundleHead */
 /** @typedef {import("studio/types.js").Edit} Edit */
@@ -18,6 +18,7 @@ import { count } from "studio/runtime/weights.js";
 /** @typedef {import("studio/types.js").Reader} Reader */
 /** @typedef {import("studio/types.js").Run} Run */
 /** @typedef {import("studio/types.js").Subject} Subject */
+/** @typedef {import("studio/runtime/lstm.js").Names} Names */
 /** @typedef {import("studio/runtime/weights.js").Weights} Weights */
 
 /** A tagger's parts, and how they work together. */
@@ -32,11 +33,13 @@ class Tagger {
     this.words = new Vocabulary(vocabulary.words, "words");
     this.wordSize = count(config, "word_size");
     this.embedding = weights.take("word_embedding.weight", [this.words.size, this.wordSize]);
-    this.speller = new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, names);
+    this.lowerCase = setting(config, "lower_case");
+    this.speller = spellerOf(config, vocabulary, weights, names);
     this.context = vocabulary.context ? new Context(vocabulary.context, weights, names) : null;
-    this.inputSize = this.wordSize + this.speller.lstm.outputSize + (this.context?.size ?? 0);
+    this.inputSize = this.wordSize + (this.speller?.lstm.outputSize ?? 0) + (this.context?.size ?? 0);
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
-    const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional: true, bias: true, projSize: 0 };
+    const bidirectional = setting(config, "bidirectional");
+    const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional, bias: true, projSize: 0 };
     this.lstm = new Lstm(sizes, weights, "lstm.", names);
     this.columns = tagColumns(config, vocabulary, weights);
     this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
@@ -45,11 +48,19 @@ class Tagger {
   }
 
   /**
+   * @param {string} word
+   * @returns {string} as it is looked up in the vocabulary
+   */
+  lookedUp(word) {
+    return this.lowerCase ? word.toLowerCase() : word;
+  }
+
+  /**
    * @param {readonly string[]} words
    * @returns {Float32Array} [T, C]
    */
   embed(words) {
-    const ids = words.map((word) => this.words.id(word.toLowerCase()));
+    const ids = words.map((word) => this.words.id(this.lookedUp(word)));
     const vectors = embedded(this.embedding, this.wordSize, ids);
     const context = this.context?.vectors(words) ?? new Float32Array();
     const contextSize = this.context?.size ?? 0;
@@ -57,7 +68,7 @@ class Tagger {
     words.forEach((word, t) => {
       const at = t * this.inputSize;
       out.set(vectors.subarray(t * this.wordSize, (t + 1) * this.wordSize), at);
-      out.set(this.speller.spell(word), at + this.wordSize);
+      if (this.speller !== null) out.set(this.speller.spell(word), at + this.wordSize);
       out.set(context.subarray(t * contextSize, (t + 1) * contextSize), at + this.inputSize - contextSize);
     });
     return out;
@@ -74,7 +85,7 @@ class Tagger {
     const T = words.length;
     const bound = this.lstm.bind(edits, T);
     const { tracks, out } = this.lstm.run(this.embed(words), T, bound);
-    const known = words.map((word) => this.words.has(word.toLowerCase()));
+    const known = words.map((word) => this.words.has(this.lookedUp(word)));
     return Object.freeze({ tokens: words, known, steps: T, tracks, heads: this.heads(out, T), surprise: null, edits });
   }
 
@@ -115,7 +126,7 @@ function explained(tagger, run) {
 function unknownWord({ inputSize, embedding, wordSize, speller }) {
   const out = new Float32Array(inputSize);
   out.set(embedded(embedding, wordSize, [UNKNOWN]));
-  out.set(speller.spellIds([UNKNOWN]), wordSize);
+  if (speller !== null) out.set(speller.spellIds([UNKNOWN]), wordSize);
   return out;
 }
 
@@ -146,15 +157,44 @@ export function tagger(head, weights) {
     ...{ kind: "tagger", unit: "word", tokenise },
     run: (words, edits) => made.run(words, edits),
     subject: (run) => explained(made, run),
-    stream: () => refuse("a tagger, which reads both ways", "a model that reads one way", "Type the whole sentence."),
+    stream: () => {
+      const reads = made.lstm.sizes.bidirectional ? "both ways" : "whole sentences";
+      refuse(`a tagger, which reads ${reads}`, "a model that reads one way", "Type the whole sentence.");
+    },
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },
-      { label: "character embedding", shape: [made.speller.chars.size, made.speller.charSize] },
-      ...lstmParts(made.speller.lstm, "character LSTM"),
+      ...spellerParts(made.speller),
       ...lstmParts(made.lstm),
       { label: "tag scores", shape: [made.scores, made.lstm.outputSize] },
     ],
   };
+}
+
+/**
+ * Whether a config says yes; taggers before format version 4 did not say it, and did.
+ * @param {any} config
+ * @param {string} name
+ * @returns {boolean}
+ */
+const setting = (config, name) => config?.[name] === undefined || flag(config, name);
+
+/**
+ * @param {any} config
+ * @param {any} vocabulary
+ * @param {Weights} weights
+ * @param {Names} names
+ * @returns {Speller | null} null for a tagger without spelling
+ */
+function spellerOf(config, vocabulary, weights, names) {
+  if (config?.char_hidden_size === 0) return null;
+  return new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, names);
+}
+
+/** @param {Speller | null} speller */
+function spellerParts(speller) {
+  if (speller === null) return [];
+  const embedding = { label: "character embedding", shape: [speller.chars.size, speller.charSize] };
+  return [embedding, ...lstmParts(speller.lstm, "character LSTM")];
 }
 
 /**

@@ -1,6 +1,7 @@
 // What is compared with what: kind, texts, models, pairs to try; and which track, quantity and alignment are shown.
 
 import { PAIRS } from "studio/panels/compare/presets.js";
+import { withoutFirstWord } from "studio/panels/compare/second.js";
 import { trackTitle } from "studio/state/units.js";
 import { element, set } from "studio/ui/draw.js";
 import { choice } from "studio/ui/fields.js";
@@ -119,9 +120,11 @@ function pairBar({ store }) {
   );
   const select = element("select", {}, [element("option", { value: "", text: "a pair to try" }), ...options]);
   const say = () => {
-    const k = PAIRS.findIndex(({ text, other }) => text === store.get().text && other === store.get().otherText);
+    const now = store.get();
+    const k = PAIRS.findIndex(({ text, other }) => text === now.text && other === now.otherText);
+    const lacksFirst = now.otherText !== "" && now.otherText === withoutFirstWord(now.text);
     select.value = k < 0 ? "" : String(k);
-    about.textContent = PAIRS[k]?.about ?? "";
+    about.textContent = PAIRS[k]?.about ?? (lacksFirst ? "B is A without its first word. Change either." : "");
   };
   select.addEventListener("change", () => {
     const pair = PAIRS[Number(select.value)];

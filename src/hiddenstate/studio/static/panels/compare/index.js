@@ -5,6 +5,7 @@ import { howControls, whatControls } from "studio/panels/compare/controls.js";
 import { comparable, distances, partingOf } from "studio/panels/compare/distance.js";
 import { createFigure } from "studio/panels/compare/figure.js";
 import { blankBecause, emptyBecause, pairOf } from "studio/panels/compare/pair.js";
+import { openOnTwo } from "studio/panels/compare/second.js";
 import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "studio/panels/compare/words.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
@@ -94,6 +95,7 @@ export function mountCompare(app) {
   };
   store.subscribe(["step"], () => (only = -1));
   subscribe(app, parts.stage, draw, mark);
+  openOnTwo(app);
   parts.table.addEventListener("toggle", () => shown && fillTable(parts.table, shown.scene));
   pointing(
     parts.stage,

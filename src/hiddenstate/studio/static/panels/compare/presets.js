@@ -4,6 +4,11 @@
 
 /** @type {readonly Pair[]} */
 export const PAIRS = [
+  {
+    text: "She said the old man who sold us the house could not remember why he had left the city.",
+    other: "She said the old man who sold us the house could not remember that he had left the city.",
+    about: "One word differs, \u201cwhy\u201d or \u201cthat\u201d: do the two meet again after it?",
+  },
   { text: "She likes to walk .", other: "She likes the walk .", about: "One word decides whether the next is a verb." },
   {
     text: "The keys to the cabinet are old .",

@@ -20,7 +20,6 @@
 const LEFT = 46;
 const RIGHT = 10;
 const NARROWEST = 4;
-const WIDEST = 72;
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
@@ -46,9 +45,9 @@ export const SLANT = -58;
  */
 export function heatLayout({ width, height, steps, pinned, order, longest }) {
   const wide = (width - LEFT - RIGHT) / Math.max(1, steps);
-  const slanted = longest > UPRIGHT && longest + APART > Math.min(wide, WIDEST);
+  const slanted = longest > UPRIGHT && longest + APART > wide;
   const overhang = slanted ? longest * 0.53 : 0;
-  const pitch = clamp((width - LEFT - RIGHT - overhang) / Math.max(1, steps), NARROWEST, WIDEST);
+  const pitch = Math.max(NARROWEST, (width - LEFT - RIGHT - overhang) / Math.max(1, steps));
   const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
   const kept = pinned.filter((unit) => unit < order.length);
   const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);

@@ -3,6 +3,7 @@
 import { PACES } from "studio/state/player.js";
 import { wordAt } from "studio/state/tokens.js";
 import { trackTitle } from "studio/state/units.js";
+import { nothingToPlay, tellStep } from "studio/panels/transport/words.js";
 import { chooser, iconButton, segments } from "studio/ui/controls.js";
 import { element, set } from "studio/ui/draw.js";
 import { icon } from "studio/ui/icons.js";
@@ -25,27 +26,51 @@ export function mountTransport(app) {
     scrubber(app),
     paces,
     tracks(app),
+    telling(app),
   ]);
 }
 
 /** @param {App} app */
 function buttons({ player, session }) {
   const play = iconButton("play", "Play", () => player.toggle(), "play");
-  player.on(() => {
-    play.replaceChildren(icon(player.playing ? "pause" : "play"));
-    set(play, "aria-label", player.playing ? "Pause" : "Play");
-    play.title = player.playing ? "Pause (space)" : "Play (space)";
-  });
-  play.title = "Play (space)";
   const back = iconButton("previous", "One step back", () => player.move(-1));
   const on = iconButton("next", "One step on", () => player.move(1));
-  back.title += " (\u2190)";
-  on.title += " (\u2192)";
   const made = [back, play, on];
-  const enable = () => made.forEach((button) => (button.disabled = player.last < 1)); // there is nowhere to go
-  session.on("run", enable);
-  enable();
+  const show = () => {
+    const name = player.playing ? "Pause" : "Play";
+    const why = nothingToPlay(session); // "" where there is somewhere to go
+    const titles = ["One step back (\u2190)", `${name} (space)`, "One step on (\u2192)"];
+    play.replaceChildren(icon(player.playing ? "pause" : "play"));
+    set(play, "aria-label", name);
+    made.forEach((button, k) => {
+      button.disabled = why !== "";
+      button.title = why || titles[k];
+    });
+  };
+  player.on(show);
+  session.on("run", show);
+  show();
   return element("div", { class: "transport-buttons" }, made);
+}
+
+/**
+ * What happens at the cursor, as it moves.
+ * @param {App} app
+ */
+function telling({ store, session, player }) {
+  const line = element("p", { class: "transport-tells" });
+  const show = () => {
+    const { run } = session;
+    const view = store.get();
+    const fresh = view.step === 0 && !player.playing && !session.live;
+    const first = nothingToPlay(session) || (fresh ? "Press Play to watch the model read on." : "");
+    line.textContent = [run && tellStep(run, view), first].filter(Boolean).join(" ");
+  };
+  player.on(show);
+  session.on("run", show);
+  store.subscribe(["step", "track"], show);
+  show();
+  return line;
 }
 
 /** @param {App} app */

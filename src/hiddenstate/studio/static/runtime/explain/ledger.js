@@ -1,6 +1,7 @@
 // Who wrote a memory: c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0, as hiddenstate.explain.ledger has it.
 
 import { readingOrder } from "studio/runtime/explain/target.js";
+import { stateBefore } from "studio/runtime/states.js";
 
 /** @typedef {import("studio/types.js").Readout} Readout */
 /** @typedef {import("studio/types.js").Subject} Subject */
@@ -164,20 +165,50 @@ export function targetLedger(subject, t, readout) {
 }
 
 /**
- * The memory of the last layer that adds most to the target, or takes most from it.
+ * The memory of the last layer in which what other steps wrote adds most to the target, or takes most from it. Where
+ * nothing is left of other steps, what step t itself wrote decides.
  * @param {Subject} subject
  * @param {number} t
  * @param {Readout} readout
  * @returns {{k: number, unit: number} | null}
  */
 export function mostTelling(subject, t, readout) {
-  /** @type {{k: number, unit: number} | null} */
+  const carried = largest(subject, t, readout, carriedOver);
+  return carried && carried.size > 0 ? carried : largest(subject, t, readout, (track) => numbersAt(track, "c", t));
+}
+
+/**
+ * What is left at step t of the cell state before it.
+ * @param {Track} track
+ * @param {number} t
+ */
+function carriedOver(track, t) {
+  const before = stateBefore(track, "c", t);
+  return numbersAt(track, "f", t).map((forget, unit) => forget * before[unit]);
+}
+
+/**
+ * @param {Track} track
+ * @param {string} quantity
+ * @param {number} t
+ */
+const numbersAt = ({ values, info }, quantity, t) => values[quantity].subarray(t * info.units, (t + 1) * info.units);
+
+/**
+ * @param {Subject} subject
+ * @param {number} t
+ * @param {Readout} readout
+ * @param {(track: Track, t: number) => ArrayLike<number>} memory what of each unit's cell state counts
+ * @returns {{k: number, unit: number, size: number} | null}
+ */
+function largest(subject, t, readout, memory) {
+  /** @type {{k: number, unit: number, size: number} | null} */
   let found = null;
-  let most = -1;
-  subject.tracks.forEach(({ info, values }, k) => {
+  subject.tracks.forEach((track, k) => {
+    const counted = memory(track, t);
     effectsOf(subject, k, t, readout).forEach((effect, unit) => {
-      const size = Math.abs(effect * values.c[t * info.units + unit]);
-      if (size > most) [found, most] = [{ k, unit }, size];
+      const size = Math.abs(effect * counted[unit]);
+      if (size > (found?.size ?? -1)) found = { k, unit, size };
     });
   });
   return found;

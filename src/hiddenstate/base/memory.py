@@ -1,0 +1,56 @@
+"""Checks that tensors still have their memory, and a base class of modules that checks theirs.
+
+``tensor.untyped_storage().resize_(0)`` frees what a tensor refers to, as some libraries do to save memory. Many of
+torch's functions read such a tensor without looking, and the process dies.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base.validation import check_memory
+
+
+def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
+    """Check every tensor among named values, in tuples, lists, mappings and packed sequences too.
+
+    Raises:
+        DtypeError: the memory of one was freed.
+    """
+    for name, value in named:
+        if isinstance(value, Tensor):
+            check_memory(value, name)
+        elif isinstance(value, PackedSequence):
+            check_memory(value.data, name)
+        elif isinstance(value, Mapping):
+            check_memory_of((f"{name}[{key!r}]", part) for key, part in value.items())
+        elif isinstance(value, (tuple, list)) and value and not isinstance(value[0], (str, int)):
+            check_memory_of((f"{name}[{k}]", part) for k, part in enumerate(value))
+
+
+def check_module_memory(module: nn.Module) -> None:
+    """Check every parameter and buffer of a module.
+
+    Raises:
+        DtypeError: the memory of one was freed.
+    """
+    check_memory_of(module.named_parameters(remove_duplicate=False))
+    check_memory_of(module.named_buffers(remove_duplicate=False))
+
+
+class CheckedModule(nn.Module):
+    """A module that checks the memory of its tensors before it is copied or pickled, and before tensors are loaded."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        check_module_memory(self)
+        return dict(vars(self))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        own = {**self._parameters, **self._buffers}
+        check_memory_of((prefix + name, state_dict.get(prefix + name)) for name in own)
+        if not rest[0].get("assign_to_params_buffers", False):
+            check_memory_of((f"the module's {prefix}{name}", value) for name, value in own.items())
+        load: Any = super()._load_from_state_dict  # versions of torch say its types differently
+        load(state_dict, prefix, *rest)

@@ -1,0 +1,66 @@
+"""What commands of ``hiddenstate explain`` are about: a model that has read a text."""
+
+from typing import NamedTuple
+
+import torch
+
+from hiddenstate.cli.outputs import text_from
+from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.outputs import needed_head
+from hiddenstate.explain.subjects import subject
+from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
+from hiddenstate.models.folder import load_any
+from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.tagger import Tagger
+
+
+class Read(NamedTuple):
+    """A model, a text, and what it is to the model."""
+
+    model: Tagger | LanguageModel
+    text: str
+    subject: Subject
+
+    def step_of(self, word: str | None) -> int:
+        """Return the step that is looked at: a word or its number, or the one that says most without."""
+        read = self.subject
+        if word is not None:
+            return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
+        if isinstance(self.model, LanguageModel):
+            return read.T - 1
+        with torch.no_grad():
+            return int(read.run().logits[:, 0].topk(2).values.diff(dim=-1)[:, 0].argmax())
+
+    def target(
+        self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
+    ) -> Logit | LogProbability:
+        """Return what is explained: a tag and not the next best, or what a language model thinks comes next.
+
+        Args:
+            word: where; see `step_of`.
+            label: the label, or the most probable one.
+            against: another, whose logit is taken off.
+            linear: whether the target must be linear in states.
+        """
+        t, head = self.step_of(word), needed_head(self.subject.head)
+        with torch.no_grad():
+            logits = self.subject.run().logits[t, 0]
+        best = logits.topk(min(2, len(logits))).indices.tolist()
+        chosen = best[0] if label is None else head.index(_label(label))
+        if against is not None:
+            return logit(chosen, word=t, against=head.index(_label(against)))
+        if isinstance(self.model, LanguageModel):
+            return logit(chosen, word=t) if linear else log_probability(chosen, word=t)
+        return logit(chosen, word=t, against=best[1] if label is None and len(best) > 1 else None)
+
+
+def read_by(model: str, text: str) -> Read:
+    """Load a model by its folder or name, and let it read a text."""
+    given = text_from(text).strip("\n")
+    found = load_any(model)
+    return Read(found, given, subject(found, given))
+
+
+def _label(text: str) -> str:
+    r"""Return a label as it was meant: a line end can be written as ``\n``."""
+    return text.replace("\\n", "\n")

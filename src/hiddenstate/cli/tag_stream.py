@@ -1,0 +1,155 @@
+"""Sentences from files or a pipe to batches and to the output, as they arrive."""
+
+import os
+import select
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from hiddenstate.cli.outputs import STANDARD, standard_input
+from hiddenstate.cli.tag_format import Format, Layout
+from hiddenstate.cli.tag_jobs import Workers
+from hiddenstate.text.conllu import Sentence
+from hiddenstate.text.incremental import IncrementalReader
+from hiddenstate.text.source import name_of, read_chunks
+
+SENTENCES_TOGETHER = 4000
+WORDS_TOGETHER = 80_000
+LULL = 0.05  # seconds without input after which what has arrived is answered
+CHUNK = 2**16  # bytes
+# A shorter write to a pipe arrives whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
+WHOLE = 4096
+
+# What the name of a file says of its content; for any other file the content tells.
+SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
+
+
+class Watched:
+    """A stream of bytes that calls a function before it would wait for input."""
+
+    def __init__(self, stream: BinaryIO, name: str, on_lull: Callable[[], None]) -> None:
+        self.name, self._stream, self._on_lull = name, stream, on_lull
+        self._read = getattr(stream, "read1", stream.read)
+
+    def read(self, size: int) -> bytes:
+        """Read what is there, or wait for something."""
+        if not self._is_ready():
+            self._on_lull()
+        read: bytes = self._read(size)
+        return read
+
+    def _is_ready(self) -> bool:
+        try:
+            number = self._stream.fileno()
+            return bool(select.select([number], [], [], LULL)[0])
+        except (OSError, ValueError):  # no file of the system's, or one that Windows can't ask
+            return os.name != "nt"
+
+
+class Writer:
+    """Writes the sentences of finished batches, whole ones whatever happens.
+
+    Attributes:
+        sentences: how many were written.
+    """
+
+    def __init__(self, stream: TextIO, on_progress: Callable[[int], None]) -> None:
+        self._stream, self._on_progress = stream, on_progress
+        self.sentences = 0
+
+    def write(self, texts: Sequence[str], separator: str) -> None:
+        """Write sentences, with a separator between every two."""
+        pieces = [separator + text for text in texts]
+        if pieces and not self.sentences:
+            pieces[0] = texts[0]
+        for piece in _pieces(pieces):
+            self._stream.write(piece)
+            self._stream.flush()
+        self.sentences += len(texts)
+        self._on_progress(self.sentences)
+
+
+class Batches:
+    """Collects sentences into batches, and hands on what workers make of them.
+
+    Attributes:
+        words: how many words there were.
+    """
+
+    def __init__(self, workers: Workers, writer: Writer, format_: Format | None, top_k: int | None) -> None:
+        self._workers, self._writer, self._format, self._top_k = workers, writer, format_, top_k
+        self._pending: list[Sentence] = []
+        self._pending_words = self.words = 0
+
+    def add(self, sentences: Iterator[Sentence], kind: Callable[[], str | None]) -> None:
+        """Take sentences; the kind of their source decides the format if none was chosen."""
+        for sentence in sentences:
+            self._format = self._format or (Format.conllu if kind() == "conllu" else Format.table)
+            self._pending.append(sentence)
+            self._pending_words += len(sentence)
+            if len(self._pending) >= SENTENCES_TOGETHER or self._pending_words >= WORDS_TOGETHER:
+                self._submit()
+                self._write(all_=False)
+
+    def flush(self) -> None:
+        """Write everything that was taken so far."""
+        self._submit()
+        self._write(all_=True)
+
+    def _submit(self) -> None:
+        if self._pending:
+            self._workers.submit(self._pending, self._layout)
+            self.words += self._pending_words
+            self._pending, self._pending_words = [], 0
+
+    def _write(self, *, all_: bool) -> None:
+        for texts in self._workers.finished(all_=all_):
+            self._writer.write(texts, self._layout.separator)
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences were written."""
+        return self._writer.sentences
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self._format or Format.table, self._top_k)
+
+
+def feed(file: str, kind: str | None, batches: Batches) -> None:
+    """Read a file, or standard input, into batches; what has arrived is answered when the input pauses.
+
+    Raises:
+        ArgumentError: standard input is closed.
+        FileFormatError: it is not UTF-8, or not CoNLL-U.
+        OSError: it can't be read.
+    """
+    with nullcontext(standard_input()) if file == STANDARD else Path(file).open("rb") as opened:
+        name = name_of(opened)
+        reader = IncrementalReader(kind or SUFFIXES.get(Path(file).suffix.lower()), name)
+
+        def answer() -> None:
+            batches.add(reader.pause(), lambda: reader.kind)
+            batches.flush()
+
+        for text in read_chunks(Watched(opened, name, answer), CHUNK):  # type: ignore[arg-type]
+            batches.add(reader.feed(text), lambda: reader.kind)
+        batches.add(reader.end(), lambda: reader.kind)
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[str]:
+    """Join whole sentences to pieces that a pipe takes whole; a longer sentence is cut at its line ends."""
+    piece, size = list[str](), 0
+    for text in texts:
+        for part in (
+            (text,) if len(text.encode()) <= WHOLE else [f"{line}\n" for line in text.removesuffix("\n").split("\n")]
+        ):
+            length = len(part.encode())
+            if size and size + length > WHOLE:
+                yield "".join(piece)
+                piece, size = [], 0
+            piece.append(part)
+            size += length
+    if piece:
+        yield "".join(piece)

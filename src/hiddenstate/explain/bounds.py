@@ -1,0 +1,36 @@
+"""Bounds of what one explanation may run, checked by arithmetic before anything is computed."""
+
+from hiddenstate.errors import ArgumentError, TraceTooLargeError
+
+MOST_ROW_STEPS = 2**30  # minutes to hours of computing, depending on the LSTM
+MOST_BYTES = 2**33  # of one run's inputs and outputs, or of its record
+
+
+def check_row_steps(row_steps: int, cure: str) -> None:
+    """Refuse a computation that would run for hours.
+
+    Args:
+        row_steps: the time steps that it runs, summed over all rows.
+        cure: what to reduce.
+
+    Raises:
+        ArgumentError: there are too many.
+    """
+    if row_steps > MOST_ROW_STEPS:
+        raise ArgumentError(
+            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), and at most "
+            f"{MOST_ROW_STEPS:,} are allowed: {cure}"
+        )
+
+
+def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
+    """Refuse a run that takes more memory than an explanation may. A tensor can have any shape by its strides alone.
+
+    Raises:
+        TraceTooLargeError: it does.
+    """
+    if nbytes > MOST_BYTES:
+        raise TraceTooLargeError(
+            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, and at most {MOST_BYTES:,} are "
+            "allowed: give fewer steps or rows"
+        )

@@ -1,0 +1,87 @@
+"""A progress bar on stderr for explanations that take longer than a second, in terminals and notebooks."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from hiddenstate.errors import ArgumentTypeError
+
+Progress = Callable[[int, int], object]  # called with the row-steps done, and row-steps in all
+T = TypeVar("T")
+
+DELAY = 1.0  # seconds before a bar appears
+
+
+@contextmanager
+def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
+    """Turn an argument ``progress=`` into a function to report to, for the length of a block.
+
+    Args:
+        progress: a function, which is reported to; True for a bar; False or None for nothing.
+
+    Yields:
+        The function, or None if nobody would see a bar.
+
+    Raises:
+        ArgumentTypeError: ``progress`` is something else.
+    """
+    check_progress(progress)
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    console = Console(stderr=True)
+    if not progress or not _is_seen(console):
+        yield None
+        return
+    bar = _DelayedBar(console)
+    try:
+        yield bar.report
+    finally:
+        bar.bars.stop()
+
+
+def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
+    """Yield items, and report after each how many are done."""
+    for k, item in enumerate(items):
+        yield item
+        if report is not None:
+            report(k + 1, len(items))
+
+
+def check_progress(progress: object) -> None:
+    """Refuse an argument ``progress=`` that can't be reported to.
+
+    Raises:
+        ArgumentTypeError: it is neither a function nor True, False or None.
+    """
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise ArgumentTypeError(
+            f"progress must be a function of two numbers, got {type(progress).__name__} (True shows a bar, False none)"
+        )
+
+
+class _DelayedBar:
+    """A bar that appears with the first report after a second, unless all is done by then."""
+
+    def __init__(self, console: Console) -> None:
+        columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()
+        self.bars = Bars(*columns, console=console, transient=True)
+        self._task = self.bars.add_task("", total=1)
+        self._appears = time.monotonic() + DELAY
+
+    def report(self, done: int, total: int) -> None:
+        if done < total and time.monotonic() >= self._appears:
+            self.bars.start()
+        self.bars.update(self._task, completed=done, total=total)
+
+
+def _is_seen(console: Console) -> bool:
+    if console.is_jupyter:  # where rich draws with a widget
+        return find_spec("ipywidgets") is not None
+    return console.file.isatty()

@@ -1,0 +1,41 @@
+"""LSTMs whose calls do not pass torch's functions, so that nothing can be counted of them."""
+
+import gc
+from collections import Counter
+
+import torch
+from torch import nn
+
+# As TorchScript writes calls of its operators.
+_OPERATORS = ("torch.lstm(", "torch.lstm_cell(", "torch.quantized_lstm(")
+_QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
+
+
+def unserved_lstms() -> dict[str, int]:
+    """Count the LSTMs in this process that are TorchScript or quantised, by what they are and why they are left."""
+    found: Counter[str] = Counter()
+    for thing in gc.get_objects():
+        # By its own class, as some objects answer for others.
+        if issubclass(type(thing), nn.Module) and (why := _why_unserved(thing)):
+            found[why] += 1
+    return dict(found)
+
+
+def _why_unserved(module: nn.Module) -> str | None:
+    kind = type(module)
+    if isinstance(module, torch.jit.ScriptModule):
+        return _why_scripted(module)
+    if kind.__module__.startswith(_QUANTISED) and "LSTM" in kind.__name__:
+        name = f"{kind.__module__.split('.modules')[0]}.{kind.__name__}"
+        return f"{name}: quantised by torch; give the float model to hs.convert(model, weights='int8') instead"
+    return None
+
+
+def _why_scripted(module: torch.jit.ScriptModule) -> str | None:
+    try:
+        code = str(module.code)
+    except (RuntimeError, AttributeError):  # it has no forward
+        return None
+    if module.original_name not in ("LSTM", "LSTMCell") and not any(operator in code for operator in _OPERATORS):
+        return None
+    return "TorchScript module with an LSTM: calls torch's compiled operator; use the model before it is scripted"

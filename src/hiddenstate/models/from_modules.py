@@ -1,0 +1,248 @@
+"""Models of one's own as ours: an embedding, an LSTM, a linear layer and a vocabulary as a `LanguageModel` or `Tagger`.
+
+The weights are copied, so the result can do all that a shipped model can: read text, be explained, be shown, be saved.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding as looked_up
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.language import LanguageModel
+from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.module_parts import parts_of
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger_data import check_tags
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
+from hiddenstate.text.vocabulary import Vocabulary
+
+Names = Sequence[str] | Mapping[str, int]
+M = TypeVar("M", bound=nn.Module)
+
+_USUAL_UNKNOWN = (UNKNOWN_TOKEN, "<UNK>", "[UNK]")
+_IMPOSSIBLE = -1e4  # a logit whose probability is exactly 0 in float32
+
+
+def language_model(
+    model: nn.Module | tuple[nn.Module, nn.Module, nn.Module],
+    tokens: Names,
+    *,
+    level: str | None = None,
+    unknown: str | None = None,
+    end: str | None = None,
+    example: Any = None,
+) -> LanguageModel:
+    r"""Make a language model from a trained embedding, LSTM and linear layer, and the tokens that they know.
+
+    The result gives the module's logits, as `LanguageModel` gives them; the weights are copied, as float32, to the CPU.
+    Ids are those of ``result.tokens``, in which ``<unk>`` comes first. What the module does with its linear layer's
+    outputs is not taken over: they are logits.
+
+    Args:
+        model: a module in which one LSTM (torch's or ours; one direction, any layers) reads the vectors of an embedding
+            ``[V, E]``, and one linear layer ``[V, H]`` reads the LSTM's outputs, with nothing between but dropout; or
+            the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find them.
+        tokens: the V characters or words, in the order of their ids, or a dict from each to its id.
+        level: ``char`` or ``word``; found from the tokens if None.
+        unknown: the token that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+            token, one is added: its vector is the mean of the others, and its probability 0.
+        end: the token of a line's end, if it is not a line feed (characters) or ``<eos>`` (words). It is read before
+            every text; a model without one reads the unknown token there.
+        example: what the module is called with, a tuple for several arguments; ids of shape [2, 5] if None.
+
+    Raises:
+        ArgumentTypeError: ``model`` is no module and no such tuple, or the tokens are no texts.
+        ArgumentError: the LSTM reads both ways, the module can't be called or holds something that a model folder has
+            no place for; or a token occurs twice, has no id, or is more than one character at level ``char``.
+        NameUnknownError: ``unknown`` or ``end`` is no token.
+        ShapeError: sizes do not fit, or the LSTM has projections.
+
+    >>> layers = nn.Embedding(4, 8), nn.LSTM(8, 16), nn.Linear(16, 4)
+    >>> language_model(layers, "ab \n").tokens.tokens
+    ('<unk>', 'a', 'b', ' ', '\n')
+    """
+    parts = parts_of(model, example)
+    if parts.lstm.bidirectional:
+        raise ArgumentError("a language model reads one way, and this LSTM reads both: it has seen what it predicts")
+    names = _names(tokens, parts.embedding.num_embeddings, "tokens", "the embedding")
+    _check_count(names, parts.head.out_features, "tokens", "the linear layer")
+    place = _unknown_in(names, unknown)
+    known = _tokens(names, place, level, end)
+    config = LanguageConfig(
+        level=known.level,
+        embedding_size=parts.lstm.input_size,
+        hidden_size=parts.lstm.hidden_size,
+        num_layers=parts.lstm.num_layers,
+        input_dropout=0.0,
+        dropout=parts.lstm.dropout,
+        weights_dtype="float32",
+    )
+    vectors, weight, bias = _vectors(parts.embedding), _float(parts.head.weight), _bias(parts.head)
+    stored = {
+        "embedding.weight": _unknown_first(vectors, place, vectors.mean(0)),
+        "head.weight": _unknown_first(weight, place, torch.zeros(weight.shape[1])),
+        "head.bias": _unknown_first(bias, place, torch.tensor(_IMPOSSIBLE)),
+    }
+    return _filled(LanguageModel(config, known), stored, parts.lstm)
+
+
+def tagger(
+    model: nn.Module | tuple[nn.Module, nn.Module, nn.Module],
+    words: Names,
+    tags: Names,
+    *,
+    column: str = "upos",
+    lower_case: bool = False,
+    unknown: str | None = None,
+    example: Any = None,
+) -> Tagger:
+    """Make a tagger from a trained embedding, LSTM and linear layer, and the words and tags that they know.
+
+    The result gives the module's logits as probabilities; the weights are copied, as float32, to the CPU. What the
+    module does with its linear layer's outputs, such as a CRF, is not taken over: each word's tag is the one with the
+    greatest logit.
+
+    Args:
+        model: a module in which one LSTM (torch's or ours; one or both directions, any layers) reads the vectors of an
+            embedding ``[V, E]``, and one linear layer ``[K, D*H]`` reads the LSTM's outputs, with nothing between but
+            dropout; or the three layers, as a tuple ``(embedding, lstm, linear)``. A module is called once to find
+            them.
+        words: the V words in the order of their ids, or a dict from each to its id; rows that no word has are left out.
+        tags: the K tags in the order of their ids, or a dict from each to its id.
+        column: the CoNLL-U column that the tags are of.
+        lower_case: whether words are to be looked up in lower case.
+        unknown: the word that stands for unknown ones; ``<unk>``, ``<UNK>`` or ``[UNK]`` if None. If there is no such
+            word, unknown ones get the mean of all vectors.
+        example: what the module is called with, a tuple for several arguments; ids of shape [2, 5] if None.
+
+    Raises:
+        ArgumentTypeError: ``model`` is no module and no such tuple, or words or tags are no texts.
+        ArgumentError: the module can't be called or holds something that a model folder has no place for; or a word or
+            tag occurs twice, a tag has no id or is blank, or there is no such column.
+        NameUnknownError: ``unknown`` is no word.
+        ShapeError: sizes do not fit, or the LSTM has projections.
+
+    >>> layers = nn.Embedding(3, 8), nn.LSTM(8, 16, bidirectional=True), nn.Linear(32, 2)
+    >>> tagger(layers, words=["<unk>", "time", "flies"], tags=["NOUN", "VERB"]).columns
+    {'upos': ('NOUN', 'VERB')}
+    """
+    parts = parts_of(model, example)
+    rows = _names(words, parts.embedding.num_embeddings, "words", "the embedding")
+    labels = [str(tag) for tag in _all_named(_names(tags, parts.head.out_features, "tags", "the linear layer"), "tags")]
+    place = _unknown_in(rows, unknown)
+    known = [k for k, word in enumerate(rows) if word is not None and k != place]
+    config = TaggerConfig(
+        columns=(column,),
+        word_size=parts.lstm.input_size,
+        char_hidden_size=0,
+        hidden_size=parts.lstm.hidden_size,
+        num_layers=parts.lstm.num_layers,
+        bidirectional=parts.lstm.bidirectional,
+        lower_case=lower_case,
+        dropout=parts.lstm.dropout,
+        word_dropout=0.0,
+        weights_dtype="float32",
+    )
+    vectors = _vectors(parts.embedding)
+    for_unknown = vectors[known].mean(0) if place is None else vectors[place]
+    stored = {
+        "word_embedding.weight": torch.cat([torch.zeros(1, len(for_unknown)), for_unknown[None], vectors[known]]),
+        "head.weight": _float(parts.head.weight),
+        "head.bias": _bias(parts.head),
+    }
+    vocabulary = Vocabulary(tuple(str(rows[k]) for k in known), (1,) * len(known))
+    made = Tagger(config, vocabulary, Vocabulary((), ()), check_tags({column: labels}))
+    return _filled(made, stored, parts.lstm)
+
+
+def _names(given: object, count: int, what: str, layer: str) -> list[str | None]:
+    """Return the name of each of ``count`` ids; None for ids that a dict does not name."""
+    if isinstance(given, Mapping):
+        names: list[str | None] = [None] * count
+        for name, k in given.items():
+            if type(k) is not int or not 0 <= k < count or names[k] is not None:
+                raise ArgumentError(f"{what}[{name!r}] must be an id of its own from 0 to {count - 1}, got {k!r}")
+            names[k] = name
+    elif isinstance(given, Sequence):
+        names = list(given)
+        _check_count(names, count, what, layer)
+    else:
+        raise ArgumentTypeError(f"{what} must be a list of texts or a dict from text to id, got {type(given).__name__}")
+    odd = [name for name in names if not isinstance(name, str | None)]
+    if odd:
+        raise ArgumentTypeError(f"{what} must be texts, got {odd[0]!r:.60}")
+    return names
+
+
+def _check_count(names: Sequence[object], count: int, what: str, layer: str) -> None:
+    if len(names) != count:
+        raise ShapeError(f"{layer} has {count} rows, got {len(names)} {what}; give one for each row, in their order")
+
+
+def _all_named(names: Sequence[str | None], what: str) -> list[str]:
+    if None in names:
+        raise ArgumentError(f"id {names.index(None)} has no name among the {what}; every output needs one")
+    return [name for name in names if name is not None]
+
+
+def _unknown_in(names: Sequence[str | None], unknown: str | None) -> int | None:
+    """Return the id that stands for unknown tokens, or None if there is none."""
+    if unknown is not None and unknown not in names:
+        raise NameUnknownError(f"unknown={unknown!r} is not in the vocabulary")
+    candidates = (unknown,) if unknown is not None else _USUAL_UNKNOWN
+    return next((names.index(name) for name in candidates if name in names), None)
+
+
+def _tokens(names: Sequence[str | None], unknown: int | None, level: str | None, end: str | None) -> Tokens:
+    others = [name for k, name in enumerate(_all_named(names, "tokens")) if k != unknown]
+    if end is not None and end not in others:
+        raise NameUnknownError(f"end={end!r} is not in the vocabulary")
+    longer = [name for name in others if len(name) != 1 and name != end]
+    level = level or ("word" if longer else "char")
+    if level == "char" and longer:
+        raise ArgumentError(
+            f"at level char a token must be one character, got {longer[0]!r}; replace special tokens by characters "
+            "that no text has, such as '\\x00', in tokens="
+        )
+    line_end = "\n" if level == "char" else END_TOKEN
+    shown = [line_end if name == end else name for name in others]
+    return Tokens(level, (UNKNOWN_TOKEN, *shown), (int(unknown is not None), *[1] * len(shown)))
+
+
+def _unknown_first(rows: Tensor, unknown: int | None, added: Tensor) -> Tensor:
+    """Return the rows of all tokens with the unknown one's first: its own, or ``added`` if there is none."""
+    if unknown is None:
+        return torch.cat([added[None], rows])
+    return torch.cat([rows[unknown, None], rows[:unknown], rows[unknown + 1 :]])
+
+
+def _vectors(layer: nn.Embedding) -> Tensor:
+    """Return the vectors ``[V, E]`` as a lookup gives them, which may shorten them to ``max_norm``."""
+    weight = _float(layer.weight).clone()
+    return looked_up(torch.arange(len(weight)), weight, None, layer.max_norm, layer.norm_type)
+
+
+def _float(value: Tensor) -> Tensor:
+    return value.detach().to("cpu", torch.float32)
+
+
+def _bias(layer: nn.Linear) -> Tensor:
+    return torch.zeros(layer.out_features) if layer.bias is None else _float(layer.bias)
+
+
+def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | LSTM) -> M:
+    """Put weights into a new model; biases that the LSTM lacks are zero."""
+    theirs = dict((lstm.to_torch() if isinstance(lstm, LSTM) else lstm).named_parameters())
+    empty = made.state_dict()
+    weights = {
+        name: _float(theirs[name[5:]]) if name[5:] in theirs else torch.zeros_like(empty[name])
+        for name in empty
+        if name.startswith("lstm.")
+    }
+    made.load_state_dict({**stored, **weights})
+    return made.eval()

@@ -1,0 +1,178 @@
+"""The embedding, LSTM and linear layer of somebody's module, found by what they read when it is called."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.nn.lstm import LSTM
+
+_KINDS = ((nn.Embedding,), (nn.LSTM, LSTM), (nn.Linear,))
+_NAMES = ("embedding", "LSTM", "linear layer")
+_EXAMPLE = (2, 5)  # rows and steps, in either order
+_OTHERWISE = (
+    "Explain and show such a model as it is: hs.convert(module), then hs.explain.subject(module, ids, tokens=..., "
+    "labels=...) and hs.studio(module, x=ids)"
+)
+
+
+class Parts(NamedTuple):
+    """An embedding ``[V, E]``, the LSTM that reads its vectors, and the linear layer that reads the LSTM's outputs."""
+
+    embedding: nn.Embedding
+    lstm: nn.LSTM | LSTM
+    head: nn.Linear
+
+
+class _Call(NamedTuple):
+    """One call of a layer: its arguments and its output, each as the set of its rows."""
+
+    layer: nn.Module
+    read: frozenset[bytes]
+    given: frozenset[bytes]
+    state: Any
+
+
+def parts_of(model: object, example: Any = None) -> Parts:
+    """Find the three parts of a model.
+
+    A module is called once, without dropout; its parts are the LSTM that reads an embedding's vectors as they are, and
+    the linear layer that reads that LSTM's outputs as they are (all of them, or some, such as the last step's).
+
+    Args:
+        model: a module with one of each; or the three layers themselves, as a tuple, which are taken as they are.
+        example: what the module is called with; a tuple holds several arguments. Random ids of shape [2, 5] if None.
+
+    Raises:
+        ArgumentTypeError: ``model`` is neither.
+        ArgumentError: the module can't be called with the example, or no such chain of layers, or more than one, ran;
+            or the LSTM begins with a state other than zero.
+        ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
+    """
+    if isinstance(model, tuple):
+        return _checked(_told(model))
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(
+            f"expected a module, or its layers as a tuple (embedding, lstm, linear); got {type(model).__name__}"
+        )
+    _check_present(model)
+    calls = _called(model, _random_ids(model) if example is None else example)
+    return _checked(_only(_chains(calls), type(model).__name__))
+
+
+def _told(layers: tuple[object, ...]) -> Parts:
+    if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
+        got = ", ".join(type(layer).__name__ for layer in layers)
+        raise ArgumentTypeError(f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM, nn.Linear), got ({got})")
+    return Parts(*layers)  # type: ignore[arg-type]
+
+
+def _check_present(module: nn.Module) -> None:
+    for kinds, name in zip(_KINDS, _NAMES, strict=True):
+        if not any(isinstance(part, kinds) for part in module.modules()):
+            raise ArgumentError(
+                f"this {type(module).__name__} holds no {name}; expected a module with an nn.Embedding, an LSTM that "
+                f"reads its vectors and an nn.Linear that reads the LSTM's outputs. {_OTHERWISE}"
+            )
+
+
+def _random_ids(module: nn.Module) -> Tensor:
+    fewest = min(part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding))
+    device = next(module.parameters()).device
+    return torch.randint(fewest, _EXAMPLE, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _called(module: nn.Module, example: Any) -> list[_Call]:
+    """Call a module and return the calls of its layers."""
+    calls: list[_Call] = []
+    with _watching(module, calls.append), torch.no_grad():
+        try:
+            module(*(example if isinstance(example, tuple) else (example,)))
+        except Exception as error:
+            what = "ids of shape [2, 5]" if isinstance(example, Tensor) else "the example"
+            raise ArgumentError(
+                f"this {type(module).__name__} can't be called with {what} ({type(error).__name__}: {error}); give "
+                "what it is called with as example=, or the layers themselves: (embedding, lstm, linear)"
+            ) from error
+    return calls
+
+
+@contextmanager
+def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None]:
+    """Tell of the calls of layers inside; meanwhile the module is in eval mode."""
+    training = {part: part.training for part in module.modules()}
+
+    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], given: Any) -> None:
+        inputs = (*args, *kwargs.values())
+        out, state = given[0] if isinstance(given, tuple) else given, inputs[1:2]
+        tell(_Call(layer, _rows(inputs[0]), _rows(out), state[0] if state else None))
+
+    with ExitStack() as cleanup:
+        for part in module.modules():
+            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
+                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
+        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
+        module.eval()
+        yield
+
+
+def _rows(value: Tensor | PackedSequence) -> frozenset[bytes]:
+    """Return the distinct vectors of a tensor ``[..., F]``, or of a packed one, without those of zeros: padding."""
+    tensor = value.data if isinstance(value, PackedSequence) else value
+    flat = tensor.detach().cpu().double().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
+    return frozenset(row.tobytes() for row in flat[flat.any(dim=1)].numpy())
+
+
+def _chains(calls: list[_Call]) -> list[tuple[_Call, _Call, _Call]]:
+    """Return every chain of calls in which each layer reads nothing but what the one before gave."""
+    of_kind = [[call for call in calls if isinstance(call.layer, kinds)] for kinds in _KINDS]
+    return [
+        (vectors, lstm, head)
+        for lstm in of_kind[1]
+        for vectors in of_kind[0]
+        if lstm.read <= vectors.given
+        for head in of_kind[2]
+        if head.read <= lstm.given
+    ]
+
+
+def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
+    found = {tuple(call.layer for call in chain): chain for chain in chains}
+    if not found:
+        raise ArgumentError(
+            f"no LSTM of this {kind} reads the vectors of an embedding as they are and gives its outputs as they "
+            "are to a linear layer. A model folder has no place for anything between or beside them: features of "
+            f"characters, a second LSTM module, a normalisation, a scale. {_OTHERWISE}"
+        )
+    if len(found) > 1:
+        raise ArgumentError(
+            f"{len(found)} chains of an embedding, an LSTM and a linear layer run in this {kind}; give the layers of "
+            "one as a tuple: (embedding, lstm, linear)"
+        )
+    ((layers, (_, lstm, _)),) = found.items()
+    if lstm.state is not None and any(bool(part.any()) for part in lstm.state):
+        raise ArgumentError(
+            f"the LSTM of this {kind} begins with a state other than zero, for which a model folder has no place. "
+            f"{_OTHERWISE}"
+        )
+    return _told(layers)
+
+
+def _checked(parts: Parts) -> Parts:
+    embedding, lstm, head = parts
+    if lstm.proj_size:
+        raise ShapeError(
+            f"the LSTM has projections (proj_size={lstm.proj_size}), for which a model folder has no place. "
+            f"{_OTHERWISE}"
+        )
+    gives = (1 + lstm.bidirectional) * lstm.hidden_size
+    if (embedding.embedding_dim, gives) != (lstm.input_size, head.in_features):
+        raise ShapeError(
+            f"the layers do not fit one another: vectors of {embedding.embedding_dim} numbers for an LSTM that reads "
+            f"{lstm.input_size}, and outputs of {gives} for a linear layer that reads {head.in_features}"
+        )
+    return parts

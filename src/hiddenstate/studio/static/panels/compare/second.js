@@ -1,0 +1,44 @@
+// What the compare page opens with as its second sentence: one that differs from the first in a word.
+
+import { PAIRS } from "studio/panels/compare/presets.js";
+
+/** @typedef {import("studio/state/types.js").App} App */
+
+/**
+ * @param {string} text
+ * @returns {string} "" where there is only one word
+ */
+export const withoutFirstWord = (text) => text.replace(/^\s*\S+\s*/, "");
+
+/**
+ * @param {string} text
+ * @returns {string}
+ */
+const secondFor = (text) => PAIRS.find((pair) => pair.text === text)?.other ?? withoutFirstWord(text);
+
+/**
+ * Chooses a second sentence when someone turns to the comparison of two sentences, unless they have chosen one.
+ * @param {App} app
+ */
+export function openOnTwo({ store, session }) {
+  let suggested = "";
+  let due = false;
+  const suggest = () => {
+    const { text, otherText } = store.get();
+    const readsText = session.model?.kind === "tagger" || session.model?.kind === "language-model";
+    if (!due || text === "" || !readsText) return;
+    due = false;
+    if (otherText !== "" && otherText !== suggested) return;
+    suggested = secondFor(text);
+    store.set({ otherText: suggested });
+  };
+  const turn = () => {
+    const { page, comparison } = store.get();
+    due = page === "compare" && comparison === "sentences";
+    suggest();
+  };
+  store.subscribe(["page", "comparison"], turn);
+  store.subscribe(["text"], suggest);
+  session.on("model", suggest);
+  turn();
+}

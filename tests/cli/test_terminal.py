@@ -1,0 +1,166 @@
+"""What reaches a terminal: no control characters of others, no question marks; and how commands end."""
+
+import io
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hiddenstate.cli.terminal import PlainStream, console, plain
+from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.folder import save
+from hiddenstate.models.tagger import Tagger
+from hiddenstate.text.conllu import from_words, with_tags
+
+EVIL = "a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb"
+ESCAPED = r"a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+SMALL = TaggerConfig(word_size=4, char_size=4, char_hidden_size=4, hidden_size=4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stranger's tagger, whose tags and words are not what they seem."""
+    path = tmp_path_factory.mktemp("models") / "stranger"
+    sentences = [with_tags(from_words([EVIL, "dog"]), [EVIL, "NOUN"])] * 3
+    save(Tagger.build(SMALL, sentences), path)
+    return path
+
+
+def on_terminal(*arguments: str | Path, given: bytes = b"", **environment: str) -> str:
+    """Run a command whose output and messages go to a terminal, without bars, and return what that gets."""
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "hiddenstate", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=there, stderr=there,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "150", **environment},
+    )  # fmt: skip
+    os.close(there)
+    assert process.stdin is not None
+    process.stdin.write(given)
+    process.stdin.close()
+    got = b""
+    while True:
+        try:
+            part = os.read(here, 65536)
+        except OSError:  # as Linux says that nobody has the other end any more
+            part = b""
+        if not part:
+            break
+        got += part
+    process.wait(60)
+    os.close(here)
+    return got.decode(errors="surrogateescape").replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tag", "-", "--input", "tokens"),
+        ("tag", "-", "--input", "tokens", "--json"),
+        ("read", "-"),
+        ("read", "-", "--unit", "1"),
+        ("explain", "ledger", "-"),
+    ],
+    ids=" ".join,
+)
+def test_texts_and_models_of_others_send_the_terminal_no_commands(model: Path, arguments: tuple[str, ...]) -> None:
+    shown = on_terminal(*arguments, "--model", model, given=EVIL.encode())
+    assert "Traceback" not in shown
+    assert UNSAFE.search(COLOURS.sub("", shown)) is None, shown
+    assert r"\x9b" in shown
+
+
+def test_messages_with_names_of_files_send_no_commands() -> None:
+    for arguments in (("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)):
+        shown = on_terminal(*arguments)
+        assert ESCAPED in shown
+        assert UNSAFE.search(shown) is None
+
+
+def test_a_language_model_sends_no_commands() -> None:
+    shown = on_terminal("generate", "--prompt", EVIL, "--length", "3")
+    assert ESCAPED in shown
+    assert UNSAFE.search(on_terminal("score", "-", given=EVIL.encode())) is None
+
+
+def test_files_and_pipes_get_the_data_as_it_is(model: Path, tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "hiddenstate", "tag", "-", "--input", "tokens", "--model", str(model)]
+    for more in ((), ("--out", str(tmp_path / "a.txt"))):
+        done = subprocess.run([*asked, *more], input=EVIL.encode(), capture_output=True, check=True)
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8").startswith(EVIL)
+    done = subprocess.run(
+        asked, input=EVIL.encode(), capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert done.stdout.decode().startswith(EVIL)
+
+
+def test_colours_are_ours() -> None:
+    terminal = io.StringIO()
+    screen = console(PlainStream(terminal))
+    screen.print(f"{EVIL}[red]", markup=False)
+    without_bell = ESCAPED.replace(r"\x07", "")  # which rich leaves out
+    assert terminal.getvalue().strip() == f"{without_bell}[red]"
+
+
+@pytest.mark.parametrize("text", ["plain", "tab\tand\nline", "漢字 🦒 naïve \u200d", ""])
+def test_other_texts_stay(text: str) -> None:
+    assert plain(text) == text
+
+
+@pytest.mark.parametrize("arguments", [("read", "Giraffes"), ("structure", "--input-size", "2", "--hidden-size", "1")])
+def test_a_terminal_of_ascii_gets_characters_that_look_alike(arguments: tuple[str, ...]) -> None:
+    shown = on_terminal(*arguments, PYTHONIOENCODING="ascii")
+    assert "?" not in shown
+    assert shown.isascii()
+    if arguments[0] == "read":
+        assert "##" in shown
+        assert "|c|" in shown
+
+
+def test_ctrl_c_ends_a_command_without_a_word() -> None:
+    command = [sys.executable, "-m", "hiddenstate", "tag", "-", "--input", "tokens"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"dog\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("read - <&-", "standard input is closed"),
+        ("tag - <&-", "standard input is closed"),
+        ("score - <&-", "standard input is closed"),
+        ("generate --prompt - <&-", "standard input is closed"),
+        ("explain ledger - <&-", "standard input is closed"),
+        ("version >&-", "standard output is closed"),
+        ("structure tagger-en >&-", "standard output is closed"),
+    ],
+)
+def test_closed_streams_fail_in_one_line(command: str, message: str) -> None:
+    shell = f"{shlex.quote(sys.executable)} -m hiddenstate {command}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"hiddenstate: {message}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["tag - --input tokens", "read - --format csv", "generate --length 100000"])
+def test_a_reader_that_leaves_is_no_crash(command: str) -> None:
+    shell = f"yes dog cat | head -n 20000 | {shlex.quote(sys.executable)} -m hiddenstate {command} | head -n 1"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout

@@ -1,0 +1,143 @@
+"""Models as they are, torch's LSTMs in them, and no word on sizes: what the file then takes, or what is said."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ExportError
+from hiddenstate.interop.onnx.attempts import _warn_of_ones
+from hiddenstate.interop.onnx.program import Given
+from support import assert_close
+
+# torch's exporter of what torch's own layer does to itself meanwhile
+pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes? self:UserWarning")
+
+
+class Doubling(nn.LSTM):
+    """A subclass that `hs.convert` leaves."""
+
+    def forward(self, x: Tensor, hx: Any = None) -> Any:  # type: ignore[override]
+        return super().forward(x * 2, hx)
+
+
+class Scores(nn.Module):
+    def __init__(self, kind: type[nn.Module] = nn.LSTM, **options: Any) -> None:
+        super().__init__()
+        self.rnn = kind(4, 3, **options)
+        self.head = nn.Linear(6 if options.get("bidirectional") else 3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.rnn(x)[0])
+        return out
+
+
+class Mean(nn.Module):
+    """The mean over the steps that a mask leaves, so that two inputs share sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = hs.LSTM(4, 3, batch_first=True)
+
+    def forward(self, x: Tensor, *, mask: Tensor) -> Tensor:
+        weights = mask.to(x.dtype)[..., None]
+        total: Tensor = (self.rnn(x)[0] * weights).sum(1) / weights.sum(1)
+        return total
+
+
+class SevenSteps(nn.Module):
+    """A model of seven steps and no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(4, 3)
+        self.shift = nn.Parameter(torch.randn(7, 1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.rnn(x)[0] + self.shift
+        return out
+
+
+def run(path: Path, *inputs: Tensor) -> Tensor:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    (out,) = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
+    return torch.as_tensor(out)
+
+
+def shapes(path: Path) -> list[list[int | str]]:
+    graph = onnx.load(path).graph
+    values = (*graph.input, *graph.output)
+    return [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values]
+
+
+@pytest.mark.parametrize("options", [{"batch_first": True, "bidirectional": True}, {"batch_first": False}])
+def test_a_model_that_was_not_converted_takes_any_batch_and_time(tmp_path: Path, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model, path = Scores(**options), tmp_path / "model.onnx"
+    hs.export_onnx(model, path, args=(torch.randn(3, 7, 4),))
+    assert type(model.rnn) is nn.LSTM
+    assert [[type(size) for size in shape] for shape in shapes(path)] == [[str, str, int]] * 2
+    with torch.no_grad():
+        for sizes in ((2, 5), (1, 1), (40, 800)):
+            x = torch.randn(*sizes, 4)
+            assert_close(run(path, x), model(x))
+
+
+def test_sizes_with_names_are_declared_as_they_are(tmp_path: Path) -> None:
+    model, path = Scores(batch_first=False), tmp_path / "model.onnx"
+    hs.export_onnx(model, path, (torch.randn(7, 3, 4),), dynamic_shapes=({0: "T", 1: "N"},))
+    assert shapes(path) == [["T", "N", 4], ["T", "N", 5]]
+    hs.export_onnx(model, path, (torch.randn(7, 3, 4),), dynamic_shapes={})
+    assert shapes(path) == [[7, 3, 4], [7, 3, 5]]
+
+
+def test_inputs_share_their_sizes_also_by_name(tmp_path: Path) -> None:
+    model, path = Mean(), tmp_path / "model.onnx"
+    hs.export_onnx(model, path, (torch.randn(3, 7, 4),), {"mask": torch.ones(3, 7, dtype=torch.bool)})
+    x, mask = torch.randn(2, 9, 4), torch.arange(9)[None] < torch.tensor([[9], [4]])
+    with torch.no_grad():
+        assert_close(run(path, x, mask), model(x, mask=mask))
+
+
+def test_what_can_not_be_converted_is_written_for_the_examples_sizes_and_said(tmp_path: Path) -> None:
+    model, path = Scores(Doubling, batch_first=True), tmp_path / "model.onnx"
+    x = torch.randn(3, 7, 4)
+    with pytest.warns(UserWarning, match=r"only inputs of the example's sizes.*hs\.convert.*'rnn': a subclass"):
+        hs.export_onnx(model, path, (x,))
+    assert shapes(path) == [[3, 7, 4], [3, 7, 5]]
+    with torch.no_grad():
+        assert_close(run(path, x), model(x))
+    with pytest.raises(ExportError, match=r"hs\.convert\(model\).*'rnn': a subclass"):
+        hs.export_onnx(model, path, (x,), dynamic_shapes=({0: "N", 1: "T"},))
+
+
+def test_a_model_of_one_length_is_written_for_it_and_said(tmp_path: Path) -> None:
+    model, path = SevenSteps(), tmp_path / "model.onnx"
+    with pytest.warns(UserWarning, match="only inputs of the example's sizes"):
+        hs.export_onnx(model, path, (torch.randn(7, 3, 4),))
+    x = torch.randn(7, 3, 4)
+    with torch.no_grad():
+        assert_close(run(path, x), model(x))
+
+
+def test_an_example_of_one_row_is_warned_of_where_torch_fixes_it() -> None:
+    dims = [SimpleNamespace(dim_value=size) for size in (1, 0, 4)]
+    tensor_type = SimpleNamespace(shape=SimpleNamespace(dim=dims))
+    x = SimpleNamespace(name="x", type=SimpleNamespace(tensor_type=tensor_type))
+    model, given = SimpleNamespace(graph=SimpleNamespace(input=[x])), Given((), {}, None, None, None)
+    with pytest.warns(UserWarning, match="only size 1 on axis 0 of 'x'"):
+        _warn_of_ones(model, given)
+    _warn_of_ones(model, given._replace(dynamic_shapes={}))
+
+
+def test_edits_of_torchs_lstms_are_refused_too(tmp_path: Path) -> None:
+    model = Scores()
+    with hs.accelerate(), hs.edit(model, hs.zero("rnn.l0.f")), pytest.raises(ArgumentError, match="edits hold"):
+        hs.export_onnx(model, tmp_path / "model.onnx", (torch.randn(7, 3, 4),))

@@ -1,0 +1,71 @@
+"""Raises KeyboardInterrupt at one line after another of a piece of work, as Ctrl-C may."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hiddenstate
+
+PACKAGE = str(Path(hiddenstate.__file__).parent)
+INTERRUPTED = (PACKAGE, contextlib.__file__)  # where code is interrupted
+
+
+class Interrupter:
+    """Interrupts a call of a function at the k-th line that it executes.
+
+    Each line counts once in each frame, so that loops do not make the count endless.
+    """
+
+    def __init__(self, k: int, inside: tuple[str, ...] = INTERRUPTED) -> None:
+        self._left = k
+        self._inside = inside
+        self._seen: set[tuple[Any, int]] = set()
+        self.is_raised = False
+
+    def run(self, work: Callable[[], Any]) -> BaseException | None:
+        """Do the work; return what it raised, with its traceback: whoever holds that holds every frame in it."""
+        before = sys.gettrace()
+        sys.settrace(self._call)
+        try:
+            work()
+        except BaseException as error:
+            return error
+        finally:
+            sys.settrace(before)
+        return None
+
+    def _call(self, frame: FrameType, event: str, _: Any) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(self._inside) else None
+
+    def _line(self, frame: FrameType, event: str, _: Any) -> Any:
+        place = frame.f_code, frame.f_lineno
+        if event == "line" and place not in self._seen and not self.is_raised:
+            self._seen.add(place)
+            self._left -= 1
+            if self._left < 0:
+                self.is_raised = True
+                raise KeyboardInterrupt
+        return self._line
+
+
+def interrupted_everywhere(work: Callable[[], Any], check: Callable[[BaseException], None], least: int) -> int:
+    """Do the work again and again, interrupted at each line in turn, and check what each left; return how many.
+
+    Args:
+        work: what is interrupted.
+        check: called with the exception, which keeps the frames of the work alive.
+        least: how many lines there are at least, so that a test that interrupts nothing fails.
+    """
+    for k in range(10_000):
+        interrupter = Interrupter(k)
+        error = interrupter.run(work)
+        if not interrupter.is_raised:
+            assert error is None, error
+            assert k >= least, f"only {k} lines were interrupted"
+            return k
+        assert isinstance(error, KeyboardInterrupt), error
+        check(error)
+    raise AssertionError("the work has no end")

@@ -1,0 +1,437 @@
+"""Public functions and methods given what would crash or exhaust the process: freed memory, huge inputs and numbers."""
+
+import copy
+import inspect
+import pickle
+import re
+import resource
+import sys
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+from hiddenstate import explain, plant
+from hiddenstate.errors import DtypeError, HiddenStateError
+from hiddenstate.models import folder
+
+X = torch.randn(5, 1, 64)  # of more than a page of memory once it is in a weight: a freed one can't be read by chance
+OF = "l0.h[0]@4"
+
+
+def free(value: Tensor) -> Tensor:
+    value.untyped_storage().resize_(0)
+    return value
+
+
+def freed(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return free(torch.zeros(shape, dtype=dtype))
+
+
+def freed_weight(module: nn.Module) -> Any:
+    """A module whose largest parameter, or buffer, has no memory."""
+    free(max([*module.parameters(), *module.buffers()], key=Tensor.numel).detach())
+    return module
+
+
+def lstm() -> Any:
+    return freed_weight(hs.LSTM(64, 64).eval())
+
+
+def int8() -> Any:
+    return freed_weight(hs.LSTM(64, 64, weights="int8").eval())
+
+
+def cell() -> Any:
+    return freed_weight(hs.LSTMCell(64, 64).eval())
+
+
+def whole() -> hs.LSTM:
+    return hs.LSTM(64, 64).eval()
+
+
+def freed_trace() -> hs.Trace:
+    trace = whole().trace(X)
+    for value in trace.values.values():
+        free(value.detach())
+    return trace
+
+
+def result(value: Any) -> Any:
+    """A result whose tensors have no memory."""
+    parts = vars(value).values() if hasattr(value, "__dict__") else value
+    for part in parts:
+        if isinstance(part, Tensor):
+            free(part.detach())
+        elif isinstance(part, (dict, tuple, list)):
+            result(part.values() if isinstance(part, dict) else part)
+    return value
+
+
+def freed_subject() -> explain.Subject:
+    found = explain.subject(whole(), X.clone())
+    free(found.x)
+    return found
+
+
+def accelerated(module: nn.Module, *args: Any) -> None:
+    with hs.accelerate():
+        module(*args)
+
+
+def held(module: nn.Module) -> None:
+    with hs.constant_weights(module), torch.no_grad():
+        module(X)
+
+
+def edited(edit: hs.Edit) -> None:
+    with (whole_lstm := whole()).edit(edit):
+        whole_lstm(X)
+
+
+def small_plant() -> plant.Plant:
+    found = plant.latch()
+    freed_weight(found.lstm)
+    return found
+
+
+ONE, OTHER = torch.zeros(64), torch.ones(64)
+SYMBOLS = {"a": ONE, "b": OTHER}
+MODULE_DOORS: dict[str, Callable[[Any], Any]] = {
+    "forward": lambda module: module(X if isinstance(module, nn.LSTM | hs.LSTM) else X[0]),
+    "to_torch": lambda module: module.to_torch(),
+    "reset_parameters": lambda module: module.reset_parameters(),
+    "deepcopy": copy.deepcopy,
+    "pickle": pickle.dumps,
+    "load_state_dict": lambda module: module.load_state_dict(type(module)(64, 64).state_dict()),
+    "from_state_dict": lambda module: hs.from_state_dict(module.state_dict()),
+    "studio": hs.studio,
+    "equinox_weights": hs.equinox_weights,
+    "flax_weights": hs.flax_weights,
+    "keras_weights": hs.keras_weights,
+    "onnx_weights": hs.onnx_weights,
+}
+LSTM_DOORS: dict[str, Callable[[Any], Any]] = {
+    "trace": lambda module: module.trace(X),
+    "stream": lambda module: module.stream(1).step(X[0]),
+    "weight": lambda module: module.weight("l0.W_ii"),
+    "constant_weights": held,
+    "hs.trace": lambda module: hs.trace(nn.Sequential(module), X),
+    "deepcopy, of a model": lambda module: copy.deepcopy(nn.Sequential(module)),
+    "subject": lambda module: explain.subject(module, X),
+    "attribute": lambda module: explain.attribute(module, X, of=OF),
+    "ledger": lambda module: explain.ledger(module, X, place="l0.c[0]@4"),
+    "graph": lambda module: explain.graph(module, X, of=OF),
+    "sweep": lambda module: explain.sweep(module, X, -X, of=OF),
+    "compare": lambda module: hs.compare(module, whole(), X),
+    "Dynamics.timescales": lambda module: explain.dynamics(module, X).timescales(),
+    "Dynamics.saturation": lambda module: explain.dynamics(module, X).saturation(),
+    "Dynamics.fixed_points": lambda module: explain.dynamics(module).fixed_points(),
+    "Dynamics.spectrum": lambda module: explain.dynamics(module, X).spectrum(),
+    "automaton": lambda module: explain.automaton(module, SYMBOLS, output=lambda out: [0] * len(out)),
+}
+OTHER_DOORS: dict[str, Callable[[], Any]] = {
+    "quantize": lambda: lstm().quantize(),
+    "dequantize": lambda: int8().dequantize(),
+    "from_torch": lambda: hs.from_torch(freed_weight(nn.LSTM(64, 64))),
+    "from_torch, a cell": lambda: hs.from_torch(freed_weight(nn.LSTMCell(64, 64))),
+    "from_keras": lambda: hs.from_keras([freed(64, 256), torch.zeros(64, 256), torch.zeros(256)]),
+    "load_state_dict, what is loaded": lambda: whole().load_state_dict(lstm().state_dict()),
+    "convert, to int8": lambda: hs.convert(nn.Sequential(lstm()), weights="int8", strict=True),
+    "accelerate": lambda: accelerated(freed_weight(nn.LSTM(64, 64)), X),
+    "accelerate, a cell": lambda: accelerated(freed_weight(nn.LSTMCell(64, 64)), X[0]),
+    "accelerate, the input": lambda: accelerated(nn.LSTM(64, 64), freed(5, 1, 64)),
+    "accelerate, the state": lambda: accelerated(nn.LSTM(64, 64), X, (freed(1, 1, 64), freed(1, 1, 64))),
+    "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
+    "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
+    "attribute, the head": lambda: explain.attribute(
+        whole(), X, of=explain.logit(0), head=freed_weight(nn.Linear(64, 3))
+    ),
+    "automaton, the alphabet": lambda: explain.automaton(
+        whole(), {"a": freed(64), "b": OTHER}, output=lambda out: [0] * len(out)
+    ),
+    "selfcheck, the plant": lambda: explain.selfcheck("gradient", plants={"latch": small_plant()}),
+    "selfcheck, the scores": lambda: explain.selfcheck(lambda _, x, of: freed(len(x))),
+    "convert_back, of int8": lambda: hs.convert_back(nn.Sequential(int8())),
+    "export_onnx": lambda: hs.export_onnx(lstm(), "never.onnx"),
+    "Machine.decode": lambda: plant.flip_flop().machine.decode(freed(5, 1, 400)),
+    "Subject.only": lambda: explain.subject(whole(), freed(5, 1, 64)).only(),
+    "Subject.run": lambda: freed_subject().run(),
+    "Subject.trace": lambda: freed_subject().trace(),
+    "Stream.step": lambda: whole().stream().step(freed(64)),
+    "Stream.feed": lambda: whole().stream().feed(freed(5, 1, 64)),
+    "Stream.reset": lambda: whole().stream(2).reset(freed(2, dtype=torch.bool)),
+    "LSTM.path": lambda: whole().path(freed(5, 1, 64)),
+    "LSTM.edit": lambda: edited(hs.set("l0.f", to=freed(64))),
+    "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
+    "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
+}
+TRACE_DOORS: dict[str, Callable[[hs.Trace], Any]] = {
+    "[]": lambda trace: trace["l0.c"],
+    "pick": lambda trace: trace.pick("l0.c"),
+    "recorded": lambda trace: trace.recorded("l0.c"),
+    "at": lambda trace: trace.at(0, 0),
+    "cell_before": lambda trace: trace.cell_before(),
+    "before_resets": lambda trace: trace.before_resets(),
+    "to_dataframe": lambda trace: trace.to_dataframe(),
+    "to_xarray": lambda trace: trace.to_xarray(),
+    "plot": lambda trace: trace.plot(),
+    "save": lambda trace: trace.save("never"),
+    "deepcopy": copy.deepcopy,
+    "pickle": pickle.dumps,
+    "studio": hs.studio,
+    "patch": lambda trace: hs.patch("l0.c", source=trace),
+    "mean_ablation": lambda trace: hs.mean_ablation("l0.c", source=trace),
+    "resample_ablation": lambda trace: hs.resample_ablation("l0.c", source=trace, seed=0),
+}
+RESULTS: dict[str, Callable[[], Any]] = {
+    "Attribution": lambda: explain.attribute(whole(), X, of=OF),
+    "Ledger": lambda: explain.ledger(whole(), X, place="l0.c[0]@4"),
+    "Comparison": lambda: hs.compare(whole(), whole(), X),
+    "Timescales": lambda: explain.dynamics(whole(), X).timescales(),
+    "Saturation": lambda: explain.dynamics(whole(), X).saturation(),
+    "FixedPoints": lambda: explain.dynamics(hs.LSTM(4, 3)).fixed_points(starts=4),
+    "Spectrum": lambda: explain.dynamics(whole(), X).spectrum(),
+    "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
+    "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
+}
+# Methods of single kinds of results.
+MORE_OF_RESULTS: dict[str, Callable[[Any], Any]] = {
+    "Comparison.check": lambda found: found.check("l0.c"),
+    "Comparison.checked": lambda found: found.checked(),
+    "Comparison.edit": lambda found: found.edit("l0.c"),
+    "Comparison.largest": lambda found: found.largest(),
+    "FixedPoints.kind_of": lambda found: found.kind_of(0),
+    "FixedPoints.state": lambda found: found.state(0),
+    "Ledger.edit": lambda found: found.edit(0),
+    "Ledger.erased_at": lambda found: found.erased_at(0),
+    "ReadoutLedger.by_step": lambda found: found.by_step,
+    "ReadoutLedger.edits": lambda found: found.edits(0),
+    "Sweep.edit": lambda found: found.edit("l0.c", 0, 0),
+    "Sweep.to_xarray": lambda found: found.to_xarray(),
+    "Sweep.top": lambda found: found.top(),
+    "Attribution.between": lambda found: found.between(0, 1),
+}
+RESULT_DOORS: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "repr": repr,
+    "rows": lambda found: found.rows(),
+    "to_dict": lambda found: found.to_dict(),
+    "to_csv": lambda found: found.to_csv(),
+    "to_json": lambda found: found.to_json(),
+    "to_dataframe": lambda found: found.to_dataframe(),
+    "plot": lambda found: found.plot(),
+    "save": lambda found: found.save("never"),
+}
+FREED = "memory was freed"
+
+
+@pytest.mark.parametrize("door", [*MODULE_DOORS, *LSTM_DOORS])
+@pytest.mark.parametrize("make", [lstm, int8])
+def test_a_freed_weight_of_an_lstm_is_refused(door: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        (MODULE_DOORS | LSTM_DOORS)[door](make())
+
+
+@pytest.mark.parametrize("door", MODULE_DOORS)
+def test_a_freed_weight_of_a_cell_is_refused(door: str) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        MODULE_DOORS[door](cell())
+
+
+@pytest.mark.parametrize("door", OTHER_DOORS)
+def test_other_freed_memory_is_refused(door: str) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        OTHER_DOORS[door]()
+
+
+@pytest.mark.parametrize("door", TRACE_DOORS)
+def test_a_trace_whose_memory_was_freed_is_refused(door: str) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        TRACE_DOORS[door](freed_trace())
+
+
+@pytest.mark.parametrize("door", MORE_OF_RESULTS)
+def test_what_only_one_kind_of_result_has_is_refused_too(door: str) -> None:
+    with pytest.raises(HiddenStateError, match=FREED):
+        MORE_OF_RESULTS[door](result(RESULTS[door.split(".")[0]]()))
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_result_whose_memory_was_freed_is_refused(kind: str) -> None:
+    found = result(RESULTS[kind]())
+    for door in RESULT_DOORS.values():
+        with pytest.raises(HiddenStateError, match=FREED):
+            door(found)
+
+
+@pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
+def test_a_model_whose_memory_was_freed_is_refused(name: str, tmp_path: Path) -> None:
+    model = freed_weight(hs.load(name))
+    for door in (copy.deepcopy, pickle.dumps, hs.studio, lambda one: folder.save(one, tmp_path / "model")):
+        with pytest.raises(HiddenStateError, match=FREED):
+            door(model)
+
+
+def test_an_edit_says_that_its_value_was_freed() -> None:
+    assert "memory was freed" in repr(hs.set("l0.f", to=freed(64)))
+    assert "memory was freed" in repr(hs.scale("l0.f", by=freed()))
+
+
+def small() -> hs.LSTM:
+    return hs.LSTM(4, 3).eval()
+
+
+HUGE = torch.zeros(1, 4).expand(10**9, 4)  # 16 bytes of memory
+LONG = torch.zeros(1, 1, 4).expand(20_000, 1, 4)
+FIVE = torch.zeros(5, 1, 4)
+HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
+    "attribute": lambda x: explain.attribute(small(), x, of=OF),
+    "graph": lambda x: explain.graph(small(), x, of=OF),
+    "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
+    "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),
+    "sweep": lambda x: explain.sweep(small(), x, x, of=OF),
+    "dynamics": lambda x: explain.dynamics(small(), x),
+    "compare": lambda x: hs.compare(small(), small(), x),
+    "subject": lambda x: explain.subject(small(), x),
+    "trace": lambda x: small().trace(x),
+    "hs.trace": lambda x: hs.trace(nn.Sequential(small()), x),
+    "studio": lambda x: hs.studio(small(), x=x),
+}
+
+
+def said(out: Tensor) -> list[int]:
+    return [0] * len(out)
+
+
+def automaton(**options: Any) -> None:
+    explain.automaton(small(), {"a": torch.zeros(4), "b": torch.ones(4)}, output=said, **options)
+
+
+ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "attribute, shapley, T": (lambda: explain.attribute(small(), LONG, of=OF), "T = 20,000"),
+    "attribute, shapley, samples": (lambda: explain.attribute(small(), LONG[:50], of=OF, samples=10**12), "samples="),
+    "attribute, occlusion": (
+        lambda: explain.attribute(small(), LONG.repeat(2, 1, 1), of=OF, method="occlusion"),
+        "T = 40,000",
+    ),
+    "attribute, occlusion of pairs": (
+        lambda: explain.attribute(small(), LONG, of=OF, method="occlusion", spans=[(k, k + 1) for k in range(2000)]),
+        "spans=",
+    ),
+    "attribute, cd": (
+        lambda: explain.attribute(small(), LONG.repeat(2, 1, 1), of=OF, method="cd", occlusion=False),
+        "T = 40,000",
+    ),
+    "attribute, integrated gradients": (
+        lambda: explain.attribute(small(), FIVE, of=OF, method="integrated_gradients", points=10**9),
+        "points must be at most 4,096",
+    ),
+    "graph": (lambda: explain.graph(small(), FIVE, of=OF, units=10**12), "a graph keeps"),
+    "sweep": (lambda: explain.sweep(small(), *[LONG.repeat(2, 1, 1)] * 2, of=OF, units=[0]), "places="),
+    "selfcheck, inputs": (lambda: explain.selfcheck("gradient", inputs=10**9), "inputs=1,000,000,000"),
+    "selfcheck, calls": (lambda: explain.selfcheck("gradient", inputs=10**6), "inputs must be at most"),
+    "selfcheck, T": (lambda: explain.selfcheck("gradient", T=10**9), "T=1,000,000,000"),
+    "Dynamics.fixed_points, starts": (lambda: explain.dynamics(small()).fixed_points(starts=10**9), "starts="),
+    "Dynamics.fixed_points, descent": (lambda: explain.dynamics(small()).fixed_points(descent=10**9), "descent="),
+    "automaton, tests": (lambda: automaton(tests=10**9), "tests="),
+    "automaton, length": (lambda: automaton(length=10**12), "length="),
+    "Plant.inputs": (lambda: plant.integrator().inputs(0, T=10**12), "ask for fewer"),
+    "LSTM.stream": (lambda: small().stream(10**15), "batch="),
+}
+
+
+@pytest.mark.parametrize("door", HUGE_DOORS)
+@pytest.mark.parametrize("x", [HUGE, HUGE[None].expand(5, 10**9, 4)])
+def test_an_input_that_is_huge_by_stride_is_refused_before_anything_is_computed(door: str, x: Tensor) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(HiddenStateError, match=r"1,000,000,000|bytes|numbers"):
+        HUGE_DOORS[door](x)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 2**20 * (1 if sys.platform == "linux" else 1024)  # 1 GiB: Linux counts kilobytes
+
+
+@pytest.mark.parametrize("door", ABSURD_DOORS)
+def test_an_absurd_number_is_refused_with_what_to_reduce(door: str) -> None:
+    call, words = ABSURD_DOORS[door]
+    with pytest.raises(HiddenStateError, match=re.escape(words)):
+        call()
+
+
+def test_sparse_scores_of_a_method_are_refused() -> None:
+    with pytest.raises(DtypeError, match="the method returned has the layout torch.sparse_coo"):
+        explain.selfcheck(lambda _, x, of: x.sum((1, 2)).to_sparse())
+
+
+# Doors that no hazard above reaches, and why. A pattern stands for every door that it matches.
+SAFE = {
+    "it takes and holds no tensors": (
+        *("Acceleration.*", "Sizes.*", "Structure.*", "Graph.*", "LearnedAutomaton.*", "SelfCheck.*", "Moment.*"),
+        *("LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes", "Head.index", "Target.linear", "Trace.words"),
+        *("Subject.row_length", "Subject.step_of", "Subject.words", "Subject.evaluating", "ModelTrace.calls"),
+        *("backend", "conversion_report", "logit", "log_probability", "structure_of", "find_lstms", "clamp"),
+        *("Machine.draw", "Machine.unit", "Machine.words", "*Plant.expected", "Verdict"),
+    ),
+    "it is abstract, and each result is tested": ("Explanation.*",),
+    "it makes small networks of its own": (
+        *("bistable", "copied_unread", "counter", "dyck", "flip_flop", "garden", "integrator", "latch"),
+        *("AutomatonPlant.inputs",),
+    ),
+    "it only stores the tensor, which is checked when the edit is applied": ("add", "scale"),
+    "it only moves parameters between classes, and reads none": ("repack", "LSTM.flatten_parameters"),
+    "it reads a file, whose tensors are new": ("load", "from_onnx", "Trace.load", "Stream.load"),
+    "it copies arrays of other packages, by the function that from_keras is tested with": ("from_equinox", "from_flax"),
+    "it opens a block, and the calls inside are checked": ("edit",),
+    "it runs the page that `studio` made of checked tensors": ("Studio.*",),
+    "its state is its own, and handed out as copies": (
+        *("Stream.fork", "Stream.join", "Stream.leave", "Stream.save", "Stream.state_of", "Stream.weights"),
+    ),
+    "torch or the engine refuses freed memory here, in its own words": (
+        *("Head.logits", "Head.readout", "Outputs.*", "Target.of", "Trace.row_length", "Subject.rows_of"),
+        *("*Plant.shown", "*Plant.worth", "Machine.encode", "Machine.run", "Machine.told", "ModelTrace.joined"),
+    ),
+}
+
+
+def public_doors() -> set[str]:
+    """The public functions, and the public methods of public classes that are ours."""
+    found: set[str] = set()
+    for room in (hs, explain, plant):
+        for name in room.__all__:
+            one = getattr(room, name)
+            if not inspect.isclass(one):
+                found |= {name} if callable(one) else set()
+                continue
+            for method in dir(one):
+                owner = next((kind for kind in one.__mro__ if method in vars(kind)), object)
+                ours = owner.__module__.startswith("hiddenstate") and callable(getattr(one, method))
+                found |= {f"{name}.{method}"} if ours and not method.startswith("_") else set()
+    return found
+
+
+def doors_with_tests() -> set[str]:
+    """The doors that the tables above name: the part of each key before a comma."""
+    prefixes: list[tuple[Iterable[str], tuple[str, ...]]] = [
+        (MODULE_DOORS, ("", "LSTM.", "LSTMCell.")),
+        (LSTM_DOORS, ("", "LSTM.")),
+        ([*OTHER_DOORS, *HUGE_DOORS, *ABSURD_DOORS], ("", "LSTM.")),
+        (TRACE_DOORS, ("", "Trace.")),
+        (RESULT_DOORS, tuple(f"{kind}." for kind in RESULTS)),
+        (MORE_OF_RESULTS, ("",)),
+    ]
+    return {
+        prefix + key.split(",")[0].removeprefix("hs.") for keys, starts in prefixes for key in keys for prefix in starts
+    }
+
+
+def test_every_public_door_is_tested_or_has_a_reason_why_not() -> None:
+    """A new public function or method needs a row in a table above, or a reason in `SAFE`."""
+    patterns = [pattern for each in SAFE.values() for pattern in each]
+    left = public_doors() - doors_with_tests()
+    assert {door for door in left if not any(fnmatchcase(door, pattern) for pattern in patterns)} == set()
+    assert [pattern for pattern in patterns if not any(fnmatchcase(door, pattern) for door in left)] == []

@@ -1,0 +1,54 @@
+"""The package is loaded when one of its names is first used, and then as if it had been loaded at once."""
+
+import subprocess
+import sys
+
+import hiddenstate as hs
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    assert [name for name in hs.__all__ if not hasattr(hs, name)] == []
+    assert set(hs.__all__) <= set(dir(hs))
+    assert callable(hs.set)
+
+
+def test_torch_is_not_loaded_with_the_package_but_with_its_first_name() -> None:
+    run("""
+import sys
+import hiddenstate as hs
+assert "torch" not in sys.modules
+assert hs.__version__ and "LSTM" in dir(hs) and not hasattr(hs, "__wrapped__")
+assert "torch" not in sys.modules
+hs.LSTM(2, 3)
+LATER = "compare", "language_model", "load", "save", "tagger"
+assert all(name in vars(hs) for name in hs.__all__ if name not in ("__version__", *LATER))
+""")
+
+
+def test_functions_are_not_replaced_by_modules_of_their_name() -> None:
+    run("""
+import hiddenstate.studio.view, hiddenstate.trace, hiddenstate.edit
+import hiddenstate as hs
+assert all(type(each) is type(lambda: 0) for each in (hs.studio, hs.trace, hs.edit))
+assert hs.explain.ledger and hs.plant.latch and hs.nn.lstm
+""")
+
+
+def test_who_imports_a_module_alone_has_what_the_package_adds_to_it() -> None:
+    run("""
+import torch
+from torch import nn
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.engine import dispatch
+from hiddenstate.tracing.trace import notebook_views
+from hiddenstate.tracing.traceable import traceable_of
+assert dispatch.exporters and notebook_views
+assert traceable_of(nn.Linear(2, 3)) is None
+assert LSTM(2, 3).trace(torch.zeros(4, 1, 2))._repr_html_()
+""")

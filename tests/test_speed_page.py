@@ -1,0 +1,144 @@
+"""What README and docs/speed.md say about speed follows from the table in docs/speed.md, row by row."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import pytest
+
+from pages import DOCS, ROOT
+
+SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
+TOOLS = (DOCS / "compare_tools.md").read_text(encoding="utf-8")
+
+
+class Row(NamedTuple):
+    """A contestant of a regime: its time, how many times as long as ours it took, its share of the floor."""
+
+    time: float
+    ratio: float
+    share: int
+
+
+def tables() -> dict[str, dict[str, Row]]:
+    """The contestants of each regime, ours first, as the page has them."""
+    found: dict[str, dict[str, Row]] = {}
+    for line in SPEED.split("## Medians")[1].split("\n## ")[0].splitlines()[4:]:
+        regime, name, time, ratio, share, _ = (cell.strip() for cell in line.strip("|\n").split("|"))
+        if regime:
+            contestants = found.setdefault(regime, {})
+        number = float(time.replace(",", ""))
+        contestants[name] = Row(number, float(ratio.rstrip("×") or 1), int(share.rstrip("%") or 0))
+    return found
+
+
+TABLES = tables()
+
+
+def regimes(pattern: str) -> list[dict[str, Row]]:
+    """The regimes whose name and shape match, at least one."""
+    found = [rows for name, rows in TABLES.items() if re.fullmatch(pattern, name)]
+    assert found, f"no regime is called {pattern}"
+    return found
+
+
+def ratios(pattern: str, peer: str) -> list[float]:
+    return [row.ratio for rows in regimes(pattern) for name, row in rows.items() if re.fullmatch(peer, name)]
+
+
+def shares(pattern: str) -> list[int]:
+    return [rows["hiddenstate"].share for rows in regimes(pattern)]
+
+
+def span(values: Iterable[float], form: str = ".1f") -> str:
+    return f"{min(values := list(values)):{form}} to {max(values):{form}}"
+
+
+def recording(pattern: str) -> float:
+    """How much longer a traced call takes than a plain one, in percent."""
+    (rows,) = regimes(pattern)
+    return 100 * (rows["hiddenstate"].time / rows["hiddenstate, plain call"].time - 1)
+
+
+FLOAT = "hiddenstate, float32"
+LARGE = r".*H (128|256|512|650|1024)\b.*"
+ONE_ROW = rf"sequence \(T 100, N 1, {LARGE}"
+BATCH = r"batch \(.*"
+INT8_ROW, INT8_STREAM = rf"int8 \(T 100, N 1, {LARGE}", rf"int8 stream, {LARGE}"
+INT8_BATCH = r"int8 \(T \d+, N (8|64).*"
+TRACES = (r"trace \(T 100, N 32, H 256\)", r"trace \(T 100, N 1, H 128\)")
+CELL_64 = "| 64 | 6.0 | 4.7 | 14.7 | 3.1 |"
+
+
+def torchs_batches() -> str:
+    return f"torch takes {span(ratios(BATCH, 'torch, no_grad'), '.2f')} times as long"
+
+
+def recordings() -> str:
+    return f"for {recording(TRACES[0]):.0f} to {recording(TRACES[1]):.0f} % more than a plain call"
+
+
+# Where a sentence is, and the words in it that the table gives.
+SAID: dict[str, tuple[str, Callable[[], str]]] = {
+    "one row": (SPEED, lambda: f"at {span(shares(ONE_ROW), 'd')} % of the floor"),
+    "batches, floor": (SPEED, lambda: f"at {span(shares(BATCH), 'd')} % of the floor"),
+    "batches, torch": (SPEED, torchs_batches),
+    "layers": (SPEED, lambda: f"{span(ratios('layers,.*', 'hiddenstate, 4 layers'))} times as long as one"),
+    "int8, sequence": (SPEED, lambda: f"{span(ratios(INT8_ROW, FLOAT))} times as fast as float32 for a sequence"),
+    "int8, stream": (SPEED, lambda: f"{span(ratios(INT8_STREAM, FLOAT))} times for a step of a stream"),
+    "int8, batch": (SPEED, lambda: f"{span(ratios(INT8_BATCH, FLOAT))} times in batches"),
+    "int8, onnxruntime": (SPEED, lambda: ", ".join(
+        f"{span(ratios(kind, 'onnxruntime, int8'))}" for kind in (INT8_ROW, INT8_STREAM, INT8_BATCH))),
+    "trace": (SPEED, lambda: " and ".join(f"{recording(kind):.0f} %" for kind in TRACES)),
+    "readme, trace": (README, recordings),
+    "readme, batches, floor": (README, lambda: f"at {span(shares(BATCH), 'd')} % of the machine's limit"),
+    "readme, batches, torch": (README, torchs_batches),
+    "readme, int8, sequence": (README, lambda: f"{span(ratios(INT8_ROW, FLOAT))} times as fast as in float32"),
+    "readme, int8, stream": (README, lambda: f"a step of a stream {span(ratios(INT8_STREAM, FLOAT))} times"),
+    "tools, batches": (TOOLS, torchs_batches),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_sentence_about_speed_follows_from_the_table(name: str) -> None:
+    text, expected = SAID[name]
+    assert expected() in " ".join(text.split())
+
+
+@pytest.mark.parametrize("text", [SPEED, README, TOOLS], ids=["speed", "README", "compare_tools"])
+def test_a_torch_figure_of_a_stream_says_which_layer_of_torchs_it_is(text: str) -> None:
+    """`nn.LSTM` called for one step is not what torch offers for single steps: `nn.LSTMCell` is."""
+    assert CELL_64 in ENGINE
+    said = " ".join(text.split())
+    assert "`nn.LSTM`" in said
+    assert "`nn.LSTMCell` takes 3.1 times as long as `hs.LSTMCell` at 64 units" in said
+
+
+# The rows of README's table, and the regime of docs/speed.md that each is taken from.
+README_ROWS = {
+    "one step of a stream, H 64": "stream, one step (T 1, N 1, H 64)",
+    "100 steps, one row, H 128": "sequence (T 100, N 1, H 128)",
+    "100 steps, one row, H 512": "sequence (T 100, N 1, H 512)",
+    "100 steps, 32 rows, H 256": "batch (T 100, N 32, H 256)",
+    "64 ragged rows, 2 layers of 128, forward and backward": "ragged, forward + backward (T 64, N 64, H 128, 2 layers)",
+    "100 steps, one row, H 128, recorded in full (217 without)": "trace (T 100, N 1, H 128)",
+}
+
+
+def test_a_row_of_the_readmes_table_is_one_regime_of_the_page_on_speed() -> None:
+    table = README.split("| ours | torch | onnxruntime |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == list(README_ROWS)
+    for about, ours, *others in rows:
+        contestants = list(TABLES[README_ROWS[about]].values())
+        assert float(ours.replace(",", "")) == contestants[0].time
+        for cell in others:
+            found = re.match(r"([\d.,]+) [a-z ]*\(([\d.]+)×\)", cell)
+            if found:
+                time, ratio = float(found[1].replace(",", "")), found[2]
+                digits = len(ratio.partition(".")[2])
+                (row,) = (row for row in contestants if row.time == time)
+                assert abs(row.ratio - float(ratio)) <= 0.5 * 10**-digits + 1e-9, about
+    assert f"({TABLES['trace (T 100, N 1, H 128)']['hiddenstate, plain call'].time:.0f} without)" in table
