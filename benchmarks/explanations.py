@@ -17,9 +17,9 @@ from torch import Tensor, nn
 import hiddenstate as hs
 import machine
 from contestants import Contestant, itself
-from hiddenstate.explain.adjoint import slopes
-from hiddenstate.explain.targets import bound
-from hiddenstate.models.folder import load, shipped
+from hiddenstate.explain.subject.resolve_target import resolve_target
+from hiddenstate.explain.sweep.adjoint import slopes
+from hiddenstate.models.folder.model_folder import load, shipped
 from measure import Pace, medians
 from report import print_figures
 
@@ -80,7 +80,7 @@ def sweep(seconds: float) -> None:
     _tell(f"{rows:,} patches of {SWEPT} steps, {LAYERS} layers of {UNITS} units, s", runs, times)
     print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}")
     subject = hs.explain.subject(lstm, clean)
-    target = bound(of, subject)
+    target = resolve_target(of, subject)
     runs = [
         Contestant("slopes of all values", partial(_slopes, subject, target), itself),
         Contestant("forward and backward", partial(_trained, lstm, clean), itself),

@@ -20,12 +20,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import machine
 from contestants import Contestant, MissingPeerError, if_it_runs, itself
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import load
-from hiddenstate.models.generation import Sampling
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.language_config import LanguageConfig
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.generation import Sampling
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.batches import plan_batches
 from hiddenstate.text.conllu import Sentence, read_conllu

@@ -8,7 +8,7 @@ from typing import Any
 
 from contestants import MissingPeerError
 from hiddenstate.cells.cell import Weights
-from hiddenstate.interop.onnx.lstm import OPSET, model_of
+from hiddenstate.interop.onnx.lstm import OPSET, build_model
 from hiddenstate.interop.onnx.signature import Signature
 from shapes import Case
 
@@ -55,4 +55,4 @@ def _model(case: Case, stateful: bool) -> Any:
     T, N, _ = case.x.shape
     signature = Signature(case.ours.sizes, states=stateful, T=T, N=N)
     weights = [Weights._make([*weights, None]) for weights in case.theirs.all_weights]
-    return model_of(signature, weights, OPSET)
+    return build_model(signature, weights, OPSET)

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.models import folder
-from hiddenstate.models.tagger import Tagger
-from hiddenstate.models.tagger_training import RUN_FILE
+from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.tagger.training import RUN_FILE
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.corpora import path_of
 from hiddenstate.text.untagged import read_untagged

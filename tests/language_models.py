@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.text.tokens import Tokens, learn
 
 TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n\nso it goes , é and 戦 .\n" * 3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
-from hiddenstate.explain.explained import Subject
+from hiddenstate.explain.subject.subject import Subject
 from support import random_state
 
 # Largest residual, as a share of the sum of the parts' sizes.

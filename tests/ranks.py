@@ -15,7 +15,7 @@ import torch.distributed as dist
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import machine_of
+from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.progress import Epoch, Step
 from tasks import CONFIG, Line
 
@@ -37,7 +37,7 @@ def train(folder: Path, task: Line, *, stops: bool = False, resume: bool = False
     run = RunFolder(folder / "run")
     told = stop if stops else lambda progress: None
     try:
-        with machine_of(task.config) as machine:
+        with detect_machine(task.config) as machine:
             if machine.leads and not resume:
                 run.begin("")
             fit(task, run, folder / "model", machine, resume=resume, on_progress=told)
@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
     train(folder / "broken", Line(config, batch=8), stops=True)
     train(folder / "broken", Line(config, batch=8), resume=True)
     try:
-        machine_of(config).once(fail)
+        detect_machine(config).once(fail)
     except (OSError, HiddenStateError) as error:
         say(f"rank {os.environ['RANK']}: {type(error).__name__}: {error}")
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate import explain, plant
 from hiddenstate.errors import DtypeError, HiddenStateError
-from hiddenstate.models import folder
+from hiddenstate.models.folder import model_folder as folder
 
 X = torch.randn(5, 1, 64)  # of more than a page of memory once it is in a weight: a freed one can't be read by chance
 OF = "l0.h[0]@4"

@@ -18,8 +18,8 @@ import torch
 from nbclient import NotebookClient
 from torch.nn.functional import cosine_similarity
 
-from hiddenstate.models.folder import load
-from hiddenstate.models.tagger_training import train_tagger
+from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.tagger.training import train_tagger
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TRAIN = Path(__file__).parent / "data" / "tiny-train.conllu"

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.base import scoped
 from hiddenstate.base.modes import evaluating
-from hiddenstate.explain.side_by_side import side_by_side
-from hiddenstate.models import folder
+from hiddenstate.explain.dynamics.thread_pool import side_by_side
+from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.nn import constant_weights
 from interrupts import interrupted_everywhere
 from language_models import make

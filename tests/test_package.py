@@ -26,16 +26,16 @@ assert "torch" not in sys.modules
 assert hs.__version__ and "LSTM" in dir(hs) and not hasattr(hs, "__wrapped__")
 assert "torch" not in sys.modules
 hs.LSTM(2, 3)
-LATER = "compare", "language_model", "load", "save", "tagger"
+LATER = "compare", "explain", "language_model", "load", "save", "tagger"
 assert all(name in vars(hs) for name in hs.__all__ if name not in ("__version__", *LATER))
 """)
 
 
 def test_functions_are_not_replaced_by_modules_of_their_name() -> None:
     run("""
-import hiddenstate.studio.view, hiddenstate.trace, hiddenstate.edit
+import hiddenstate.studio.view, hiddenstate.explain.sweep.run
 import hiddenstate as hs
-assert all(type(each) is type(lambda: 0) for each in (hs.studio, hs.trace, hs.edit))
+assert all(type(each) is type(lambda: 0) for each in (hs.studio, hs.explain.sweep))
 assert hs.explain.ledger and hs.plant.latch and hs.nn.lstm
 """)
 
@@ -47,8 +47,8 @@ from torch import nn
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.engine import dispatch
 from hiddenstate.tracing.trace import notebook_views
-from hiddenstate.tracing.traceable import traceable_of
+from hiddenstate.tracing.traceable import find_recordable
 assert dispatch.exporters and notebook_views
-assert traceable_of(nn.Linear(2, 3)) is None
+assert find_recordable(nn.Linear(2, 3)) is None
 assert LSTM(2, 3).trace(torch.zeros(4, 1, 2))._repr_html_()
 """)

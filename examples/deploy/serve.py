@@ -4,7 +4,7 @@ import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from hiddenstate.models.folder import load
+from hiddenstate.models.folder.model_folder import load
 from hiddenstate.text.tokenise import tokenise
 
 MOST_BYTES = 10_000

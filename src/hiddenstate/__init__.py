@@ -13,7 +13,6 @@ from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from hiddenstate import _aliases
 from hiddenstate.base import registry as _registry
 from hiddenstate.base.later import called_later as _called_later
 from hiddenstate.base.later import on_first_use as _on_first_use
@@ -25,7 +24,7 @@ if _TYPE_CHECKING:
     from hiddenstate.edits.edit import set as set  # noqa: A004 (hs.set reads as what it does)
     from hiddenstate.engine.dispatch import backend
     from hiddenstate.errors import HiddenStateError
-    from hiddenstate.explain.comparisons import compare as compare
+    from hiddenstate.explain.comparison.run import compare as compare
     from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
     from hiddenstate.interop.find import find_lstms
     from hiddenstate.interop.jax_arrays import from_equinox, from_flax
@@ -38,8 +37,8 @@ if _TYPE_CHECKING:
     from hiddenstate.interop.torch.conversion import conversion_report, convert, convert_back
     from hiddenstate.interop.torch.from_torch import from_torch
     from hiddenstate.interop.torch.report import ConversionReport
-    from hiddenstate.models.folder import load_any as load
-    from hiddenstate.models.folder import save as save
+    from hiddenstate.models.folder.model_folder import load_any as load
+    from hiddenstate.models.folder.model_folder import save as save
     from hiddenstate.models.from_modules import language_model as language_model
     from hiddenstate.models.from_modules import tagger as tagger
     from hiddenstate.nn.cell import LSTMCell
@@ -59,7 +58,6 @@ if _TYPE_CHECKING:
 
 # Every name by the module it is in. They are loaded together, so that none is imported in the middle of a call.
 _HOMES = {
-    "explain": "",
     "plant": "",
     "edits.edit": "Edit add clamp mean_ablation patch resample_ablation scale zero set",
     "engine.dispatch": "backend",
@@ -94,7 +92,8 @@ _NAMES = frozenset(name for names in _HOMES.values() for name in names.split())
 _later = _on_first_use(
     __name__,
     {
-        "compare": "explain.comparisons",
+        "compare": "explain.comparison",
+        "explain": "explain:",
         "language_model": "models.from_modules",
         "load": "models.folder:load_any",
         "save": "models.folder",
@@ -122,7 +121,7 @@ def __getattr__(name: str) -> _Any:
     _load()
     if name in globals():
         return globals()[name]
-    return _import_module(f"{__name__}.{name}") if name in _aliases.MOVED else _later(name)
+    return _later(name)
 
 
 def __dir__() -> list[str]:
@@ -138,8 +137,7 @@ def _load() -> None:
 _sys.modules[__name__].__class__ = _Package
 _registry.exporters.append(_called_later("hiddenstate.interop.onnx.symbols:run"))
 _registry.notebook_views.append(_called_later("hiddenstate.studio.view:trace_html"))
-_registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:traceable_of"))
-_aliases.install()
+_registry.stand_ins.append(_called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable"))
 
 __all__ = [
     "LSTM",

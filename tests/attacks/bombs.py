@@ -19,7 +19,7 @@ from torch import nn
 import hiddenstate as hs
 from attacks.formats import all_lstms, layer_of_keras, make_h5, make_old_h5, make_tagger, make_trace
 from hiddenstate.base.files import read_tensors
-from hiddenstate.models.folder import load
+from hiddenstate.models.folder.model_folder import load
 
 
 def save_onnx(path: Path, nodes: list[Any], arrays: dict[str, Any], functions: Any = (), shapes: Any = ()) -> None:

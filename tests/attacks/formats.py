@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import load, load_language_model, save
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.language_config import LanguageConfig
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import load, load_language_model, save
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 from hiddenstate.text.tokens import learn
 from hiddenstate.text.untagged import read_untagged

@@ -43,13 +43,13 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate import LSTM, HiddenStateError, Trace
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
-    from hiddenstate.interop.keras.config import entries_of
+    from hiddenstate.interop.keras.config import recurrent_layers
     from hiddenstate.interop.keras.texts import check_texts
     from hiddenstate.interop.state_dict import in_state_dict
-    from hiddenstate.models.language import LanguageModel
-    from hiddenstate.models.outline import outline_of
-    from hiddenstate.models.tagger import Tagger
-    from hiddenstate.models.weights_file import WeightsFile
+    from hiddenstate.models.folder.weights_file import WeightsFile
+    from hiddenstate.models.language.language_model import LanguageModel
+    from hiddenstate.models.meta_model import make_meta_model
+    from hiddenstate.models.tagger.tagger import Tagger
     from hiddenstate.nn import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode
@@ -120,7 +120,7 @@ def metadata(module: Any, make: Callable[[Path], object], kind: str, names: tupl
 def described(kind: type[Tagger] | type[LanguageModel], data: bytes) -> None:
     with reading("a model"):
         config, vocabulary = json.loads(data)
-        outline_of(lambda: kind.from_data(config, vocabulary))
+        make_meta_model(lambda: kind.from_data(config, vocabulary))
 
 
 def description(make: Callable[[Path], object]) -> str:
@@ -132,7 +132,7 @@ def description(make: Callable[[Path], object]) -> str:
 
 def keras(data: bytes) -> None:
     with reading("a model"):
-        entries_of(json.loads(data))
+        recurrent_layers(json.loads(data))
 
 
 def shape(sizes: list[str]) -> list[int]:

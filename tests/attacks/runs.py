@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import load, load_language_model
-from hiddenstate.models.language_config import LanguageConfig
-from hiddenstate.models.language_training import resume_language_model, train_language_model
-from hiddenstate.models.tagger_training import resume_tagger, train_tagger
+from hiddenstate.models.folder.model_folder import load, load_language_model
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.training import resume_language_model, train_language_model
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 
 DATA = Path(__file__).parents[1] / "data"
 TEXT = "the cat sat on the mat . the dog saw the cat , and the cat saw the dog .\n" * 20

@@ -30,9 +30,9 @@ from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
 from hiddenstate.base.figures import Picture, save_picture
 from hiddenstate.course.files import copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import load, load_language_model
-from hiddenstate.models.tagger_training import train_tagger
+from hiddenstate.models.folder.model_folder import load, load_language_model
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text import corpora
 from hiddenstate.training.checkpoint import Checkpoint, Position, RunFolder
 

@@ -52,7 +52,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
     assert found == {
         "base/forks.py: self.lock = threading.RLock()",
         # Waited for by threads of the parent, which a child does not have.
-        "explain/side_by_side.py: together = threading.Barrier(count)",
+        "explain/dynamics/thread_pool.py: together = threading.Barrier(count)",
         "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system ends with the process.
         "training/lock.py: is_new, lock = not (self._folder / LOCK).exists(), FileLock(self._folder / LOCK)",
@@ -76,7 +76,7 @@ import torch
 import torch._dynamo.eval_frame
 import hiddenstate as hs
 from hiddenstate.base import forks
-from hiddenstate.explain.side_by_side import side_by_side
+from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.studio.audience import Audience, Looker
 from hiddenstate.studio.messages import ViewMessage
 from torch import nn

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_memory, check_tensor
 from hiddenstate.errors import DeviceError, DtypeError
 
@@ -66,9 +66,9 @@ def test_numbers_that_are_on_no_device() -> None:
 
 
 def test_shown() -> None:
-    assert shown("a" * 10**6).count("a") < 100
-    assert shown(10**5000) == "an int of 16610 bits"
+    assert shorten("a" * 10**6).count("a") < 100
+    assert shorten(10**5000) == "an int of 16610 bits"
     freed = torch.zeros(3)
     freed.untyped_storage().resize_(0)
-    assert shown([freed, 1]) == "[<a tensor of torch.float32>, 1]"
-    assert len(shown(np.zeros((100, 100)))) < 200
+    assert shorten([freed, 1]) == "[<a tensor of torch.float32>, 1]"
+    assert len(shorten(np.zeros((100, 100)))) < 200

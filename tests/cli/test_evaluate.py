@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import save
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 
 DATA = Path(__file__).parents[1] / "data"

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.cli.explain_attribute import DEFAULT_SAMPLES
-from hiddenstate.explain import attributions
-from hiddenstate.models.folder import SHIPPED
-from hiddenstate.models.scoring import Dynamic
+from hiddenstate.explain.attribution import run as attributions
+from hiddenstate.models.folder.model_folder import SHIPPED
+from hiddenstate.models.language.scoring import Dynamic
 
 COMMANDS = [
     *([name] for name in ("course", "evaluate", "generate", "page", "read", "score", "structure", "studio", "tag")),

@@ -18,7 +18,7 @@ from hiddenstate.cli import app
 from hiddenstate.cli.read_numbers import View, described
 from hiddenstate.cli.read_table import table_of
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder import load, shipped
+from hiddenstate.models.folder.model_folder import load, shipped
 from hiddenstate.text.tokenise import tokenise
 
 TEXT = "Giraffes in a field"

@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import tag_stream
 from hiddenstate.cli.tag import tag
 from hiddenstate.errors import FileFormatError, HiddenStateError
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import save
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 
 DATA = Path(__file__).parents[1] / "data"

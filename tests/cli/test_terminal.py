@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.cli.terminal import PlainStream, console, plain
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.folder import save
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import from_words, with_tags
 
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b2J\u202eb"

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.train import app
 from hiddenstate.errors import ArgumentError, HiddenStateError
-from hiddenstate.models.folder import CARD, load
+from hiddenstate.models.folder.model_folder import CARD, load
 from hiddenstate.training.checkpoint import RunFolder
 
 DATA = Path(__file__).parents[1] / "data"
@@ -116,7 +116,7 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hiddenstate.models.tagger_training.run_tagger", interrupt)
+    monkeypatch.setattr("hiddenstate.models.tagger.training.run_tagger", interrupt)
     result = run(*FILES, "--out", str(tmp_path / "model"))
     assert (result.exit_code, result.stderr) == (130, "stopped before training began\n")
     RunFolder(tmp_path / "model.run").begin("")

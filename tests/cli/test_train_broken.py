@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.cli.run_options import run_file
-from hiddenstate.models.folder import load
-from hiddenstate.models.tagger_training import RUN_FILE, resume_tagger, run_tagger
+from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.tagger.training import RUN_FILE, resume_tagger, run_tagger
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder import CARD, WEIGHTS, load_language_model
-from hiddenstate.models.language_training import run_language_model
+from hiddenstate.models.folder.model_folder import CARD, WEIGHTS, load_language_model
+from hiddenstate.models.language.training import run_language_model
 from hiddenstate.text import corpora
 from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, Part, Remote
 from language_models import TEXT
@@ -89,7 +89,7 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert run(*FILES, *SMALL, "--out", "whole").exception is None
     with monkeypatch.context() as patch:
-        patch.setattr("hiddenstate.models.language_training.run_language_model", interrupted)
+        patch.setattr("hiddenstate.models.language.training.run_language_model", interrupted)
         result = run(*FILES, *SMALL, "--out", "model")
     assert result.exit_code == 130
     assert "go on with: hiddenstate train lm --resume model.run" in result.stderr

@@ -19,7 +19,7 @@ from hiddenstate import __version__
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import call as engine_call
 from hiddenstate.engine import derivative, kernels, native, reference
-from hiddenstate.engine.call import leaves_of, live_steps
+from hiddenstate.engine.call import live_steps, tensors_needing_gradients
 from hiddenstate.engine.observer import LayerObserver
 from hiddenstate.errors import ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
@@ -108,7 +108,7 @@ def one_layer(
 
 def shown(call: engine_call.Call) -> tuple[Tensor, ...]:
     """The native run of one layer and direction: out, h_n, c_n, gates, c."""
-    if engine_call.wants_gradient(leaves_of(call)):
+    if engine_call.wants_gradient(tensors_needing_gradients(call)):
         return derivative.run_shown(call)
     done = native.forward(call, shown=[True])
     assert done.gates is not None
@@ -195,7 +195,10 @@ def alive(track: engine_call.Call) -> Tensor:
 
 def leaves(track: engine_call.Call) -> list[Tensor]:
     # The states' views of one more axis are no leaves of the graph: what they are views of is.
-    found = [getattr(value, "_base", None) if k in (1, 2) else value for k, value in enumerate(leaves_of(track))]
+    found = [
+        getattr(value, "_base", None) if k in (1, 2) else value
+        for k, value in enumerate(tensors_needing_gradients(track))
+    ]
     return [value for value in found if value is not None and value.requires_grad]
 
 

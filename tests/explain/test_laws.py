@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.frozen import frozen_parts
-from hiddenstate.explain.target import Target
-from hiddenstate.explain.targets import Of, bound
+from hiddenstate.explain.attribution.frozen import frozen_parts
+from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_target
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import Target
 from random_lstms import LAW, tracks_of
 from support import layer_options, pair, random_input, random_state
 
 
 @st.composite
-def subjects(draw: st.DrawFn) -> tuple[Subject, int, Of]:
+def subjects(draw: st.DrawFn) -> tuple[Subject, int, TargetLike]:
     """Some rows of an LSTM with a head; one of them, and a target that is linear in c or h."""
     lstm, _ = pair(draw(layer_options()), draw(st.integers(0, 99)))
     with torch.no_grad():
@@ -33,7 +33,7 @@ def subjects(draw: st.DrawFn) -> tuple[Subject, int, Of]:
     )
     row = draw(st.integers(0, N - 1))
     t, name = draw(st.integers(0, lengths[row] - 1)), draw(st.sampled_from(tracks_of(lstm)))
-    targets: list[Of] = [f"{name}.{q}[{lstm.sizes.units(q) - 1}]@{t}" for q in "ch"]
+    targets: list[TargetLike] = [f"{name}.{q}[{lstm.sizes.units(q) - 1}]@{t}" for q in "ch"]
     return subject, row, draw(st.sampled_from([hs.explain.logit(2, word=t, against=0), *targets]))
 
 
@@ -44,10 +44,10 @@ def run(target: Target, subject: Subject, x: Any = None) -> float:
 
 @settings(max_examples=40)
 @given(subjects())
-def test_parts_add_up(drawn: tuple[Subject, int, Of]) -> None:
+def test_parts_add_up(drawn: tuple[Subject, int, TargetLike]) -> None:
     subject, row, of = drawn
     one = subject.only(row)
-    law, trace, target = LAW[one.x.dtype], one.trace(), bound(of, one)
+    law, trace, target = LAW[one.x.dtype], one.trace(), resolve_target(of, one)
     value = run(target, one)
     for name in tracks_of(subject.lstm):
         ledger = hs.explain.ledger(subject, place=f"{name}.c", row=row)
@@ -76,10 +76,10 @@ def test_parts_add_up(drawn: tuple[Subject, int, Of]) -> None:
 
 @settings(max_examples=40)
 @given(subjects(), st.booleans(), st.integers(0, 99))
-def test_each_effect_is_what_happens(drawn: tuple[Subject, int, Of], denoising: bool, seed: int) -> None:
+def test_each_effect_is_what_happens(drawn: tuple[Subject, int, TargetLike], denoising: bool, seed: int) -> None:
     subject, row, of = drawn
     one, generator = subject.only(row), torch.Generator().manual_seed(seed)
-    target, lstm = bound(of, one), one.lstm
+    target, lstm = resolve_target(of, one), one.lstm
     law = {torch.float32: 1e-5, torch.float64: 1e-12}[one.x.dtype]
     gone = hs.explain.attribute(subject, of=of, method="occlusion", row=row)
     step = int(torch.randint(0, one.T, (1,), generator=generator))

@@ -8,7 +8,7 @@ from hypothesis import given
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from hiddenstate.interop.build import cell_of, lstm_of, weights_of
+from hiddenstate.interop.build import build_cell, build_lstm, weights_by_direction
 from support import layer_options
 
 
@@ -16,8 +16,8 @@ from support import layer_options
 def test_taken_apart_and_put_together(options: dict[str, Any]) -> None:
     lstm = hs.LSTM(**options)
     before = torch.get_rng_state()
-    tracks = [weights for layer in weights_of(lstm) for weights in layer]
-    made = lstm_of(tracks, bidirectional=lstm.bidirectional, batch_first=lstm.batch_first)
+    tracks = [weights for layer in weights_by_direction(lstm) for weights in layer]
+    made = build_lstm(tracks, bidirectional=lstm.bidirectional, batch_first=lstm.batch_first)
     assert torch.equal(torch.get_rng_state(), before)
     assert repr(made) == repr(lstm)
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), lstm.parameters(), strict=True))
@@ -25,21 +25,21 @@ def test_taken_apart_and_put_together(options: dict[str, Any]) -> None:
 
 def test_a_cell_is_one_layer() -> None:
     cell = hs.LSTMCell(4, 3)
-    made = lstm_of(weights_of(cell)[0])
+    made = build_lstm(weights_by_direction(cell)[0])
     assert all(torch.equal(a, b) for a, b in zip(made.parameters(), cell.parameters(), strict=True))
-    again = cell_of(made)
+    again = build_cell(made)
     assert repr(again) == repr(cell)
     assert torch.equal(again.weight_ih, cell.weight_ih)
 
 
 def test_weights_that_do_not_fit_each_other_fail() -> None:
     first, second = hs.LSTM(4, 3, 2), hs.LSTM(3, 5)
-    ((lower,), _), ((upper,),) = weights_of(first), weights_of(second)
+    ((lower,), _), ((upper,),) = weights_by_direction(first), weights_by_direction(second)
     with pytest.raises(ShapeError, match=r"weight_ih of l1 has shape \[20, 3\], expected \[12, 3\]: the layers of one"):
-        lstm_of([lower, upper])
+        build_lstm([lower, upper])
     with pytest.raises(ArgumentError, match="l0 and l1 must both have biases, or neither"):
-        lstm_of([lower, upper._replace(b_ih=None, b_hh=None)])
+        build_lstm([lower, upper._replace(b_ih=None, b_hh=None)])
     with pytest.raises(DtypeError, match="weights of l1 are torch.float64, those of the first layer torch.float32"):
-        lstm_of([lower, upper._replace(ih=upper.ih.double())])
+        build_lstm([lower, upper._replace(ih=upper.ih.double())])
     with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction and no projection"):
-        cell_of(first)
+        build_cell(first)

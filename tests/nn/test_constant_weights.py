@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.packed import Stepper
+from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn import constant_weights as block
 from hiddenstate.nn import packed_weights
@@ -151,7 +151,7 @@ def test_blocks_nest_and_end_and_leave_nothing() -> None:
     outer.__enter__()
     with torch.no_grad(), hs.constant_weights(second):
         outer.__exit__(None, None, None)  # in another order
-        assert block.stepper_of(first) is None
+        assert block.packed_in_block(first) is None
         second(first(x)[0])
     assert not block.any_open
     assert not block._blocks
@@ -163,7 +163,7 @@ def test_copies_made_in_a_block_are_free_of_it() -> None:
         want = lstm(x)[0]
         for other in (copy.deepcopy(lstm), pickle.loads(pickle.dumps(lstm))):
             assert torch.equal(other(x)[0], want)
-            assert block.stepper_of(other) is None
+            assert block.packed_in_block(other) is None
 
 
 def test_threads_share_what_is_packed() -> None:
@@ -188,7 +188,7 @@ def test_threads_share_what_is_packed() -> None:
 def test_weights_that_are_written_while_another_thread_packs_are_packed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     lstm, x = hs.LSTM(4, 3).eval(), torch.randn(2, 1, 4)
     packs, goes_on, first = threading.Event(), threading.Event(), threading.Event()
-    made = Stepper
+    made = PackedLSTM
 
     def slow(*given: Any) -> Any:
         stepper = made(*given)
@@ -198,7 +198,7 @@ def test_weights_that_are_written_while_another_thread_packs_are_packed_anew(mon
             assert goes_on.wait(30)
         return stepper
 
-    monkeypatch.setattr(packed_weights, "Stepper", slow)
+    monkeypatch.setattr(packed_weights, "PackedLSTM", slow)
 
     def run() -> None:
         with torch.no_grad():
@@ -264,5 +264,5 @@ def test_small_lstms_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(block, "WORTH_PACKING", 200)
     small, large = hs.LSTM(2, 3), hs.LSTM(4, 6)
     with hs.constant_weights(nn.ModuleList([small, large])):
-        assert block.stepper_of(small) is None
-        assert block.stepper_of(large) is not None or kernels.isa() is None
+        assert block.packed_in_block(small) is None
+        assert block.packed_in_block(large) is not None or kernels.isa() is None

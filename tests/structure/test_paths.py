@@ -2,7 +2,8 @@
 
 import pytest
 
-from hiddenstate.structure.paths import at_path, list_places, split_path
+from hiddenstate.structure.names import split_path
+from hiddenstate.structure.paths import at_path, list_places
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.studio import bundle, models, modules, traces
 
 
@@ -28,8 +28,8 @@ def bundle_of(model: Tagger | LanguageModel | hs.LSTM | hs.Trace, given: Mapping
 
 def _found(model: Tagger | LanguageModel | hs.LSTM | hs.Trace, given: Mapping[str, Tensor]) -> bundle.Bundle:
     if isinstance(model, hs.Trace):
-        return traces.of_trace(model)
+        return traces.bundle_trace(model)
     if isinstance(model, hs.LSTM):
         state = (given["h0"], given["c0"]) if "h0" in given else None
-        return modules.of_lstm(model, numbers=modules.Numbers(given["input"], state) if given else None)
-    return models.of_model(model)
+        return modules.bundle_lstm(model, numbers=modules.Numbers(given["input"], state) if given else None)
+    return models.bundle_model(model)

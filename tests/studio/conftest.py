@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from hiddenstate.models.folder import load, shipped
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import CHROMIUM
 from studio.browsing import browser
 from studio.chromium import Modules, modules

@@ -3,7 +3,7 @@ import pickle
 
 import numpy as np
 
-from hiddenstate.studio.audience import KEPT, Audience, Looker
+from hiddenstate.studio.audience import KEPT, Audience, Subscriber
 from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
 
 
@@ -18,7 +18,7 @@ def times(messages: list[Message]) -> list[int]:
 
 def test_what_waits_is_taken_in_order_and_wakes_once() -> None:
     woken: list[None] = []
-    looker = Looker(lambda: woken.append(None))
+    looker = Subscriber(lambda: woken.append(None))
     for t in range(3):
         looker.put(step(t))
     assert len(woken) == 1
@@ -29,7 +29,7 @@ def test_what_waits_is_taken_in_order_and_wakes_once() -> None:
 
 
 def test_too_many_leave_the_latest_and_a_beginning() -> None:
-    looker, states = Looker(lambda: None), 3 * KEPT + 5
+    looker, states = Subscriber(lambda: None), 3 * KEPT + 5
     looker.put(Begin(0, np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)))
     for t in range(states):
         looker.put(step(t))
@@ -43,7 +43,7 @@ def test_too_many_leave_the_latest_and_a_beginning() -> None:
 
 
 def test_too_many_views() -> None:
-    looker = Looker(lambda: None)
+    looker = Subscriber(lambda: None)
     for k in range(2 * KEPT):
         looker.put(ViewMessage({"step": k}))
     taken = looker.take()
@@ -53,7 +53,7 @@ def test_too_many_views() -> None:
 
 
 def test_join_and_leave() -> None:
-    audience, first, second = Audience(), Looker(lambda: None), Looker(lambda: None)
+    audience, first, second = Audience(), Subscriber(lambda: None), Subscriber(lambda: None)
     audience.tell(step(0))
     audience.join(first)
     audience.tell(step(1))
@@ -66,7 +66,7 @@ def test_join_and_leave() -> None:
 
 
 def test_what_is_looked_at_is_told_though_many_steps_follow() -> None:
-    looker = Looker(lambda: None)
+    looker = Subscriber(lambda: None)
     looker.put(ViewMessage({"step": 2, "unit": 5}))
     looker.put(ViewMessage({"step": 3}))
     for t in range(3 * KEPT):
@@ -80,8 +80,8 @@ def test_what_is_looked_at_is_told_though_many_steps_follow() -> None:
 
 def test_a_copy_is_looked_at_by_nobody() -> None:
     audience = Audience()
-    audience.join(Looker(lambda: None))
+    audience.join(Subscriber(lambda: None))
     for copied in (copy.deepcopy(audience), pickle.loads(pickle.dumps(audience))):
         assert copied.lookers == ()
-        copied.join(Looker(lambda: None))
+        copied.join(Subscriber(lambda: None))
     assert len(audience.lookers) == 1

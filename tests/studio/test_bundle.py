@@ -1,7 +1,7 @@
 import json
 
 from hiddenstate.structure.names import GATES, MEANINGS, STATES
-from hiddenstate.studio.bundle import Bundle, Given, ids_of
+from hiddenstate.studio.bundle import Bundle, Given, assign_ids
 
 
 def test_head() -> None:
@@ -29,6 +29,6 @@ def test_repr_shows_no_weights() -> None:
 
 def test_ids() -> None:
     names = ["Tagger EN", "tagger-en", "tagger.en", "<script>", "戦", "", "x" * 100, "../../etc"]
-    found = ids_of([Bundle("lstm", name, {}, b"") for name in names])
+    found = assign_ids([Bundle("lstm", name, {}, b"") for name in names])
     assert list(found) == ["tagger-en", "tagger-en-2", "tagger-en-3", "script", "lstm", "lstm-2", "x" * 60, "etc"]
     assert [bundle.name for bundle in found.values()] == names

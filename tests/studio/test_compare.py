@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Route, expect
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.tokenise import tokenise
 from studio.browsers import saved_by
 from studio.browsing import NEEDS_CHROMIUM

@@ -7,7 +7,7 @@ import torch
 from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM

@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Locator, expect
 
 import hiddenstate as hs
 from hiddenstate import explain
-from hiddenstate.explain.ledger_of_cell import Ledger
-from hiddenstate.explain.ledger_of_readout import ReadoutLedger
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.explain.ledger.cell import Ledger
+from hiddenstate.explain.ledger.readout import ReadoutLedger
+from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE, watched
 from studio.chromium import Modules

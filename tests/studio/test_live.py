@@ -9,14 +9,14 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, RankError, ShapeError
-from hiddenstate.studio.audience import Looker
-from hiddenstate.studio.live import Watched
+from hiddenstate.studio.audience import Subscriber
+from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import Begin, Message, Step, frame
 
 
-def watched(**options: Any) -> tuple[hs.LSTM, Watched, Looker]:
+def watched(**options: Any) -> tuple[hs.LSTM, LiveStream, Subscriber]:
     lstm = hs.LSTM(4, 3, num_layers=2, **options)
-    stream, looker = Watched(lstm.stream()), Looker(lambda: None)
+    stream, looker = LiveStream(lstm.stream()), Subscriber(lambda: None)
     stream.audience.join(looker)
     return lstm, stream, looker
 
@@ -78,7 +78,7 @@ def test_one_who_comes_later_is_told_where_the_stream_stands() -> None:
     _, stream, first = watched()
     x = torch.randn(4)
     stream.step(x)
-    second = Looker(lambda: None)
+    second = Subscriber(lambda: None)
     stream.audience.join(second)
     stream.step(x)
     assert kinds(first.take()) == "BSS"
@@ -133,7 +133,7 @@ def test_feed(batch_first: bool, array: bool) -> None:
 
 def test_a_row_of_several() -> None:
     lstm = hs.LSTM(4, 3)
-    stream, looker = Watched(lstm.stream(batch=2), row=1), Looker(lambda: None)
+    stream, looker = LiveStream(lstm.stream(batch=2), row=1), Subscriber(lambda: None)
     stream.audience.join(looker)
     x = torch.randn(2, 4)
     stream.step(x)
@@ -153,7 +153,7 @@ def test_errors_are_the_streams() -> None:
         stream.feed(torch.zeros(2, 1, 4), tokens=["a"])
     assert kinds(looker.take()) == "B"
     with pytest.raises(IndexRangeError, match="row=1 is out of range"):
-        Watched(stream.stream, row=1)
+        LiveStream(stream.stream, row=1)
 
 
 def test_all_else_is_the_streams() -> None:
@@ -161,7 +161,7 @@ def test_all_else_is_the_streams() -> None:
     stream.step(torch.zeros(4))
     assert (stream.t, stream.batch) == (1, 1)
     assert isinstance(stream.fork(), hs.Stream)
-    assert repr(stream) == "Watched(Stream(batch=1, t=1))"
+    assert repr(stream) == "LiveStream(Stream(batch=1, t=1))"
     with pytest.raises(AttributeError):
         stream.nothing  # noqa: B018
 

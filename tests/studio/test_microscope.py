@@ -8,7 +8,7 @@ import torch
 from playwright.sync_api import Browser, Locator, expect
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make
 from studio.browsers import emulate, retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE

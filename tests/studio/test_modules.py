@@ -19,7 +19,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.modules import Numbers, lstm_in, of_lstm
+from hiddenstate.studio.modules import Numbers, bundle_lstm, lstm_in
 
 
 def tensors(bundle: Bundle) -> dict[str, Tensor]:
@@ -30,7 +30,7 @@ def tensors(bundle: Bundle) -> dict[str, Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_an_lstm(kind: Any, dtype: torch.dtype) -> None:
     lstm = kind(4, 3, num_layers=2, bidirectional=True, proj_size=2, dtype=dtype)
-    bundle = of_lstm(lstm)
+    bundle = bundle_lstm(lstm)
     found = tensors(bundle)
     assert set(found) == set(lstm.state_dict())
     for name, value in lstm.state_dict().items():
@@ -45,7 +45,7 @@ def test_an_lstm(kind: Any, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_cell_is_one_layer(kind: Any, bias: bool) -> None:
     cell = kind(4, 3, bias=bias)
-    bundle = of_lstm(cell)
+    bundle = bundle_lstm(cell)
     assert set(tensors(bundle)) == {f"{name}_l0" for name in cell.state_dict()}
     assert bundle.config["num_layers"] == 1
     assert bundle.config["bias"] is bias
@@ -53,7 +53,7 @@ def test_a_cell_is_one_layer(kind: Any, bias: bool) -> None:
 
 def test_a_weight_that_is_computed_is_stored() -> None:
     lstm = weight_norm(hs.LSTM(4, 3), "weight_hh_l0")
-    found = tensors(of_lstm(lstm))
+    found = tensors(bundle_lstm(lstm))
     assert set(found) == {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
     assert torch.equal(found["weight_hh_l0"], lstm.weight_hh_l0)
 
@@ -61,7 +61,7 @@ def test_a_weight_that_is_computed_is_stored() -> None:
 @pytest.mark.parametrize("shape", [(5, 4), (5, 1, 4), (5, 2, 4)])
 def test_numbers(shape: tuple[int, ...]) -> None:
     x = torch.randn(shape)
-    bundle = of_lstm(hs.LSTM(4, 3), numbers=Numbers(x))
+    bundle = bundle_lstm(hs.LSTM(4, 3), numbers=Numbers(x))
     found = tensors(bundle)
     assert torch.equal(found["given.input"], x if x.dim() == 2 else x[:, 0])
     assert found["given.h0"].shape == found["given.c0"].shape == (1, 3)
@@ -74,12 +74,12 @@ def test_numbers_of_another_kind_and_row() -> None:
     lstm = hs.LSTM(2, 3, batch_first=True, dtype=torch.float64)
     hx = (torch.randn(1, 2, 3).double(), torch.randn(1, 2, 3).double())
     x = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    found = tensors(of_lstm(lstm, numbers=Numbers(x, hx, ["a", "b", "c"], row=-1)))
+    found = tensors(bundle_lstm(lstm, numbers=Numbers(x, hx, ["a", "b", "c"], row=-1)))
     assert found["given.input"].dtype is torch.float64
     assert found["given.input"].tolist() == x[1].tolist()
     assert torch.equal(found["given.h0"], hx[0][:, 1])
     assert torch.equal(found["given.c0"], hx[1][:, 1])
-    assert tensors(of_lstm(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [
+    assert tensors(bundle_lstm(hs.LSTM(2, 3), numbers=Numbers([[1, 2], [3, 4]])))["given.input"].tolist() == [
         [1, 2],
         [3, 4],
     ]
@@ -87,7 +87,7 @@ def test_numbers_of_another_kind_and_row() -> None:
 
 def test_numbers_of_a_packed_sequence() -> None:
     packed = pack_sequence([torch.ones(3, 4), torch.ones(2, 4)])
-    found = tensors(of_lstm(nn.LSTM(4, 3), numbers=Numbers(packed, row=1)))
+    found = tensors(bundle_lstm(nn.LSTM(4, 3), numbers=Numbers(packed, row=1)))
     assert found["given.input"].shape == (2, 4)
 
 
@@ -105,7 +105,7 @@ def test_numbers_of_a_packed_sequence() -> None:
 )
 def test_numbers_fails(numbers: Numbers, error: type[Exception]) -> None:
     with pytest.raises(error):
-        of_lstm(hs.LSTM(4, 3), numbers=numbers)
+        bundle_lstm(hs.LSTM(4, 3), numbers=numbers)
 
 
 def test_lstm_in() -> None:

@@ -10,16 +10,16 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
-from hiddenstate.models.folder import load, load_language_model, save, shipped
+from hiddenstate.models.folder.model_folder import load, load_language_model, save, shipped
 from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.live import Watched
-from hiddenstate.studio.models import of_folder, of_model
+from hiddenstate.studio.live import LiveStream
+from hiddenstate.studio.models import bundle_folder, bundle_model
 from hiddenstate.studio.opening import named, opened
 from language_models import make
 
 
 def test_a_folder_is_taken_as_it_lies_there() -> None:
-    bundle = of_folder(shipped())
+    bundle = bundle_folder(shipped())
     assert bundle.weights == (shipped() / "weights.safetensors").read_bytes()
     assert bundle.config == json.loads((shipped() / "config.json").read_bytes())["config"]
     assert bundle.vocabulary == json.loads((shipped() / "vocabulary.json").read_bytes())
@@ -30,27 +30,27 @@ def test_a_folder_is_taken_as_it_lies_there() -> None:
 def test_a_language_model_and_its_folder(tmp_path: Path) -> None:
     model = make(weights_dtype="float16")
     save(model, tmp_path / "lm", "# Card")
-    bundle = of_folder(tmp_path / "lm")
+    bundle = bundle_folder(tmp_path / "lm")
     assert (bundle.kind, bundle.name, bundle.card) == ("language-model", "lm", "# Card")
     assert opened(tmp_path / "lm", "mine").name == "mine"
     assert opened(str(tmp_path / "lm")).kind == "language-model"
-    assert of_model(model).config == bundle.config
-    assert of_model(model).vocabulary == bundle.vocabulary
+    assert bundle_model(model).config == bundle.config
+    assert bundle_model(model).vocabulary == bundle.vocabulary
 
 
 def test_weights_in_memory_are_as_small_as_they_can_be_without_a_change() -> None:
     tagger = load(shipped())
-    assert len(of_model(tagger).weights) == len(of_folder(shipped()).weights)  # they came from float16
+    assert len(bundle_model(tagger).weights) == len(bundle_folder(shipped()).weights)  # they came from float16
     with torch.no_grad():
         tagger.head.bias[0] = 0.1  # float16 has no such number
-    found = safetensors.torch.load(of_model(tagger).weights)
+    found = safetensors.torch.load(bundle_model(tagger).weights)
     assert found["head.bias"].dtype is torch.float32
     assert torch.equal(found["head.bias"], tagger.head.bias)
 
 
 def test_whole_numbers_with_scales_stay_that(tmp_path: Path) -> None:
     save(make(weights_dtype="int8"), tmp_path / "model")
-    again = of_model(load_language_model(tmp_path / "model")).weights
+    again = bundle_model(load_language_model(tmp_path / "model")).weights
     stored, found = (
         safetensors.torch.load_file(tmp_path / "model" / "weights.safetensors"),
         safetensors.torch.load(again),
@@ -91,7 +91,7 @@ def test_whatever_has_an_lstm() -> None:
     assert opened(load(shipped()), path="char_lstm").kind == "lstm"
     assert opened(lstm.trace(x)).kind == "trace"
     assert opened(lstm.stream()).config["input_size"] == 4
-    assert opened(Watched(lstm.stream()), "live").name == "live"
+    assert opened(LiveStream(lstm.stream()), "live").name == "live"
     run = hs.trace(nn.Sequential(lstm), x)
     assert opened(run).name == "0"
     bundle = Bundle("lstm", "x", {}, b"")

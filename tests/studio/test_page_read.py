@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import FIREFOX, double_click, emulate, launch, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.whole_page import PHONE, Shown, shown

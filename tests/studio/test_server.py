@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.guard import names_of
+from hiddenstate.studio.guard import server_names
 from hiddenstate.studio.messages import MOST_BYTES, ViewMessage
 from hiddenstate.studio.server import Site
 from hiddenstate.studio.sockets import Pages
@@ -154,8 +154,8 @@ def test_other_names_where_others_may_ask() -> None:
     ours = client("0.0.0.0", local=False)
     for host, status in (("192.168.0.7:8765", 200), ("[fe80::1]", 200), ("evil.example", 421), ("1.2.3.4.5", 421)):
         assert ours.get(f"/{TOKEN}/", headers={"Host": host}).status_code == status, host
-    assert "box.local" in names_of("box.local")
-    assert "[fe80::7]" in names_of("FE80::7")
+    assert "box.local" in server_names("box.local")
+    assert "[fe80::7]" in server_names("FE80::7")
 
 
 @pytest.mark.parametrize(

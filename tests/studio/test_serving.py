@@ -31,7 +31,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependen
 from hiddenstate.studio import serving
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.server import Site
-from hiddenstate.studio.serving import Running, is_local, serve, url_of
+from hiddenstate.studio.serving import Running, is_local, page_url, serve
 from hiddenstate.studio.sockets import MOST_PAGES
 from hiddenstate.studio.view import Studio
 
@@ -353,10 +353,10 @@ async def _shown(studio: Studio, url: str) -> bool:
 
 def test_addresses() -> None:
     site = Site({}, token="t")
-    assert url_of(site, "127.0.0.1", 1) == "http://127.0.0.1:1/t/"
-    assert url_of(site, "0.0.0.0", 1) == "http://127.0.0.1:1/t/"
-    assert url_of(site, "::1", 1) == url_of(site, "::", 1) == "http://[::1]:1/t/"
-    assert url_of(site, "box.local", 1) == "http://box.local:1/t/"
+    assert page_url(site, "127.0.0.1", 1) == "http://127.0.0.1:1/t/"
+    assert page_url(site, "0.0.0.0", 1) == "http://127.0.0.1:1/t/"
+    assert page_url(site, "::1", 1) == page_url(site, "::", 1) == "http://[::1]:1/t/"
+    assert page_url(site, "box.local", 1) == "http://box.local:1/t/"
     assert [is_local(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "LocalHost")] == [True] * 4
     assert [is_local(host) for host in ("0.0.0.0", "::", "192.168.0.7", "box.local")] == [False] * 4
 

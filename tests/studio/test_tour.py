@@ -7,7 +7,7 @@ import torch
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import retype
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import modules

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import STATIC, Modules

@@ -4,13 +4,13 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError
-from hiddenstate.studio.traces import of_trace
+from hiddenstate.studio.traces import bundle_trace
 
 
 def test_a_row() -> None:
     lstm = hs.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2)
     trace = lstm.trace(torch.randn(5, 2, 4), lengths=[5, 3], pre=True, tokens=[list("abcde"), list("fgh")])
-    bundle = of_trace(trace, row=1)
+    bundle = bundle_trace(trace, row=1)
     found = safetensors.torch.load(bundle.weights)
     places = {f"given.{track}.{quantity}" for track in ("l0", "l0r", "l1", "l1r") for quantity in "ifgoch"}
     assert set(found) == places | {"given.h0", "given.c0"}
@@ -27,7 +27,7 @@ def test_what_was_carried_and_what_was_kept() -> None:
     lstm = hs.LSTM(4, 3)
     with lstm.edit(hs.zero("l0.c", t=1, scope="readout")):
         trace = lstm.trace(torch.randn(5, 4), keep=["l0.c", "l0.f"])
-    bundle = of_trace(trace, "mine")
+    bundle = bundle_trace(trace, "mine")
     found = safetensors.torch.load(bundle.weights)
     assert set(found) == {"given.l0.c", "given.l0.f", "given.h0", "given.c0", "given.carried.l0"}
     assert torch.equal(found["given.carried.l0"], trace.carried["l0"][:, 0])
@@ -37,13 +37,13 @@ def test_what_was_carried_and_what_was_kept() -> None:
 def test_fails() -> None:
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
     with pytest.raises(ArgumentError, match="of 5 steps 1 were recorded: trace again without steps="):
-        of_trace(lstm.trace(x, steps=[2]))
+        bundle_trace(lstm.trace(x, steps=[2]))
     reset = torch.zeros(5, 2, dtype=torch.bool)
-    of_trace(lstm.trace(x, reset=reset))
+    bundle_trace(lstm.trace(x, reset=reset))
     reset[2, 1] = True
     with pytest.raises(ArgumentError, match="this trace has resets"):
-        of_trace(lstm.trace(x, reset=reset))
+        bundle_trace(lstm.trace(x, reset=reset))
     with pytest.raises(ArgumentError, match="no step to show in this row"):
-        of_trace(lstm.trace(x, lengths=[5, 0]), row=1)
+        bundle_trace(lstm.trace(x, lengths=[5, 0]), row=1)
     with pytest.raises(IndexRangeError):
-        of_trace(lstm.trace(x), row=2)
+        bundle_trace(lstm.trace(x), row=2)

@@ -14,8 +14,8 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError, MessageError
 from hiddenstate.studio import server
-from hiddenstate.studio.audience import Looker
-from hiddenstate.studio.live import Watched
+from hiddenstate.studio.audience import Subscriber
+from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage
 
 
@@ -44,13 +44,13 @@ def test_a_stream() -> None:
     assert opened.stream is not None
     assert opened.stream.stream is stream
     assert opened.audience is opened.stream.audience
-    again = Watched(stream)
+    again = LiveStream(stream)
     assert hs.studio(again).stream is again
     assert hs.studio(hs.LSTM(4, 3), stream).stream is None  # the first model is the one that runs
 
 
 def test_show_and_hear() -> None:
-    opened, looker = hs.studio(hs.LSTM(4, 3)), Looker(lambda: None)
+    opened, looker = hs.studio(hs.LSTM(4, 3)), Subscriber(lambda: None)
     opened.audience.join(looker)
     opened.show(step=2, quantity="f")
     (message,) = looker.take()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import FileFormatError
-from hiddenstate.text.source import name_of, read_chunks, read_text
+from hiddenstate.text.source import describe_source, read_chunks, read_text
 
 
 @pytest.mark.parametrize("text", ["", "héé\r\nx", "\ufeffhéé\r\nx", "héé\rx", "héé\nx"])
@@ -33,9 +33,9 @@ def test_read_text_fails(tmp_path: Path) -> None:
 
 
 def test_name_of(tmp_path: Path) -> None:
-    assert name_of(tmp_path / "a") == str(tmp_path / "a")
-    assert name_of("a") == "a"
-    assert name_of(io.StringIO()) == "<stream>"
+    assert describe_source(tmp_path / "a") == str(tmp_path / "a")
+    assert describe_source("a") == "a"
+    assert describe_source(io.StringIO()) == "<stream>"
 
 
 def test_read_chunks_gives_the_text_with_one_kind_of_line_end(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 from filelock import FileLock
 
 from hiddenstate.errors import ArgumentError, RunInUseError
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.language_config import LanguageConfig
-from hiddenstate.models.language_training import resume_language_model, train_language_model
-from hiddenstate.models.tagger_training import resume_tagger, train_tagger
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.training import resume_language_model, train_language_model
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 from hiddenstate.training.checkpoint import SETTINGS, RunFolder
 from hiddenstate.training.lock import HOLDER, LOCK, LOCK_FILES
 from hiddenstate.training.loop import fit

@@ -14,7 +14,7 @@ from hiddenstate.training import stop
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import machine_of
+from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.progress import Epoch, OnProgress, Step
 from hiddenstate.training.task import Loss
 from tasks import CONFIG, UNITS, Line
@@ -25,7 +25,7 @@ def run(
 ) -> tuple[Epoch, ...]:
     place = RunFolder(folder / "run")
     place.mend() if resume else place.begin("")
-    machine = machine_of(task.config)
+    machine = detect_machine(task.config)
     return fit(task, place, folder / "model", machine, resume=resume, on_progress=on_progress)
 
 

@@ -12,7 +12,7 @@ from hiddenstate.errors import ArgumentError, MissingDependencyError
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import Machine, is_leader, machine_of
+from hiddenstate.training.machine import Machine, detect_machine, is_leader
 from tasks import CONFIG, Line
 
 TESTS = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def test_two_processes_learn_what_one_learns_from_their_batches_together(trained
     first, second = (weights(trained / "quiet" / f"{rank}.json") for rank in range(2))
     alone = Line(replace(CONFIG, optimizer="sgd"), batch=32, noisy=False)  # 16 + 16, and 8 that only one has
     RunFolder(tmp_path / "run").begin("")
-    fit(alone, RunFolder(tmp_path / "run"), tmp_path / "model", machine_of(alone.config))
+    fit(alone, RunFolder(tmp_path / "run"), tmp_path / "model", detect_machine(alone.config))
     for name, value in alone.model.state_dict().items():
         assert torch.equal(first[name], second[name])
         torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6)
@@ -69,21 +69,21 @@ def test_two_processes_resume_to_the_same_weights(trained: Path, tmp_path: Path)
 
 def test_one_process_needs_no_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    machine = machine_of(TrainConfig())
+    machine = detect_machine(TrainConfig())
     assert (machine.rank, machine.ranks, machine.leads, is_leader()) == (0, 1, True, True)
     assert machine.sum([1, 2.5]) == [1, 2.5]
     assert (machine.gather("a"), machine.once(lambda: 3)) == (["a"], 3)
     with pytest.raises(MissingDependencyError, match=r"need accelerate, .* pip install 'hiddenstate\[train\]'"):
-        machine_of(TrainConfig(device="auto"))
+        detect_machine(TrainConfig(device="auto"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert not is_leader()
     with pytest.raises(MissingDependencyError, match="need accelerate"):
-        machine_of(TrainConfig())
+        detect_machine(TrainConfig())
 
 
 def test_precision() -> None:
     layer, x = torch.nn.Linear(3, 3), torch.randn(2, 3)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        with machine_of(TrainConfig(precision=precision)).autocast():
+        with detect_machine(TrainConfig(precision=precision)).autocast():
             assert layer(x).dtype is dtype

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.settings import Settings, choice, number, read_toml, text_of
+from hiddenstate.training.settings import Settings, choice, format_setting, number, read_toml
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def test_with_texts() -> None:
 
 
 def test_texts_round_trip() -> None:
-    assert Sizes().with_texts({name: text_of(value) for name, value in asdict(OTHER).items()}) == OTHER
+    assert Sizes().with_texts({name: format_setting(value) for name, value in asdict(OTHER).items()}) == OTHER
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from coursebook.drawing import svg, text
 from coursebook.models import tiny
-from hiddenstate.models.folder import load, load_language_model, shipped
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 
 SENTENCE, READ = "The ship sails fell .", 3
 LINE = "To be, or not to be"

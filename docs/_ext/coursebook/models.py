@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import hiddenstate as hs
-from hiddenstate.models import folder
+from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.models import of_folder
-from hiddenstate.studio.modules import Numbers, of_lstm
+from hiddenstate.studio.models import bundle_folder
+from hiddenstate.studio.modules import Numbers, bundle_lstm
 
 WORDS = ("first", "second", "third", "fourth", "fifth")
 
@@ -28,7 +28,7 @@ def tiny() -> tuple[hs.LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
 
 def _tiny() -> Bundle:
     lstm, x, state = tiny()
-    return of_lstm(lstm, "tiny", Numbers(x, state, WORDS))
+    return bundle_lstm(lstm, "tiny", Numbers(x, state, WORDS))
 
 
 def _unit() -> Bundle:
@@ -36,11 +36,11 @@ def _unit() -> Bundle:
     lstm = hs.LSTM(1, 1)
     for weight in lstm.parameters():
         nn.init.zeros_(weight)
-    return of_lstm(lstm, "unit")
+    return bundle_lstm(lstm, "unit")
 
 
 def _shipped(name: str) -> Callable[[], Bundle]:
-    return lambda: of_folder(Path(folder.__file__).parent / "shipped" / name)
+    return lambda: bundle_folder(Path(folder.__file__).parents[1] / "shipped" / name)
 
 
 MODELS: dict[str, Callable[[], Bundle]] = {

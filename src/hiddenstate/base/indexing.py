@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from torch import Tensor
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
@@ -39,7 +39,7 @@ def freeze(index: Index, name: str) -> FrozenIndex:
             return tuple(_whole(k) for k in index)
     except TypeError:
         pass
-    raise ArgumentTypeError(f"{name}= must be an int, a slice, a sequence of ints or None, got {shown(index)}")
+    raise ArgumentTypeError(f"{name}= must be an int, a slice, a sequence of ints or None, got {shorten(index)}")
 
 
 def _whole_slice(index: slice, name: str) -> slice:
@@ -78,12 +78,12 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
     for k in ends:
         if not -size <= k < size:
             allowed = f"it must be in 0..{size - 1}" if size else "nothing can be chosen"
-            raise IndexRangeError(f"{name}={shown(k)} is out of range: there are {size}, so {allowed}")
+            raise IndexRangeError(f"{name}={shorten(k)} is out of range: there are {size}, so {allowed}")
     if isinstance(index, range) and min(ends, default=0) >= 0:
         return index
     chosen = [k % size for k in index]
     if len(set(chosen)) < len(chosen):
-        raise ArgumentError(f"{name}={shown(chosen)} names a position twice; name each one once")
+        raise ArgumentError(f"{name}={shorten(chosen)} names a position twice; name each one once")
     return chosen
 
 
@@ -122,5 +122,5 @@ def resolve_one(index: object, size: int, name: str) -> int:
     try:
         one = _whole(index)
     except TypeError:
-        raise ArgumentTypeError(f"{name} must be one int, got {shown(index)}") from None
+        raise ArgumentTypeError(f"{name} must be one int, got {shorten(index)}") from None
     return resolve(one, size, name)[0]

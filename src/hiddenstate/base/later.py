@@ -11,15 +11,16 @@ def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]
 
     Args:
         package: its full name.
-        homes: each name, and the module that it is in, from the package on; ``"module:other"`` where it has another
-            name there.
+        homes: each name, and its module, relative to the package; ``"module:other"`` if it is called ``other`` there,
+            ``"module:"`` if it is the module itself.
     """
 
     def found(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, other = homes[name].partition(":")
-        value = getattr(import_module(f"{package}.{module}"), other or name)
+        path, colon, other = homes[name].partition(":")
+        module = import_module(f"{package}.{path}")
+        value = module if colon and not other else getattr(module, other or name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -16,10 +16,10 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxdict = _SHORT.maxar
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """Write a value for a message, shortened where it is long.
 
-    >>> shown(list(range(100)))
+    >>> shorten(list(range(100)))
     '[0, 1, 2, 3, 4, 5, 6, 7, ...]'
     """
     try:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import Parameter
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
@@ -112,7 +112,7 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
         ArgumentError: which they are.
     """
     if lengths is not None and lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > T):
-        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shown(lengths.tolist())}")
+        raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shorten(lengths.tolist())}")
 
 
 def check_pair(value: object, name: str) -> tuple[object, object]:

@@ -1,5 +1,16 @@
 """The command line: one file for each command, named after it; each calls the library and formats the result.
 
+A command imports torch, and what needs it, when it runs: help and completion take none of it.
+
+- `read.py`, `tag.py`, `evaluate.py`, `generate.py`, `score.py`: run the models; `read_*.py` and
+  `tag_*.py` are parts of two of them
+- `structure.py`, `version.py`: the weights by gate; what is installed
+- `explain.py` and `explain_*.py`: the tools of explanation; `explain_command.py`, `explain_options.py` and
+  `explain_read.py`: what they share
+- `train.py`, `train_lm.py`: training; `run_options.py`: what they share
+- `studio.py`, `page.py`, `course.py`, `corpus.py`: the studio, its page as a file, the course, corpora
+- `outputs.py`: the convention for output; `terminal.py`: what a terminal gets; `commands.py`: help, Ctrl-C
+- `progress.py`, `precision.py`: progress bars and an option of several commands
 """
 
 import os

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hiddenstate.cli.outputs import tell
-from hiddenstate.cli.run_options import shown
+from hiddenstate.cli.run_options import quote_path
 
 
 def course(
@@ -19,4 +19,4 @@ def course(
     from hiddenstate.course.files import copy
 
     copied = copy(folder)
-    tell(f"wrote {len(copied)} files to {shown(folder)}; open the first with Jupyter")
+    tell(f"wrote {len(copied)} files to {quote_path(folder)}; open the first with Jupyter")

@@ -17,8 +17,8 @@ from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
 
 if TYPE_CHECKING:
-    from hiddenstate.models.accuracy import Report
-    from hiddenstate.models.tagger import Tagger
+    from hiddenstate.models.tagger.evaluation.accuracy import Report
+    from hiddenstate.models.tagger.tagger import Tagger
 
 
 def evaluate_command(
@@ -46,8 +46,8 @@ def evaluate_command(
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
     check_outputs(out, plot=plot)
-    from hiddenstate.models.accuracy import evaluate, words_of
-    from hiddenstate.models.folder import load, shipped
+    from hiddenstate.models.folder.model_folder import load, shipped
+    from hiddenstate.models.tagger.evaluation.accuracy import evaluate, words_of
 
     sentences, tagger = read_conllu(file), load(model or shipped())
     known = _known(tagger, sentences) if train is None else words_of(read_conllu(train))
@@ -63,13 +63,13 @@ def evaluate_command(
             for column, report in reports.items():
                 _show(screen, column, report, tagger.temperatures[column], tags, confusions)
     if plot is not None:
-        from hiddenstate.models.report_plot import plot_reports
+        from hiddenstate.models.tagger.evaluation.report_plot import plot_reports
 
         save_plot(plot_reports(reports), plot)
 
 
 def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
-    from hiddenstate.models.accuracy import words_of
+    from hiddenstate.models.tagger.evaluation.accuracy import words_of
 
     encoder = tagger.encoder
     return {form for form in words_of(sentences) if encoder.looked_up(form) in encoder.words}

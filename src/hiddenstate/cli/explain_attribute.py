@@ -11,8 +11,8 @@ from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.attribution import Attribution
-    from hiddenstate.explain.explained import Subject
+    from hiddenstate.explain.attribution.result import Attribution
+    from hiddenstate.explain.subject.subject import Subject
 
 DEFAULT_SAMPLES = 200  # of `hiddenstate.explain.attribute`
 
@@ -78,7 +78,7 @@ def attribute(
 
     Example: hiddenstate explain attribute "The old man the boats." --word man
     """
-    from hiddenstate.explain import attributions
+    from hiddenstate.explain.attribution import run as attributions
 
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of says all of the target; leave out --word, --label and --against")
@@ -111,8 +111,8 @@ def _read_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _in_words(read: "Read", by: By) -> bool:
-    from hiddenstate.explain.shapley import EXACT_STEPS
-    from hiddenstate.models.language import LanguageModel
+    from hiddenstate.explain.attribution.shapley import EXACT_STEPS
+    from hiddenstate.models.language.language_model import LanguageModel
 
     if not isinstance(read.model, LanguageModel) or read.model.config.level != "char":
         return False

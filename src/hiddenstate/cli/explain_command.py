@@ -21,7 +21,7 @@ from hiddenstate.cli.outputs import (
 )
 
 if TYPE_CHECKING:
-    from hiddenstate.explain.results import Explanation
+    from hiddenstate.explain.result.explanation import Explanation
 
 TAGGER = "tagger-en"
 

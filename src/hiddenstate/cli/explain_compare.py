@@ -8,7 +8,7 @@ from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.comparison import Comparison
+    from hiddenstate.explain.comparison.result import Comparison
 
 
 def compare(
@@ -29,8 +29,8 @@ def compare(
     Example: hiddenstate explain compare "I can fish" --other "I eat fish"
     """
     from hiddenstate.cli.explain_read import read_by
-    from hiddenstate.explain import comparisons
-    from hiddenstate.explain.subjects import subject
+    from hiddenstate.explain.comparison import run as comparisons
+    from hiddenstate.explain.subject.sources import subject
 
     if other is None and with_model is None:
         raise ArgumentError("what is it compared with? Give --other TEXT, --with MODEL, or both")

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.results import Explanation
+    from hiddenstate.explain.result.explanation import Explanation
 
 
 class View(str, Enum):
@@ -39,7 +39,7 @@ def dynamics(
 
     Example: hiddenstate explain dynamics "To be, or not to be" --model shakespeare
     """
-    from hiddenstate.explain import dynamics_of
+    from hiddenstate.explain.dynamics import run as dynamics_of
 
     found = dynamics_of.dynamics(read.subject)
     views: dict[View, Callable[[], Explanation]] = {

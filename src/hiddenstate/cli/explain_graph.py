@@ -8,8 +8,8 @@ from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.graph_result import Graph
-    from hiddenstate.explain.targets import Of
+    from hiddenstate.explain.graph.result import Graph
+    from hiddenstate.explain.subject.resolve_target import TargetLike
 
 
 def graph(
@@ -29,8 +29,8 @@ def graph(
 
     Example: hiddenstate explain graph "The old man the boats ." --word man --plot graph.png
     """
-    from hiddenstate.explain import graphs
+    from hiddenstate.explain.graph import run as graphs
 
-    target: Of = of or read.target(word, label, against, linear=True)
+    target: TargetLike = of or read.target(word, label, against, linear=True)
     found = graphs.graph(read.subject, of=target, units=units)
     return found.checked() if check else found

@@ -9,7 +9,7 @@ from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.results import Explanation
+    from hiddenstate.explain.result.explanation import Explanation
 
 
 def ledger(
@@ -33,7 +33,7 @@ def ledger(
 
     Example: hiddenstate explain ledger "The old man the boats." --place "l1.c[125]" --word the
     """
-    from hiddenstate.explain import ledgers
+    from hiddenstate.explain.ledger import run as ledgers
 
     if place is not None and (label, against) != (None, None):
         raise ArgumentError("--label and --against choose a logit, and --place a state; give one of them")

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import torch
 
 from hiddenstate.cli.outputs import text_from
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.outputs import needed_head
-from hiddenstate.explain.subjects import subject
-from hiddenstate.explain.targets import Logit, LogProbability, log_probability, logit
-from hiddenstate.models.folder import load_any
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.explain.subject.outputs import needed_head
+from hiddenstate.explain.subject.resolve_target import Logit, LogProbability, log_probability, logit
+from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.models.folder.model_folder import load_any
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 
 
 class Read(NamedTuple):

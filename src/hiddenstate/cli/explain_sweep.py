@@ -9,9 +9,9 @@ from hiddenstate.cli.explain_options import LabelOption, OfOption, WordOption
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.explained import Subject
-    from hiddenstate.explain.sweep_result import Sweep
-    from hiddenstate.explain.targets import Of
+    from hiddenstate.explain.subject.resolve_target import TargetLike
+    from hiddenstate.explain.subject.subject import Subject
+    from hiddenstate.explain.sweep.result import Sweep
 
 
 class Direction(str, Enum):
@@ -45,11 +45,11 @@ def sweep(
 
     Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
     """
-    from hiddenstate.explain import sweeps
-    from hiddenstate.explain.subjects import subject
+    from hiddenstate.explain.subject.sources import subject
+    from hiddenstate.explain.sweep import run as sweeps
 
     clean, corrupt = read.subject, subject(read.model, other)
-    target: Of
+    target: TargetLike
     if of is not None:
         target = of
     elif label is None and clean.T == corrupt.T:
@@ -68,11 +68,11 @@ def sweep(
     )
 
 
-def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "Of":
+def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetLike":
     """What one text gets at a step, less what the other does; without a step, where they first get different things."""
     import torch
 
-    from hiddenstate.explain.targets import logit
+    from hiddenstate.explain.subject.resolve_target import logit
 
     with torch.no_grad():
         best, others = (one.run().logits[:, 0].argmax(-1).tolist() for one in (clean, corrupt))

@@ -12,7 +12,7 @@ from hiddenstate.cli.outputs import STANDARD, OutOption, check_outputs, output, 
 from hiddenstate.cli.precision import Precision
 
 if TYPE_CHECKING:
-    from hiddenstate.models.language import LanguageModel
+    from hiddenstate.models.language.language_model import LanguageModel
 
 # Seconds between two writes to the terminal: people see no more, and each costs.
 PAUSE = 0.02
@@ -41,8 +41,8 @@ def generate(
 
     Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
     """
-    from hiddenstate.models.folder import load_language_model, shipped
-    from hiddenstate.models.generation import Sampling
+    from hiddenstate.models.folder.model_folder import load_language_model, shipped
+    from hiddenstate.models.language.generation import Sampling
     from hiddenstate.text.source import read_text
 
     check_outputs(out)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hiddenstate.cli.outputs import STANDARD, check_outputs, output, text_from, wrote
-from hiddenstate.cli.run_options import shown
+from hiddenstate.cli.run_options import quote_path
 
 
 def page(
@@ -40,4 +40,4 @@ def page(
             stream.write(opened.html())
         return
     opened.save(out)
-    wrote(shown(out), f"{out.stat().st_size / 1e6:.1f} MB")
+    wrote(quote_path(out), f"{out.stat().st_size / 1e6:.1f} MB")

@@ -66,7 +66,7 @@ def read(
         raise ArgumentError(f"--plot draws one sentence, and the text has {len(sentences)}; read them one by one")
     from hiddenstate.cli import read_numbers
     from hiddenstate.cli.read_print import print_tables
-    from hiddenstate.models.folder import load, shipped
+    from hiddenstate.models.folder.model_folder import load, shipped
 
     tagger = load(model or shipped())
     view = read_numbers.view_of(tagger, layer, direction is Direction.reverse, unit)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hiddenstate.cli.read_table import Word
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.tagger import Reading, Tagger
+from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.structure.names import GATES, STATES, track
 from hiddenstate.tracing.summary import StepSummary, summaries_of
 from hiddenstate.tracing.unit_step import Moment

@@ -9,7 +9,7 @@ from rich.text import Text
 from hiddenstate.cli.read_numbers import View
 from hiddenstate.cli.read_table import Word, table_of, unit_lines
 from hiddenstate.cli.terminal import plain
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.structure.names import GATES, MEANINGS, STATES
 
 

@@ -12,7 +12,7 @@ from hiddenstate.cli import outputs
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.settings import S, text_of
+from hiddenstate.training.settings import S, format_setting
 
 V = TypeVar("V")
 C = TypeVar("C", bound=TrainConfig)
@@ -91,11 +91,11 @@ def run_file(
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
-    from hiddenstate.models.folder import folder_of
-    from hiddenstate.models.tagger_training import MODELS
+    from hiddenstate.models.folder.model_folder import find_folder
+    from hiddenstate.models.tagger.training import MODELS
     from hiddenstate.text.corpora import path_of
 
-    found = Path(path) if name == "out" else folder_of(path) if name in MODELS else path_of(path)
+    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else path_of(path)
     return str(found.resolve())
 
 
@@ -160,7 +160,7 @@ def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
         if is_leader() and not (run / SETTINGS).is_file():
             outputs.tell("stopped before training began")
         elif is_leader():
-            again = shlex.join(["hiddenstate", "train", kind, "--resume", shown(run)])
+            again = shlex.join(["hiddenstate", "train", kind, "--resume", quote_path(run)])
             outputs.tell(f"stopped; go on with: {again}")
         raise typer.Exit(130) from None
 
@@ -176,10 +176,10 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
             words += [f"--{option.replace('_', '-')}", name]
     settings, usual = asdict(wanted.settings), asdict(defaults.settings)
     for name in always:
-        words += [f"--{name}", text_of(settings[name])]
+        words += [f"--{name}", format_setting(settings[name])]
     for name, value in settings.items():
         if name not in always and value != usual[name]:
-            words += ["--set", f"{name}={text_of(value)}"]
+            words += ["--set", f"{name}={format_setting(value)}"]
     return shlex.join(words)
 
 
@@ -193,7 +193,7 @@ def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
     return lambda: outputs.save_plot(plot_run(run, score), path)
 
 
-def shown(path: str | Path) -> str:
+def quote_path(path: str | Path) -> str:
     """Write a path as short as it can be from here."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)

@@ -23,11 +23,11 @@ from hiddenstate.cli.outputs import (
     tell,
 )
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.source import Source, name_of
+from hiddenstate.text.source import Source, describe_source
 
 if TYPE_CHECKING:
-    from hiddenstate.models.scoring import Scored
-    from hiddenstate.models.surprise import Tally
+    from hiddenstate.models.language.perplexity import Tally
+    from hiddenstate.models.language.scoring import Scored
 
 UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
 # Tokens of other widths are rare, and the table is written as the text comes.
@@ -87,9 +87,9 @@ def score(
         raise ArgumentError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
     chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)
-    from hiddenstate.models.folder import load_language_model, shipped
-    from hiddenstate.models.scoring import Dynamic
-    from hiddenstate.models.scoring import score as scored_by
+    from hiddenstate.models.folder.model_folder import load_language_model, shipped
+    from hiddenstate.models.language.scoring import Dynamic
+    from hiddenstate.models.language.scoring import score as scored_by
     from hiddenstate.text.corpora import path_of
 
     loaded = load_language_model(model or shipped("shakespeare"))
@@ -98,12 +98,12 @@ def score(
     with output(out, exact=chosen is not Format.table) as stream:
         total = write(parts, chosen, stream)
     if not total.tokens:
-        raise FileFormatError(f"{name_of(source)}: there is no text in it to score")
+        raise FileFormatError(f"{describe_source(source)}: there is no text in it to score")
 
 
 def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally":
     """Write tokens as they are scored, then the sums: of CSV, which has no place for them, to standard error."""
-    from hiddenstate.models.surprise import Tally
+    from hiddenstate.models.language.perplexity import Tally
     from hiddenstate.text.tokens import UNKNOWN_ID
 
     total, line = Tally(), _LINES[format_]

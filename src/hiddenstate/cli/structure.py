@@ -59,7 +59,7 @@ def structure(
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
     """Describe the LSTM of a language model, or the one over the words of a tagger; it has its own sizes."""
-    from hiddenstate.models.folder import load_any
+    from hiddenstate.models.folder.model_folder import load_any
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")

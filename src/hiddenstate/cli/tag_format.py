@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from hiddenstate.text.conllu import Sentence, to_conllu, with_comments, with_tags
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagging import Guess, Tagging, Tags
+    from hiddenstate.models.tagger.tagging import Guess, Tagging, Tags
 
 TABLE_TAGS = 3
 

@@ -14,7 +14,7 @@ from hiddenstate.cli.tag_format import Layout
 from hiddenstate.text.conllu import Sentence
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger import Tagger
+    from hiddenstate.models.tagger.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _work(sentences: Sequence[Sentence], layout: Layout) -> list[str]:
 
 
 def _loaded(job: Job) -> "Tagger":
-    from hiddenstate.models.folder import load
+    from hiddenstate.models.folder.model_folder import load
 
     return load(job.model)
 

@@ -12,7 +12,7 @@ from hiddenstate.cli.tag_format import Format, Layout
 from hiddenstate.cli.tag_jobs import Workers
 from hiddenstate.text.conllu import Sentence
 from hiddenstate.text.incremental import IncrementalReader
-from hiddenstate.text.source import name_of, read_chunks
+from hiddenstate.text.source import describe_source, read_chunks
 
 SENTENCES_TOGETHER = 4000
 WORDS_TOGETHER = 80_000
@@ -126,7 +126,7 @@ def feed(file: str, kind: str | None, batches: Batches) -> None:
         OSError: it can't be read.
     """
     with nullcontext(standard_input()) if file == STANDARD else Path(file).open("rb") as opened:
-        name = name_of(opened)
+        name = describe_source(opened)
         reader = IncrementalReader(kind or SUFFIXES.get(Path(file).suffix.lower()), name)
 
         def answer() -> None:

@@ -16,15 +16,15 @@ from hiddenstate.cli.run_options import (
     ResumeOption,
     RunOption,
     chosen,
+    quote_path,
     run_file,
     settings_option,
-    shown,
     train_and_tell,
 )
-from hiddenstate.models.config import TaggerConfig
+from hiddenstate.models.tagger.config import TaggerConfig
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger_training import Training
+    from hiddenstate.models.tagger.training import Training
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -104,7 +104,7 @@ def tagger(
 
     The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
     """
-    from hiddenstate.models.tagger_training import RUN_FILE, run_tagger
+    from hiddenstate.models.tagger.training import RUN_FILE, run_tagger
 
     options = {
         "columns": columns,
@@ -136,7 +136,7 @@ def tagger(
     )
 
     def tell(result: "Training") -> Iterator[str]:
-        yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
+        yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
         for name, reports in (("dev", result.dev), ("test", result.test or {})):
             for column, report in reports.items():
                 yield f"{name:4}  {column.upper()} {report}"

@@ -16,17 +16,17 @@ from hiddenstate.cli.run_options import (
     ResumeOption,
     RunOption,
     chosen,
+    quote_path,
     run_file,
     settings_option,
-    shown,
     train_and_tell,
 )
-from hiddenstate.models.language_config import LanguageConfig, defaults_for
+from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.settings import read_toml
 
 if TYPE_CHECKING:
-    from hiddenstate.models.language_training import LanguageTraining
+    from hiddenstate.models.language.training import LanguageTraining
 
 CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
@@ -85,7 +85,7 @@ def lm(
 
     The folder holds the best model so far at all times, and Ctrl-C loses nothing: --resume goes on.
     """
-    from hiddenstate.models.language_training import run_language_model, said
+    from hiddenstate.models.language.training import run_language_model, said
 
     options = {
         "level": None if level is None else level.value,
@@ -112,7 +112,7 @@ def lm(
     reads = wanted.settings.level
 
     def tell(result: "LanguageTraining") -> Iterator[str]:
-        yield f"kept epoch {result.best.last.epoch} in {shown(wanted.files['out'])}"
+        yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
         yield f"dev   {said(result.dev, reads)}"
         if result.test:
             yield f"test  {said(result.test, reads)}"
@@ -125,7 +125,7 @@ def lm(
 
 def _defaults(given: Mapping[str, str], config: Path | None) -> RunFile[LanguageConfig]:
     """What holds where nothing is said, which depends on the level."""
-    from hiddenstate.models.language_training import RUN_FILES
+    from hiddenstate.models.language.training import RUN_FILES
 
     settings = {} if config is None else read_toml(config).get("settings", {})
     level = given.get("level") or (settings.get("level") if isinstance(settings, dict) else None)

@@ -11,8 +11,8 @@ from torch import Tensor
 from hiddenstate.course.answers import Check, called, seeded, wrong
 from hiddenstate.edits.edit import patch
 from hiddenstate.errors import AnswerError
-from hiddenstate.models.folder import load, shipped
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 
 UNITS, TOKENS = 512, 2000

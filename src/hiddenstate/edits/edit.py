@@ -17,12 +17,12 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
+from hiddenstate.base.scalars import check_seed
 from hiddenstate.base.validation import check_dense
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, IndexRangeError
 from hiddenstate.structure.addresses import is_address, parse_address
-from hiddenstate.structure.paths import split_path
-from hiddenstate.structure.sizes import seed_of
+from hiddenstate.structure.names import split_path
 
 Kind = Literal["set", "scale", "add", "clamp"]
 Scope = Literal["write", "readout"]
@@ -68,10 +68,10 @@ class Edit:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ArgumentError(f"unknown kind {shown(self.kind)}: expected one of {' '.join(get_args(Kind))}")
+            raise ArgumentError(f"unknown kind {shorten(self.kind)}: expected one of {' '.join(get_args(Kind))}")
         if self.scope not in get_args(Scope):
             raise ArgumentError(
-                f"unknown scope {shown(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
+                f"unknown scope {shorten(self.scope)}: expected 'write' (propagates) or 'readout' (this output only)"
             )
         # A frozen dataclass lets only this way in, and only here: what was given is brought into an immutable form.
         object.__setattr__(self, "value", _value(self.value))
@@ -284,7 +284,7 @@ def resample_ablation(
         ArgumentTypeError: rows are not counted, the seed is no int, or the source is no trace.
         ArgumentError: the seed is out of range.
     """
-    seed = seed_of(seed)
+    seed = check_seed(seed)
     place, unit, t, row = _located(place, unit, t, row)
     run, name = _run_at(source, place)
     times = run.pick(name, t=t, unit=unit)[1]
@@ -357,4 +357,4 @@ def _value(value: float | Tensor) -> float | Tensor:
     try:
         return float(value)
     except OverflowError:
-        raise ArgumentError(f"an edit's value is too large for a float: {shown(value)}") from None
+        raise ArgumentError(f"an edit's value is too large for a float: {shorten(value)}") from None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, count, resolve
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, DeviceError, IndexRangeError
@@ -152,7 +152,7 @@ def _resolve_slice(t: slice, span: Span) -> Sequence[int]:
 
 
 def _no_end(t: FrozenIndex) -> IndexRangeError:
-    return IndexRangeError(f"t={shown(t)} counts from the end, and a stream has none; count steps from its start")
+    return IndexRangeError(f"t={shorten(t)} counts from the end, and a stream has none; count steps from its start")
 
 
 def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) -> None:
@@ -161,8 +161,8 @@ def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) 
     )
     if not fits:
         given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
-        shown = ", ".join("any" if n is None else str(n) for n in block)
+        shorten = ", ".join("any" if n is None else str(n) for n in block)
         raise ArgumentError(
             f"the value of the edit of {edit.place!r} has shape {given}, which does "
-            f"not broadcast against the chosen [steps, rows, units] = [{shown}]"
+            f"not broadcast against the chosen [steps, rows, units] = [{shorten}]"
         )

@@ -7,7 +7,7 @@
 - `interception.py`: whether torch (vmap, tracing, a mode) must see each operation, so that native code cannot run
 - `reference.py`: a cell run over a sequence in plain torch: all other paths are tested against it; `observer.py` edits
   and records its values; `reference_path.py` runs calls on it
-- `kernels.py`: the native module, which no other file imports: whether it is there, its functions by type
+- `kernels.py`: the native module's functions by type, and the instruction set that runs
 - `native.py`: a call computed natively, without a graph; `derivative.py`: the autograd Function around it;
   `native_path.py`: the paths that use them; `operator.py`: the native call as one operator, for torch.compile
 - `fast.py`: a shortcut for plain calls, tried before dispatch

@@ -6,19 +6,21 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import _disable_current_modes
 
-from hiddenstate.engine.call import Call, leaves_of, with_leaves
+from hiddenstate.engine.call import Call, tensors_needing_gradients, with_leaves
 
 
 def asks_for_bfloat16(call: Call) -> bool:
     """Whether autocast is on for the CPU, to bfloat16, and serves the types of this call."""
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return False
-    return all(value is None or value.dtype in (torch.float32, torch.bfloat16) for value in leaves_of(call))
+    return all(
+        value is None or value.dtype in (torch.float32, torch.bfloat16) for value in tensors_needing_gradients(call)
+    )
 
 
 def cast(call: Call) -> Call:
     """The call in bfloat16; what autocast would do before each product."""
-    return with_leaves(call, [None if value is None else value.bfloat16() for value in leaves_of(call)])
+    return with_leaves(call, [None if value is None else value.bfloat16() for value in tensors_needing_gradients(call)])
 
 
 def result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:

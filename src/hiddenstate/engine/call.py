@@ -115,7 +115,7 @@ class Result(NamedTuple):
 STATES = 5  # the leaves before the weights
 
 
-def leaves_of(call: Call) -> tuple[Tensor | None, ...]:
+def tensors_needing_gradients(call: Call) -> tuple[Tensor | None, ...]:
     """What a gradient may be needed of: x, the states, and the weights of one layer and direction after another."""
     return (call.x, call.h0, call.c0, call.reset_h, call.reset_c, *chain.from_iterable(call.weights))
 
@@ -123,10 +123,10 @@ def leaves_of(call: Call) -> tuple[Tensor | None, ...]:
 def with_leaves(call: Call, leaves: Sequence[Tensor | None]) -> Call:
     """The same call of other leaves."""
     x, h0, c0, reset_h, reset_c, *_ = leaves
-    return replace(call, x=x, h0=h0, c0=c0, reset_h=reset_h, reset_c=reset_c, weights=weights_of(leaves))  # type: ignore[arg-type]
+    return replace(call, x=x, h0=h0, c0=c0, reset_h=reset_h, reset_c=reset_c, weights=split_weights(leaves))  # type: ignore[arg-type]
 
 
-def weights_of(leaves: Sequence[Tensor | None]) -> list[Weights]:
+def split_weights(leaves: Sequence[Tensor | None]) -> list[Weights]:
     """The weights among leaves, of one layer and direction after another."""
     width = len(Weights._fields)
     # Not by _make, which older versions of Dynamo do not trace.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.engine import kernels, native, reference_path
-from hiddenstate.engine.call import Call, leaves_of, weights_of, with_leaves, zero_state
+from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradients, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
 from hiddenstate.engine.record import RecordSpec
@@ -32,7 +32,7 @@ def run(call: Call) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         ShapeError, DtypeError: as `native.forward`.
     """
-    out, h_n, c_n = apply(_Lstm, call, None, False, *leaves_of(call))
+    out, h_n, c_n = apply(_Lstm, call, None, False, *tensors_needing_gradients(call))
     return out, h_n, c_n
 
 
@@ -45,7 +45,7 @@ def run_shown(call: Call) -> Shown:
     Raises:
         ShapeError, DtypeError: as `native.forward`.
     """
-    return Shown(*apply(_Lstm, call, None, True, *leaves_of(call)))
+    return Shown(*apply(_Lstm, call, None, True, *tensors_needing_gradients(call)))
 
 
 def attach(call: Call, done: Run, *, shown: bool) -> Any:
@@ -54,7 +54,7 @@ def attach(call: Call, done: Run, *, shown: bool) -> Any:
     The call's initial states may be None: zeros. Records that ``done`` lacks are computed once more when a gradient is
     asked for.
     """
-    return apply(_Lstm, call, done, shown, *leaves_of(call))
+    return apply(_Lstm, call, done, shown, *tensors_needing_gradients(call))
 
 
 def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
@@ -107,7 +107,7 @@ class _Lstm(torch.autograd.Function):
         leaves, masks, of_edits, *records = _parts(saved, 2, ctx.counts)
         edits = ctx.edits and [replace(edit, value=value) for edit, value in zip(ctx.edits, of_edits, strict=True)]
         x, h0, c0, reset_h, reset_c, *_ = leaves
-        given = ctx.sizes, weights_of(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
+        given = ctx.sizes, split_weights(leaves), x, h0, c0, saved[0], saved[1], 0.0, masks
         training, part, recompute = ctx.options
         call = Call(*given, training, edits, None, part, None, reset_h, reset_c, recompute)
         needed = ctx.needs_input_grad[3:]

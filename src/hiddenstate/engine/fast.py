@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from hiddenstate.engine import derivative, kernels
-from hiddenstate.engine.call import Call, wants_gradient, weights_of
+from hiddenstate.engine.call import Call, split_weights, wants_gradient
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.native import Run
@@ -19,7 +19,7 @@ from hiddenstate.structure.parameters import ParameterNames
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
-    from hiddenstate.engine.packed import Stepper
+    from hiddenstate.engine.packed import PackedLSTM
 
 # What a fast call records: gates and cell states of each layer and direction, outputs of each layer but the last.
 Recorded = tuple[list[Tensor], list[Tensor], list[Tensor]]
@@ -34,7 +34,7 @@ class Options(NamedTuple):
     batch_first: bool
     training: bool
     record: bool
-    held: "Stepper | None" = None
+    held: "PackedLSTM | None" = None
 
 
 def run(
@@ -158,7 +158,7 @@ def _with_derivative(
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
     x, h0, c0, *_ = leaves
-    call = Call(sizes, weights_of(leaves), x, h0, c0, lengths, training=options.training)
+    call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=options.training)
     found = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=options.record)
     out, *state = (value.squeeze(1) for value in found[:3]) if single else found[:3]
     return (out, tuple(state), ([found[3]], [found[4]], [])) if options.record else (out, tuple(state))

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.indexing import count
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import (
     State,
     autocasts,
@@ -27,7 +27,7 @@ from hiddenstate.base.validation import (
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import autocast, border_states
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.int8 import Int8Weights, like_of
+from hiddenstate.engine.int8 import Int8Weights, dtype_and_device
 from hiddenstate.engine.interception import own_types
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
@@ -85,7 +85,7 @@ def read(
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what is wrong, by name.
     """
     check_weights(weights, sizes)
-    like, packed, lengths = like_of(weights), None, given.lengths
+    like, packed, lengths = dtype_and_device(weights), None, given.lengths
     if isinstance(given.input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which holds its own; give one of them")
@@ -214,7 +214,7 @@ def _check_packed(packed: PackedSequence) -> None:
     if not steps or steps[0] < 1 or steps[-1] < 0 or any(map(lt, steps, steps[1:])) or sum(steps) != rows:
         raise ShapeError(
             f"a PackedSequence's batch_sizes must not rise from step to step, and be {rows} together, the rows of its "
-            f"data; got {shown(steps)}: {made}"
+            f"data; got {shorten(steps)}: {made}"
         )
 
 
@@ -261,7 +261,7 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     try:
         taken = torch.as_tensor(lengths, device="cpu" if not isinstance(lengths, Tensor) else None)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ArgumentTypeError(f"lengths must be integers, one a row, got {shown(lengths)}") from error
+        raise ArgumentTypeError(f"lengths must be integers, one a row, got {shorten(lengths)}") from error
     check_dense(taken, "lengths")
     if isinstance(lengths, (list, tuple)) and not lengths:
         taken = taken.long()  # an empty list has no type of its own

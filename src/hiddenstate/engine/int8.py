@@ -82,7 +82,7 @@ class Kept(NamedTuple):
 
 
 class PackedWeights(Protocol):
-    """Weights as native code packed them, for one of its kernels: `hiddenstate.engine.packed.Stepper`."""
+    """Weights as native code packed them, for one of its kernels: `hiddenstate.engine.packed.PackedLSTM`."""
 
     packed: Any
     kernel: Kernel
@@ -143,7 +143,7 @@ def _floats(kept: Kept) -> Weights:
     return Weights._make(found)
 
 
-def like_of(weights: Sequence[Weights]) -> Tensor:
+def dtype_and_device(weights: Sequence[Weights]) -> Tensor:
     """Return a tensor of the type and on the device of weights."""
     return weights.like if isinstance(weights, Int8Weights) else weights[0].ih
 

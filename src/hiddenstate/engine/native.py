@@ -11,7 +11,7 @@ from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
-from hiddenstate.engine.call import STATES, Call, leaves_of
+from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
@@ -118,7 +118,7 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
         return kernel.native.backward(call, edits, _contiguous_saved(saved), _in_types(grads, kernel), needed)
 
     found = _ask_converted(run, call, kernel)
-    types = [call.x.dtype if leaf is None else leaf.dtype for leaf in leaves_of(call)[:STATES]]
+    types = [call.x.dtype if leaf is None else leaf.dtype for leaf in tensors_needing_gradients(call)[:STATES]]
     states = [None if value is None else value.to(dtype) for value, dtype in zip(found, types, strict=False)]
     return [*states, *found[STATES:]]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine import derivative, kernels, native, reference_path
-from hiddenstate.engine.call import Call, Result, leaves_of, through_layers, wants_gradient
+from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
 from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference_path import LayerResult
@@ -61,7 +61,7 @@ def run(call: Call) -> Result:
 
     With gradients on, recorded values of several layers stay apart: one node of torch's graph a layer and direction.
     """
-    if not wants_gradient(leaves_of(call)):
+    if not wants_gradient(tensors_needing_gradients(call)):
         return run_without_gradient(call)
     if call.record is None:
         return Result(*derivative.run(call))
@@ -88,11 +88,11 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         part = replace(part, record=replace(part.record, places=mine) if mine else None)
     if why_not_whole(part) is not None:
         return reference_path.run_layer(call, k, x)
-    if part.record is None or not wants_gradient(leaves_of(part)):
+    if part.record is None or not wants_gradient(tensors_needing_gradients(part)):
         out, h_n, c_n, values, _ = run(part)
     else:
         out, h_n, c_n, gates, c = derivative.run_shown(part)
-        values = _values_of(part, track, gates, c, out, apart=True)
+        values = _recorded_values(part, track, gates, c, out, apart=True)
     return LayerResult(out, h_n[0], c_n[0], values, {})
 
 
@@ -117,11 +117,11 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
         apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
-        values |= _values_of(call, track, gates.to(dtype), c.to(dtype), h, apart=apart)
+        values |= _recorded_values(call, track, gates.to(dtype), c.to(dtype), h, apart=apart)
     return values
 
 
-def _values_of(
+def _recorded_values(
     call: Call, track: tuple[int, bool], gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
 ) -> dict[str, Tensor]:
     """What is recorded of one layer and direction; with ``apart`` h is copied, since others have its memory too."""

@@ -71,7 +71,7 @@ def _edited(name: str, value: Tensor, edits: Iterable[ResolvedEdit], t: int) -> 
     return value
 
 
-def observer_of(
+def make_observer(
     layer: int, reverse: bool, edits: Iterable[ResolvedEdit], record: RecordSpec | None
 ) -> LayerObserver | None:
     """Make the observer of one layer and direction, or None when there is nothing to look at."""

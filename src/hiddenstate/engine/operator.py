@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hiddenstate.base.validation import check_lengths
 from hiddenstate.engine import derivative, kernels, native
-from hiddenstate.engine.call import Call, leaves_of, weights_of_flat
+from hiddenstate.engine.call import Call, tensors_needing_gradients, weights_of_flat
 from hiddenstate.engine.native import Gradients, Saved
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.names import GATES
@@ -32,7 +32,7 @@ _NUMBER = 9  # of those given
 
 def why_not(call: Call) -> str | None:
     """Say why the operator does not serve this call, or None."""
-    tensors = [value for value in leaves_of(call) if value is not None]
+    tensors = [value for value in tensors_needing_gradients(call) if value is not None]
     if not kernels.serves(call.x.dtype):
         return "there is no native kernel for this type"
     if not all(value.device.type == "cpu" and value.dtype is call.x.dtype for value in tensors):
@@ -203,7 +203,7 @@ def _given_weights(call: Call) -> list[Tensor]:
 def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
     """For all leaves, those that are None included."""
     left = iter(needed)
-    return [leaf is not None and next(left) for leaf in leaves_of(call)]
+    return [leaf is not None and next(left) for leaf in tensors_needing_gradients(call)]
 
 
 def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
@@ -248,7 +248,7 @@ def _checked_call(x: Tensor, h0: Tensor, c0: Tensor, weights: Sequence[Tensor], 
     if not x.dim() == h0.dim() == c0.dim() == 3:
         raise ShapeError(f"hiddenstate::lstm: x, h0 and c0 must have 3 axes, got {x.dim()}, {h0.dim()}, {c0.dim()}")
     call = _call(x, h0, c0, weights, *options)
-    if len(weights) > len(leaves_of(call)) or len(_given_weights(call)) < len(weights):
+    if len(weights) > len(tensors_needing_gradients(call)) or len(_given_weights(call)) < len(weights):
         raise ArgumentError(f"hiddenstate::lstm got {len(weights)} weights, expected {len(_given_weights(call))}")
     _check_types(call)
     _check_shapes(call)

@@ -25,7 +25,7 @@ SHARED = (
 )
 
 
-class Stepper:
+class PackedLSTM:
     """An LSTM packed for single steps: weights of all layers, input and recurrent side by side.
 
     It is a copy of the weights as they were. The owner packs them again when they change, and then fills ``outdated``,
@@ -45,7 +45,7 @@ class Stepper:
         """Read ``x [T, N, C]``, write the states ``h`` and ``c [L, N, H]`` in place, give ``out [T, N, H]``."""
         return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed=self.packed)).out
 
-    def quick(self, h: Tensor, c: Tensor) -> "QuickStep":
+    def quick(self, h: Tensor, c: Tensor) -> "FastStep":
         """Make the shortest way to a step that writes these states in place."""
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
@@ -57,13 +57,13 @@ class Stepper:
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
-        return QuickStep(step, self, (h, c))
+        return FastStep(step, self, (h, c))
 
 
-class QuickStep:
+class FastStep:
     """A native step, and whose weights and states it is for."""
 
-    def __init__(self, step: "StreamStep", stepper: Stepper, state: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, step: "StreamStep", stepper: PackedLSTM, state: tuple[Tensor, Tensor]) -> None:
         self.native = step
         self.step, self.step_rows = step.step, step.step_rows
         self.stepper = stepper

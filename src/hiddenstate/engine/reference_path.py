@@ -9,7 +9,7 @@ from torch import Tensor
 from hiddenstate.base.validation import check_memory
 from hiddenstate.engine import reference
 from hiddenstate.engine.call import Call, Result, live_steps, through_layers
-from hiddenstate.engine.observer import observer_of
+from hiddenstate.engine.observer import make_observer
 from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
 from hiddenstate.structure.names import track as track_name
 
@@ -43,7 +43,7 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         if weight is not None:
             check_memory(weight, "a weight")
     layer, reverse = call.tracks[k]
-    observer = observer_of(layer, reverse, call.edits, call.record)
+    observer = make_observer(layer, reverse, call.edits, call.record)
     live = None if call.lengths is None else live_steps(call.lengths, len(x))
     c0 = call.c0[k].to(x.dtype)
     out, h, c = reference.scan(

@@ -1,78 +1,60 @@
-"""What the values of one run mean: who wrote a memory, which word decided.
+"""What the values of a run mean: what wrote a memory, which word decided, which value carries a difference.
 
-What computes and runs lies in the rooms below; nothing here changes a model. Names are loaded when they are first used.
+Nothing here changes a model. Each tool has a folder, in which `run.py` holds the function that users call and
+`result.py` what it returns:
+
+- `subject/`: what is explained: an LSTM, what it reads, the head that reads it, and the number in question
+- `result/`: `Explanation`, the base class of results; terminal text and pictures
+- `ledger/`: `ledger`, what wrote and erased a memory
+- `attribution/`: `attribute`, which words decided, by several methods; `selfcheck`, which scores any such method
+- `sweep/`: `sweep`, the effect of patching every place, unit and step
+- `graph/`: `graph`, the paths from words through units to a number
+- `dynamics/`: `dynamics`, how an LSTM moves: time scales, saturation, fixed points, spectra
+- `comparison/`: `compare`, where two models differ
+- `automaton/`: `automaton`, learned from an LSTM by asking it
+
+A function may have the name of its folder (`sweep`), because names are bound here after the folders were loaded.
 """
 
-from typing import TYPE_CHECKING
+from hiddenstate.explain.attribution import Attribution, attribute
+from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
+from hiddenstate.explain.automaton import LearnedAutomaton, automaton
+from hiddenstate.explain.comparison import Comparison
+from hiddenstate.explain.dynamics import Dynamics, FixedPoints, Saturation, Spectrum, Timescales, dynamics
+from hiddenstate.explain.graph import Graph, graph
+from hiddenstate.explain.ledger import Ledger, ReadoutLedger, ledger
+from hiddenstate.explain.result import Explanation
+from hiddenstate.explain.subject import Head, Outputs, Readout, Subject, Target, log_probability, logit, subject
+from hiddenstate.explain.sweep import Sweep, sweep
 
-from hiddenstate.base.later import on_first_use as _on_first_use
-
-if TYPE_CHECKING:
-    from hiddenstate.explain.attribution import Attribution as Attribution
-    from hiddenstate.explain.attributions import attribute as attribute
-    from hiddenstate.explain.automata_learning import automaton as automaton
-    from hiddenstate.explain.comparison import Comparison as Comparison
-    from hiddenstate.explain.dynamics_of import Dynamics as Dynamics
-    from hiddenstate.explain.dynamics_of import dynamics as dynamics
-    from hiddenstate.explain.explained import Subject as Subject
-    from hiddenstate.explain.fixed_points import FixedPoints as FixedPoints
-    from hiddenstate.explain.gate_statistics import Saturation as Saturation
-    from hiddenstate.explain.gate_statistics import Timescales as Timescales
-    from hiddenstate.explain.graph_result import Graph as Graph
-    from hiddenstate.explain.graphs import graph as graph
-    from hiddenstate.explain.head import Head as Head
-    from hiddenstate.explain.learned_automaton import LearnedAutomaton as LearnedAutomaton
-    from hiddenstate.explain.ledger_of_cell import Ledger as Ledger
-    from hiddenstate.explain.ledger_of_readout import ReadoutLedger as ReadoutLedger
-    from hiddenstate.explain.ledgers import ledger as ledger
-    from hiddenstate.explain.outputs import Outputs as Outputs
-    from hiddenstate.explain.results import Explanation as Explanation
-    from hiddenstate.explain.selfchecks import SelfCheck as SelfCheck
-    from hiddenstate.explain.selfchecks import selfcheck as selfcheck
-    from hiddenstate.explain.spectra import Spectrum as Spectrum
-    from hiddenstate.explain.subjects import subject as subject
-    from hiddenstate.explain.sweep_result import Sweep as Sweep
-    from hiddenstate.explain.sweeps import sweep as sweep
-    from hiddenstate.explain.target import Readout as Readout
-    from hiddenstate.explain.target import Target as Target
-    from hiddenstate.explain.targets import log_probability as log_probability
-    from hiddenstate.explain.targets import logit as logit
-
-# A function's file has another name than the function, which would else be hidden by it once it is imported.
-_HOMES = {
-    "Attribution": "attribution",
-    "Comparison": "comparison",
-    "Dynamics": "dynamics_of",
-    "Explanation": "results",
-    "FixedPoints": "fixed_points",
-    "Graph": "graph_result",
-    "Head": "head",
-    "LearnedAutomaton": "learned_automaton",
-    "Ledger": "ledger_of_cell",
-    "Outputs": "outputs",
-    "Readout": "target",
-    "ReadoutLedger": "ledger_of_readout",
-    "Saturation": "gate_statistics",
-    "SelfCheck": "selfchecks",
-    "Spectrum": "spectra",
-    "Subject": "explained",
-    "Sweep": "sweep_result",
-    "Target": "target",
-    "Timescales": "gate_statistics",
-    "attribute": "attributions",
-    "automaton": "automata_learning",
-    "dynamics": "dynamics_of",
-    "graph": "graphs",
-    "ledger": "ledgers",
-    "log_probability": "targets",
-    "logit": "targets",
-    "selfcheck": "selfchecks",
-    "subject": "subjects",
-    "sweep": "sweeps",
-}
-__all__ = list(_HOMES)
-__getattr__ = _on_first_use(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__all__ = [
+    "Attribution",
+    "Comparison",
+    "Dynamics",
+    "Explanation",
+    "FixedPoints",
+    "Graph",
+    "Head",
+    "LearnedAutomaton",
+    "Ledger",
+    "Outputs",
+    "Readout",
+    "ReadoutLedger",
+    "Saturation",
+    "SelfCheck",
+    "Spectrum",
+    "Subject",
+    "Sweep",
+    "Target",
+    "Timescales",
+    "attribute",
+    "automaton",
+    "dynamics",
+    "graph",
+    "ledger",
+    "log_probability",
+    "logit",
+    "selfcheck",
+    "subject",
+    "sweep",
+]

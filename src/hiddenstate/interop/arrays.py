@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def tensor_of(value: object, name: str) -> Tensor:
+def to_tensor(value: object, name: str) -> Tensor:
     """Return an array of any package as a tensor of the same type; a tensor as it is.
 
     Raises:
@@ -32,7 +32,7 @@ def tensor_of(value: object, name: str) -> Tensor:
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True))
 
 
-def array_of(tensor: Tensor) -> "Array":
+def to_array(tensor: Tensor) -> "Array":
     """Return a tensor as a NumPy array of the same type; a copy.
 
     Raises:

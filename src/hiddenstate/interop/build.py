@@ -15,7 +15,7 @@ from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
 
-def lstm_of(
+def build_lstm(
     tracks: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
 ) -> LSTM:
     """Make an LSTM of its weights, given in the order of `Sizes.tracks`; their sizes say its own.
@@ -26,7 +26,7 @@ def lstm_of(
         ShapeError, DtypeError: the layers do not fit each other.
         ArgumentError: some of them have biases and others have not.
     """
-    sizes = _sizes_of(tracks, bidirectional)
+    sizes = _infer_sizes(tracks, bidirectional)
     state = {}
     for (layer, reverse), weights in zip(sizes.tracks, tracks, strict=True):
         _check(weights, sizes, layer, reverse, like=tracks[0])
@@ -48,7 +48,7 @@ def lstm_of(
     return lstm
 
 
-def cell_of(lstm: LSTM) -> LSTMCell:
+def build_cell(lstm: LSTM) -> LSTMCell:
     """Make a cell of a one-layer LSTM, which shares its parameters.
 
     Raises:
@@ -62,7 +62,7 @@ def cell_of(lstm: LSTM) -> LSTMCell:
     return cell
 
 
-def weights_of(module: LSTM | LSTMCell) -> list[list[Weights]]:
+def weights_by_direction(module: LSTM | LSTMCell) -> list[list[Weights]]:
     """The weights of each direction of each layer; those of a cell are of one layer and direction.
 
     They are as they are now; those that a parametrization computes, as it does in eval mode.
@@ -90,7 +90,7 @@ def _detached(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.detach()
 
 
-def _sizes_of(tracks: Sequence[Weights], bidirectional: bool) -> Sizes:
+def _infer_sizes(tracks: Sequence[Weights], bidirectional: bool) -> Sizes:
     first = tracks[0]
     return Sizes(
         input_size=first.ih.shape[1],

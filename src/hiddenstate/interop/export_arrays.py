@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.arrays import array_of
-from hiddenstate.interop.build import weights_of
+from hiddenstate.interop.arrays import to_array
+from hiddenstate.interop.build import weights_by_direction
 from hiddenstate.interop.layouts import EQUINOX, FLAX, KERAS, NNX, NNX_STACKED, ONNX, Layout, from_weights
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
@@ -93,8 +93,8 @@ def onnx_weights(lstm: LSTM | LSTMCell) -> "list[dict[str, Array]]":
 def _arrays(lstm: LSTM | LSTMCell, layout: Layout) -> "list[list[dict[str, Array]]]":
     """The arrays of each direction of each layer, by the layout's names and in its order."""
     return [
-        [{name: array_of(tensor) for name, tensor in from_weights(weights, layout).items()} for weights in layer]
-        for layer in weights_of(lstm)
+        [{name: to_array(tensor) for name, tensor in from_weights(weights, layout).items()} for weights in layer]
+        for layer in weights_by_direction(lstm)
     ]
 
 

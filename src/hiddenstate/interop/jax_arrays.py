@@ -7,8 +7,8 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.arrays import tensor_of
-from hiddenstate.interop.build import cell_of, lstm_of, weights_of
+from hiddenstate.interop.arrays import to_tensor
+from hiddenstate.interop.build import build_cell, build_lstm, weights_by_direction
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.layouts import EQUINOX, FLAX, NNX, NNX_STACKED, Layout, to_weights
 from hiddenstate.nn.cell import LSTMCell
@@ -69,7 +69,7 @@ def from_flax(
     lstm = found.one(name)
     if reverse is not None:
         lstm = _joined(lstm, found.one(reverse))
-    return cell_of(lstm) if cell else lstm
+    return build_cell(lstm) if cell else lstm
 
 
 def in_flax(params: Mapping[str, Any], *, batch_first: bool = True) -> Found:
@@ -116,8 +116,8 @@ def from_equinox(module: Any, reverse: Any = None, *, cell: bool = False, batch_
         ShapeError, RankError, DtypeError: they do not fit together.
     """
     weights = [to_weights(_equinox_arrays(part), EQUINOX) for part in (module, reverse) if part is not None]
-    lstm = lstm_of(weights, bidirectional=reverse is not None, batch_first=batch_first)
-    return cell_of(lstm) if cell else lstm
+    lstm = build_lstm(weights, bidirectional=reverse is not None, batch_first=batch_first)
+    return build_cell(lstm) if cell else lstm
 
 
 def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -157,16 +157,16 @@ def _build(leaves: Leaves, cells: Mapping[Path, Layout], batch_first: bool) -> L
     weights = []
     for owner, layout in cells.items():
         paths = {name: (*owner, *name.split("/")) for name in layout.names}
-        arrays = {name: tensor_of(leaves[path], "/".join(path)) for name, path in paths.items() if path in leaves}
+        arrays = {name: to_tensor(leaves[path], "/".join(path)) for name, path in paths.items() if path in leaves}
         weights.append(to_weights(arrays, layout))
-    return lstm_of(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
+    return build_lstm(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
 
 
 def _joined(forward: LSTM, reverse: LSTM) -> LSTM:
     if forward.bidirectional or reverse.bidirectional:
         raise ArgumentError("reverse= joins two cells, and one of these is a Bidirectional, which has both")
-    tracks = [direction for lstm in (forward, reverse) for layer in weights_of(lstm) for direction in layer]
-    return lstm_of(tracks, bidirectional=True, batch_first=forward.batch_first)
+    tracks = [direction for lstm in (forward, reverse) for layer in weights_by_direction(lstm) for direction in layer]
+    return build_lstm(tracks, bidirectional=True, batch_first=forward.batch_first)
 
 
 def _equinox_arrays(module: Any) -> dict[str, Any]:
@@ -176,4 +176,4 @@ def _equinox_arrays(module: Any) -> dict[str, Any]:
         raise ArgumentTypeError(
             f"expected an LSTMCell of Equinox, or its arrays ({', '.join(EQUINOX.names)}), got {type(module).__name__}"
         )
-    return {name: tensor_of(found[name], name) for name in EQUINOX.names if found.get(name) is not None}
+    return {name: to_tensor(found[name], name) for name in EQUINOX.names if found.get(name) is not None}

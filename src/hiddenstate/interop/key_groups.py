@@ -144,7 +144,7 @@ class Group:
             )
 
 
-def groups_of(tensors: Mapping[str, Tensor]) -> list[Group]:
+def find_groups(tensors: Mapping[str, Tensor]) -> list[Group]:
     """Everything among a state dict's tensors that may be an LSTM, a GRU or a plain RNN."""
     groups: dict[tuple[str, bool], Group] = {}
     for key, tensor in tensors.items():

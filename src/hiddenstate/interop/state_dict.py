@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from hiddenstate.base.reading import reading, unpacked_limit
 from hiddenstate.errors import ArgumentTypeError, FileFormatError
-from hiddenstate.interop.build import cell_of, lstm_of
+from hiddenstate.interop.build import build_cell, build_lstm
 from hiddenstate.interop.checkpoint import read_checkpoint
 from hiddenstate.interop.found import Found
-from hiddenstate.interop.key_groups import Group, groups_of
+from hiddenstate.interop.key_groups import Group, find_groups
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
@@ -78,7 +78,7 @@ def from_state_dict(
     lstm = found.one(prefix and prefix.removesuffix("."))
     if not cell:
         return lstm
-    return cell_of(lstm.dequantize() if lstm.weights == "int8" else lstm)
+    return build_cell(lstm.dequantize() if lstm.weights == "int8" else lstm)
 
 
 def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float = 0.0) -> Found:
@@ -101,7 +101,7 @@ def in_state_dict(source: Source, *, batch_first: bool = False, dropout: float =
 
 
 def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout: float) -> Found:
-    groups = groups_of(tensors)
+    groups = find_groups(tensors)
     build = partial(_build, batch_first=batch_first, dropout=dropout)
     lstms = {group.name: partial(build, group) for group in groups if group.kind == "LSTM"}
     others = {group.name: group.what for group in groups if group.kind != "LSTM"}
@@ -109,7 +109,7 @@ def _found(where: str, tensors: Mapping[str, Tensor], batch_first: bool, dropout
 
 
 def _build(group: Group, *, batch_first: bool, dropout: float) -> LSTM:
-    lstm = lstm_of(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
+    lstm = build_lstm(group.weights(), bidirectional=group.bidirectional, batch_first=batch_first, dropout=dropout)
     if group.is_int8 and not group.is_cell:
         kept = group.as_kept()
         keep(lstm, {name: kept[name].clone(memory_format=torch.contiguous_format) for name in stored_names(lstm)})

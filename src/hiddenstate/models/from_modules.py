@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding as looked_up
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.language_config import LanguageConfig
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.module_parts import parts_of
-from hiddenstate.models.tagger import Tagger
-from hiddenstate.models.tagger_data import check_tags
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.data import check_tags
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import torch
 
 from hiddenstate.base.files import check_folder_place, mend_folder
-from hiddenstate.models import folder
-from hiddenstate.models.outcome import Origin
+from hiddenstate.models.card_data import Origin
+from hiddenstate.models.folder import model_folder as folder
 from hiddenstate.training.checkpoint import RunFolder, default_run
 from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import machine_of
+from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.progress import Epoch, OnProgress
 from hiddenstate.training.run_file import RunFile
 from hiddenstate.training.task import Task
@@ -38,7 +38,7 @@ def run_task(
     out = Path(wanted.files["out"])
     run_folder = RunFolder(run or default_run(out))
     # The folder is held from before anything is mended until the model is done.
-    with machine_of(wanted.settings) as machine, run_folder.held(machine):
+    with detect_machine(wanted.settings) as machine, run_folder.held(machine):
         machine.once(partial(_make_way, out))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(wanted.settings.seed)
@@ -54,7 +54,7 @@ def _make_way(out: Path) -> None:
     check_folder_place(folder.check_target(out), is_replaced=True)
 
 
-def origin_of(wanted: RunFile[C]) -> Origin:
+def describe_origin(wanted: RunFile[C]) -> Origin:
     """Tell a card where the model of a run comes from: names of files, not their folders."""
     names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
     teachers, untagged = (tuple(Path(path).name for path in wanted.lists.get(n, ())) for n in ("teacher", "untagged"))

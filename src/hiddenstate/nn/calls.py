@@ -11,7 +11,8 @@ from torch.nn.modules import module as _hooks
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base import scoped
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
+from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import State, check_memory
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, resolve_edits
@@ -20,25 +21,24 @@ from hiddenstate.engine.call import Call, wants_gradient
 from hiddenstate.engine.dispatch import PathReport
 from hiddenstate.engine.inputs import Arguments, Form
 from hiddenstate.engine.interception import is_plain
-from hiddenstate.engine.packed import Stepper
+from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import held_of, weights_of
+from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.sizes import whole
 from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,
-    nbytes_of,
+    build_trace,
+    make_record_spec,
     nbytes_of_all,
     prepare,
-    record_spec_of,
-    together,
-    trace_of,
+    record_nbytes,
+    resolve_tokens,
     trace_of_all,
+    union,
     wanted_of,
-    words_of,
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
@@ -72,11 +72,11 @@ def _run_fast(lstm: LSTMParameters, given: tuple[Any, Any, Any], *, record: bool
     return run(given, lstm._parameters, names, sizes, options)
 
 
-def _held(lstm: LSTMParameters) -> Stepper | None:
+def _held(lstm: LSTMParameters) -> PackedLSTM | None:
     """The packed weights that calls share, or None."""
     if lstm.weights == "int8":
-        return held_of(lstm).stepper()
-    return constant_weights.stepper_of(lstm) if constant_weights.any_open else None
+        return packed_int8(lstm).stepper()
+    return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
@@ -136,7 +136,7 @@ def _run(
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
         for wish, recording in zip(requests, recordings, strict=True):
-            wish.request.take(lstm, trace_of(recording, call.record, call, form, result, out, state))
+            wish.request.take(lstm, build_trace(recording, call.record, call, form, result, out, state))
     return out, state
 
 
@@ -148,7 +148,7 @@ def _read(
     options = _options_of(lstm) if options is None else options
     if requests:
         _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
-    weights = weights_of(lstm)
+    weights = weights_for_call(lstm)
     call, form = inputs.read(
         *(given, lstm.sizes, weights),
         batch_first=options.batch_first,
@@ -161,7 +161,7 @@ def _read(
     itemsize = lstm._like().element_size()
     recordings = [prepare(wish.asked, call, edits, itemsize) for wish in requests]
     bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
-    return replace(call, edits=bound, record=together([one.record for one in recordings])), form, recordings
+    return replace(call, edits=bound, record=union([one.record for one in recordings])), form, recordings
 
 
 def _refuse_large_records(
@@ -268,7 +268,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
             if lengths.shape != (N,):
                 return None
             check_memory(lengths, "lengths")
-        words = words_of(options.tokens, T, N, lengths)
+        words = resolve_tokens(options.tokens, T, N, lengths)
     done = _run_fast(lstm, (x, hx, lengths), record=True)
     return None if done is None else trace_of_all(sizes, lstm.batch_first, hx, lengths, words, *done)
 
@@ -295,14 +295,14 @@ def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) ->
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    T, N = whole("T", T), whole("N", N)
+    T, N = check_int("T", T), check_int("N", N)
     if T < 1 or N < 0:
-        raise ArgumentError(f"T must be at least 1 and N at least 0, got T={shown(T)} and N={shown(N)}")
-    record = record_spec_of(lstm.sizes, T, options.keep, options.steps, options.pre)
-    nbytes = nbytes_of(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
+        raise ArgumentError(f"T must be at least 1 and N at least 0, got T={shorten(T)} and N={shorten(N)}")
+    record = make_record_spec(lstm.sizes, T, options.keep, options.steps, options.pre)
+    nbytes = record_nbytes(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
     if nbytes >= 2**63:
         raise ArgumentError(
-            f"a trace of T={shown(T)} steps of N={shown(N)} rows would take more than 2^63 bytes, which no memory has: "
-            "choose fewer"
+            f"a trace of T={shorten(T)} steps of N={shorten(N)} rows would take more than 2^63 bytes, more than any "
+            "machine has: reduce T or N"
         )
     return nbytes

@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 
 from hiddenstate.base import scoped
 from hiddenstate.base.memory import CheckedModule
+from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.scoped import Block
 from hiddenstate.base.validation import State, check_alike, check_memory, check_pair, check_plain_tensor
 from hiddenstate.cells.cell import Weights, ignore
@@ -20,14 +21,14 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.dispatch import uses_reference
 from hiddenstate.engine.inputs import check_weight
 from hiddenstate.engine.interception import transformed
-from hiddenstate.engine.observer import observer_of
+from hiddenstate.engine.observer import make_observer
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import CELL_OPTIONS, FX_LEAF, TORCH_CELL, QuantisationSetting, rebuild, scriptable
 from hiddenstate.structure.axis_order import Layout
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
-from hiddenstate.structure.sizes import Sizes, flag, whole
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested
 from hiddenstate.tracing.traceable import Traceable
@@ -71,13 +72,13 @@ class LSTMCell(CheckedModule, Traceable):
     ) -> None:
         super().__init__()
         self.__module__ = FX_LEAF
-        input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
+        input_size, hidden_size = check_int("input_size", input_size), check_int("hidden_size", hidden_size)
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 0:
                 raise ArgumentError(f"{name} must not be negative, got {size}")
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.bias = flag("bias", bias, number=True)
+        self.bias = check_bool("bias", bias, number=True)
         rows = len(GATES) * hidden_size
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         shapes_of_biases = {"bias_ih": (rows,), "bias_hh": (rows,)}
@@ -188,7 +189,7 @@ class LSTMCell(CheckedModule, Traceable):
     def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
         """Refuse what does not fit, before anything is computed."""
         for name in ("input_size", "hidden_size"):
-            whole(name, getattr(self, name))
+            check_int(name, getattr(self, name))
         self._check_weights(w)
         check_plain_tensor(given, "input")
         if given.dim() not in (1, 2):
@@ -248,7 +249,7 @@ class LSTMCell(CheckedModule, Traceable):
     ) -> State:
         wanted = [wanted_of_step(wish.asked, state[1]) for wish in requests]
         resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
-        observer = observer_of(0, False, resolved, None)
+        observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
         seen: dict[str, Tensor] = {}
 

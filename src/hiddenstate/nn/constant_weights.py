@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
-from hiddenstate.engine.packed import Stepper
+from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import packed_of
+from hiddenstate.nn.packed_weights import pack_for_owner
 
 # Numbers in the matrices of an LSTM from which on packing them takes longer than to see whether they changed.
 WORTH_PACKING = 1 << 14
@@ -23,7 +23,7 @@ class _Held:
     def __init__(self, lstm: LSTMParameters) -> None:
         self.lstm = lstm  # kept alive, so that no other takes its id
         self.sizes = lstm.sizes
-        self.packed = packed_of(lstm)
+        self.packed = pack_for_owner(lstm)
         self.is_worth_it = sum(value.numel() for value in lstm._stored().values() if value is not None) >= WORTH_PACKING
 
 
@@ -63,14 +63,14 @@ def constant_weights(module: nn.Module) -> Block:
     if not lstms:
         kinds = sorted({type(one).__name__ for one in module.modules()})
         raise ArgumentError(
-            f"there is no hiddenstate.LSTM in the module, which has {shown(kinds)}: hiddenstate.convert(model) puts "
+            f"there is no hiddenstate.LSTM in the module, which has {shorten(kinds)}: hiddenstate.convert(model) puts "
             "them in place of torch's"
         )
     held = {id(lstm): _Held(lstm) for lstm in lstms}  # which may refuse one
     return Block(_blocks, (held,), (_opening,))
 
 
-def stepper_of(lstm: LSTMParameters) -> Stepper | None:
+def packed_in_block(lstm: LSTMParameters) -> PackedLSTM | None:
     """Return the packed weights of an LSTM in a block, as its weights are now; else None."""
     for block in [*_blocks]:  # other threads may open and close some meanwhile
         for held in block.entries:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hiddenstate.base.memory import CheckedModule
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
+from hiddenstate.base.scalars import check_bool
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import flat_weights
@@ -22,7 +23,7 @@ from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
 from hiddenstate.structure import names
 from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
-from hiddenstate.structure.sizes import Sizes, flag
+from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
 
@@ -63,12 +64,12 @@ class LSTMParameters(CheckedModule, Traceable):
     ) -> None:
         super().__init__()
         if weights not in ("float", "int8"):
-            raise ArgumentError(f"weights is 'float' or 'int8', got {shown(weights)}")
+            raise ArgumentError(f"weights is 'float' or 'int8', got {shorten(weights)}")
         self.__module__ = FX_LEAF
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         for name in SIZES:
             setattr(self, name, getattr(sizes, name))
-        self.batch_first = flag("batch_first", batch_first)
+        self.batch_first = check_bool("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
         for layer, reverse in sizes.tracks:
             for stem, shape in parameter_shapes(sizes, layer).items():
@@ -82,7 +83,7 @@ class LSTMParameters(CheckedModule, Traceable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "recompute_gates":
-            value = flag(name, value)
+            value = check_bool(name, value)
         super().__setattr__(name, value)
         if name in SIZES:
             self._laid_out = None
@@ -111,11 +112,7 @@ class LSTMParameters(CheckedModule, Traceable):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        state.pop("_parameter_names", None)
-        sizes = state.pop("sizes", None)  # as version 0.1.0 kept them
-        if isinstance(sizes, Sizes):
-            state |= {name: getattr(sizes, name) for name in SIZES}
-        state.setdefault("proj_size", 0)  # as for torch's layer
+        state.setdefault("proj_size", 0)  # as torch's layer does
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._lay_out()
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from torch import nn
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import check_edit
-from hiddenstate.structure.names import is_place_of
-from hiddenstate.structure.paths import at_path, list_places, split_path
+from hiddenstate.structure.names import is_place_of, split_path
+from hiddenstate.structure.paths import at_path, list_places
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
-from hiddenstate.tracing.traceable import Traceable, traceable_of
+from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 EDITABLE = (LSTM, LSTMCell)
 
@@ -39,7 +39,9 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
     modules = {
-        path: found for path, module in model.named_modules(remove_duplicate=False) if (found := traceable_of(module))
+        path: found
+        for path, module in model.named_modules(remove_duplicate=False)
+        if (found := find_recordable(module))
     }
     blocks = list[Block]()
     for one in edits:
@@ -60,4 +62,4 @@ def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.
     if not editable:
         return f"this {kind} holds no LSTM that can be edited" + (f": {hint}" if theirs else "")
     listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)
-    return f"no place {shown(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")
+    return f"no place {shorten(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")

@@ -15,7 +15,7 @@ from hiddenstate.engine import int8, kernels
 from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel, serves
-from hiddenstate.engine.packed import Stepper
+from hiddenstate.engine.packed import PackedLSTM
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
@@ -53,9 +53,9 @@ class Packed:
         self.sizes = lstm.sizes
         self._weights = lstm._weights
         # What was packed and what came of it, put there together: another thread may pack at the same time.
-        self._now: tuple[Seen, Stepper | None] = [], None
+        self._now: tuple[Seen, PackedLSTM | None] = [], None
 
-    def stepper(self) -> Stepper | None:
+    def stepper(self) -> PackedLSTM | None:
         """Return the packed weights as they are now, or None where the engine does not serve."""
         found, (seen, stepper) = self.stored, self._now
         for name, value, version, address in seen:
@@ -79,7 +79,7 @@ class Packed:
         """A copy packs its own: what is packed here lies where the native code was told."""
         return {**self.__dict__, "_now": ([], None)}
 
-    def _pack(self) -> Stepper | None:
+    def _pack(self) -> PackedLSTM | None:
         found = [self.stored.get(name) for name in self._names]
         # A parametrized weight is not stored, what is sparse has no address.
         known = [value for value in found if value is not None and value.layout is torch.strided]
@@ -93,7 +93,7 @@ class Packed:
                 for name, value in zip(self._names, known, strict=True)
             ]
             with torch.no_grad():
-                stepper = Stepper(self.sizes, self._weights(), kernel, known)
+                stepper = PackedLSTM(self.sizes, self._weights(), kernel, known)
             _packed[id(self)] = self
             _watch_optimisers()
         self._now = seen, stepper
@@ -116,12 +116,12 @@ def _version_of(value: Tensor) -> int | None:
     return None if value.is_inference() else value._version
 
 
-def packed_of(lstm: Packable) -> Packed:
+def pack_for_owner(lstm: Packable) -> Packed:
     """Return the weights packed, for who holds them from call to call."""
-    return Packed(lstm) if lstm.weights == "float" else held_of(lstm)
+    return Packed(lstm) if lstm.weights == "float" else packed_int8(lstm)
 
 
-def held_of(lstm: Packable) -> Packed:
+def packed_int8(lstm: Packable) -> Packed:
     """Return the weights of 8 bits packed, for all calls."""
     held = lstm._held
     if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or one was assigned
@@ -129,11 +129,11 @@ def held_of(lstm: Packable) -> Packed:
     return held  # type: ignore[no-any-return]
 
 
-def weights_of(lstm: Packable) -> Sequence[Weights]:
+def weights_for_call(lstm: Packable) -> Sequence[Weights]:
     """Return the weights for a call; those of 8 bits know how they are packed."""
     weights = lstm._weights()
     if isinstance(weights, Int8Weights):
-        weights.stepper = held_of(lstm).stepper
+        weights.stepper = packed_int8(lstm).stepper
     return weights
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 from hiddenstate.base.validation import State
-from hiddenstate.engine.packed import QuickStep
+from hiddenstate.engine.packed import FastStep
 
 
 class Runner(Protocol):
@@ -14,7 +14,7 @@ class Runner(Protocol):
     def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; give ``out`` and the state after."""
 
-    def quick(self, state: State, now: QuickStep | None, turn: dict[str, object]) -> QuickStep | None:
+    def quick(self, state: State, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
         """Return the quickest way to single steps from a state, or None."""
 
     def weights(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.base.validation import State, autocasts
 from hiddenstate.errors import RankError, ShapeError
 from hiddenstate.nn.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.stream_rows import Rows, RowsInUse
+from hiddenstate.nn.stream_rows import Rows
 from hiddenstate.nn.stream_state import Moment, StreamState
 from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
@@ -170,15 +170,13 @@ class Stream(StreamState):
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy finds its own quick way, to its own state."""
         own = {name: value for name, value in self.__dict__.items() if name not in ("_now", "_turn")}
         return {**own, "_state": self._state, "_t": self.t, "_rows": self._rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """One that version 0.1.0 pickled has all its rows in use, and a little more in it."""
-        now = Moment(state["_state"], state["_t"], state.get("_rows", RowsInUse()))
-        own = {name: state[name] for name in ("_runner", "_sizes", "_like", "_layout")}
-        self.__dict__.update(own, _now=now, _turn={})
+        state = dict(state)
+        now = Moment(state.pop("_state"), state.pop("_t"), state.pop("_rows"))
+        self.__dict__.update(state, _now=now, _turn={})
 
     def __repr__(self) -> str:
         return f"Stream(batch={self._batch}, t={self.t})"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, IndexRangeError
 
@@ -28,7 +28,7 @@ def listed_rows(rows: Rows, batch: int) -> list[int]:
         raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)} among them")
     for row in listed:
         if not 0 <= row < batch:
-            raise IndexRangeError(f"this stream has the rows 0 to {batch - 1}, and rows names {shown(row)}")
+            raise IndexRangeError(f"this stream has the rows 0 to {batch - 1}, and rows names {shorten(row)}")
     if len(set(listed)) < len(listed):
         twice = next(row for row in listed if listed.count(row) > 1)
         raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")

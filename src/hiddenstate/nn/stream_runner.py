@@ -11,10 +11,10 @@ from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends, uses_reference
 from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.interception import transformed
-from hiddenstate.engine.packed import QuickStep
+from hiddenstate.engine.packed import FastStep
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
-from hiddenstate.nn.packed_weights import packed_of, weights_of
+from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 
 # More steps than these are cheaper with the input's projection as one matrix product.
@@ -29,7 +29,7 @@ class StreamRunner:
 
     def __init__(self, lstm: LSTMParameters) -> None:
         self._lstm = lstm
-        self._packed = packed_of(lstm)
+        self._packed = pack_for_owner(lstm)
 
     def run(self, x: Tensor, state: State, start: int) -> tuple[Tensor, State]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``."""
@@ -42,13 +42,13 @@ class StreamRunner:
                 "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
                 "over: make pruning or weight norm permanent, or remove the hooks"
             )
-        lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_of(self._lstm)
+        lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
         bound = resolve_edits(edits, lstm.sizes, x, Span(len(x), start, open_end=True))
         result = dispatch.run(Call(lstm.sizes, weights, x, *state, edits=bound))
         return result.out, (result.h_n, result.c_n)
 
-    def quick(self, state: State, now: QuickStep | None, turn: dict[str, object]) -> QuickStep | None:
+    def quick(self, state: State, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
         """Return the quickest way to the next single steps, as long as nothing comes in between; None if there is none.
 
         That is the one there is ``now``, if it still serves. It refuses a step while ``turn`` has a holder.

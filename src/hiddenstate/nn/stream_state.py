@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import State, check_pair, check_tensor
 from hiddenstate.engine.kernels import real_type
-from hiddenstate.engine.packed import SHARED, QuickStep
+from hiddenstate.engine.packed import SHARED, FastStep
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -37,7 +37,7 @@ class Moment:
 
     __slots__ = ("_start", "quick", "rows", "state", "step")
 
-    def __init__(self, state: State, t: int, rows: RowsInUse, quick: QuickStep | None = None) -> None:
+    def __init__(self, state: State, t: int, rows: RowsInUse, quick: FastStep | None = None) -> None:
         self.state, self._start, self.rows, self.quick = state, t, rows, quick
         self.step = None if quick is None else quick.step
 
@@ -63,7 +63,7 @@ class StreamState:
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
         if batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {shown(batch)}")
+            raise ArgumentError(f"batch must be at least 1, got {shorten(batch)}")
         if sizes.bidirectional:
             raise ArgumentError(
                 "a bidirectional LSTM can't be streamed: its reverse direction begins at the last step, which has not "
@@ -96,7 +96,7 @@ class StreamState:
         return self._now.rows
 
     @property
-    def _quick(self) -> QuickStep | None:
+    def _quick(self) -> FastStep | None:
         return self._now.quick
 
     @property
@@ -371,7 +371,7 @@ class StreamState:
             h, c = (like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
-                f"the state of a stream of batch={shown(batch)} takes {shown(nbytes)} bytes, which there are not:"
+                f"the state of a stream of batch={shorten(batch)} takes {shorten(nbytes)} bytes, which there are not:"
                 " take fewer sequences at a time"
             ) from error
         return h, c

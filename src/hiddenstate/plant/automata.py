@@ -8,11 +8,11 @@ from math import tanh
 import torch
 from torch import Generator, Tensor
 
+from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError
-from hiddenstate.plant.machine import MOST_UNITS, Delta, Machine, machine_of
+from hiddenstate.plant.machine import MOST_UNITS, Delta, Machine, check_machine
 from hiddenstate.plant.planted import Plant
 from hiddenstate.plant.wiring import LEAK, SHARP, Wires, wired
-from hiddenstate.structure.sizes import whole
 
 BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
 ERROR = "error"
@@ -53,7 +53,7 @@ def automaton(
     >>> parity.machine.run([1, 1, 1])
     ['odd', 'even', 'odd']
     """
-    machine = machine_of(delta, start, silent)
+    machine = check_machine(delta, start, silent)
     return _planted("automaton", machine, machine.unit(start, machine.symbols[0]), machine.draw, dtype)
 
 
@@ -67,7 +67,7 @@ def flip_flop(*, dtype: torch.dtype = torch.float64) -> AutomatonPlant:
     """
     states = ("off", "on")
     delta = {(q, a): {"set": "on", "reset": "off", "wait": q}[a] for q in states for a in ("set", "reset", "wait")}
-    machine = machine_of(delta, "off", "wait")
+    machine = check_machine(delta, "off", "wait")
     return _planted("automaton", machine, machine.unit("on", "wait"), partial(_one_set, machine), dtype)
 
 
@@ -87,7 +87,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
         ArgumentError: k or m is out of range, or there would be more than 1,024 units.
         ArgumentTypeError: k or m is no int, or the dtype too coarse.
     """
-    k, m = whole("k", k), whole("m", m)
+    k, m = check_int("k", k), check_int("m", m)
     if not 1 <= k <= len(BRACKETS) or m < 1:
         raise ArgumentError(f"dyck has 1 to {len(BRACKETS)} kinds of brackets and a depth of at least 1; got {k}, {m}")
     states, depth = 2, 0  # the empty stack and the error
@@ -96,7 +96,7 @@ def dyck(k: int = 2, m: int = 2, *, dtype: torch.dtype = torch.float64) -> Autom
         states += k**depth
     if 2 * k * states > MOST_UNITS:
         raise ArgumentError(f"{k} kinds of brackets {m} deep take more than {MOST_UNITS} units; make k or m smaller")
-    machine = machine_of(dict(_stack_rules(BRACKETS[:k], m)), "")
+    machine = check_machine(dict(_stack_rules(BRACKETS[:k], m)), "")
     return _planted("dyck", machine, machine.unit("(", ")"), partial(_mostly_balanced, machine, m), dtype)
 
 

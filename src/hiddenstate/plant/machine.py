@@ -113,7 +113,7 @@ class Machine:
         return rows[numbers]
 
 
-def machine_of(delta: Delta, start: Hashable, silent: Hashable = None) -> Machine:
+def check_machine(delta: Delta, start: Hashable, silent: Hashable = None) -> Machine:
     """Check an automaton's table.
 
     Raises:

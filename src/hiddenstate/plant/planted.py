@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.addresses import parse_address
-from hiddenstate.structure.sizes import seed_of, whole
 
 MOST_NUMBERS = 2**26  # in a plant's inputs: half a gigabyte of float64
 
@@ -57,12 +57,12 @@ class Plant:
                 seed is negative or has more than 64 bits.
             ArgumentTypeError: an argument is no int.
         """
-        T, N = whole("T", T), whole("N", N)
+        T, N = check_int("T", T), check_int("N", N)
         if T < 2 or N < 1:
             raise ArgumentError(f"a plant's inputs have at least 2 steps and 1 row, got T={T} and N={N}")
         if T * N * self.lstm.input_size > MOST_NUMBERS:
             raise ArgumentError(f"T={T} steps of N={N} rows are more than {MOST_NUMBERS:,} numbers; ask for fewer")
-        generator = torch.Generator().manual_seed(seed_of(seed))
+        generator = torch.Generator().manual_seed(check_seed(seed))
         rows = [self.draw(generator, T) for _ in range(N)]
         return torch.stack(rows, dim=1).to(self.lstm.weight("l0.W_ii"))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hiddenstate.base.figures import Pen, Picture, Point, shortened, width_of
+from hiddenstate.base.figures import Pen, Picture, Point, shortened, text_width
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.structure.names import track
 from hiddenstate.structure.sizes import Sizes
@@ -52,7 +52,7 @@ class _Plan:
     @cached_property
     def column(self) -> float:
         """From one step to the next: room for the arrows between boxes, and for the longest word."""
-        words = max(width_of(word, WORD_SIZE, "bold") for word in self.words)
+        words = max(text_width(word, WORD_SIZE, "bold") for word in self.words)
         return max(BOX[0] + GAP + (0.35 if self.shift else 0), words + 0.2)
 
     @property

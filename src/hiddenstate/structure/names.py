@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import NameUnknownError
 
@@ -87,14 +87,14 @@ def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
     if match is None or match["quantity"] not in known:
         with_path = isinstance(name, str) and name.count(".") > 1
         raise NameUnknownError(
-            f"unknown place {shown(name)}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
+            f"unknown place {shorten(name)}: expected LAYER.QUANTITY such as 'l0.f' or, for the reverse direction, "
             f"'l0r.f'; quantities are {' '.join(known)}"
             + (". A place with a module path is one of a model: use hs.edit(model, ...)" if with_path else "")
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
     if place.layer >= num_layers or (place.reverse and not bidirectional):
         have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
-        raise NameUnknownError(f"no place {shown(name)} in this LSTM: its layers and directions are {have}")
+        raise NameUnknownError(f"no place {shorten(name)} in this LSTM: its layers and directions are {have}")
     return place
 
 
@@ -111,3 +111,15 @@ def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUA
     """Every place of an LSTM, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
     return [Place(*t, quantity) for t in tracks(num_layers, bidirectional) for quantity in wanted]
+
+
+def split_path(place: str) -> tuple[str, str]:
+    """Split a place into the path of its module and the place within it.
+
+    >>> split_path("encoder.rnn.l0.f")
+    ('encoder.rnn', 'l0.f')
+    >>> split_path("l0.f")
+    ('', 'l0.f')
+    """
+    path, layer, quantity = ([""] * 3 + place.rsplit(".", 2))[-3:]
+    return path, f"{layer}.{quantity}" if layer else quantity

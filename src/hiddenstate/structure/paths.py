@@ -12,18 +12,6 @@ _MOST_PATHS = 4  # in a message
 _MOST_TRACKS = 6
 
 
-def split_path(place: str) -> tuple[str, str]:
-    """Split a place into the path of its module and the place within it.
-
-    >>> split_path("encoder.rnn.l0.f")
-    ('encoder.rnn', 'l0.f')
-    >>> split_path("l0.f")
-    ('', 'l0.f')
-    """
-    path, layer, quantity = ([""] * 3 + place.rsplit(".", 2))[-3:]
-    return path, f"{layer}.{quantity}" if layer else quantity
-
-
 def at_path(path: str, modules: Mapping[str, Found]) -> Found | None:
     """Return the entry for a module path, or None. An empty path also means the only module, whatever its path."""
     if path in modules:

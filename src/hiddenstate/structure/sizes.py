@@ -1,12 +1,10 @@
 """The sizes of an LSTM, from which every shape, name and index follows."""
 
-import operator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-import numpy as np
-
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.base.scalars import check_bool, check_int
+from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.names import QUANTITIES, Place, tracks
 
 
@@ -28,10 +26,10 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
-            object.__setattr__(self, name, whole(name, getattr(self, name)))
-        object.__setattr__(self, "bias", flag("bias", self.bias))
+            object.__setattr__(self, name, check_int(name, getattr(self, name)))
+        object.__setattr__(self, "bias", check_bool("bias", self.bias))
         # As torch does, which refuses 0 and 1 for the others.
-        object.__setattr__(self, "bidirectional", flag("bidirectional", self.bidirectional, number=True))
+        object.__setattr__(self, "bidirectional", check_bool("bidirectional", self.bidirectional, number=True))
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
                 raise ArgumentError(f"{name} must be greater than zero, got {getattr(self, name)}")
@@ -90,41 +88,3 @@ class Sizes:
 @cache
 def _of_layer(sizes: Sizes, layer: int) -> Sizes:
     return Sizes(sizes.layer_input_size(layer), sizes.hidden_size, 1, sizes.bias, False, sizes.proj_size)
-
-
-def whole(name: str, value: object) -> int:
-    """Return an int of any kind (NumPy's too) as Python's, or refuse it.
-
-    Raises:
-        ArgumentTypeError: it is no int.
-    """
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        pass
-    raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
-
-
-def seed_of(value: object) -> int:
-    """Return a seed as Python's int, where every generator takes it: torch's, NumPy's and Python's.
-
-    Raises:
-        ArgumentTypeError: it is no int.
-        ArgumentError: it is negative, or has more than 64 bits.
-    """
-    seed = whole("seed", value)
-    if not 0 <= seed < 2**64:
-        raise ArgumentError(f"seed must be in 0..2**64 - 1, got {seed}")
-    return seed
-
-
-def flag(name: str, value: object, *, number: bool = False) -> bool:
-    """Return a truth value (NumPy's too) as Python's, or refuse it; 0 and 1 are such where it may be a ``number``.
-
-    Raises:
-        ArgumentTypeError: it is none.
-    """
-    if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
-        return bool(value)
-    raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.table import html_of, table_of, text_of
-from hiddenstate.structure.weights import Weight, WeightsByGate, weights_of
+from hiddenstate.structure.table import build_table, render_html, render_text
+from hiddenstate.structure.weights import Weight, WeightsByGate, list_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,13 +58,13 @@ class Structure(WeightsByGate):
         return draw_to(path, lambda: draw_unrolled(self.sizes, words, ax))
 
     def __str__(self) -> str:
-        return text_of(self)
+        return render_text(self)
 
     def __rich__(self) -> RenderableType:
-        return table_of(self)
+        return build_table(self)
 
     def _repr_html_(self) -> str:
-        return html_of(self)
+        return render_html(self)
 
 
 def structure_of(sizes: Sizes) -> Structure:
@@ -77,4 +77,4 @@ def structure_of(sizes: Sizes) -> Structure:
         kind = type(sizes).__name__
         hint = "use its method structure()" if hasattr(sizes, "sizes") else "make hs.Sizes(4, 3), say"
         raise ArgumentTypeError(f"structure_of takes Sizes, got {kind}: {hint}")
-    return Structure(sizes, weights_of(sizes))
+    return Structure(sizes, list_weights(sizes))

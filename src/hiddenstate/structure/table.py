@@ -26,7 +26,7 @@ _NUMERIC = ("shape", "count", "rows")
 _PLAIN_WIDTH = 120
 
 
-def table_of(structure: WeightsByGate) -> RenderableType:
+def build_table(structure: WeightsByGate) -> RenderableType:
     """Build the table for rich: rows for each layer and direction, then equations and shapes."""
     parts: list[RenderableType] = [Text(_title(structure), style="bold")]
     for place in structure.sizes.tracks:
@@ -34,15 +34,15 @@ def table_of(structure: WeightsByGate) -> RenderableType:
     return Group(*parts, Text("\n".join(_notes(structure.sizes))))
 
 
-def text_of(structure: WeightsByGate) -> str:
+def render_text(structure: WeightsByGate) -> str:
     """Build the same table as plain text: no colour codes, the same on every terminal."""
     console = Console(width=_PLAIN_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
     with console.capture() as capture:
-        console.print(table_of(structure))
+        console.print(build_table(structure))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def html_of(structure: WeightsByGate) -> str:
+def render_html(structure: WeightsByGate) -> str:
     """Build the same table as HTML that needs nothing from elsewhere."""
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     blocks = "".join(_html_block(structure, *place) for place in structure.sizes.tracks)

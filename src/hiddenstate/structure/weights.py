@@ -123,7 +123,7 @@ class WeightsByGate:
         return [weight.to_dict() for weight in self.weights]
 
 
-def weights_of(sizes: Sizes) -> tuple[Weight, ...]:
+def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
     """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
     return tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place))
 

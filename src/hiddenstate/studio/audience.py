@@ -9,7 +9,7 @@ from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
 KEPT = 512  # messages that wait for one who looks
 
 
-class Looker:
+class Subscriber:
     """One who looks: the messages that wait for them.
 
     Args:
@@ -43,19 +43,19 @@ class Audience:
     """All who look. Without any, telling costs nothing worth measuring."""
 
     def __init__(self) -> None:
-        self.lookers: tuple[Looker, ...] = ()
+        self.lookers: tuple[Subscriber, ...] = ()
         self._lock = ForkSafeLock()
 
     def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
         """A copy, of a stream that is watched, say, is looked at by nobody yet."""
         return Audience, ()
 
-    def join(self, looker: Looker) -> None:
+    def join(self, looker: Subscriber) -> None:
         """Tell this one, too, from now on."""
         with self._lock.lock:
             self.lookers = (*self.lookers, looker)
 
-    def leave(self, looker: Looker) -> None:
+    def leave(self, looker: Subscriber) -> None:
         """Tell this one nothing more."""
         with self._lock.lock:
             self.lookers = tuple(each for each in self.lookers if each is not looker)

@@ -85,7 +85,7 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
-def ids_of(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+def assign_ids(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
     """Give each bundle an id that can stand in an address: its name, and a number where that is not enough."""
     found: dict[str, Bundle] = {}
     for bundle in bundles:

@@ -107,7 +107,7 @@ def _with_headers(send: Send) -> Send:
     return answer
 
 
-def names_of(host: str, others: Iterable[str] = ()) -> Sites:
+def server_names(host: str, others: Iterable[str] = ()) -> Sites:
     """Names by which a server bound to ``host`` may be called."""
     bound = f"[{host}]" if ":" in host else host
     return frozenset(name.lower() for name in (*_LOCAL, bound, *others))

@@ -16,15 +16,15 @@ from hiddenstate.base.validation import State
 from hiddenstate.errors import ShapeError
 from hiddenstate.nn.stream import Stream
 from hiddenstate.nn.stream_arrays import Array
-from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import Begin, Floats, Step
 
 
-class Watched:
+class LiveStream:
     """A `hiddenstate.Stream` that can be looked at while it runs: use it in the stream's place.
 
     >>> import hiddenstate as hs, torch
-    >>> stream = Watched(hs.LSTM(4, 3).stream())
+    >>> stream = LiveStream(hs.LSTM(4, 3).stream())
     >>> stream.step(torch.zeros(4), token="a").shape
     torch.Size([3])
 
@@ -90,7 +90,7 @@ class Watched:
         self.stream.state = value
         self._told = -1
 
-    def _begin(self, lookers: tuple[Looker, ...]) -> None:
+    def _begin(self, lookers: tuple[Subscriber, ...]) -> None:
         """Say from which state the next step goes on, to those who can't know it."""
         known = self._told == self.stream.t
         unaware = [looker for looker in lookers if not (known and looker.begun)]
@@ -100,7 +100,7 @@ class Watched:
                 looker.put(Begin(self.stream.t, h, c))
                 looker.begun = True
 
-    def _tell(self, lookers: tuple[Looker, ...], x: Array, token: str | None) -> None:
+    def _tell(self, lookers: tuple[Subscriber, ...], x: Array, token: str | None) -> None:
         h, c = self._states()
         word = None if token is None else str(token)
         message = Step(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), h, c)
@@ -119,7 +119,7 @@ class Watched:
         return getattr(self.stream, name)
 
     def __repr__(self) -> str:
-        return f"Watched({self.stream!r})"
+        return f"LiveStream({self.stream!r})"
 
 
 def _floats(values: Array) -> Floats:

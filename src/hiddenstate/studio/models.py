@@ -9,27 +9,29 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.models.folder import CARD, CONFIG, VOCABULARY, WEIGHTS, folder_of, kind_of, load_any
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
-from hiddenstate.models.weights_file import quantised, restored, scale_of
+from hiddenstate.models.folder.model_folder import CARD, CONFIG, VOCABULARY, WEIGHTS, find_folder, load_any, read_kind
+from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.studio.bundle import Bundle
 
 
-def of_folder(folder: str | os.PathLike[str]) -> Bundle:
+def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
     """Bundle a model as it lies in its folder, once it was read and found to be whole.
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
     """
-    path = folder_of(folder)
+    path = find_folder(folder)
     load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
     card = (path / CARD).read_text(encoding="utf-8", errors="replace")
-    return Bundle(kind_of(path), path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card)
+    return Bundle(
+        read_kind(path), path.resolve().name, config["config"], (path / WEIGHTS).read_bytes(), vocabulary, card
+    )
 
 
-def of_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
+def bundle_model(model: Tagger | LanguageModel, name: str = "") -> Bundle:
     """Bundle a model in memory; weights that int8 or float16 hold exactly are stored so."""
     check_module_memory(model)
     config, vocabulary = model.to_data()
@@ -44,7 +46,7 @@ def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
     if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
         whole, scale = quantised(value)
         if torch.equal(restored(whole, scale), value):
-            return {name: whole, scale_of(name): scale}
+            return {name: whole, scale_name(name): scale}
     half = value.to(torch.float16)
     return {name: (half if bool((half.to(value.dtype) == value).all()) else value).contiguous().clone()}
 

@@ -63,22 +63,22 @@ def lstm_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
     return path, found[path]
 
 
-def of_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
+def bundle_lstm(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
     """Bundle an LSTM, or a cell as one layer, with its weights in their own precision.
 
     Raises:
         RankError, ShapeError, ArgumentError, ArgumentTypeError: the numbers do not fit it.
         IndexRangeError: there is no such row.
     """
-    sizes, tensors = _sizes(layer), weights_of(layer)
+    sizes, tensors = _sizes(layer), state_dict_weights(layer)
     given = None
     if numbers is not None:
         more, given = _given(layer, sizes, next(iter(tensors.values())), numbers)
         tensors |= more
-    return bundle_of(sizes, tensors, name, given)
+    return make_bundle(sizes, tensors, name, given)
 
 
-def bundle_of(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
+def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: Given | None = None) -> Bundle:
     """Bundle an LSTM of these sizes with tensors under the names of its state dict.
 
     Raises:
@@ -92,7 +92,7 @@ def bundle_of(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given: G
     return Bundle("lstm", called, asdict(sizes), safetensors.torch.save(stored), given=given)
 
 
-def weights_of(layer: Layer) -> dict[str, Tensor]:
+def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
     """Return the weights under the names of an LSTM's state dict; what a parametrization computes is one."""
     if isinstance(layer, LSTM | nn.LSTM):
         every = [name for track in parameter_names(_sizes(layer)) for name in track if name is not None]

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio import assets
-from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.messages import ViewMessage, encode, read
 from hiddenstate.studio.page import offline_page
-from hiddenstate.studio.traces import of_trace
+from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.trace import Trace
 
 HEIGHT = 860  # pixels
@@ -64,12 +64,12 @@ def trace_html(trace: Trace) -> str | None:
     if trace.nbytes > MOST_TRACE_BYTES:
         return None
     try:
-        return framed(offline_page({"trace": of_trace(trace)}, {}))
+        return framed(offline_page({"trace": bundle_trace(trace)}, {}))
     except HiddenStateError:
         return None
 
 
-def widget_of(studio: Shown) -> Any:
+def make_widget(studio: Shown) -> Any:
     """Make a widget of a studio's page.
 
     Raises:
@@ -110,7 +110,7 @@ class _Teller:
         self._audience = audience
         self._widget = widget
         self._opened, self._ready = threading.Event(), threading.Event()
-        self._looker = Looker(self._ready.set)
+        self._looker = Subscriber(self._ready.set)
         audience.join(self._looker)
         threading.Thread(target=self._tell, name="hiddenstate widget", daemon=True).start()
 

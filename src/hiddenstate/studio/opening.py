@@ -8,16 +8,16 @@ from torch import nn
 
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder import shipped
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.models.folder.model_folder import shipped
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.bundle import Bundle
 from hiddenstate.studio.calls import numbers_read
-from hiddenstate.studio.live import Watched
-from hiddenstate.studio.models import of_folder, of_model
-from hiddenstate.studio.modules import KINDS, Numbers, bundle_of, lstm_in, of_lstm
-from hiddenstate.studio.traces import of_trace
+from hiddenstate.studio.live import LiveStream
+from hiddenstate.studio.models import bundle_folder, bundle_model
+from hiddenstate.studio.modules import KINDS, Numbers, bundle_lstm, lstm_in, make_bundle
+from hiddenstate.studio.traces import bundle_trace
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
@@ -68,11 +68,11 @@ def opened(
         raise ArgumentError(f"x= is for an LSTM that reads numbers, and this is a {type(model).__name__}; drop it")
     if isinstance(model, ModelTrace):
         chosen = _path(model, path)
-        return of_trace(model.joined(chosen), name or chosen, row)
+        return bundle_trace(model.joined(chosen), name or chosen, row)
     if path is not None:
         raise ArgumentError(f"path= is for a module or a trace of one, and this is a {type(model).__name__}; drop it")
     if isinstance(model, Trace):
-        return of_trace(model, name, row)
+        return bundle_trace(model, name, row)
     bundle = _whole(model)
     return bundle.named(name) if name else bundle
 
@@ -86,11 +86,11 @@ def _whole(model: Any) -> Bundle:
     if isinstance(model, Bundle):
         return model
     if isinstance(model, str | os.PathLike):
-        return of_folder(model)
+        return bundle_folder(model)
     if isinstance(model, Tagger | LanguageModel):
-        return of_model(model)
-    if isinstance(model, Stream | Watched):
-        return bundle_of(model.sizes, model.weights())
+        return bundle_model(model)
+    if isinstance(model, Stream | LiveStream):
+        return make_bundle(model.sizes, model.weights())
     raise ArgumentTypeError(f"the studio shows {_SHOWN}; got {type(model).__name__}")
 
 
@@ -99,7 +99,7 @@ def _of_module(model: nn.Module, name: str, path: str | None, numbers: Numbers |
     if numbers is not None and not isinstance(model, KINDS):
         read = numbers_read(model, found, layer, numbers.x)
         numbers = Numbers(read.x, read.hx, numbers.tokens, numbers.row)
-    return of_lstm(layer, name or found, numbers)
+    return bundle_lstm(layer, name or found, numbers)
 
 
 def _path(run: ModelTrace, path: str | None) -> str:

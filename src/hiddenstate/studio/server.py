@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hiddenstate.studio import html
 from hiddenstate.studio.bundle import Bundle
-from hiddenstate.studio.guard import Guard, names_of
+from hiddenstate.studio.guard import Guard, server_names
 from hiddenstate.studio.page import new_nonce, page, policy, prepare
 from hiddenstate.studio.sockets import Pages
 
@@ -54,7 +54,7 @@ class Site:
         ]
         if self.pages is not None:
             routes.append(WebSocketRoute("/live", self.pages.stay))
-        names = names_of(host, () if local else (socket.gethostname(),))
+        names = server_names(host, () if local else (socket.gethostname(),))
         return Guard(Starlette(routes=routes), self.token, names, any_address=not local)
 
     async def page(self, request: Request) -> Response:

@@ -41,9 +41,9 @@ class Running:
 
     def __init__(self, site: Site, host: str = LOCAL, port: int = 0) -> None:
         host, port = address(host, port)
-        self._server = server_of(site, host)
+        self._server = make_server(site, host)
         self._socket = listen(host, port)
-        self.url = url_of(site, host, self._socket.getsockname()[1])
+        self.url = page_url(site, host, self._socket.getsockname()[1])
         self._thread = threading.Thread(target=self._run, name="hiddenstate studio", daemon=True)
         self._thread.start()
 
@@ -92,7 +92,7 @@ def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def server_of(site: Site, host: str) -> Any:
+def make_server(site: Site, host: str) -> Any:
     """Make a server of uvicorn's."""
     uvicorn = optional_package("uvicorn", "studio", "the studio's server")
     return uvicorn.Server(
@@ -148,7 +148,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ArgumentError(f"can't listen on {host} port {port} ({why}){hint}") from error
 
 
-def url_of(site: Site, host: str, port: int) -> str:
+def page_url(site: Site, host: str, port: int) -> str:
     """Return the address of the page, as a browser on this machine takes it."""
     host = {"0.0.0.0": LOCAL, "::": "::1"}.get(host, host)
     name = f"[{host}]" if ":" in host else host

@@ -8,7 +8,7 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hiddenstate.errors import MessageError
-from hiddenstate.studio.audience import Audience, Looker
+from hiddenstate.studio.audience import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage, decode, frame
 
 MOST_PAGES = 256
@@ -36,7 +36,7 @@ class Pages:
             return
         self._count += 1
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
-        looker = Looker(lambda: _from_any_thread(loop, ready))
+        looker = Subscriber(lambda: _from_any_thread(loop, ready))
         self._audience.join(looker)
         try:
             await socket.accept()
@@ -60,7 +60,7 @@ class Pages:
                 return
 
 
-async def _tell(socket: WebSocket, looker: Looker, ready: asyncio.Event) -> None:
+async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> None:
     """Tell a page what there is to tell, until it has gone; then it is heard no more, which ends all."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the second where it is we who closed
         while True:

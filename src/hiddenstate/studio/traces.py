@@ -10,7 +10,7 @@ from hiddenstate.studio.bundle import Bundle, Given
 from hiddenstate.tracing.trace import Trace
 
 
-def of_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
+def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     """Bundle one row of a trace.
 
     Raises:

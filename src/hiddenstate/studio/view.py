@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hiddenstate.base.validation import State, optional_package
 from hiddenstate.nn.stream import Stream
 from hiddenstate.studio.audience import Audience
-from hiddenstate.studio.bundle import Bundle, ids_of
-from hiddenstate.studio.live import Watched
+from hiddenstate.studio.bundle import Bundle, assign_ids
+from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import ViewMessage, check_view
 from hiddenstate.tracing.trace import Trace
 
@@ -26,9 +26,9 @@ class Studio:
         stream: the stream that is watched: use it in place of the one that was given. None without.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], view: Mapping[str, Any], stream: Watched | None = None) -> None:
+    def __init__(self, bundles: Sequence[Bundle], view: Mapping[str, Any], stream: LiveStream | None = None) -> None:
         """Use `hiddenstate.studio`."""
-        self.bundles = ids_of(bundles)
+        self.bundles = assign_ids(bundles)
         self.view = dict(ViewMessage(view).view)
         self.stream = stream
         self.audience = Audience() if stream is None else stream.audience
@@ -109,10 +109,10 @@ class Studio:
         Raises:
             MissingDependencyError: anywidget is not installed.
         """
-        from hiddenstate.studio.notebook import widget_of
+        from hiddenstate.studio.notebook import make_widget
 
         if self._widget is None:
-            self._widget = widget_of(self)
+            self._widget = make_widget(self)
         return self._widget
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -171,12 +171,14 @@ def studio(
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
-    streams = [model if isinstance(model, Watched) else Watched(model, row) for _, model in chosen[:1] if _runs(model)]
+    streams = [
+        model if isinstance(model, LiveStream) else LiveStream(model, row) for _, model in chosen[:1] if _runs(model)
+    ]
     return Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
 
 
 def _runs(model: Any) -> bool:
-    return isinstance(model, Stream | Watched)
+    return isinstance(model, Stream | LiveStream)
 
 
 def trace_html(trace: Trace) -> str | None:

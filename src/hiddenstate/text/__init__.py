@@ -6,4 +6,5 @@
 - `batches.py`: sentences of similar length in batches
 - `continuous.py`: a long text in parallel rows
 - `source.py`: where text comes from; `corpora.py`: corpora by name
+- `incremental.py`: splits text into sentences as it arrives
 """

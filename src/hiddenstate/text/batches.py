@@ -126,7 +126,7 @@ def _rows(context: Tensor, index: Tensor, beyond: Tensor) -> Tensor:
     return context[index].float().masked_fill_(beyond[..., None], 0)
 
 
-def sentences_of(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """Return the words of each sentence; refuse texts where words are expected.
 
     Raises:

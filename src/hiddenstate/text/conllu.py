@@ -13,7 +13,7 @@ from conllu.parser import parse_id_value
 
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.source import Source, name_of, read_text
+from hiddenstate.text.source import Source, describe_source, read_text
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 # Those that a tagger can fill, main ones first.
@@ -67,7 +67,7 @@ def read_conllu(source: Source) -> list[Sentence]:
         FileFormatError: a line is not CoNLL-U or the file is not UTF-8; names the file and the line.
         OSError: the file cannot be read.
     """
-    return parse_conllu(read_text(source), name_of(source))
+    return parse_conllu(read_text(source), describe_source(source))
 
 
 def parse_conllu(text: str, name: str = "<text>") -> list[Sentence]:

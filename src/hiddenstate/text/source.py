@@ -55,7 +55,7 @@ def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:
     yield from filter(None, [newlines.decode("", final=True)])
 
 
-def name_of(source: Source) -> str:
+def describe_source(source: Source) -> str:
     """Return what to call the source in a message."""
     return str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "<stream>"))
 
@@ -78,5 +78,5 @@ def _decoded(source: Source, size: int) -> Iterator[str]:
 
 def _not_utf8(source: Source, error: UnicodeDecodeError, position: int) -> FileFormatError:
     return FileFormatError(
-        f"{name_of(source)}: not UTF-8 text ({error.reason} at byte {position}); convert it to UTF-8"
+        f"{describe_source(source)}: not UTF-8 text ({error.reason} at byte {position}); convert it to UTF-8"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.source import Source, name_of, read_chunks
+from hiddenstate.text.source import Source, describe_source, read_chunks
 
 LEVELS = ("char", "word")
 UNKNOWN_TOKEN = "<unk>"
@@ -217,5 +217,5 @@ def _seen_words(pieces: Iterable[Pieces]) -> tuple[list[str], list[Ids]]:
 
 def _joined(found: Sequence[Ids], source: Source) -> Ids:
     if not found:
-        raise FileFormatError(f"{name_of(source)}: there is no text in it")
+        raise FileFormatError(f"{describe_source(source)}: there is no text in it")
     return np.concatenate(found)

@@ -5,7 +5,7 @@ import re
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import looks_like_conllu, parse_conllu
-from hiddenstate.text.source import Source, name_of, read_text
+from hiddenstate.text.source import Source, describe_source, read_text
 from hiddenstate.text.tokenise import sentences, tokenise
 
 UNKNOWN = "<unk>"
@@ -30,17 +30,17 @@ def read_untagged(source: Source) -> list[tuple[str, ...]]:
         OSError: it cannot be read.
     """
     text = read_text(source)
-    with reading(name_of(source)):
+    with reading(describe_source(source)):
         if looks_like_conllu(text):
-            found = [sentence.forms for sentence in parse_conllu(text, name_of(source))]
+            found = [sentence.forms for sentence in parse_conllu(text, describe_source(source))]
         else:
-            found = _words_of(text)
+            found = _split_words(text)
         if not any(found):
-            raise FileFormatError(f"{name_of(source)}: there is no word in it; give text to be tagged")
+            raise FileFormatError(f"{describe_source(source)}: there is no word in it; give text to be tagged")
         return [words for words in found if words]
 
 
-def _words_of(text: str) -> list[tuple[str, ...]]:
+def _split_words(text: str) -> list[tuple[str, ...]]:
     lines = text.split("\n")
     if UNKNOWN in text or _SIGN.search(text):
         lines = [from_wikitext(line) for line in lines if not line.startswith(" =")]

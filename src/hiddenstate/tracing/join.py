@@ -12,7 +12,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, places_of, words_of
+from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, resolve_places, resolve_tokens
 from hiddenstate.tracing.trace import Trace
 
 
@@ -24,7 +24,7 @@ def wanted_of_step(asked: TraceOptions, c: Tensor) -> RecordSpec:
         NameUnknownError, ArgumentError: what does not fit.
     """
     with naming(asked.name):
-        places = places_of(1, False, asked.keep, asked.pre)
+        places = resolve_places(1, False, asked.keep, asked.pre)
         if not places:
             raise ArgumentError("nothing to record: 0 places (keep=)")
         wanted = RecordSpec(places, [0])
@@ -151,5 +151,5 @@ def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
         trace,
         values=trace.values if every else {name: value[list(times)] for name, value in trace.values.items()},
         steps=tuple(times),
-        tokens=words_of(tokens, trace.length, trace.batch, None),
+        tokens=resolve_tokens(tokens, trace.length, trace.batch, None),
     )

@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, freeze
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import is_place_of, parse_place, tracks
-from hiddenstate.structure.paths import list_places, split_path
+from hiddenstate.structure.names import is_place_of, parse_place, split_path, tracks
+from hiddenstate.structure.paths import list_places
 from hiddenstate.tracing.join import chained, narrowed
-from hiddenstate.tracing.record_spec import Tokens, TraceOptions, names_of, naming
+from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
 from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.traceable import Traceable, traceable_of
+from hiddenstate.tracing.traceable import Traceable, find_recordable
 
 THEIRS = (nn.LSTM, nn.LSTMCell)
 MOST_PATHS = 8  # in a message
@@ -40,7 +40,7 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
-    found = {path: traceable_of(module) for path, module in every}
+    found = {path: find_recordable(module) for path, module in every}
     ours = {path: traceable for path, traceable in found.items() if traceable is not None}
     theirs = tuple(path for path, module in every if isinstance(module, THEIRS) and path not in ours)
     if not ours:
@@ -76,7 +76,7 @@ def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> l
     return found
 
 
-def asked_of(
+def record_specs(
     chosen: Chosen,
     keep: Sequence[str] | None,
     steps: Index,
@@ -111,7 +111,7 @@ def _places_by_module(
     if keep is None:
         return every
     kept: dict[Traceable, dict[str, None]] = {module: {} for module in every}
-    wanted = names_of(keep)
+    wanted = check_names(keep)
     if not wanted:
         raise ArgumentError("nothing to record: keep= names no place")
     for name in wanted:
@@ -132,7 +132,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
             parse_place(name, *max(layers.values(), key=lambda each: len(tracks(*each))))
         except NameUnknownError as error:  # says what is wrong with the name
             return error
-    return NameUnknownError(f"no place {shown(name)} in this model: its places are {list_places(layers, path)}")
+    return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")
 
 
 def list_paths(paths: Iterable[str]) -> str:

@@ -10,10 +10,11 @@ from torch import nn
 
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.paths import at_path, split_path
+from hiddenstate.structure.names import split_path
+from hiddenstate.structure.paths import at_path
 from hiddenstate.tracing.as_written import as_written
 from hiddenstate.tracing.join import goes_on, joined
-from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, asked_of, chosen_modules, list_paths
+from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, chosen_modules, list_paths, record_specs
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
 from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace
@@ -181,7 +182,7 @@ def trace(
         ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
     """
     chosen = chosen_modules(model, paths)
-    run = Run(asked_of(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
+    run = Run(record_specs(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
     with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     run.warn_of_nothing(chosen.modules)

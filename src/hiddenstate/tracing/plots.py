@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiddenstate.base.figures import Picture, shortened, width_of
+from hiddenstate.base.figures import Picture, shortened, text_width
 from hiddenstate.base.indexing import resolve
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place, track
@@ -186,6 +186,6 @@ def _mark_steps(ax: Axes, run: _Run, width: float, bottom: bool) -> None:
         ax.set_xticks(places, [""] * len(labels))
         return
     room = 0.6 * width / len(labels)
-    fits = all(width_of(label, LABEL_SIZE) + 0.1 < room for label in labels)
+    fits = all(text_width(label, LABEL_SIZE) + 0.1 < room for label in labels)
     ax.set_xticks(places, labels, fontsize=LABEL_SIZE, rotation=0 if fits else 90, parse_math=False)
     ax.set_xlabel(run.axis)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import State
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import Call, Result, zero_state
@@ -65,7 +65,7 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
     T, N = call.x.shape[:2]
     wanted = wanted_of(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
-        return Recording(wanted, words_of(asked.tokens, T, N, call.lengths))
+        return Recording(wanted, resolve_tokens(asked.tokens, T, N, call.lengths))
 
 
 def wanted_of(
@@ -78,8 +78,8 @@ def wanted_of(
     """
     T, N = shape
     with naming(asked.name):
-        wanted = record_spec_of(sizes, T, asked.keep, asked.steps, asked.pre)
-        check_limit(nbytes_of(sizes, wanted, edits, N, itemsize), asked, wanted)
+        wanted = make_record_spec(sizes, T, asked.keep, asked.steps, asked.pre)
+        check_limit(record_nbytes(sizes, wanted, edits, N, itemsize), asked, wanted)
         return wanted
 
 
@@ -94,7 +94,7 @@ def naming(module: str | None) -> Iterator[None]:
         raise
 
 
-def together(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
+def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     """What to record so that each gets what it wants; None for nothing."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
@@ -105,20 +105,20 @@ def together(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     return RecordSpec(list(places), steps)
 
 
-def record_spec_of(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
+def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
     """Which places and steps to record, of a call over T steps.
 
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
     """
-    kept = places_of(sizes.num_layers, sizes.bidirectional, keep, pre)
+    kept = resolve_places(sizes.num_layers, sizes.bidirectional, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
         raise ArgumentError(f"nothing to record: {len(kept)} places (keep=) at {count(times)} of {T} steps (steps=)")
     return RecordSpec(kept, ascending(times))
 
 
-def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
+def resolve_places(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
     """Which places to record, each once.
 
     Raises:
@@ -127,13 +127,13 @@ def places_of(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, 
     if keep is None:
         kept = places(num_layers, bidirectional)
     else:
-        kept = [parse_place(name, num_layers, bidirectional) for name in names_of(keep)]
+        kept = [parse_place(name, num_layers, bidirectional) for name in check_names(keep)]
     if pre:
         kept += [Place(p.layer, p.reverse, f"{p.quantity}_pre") for p in kept if p.quantity in GATES]
     return list(dict.fromkeys(kept))
 
 
-def names_of(keep: Sequence[str]) -> Sequence[str]:
+def check_names(keep: Sequence[str]) -> Sequence[str]:
     """Return the names of places, or refuse what is no list of them.
 
     Raises:
@@ -142,24 +142,24 @@ def names_of(keep: Sequence[str]) -> Sequence[str]:
     """
     if isinstance(keep, str):
         raise ArgumentTypeError(
-            f"keep must be a list of places, got the string {shown(keep)}: write keep=[{shown(keep)}]"
+            f"keep must be a list of places, got the string {shorten(keep)}: write keep=[{shorten(keep)}]"
         )
     if not isinstance(keep, Iterable) or isinstance(keep, Tensor):
         raise ArgumentTypeError(f"keep must be a list of places such as 'l0.f', got {type(keep).__name__}")
     names = list[str]()
     for name in keep:
         if not isinstance(name, str):
-            raise NameUnknownError(f"unknown place {shown(name)}: places are names such as 'l0.f'")
+            raise NameUnknownError(f"unknown place {shorten(name)}: places are names such as 'l0.f'")
         names.append(name)
     return names
 
 
-def nbytes_of(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
+def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
     """Bytes that a record takes; readout edits add to it."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
-    # A readout edit makes what is shown differ from the cell state handed on, which is then recorded too.
-    shown = [edit.place for edit in edits if edit.scope == "readout"]
-    readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shown}
+    # A readout edit makes what is shorten differ from the cell state handed on, which is then recorded too.
+    shorten = [edit.place for edit in edits if edit.scope == "readout"]
+    readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shorten}
     tracks = readouts & {place[:2] for place in wanted.places}
     return count(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
 
@@ -179,13 +179,13 @@ def trace_of_all(
     state: State,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Put together the trace of a call of which all is recorded, from what `engine.fast.run` recorded of it."""
+    """Put union the trace of a call of which all is recorded, from what `engine.fast.run` recorded of it."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
-    shown = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
+    shorten = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
-        h = shown[k // D]
+        h = shorten[k // D]
         # A copy where memory is shared: with the other direction, or with the output, which is the caller's.
         if D > 1:
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
@@ -195,7 +195,7 @@ def trace_of_all(
     return Trace(
         out=out.transpose(0, 1) if layout == "NT" else out,
         state=state,
-        initial=_initial(sizes, hx, shown[-1], single=single),
+        initial=_initial(sizes, hx, shorten[-1], single=single),
         values=values,
         carried={},
         steps=tuple(range(T)),
@@ -216,7 +216,7 @@ def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> St
     return (h0.unsqueeze(1), c0.unsqueeze(1)) if single else (h0, c0)
 
 
-def trace_of(
+def build_trace(
     recording: Recording,
     recorded: RecordSpec,
     call: Call,
@@ -225,7 +225,7 @@ def trace_of(
     out: Tensor | PackedSequence,
     state: State,
 ) -> Trace:
-    """Put together the trace of a call, of which perhaps more was ``recorded``."""
+    """Put union the trace of a call, of which perhaps more was ``recorded``."""
     wanted = recording.record
     tracks = {track(place.layer, place.reverse) for place in wanted.places}
     return Trace(
@@ -270,7 +270,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
         )
 
 
-def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
+def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
     """Words for each row; a row's list may end where the row does.
 
     Raises:
@@ -280,8 +280,8 @@ def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> t
     if tokens is None:
         return None
     if isinstance(tokens, str):
-        raise ArgumentTypeError(f"tokens must be a list of words, got the string {shown(tokens)}: split it first")
-    by_row = _rows_of(tokens)
+        raise ArgumentTypeError(f"tokens must be a list of words, got the string {shorten(tokens)}: split it first")
+    by_row = _token_rows(tokens)
     if len(by_row) != N:
         raise ShapeError(
             f"tokens are for {len(by_row)} rows, expected {N}: one list of words for each row of the batch"
@@ -293,7 +293,7 @@ def words_of(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> t
     return tuple(tuple(str(word) for word in words) for words in by_row)
 
 
-def _rows_of(tokens: Tokens) -> list[list[str]]:
+def _token_rows(tokens: Tokens) -> list[list[str]]:
     """Words for each row, as they were given."""
     if isinstance(tokens, Collection) and not isinstance(tokens, Tensor):
         try:
@@ -303,4 +303,4 @@ def _rows_of(tokens: Tokens) -> list[list[str]]:
                 return [list(words) for words in tokens]
         except TypeError:  # an array without an axis, say
             pass
-    raise ArgumentTypeError(f"tokens must be a list of words, or such a list for each row, got {shown(tokens)}")
+    raise ArgumentTypeError(f"tokens must be a list of words, or such a list for each row, got {shorten(tokens)}")

@@ -33,7 +33,7 @@ class StepSummary:
     changed: tuple[tuple[int, float], ...]
 
 
-def summary_of(
+def summarise(
     trace: Trace, *, layer: int = 0, reverse: bool = False, row: int = 0, most: int = 3
 ) -> tuple[StepSummary, ...]:
     """Sum up each recorded real step of one layer, direction and row, in the order of the input.
@@ -57,7 +57,7 @@ def summary_of(
 def summaries_of(
     trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
 ) -> list[tuple[StepSummary, ...]]:
-    """Sum up several rows at once, each as `summary_of` does; arguments and errors are its own."""
+    """Sum up several rows at once, each as `summarise` does; arguments and errors are its own."""
     names = {q: Place(layer, reverse, q) for q in (*GATES, "c", "h")}
     of = {q: torch.cat([_values(trace, place, row) for row in rows]) for q, place in names.items()}
     before = torch.cat([trace.cell_before(layer, reverse, row).detach().double() for row in rows])

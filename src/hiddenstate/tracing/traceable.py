@@ -24,7 +24,7 @@ class Traceable(nn.Module):
 stand_ins: list[Callable[[nn.Module], Traceable | None]] = registry.stand_ins
 
 
-def traceable_of(module: nn.Module) -> Traceable | None:
+def find_recordable(module: nn.Module) -> Traceable | None:
     """Return what records and edits go to for a module: itself, or what stands for it; None if it can't be recorded."""
     if isinstance(module, Traceable):
         return module

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 from torch import Tensor
 
 from hiddenstate.base.files import append_line, read_tensors, refuse_link, replaced_after, sync, write_tensors
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
@@ -237,7 +237,9 @@ class RunFolder:
         current = json.loads(json.dumps(now))  # tuples as lists, as in the file
         changed = [name for name in before if name in current and before[name] != current[name]]
         if changed:
-            said = ", ".join(f"{name} was {shown(before[name])} and is now {shown(current[name])}" for name in changed)
+            said = ", ".join(
+                f"{name} was {shorten(before[name])} and is now {shorten(current[name])}" for name in changed
+            )
             raise ArgumentError(
                 f"the checkpoint in {self.path} does not fit the settings; put back what was changed in {SETTINGS} "
                 f"since the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"

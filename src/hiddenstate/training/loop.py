@@ -227,7 +227,7 @@ class _Loop(Generic[Item]):
         """Write a checkpoint with what each process carries."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "model": self.task.model.state_dict(),
-            "optimizer": _tensors_of(self.optimizer),
+            "optimizer": _optimizer_tensors(self.optimizer),
             "average": self.average.mean,
             **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
         }
@@ -270,7 +270,7 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     return AdamW(parameters, rate, betas=(config.beta1, config.beta2), weight_decay=decay, fused=True)
 
 
-def _tensors_of(optimizer: Optimizer) -> dict[str, Tensor]:
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """Return what an optimizer remembers; a name is a parameter's number, a dot, and what it is."""
     state: dict[int, dict[str, Tensor | None]] = optimizer.state_dict()["state"]
     return {

@@ -25,7 +25,7 @@ M = TypeVar("M", bound="Machine")
 class Machine:
     """One process on the CPU: nothing to send, nobody to wait for.
 
-    Behind a block ``with machine_of(config) as machine`` no process group is left that it made.
+    Behind a block ``with detect_machine(config) as machine`` no process group is left that it made.
 
     Attributes:
         device: where the model is.
@@ -177,7 +177,7 @@ def is_leader() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def machine_of(config: TrainConfig) -> Machine:
+def detect_machine(config: TrainConfig) -> Machine:
     """Return what this process runs on: as ``torchrun`` started it, and as the config says.
 
     Raises:

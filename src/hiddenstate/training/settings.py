@@ -118,7 +118,7 @@ def toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def text_of(value: object) -> str:
+def format_setting(value: object) -> str:
     """Write a setting as `Settings.with_texts` reads it."""
     if isinstance(value, str):
         return value

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.keras.config import entries_of
+from hiddenstate.interop.keras.config import recurrent_layers
 from hiddenstate.interop.keras.importer import from_keras, in_keras
 from interop.keras.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
 from support import assert_close
@@ -105,6 +105,6 @@ def test_time_major_is_not_batch_first() -> None:
 
 def test_configurations_of_old_sequential_models_are_lists() -> None:
     layers_of_old = [{"class_name": "LSTM", "config": {"name": name}} for name in ("a", "b")]
-    entries = entries_of({"class_name": "Sequential", "config": layers_of_old})
+    entries = recurrent_layers({"class_name": "Sequential", "config": layers_of_old})
     assert [(entry.name, entry.places) for entry in entries] == [("a", ("lstm",)), ("b", ("lstm_1",))]
-    assert entries_of({"class_name": "Sequential"}) == []
+    assert recurrent_layers({"class_name": "Sequential"}) == []

@@ -8,7 +8,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.onnx.lstm import model_of, stacked
+from hiddenstate.interop.onnx.lstm import build_model, stacked
 from hiddenstate.interop.onnx.signature import Signature
 
 
@@ -38,7 +38,7 @@ def test_a_projection_is_refused() -> None:
 
 def test_sizes_may_be_fixed() -> None:
     lstm = hs.LSTM(4, 3)
-    model = model_of(Signature(lstm.sizes, T=5, N=2), weights_of(lstm))
+    model = build_model(Signature(lstm.sizes, T=5, N=2), weights_of(lstm))
     shapes = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in model.graph.input]
     assert shapes == [[5, 2, 4], [1, 2, 3], [1, 2, 3]]
     onnx.checker.check_model(model, full_check=True)
@@ -48,7 +48,7 @@ def test_sizes_may_be_fixed() -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 def test_what_is_not_there_is_left_out(layers: int, states: bool) -> None:
     lstm = hs.LSTM(4, 3, layers, bias=False)
-    model = model_of(Signature(lstm.sizes, states=states), weights_of(lstm))
+    model = build_model(Signature(lstm.sizes, states=states), weights_of(lstm))
     operators = [node for node in model.graph.node if node.op_type == "LSTM"]
     assert [len(node.input) for node in operators] == [7 if states else 3] * layers
     assert [len(node.output) for node in operators] == [3 if states else 1] * layers
@@ -60,4 +60,4 @@ def test_an_opset_that_is_not_there_is_refused() -> None:
     lstm = hs.LSTM(4, 3)
     for opset in (13, onnx.defs.onnx_opset_version() + 1, "17"):
         with pytest.raises(ArgumentError, match="opset must be in 14"):
-            model_of(Signature(lstm.sizes), weights_of(lstm), opset)  # type: ignore[arg-type]
+            build_model(Signature(lstm.sizes), weights_of(lstm), opset)  # type: ignore[arg-type]

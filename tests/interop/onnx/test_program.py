@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ExportError, MissingDependencyError
-from hiddenstate.interop.onnx.program import Given, program_of
+from hiddenstate.interop.onnx.program import Given, export_program
 
 
 class Model(nn.Module):
@@ -32,7 +32,7 @@ def given(*args: Any, dynamic_shapes: Any = None) -> Given:
 def program() -> Any:
     open_axes = {"x": {0: "T", 1: "N"}, "lengths": {0: "N"}}
     call = given(torch.randn(6, 3, 16), torch.tensor([6, 0, 2]), dynamic_shapes=open_axes)
-    return program_of(Model().eval(), call, None)
+    return export_program(Model().eval(), call, None)
 
 
 def test_weights_are_in_the_operator_s_order_in_the_file(program: Any) -> None:
@@ -56,17 +56,17 @@ def test_an_opset_that_the_exporter_does_not_reach_is_refused() -> None:
             return torch.nn.functional.pad(x, (1, 1)) * 2
 
     call = given(torch.randn(2, 3))
-    versions = [entry.version for entry in program_of(Twice().eval(), call, 21).opset_import if not entry.domain]
+    versions = [entry.version for entry in export_program(Twice().eval(), call, 21).opset_import if not entry.domain]
     assert versions == [21]
     # Older versions of torch fail on the way there.
     with pytest.raises(ExportError, match="gave a model of opset 18, and not of 9|does not export the module"):
-        program_of(Twice().eval(), call, 9)
+        export_program(Twice().eval(), call, 9)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingDependencyError, match=r"needs onnxscript: pip install 'hiddenstate\[onnx\]'"):
-        program_of(nn.Identity(), given(torch.zeros(1)), None)
+        export_program(nn.Identity(), given(torch.zeros(1)), None)
 
 
 class Named(nn.Module):

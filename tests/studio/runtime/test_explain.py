@@ -10,13 +10,13 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate import explain
-from hiddenstate.explain.explained import Subject
-from hiddenstate.explain.ledger_of_cell import Ledger
-from hiddenstate.explain.ledger_of_readout import ReadoutLedger
-from hiddenstate.explain.targets import bound
-from hiddenstate.models.contextual import ContextualVectors
-from hiddenstate.models.language import LanguageModel
-from hiddenstate.models.tagger import Tagger
+from hiddenstate.explain.ledger.cell import Ledger
+from hiddenstate.explain.ledger.readout import ReadoutLedger
+from hiddenstate.explain.subject.resolve_target import resolve_target
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
+from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.structure.names import track, tracks
 from language_models import make as make_language_model
 from studio.bundles import bundle_of
@@ -289,7 +289,7 @@ def test_labels_of_an_adaptive_softmax(runtime: Runtime) -> None:
     for label in (1, rare):
         target = {"kind": "probability", "label": label, "t": 2}
         found = runtime.page.run(_SCRIPT, {"what": "value", "target": target})
-        wanted = bound(explain.log_probability(label, word=2), subject)
+        wanted = resolve_target(explain.log_probability(label, word=2), subject)
         near(found, float(wanted.of(subject.run()).detach()))
 
 
@@ -298,7 +298,7 @@ def patched_in_python(case: Explained, of: Any, places: list[dict[str, Any]]) ->
     """One state at a time, by an edit of the whole call."""
     subject, other = case.subject, case.other
     assert other is not None
-    target, sizes = bound(of, subject), subject.sizes
+    target, sizes = resolve_target(of, subject), subject.sizes
     names = [track(*each) for each in tracks(sizes.num_layers, sizes.bidirectional)]
     trace, found = other.trace(), []
     for place in places:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from hiddenstate.models.config import TaggerConfig
-from hiddenstate.models.contextual import ContextualVectors
-from hiddenstate.models.folder import load, shipped
-from hiddenstate.models.tagger import Reading, Tagger
+from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
+from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.studio import models
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
@@ -138,7 +138,7 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
     """The shipped one is of format version 1, in half precision."""
-    found = models.of_folder(shipped())
+    found = models.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
     reading = load(shipped()).read(words)

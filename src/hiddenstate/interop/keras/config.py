@@ -70,12 +70,12 @@ class Entry:
             )
 
 
-def entries_of(model: Mapping[str, Any]) -> list[Entry]:
+def recurrent_layers(model: Mapping[str, Any]) -> list[Entry]:
     """List the recurrent layers of a model, as its configuration (``class_name`` and ``config``) has them."""
     return list(_walk(model, (), ()))
 
 
-def entry_of(class_name: str, config: Mapping[str, Any]) -> Entry | None:
+def read_layer(class_name: str, config: Mapping[str, Any]) -> Entry | None:
     """Return what one layer's configuration says, or None if that is no recurrent layer."""
     layer = {"class_name": class_name, "config": config}
     return next(_walk(layer, (str(config.get("name", class_name)),), ("",)), None)

@@ -15,9 +15,9 @@ from torch import Tensor
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading, unpacked_limit
 from hiddenstate.errors import ArgumentTypeError, FileFormatError
-from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.arrays import to_tensor
 from hiddenstate.interop.keras.hdf5 import Hdf5, Item, opened
-from hiddenstate.interop.keras.texts import check_texts, start_of
+from hiddenstate.interop.keras.texts import check_texts, find_hdf5_start
 from hiddenstate.interop.layouts import KERAS
 
 # Groups that only hold others.
@@ -80,7 +80,7 @@ def _check_hdf5(path: Path) -> bool:
         return False  # which can't be mapped
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         check_texts(content)
-        return start_of(content) is not None
+        return find_hdf5_start(content) is not None
 
 
 def _read_archive(path: Path) -> KerasFile:
@@ -207,4 +207,4 @@ def _read(file: Hdf5, item: Item) -> Tensor:
     array = file.read(item)
     if item.texts.get("dtype") == "bfloat16":  # written as two bytes that HDF5 has no name for
         return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
-    return tensor_of(array, item.name)
+    return to_tensor(array, item.name)

@@ -19,10 +19,10 @@ from hiddenstate.errors import (
     MissingDependencyError,
     NameUnknownError,
 )
-from hiddenstate.interop.arrays import tensor_of
-from hiddenstate.interop.build import lstm_of
+from hiddenstate.interop.arrays import to_tensor
+from hiddenstate.interop.build import build_lstm
 from hiddenstate.interop.found import Found
-from hiddenstate.interop.keras.config import Entry, entries_of, entry_of
+from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import Track, read_keras
 from hiddenstate.interop.layouts import KERAS, to_weights
 from hiddenstate.nn.lstm import LSTM
@@ -90,7 +90,7 @@ def in_keras(source: str | Path | Any, *, recurrent_activation: str | None = Non
             f"expected the path of a file, a layer of Keras or a list of its arrays, got {type(source).__name__}"
         )
     kind, where = type(source).__name__, f"this {type(source).__name__}"
-    entry = entry_of(kind, source.get_config())
+    entry = read_layer(kind, source.get_config())
     if entry is None or not entry.is_lstm:
         return Found(where, {}, {getattr(source, "name", kind): f"it is a {entry.kind if entry else kind}"})
     return Found(where, {entry.name: lambda: _build(_Layer(entry.name, entry, _split(source.get_weights())), flipped)})
@@ -110,7 +110,7 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
 
 def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
     try:
-        entries = entries_of(config)
+        entries = recurrent_layers(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path}: its configuration is not one that Keras writes ({error!r})") from error
     if len(entries) > _MOST_ENTRIES:
@@ -129,7 +129,7 @@ class _Layer:
 
 def _said(entries: Iterable[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
     """Yield the LSTMs of a configuration, with their arrays."""
-    owners = [_entry_of(track, entries) for track in tracks]
+    owners = [_find_layer(track, entries) for track in tracks]
     for entry in entries:
         if entry.is_lstm:
             own = [track for track, owner in zip(tracks, owners, strict=True) if owner is entry]
@@ -137,7 +137,7 @@ def _said(entries: Iterable[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]
             yield _Layer(entry.name, entry, [track.arrays for track in found])
 
 
-def _entry_of(track: Track, entries: Iterable[Entry]) -> Entry | None:
+def _find_layer(track: Track, entries: Iterable[Entry]) -> Entry | None:
     """Return the layer that a track is of, if a configuration has it: the innermost that it may be in."""
     around = [entry for entry in entries if _beyond(track, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
@@ -158,7 +158,7 @@ def _beyond(track: Track, entry: Entry) -> tuple[str, ...] | None:
 
 def _unsaid(entries: Sequence[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
     """Yield what no configuration names, and looks like an LSTM by its shapes."""
-    left = [track for track in tracks if _entry_of(track, entries) is None and _looks_like_one(track.arrays)]
+    left = [track for track in tracks if _find_layer(track, entries) is None and _looks_like_one(track.arrays)]
     names = Counter(_without_cell(track) for track in left)
     for track in left:
         pair = [other for other in left if _half(track) is not None and _half(other) == _half(track)]
@@ -195,7 +195,7 @@ def _split(arrays: Sequence[Any]) -> list[Arrays]:
     count = {2: 2, 3: 3, 4: 2, 6: 3}.get(len(arrays))
     if count is None:
         raise ArgumentError(f"expected 2 or 3 arrays of an LSTM layer, or 4 or 6 of a Bidirectional, got {len(arrays)}")
-    tensors = [tensor_of(array, f"array {k}") for k, array in enumerate(arrays)]
+    tensors = [to_tensor(array, f"array {k}") for k, array in enumerate(arrays)]
     return [dict(zip(KERAS.names, tensors[k : k + count], strict=False)) for k in range(0, len(tensors), count)]
 
 
@@ -218,4 +218,4 @@ def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
 
 def _lstm(tracks: Sequence[Arrays], *, batch_first: bool) -> LSTM:
     weights = [to_weights(arrays, KERAS) for arrays in tracks]
-    return lstm_of(weights, bidirectional=len(weights) == 2, batch_first=batch_first)
+    return build_lstm(weights, bidirectional=len(weights) == 2, batch_first=batch_first)

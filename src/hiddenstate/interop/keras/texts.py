@@ -24,7 +24,7 @@ _UNKNOWN_TYPE = re.compile(
 )
 
 
-def start_of(content: bytes | mmap) -> int | None:
+def find_hdf5_start(content: bytes | mmap) -> int | None:
     """Return where HDF5 begins in a file, None in one of another kind."""
     return next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
 
@@ -37,7 +37,7 @@ def check_texts(content: bytes | mmap) -> None:
     """
     if _UNKNOWN_TYPE.search(content):
         raise FileFormatError("is damaged: the type of a text is none that there is")
-    start = start_of(content)
+    start = find_hdf5_start(content)
     if start is None:
         return  # which the library says
     version = content[start + 8 : start + 9]

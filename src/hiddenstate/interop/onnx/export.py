@@ -13,14 +13,14 @@ from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
 from hiddenstate.interop.onnx.attempts import Attempt, write_first
 from hiddenstate.interop.onnx.check import Run, check_file, runtime
-from hiddenstate.interop.onnx.lstm import OPSET, model_of
-from hiddenstate.interop.onnx.program import Given, program_of
+from hiddenstate.interop.onnx.lstm import OPSET, build_model
+from hiddenstate.interop.onnx.program import Given, export_program
 from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
 from hiddenstate.interop.onnx.signature import Form, Signature
 from hiddenstate.interop.torch.from_torch import from_torch
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.tracing.traceable import traceable_of
+from hiddenstate.tracing.traceable import find_recordable
 
 TOLERANCE = 1e-4  # sums of float32 in another order, through many steps; a gate in a wrong place is far off
 MOST_BYTES = 2**31 - 2**24  # of weights: an ONNX file is one message of less than 2 GiB
@@ -128,7 +128,7 @@ def export_onnx(
         signature = _signature(module, form, lengths, states)
         _refuse_lstm(module, check)
         with evaluating(module):
-            model = model_of(signature, module._weights(), OPSET if opset is None else opset)
+            model = build_model(signature, module._weights(), OPSET if opset is None else opset)
             _write(path, model, runs_of_lstm(module, signature, module._like()) if check else None, tolerance)
         return
     _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "for an LSTM alone")
@@ -136,7 +136,7 @@ def export_onnx(
 
     def write(attempt: Attempt) -> Any:
         with evaluating(attempt.module):
-            model = program_of(attempt.module, attempt.given, opset)
+            model = export_program(attempt.module, attempt.given, opset)
             _write(path, model, runs_of_model(module, given, model) if check else None, tolerance)
         return model
 
@@ -148,7 +148,7 @@ def _refuse_module(module: object) -> None:
     """Refuse what is no module, and what would be lost or not fit, before any work."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
-    lstms = (part for part in map(traceable_of, module.modules()) if isinstance(part, LSTM))
+    lstms = (part for part in map(find_recordable, module.modules()) if isinstance(part, LSTM))
     if any(edits_in_force(lstm) for lstm in lstms):
         raise ArgumentError("edits hold, and an ONNX file has no place for them: leave the block that they hold in")
     if autocasts("cpu"):

@@ -115,7 +115,7 @@ class Scope:
         return numpy_helper.to_array(value)
 
 
-def scopes_of(model: ModelProto, given: Mapping[str, Array]) -> Iterator[Scope]:
+def iterate_scopes(model: ModelProto, given: Mapping[str, Array]) -> Iterator[Scope]:
     """Yield the graph of a model, and those inside its nodes. ``given`` are values of the graph's inputs."""
     yield from _scopes(model, model.graph, ChainMap(dict(given)))
 

@@ -11,8 +11,8 @@ import numpy as np
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentTypeError, FileFormatError, MissingDependencyError, NameUnknownError
-from hiddenstate.interop.arrays import array_of
-from hiddenstate.interop.build import lstm_of
+from hiddenstate.interop.arrays import to_array
+from hiddenstate.interop.build import build_lstm
 from hiddenstate.interop.found import Found
 from hiddenstate.nn.lstm import LSTM
 
@@ -87,10 +87,10 @@ def in_onnx(
 
 
 def _in_model(where: str, model: "onnx.ModelProto", inputs: Mapping[str, Any], join: bool, flipped: bool) -> Found:
-    from hiddenstate.interop.onnx.stack import stacks_of
+    from hiddenstate.interop.onnx.stack import group_into_stacks
 
     nodes = list(_lstm_nodes(model, inputs))
-    stacks = stacks_of(nodes) if join else [[node] for node in nodes]
+    stacks = group_into_stacks(nodes) if join else [[node] for node in nodes]
     others = {
         node.name or node.output[0]: f"it is of type {node.op_type}"
         for node in model.graph.node
@@ -116,7 +116,7 @@ def _read(path: str | Path) -> "onnx.ModelProto":
 def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[LstmNode]":
     """Yield every LSTM node of a model, those inside other nodes and functions too, under a name of its own."""
     from hiddenstate.interop.onnx.functions import without_functions
-    from hiddenstate.interop.onnx.graph import scopes_of
+    from hiddenstate.interop.onnx.graph import iterate_scopes
     from hiddenstate.interop.onnx.node import LstmNode
 
     known = {value.name for value in (*model.graph.input, *model.graph.initializer)}
@@ -127,7 +127,7 @@ def _lstm_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterato
         )
     given = {name: _array(value) for name, value in inputs.items()}
     model = without_functions(model)
-    found = [(node, scope) for scope in scopes_of(model, given) for node in scope.nodes if _is_lstm(node)]
+    found = [(node, scope) for scope in iterate_scopes(model, given) for node in scope.nodes if _is_lstm(node)]
     names = Counter(node.name for node, _ in found)
     for node, scope in found:
         output = next((name for name in node.output if name), "")
@@ -139,11 +139,11 @@ def _is_lstm(node: "onnx.NodeProto") -> bool:
 
 
 def _array(value: Any) -> Any:
-    return array_of(value) if hasattr(value, "detach") else np.asarray(value)
+    return to_array(value) if hasattr(value, "detach") else np.asarray(value)
 
 
 def _build(stack: "Sequence[LstmNode]", flipped: bool) -> LSTM:
     tracks = [weights for node in stack for weights in node.weights(flipped=flipped)]
     for node in stack:
         node.warn_of_initial_state()
-    return lstm_of(tracks, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)
+    return build_lstm(tracks, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)

@@ -49,7 +49,7 @@ class _Graph:
                 ends[:] = [names.get(name, name) for name in ends]
 
 
-def model_of(signature: Signature, weights: Sequence[Weights], opset: int = OPSET) -> Any:
+def build_model(signature: Signature, weights: Sequence[Weights], opset: int = OPSET) -> Any:
     """Make the ``onnx.ModelProto`` of an LSTM.
 
     Args:

@@ -12,7 +12,7 @@ from onnx import NodeProto, helper
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
-from hiddenstate.interop.arrays import tensor_of
+from hiddenstate.interop.arrays import to_tensor
 from hiddenstate.interop.layouts import ONNX, to_weights
 from hiddenstate.interop.onnx.evaluate import Array
 from hiddenstate.interop.onnx.graph import Scope
@@ -74,7 +74,7 @@ class LstmNode:
             if len(array) != self.directions:
                 has = f"direction={self.direction!r} has {self.directions}"
                 raise ShapeError(f"{role} of {self} is for {len(array)} directions, and {has}")
-        tensors = {role: tensor_of(array, role) for role, array in arrays.items()}
+        tensors = {role: to_tensor(array, role) for role, array in arrays.items()}
         found = [to_weights({role: t[d] for role, t in tensors.items()}, ONNX) for d in range(self.directions)]
         H, said = found[0].hh.shape[1], self.attributes.get("hidden_size")
         if said != H:

@@ -37,7 +37,7 @@ class Given(NamedTuple):
         return [leaf for leaf in pytree.tree_leaves(module(*args, **kwargs)) if isinstance(leaf, Tensor)]
 
 
-def program_of(module: nn.Module, given: Given, opset: int | None) -> Any:
+def export_program(module: nn.Module, given: Given, opset: int | None) -> Any:
     """Export a module and give the ``onnx.ModelProto``.
 
     Raises:

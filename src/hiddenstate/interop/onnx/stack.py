@@ -15,7 +15,7 @@ _SIZES = ((3, 2), (2, 5))
 _MOST = 1 << 26  # of these numbers
 
 
-def stacks_of(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
+def group_into_stacks(nodes: Iterable[LstmNode]) -> list[list[LstmNode]]:
     """Group nodes into LSTMs: a node joins the one whose output it reads, if the graph shows it plainly.
 
     Plainly: nothing else reads that output, both have the same units, directions, biases and layout, and what lies

@@ -112,7 +112,7 @@ def _outline(module: nn.Module, kind: type[nn.Module], options: tuple[str, ...])
     try:
         return outline(module, kind, options)
     except (ValueError, TypeError) as error:
-        raise ArgumentError(f"{name_of(kind)} does not take its options: {error}") from error
+        raise ArgumentError(f"{readable_name(kind)} does not take its options: {error}") from error
 
 
 def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: set[str]) -> None:
@@ -121,7 +121,7 @@ def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: s
     own |= module._parameters.keys() | module._buffers.keys() | module._modules.keys()
     clash = sorted(own & (come | (set(dir(route.new)) - set(dir(route.old)))))
     if clash:
-        raise ArgumentError(f"it has attributes that {name_of(route.new)} needs for itself: {', '.join(clash)}")
+        raise ArgumentError(f"it has attributes that {readable_name(route.new)} needs for itself: {', '.join(clash)}")
 
 
 def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
@@ -159,15 +159,15 @@ def _class_for(module: nn.Module, kind: type[nn.Module]) -> type[nn.Module]:
     return type(f"Parametrized{kind.__name__}", (kind,), members)
 
 
-def kind_of(module: nn.Module) -> str:
+def class_name(module: nn.Module) -> str:
     """Name of a module's class as users write it."""
-    return name_of(parametrize.type_before_parametrizations(module))
+    return readable_name(parametrize.type_before_parametrizations(module))
 
 
-def name_of(kind: type[nn.Module]) -> str:
+def readable_name(kind: type[nn.Module]) -> str:
     """Name of a class as users write it.
 
-    >>> name_of(nn.LSTM), name_of(LSTM)
+    >>> readable_name(nn.LSTM), readable_name(LSTM)
     ('torch.nn.LSTM', 'hs.LSTM')
     """
     package, _, _ = kind.__module__.partition(".modules.")

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hiddenstate.base.messages import shown
+from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, kind_of, name_of, plan
+from hiddenstate.interop.torch.class_swap import (
+    TO_OURS,
+    TO_TORCH,
+    Recast,
+    Route,
+    apply_all,
+    class_name,
+    plan,
+    readable_name,
+)
 from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
 from hiddenstate.interop.torch.rounding import INT8, Roundings, floats_for_conversion
@@ -78,7 +87,7 @@ def convert(
     )
     """
     if weights not in ("float", "int8"):
-        raise ArgumentError(f"weights is 'float' or 'int8', got {shown(weights)}")
+        raise ArgumentError(f"weights is 'float' or 'int8', got {shorten(weights)}")
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 
@@ -143,7 +152,7 @@ def _other_kinds(model: nn.Module) -> tuple[Left, ...]:
     """The recurrent modules that are no LSTMs."""
     kinds = (nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
     others = [(paths, module) for paths, module in modules_by_path(model) if isinstance(module, kinds)]
-    return tuple(Left(paths, kind_of(module), "no LSTM; torch goes on computing it") for paths, module in others)
+    return tuple(Left(paths, class_name(module), "no LSTM; torch goes on computing it") for paths, module in others)
 
 
 def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[str, ...], Recast]], list[Left]]:
@@ -158,11 +167,11 @@ def _sort(model: nn.Module, routes: Sequence[Route]) -> tuple[list[tuple[tuple[s
             elif routes is TO_OURS and not _is_inside(paths[0], left):
                 _refuse_kin(module)
         except ArgumentError as error:
-            left.append(Left(paths, kind_of(module), str(error)))
+            left.append(Left(paths, class_name(module), str(error)))
     classes = tuple(route.old for route in routes)
     unseen = [(path, module) for path, module in hidden_modules(model) if isinstance(module, classes)]
     why = "kept where torch does not see it: use a ModuleList or ModuleDict"
-    return recasts, left + [Left((path,), kind_of(module), why) for path, module in unseen]
+    return recasts, left + [Left((path,), class_name(module), why) for path, module in unseen]
 
 
 def _refuse_kin(module: nn.Module) -> None:
@@ -193,8 +202,8 @@ def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast, roundin
     others = [name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in own]
     return Converted(
         paths=paths,
-        was=kind_of(recast.module),
-        became=name_of(recast.route.new) + (INT8 if recast.module in roundings.made else ""),
+        was=class_name(recast.module),
+        became=readable_name(recast.route.new) + (INT8 if recast.module in roundings.made else ""),
         sizes=recast.module.extra_repr(),
         parameters=sum(parameter.numel() for parameter in recast.module.parameters()),
         tied=tuple(name for name in others if not name.startswith(inside)),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.torch.class_swap import Recast, kind_of
+from hiddenstate.interop.torch.class_swap import Recast, class_name
 from hiddenstate.interop.torch.module_tree import modules_by_path
 from hiddenstate.interop.torch.report import Converted, Left
 from hiddenstate.nn.lstm import LSTM
@@ -32,7 +32,7 @@ class Roundings:
                 going.append((paths, recast))
         for paths, module in modules_by_path(model):
             if isinstance(module, LSTM) and module.weights == "float" and self._round(paths, module, left):
-                kind, count = kind_of(module), sum(parameter.numel() for parameter in module.parameters())
+                kind, count = class_name(module), sum(parameter.numel() for parameter in module.parameters())
                 self.of_ours.append(Converted(paths, kind, kind + INT8, module.extra_repr(), count, ()))
         return going
 
@@ -40,7 +40,7 @@ class Roundings:
         try:
             self.made[module] = rounded(module)
         except ArgumentError as error:
-            left.append(Left(paths, kind_of(module), str(error)))
+            left.append(Left(paths, class_name(module), str(error)))
             return False
         return True
 

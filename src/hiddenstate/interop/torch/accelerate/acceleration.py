@@ -107,6 +107,6 @@ def accelerate(*, report: bool = False) -> Acceleration:
 stand_ins.holds.append(lambda: _switches)
 
 
-def traceable_of(module: nn.Module) -> Traceable | None:
+def find_traceable(module: nn.Module) -> Traceable | None:
     """Return what stands for an LSTM of torch's in traces and edits, while `accelerate` is active; else None."""
-    return stand_ins.stand_in_of(module) if _is_active() else None
+    return stand_ins.find_stand_in(module) if _is_active() else None

@@ -21,7 +21,7 @@ class Given(NamedTuple):
     batch_first: bool
 
 
-def given_of(arguments: Sequence[Any]) -> Given:
+def name_arguments(arguments: Sequence[Any]) -> Given:
     """Name torch's arguments: a packed sequence comes as ``data, batch_sizes`` and is never batch first."""
     if isinstance(arguments[1], Tensor):
         return Given._make([*arguments, False])

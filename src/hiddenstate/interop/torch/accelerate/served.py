@@ -23,7 +23,7 @@ from hiddenstate.engine.inputs import Arguments
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.interop.torch.accelerate.given import Given, given_of
+from hiddenstate.interop.torch.accelerate.given import Given, name_arguments
 from hiddenstate.structure.parameters import PARAMETER_STEMS, ParameterNames, parameter_names
 from hiddenstate.structure.sizes import Sizes
 
@@ -43,7 +43,7 @@ def lstm_function(torchs: Callable[..., Any], counts: Counts) -> Callable[..., A
         if named or not _is_a_run(arguments):
             done, path_or_why = None, "arguments are given by name, or are not those of torch's layers"
         else:
-            done, path_or_why = serve(given_of(arguments))
+            done, path_or_why = serve(name_arguments(arguments))
         if done is None:
             counts.left(path_or_why)
             _refuse_freed(arguments)
@@ -111,7 +111,7 @@ def _serve_cell(x: Tensor, hx: State, *weights: Tensor | None) -> State | None:
     """Compute a step on the engine, or through the cell that an edit or a trace asks for; None: torch's serves."""
     if scoped.any_open:
         assert weights[0] is not None
-        cell = stand_ins.cell_of(weights[0])
+        cell = stand_ins.find_cell(weights[0])
         return None if cell is None else cell.step(x, hx, Weights._make([*weights, None]))
     if torch.is_grad_enabled():
         return None
@@ -125,7 +125,7 @@ def serve(given: Given) -> tuple[Results | None, str]:
     Raises:
         HiddenStateError: an edit or a record that is in force does not fit the call.
     """
-    stand_in = stand_ins.lstm_of(given.flat) if scoped.any_open else None
+    stand_in = stand_ins.find_lstm(given.flat) if scoped.any_open else None
     if not given.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
         return None, f"the input is on {given.x.device.type}"
     if stand_in is not None:
@@ -143,7 +143,7 @@ def _serve_plain(given: Given) -> tuple[Results | None, str]:
             None,
             f"a weight is of the class {type(other).__name__}, which may have its own rule for torch's function",
         )
-    sizes, names, flat_names = _layout_of(given)
+    sizes, names, flat_names = _infer_layout(given)
     if not scoped.any_open and given.batch_sizes is None and not (given.training and given.dropout):
         options = fast.Options(given.batch_first, given.training, False)
         parameters = dict(zip(flat_names, given.flat, strict=True))
@@ -181,7 +181,7 @@ def _flat_results(out: Tensor | PackedSequence, state: State) -> Results:
     return (out.data if isinstance(out, PackedSequence) else out), *state
 
 
-def _layout_of(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
+def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
     """Read the sizes off the weights, which torch's function is given without them.
 
     Raises:

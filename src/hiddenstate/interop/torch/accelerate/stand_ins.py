@@ -127,7 +127,7 @@ def _reference(module: M, of: dict[int, Any]) -> "weakref.ref[M]":
     return weakref.ref(module, lambda _: forget(None))
 
 
-def stand_in_of(module: nn.Module) -> Traceable | None:
+def find_stand_in(module: nn.Module) -> Traceable | None:
     """Return the stand-in of an LSTM or cell of torch's, or None for other modules."""
     if isinstance(module, TORCH_LSTM):
         return _lstms.get(id(module)) or _lstms.setdefault(id(module), StandInLSTM(module))
@@ -136,11 +136,11 @@ def stand_in_of(module: nn.Module) -> Traceable | None:
     return None
 
 
-def lstm_of(flat: Sequence[Tensor]) -> StandInLSTM | None:
+def find_lstm(flat: Sequence[Tensor]) -> StandInLSTM | None:
     """Find the stand-in of the module whose call gives these weights: it gives the very list that it holds."""
     return next((one for one in [*_lstms.values()] if one.weights_of_module() is flat), None)
 
 
-def cell_of(weight_ih: Tensor) -> StandInCell | None:
+def find_cell(weight_ih: Tensor) -> StandInCell | None:
     """Find the stand-in of the cell that has this weight."""
     return next((one for one in [*_cells.values()] if one.weight_of_module() is weight_ih), None)

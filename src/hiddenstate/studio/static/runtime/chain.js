@@ -1,4 +1,4 @@
-// A linear chain over the tags of a sentence, as hiddenstate.models.crf has it; all sums in doubles.
+// A linear chain over the tags of a sentence, as hiddenstate.models.tagger.crf has it; all sums in doubles.
 
 import { logSumExp } from "studio/runtime/softmax.js";
 

@@ -98,7 +98,7 @@ function* oneByOne(players, target) {
 }
 
 /**
- * Masks that begin alike share their steps, as hiddenstate.explain.prefix_tree has it.
+ * Masks that begin alike share their steps, as hiddenstate.explain.attribution.prefix_tree has it.
  * @param {Players} players
  * @param {Target} target
  * @returns {Generator<number, Float64Array, void>}

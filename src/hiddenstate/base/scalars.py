@@ -1,0 +1,45 @@
+"""Checks of single arguments: integers, bools, seeds."""
+
+import operator
+
+import numpy as np
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+
+
+def check_int(name: str, value: object) -> int:
+    """Return any integer, including NumPy's, as an int.
+
+    Raises:
+        ArgumentTypeError: it is not an integer.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
+
+
+def check_seed(value: object) -> int:
+    """Return a seed as an int that the generators of torch, NumPy and Python all accept.
+
+    Raises:
+        ArgumentTypeError: it is not an integer.
+        ArgumentError: it is negative, or has more than 64 bits.
+    """
+    seed = check_int("seed", value)
+    if not 0 <= seed < 2**64:
+        raise ArgumentError(f"seed must be in 0..2**64 - 1, got {seed}")
+    return seed
+
+
+def check_bool(name: str, value: object, *, number: bool = False) -> bool:
+    """Return a bool, including NumPy's, as a bool; with ``number`` also 0 and 1.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

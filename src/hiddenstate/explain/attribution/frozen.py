@@ -1,0 +1,164 @@
+"""`frozen`: the parts of a target in the linear map that a run is when its gates are held as they are.
+
+With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
+any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
+Their parts, each the variable times the derivative of this linear map, add up to the target.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from hiddenstate.cells.cell import MemorySplit, secant
+from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.ledger.cell_decomposition import borders
+from hiddenstate.explain.subject.gate_weights import weights_of_gates
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import Readout
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place, track
+from hiddenstate.tracing.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenParts:
+    """The parts of a linear target; float64.
+
+    Attributes:
+        x: ``[T, C]``, of each input number.
+        biases: for each layer and direction (``l0``) the part of the biases of g, ``[T]``.
+        initial: of the initial states, ``[L*D]``.
+        bias: of the head.
+        cells: for each layer and direction, what one unit of each cell state adds to the target, ``[T, H]``.
+    """
+
+    x: Tensor
+    biases: dict[str, Tensor]
+    initial: Tensor
+    bias: float
+    cells: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenTrack:
+    """One layer and direction of one row, in float64: its recorded values, and the weights of g."""
+
+    place: Place
+    values: dict[str, Tensor]  # each [T, units]
+    before: dict[str, Tensor]  # c and h that came into each step
+    inputs: Tensor  # [T, C]
+    W: Tensor  # [H, C]
+    U: Tensor  # [H, P]
+    b: Tensor  # [H]
+    projection: Tensor | None  # [P, H]
+
+    @cached_property
+    def split(self) -> MemorySplit:
+        """What each step keeps, writes and shows; ``write`` takes in the candidate's pre-activation, by its secant."""
+        split = CELL.split(self.values)
+        return split._replace(write=split.write * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b))
+
+
+def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
+    """Take a linear target of one row apart.
+
+    Raises:
+        ArgumentError: edits are in force, which the linear map does not have.
+    """
+    if edits_in_force(subject.lstm):
+        raise ArgumentError("frozen explains a run without edits, and edits are in force: leave their block")
+    sizes = subject.sizes
+    reads = {str(place): vector for place, vector in readout.vectors.items()}
+    seeds: dict[str, Tensor] = {}  # by hidden state: what each number in it adds to the target, [T, P]
+    biases: dict[str, Tensor] = {}
+    cells: dict[str, Tensor] = {}
+    initial = torch.zeros(len(sizes.tracks), dtype=torch.float64)
+    x = torch.zeros(subject.T, sizes.input_size, dtype=torch.float64)
+    for layer in reversed(range(sizes.num_layers)):
+        inputs = _inputs(subject, trace, layer)
+        slopes = torch.zeros_like(inputs)
+        for reverse in (False, True) if sizes.bidirectional else (False,):
+            part = frozen_track(subject, trace, layer, reverse)
+            number = sizes.tracks.index((layer, reverse))
+            slope, bias, initial[number], cell = _through(subject, part, seeds, reads, readout.t)
+            slopes += slope
+            biases[track(layer, reverse)], cells[track(layer, reverse)] = bias, cell
+        if layer:
+            for side, seed in enumerate(slopes.split(sizes.output_size, dim=-1)):
+                seeds[track(layer - 1, bool(side))] = seed
+        else:
+            x = slopes * inputs
+    return FrozenParts(x, biases, initial, readout.bias, cells)
+
+
+def _through(
+    subject: Subject, part: FrozenTrack, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Go back through one layer and direction.
+
+    Returns:
+        What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; the
+        part of its initial state; and what each cell state adds, ``[T, H]``.
+    """
+    layer, reverse, _ = part.place
+    T, split = subject.T, part.split
+    order = range(T - 1, -1, -1) if reverse else range(T)
+    cut = borders(subject, torch.arange(T), reverse).tolist()
+    own = track(layer, reverse)
+    seed_h = seeds.get(own)
+    slope_z, slope_c = torch.zeros_like(split.write), torch.zeros_like(split.write)
+    dc, dh = torch.zeros_like(split.write[0]), torch.zeros_like(part.before["h"][0])
+    for t in reversed(order):
+        if seed_h is not None:
+            dh = dh + seed_h[t]
+        if t == t_read and f"{own}.h" in reads:
+            dh = dh + reads[f"{own}.h"]
+        dc = dc + split.show[t] * (dh if part.projection is None else dh @ part.projection)
+        if t == t_read and f"{own}.c" in reads:
+            dc = dc + reads[f"{own}.c"]
+        slope_z[t], slope_c[t] = dc * split.write[t], dc
+        dh, dc = slope_z[t] @ part.U, dc * split.keep[t]
+        if cut[t]:
+            dh, dc = torch.zeros_like(dh), torch.zeros_like(dc)
+    first = order[0]
+    initial = dh @ part.before["h"][first] + dc @ part.before["c"][first]
+    return slope_z @ part.W, slope_z @ part.b, initial, slope_c
+
+
+def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
+    """What a layer reads, ``[T, C]``."""
+    if layer == 0:
+        return subject.x[:, 0].detach().cpu().double()
+    ways = (False, True) if subject.sizes.bidirectional else (False,)
+    return torch.cat([_values(trace, layer - 1, reverse, "h") for reverse in ways], dim=-1)
+
+
+def _values(trace: Trace, layer: int, reverse: bool, quantity: str) -> Tensor:
+    return trace.values[str(Place(layer, reverse, quantity))][:, 0].detach().cpu().double()
+
+
+def frozen_track(subject: Subject, trace: Trace, layer: int, reverse: bool) -> FrozenTrack:
+    """Bring what one layer and direction of a run recorded into one form."""
+    values = {q: _values(trace, layer, reverse, q) for q in "ifoch"}
+    number = subject.sizes.tracks.index((layer, reverse))
+    cut = borders(subject, torch.arange(subject.T), reverse)
+    before = {}
+    for quantity, state in zip("hc", subject.initial, strict=True):
+        begin = state[number].detach().cpu().double()
+        shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
+        before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
+    weights = weights_of_gates(subject, layer, reverse)
+    rows = CELL.rows(CELL.candidate, subject.sizes.hidden_size)
+    return FrozenTrack(
+        Place(layer, reverse, "c"),
+        values,
+        before,
+        _inputs(subject, trace, layer),
+        weights.W[rows],
+        weights.U[rows],
+        weights.b[rows],
+        weights.projection,
+    )

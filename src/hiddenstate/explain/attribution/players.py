@@ -1,0 +1,122 @@
+"""`Players`: what is present or replaced in an input: steps, spans of steps, and maybe the initial state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.explain.result.terminal import shortened
+from hiddenstate.explain.subject.subject import Subject
+
+Spans = Sequence[tuple[int, int]]
+
+
+class Player(NamedTuple):
+    """A span of steps ``start .. stop-1``; the initial state has an empty one."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def is_state(self) -> bool:
+        """Whether this is the initial state."""
+        return self.start == self.stop
+
+
+@dataclass(frozen=True, eq=False)
+class Players:
+    """P players in an input of one row, and what each is replaced by.
+
+    Attributes:
+        every: the players, in the order of time.
+        owner: ``[T]``, the number of the player that each step belongs to; -1 for none: such steps stay as they are.
+        x: ``[T, C]``, the input.
+        base: ``[T, C]``, the baseline; the input itself at steps of no player.
+        state: the initial state of one row, and ``zero``, what it is replaced by where it is a player.
+    """
+
+    every: tuple[Player, ...]
+    owner: tuple[int, ...]
+    x: Tensor
+    base: Tensor
+    state: State
+    zero: State
+
+    def __len__(self) -> int:
+        return len(self.every)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the initial state is a player."""
+        return any(player.is_state for player in self.every)
+
+    def inputs(self, present: Tensor) -> Tensor:
+        """Return inputs ``[T, R, C]`` of rows in which some players are present, bool ``[R, P]``."""
+        R = len(present)
+        steps = [torch.ones(R, dtype=torch.bool) if k < 0 else present[:, k] for k in self.owner]
+        there = torch.stack(steps).to(self.x.device)[..., None]
+        return torch.where(there, self.x[:, None], self.base[:, None])
+
+    def states(self, present: Tensor) -> State:
+        """Return the initial states ``[L*D, R, ...]`` of such rows."""
+        whole = [part.expand(-1, len(present), -1) for part in self.state]
+        if not self.has_state:
+            return whole[0].contiguous(), whole[1].contiguous()
+        number = next(k for k, player in enumerate(self.every) if player.is_state)
+        there = present[:, number].to(self.x.device)[None, :, None]
+        chosen = [torch.where(there, part, none) for part, none in zip(whole, self.zero, strict=True)]
+        return chosen[0], chosen[1]
+
+
+def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
+    """Make the players of a subject of one row: each step, or spans of steps; and the initial state where it is one.
+
+    Args:
+        subject: of one row.
+        base: ``[T, C]``, the baseline.
+        spans: pairs ``(start, stop)``, stop not included; each step alone when None.
+        state: ``"baseline"``: the initial state stays; ``"player"``: it is a player, which a zero state replaces.
+
+    Raises:
+        ArgumentError: spans overlap or are empty, or an unknown ``state``.
+        ArgumentTypeError: spans are no pairs of numbers.
+        IndexRangeError: a span reaches beyond the input.
+    """
+    if state not in ("baseline", "player"):
+        raise ArgumentError(f"state must be 'baseline' (it stays as it is) or 'player', got {state!r}")
+    checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
+    words = subject.words()
+    between = "" if all(len(word) == 1 for word in words) and subject.tokens is not None else " "  # of characters
+    every = [Player(shortened(between.join(words[start:stop])), start, stop) for start, stop in checked]
+    if state == "player":
+        every.insert(0, Player("initial state", 0, 0))
+    owner = [-1] * subject.T
+    for number, player in enumerate(every):
+        owner[player.start : player.stop] = [number] * (player.stop - player.start)
+    x = subject.x[:, 0]
+    stays = torch.tensor([k < 0 for k in owner], device=x.device)[:, None]
+    h0, c0 = subject.initial
+    zero = torch.zeros_like(h0), torch.zeros_like(c0)
+    return Players(tuple(every), tuple(owner), x, torch.where(stays, x, base), (h0, c0), zero)
+
+
+def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:
+    try:
+        pairs = sorted((int(start), int(stop)) for start, stop in spans)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"spans must be pairs (start, stop) of steps, got {spans!r}") from error
+    if not pairs:
+        raise ArgumentError("spans= is empty: give pairs (start, stop), or leave it out for single steps")
+    for start, stop in pairs:
+        if not 0 <= start < stop <= T:
+            raise IndexRangeError(f"span ({start}, {stop}) does not fit: 0 <= start < stop <= {T} must hold")
+    for (_, stop), (start, _) in pairwise(pairs):
+        if start < stop:
+            raise ArgumentError(f"spans overlap at step {start}: each step can be in one span")
+    return pairs

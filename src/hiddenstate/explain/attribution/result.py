@@ -1,0 +1,312 @@
+"""`Attribution`: how much each word has to do with a target; and how far that agrees with occlusion."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.attribution.players import Player
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# A part disagrees with occlusion if both are of this size, as shares of the largest of each, and of opposite signs ...
+OPPOSED = 0.1
+# ... or one is large and the other as good as nothing.
+LARGE, NOTHING = 0.25, 0.05
+
+OCCLUSION = "what is lost when that word alone is replaced"
+TITLES = {
+    "gradient": "part: gradient times difference to the baseline (an estimate; need not add up)",
+    "integrated_gradients": "part: integrated gradients",
+    "occlusion": f"part: {OCCLUSION} (need not add up)",
+    "frozen": "part: with gates held as they are: blind to what only opens or closes a gate",
+    "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
+    "shapley": "part: Shapley value",
+}
+NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
+MOST_PAIRS = 5
+MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
+UNSEEN = 5e-4  # a share of a value that its three decimals do not show
+OF_BIASES = "biases of g"  # and of which layer and direction
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Parts:
+    """What a method found. Tensors are float64; the axis of baselines is there in an `Attribution` only.
+
+    Attributes:
+        parts: ``[B, P]``.
+        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
+            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
+            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
+        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
+        gamma: ``[P]``, of ``cd``: all that does not come from the span.
+        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
+        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
+        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
+        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
+            not converge.
+        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
+    """
+
+    parts: Tensor
+    residual: float
+    rest: Mapping[str, float] = field(default_factory=dict)
+    gamma: Tensor | None = None
+    alone: Tensor | None = None
+    interaction: Tensor | None = None
+    error: Tensor | None = None
+    exact: bool = True
+    points: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attribution(Parts, Explanation):
+    """The part of each word (or span of words) in a target. Made by `attribute`.
+
+    P players: each step, or each span that was asked for; and the initial state first, where it is one. B baselines.
+    Beside the attributes below it has those of `Parts`: ``parts``, ``residual`` and the rest of what the method found.
+
+    Attributes:
+        method: how it was found.
+        target: what it is of, for people.
+        value: the target in this run.
+        words: what stands at each step.
+        players: the P players.
+        baselines: the names of the B baselines.
+        references: ``[B]``, the target where every player is replaced.
+        occlusion: ``[B, P]``, what the target loses when one player is replaced; None where it was not asked for.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "attribution"
+
+    method: str
+    target: str
+    value: float
+    words: tuple[str, ...]
+    players: tuple[Player, ...]
+    baselines: tuple[str, ...]
+    references: Tensor
+    occlusion: Tensor | None
+    cost: int
+
+    @property
+    def scores(self) -> Tensor:
+        """``[P]``, the parts for the first baseline."""
+        return self.parts[0]
+
+    @property
+    def disagreements(self) -> tuple[int, ...]:
+        """The players (by number) whose part and occlusion, for the first baseline, say different things.
+
+        Both are taken as shares of the largest of their kind: of opposite signs and both above 10 %, or one above
+        25 % and the other below 5 %.
+        """
+        if self.occlusion is None or self.method == "occlusion":
+            return ()
+        part, gone = (values[0] / values[0].abs().max().clamp(min=1e-300) for values in (self.parts, self.occlusion))
+        opposed = (part * gone < 0) & (part.abs() > OPPOSED) & (gone.abs() > OPPOSED)
+        small, large = torch.minimum(part.abs(), gone.abs()), torch.maximum(part.abs(), gone.abs())
+        return tuple(torch.nonzero(opposed | ((large > LARGE) & (small < NOTHING)))[:, 0].tolist())
+
+    def rows(self) -> list[Row]:
+        """Return one row for each player and baseline."""
+        found: list[Row] = []
+        marked = self.disagreements
+        for b, baseline in enumerate(self.baselines):
+            for p, player in enumerate(self.players):
+                row: dict[str, Any] = {"start": player.start, "stop": player.stop, "word": player.name}
+                row |= {"baseline": baseline, "part": float(self.parts[b, p])}
+                for name in ("occlusion", "alone", "error"):
+                    values = getattr(self, name)
+                    if values is not None:
+                        row[name] = float(values[b, p])
+                if self.gamma is not None:
+                    row["gamma"] = float(self.gamma[p])
+                found.append(row | {"disagrees": p in marked})
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        first = {name: getattr(self, name) for name in ("method", "target", "value", "words")}
+        players = [player._asdict() for player in self.players]
+        return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
+
+    def between(self, first: int, second: int) -> float:
+        """Return what two players do together beyond what each does, for the first baseline.
+
+        Args:
+            first: number of a player.
+            second: number of another.
+
+        Raises:
+            ArgumentError: interactions were not run; they are for ``spans=``, and by occlusion, cd, or exact Shapley
+                values.
+            IndexRangeError, ArgumentTypeError: there is no such player.
+        """
+        if self.interaction is None:
+            raise ArgumentError(
+                "interactions were not computed: they are for spans=, and by the methods occlusion, cd, and shapley "
+                "where it is exact (the others are sums over steps)"
+            )
+        p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
+        return float(self.interaction[0, p, q])
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def _figure(self) -> "Figure":
+        """Draw parts and occlusion as bars over the words."""
+        return _plot(self)
+
+
+def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack what was found for each baseline, or None where nothing was."""
+    there = [value for value in values if value is not None]
+    return torch.stack(there) if len(there) == len(values) else None
+
+
+def _text(result: Attribution) -> str:
+    """Write an attribution as a table."""
+    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}?"), *_how(result), ""]
+    lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
+    lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
+    if result.interaction is not None:
+        lines += _pairs(result)
+    lines += _leaders(result)
+    if result.disagreements:
+        names = ", ".join(_named(result.players[p]) for p in result.disagreements)
+        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. One of them misleads there, or both do."))
+    return "\n".join(lines)
+
+
+def _leaders(result: Attribution) -> list[str]:
+    """Say which players do most for the target and most against it, where there is one column of parts."""
+    if len(result.baselines) > 1:
+        return []
+    parts = result.scores
+    order = parts.abs().argsort(descending=True).tolist()
+    large = [p for p in order if parts[p].abs() >= LEADING * parts[order[0]].abs() and parts[p] != 0]
+    ways = {
+        "for it": [p for p in large if parts[p] > 0],
+        "against it": [p for p in large if parts[p] < 0],
+    }
+    said = [
+        f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
+        for way, chosen in ways.items()
+        if chosen
+    ]
+    return [sentence(" ".join(said))] if said else []
+
+
+def _named(player: Player) -> str:
+    return player.name if player.is_state else f"{player.name} ({_steps(player)})"
+
+
+def _how(result: Attribution) -> list[str]:
+    """Say what stands in the columns."""
+    said = TITLES[result.method]
+    if result.method == "integrated_gradients":
+        said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
+    if result.method == "shapley":
+        said += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+    lines = [sentence(said)]
+    beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
+    if beside:
+        lines.append(f"occlusion: {OCCLUSION}")
+    if beside or result.method not in ("frozen", "cd"):
+        replaced = " | ".join(NAMES.get(name, name) for name in result.baselines)
+        lines.append(sentence(f"a replaced word is read as {replaced}"))
+    return lines
+
+
+def _one(result: Attribution) -> str:
+    """One baseline: a row for each player with everything there is to it."""
+    parts = result.parts[0]
+    largest, marked = float(parts.abs().max()), result.disagreements
+    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
+    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
+    if result.gamma is not None:
+        columns.append(("γ", result.gamma))
+    rows = []
+    for p, player in enumerate(result.players):
+        part = float(parts[p])
+        numbers = [*(number(float(values[p])) for _, values in columns), number(part)]
+        rows.append([_steps(player), player.name, *numbers, bar(part, largest), "≠" if p in marked else ""])
+    names = [*(name for name, _ in columns), "β" if result.method == "cd" else "part"]
+    return table(["step", "word", *names, "", ""], rows, "rl" + "r" * len(names) + "l")
+
+
+def _side_by_side(result: Attribution) -> str:
+    """Several baselines: a column for each."""
+    largest = float(result.parts.abs().max())
+    rows = []
+    for p, player in enumerate(result.players):
+        cells = [_steps(player), player.name]
+        for b in range(len(result.baselines)):
+            part = float(result.parts[b, p])
+            cells += [number(part), bar(part, largest, 8)]
+        rows.append(cells)
+    head = [cell for name in result.baselines for cell in (name, "")]
+    return table(["step", "word", *head], rows, "rl" + "rl" * len(result.baselines))
+
+
+def _steps(player: tuple[str, int, int]) -> str:
+    _, start, stop = player
+    return "" if start == stop else str(start) if stop == start + 1 else f"{start}-{stop - 1}"
+
+
+def _sum(result: Attribution, b: int) -> str:
+    total, value = float(result.parts[b].sum()), number(result.value)
+    if result.method == "frozen":
+        biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
+        others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
+        terms = "".join(f", {name} {number(part)}" for name, part in ({OF_BIASES: biases} | others).items())
+        return sentence(f"parts {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}.")
+    if result.method == "cd":
+        bias = result.rest.get("the head's bias", 0.0)
+        return sentence(
+            f"In every row β + γ and the head's bias {number(bias)} make {value}; β + γ misses the states that are "
+            f"read by {result.residual:.0e} at most. The sum of all β has no meaning."
+        )
+    reference = float(result.references[b])
+    name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
+    missing = result.value - reference - total
+    lack = "" if abs(missing) < UNSEEN * max(1.0, abs(result.value)) else f"; {number(missing)} is missing"
+    return sentence(
+        f"parts {number(total)}, and {number(reference)} with all replaced{name}: "
+        f"together {number(total + reference)} of {value}{lack}."
+    )
+
+
+def _pairs(result: Attribution) -> list[str]:
+    """The pairs that do most together beyond what each does."""
+    assert result.interaction is not None
+    P = len(result.players)
+    pairs = [(float(result.interaction[0, p, q]), p, q) for p in range(P) for q in range(p + 1, P)]
+    pairs.sort(key=lambda pair: -abs(pair[0]))
+    lines = ["Two together, beyond what each does:"] if pairs else []
+    for size, p, q in pairs[:MOST_PAIRS]:
+        lines.append(f"  {number(size)}  {result.players[p].name} × {result.players[q].name}")
+    return lines
+
+
+def _plot(result: Attribution) -> "Figure":
+    """Draw parts and occlusion as bars over the words."""
+    from hiddenstate.explain.result.pictures import bars
+
+    series: dict[str, list[float]] = {}
+    for b, name in enumerate(result.baselines):
+        label = result.method if len(result.baselines) == 1 else f"{result.method}, {name}"
+        series[label] = result.parts[b].tolist()
+    if result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1:
+        series["occlusion"] = result.occlusion[0].tolist()
+    return bars(result.target, [player.name for player in result.players], series)

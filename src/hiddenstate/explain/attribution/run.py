@@ -1,0 +1,288 @@
+"""`attribute`: which words decided."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.attribution.baselines import Baseline, resolve_baselines
+from hiddenstate.explain.attribution.contextual_decomposition import decomposed
+from hiddenstate.explain.attribution.frozen import frozen_parts
+from hiddenstate.explain.attribution.gradients import gradient_parts, integrated
+from hiddenstate.explain.attribution.occlusion import Occluded, masked_targets, occluded
+from hiddenstate.explain.attribution.players import Players, Spans, make_players
+from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, Parts, stacked
+from hiddenstate.explain.attribution.shapley import shapley
+from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
+from hiddenstate.explain.subject.sources import resolve_subject
+from hiddenstate.explain.subject.target import Readout
+from hiddenstate.structure.names import Place
+
+Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
+DEFAULT_SAMPLES = 200
+MOST_POINTS_GIVEN = 2**12  # to find the nodes of a quadrature takes a matrix of points by points
+CD_NUMBERS = 2**20  # units, steps and spans that are decomposed together
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """How to attribute; see `attribute`."""
+
+    points: int | None
+    samples: int
+    seed: int
+    pairs: bool
+    occlusion: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Found(Parts):
+    """What a method found for one baseline, and occlusion beside it."""
+
+    occluded: Occluded
+
+
+def attribute(
+    model: Any,
+    x: Any = None,
+    *,
+    of: TargetLike,
+    method: Method = "shapley",
+    baseline: Baseline | Sequence[Baseline] | None = None,
+    spans: Spans | None = None,
+    state: Literal["baseline", "player"] = "baseline",
+    row: int | None = None,
+    points: int | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    seed: int = 0,
+    occlusion: bool = True,
+    progress: Progress | bool | None = True,
+    **options: Any,
+) -> Attribution:
+    """Say how much each word has to do with a target.
+
+    What the methods define, and what each obeys:
+
+    - ``shapley``: the mean of what a word adds, over all orders in which words come in; absent ones are replaced by the
+      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 steps or spans in one direction where the target looks at
+      one step and no edits are in force, else to 12; sampled beyond.
+    - ``integrated_gradients``: the gradient integrated on the line from the baseline (Sundararajan, Taly & Yan 2017).
+      Adds up to the same, as far as the quadrature goes.
+    - ``frozen``: parts in the linear map that the run is with its gates held. With the parts of biases and initial
+      states adds up to the target. Blind to what only opens or closes a gate. For linear targets.
+    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; they do not add up. For linear targets.
+    - ``occlusion``: what is lost when one word is replaced. Exact for what it says; does not add up.
+    - ``gradient``: gradient times difference to the baseline, a first-order estimate.
+
+    Args:
+        model: an LSTM, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
+        x: what it reads.
+        of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of `Outputs`.
+        method: one of those above.
+        baseline: what a replaced step reads: ``"zero"``, ``"mean"``, ``"unk"``, a tensor ``[C]`` or ``[T, C]``, or
+            several of these for results side by side. The model's own when None: of the tagger ``"unk"``, of a language
+            model ``"mean"``, else ``"zero"``.
+        spans: pairs ``(start, stop)`` of steps, stop not included, that are replaced together. Steps in none of them
+            stay as they are. With spans, each is also run alone and two are run together, where the method has this.
+        state: ``"baseline"``: the initial state stays as it is. ``"player"``: it is a player too, replaced by zeros.
+        row: which row, where there are several.
+        points: of the quadrature of integrated gradients; doubled until it serves when None.
+        samples: orders that are drawn, where Shapley values are sampled.
+        seed: of that draw.
+        occlusion: whether to print occlusion beside, and mark where the method disagrees with it.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the row-steps done and their total.
+        options: those of `hiddenstate.explain.subject`.
+
+    Returns:
+        The `Attribution`.
+
+    Raises:
+        ArgumentError: an unknown method or baseline; spans that overlap; a target that ``frozen`` or ``cd``
+            does not explain; edits in force with these two; more than 2^30 row-steps to run.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
+        NameUnknownError, IndexRangeError: no such label, word, place, step or row.
+        HiddenStateError: what `hiddenstate.explain.subject` raises.
+    """
+    seed = check_seed(seed)
+    if not isinstance(method, str) or method not in METHODS:
+        raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
+    for name, number in (("points", points), ("samples", samples)):
+        if number is not None and check_int(name, number) < 1:
+            raise ArgumentError(f"{name} must be at least 1, got {number}")
+    if points is not None and points > MOST_POINTS_GIVEN:
+        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
+    check_progress(progress)
+    found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    target = resolve_target(of, found)
+    if method in ("frozen", "cd"):
+        target.linear(method)
+    chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
+    bases = resolve_baselines(found, baseline)
+    every = [make_players(found, base, spans, state) for base in bases.values()]
+    with reporting(progress) as report:
+        work = BatchRunner(found, target, report)
+        each = [METHODS[method](work, players, chosen) for players in every]
+    return _result(work, method, tuple(bases), every[0], each, chosen)
+
+
+def _result(
+    work: BatchRunner, method: str, names: tuple[str, ...], players: Players, each: Sequence[Found], options: Options
+) -> Attribution:
+    first = each[0]
+    gone = [one.occluded for one in each]
+    return Attribution(
+        method=method,
+        target=work.target.name,
+        value=first.occluded.whole,
+        words=work.subject.words(),
+        players=players.every,
+        baselines=names,
+        references=torch.tensor([one.none for one in gone], dtype=torch.float64),
+        parts=torch.stack([one.parts for one in each]),
+        occlusion=torch.stack([one.parts for one in gone]) if options.occlusion else None,
+        residual=max((one.residual for one in each), key=abs),
+        cost=work.cost,
+        rest=first.rest,
+        gamma=first.gamma,
+        alone=stacked([one.alone for one in each]),
+        interaction=stacked([one.interaction for one in each]),
+        error=stacked([one.error for one in each]),
+        exact=all(one.exact for one in each),
+        points=max(one.points for one in each),
+    )
+
+
+def _shapley(work: BatchRunner, players: Players, options: Options) -> Found:
+    values = shapley(work, players, samples=options.samples, seed=options.seed, pairs=options.pairs)
+    gone = _beside(work, players, options, values.whole, values.none)
+    residual = values.whole - values.none - float(values.parts.sum())
+    alone = values.alone if options.pairs else None
+    return Found(
+        parts=values.parts,
+        residual=residual,
+        occluded=gone,
+        alone=alone,
+        interaction=values.interaction,
+        error=values.error,
+        exact=values.exact,
+    )
+
+
+def _integrated(work: BatchRunner, players: Players, options: Options) -> Found:
+    gone = _beside(work, players, options)
+    integral = integrated(work, players, gone.whole - gone.none, options.points)
+    return Found(
+        parts=integral.parts,
+        residual=integral.missing,
+        occluded=gone,
+        exact=integral.converged,
+        points=integral.points,
+    )
+
+
+def _gradient(work: BatchRunner, players: Players, options: Options) -> Found:
+    gone = _beside(work, players, options)
+    parts = gradient_parts(work, players)
+    return Found(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
+
+
+def _occlusion(work: BatchRunner, players: Players, options: Options) -> Found:
+    gone = occluded(work, players, pairs=options.pairs)
+    residual = gone.whole - gone.none - float(gone.parts.sum())
+    return Found(parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction)
+
+
+def _beside(
+    work: BatchRunner, players: Players, options: Options, whole: float | None = None, none: float | None = None
+) -> Occluded:
+    """Occlusion beside another method; without it only the target as it is and with every player replaced."""
+    if options.occlusion:
+        return occluded(work, players)
+    if whole is None or none is None:
+        present = torch.tensor([[True], [False]]).expand(2, len(players))
+        whole, none = masked_targets(work, players, present).tolist()
+    return Occluded(whole, none, torch.empty(0, dtype=torch.float64))
+
+
+def _frozen(work: BatchRunner, players: Players, options: Options) -> Found:
+    gone = _beside(work, players, options)
+    with torch.no_grad():
+        trace = work.subject.trace()
+    work.count(work.subject.T)
+    found = frozen_parts(work.subject, trace, work.target.linear("frozen"))
+    by_step = found.x.sum(-1)
+    parts = torch.zeros(len(players), dtype=torch.float64)
+    for number, player in enumerate(players.every):
+        parts[number] = found.initial.sum() if player.is_state else by_step[player.start : player.stop].sum()
+    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
+    if not players.has_state:
+        rest["initial state"] = float(found.initial.sum())
+    if -1 in players.owner:
+        rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
+    rest["the head's bias"] = found.bias
+    residual = gone.whole - float(parts.sum()) - sum(rest.values())
+    return Found(parts=parts, residual=residual, occluded=gone, rest=rest)
+
+
+def _cd(work: BatchRunner, players: Players, options: Options) -> Found:
+    gone = _beside(work, players, options)
+    readout, P = work.target.linear("cd"), len(players)
+    work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
+    pairs = list(combinations(range(P), 2)) if options.pairs else []
+    members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
+    inside = torch.tensor([[owner in group for group in members] for owner in players.owner])
+    initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
+    beta, gamma, residual = _split_readout(work, readout, inside, initial)
+    interaction = torch.zeros(P, P, dtype=torch.float64)
+    for k, (p, q) in enumerate(pairs):
+        interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
+    rest = {"the head's bias": readout.bias}
+    together = interaction if options.pairs else None
+    return Found(parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together)
+
+
+def _split_readout(
+    work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Split a linear target by every span, some spans at a time.
+
+    Returns:
+        β and γ of each span, and the most by which β + γ misses a state that the target reads, at any step.
+    """
+    subject = work.subject
+    with torch.no_grad():
+        real = subject.run(keep=[str(place) for place in readout.vectors]).values
+    work.count(subject.T)
+    at_once = max(1, CD_NUMBERS // (subject.T * subject.sizes.hidden_size))
+    betas, gammas, gap = [], [], 0.0
+    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
+        split = decomposed(subject, within, begins)
+        work.count(subject.T * len(begins))
+        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
+        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
+        for place in readout.vectors:
+            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
+            gap = max(gap, float(missed.abs().max()))
+    return torch.cat(betas), torch.cat(gammas), gap
+
+
+def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
+    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
+
+
+METHODS: dict[str, Callable[[BatchRunner, Players, Options], Found]] = {
+    "shapley": _shapley,
+    "integrated_gradients": _integrated,
+    "frozen": _frozen,
+    "cd": _cd,
+    "occlusion": _occlusion,
+    "gradient": _gradient,
+}

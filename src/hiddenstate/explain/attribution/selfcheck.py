@@ -1,0 +1,260 @@
+"""`selfcheck`: scores any method of attribution on networks whose truth is known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import check_dense, check_memory
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.attribution.run import attribute
+from hiddenstate.explain.ledger.cell import Ledger
+from hiddenstate.explain.ledger.run import ledger
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, share, table
+from hiddenstate.explain.subject.bounds import check_row_steps
+from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
+from hiddenstate.plant.planted import Plant
+from hiddenstate.structure.addresses import Address, parse_address
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Method = Callable[[LSTM, Tensor, str], Tensor | Sequence[float]]
+
+FINDS, LEANS = 0.85, 0.3  # agreement from which on a method finds what was planted, or finds it in part
+MOST_INPUTS = 2**16
+NOTHING = 1e-3  # amount up to which it sees nothing
+
+
+@dataclass(frozen=True)
+class PlantScore:
+    """How a method did on one plant.
+
+    Attributes:
+        plant: the plant's name.
+        agreement: the cosine between its scores and what each step is worth, over all inputs: 1 where they are in
+            proportion; 0 where it sees nothing.
+        amount: the length of its scores, as a share of the length of the truth.
+        verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
+        truth: what the plant computes.
+        expected: for a method of this library, the verdict that it should have there.
+        why: the reason of that.
+    """
+
+    plant: str
+    agreement: float
+    amount: float
+    verdict: Verdict
+    truth: str
+    expected: Verdict | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelfCheck(Explanation):
+    """What `hiddenstate.explain.selfcheck` found.
+
+    Attributes:
+        scores: for each plant how the method did.
+        inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
+        residual: the largest disagreement, 1 minus the agreement, among the plants of which it sees anything.
+        cost: row-steps that the method ran.
+    """
+
+    scores: tuple[PlantScore, ...]
+    inputs: int
+    residual: float
+    cost: int
+
+    kind = "selfcheck"
+
+    @property
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """The verdict on each plant."""
+        return {score.plant: score.verdict for score in self.scores}
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row a plant."""
+        return [asdict(score) for score in self.scores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {"plants": self.rows(), "inputs": self.inputs, "residual": self.residual, "cost": self.cost}
+
+    def __str__(self) -> str:
+        rows = [
+            [one.plant, one.verdict, f"{one.agreement:.3f}", share(max(one.agreement, 0.0)), f"{one.amount:.3f}"]
+            for one in self.scores
+        ]
+        told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
+        told.append(
+            sentence(
+                f"agreement: cosine with what each step is worth, over {self.inputs} inputs; amount: length against "
+                f"it. {self.cost:,} row-steps."
+            )
+        )
+        for one in self.scores:
+            if one.expected is not None:
+                right = "as expected" if one.expected == one.verdict else f"NOT as expected, which is {one.expected!r}"
+                told.append(sentence(f"{one.plant}, {right}: {one.why}."))
+        return "\n".join(told)
+
+    def _figure(self) -> "Figure":
+        """Draw the agreement on each plant as a bar."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(6, 0.4 * len(self.scores) + 1), layout="constrained")
+        ax = figure.add_subplot()
+        ax.barh([one.plant for one in self.scores], [one.agreement for one in self.scores], color="#0072b2")
+        ax.axvline(FINDS, color="#888888", linestyle="--", linewidth=0.8)
+        ax.set_xlim(-1, 1)
+        ax.invert_yaxis()
+        ax.set_xlabel("agreement with the truth")
+        return figure
+
+
+def selfcheck(
+    method: Method | str,
+    *,
+    plants: Mapping[str, Plant] | None = None,
+    T: int = 10,
+    inputs: int = 8,
+    progress: Progress | bool | None = True,
+) -> SelfCheck:
+    """Score a method of attribution on planted networks, whose truth is known.
+
+    Args:
+        method: takes an LSTM, an input ``[T, 1, C]`` and a target such as ``"l0.c[0]@9"``, and returns a score for
+            each step, ``[T]``: how much of the target is its doing, against an input of zeros. Or the name of a method
+            of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: then what it should find, and why,
+            stands beside.
+        plants: the plants by name; `hiddenstate.plant.garden` without.
+        T: time steps of each input.
+        inputs: inputs for each plant.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the plants done and their total.
+
+    Raises:
+        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, plants are none, or
+            ``progress`` is no function or bool.
+        ArgumentError: there are no inputs or no plants, or too many inputs or steps; or an unknown method.
+        DtypeError: the method returned a sparse, nested or quantized tensor, or one whose memory was freed.
+        ShapeError: the method returned something else than one finite number a step.
+
+    >>> print(selfcheck(lambda lstm, x, of: x.sum((1, 2))).verdicts["integrator"])
+    finds
+    """
+    T, count = check_int("T", T), check_int("inputs", inputs)
+    chosen = garden() if plants is None else plants
+    if not isinstance(chosen, Mapping) or not all(isinstance(plant, Plant) for plant in chosen.values()):
+        raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
+    if count < 1 or not chosen:
+        raise ArgumentError(f"selfcheck needs at least one input and one plant, got {count} and {len(chosen)}")
+    check_row_steps(T * count * len(chosen), f"lower T={T:,} or inputs={count:,}")
+    if count > MOST_INPUTS:
+        raise ArgumentError(f"inputs must be at most {MOST_INPUTS:,}, as each is a call of the method; got {count:,}")
+    run, expected = _named(method)
+    scores, cost = [], 0
+    with reporting(progress) as report:
+        for plant in counted(list(chosen.values()), report):
+            with _Counter(plant.lstm) as counter:
+                score = _score(run, plant, T, count)
+            if plant.name in expected:
+                score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
+            scores.append(score)
+            cost += counter.row_steps
+    seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
+    return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
+
+
+def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
+    """Return what runs a method and, of one of this library, what it should find."""
+    if not isinstance(method, str):
+        if not callable(method):
+            raise ArgumentTypeError(f"a method is a function, or the name of one, got {type(method).__name__}")
+        return method, {}
+    if method not in EXPECTED:
+        raise ArgumentError(f"unknown method {method!r}: expected a function, or one of {', '.join(EXPECTED)}")
+    if method == "ledger":
+        return _ledger, EXPECTED[method]
+    chosen: Any = method
+
+    def run(lstm: LSTM, x: Tensor, of: str) -> Tensor:
+        found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        return found.scores
+
+    return run, EXPECTED[method]
+
+
+def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
+    """What of each step's writing is still there in the cell of the target's unit."""
+    place, unit, t, _ = parse_address(of)
+    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.c", unit, t)))
+    assert isinstance(found, Ledger)
+    return found.parts[:, 0]
+
+
+class _Counter:
+    """Counts the row-steps that an LSTM runs inside a block."""
+
+    def __init__(self, lstm: LSTM) -> None:
+        self.lstm = lstm
+        self.row_steps = 0
+
+    def __enter__(self) -> "_Counter":
+        self._hook = self.lstm.register_forward_pre_hook(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def _count(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            self.row_steps += args[0].numel() // args[0].shape[-1]
+
+
+def _score(method: Method, plant: Plant, T: int, inputs: int) -> PlantScore:
+    given, worths = [], []
+    place, unit = plant.place
+    for seed in range(inputs):
+        x = plant.inputs(seed, T=T)
+        worths.append(plant.worth(x)[:, 0].double())
+        given.append(_checked(method(plant.lstm, x, f"{place}[{unit}]@{T - 1}"), T))
+    got, truth = torch.cat(given).numpy(), torch.cat(worths).numpy()
+    sizes = float(np.linalg.norm(got)), float(np.linalg.norm(truth))
+    if not sizes[1]:
+        raise ArgumentError(f"in none of the {inputs} inputs of {plant.name!r} is any step worth anything; take more")
+    amount = sizes[0] / sizes[1]
+    agreement = float(got @ truth) / (sizes[0] * sizes[1]) if amount > NOTHING else 0.0
+    return PlantScore(plant.name, agreement, amount, _verdict(agreement, amount), plant.truth)
+
+
+def _verdict(agreement: float, amount: float) -> Verdict:
+    if amount <= NOTHING:
+        return "sees nothing"
+    return "finds" if agreement >= FINDS else "in part" if agreement >= LEANS else "misled"
+
+
+def _checked(scores: object, T: int) -> Tensor:
+    if isinstance(scores, Tensor):
+        check_dense(scores, "the tensor that the method returned")
+        check_memory(scores, "the tensor that the method returned")
+    try:
+        found = torch.as_tensor(scores).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"a method must return numbers, and returned {type(scores).__name__}") from error
+    if found.shape != (T,) or not bool(found.isfinite().all()):
+        raise ShapeError(
+            f"a method must return one finite number a step, [{T}] here, and returned {list(found.shape)}"
+            + (" with infinite or missing numbers" if found.shape == (T,) else "")
+        )
+    return found

@@ -1,0 +1,134 @@
+"""Shapley values: exact from the target of every mask, or sampled over orders."""
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.explain.attribution.occlusion import masked_targets
+from hiddenstate.explain.attribution.players import Players
+from hiddenstate.explain.attribution.prefix_tree import PrefixTree
+from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.nn.scoped_edits import edits_in_force
+
+EXACT_STEPS = 16  # by a prefix tree
+EXACT_BRUTE = 12  # mask by mask
+
+
+@dataclass(frozen=True, eq=False)
+class Shapley:
+    """Shapley values of P players, float64.
+
+    Attributes:
+        parts: ``[P]``.
+        exact: whether all masks were run; else they are means over orders.
+        error: ``[P]``, the standard error of sampled ones; None of exact ones.
+        whole: the target with all players.
+        none: with none.
+        alone: ``[P]``, with one, less ``none``; None where sampled.
+        interaction: ``[P, P]``, the Shapley interaction index of two (Grabisch & Roubens 1999); None where sampled.
+    """
+
+    parts: Tensor
+    exact: bool
+    error: Tensor | None
+    whole: float
+    none: float
+    alone: Tensor | None = None
+    interaction: Tensor | None = None
+
+
+def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
+    """Compute Shapley values: exactly where that can be done, else from samples.
+
+    Args:
+        work: runs the subject.
+        players: P players.
+        samples: orders that are drawn, if they are.
+        seed: of the draw.
+        pairs: also the interactions of two.
+    """
+    count, P, T = len(players) - players.has_state, len(players), work.subject.T
+    if _serves_tree(work) and count <= EXACT_STEPS:
+        tree = PrefixTree(work, players)
+        work.expect(tree.cost)
+        return from_values(tree.grow(), pairs)
+    if count <= EXACT_BRUTE:
+        return from_values(masked_targets(work, players, _every_mask(P)), pairs)
+    work.expect(T * (2 + 2 * -(-samples // 2) * (P - 1)))
+    return _sampled(work, players, samples, seed)
+
+
+def _serves_tree(work: BatchRunner) -> bool:
+    """Whether rows that begin alike can share their steps: one direction, one step looked at, no edit at a step."""
+    subject = work.subject
+    one_way = not subject.sizes.bidirectional and work.target.t is not None
+    return one_way and not edits_in_force(subject.lstm)  # an edit's steps are counted from where a call begins
+
+
+def from_values(values: Tensor, pairs: bool) -> Shapley:
+    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p says whether player p is present."""
+    f = values.numpy()
+    P = int(np.log2(len(f)))
+    masks = np.arange(len(f))
+    sizes = _bits(masks, P)
+    weights = np.array([1 / (P * comb(P - 1, size)) for size in range(P)])
+    parts, interaction = np.empty(P), np.zeros((P, P))
+    for p in range(P):
+        without = masks[masks >> p & 1 == 0]
+        parts[p] = (weights[sizes[without]] * (f[without | 1 << p] - f[without])).sum()
+    if pairs and P > 1:
+        weights = np.array([1 / ((P - 1) * comb(P - 2, size)) for size in range(P - 1)])
+        for p in range(P):
+            for q in range(p):
+                w = masks[(masks >> p & 1 == 0) & (masks >> q & 1 == 0)]
+                joint = f[w | 1 << p | 1 << q] - f[w | 1 << p] - f[w | 1 << q] + f[w]
+                interaction[p, q] = interaction[q, p] = (weights[sizes[w]] * joint).sum()
+    alone = f[[1 << p for p in range(P)]] - f[0]
+    return Shapley(
+        torch.from_numpy(parts),
+        True,
+        None,
+        float(f[-1]),
+        float(f[0]),
+        torch.from_numpy(alone),
+        torch.from_numpy(interaction) if pairs else None,
+    )
+
+
+def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
+    """How many players are present in each mask."""
+    count: NDArray[np.int64] = sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
+    return count
+
+
+def _every_mask(P: int) -> Tensor:
+    masks = torch.arange(2**P)
+    return torch.stack([masks >> p & 1 for p in range(P)], dim=1).bool()
+
+
+def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Shapley:
+    """Draw orders in which players come in, each with its reverse, and take the mean of what each player adds."""
+    P, pairs = len(players), -(-samples // 2)
+    generator = np.random.default_rng(seed)
+    orders = np.stack([order for _ in range(pairs) for order in _with_reverse(generator.permutation(P))])
+    ends = masked_targets(
+        work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
+    )
+    rank = np.argsort(orders, axis=1)
+    # Row k of an order has its first k players; none and all are the same in every order.
+    present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
+    inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
+    steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))
+    added = np.take_along_axis(steps, rank, axis=1)
+    by_pair = added.reshape(pairs, 2, P).mean(1)
+    error = by_pair.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else np.full(P, np.nan)
+    parts = torch.from_numpy(by_pair.mean(0))
+    return Shapley(parts, False, torch.from_numpy(error), float(ends[0]), float(ends[1]))
+
+
+def _with_reverse(order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return order, order[::-1]

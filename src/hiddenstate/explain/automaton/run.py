@@ -1,0 +1,225 @@
+"""`automaton`: learns a finite automaton from an LSTM by asking it, with AALpy."""
+
+import random
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.automaton.result import LearnedAutomaton
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.nn.lstm import LSTM
+
+Output = Callable[[Tensor], Sequence[Hashable]]
+Word = tuple[Hashable, ...]
+
+TESTS_A_ROUND = 500  # random words that a hypothesis is tried on
+MOST_ROW_STEPS = 5_000_000
+
+
+def automaton(
+    model: LSTM,
+    alphabet: Mapping[Any, Tensor],
+    *,
+    output: Output | None = None,
+    head: nn.Linear | Head | None = None,
+    labels: Sequence[str] | None = None,
+    states: int = 50,
+    length: int = 20,
+    tests: int = 2000,
+    seed: int = 0,
+) -> LearnedAutomaton:
+    """Learn a finite automaton that says of words over an alphabet what the LSTM says.
+
+    The LSTM is asked words, by the L* algorithm (Angluin 1987; with it, Weiss, Goldberg & Yahav 2018 took automata out
+    of networks); each hypothesis is tried on random words until none is found on which they differ. That is no proof:
+    how far they agree on fresh words is measured and shown.
+
+    Args:
+        model: an LSTM that reads forward.
+        alphabet: each symbol and the input ``[C]`` that stands for it.
+        output: takes hidden states of the last layer ``[N, P]`` and returns what the LSTM says in each, such as a
+            label. Without it the likeliest label of ``head``.
+        head: the linear layer that reads the LSTM's outputs.
+        labels: the head's labels.
+        states: the most states; learning stops there.
+        length: of the random words.
+        tests: fresh random words for the agreement.
+        seed: of all random words.
+
+    Raises:
+        MissingDependencyError: AALpy is not installed.
+        ArgumentError, ArgumentTypeError, ShapeError: what does not fit; or it would take more than 5 million row-steps.
+    """
+    if not isinstance(model, LSTM) or model.bidirectional:
+        raise ArgumentError("an automaton reads forward: give an hs.LSTM that is not bidirectional")
+    most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)
+    if min(most, long, count) < 1:
+        raise ArgumentError(f"states, length and tests must be at least 1, got {states}, {length} and {tests}")
+    if long * count > MOST_ROW_STEPS:
+        raise ArgumentError(
+            f"{count:,} random words of {long:,} symbols are more than {MOST_ROW_STEPS:,} row-steps: lower tests= or "
+            "length="
+        )
+    asked = _Asked(model, _checked(alphabet, model), _output_function(model, output, head, labels))
+    draw = random.Random(check_seed(seed))
+    return _learned(asked, draw, most, long, count)
+
+
+def _checked(alphabet: object, model: LSTM) -> dict[Hashable, Tensor]:
+    if not isinstance(alphabet, Mapping) or not alphabet or not all(isinstance(v, Tensor) for v in alphabet.values()):
+        raise ArgumentTypeError("alphabet must be a mapping from symbols to input vectors, of at least one symbol")
+    for symbol, vector in alphabet.items():
+        if vector.shape != (model.input_size,):
+            raise ShapeError(f"the input of {symbol!r} must be [{model.input_size}], got {list(vector.shape)}")
+        check_memory(check_plain_tensor(vector, f"the input of {symbol!r}"), f"the input of {symbol!r}")
+    return dict(alphabet)
+
+
+def _output_function(
+    model: LSTM, output: Output | None, head: nn.Linear | Head | None, labels: Sequence[str] | None
+) -> Output:
+    if (output is None) == (head is None):
+        raise ArgumentError("give either output= or head=: what does the LSTM say in a state?")
+    if output is not None:
+        if not callable(output):
+            raise ArgumentTypeError(f"output must be a function of hidden states, got {type(output).__name__}")
+        return output
+    like = model._like()
+    found = subject(model, like.new_zeros(1, 1, model.input_size), head=head, labels=labels).head
+    assert found is not None
+    return lambda h: [found.labels[k] for k in found.logits(h).argmax(-1).tolist()]
+
+
+class _Asked:
+    """An LSTM that is asked words; counts row-steps."""
+
+    def __init__(self, lstm: LSTM, alphabet: dict[Hashable, Tensor], output: Output) -> None:
+        self.symbols = tuple(alphabet)
+        self._subject: Subject = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
+        self._vectors = {symbol: vector.to(lstm._like()) for symbol, vector in alphabet.items()}
+        self._output = output
+        self.cost = 0
+
+    def start(self) -> Hashable:
+        """Say what the LSTM says before anything is read."""
+        return self._said(self._subject.initial[0][-1])[0]
+
+    @torch.no_grad()
+    def words(self, words: Sequence[Word]) -> list[list[Hashable]]:
+        """Say what it says at each step of words of one length."""
+        x = torch.stack([torch.stack([self._vectors[symbol] for symbol in word]) for word in words], dim=1)
+        self.cost += x.shape[0] * x.shape[1]
+        if self.cost > MOST_ROW_STEPS:
+            raise ArgumentError(
+                f"learning took more than {MOST_ROW_STEPS:,} row-steps: this LSTM tells too many words apart for an "
+                "automaton of so many states; ask for fewer with states=, or for a coarser output="
+            )
+        out = self._subject.run(x).out
+        said = self._said(out.flatten(0, 1))
+        return [list(said[n :: len(words)]) for n in range(len(words))]
+
+    def _said(self, h: Tensor) -> Sequence[Hashable]:
+        found = self._output(h)
+        if not isinstance(found, Sequence):
+            raise ArgumentTypeError(f"output must return a list of what is said, and returned {type(found).__name__}")
+        if len(found) != len(h):
+            raise ShapeError(f"output must say one thing for each of {len(h)} hidden states, got {len(found)}")
+        return found
+
+
+def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: int) -> LearnedAutomaton:
+    base = optional_package("aalpy.base", "automata", "learning an automaton")
+    learn = optional_package("aalpy.learning_algs", "automata", "learning an automaton").run_Lstar
+    full: list[bool] = []
+
+    class Sul(base.SUL):  # type: ignore[misc, name-defined]
+        """What AALpy asks: whole words at once."""
+
+        def pre(self) -> None:
+            """Nothing is carried from word to word."""
+
+        def post(self) -> None:
+            """Nothing is carried from word to word."""
+
+        def step(self, letter: Hashable) -> Hashable:
+            """Only the empty word is asked step by step."""
+            return asked.start()
+
+        def query(self, word: Word) -> list[Hashable]:
+            """Return what the LSTM says at each step."""
+            self.num_queries += 1
+            self.num_steps += len(word)
+            return asked.words([tuple(word)])[0] if word else [asked.start()]
+
+    class RandomWords(base.Oracle):  # type: ignore[misc, name-defined]
+        """Tries a hypothesis on random words, many in one call."""
+
+        def find_cex(self, hypothesis: Any) -> Word | None:
+            """Return the shortest prefix on which they differ, or None."""
+            if len(hypothesis.states) >= most:
+                full.append(True)
+                return None
+            delta, outputs = _table(hypothesis, asked.symbols)
+            return _first_difference(asked, delta, outputs, _random_words(draw, asked.symbols, length, TESTS_A_ROUND))[
+                2
+            ]
+
+    sul = Sul()
+    hypothesis = learn(list(asked.symbols), sul, RandomWords(list(asked.symbols), sul), "moore", print_level=0)
+    delta, outputs = _table(hypothesis, asked.symbols)
+    words = _random_words(draw, asked.symbols, length, tests)
+    steps, agreed, wrong = _first_difference(asked, delta, outputs, words)
+    return LearnedAutomaton(
+        symbols=asked.symbols,
+        delta=delta,
+        outputs=outputs,
+        steps=steps,
+        words=agreed,
+        tested=tests,
+        disagreement=wrong,
+        complete=not full,
+        residual=1 - steps,
+        cost=asked.cost,
+    )
+
+
+def _table(machine: Any, symbols: Sequence[Hashable]) -> tuple[dict[tuple[int, Hashable], int], tuple[Hashable, ...]]:
+    """The transitions and outputs of a machine of AALpy's, its states numbered as they are reached."""
+    numbers = {machine.initial_state: 0}
+    order, delta = [machine.initial_state], {}
+    for state in order:  # grows while it is read
+        for symbol in symbols:
+            after = state.transitions[symbol]
+            if after not in numbers:
+                numbers[after] = len(order)
+                order.append(after)
+            delta[numbers[state], symbol] = numbers[after]
+    return delta, tuple(state.output for state in order)
+
+
+def _random_words(draw: random.Random, symbols: Sequence[Hashable], length: int, count: int) -> list[Word]:
+    return [tuple(draw.choices(symbols, k=length)) for _ in range(count)]
+
+
+def _first_difference(
+    asked: _Asked, delta: Mapping[tuple[int, Hashable], int], outputs: Sequence[Hashable], words: Sequence[Word]
+) -> tuple[float, float, Word | None]:
+    """Return the share of steps and of words on which both agree, and the shortest prefix on which they do not."""
+    same, whole_words, shortest = 0, 0, None
+    for word, said in zip(words, asked.words(words), strict=True):
+        state, right = 0, 0
+        for t, symbol in enumerate(word):
+            state = delta[state, symbol]
+            if outputs[state] == said[t]:
+                right += 1
+            elif shortest is None or t + 1 < len(shortest):
+                shortest = word[: t + 1]
+        same, whole_words = same + right, whole_words + (right == len(word))
+    return same / (len(words) * len(words[0])), whole_words / len(words), shortest

@@ -1,0 +1,287 @@
+"""`Comparison`: where two runs part, which units do the same, and how alike their layers are."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import freeze, resolve, resolve_one
+from hiddenstate.base.scalars import check_int
+from hiddenstate.edits.edit import Edit
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.explain.comparison.divergence import step_differences
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.tracing.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 12  # steps
+
+
+class Difference(NamedTuple):
+    """One step at which the outputs differ."""
+
+    item: int
+    row: int
+    t: int
+    word: str
+    amount: float
+
+
+class Match(NamedTuple):
+    """Which unit of b does what each unit of a does, in one layer and direction.
+
+    ``units[k]`` is b's unit for a's unit k (-1 where b has fewer), ``correlation[k]`` their correlation over all steps;
+    below 0, b's unit is a's with its sign turned, where they are units of two LSTMs.
+    """
+
+    units: Tensor
+    correlation: Tensor
+
+
+class Pair(NamedTuple):
+    """What both read, and what each did."""
+
+    a: Subject
+    b: Subject
+    run_a: Trace
+    run_b: Trace
+
+
+class Check(NamedTuple):
+    """What patching does to the difference: its mean over the steps, before and with the patch."""
+
+    before: float
+    patched: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Explanation):
+    """What `hiddenstate.compare` found. Units are matched and layers compared by hidden states.
+
+    Attributes:
+        measure: ``"KL"``: the divergence of b's probabilities from a's, in nats; ``"distance"``: the distance of their
+            outputs, where they have no probabilities of the same labels; ``"none"``: their outputs have other sizes.
+        differences: for each item of the data, ``[T, N]``; NaN past a row's end.
+        tolerance: from which on two outputs differ.
+        matches: for each layer and direction that both have (``"l0"``) which units do the same.
+        cka: linear centred kernel alignment of each of a's layers and directions (rows) with each of b's: 1 for the
+            same up to a rotation and a scale.
+        tracks: names of its rows and of its columns.
+        residual: how far b is from a in what both should share, the alignment of each with itself: at most rounding.
+        cost: row-steps that were run.
+        pairs: what both read, and what each did.
+        patched: of layers that `checked` patched, the mean difference that is left.
+    """
+
+    kind: ClassVar[str] = "comparison"
+
+    measure: str
+    differences: tuple[Tensor, ...]
+    tolerance: float
+    matches: Mapping[str, Match]
+    cka: Tensor
+    tracks: tuple[tuple[str, ...], tuple[str, ...]]
+    residual: float
+    cost: int
+    pairs: tuple[Pair, ...]
+    patched: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Difference | None:
+        """The first step at which the outputs differ, in the earliest item that has one; None if nowhere."""
+        for item, values in enumerate(self.differences):
+            t, n = torch.nonzero(values > self.tolerance, as_tuple=True)
+            if len(t):
+                return self._at(item, int(t[0]), int(n[0]))
+        return None
+
+    @property
+    def steps(self) -> int:
+        """Real steps of the data."""
+        return sum(pair.a.row_length(n) for pair in self.pairs for n in range(pair.a.N))
+
+    @property
+    def mean(self) -> float:
+        """The mean difference over all steps."""
+        return float(torch.cat([values.flatten() for values in self.differences]).nanmean())
+
+    def largest(self, count: int = SHOWN) -> list[Difference]:
+        """Return the steps at which the outputs differ most."""
+        every = [
+            self._at(item, t, n)
+            for item, values in enumerate(self.differences)
+            for t, n in torch.nonzero(values > self.tolerance).tolist()
+        ]
+        return sorted(every, key=lambda one: -one.amount)[: check_int("count", count)]
+
+    def edit(self, place: str, *, item: int = 0, unit: int | Sequence[int] | None = None, t: int | None = None) -> Edit:
+        """Return the edit of b that puts a's values into the units that match them.
+
+        Args:
+            place: a hidden or cell state of a layer that both have, such as ``"l0.h"``.
+            item: of the data.
+            unit: units of a; all that have a match when None.
+            t: the step; all when None.
+
+        Raises:
+            ArgumentTypeError: the place is no text, or something else no number.
+            NameUnknownError: it is no state of a layer that both have.
+            IndexRangeError: there is no such item, a has no such unit, or there is no such step.
+            ArgumentError: a unit has no match.
+        """
+        if not isinstance(place, str):
+            raise ArgumentTypeError(f"place must be a text such as 'l0.h', got {type(place).__name__}")
+        track, _, quantity = place.partition(".")
+        if track not in self.matches or quantity not in ("c", "h"):
+            raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")
+        pair = self.pairs[resolve_one(item, len(self.pairs), "item")]
+        match, run = self.matches[track], pair.run_a
+        if quantity == "c" and run.values[place].shape[-1] != len(match.units):
+            raise ArgumentError("units are matched by h, which a projection makes of all of them: patch h")
+        units = resolve(freeze(unit, "unit"), len(match.units), "unit")
+        chosen = [k for k in units if unit is not None or match.units[k] >= 0]
+        if any(match.units[k] < 0 for k in chosen):
+            raise ArgumentError("one of these units of a has no match in b, which has fewer units")
+        turned = (match.correlation[chosen] < 0) & (not self._one_lstm)
+        signs = torch.where(turned, -1.0, 1.0).to(run.values[place])
+        if t is not None:
+            t = resolve_one(freeze(t, "t"), pair.a.T, "t")
+        steps = slice(None) if t is None else slice(t, t + 1)
+        values = run.values[place][steps][:, :, chosen] * signs
+        return Edit(place, "set", values, unit=tuple(match.units[chosen].tolist()), t=t)
+
+    def check(self, place: str) -> Check:
+        """Patch b with a's values at a place, and measure how much of the difference is left.
+
+        Matched units that really do the same leave nothing below them: the check that a correlation cannot give.
+
+        Raises:
+            NameUnknownError, ArgumentError, ArgumentTypeError: as `edit`; or the outputs cannot be compared.
+        """
+        if math.isnan(self.mean):
+            raise ArgumentError("the outputs have other sizes: there is no difference that a patch could undo")
+        lstm, after = self.pairs[0].b.lstm, []
+        for item, pair in enumerate(self.pairs):
+            with torch.no_grad(), lstm.edit(self.edit(place, item=item)):
+                after.append(step_differences(pair.a, pair.b, pair.run_a, pair.b.trace(), self.measure))
+        return Check(self.mean, float(torch.cat([values.flatten() for values in after]).nanmean()))
+
+    def checked(self) -> "Comparison":
+        """Return the comparison with every layer that both have checked by a patch of its hidden states.
+
+        Where the outputs cannot be compared there is nothing to check, and it is returned as it is.
+        """
+        if self.measure == "none":
+            return self
+        patched = {name: self.check(f"{name}.h").patched for name in self.matches}
+        return replace(self, patched=patched, cost=self.cost + len(patched) * sum(p.b.T * p.b.N for p in self.pairs))
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row for each step."""
+        return [
+            self._at(item, t, n)._asdict()
+            for item, values in enumerate(self.differences)
+            for t, n in torch.nonzero(~values.isnan()).tolist()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the runs, ready for JSON."""
+        first = self.first
+        matches = {name: match._asdict() for name, match in self.matches.items()}
+        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean")
+        own = {name: getattr(self, name) for name in names}
+        return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
+
+    def __str__(self) -> str:
+        told = [self._where()]
+        most = self.largest()
+        if most:
+            top = most[0].amount
+            where = ["step"] if self._single else ["item", "row", "step"]
+            lines = [
+                [*map(str, one[3 - len(where) : 3]), shortened(one.word), number(one.amount), bar(one.amount, top)]
+                for one in most
+            ]
+            told.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
+        if self.matches:
+            told += [self._layers(), *map(sentence, self._legend())]
+        return "\n".join(told)
+
+    @property
+    def _one_lstm(self) -> bool:
+        return self.pairs[0].a.lstm is self.pairs[0].b.lstm
+
+    def _layers(self) -> str:
+        """A line for each layer and direction that both have."""
+        lines = []
+        for name, (units, correlation) in self.matches.items():
+            there = correlation[units >= 0].abs()
+            counts = (
+                [] if self._one_lstm else [int((there > 0.9).sum()), int((units == torch.arange(len(units))).sum())]
+            )
+            alike = float(self.cka[self.tracks[0].index(name), self.tracks[1].index(name)])
+            left = [number(self.patched[name])] if name in self.patched else []
+            lines.append([name, f"{float(there.mean()):.3f}", *map(str, counts), *left, f"{alike:.3f}", share(alike)])
+        head = ["", "mean |r|", *([] if self._one_lstm else ["|r| above 0.9", "in their place"])]
+        head += [*([f"{self.measure} left"] if self.patched else []), "CKA", ""]
+        return table(head, lines, "l" + "r" * (len(head) - 2) + "l")
+
+    def _legend(self) -> Iterator[str]:
+        """What the columns say, and what they do not."""
+        if self._one_lstm:
+            yield "|r|: correlation of each unit's hidden state in the two runs."
+        else:
+            yield "|r|: correlation of matched units; in their place: matched with the unit of their own number."
+        if self.steps < 4 * max(len(match.units) for match in self.matches.values()):
+            yield f"Over {self.steps} steps high correlations come by chance: give more data."
+        if self.patched:
+            yield f"{self.measure} left: what is left on average when b gets the hidden states that a has there."
+        elif self.measure != "none":
+            yield 'check("l0.h") patches the one into the other: what do they leave of the difference?'
+        yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."
+
+    def _figure(self) -> "Figure":
+        """Draw the alignment of all layers and directions."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(4.5, 4), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(self.cka.numpy(), vmin=0, vmax=1)
+        axes.set_xticks(range(len(self.tracks[1])), self.tracks[1])
+        axes.set_yticks(range(len(self.tracks[0])), self.tracks[0])
+        axes.set_xlabel("b")
+        axes.set_ylabel("a")
+        axes.set_title("linear CKA of hidden states", fontsize=9)
+        figure.colorbar(image, ax=axes)
+        return figure
+
+    def _where(self) -> str:
+        first = self.first
+        if self.measure == "none":
+            said = (
+                "The outputs have other sizes, and there are no probabilities of the same labels: only insides compare."
+            )
+        elif first is None:
+            said = f"The outputs nowhere differ by more than {self.tolerance:g} ({self.measure})."
+        else:
+            where = f"step {first.t}" if self._single else f"item {first.item}, row {first.row}, step {first.t}"
+            said = (
+                f"The outputs first differ at {shortened(first.word)} ({where}): {self.measure} {number(first.amount)}"
+            )
+            said += f"; mean {number(self.mean)}"
+        return sentence(said)
+
+    @property
+    def _single(self) -> bool:
+        """Whether there is one text or sequence only."""
+        return len(self.pairs) == 1 and self.pairs[0].a.N == 1
+
+    def _at(self, item: int, t: int, n: int) -> Difference:
+        return Difference(item, n, t, self.pairs[item].a.words(n)[t], float(self.differences[item][t, n]))

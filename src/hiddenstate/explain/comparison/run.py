@@ -1,0 +1,145 @@
+"""`compare`: two models on the same data, or one on two inputs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.comparison.divergence import choose_measure, step_differences
+from hiddenstate.explain.comparison.result import Comparison, Match, Pair
+from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
+from hiddenstate.explain.subject.sources import subject
+from hiddenstate.structure.names import track
+
+
+def compare(
+    a: Any,
+    b: Any,
+    data: Any = None,
+    other: Any = None,
+    *,
+    tolerance: float = 1e-5,
+    progress: Progress | bool | None = True,
+    **options: Any,
+) -> Comparison:
+    """Compare two models on the same data, or on two inputs.
+
+    Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
+    without a head that both have, the distance of outputs. Which units do the same: those whose hidden states correlate
+    most over the data, each with one other (the Hungarian method; a unit and its negative count as the same, since an
+    LSTM in which both its weights and its readers' are turned computes the same). Over two inputs of one LSTM each unit
+    is its own match. How alike whole layers are: linear centred kernel alignment (Kornblith et al., 2019). A
+    correlation is no proof: `Comparison.check` patches one model into the other.
+
+    Args:
+        a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
+        b: another, or the same.
+        data: what they read; for models with text, a text or a list of texts. Left out for two subjects.
+        other: what b reads instead, in as many steps.
+        tolerance: from which on two outputs differ.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the inputs done and their total.
+        options: as for `hiddenstate.explain.subject`, for both.
+
+    Raises:
+        MissingDependencyError: scipy is not installed.
+        ShapeError: the two read different numbers of steps, or less than two in all.
+        ArgumentError, ArgumentTypeError: what does not fit.
+    """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)):
+        raise ArgumentTypeError(f"tolerance must be a number, got {type(tolerance).__name__}")
+    if not tolerance >= 0:
+        raise ArgumentError(f"tolerance must not be below 0, got {tolerance}")
+    optional_package("scipy.optimize", "compare", "matching units")
+    with reporting(progress) as report:
+        pairs = tuple(_pairs(a, b, data, data if other is None else other, options, report))
+    measure = choose_measure(pairs[0].a, pairs[0].b)
+    states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
+    tracks = tuple(states[0]), tuple(states[1])
+    match = _same if pairs[0].a.lstm is pairs[0].b.lstm else _match
+    if len(next(iter(states[0].values()))) < 2:
+        raise ShapeError("the data have less than two steps, and over one nothing correlates; give more")
+    cka = torch.tensor([[_cka(x, y) for y in states[1].values()] for x in states[0].values()], dtype=torch.float64)
+    own = [abs(1 - _cka(x, x)) for side in states for x in side.values() if bool((x != x[0]).any())]
+    return Comparison(
+        measure=measure,
+        differences=tuple(step_differences(*pair, measure) for pair in pairs),
+        tolerance=tolerance,
+        matches={name: match(states[0][name], states[1][name]) for name in tracks[0] if name in tracks[1]},
+        cka=cka,
+        tracks=tracks,
+        residual=max(own, default=0.0),
+        cost=sum(pair.a.T * pair.a.N + pair.b.T * pair.b.N for pair in pairs),
+        pairs=pairs,
+    )
+
+
+def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], report: Progress | None) -> list[Pair]:
+    """What both read, and what each did."""
+    every = data if _is_list_of_texts(data) else [data]
+    others = other if _is_list_of_texts(other) else [other]
+    if len(every) != len(others) or not every:
+        raise ShapeError(f"both need as many items, at least one; got {len(every)} and {len(others)}")
+    found = []
+    for x, y in counted(list(zip(every, others, strict=True)), report):
+        one, two = subject(a, x, **options), subject(b, y, **options)
+        lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
+        if lengths[0] != lengths[1]:
+            raise ShapeError(f"both need as many steps in each row, got {lengths[0]} and {lengths[1]}")
+        with torch.no_grad():
+            found.append(Pair(one, two, one.trace(), two.trace()))
+    return found
+
+
+def _is_list_of_texts(data: Any) -> bool:
+    """A list of texts with blanks in them; a list of words is one text."""
+    return (
+        isinstance(data, list | tuple)
+        and bool(data)
+        and all(isinstance(x, str) for x in data)
+        and any(" " in x for x in data)
+    )
+
+
+def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
+    """The hidden states of each layer and direction at all real steps, ``[S, P]``, of the first of each pair."""
+    found: dict[str, list[Tensor]] = {track(*where): [] for where in pairs[0].a.sizes.tracks}
+    for pair in pairs:
+        real = torch.tensor([[t < pair.a.row_length(n) for n in range(pair.a.N)] for t in range(pair.a.T)])
+        for name, parts in found.items():
+            parts.append(pair.run_a.values[f"{name}.h"].detach().cpu().double()[real])
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _match(x: Tensor, y: Tensor) -> Match:
+    """Match the columns of two matrices ``[S, P]`` by correlation, one to one."""
+    x, y = (_standard(values) for values in (x, y))
+    correlation = x.T @ y
+    solver = optional_package("scipy.optimize", "compare", "matching units")
+    rows, columns = (torch.as_tensor(part) for part in solver.linear_sum_assignment(-correlation.abs().numpy()))
+    units, found = torch.full((x.shape[1],), -1), torch.zeros(x.shape[1], dtype=torch.float64)
+    units[rows], found[rows] = columns, correlation[rows, columns]
+    return Match(units, found.clamp(-1, 1))
+
+
+def _same(x: Tensor, y: Tensor) -> Match:
+    """Match each unit with itself, in two runs of one LSTM."""
+    return Match(torch.arange(x.shape[1]), (_standard(x) * _standard(y)).sum(0).clamp(-1, 1))
+
+
+def _standard(values: Tensor) -> Tensor:
+    """Columns of mean 0 and length 1; those that never change are 0."""
+    centred = values - values.mean(0)
+    length = centred.norm(dim=0)
+    still = length <= 1e-12 * len(values) ** 0.5
+    return torch.where(still, 0.0, centred / torch.where(still, 1.0, length))
+
+
+def _cka(x: Tensor, y: Tensor) -> float:
+    """Linear centred kernel alignment of two sets of features ``[S, P]``; 0 where one never changes."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    size = (x.T @ x).norm() * (y.T @ y).norm()
+    return float((x.T @ y).norm() ** 2 / size) if float(size) > 0 else 0.0

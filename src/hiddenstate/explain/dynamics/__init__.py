@@ -1,0 +1,16 @@
+"""How an LSTM moves: `dynamics`.
+
+- `run.py`: `dynamics`, and `Dynamics`, whose methods give the views below
+- `gate_statistics.py`: how long units remember, how often gates are shut
+- `fixed_points.py`: the states in which it rests
+- `spectra.py`: which directions grow along a run
+- `state_map.py`: one step as a map from state to state in float64, with its Jacobian
+- `thread_pool.py`: runs the parts of a long computation in several threads, one core each
+"""
+
+from hiddenstate.explain.dynamics.fixed_points import FixedPoints
+from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
+from hiddenstate.explain.dynamics.run import Dynamics, dynamics
+from hiddenstate.explain.dynamics.spectra import Spectrum
+
+__all__ = ["Dynamics", "FixedPoints", "Saturation", "Spectrum", "Timescales", "dynamics"]

@@ -1,0 +1,248 @@
+"""Fixed points of an LSTM under a constant input: states that a step leaves as they are, with their stability.
+
+After Sussillo & Barak (2013), "Opening the black box": descend ``q(z) = |F(z) - z|² / 2`` from many states, which finds
+saddles as well as stable points; what has come near is refined by Newton's method.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.validation import State
+from hiddenstate.explain.dynamics.state_map import StateMap
+from hiddenstate.explain.dynamics.thread_pool import side_by_side
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, table
+from hiddenstate.explain.subject.progress_bar import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NEAR = 1e-2  # largest speed from which Newton's method is tried
+STILL = 1e-9  # largest speed of what counts as a fixed point
+SAME = 1e-4  # distance below which two are one
+LARGE = 256  # numbers of a state from which on starts are shared among threads
+NEWTON_STEPS = 30
+SHOWN = 16
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedPoints(Explanation):
+    """States that a step with this input leaves as they are, stable ones first. K points, states of D numbers.
+
+    Attributes:
+        x: the input ``[C]``.
+        states: ``[K, D]``, hidden and cell states of all layers, one after another; see `state`.
+        speed: ``[K]``, how far a step moves each (the length of ``F(z) - z``).
+        eigenvalues: ``[K, D]`` of the Jacobian there, complex, the largest first.
+        found: ``[K]``, how many of the searches (two a start) came to each.
+        starts: states that the search began with.
+        residual: the largest speed.
+        cost: row-steps that were run.
+        map: one step of the LSTM, in float64.
+    """
+
+    kind: ClassVar[str] = "fixed points"
+
+    x: Tensor
+    states: Tensor
+    speed: Tensor
+    eigenvalues: Tensor
+    found: Tensor
+    starts: int
+    residual: float
+    cost: int
+    map: StateMap
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def unstable(self) -> Tensor:
+        """``[K]``, in how many directions each point is left: eigenvalues of modulus above 1."""
+        return (self.eigenvalues.abs() > 1).sum(-1)
+
+    @property
+    def stable(self) -> Tensor:
+        """``[K]``, whether a state near the point comes to it."""
+        return self.unstable == 0
+
+    def state(self, k: int) -> State:
+        """Return point k as an initial state ``(h0 [L, 1, P], c0 [L, 1, H])``: ``lstm(x, points.state(0))``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
+        h, c = self.map.split(self.states[k : k + 1])
+        return torch.stack(h), torch.stack(c)
+
+    def kind_of(self, k: int) -> str:
+        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``.
+
+        Raises:
+            IndexRangeError, ArgumentTypeError: there is no such point.
+        """
+        k = resolve_one(k, len(self), "k")
+        away = int(self.unstable[k])
+        return "stable" if not away else "repeller" if away == self.states.shape[1] else "saddle"
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row a point."""
+        return [
+            {
+                "point": k,
+                "kind": self.kind_of(k),
+                "unstable": int(self.unstable[k]),
+                "largest_eigenvalue": float(self.eigenvalues[k, 0].abs()),
+                "speed": float(self.speed[k]),
+                "found": int(self.found[k]),
+            }
+            for k in range(len(self))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        values = torch.stack([self.eigenvalues.real, self.eigenvalues.imag], dim=-1)
+        rest = {"starts": self.starts, "residual": self.residual, "cost": self.cost}
+        return {"x": self.x, "points": self.rows(), "states": self.states, "eigenvalues": values, **rest}
+
+    def __str__(self) -> str:
+        if not len(self):
+            return sentence(
+                f"No fixed point was found from {self.starts} starts: none of the searches came to rest. Give more "
+                "starts, or a longer descent; an LSTM may also have none near where it runs."
+            )
+        stable = int(self.stable.sum())
+        lines = [
+            [
+                str(k),
+                self.kind_of(k),
+                str(int(self.unstable[k])),
+                f"{float(self.eigenvalues[k, 0].abs()):.4f}",
+                str(int(self.found[k])),
+                " ".join(f"{v:+.2f}" for v in self.states[k, :6].tolist()),
+            ]
+            for k in range(min(len(self), SHOWN))
+        ]
+        head = ["point", "kind", "ways out", "|λ|", "found", "state begins"]
+        more = f"\nand {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+        return (
+            f"{len(self)} fixed points from {self.starts} starts: {stable} stable, {len(self) - stable} not.\n"
+            + table(head, lines, "rlrrrl")
+            + f"{more}\n"
+            + sentence(
+                "ways out: directions in which it is left; |λ|: the largest eigenvalue. A step moves none of them by "
+                f"more than {self.residual:.0e}. There may be others that no start came to."
+            )
+        )
+
+    def _figure(self) -> "Figure":
+        """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(5, 5), layout="constrained")
+        axes = figure.add_subplot()
+        turn = torch.linspace(0, 2 * torch.pi, 200)
+        axes.plot(turn.cos(), turn.sin(), color="#888888", linewidth=0.8)
+        for k in range(len(self)):
+            color = "#0072b2" if bool(self.stable[k]) else "#d55e00"
+            axes.scatter(self.eigenvalues[k].real, self.eigenvalues[k].imag, s=12, color=color)
+        axes.set_aspect("equal")
+        axes.set_title("eigenvalues: stable points blue, others orange", fontsize=9)
+        return figure
+
+
+def find_fixed_points(
+    map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
+) -> FixedPoints:
+    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's.
+
+    ``progress`` is told the steps of descent that are done, and all.
+    """
+    with side_by_side() as threads:
+        shares = starts.chunk(threads.threads if map_.numbers >= LARGE else 1)
+        search = partial(_searched, map_, x, descent)
+        searched = threads.run(search, [(share, None if k else progress) for k, share in enumerate(shares)])
+        states, counts = _unique(torch.cat([points for points, _ in searched]))
+        each = threads.run(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
+    eigenvalues = torch.cat(each) if each else states.to(torch.complex128)
+    cost = sum(steps for _, steps in searched)
+    speed = (map_(states, x.expand(len(states), -1)) - states).norm(dim=-1)
+    unstable = (eigenvalues.abs() > 1).sum(-1)
+    order = sorted(range(len(states)), key=lambda k: (int(unstable[k]), -int(counts[k])))
+    residual = float(speed.max()) if len(speed) else 0.0
+    return FixedPoints(
+        x, states[order], speed[order], eigenvalues[order], counts[order], len(starts), residual, cost, map_
+    )
+
+
+def _searched(map_: StateMap, x: Tensor, descent: int, share: tuple[Tensor, Progress | None]) -> tuple[Tensor, int]:
+    """Search from some of the starts; give the points that each search came to, and the row-steps run."""
+    starts, progress = share
+    z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
+    near = _descended(map_, x, z, descent, progress)
+    speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
+    points, newton = _refined(map_, x, near[speeds < NEAR])
+    return points, len(starts) * (descent // 4) + 2 * len(starts) * descent + newton
+
+
+@torch.no_grad()
+def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
+    """Where the states run to: near stable points."""
+    for _ in range(steps):
+        z = map_(z, x.expand(len(z), -1))
+    return z
+
+
+def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progress | None) -> Tensor:
+    """Descend the squared speed of each state by itself, with a rate that falls to nothing."""
+    z = z.clone().requires_grad_()
+    optimiser = torch.optim.Adam([z], lr=0.03)
+    for k in range(steps):
+        optimiser.param_groups[0]["lr"] = 0.03 * (1 - k / steps)
+        with torch.enable_grad():
+            speed = 0.5 * (map_(z, x.expand(len(z), -1)) - z).square().sum()
+        (z.grad,) = torch.autograd.grad(speed, z)
+        optimiser.step()
+        if progress is not None:
+            progress(k + 1, steps)
+    return z.detach()
+
+
+@torch.no_grad()
+def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
+    """Solve ``F(z) = z`` by Newton's method from each state; those that come to rest are returned."""
+    done, cost = [z[:0]], 0
+    for part in z.split(max(1, 2**27 // (map_.numbers**2 * 8))):
+        at = part.clone()
+        for _ in range(NEWTON_STEPS):
+            moved = map_(at, x.expand(len(at), -1)) - at
+            cost += len(at)
+            left = moved.norm(dim=-1) >= STILL / 100
+            if not bool(left.any()):
+                break
+            slope = map_.jacobian(at[left], x.expand(int(left.sum()), -1)) - torch.eye(map_.numbers, dtype=at.dtype)
+            at[left] += torch.linalg.lstsq(slope, -moved[left][..., None]).solution[..., 0].clamp(-1, 1)
+        speed = (map_(at, x.expand(len(at), -1)) - at).norm(dim=-1)
+        done.append(at[(speed < STILL) & at.isfinite().all(-1)])
+    return torch.cat(done), cost
+
+
+def _unique(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Points that lie apart, and how many of the given lie at each."""
+    kept: list[Tensor] = []
+    counts: list[int] = []
+    for one in z:
+        same = next((k for k, other in enumerate(kept) if float((one - other).norm()) < SAME), None)
+        if same is None:
+            kept.append(one)
+            counts.append(1)
+        else:
+            counts[same] += 1
+    return torch.stack(kept) if kept else z[:0], torch.tensor(counts, dtype=torch.int64)

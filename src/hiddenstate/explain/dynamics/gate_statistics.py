@@ -1,0 +1,168 @@
+"""How long each unit remembers, and how often each gate is shut or open, over the steps of some data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, share, table
+from hiddenstate.structure.names import MEANINGS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHUT, OPEN = 0.1, 0.9
+EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, float("inf"))  # steps
+SPANS = tuple(pairwise(EDGES))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Timescales(Explanation):
+    """The time constant of every unit: the steps after which a share 1/e of its cell state is left.
+
+    It is ``-1 / mean(log f)`` over the steps: of what the cell holds, T steps leave the product of T forget gates,
+    which is ``exp(-T / time constant)``.
+
+    Attributes:
+        constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
+        steps: real steps, of all rows, that were averaged over.
+        residual: 0: nothing is left over by a definition.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "timescales"
+
+    constants: Mapping[str, Tensor]
+    steps: int
+    cost: int
+    residual: float = 0.0
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row a unit."""
+        return [
+            {"track": name, "unit": k, "time_constant": value}
+            for name, values in self.constants.items()
+            for k, value in enumerate(values.tolist())
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {"constants": dict(self.constants), "steps": self.steps, "residual": self.residual, "cost": self.cost}
+
+    def __str__(self) -> str:
+        head = ["", *(f"{low:g}-{high:g}" if high < 1e9 else f"over {low:g}" for low, high in SPANS)]
+        lines = []
+        for name, values in self.constants.items():
+            inside = [int(((values >= low) & (values < high)).sum()) for low, high in SPANS]
+            inside[-1] += int((values == float("inf")).sum())
+            lines.append([name, *map(str, inside)])
+        longest = [f"{name}.c[{int(v.argmax())}] {float(v.max()):.1f}" for name, v in self.constants.items()]
+        return (
+            "Units by the time constant of their memory, in steps:\n"
+            + table([*head, ""], [[*line, ""] for line in lines], "l")
+            + f"\nlongest: {', '.join(longest)}; over {self.steps:,} steps."
+        )
+
+    def _figure(self) -> "Figure":
+        """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(6, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        for name, values in self.constants.items():
+            axes.plot(values.sort().values, label=name)
+        axes.set_yscale("log")
+        axes.set_xlabel("units, sorted")
+        axes.set_ylabel("time constant, steps")
+        axes.legend(fontsize=8)
+        return figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Saturation(Explanation):
+    """How often each gate is shut (below 0.1) or open (above 0.9); Karpathy, Johnson & Fei-Fei (2015).
+
+    Of g, which runs from -1 to 1, it is how often it is below -0.9 and above 0.9.
+
+    Attributes:
+        shut: place, such as ``l0.f``, to the share of steps ``[H]`` at which each unit's gate is shut; float64.
+        open: the same for open.
+        steps: real steps, of all rows.
+        residual: 0: nothing is left over by a definition.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "saturation"
+
+    shut: Mapping[str, Tensor]
+    open: Mapping[str, Tensor]
+    steps: int
+    cost: int
+    residual: float = 0.0
+
+    def rows(self) -> Sequence[Row]:
+        """Return a row for each gate of each unit."""
+        return [
+            {"place": name, "unit": k, "shut": float(self.shut[name][k]), "open": float(self.open[name][k])}
+            for name in self.shut
+            for k in range(len(self.shut[name]))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        rest = {"steps": self.steps, "residual": self.residual, "cost": self.cost}
+        return {"shut": dict(self.shut), "open": dict(self.open), **rest}
+
+    def __str__(self) -> str:
+        lines = []
+        for name in self.shut:
+            shut, opened = self.shut[name], self.open[name]
+            always = int((opened > 0.95).sum()), int((shut > 0.95).sum())
+            meaning = MEANINGS[name.split(".")[1]]
+            sides = [f"{float(v.mean()):.2f} {share(float(v.mean()))}" for v in (shut, opened)]
+            lines.append([name, meaning, *sides, *map(str, reversed(always))])
+        head = ["", "", "shut", "open", "always shut", "always open"]
+        return (
+            sentence(
+                f"Share of {self.steps:,} steps at which gates are shut (below 0.1) or open (above 0.9); of g, below "
+                "-0.9 or above 0.9. The last columns count units that are so at more than 95 % of the steps."
+            )
+            + "\n"
+            + table(head, lines, "llll")
+        )
+
+    def _figure(self) -> "Figure":
+        """Draw each unit of each gate as a point: how often it is shut, and how often open."""
+        from hiddenstate.base.figures import Picture
+
+        names = sorted({name.split(".")[1] for name in self.shut}, key="ifgo".index)
+        figure = Picture(figsize=(3 * len(names), 3.2), layout="constrained")
+        for k, gate in enumerate(names):
+            axes = figure.add_subplot(1, len(names), k + 1)
+            for name in self.shut:
+                if name.endswith(f".{gate}"):
+                    axes.scatter(self.shut[name], self.open[name], s=8, label=name.split(".")[0])
+            axes.set_title(f"{gate}: {MEANINGS[gate]}", fontsize=9)
+            axes.set_xlabel("shut")
+            axes.set_ylabel("open")
+            axes.legend(fontsize=7)
+        return figure
+
+
+def compute_timescales(forget: Mapping[str, Tensor], cost: int) -> Timescales:
+    """Compute time constants from forget gates ``[steps, H]`` of each layer and direction."""
+    means = {name: values.double().log().mean(0) for name, values in forget.items()}
+    # A gate that is 1 at every step forgets nothing; its logarithm may be -0.
+    constants = {name: torch.where(mean == 0, torch.inf, -1 / mean) for name, mean in means.items()}
+    return Timescales(constants, len(next(iter(forget.values()))), cost)
+
+
+def compute_saturation(gates: Mapping[str, Tensor], cost: int) -> Saturation:
+    """Count how often gates ``[steps, H]`` are shut or open."""
+    low = {name: (values < (-OPEN if name.endswith(".g") else SHUT)).double().mean(0) for name, values in gates.items()}
+    high = {name: (values > OPEN).double().mean(0) for name, values in gates.items()}
+    return Saturation(low, high, len(next(iter(gates.values()))), cost)

@@ -1,0 +1,153 @@
+"""`dynamics`: how an LSTM moves: how long it remembers, when its gates are shut, where it rests, what grows in it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points
+from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales, compute_saturation, compute_timescales
+from hiddenstate.explain.dynamics.spectra import Spectrum, compute_spectrum
+from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map
+from hiddenstate.explain.subject.bounds import check_row_steps
+from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.names import track
+
+
+def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
+    """Look at how an LSTM moves.
+
+    Args:
+        model: as for `subject`.
+        x: data that it reads; for an LSTM without data, one step of zeros.
+        options: as for `subject`.
+
+    Raises:
+        ArgumentTypeError, ArgumentError, ShapeError: as `subject`.
+    """
+    if isinstance(model, LSTM) and x is None:
+        x = model._like().new_zeros((1, 1, model.input_size))
+    return Dynamics(subject(model, x, **options))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dynamics:
+    """How an LSTM moves; each method computes one view. Made by `dynamics`.
+
+    Attributes:
+        subject: the LSTM and its data.
+    """
+
+    subject: Subject
+
+    def __repr__(self) -> str:
+        return f"Dynamics({self.subject}): timescales() saturation() fixed_points(x) spectrum()"
+
+    def timescales(self) -> Timescales:
+        """Measure how long each unit remembers, from its forget gate over the data."""
+        gates, cost = self._gates(("f",))
+        return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost)
+
+    def saturation(self) -> Saturation:
+        """Count how often each gate is shut or open, over the data."""
+        return compute_saturation(*self._gates(("i", "f", "g", "o")))
+
+    def fixed_points(
+        self,
+        x: Tensor | None = None,
+        *,
+        starts: int = 64,
+        descent: int = 400,
+        seed: int = 0,
+        progress: Progress | bool | None = True,
+    ) -> FixedPoints:
+        """Search states that a step with this input leaves as they are.
+
+        Half of the starts are states of the data's run, with noise; the others are drawn at random.
+
+        Args:
+            x: the input ``[C]``; zeros without.
+            starts: states that the search begins with.
+            descent: steps of descent from each, before Newton's method.
+            seed: of the draw.
+            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
+                a function, which is called with the steps of descent done and their total.
+
+        Raises:
+            ArgumentTypeError: the input is no tensor, or ``progress`` no function or bool.
+            ShapeError: it has another shape.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, the
+                starts and steps of descent are too many, or the seed is out of range.
+        """
+        if x is not None and not isinstance(x, Tensor):
+            raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
+        check_progress(progress)
+        map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
+        given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
+        if given.shape != (C,):
+            raise ShapeError(f"a fixed point is one of a constant input [{C}], got {list(given.shape)}")
+        count, steps = check_int("starts", starts), check_int("descent", descent)
+        if count < 1 or steps < 1:
+            raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
+        check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
+        with reporting(progress) as report:
+            return find_fixed_points(map_, given, self._starts(map_, count, check_seed(seed)), steps, report)
+
+    def spectrum(self, row: int = 0, *, progress: Progress | bool | None = True) -> Spectrum:
+        """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
+
+        Args:
+            row: which row.
+            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
+                a function, which is called with the steps done and their total.
+
+        Raises:
+            ArgumentTypeError: ``progress`` is no function or bool.
+            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there is a reset.
+            IndexRangeError: there is no such row.
+        """
+        check_progress(progress)
+        map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
+        if one.reset is not None and bool(one.reset.any()):
+            raise ArgumentError("a reset cuts the run, and no change passes it: give a run without one")
+        states = self._states(map_, one)
+        with reporting(progress) as report:
+            return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)
+
+    def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
+        """Gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
+        one = self.subject
+        names = [f"{track(*where)}.{kind}" for where in one.sizes.tracks for kind in kinds]
+        with torch.no_grad():
+            values = one.run(keep=names).values
+        real = torch.tensor([[t < one.row_length(n) for n in range(one.N)] for t in range(one.T)])
+        if not bool(real.any()):
+            raise ShapeError("the data have no steps, so there is nothing to look at")
+        return {name: values[name].cpu()[real] for name in names}, one.T * one.N
+
+    @staticmethod
+    def _states(map_: StateMap, one: Subject) -> Tensor:
+        """States that come into each step of one row, ``[T, D]``."""
+        with torch.no_grad():
+            trace = one.trace()
+        h, c = (
+            torch.stack([trace.values[f"{track(*where)}.{q}"][:, 0].cpu() for where in one.sizes.tracks]) for q in "hc"
+        )
+        return torch.cat([map_.joined(one.initial), map_.joined((h, c))[:-1]])
+
+    def _starts(self, map_: StateMap, count: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+
+        def drawn(rows: int) -> Tensor:
+            return torch.randn(rows, map_.numbers, generator=generator, dtype=torch.float64)
+
+        long_enough = [n for n in range(self.subject.N) if self.subject.row_length(n)]
+        seen = torch.cat([self._states(map_, self.subject.only(n)) for n in long_enough[:count]])
+        chosen = seen[torch.randint(0, len(seen), (count // 2,), generator=generator)]
+        return torch.cat([chosen + 0.1 * drawn(len(chosen)), drawn(count - len(chosen))])

@@ -1,0 +1,143 @@
+"""One step of an LSTM as a map from state to state, in float64, with its Jacobian."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.validation import State
+from hiddenstate.cells.cell import Weights, ignore
+from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.errors import ArgumentError
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.sizes import Sizes
+
+MOST_NUMBERS = 4096  # of a state: its Jacobian then takes 134 MB
+BYTES_AT_ONCE = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class StateMap:
+    """``z' = F(z, x)``: z is the hidden and the cell state of all layers in one vector, ``[D]`` with D = L·(P + H).
+
+    Attributes:
+        sizes: of the LSTM, which reads forward.
+        weights: of each layer, float64 on the CPU.
+    """
+
+    sizes: Sizes
+    weights: tuple[Weights, ...]
+
+    @property
+    def numbers(self) -> int:
+        """D, the numbers of a state."""
+        return self.sizes.num_layers * (self.sizes.output_size + self.sizes.hidden_size)
+
+    def __call__(self, z: Tensor, x: Tensor) -> Tensor:
+        """Read one step ``x [N, C]`` in the states ``z [N, D]``."""
+        h, c = self.split(z)
+        ends: list[tuple[Tensor, Tensor]] = []
+        for layer, w in enumerate(self.weights):
+            new_h, new_c = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, ignore)
+            ends.append((new_h, new_c))
+            x = new_h
+        return torch.cat([*(h for h, _ in ends), *(c for _, c in ends)], dim=-1)
+
+    def split(self, z: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the hidden and the cell state of each layer, ``[N, P]`` and ``[N, H]``."""
+        L, P, H = self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
+        h, c = z.split([L * P, L * H], dim=-1)
+        return h.split(P, dim=-1), c.split(H, dim=-1)
+
+    def joined(self, state: State) -> Tensor:
+        """Return ``(h [L, N, P], c [L, N, H])`` as vectors ``[N, D]``."""
+        h, c = (part.detach().cpu().double() for part in state)
+        return torch.cat([*h, *c], dim=-1)
+
+    def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return dF/dz ``[N, D, D]`` at states ``[N, D]`` and inputs ``[N, C]``."""
+        size = max(1, BYTES_AT_ONCE // (self.numbers**2 * 8 * 8))
+        parts = [self._jacobian(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
+        return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
+
+    def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
+        """Compute the Jacobian from the cell's derivatives, one layer after another."""
+        (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
+        of_h, of_c = list[Tensor](), list[Tensor]()
+        for layer, w in enumerate(self.weights):
+            values = {"c_prev": c[layer]}
+            x, _ = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
+            # What goes into the gates: by all states, [N, 4H, D].
+            pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
+            pre[..., layer * P : (layer + 1) * P] += w.hh
+            own = slice(L * P + layer * H, L * P + (layer + 1) * H)
+            new_h, new_c = _push_forward(values, pre, own)
+            of_h.append(new_h if w.hr is None else w.hr @ new_h)
+            of_c.append(new_c)
+        return torch.cat([*of_h, *of_c], dim=1)
+
+    def eigenvalues(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return the Jacobian's eigenvalues ``[N, D]``, complex, the largest first."""
+        return sorted_eigenvalues(self.jacobian(z, x))
+
+
+def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
+    values[name] = value
+    return value
+
+
+def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
+    """Return the derivatives of a cell's output and of its cell state by all states, ``[N, H, D]``.
+
+    Args:
+        values: of the step, and the cell state before it, ``[N, H]``.
+        pre: derivatives of the pre-activations, ``[N, 4H, D]``.
+        own: where the cell state before the step is among all states.
+    """
+    parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
+    by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
+    for state, slopes in CELL.slopes(values).items():
+        total = torch.zeros_like(by[CELL.gate_names[0]])
+        for name, slope in slopes.items():
+            if name == "c_prev":
+                total[..., own].diagonal(dim1=-2, dim2=-1).add_(slope)
+            else:
+                total = total.addcmul_(slope[..., None], by[name])
+        by[state] = total
+    return by["h"], by["c"]
+
+
+def sorted_eigenvalues(matrices: Tensor) -> Tensor:
+    """Return the eigenvalues ``[N, D]`` of matrices ``[N, D, D]``, complex, the largest first."""
+    found = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
+    return found.gather(-1, found.abs().argsort(dim=-1, descending=True))
+
+
+def make_state_map(lstm: LSTM) -> StateMap:
+    """Return the map of an LSTM.
+
+    Raises:
+        ArgumentError: it reads both ways, edits are in force, or its state has more than 4,096 numbers.
+        DtypeError: the memory of a weight was freed.
+    """
+    check_module_memory(lstm)
+    sizes = lstm.sizes
+    if sizes.bidirectional:
+        raise ArgumentError("a step of a bidirectional LSTM is no map from state to state: give one that reads forward")
+    if edits_in_force(lstm):
+        raise ArgumentError("dynamics are those of the LSTM without edits, and edits are in force: leave their block")
+    weights = [
+        Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
+        for layer in lstm._weights()
+    ]
+    found = StateMap(sizes, tuple(weights))
+    if found.numbers > MOST_NUMBERS:
+        raise ArgumentError(
+            f"a state of {found.numbers:,} numbers (h and c of all layers) is too large: its Jacobian would take "
+            f"{found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
+        )
+    return found

@@ -1,0 +1,175 @@
+"""`graph`: from words through units and steps to a target."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.scalars import check_int
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.attribution.frozen import frozen_parts
+from hiddenstate.explain.graph.edges import Cell, Inflow, Inflows, Source, Word, prepare_inflows
+from hiddenstate.explain.graph.parts import OTHERS, TARGET, Edge, Node
+from hiddenstate.explain.graph.result import Graph
+from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
+from hiddenstate.explain.subject.sources import resolve_subject
+
+MOST_UNITS_KEPT = 2000
+LARGEST = 10  # cell states that are kept wherever they lie, but at most a third of all
+
+
+def graph(
+    model: Any,
+    x: Any = None,
+    *,
+    of: TargetLike,
+    units: int = 30,
+    edges: int = 150,
+    row: int | None = None,
+    progress: Progress | bool | None = True,
+    **options: Any,
+) -> Graph:
+    """Trace a target back through units and steps to the words, with the gates held as they are.
+
+    With i, f and o held and tanh replaced by its secant, the run is linear: every cell state is a sum of what flows
+    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states (at most a third of
+    ``units``) with the largest parts of the target's sign, others growing back from the target by the largest flows,
+    and the edges with the largest flows; what is cut off is one edge more, so that edges into a node still sum to its
+    value. What only opens or closes a gate is not seen: `Graph.check` removes an edge by an edit, gates free, and tells
+    what really happens.
+
+    Args:
+        model: as for `subject`.
+        x: what it reads.
+        of: a target that is linear in c or h: `logit`, or a place such as ``"l1.c[125]@7"``.
+        units: how many cell states are kept.
+        edges: how many edges between kept nodes are kept.
+        row: which row, where there are several.
+        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
+            function, which is called with the units done and their total.
+        options: as for `subject`.
+
+    Raises:
+        ArgumentError: the target is not linear, edits are in force, or a number is out of range.
+        NameUnknownError, IndexRangeError: no such label, word, place, step or row.
+        HiddenStateError: what `subject` raises.
+    """
+    kept, most = check_int("units", units), check_int("edges", edges)
+    if not 1 <= kept <= MOST_UNITS_KEPT or most < 1:
+        raise ArgumentError(
+            f"a graph keeps 1 to {MOST_UNITS_KEPT} units and at least one edge, got {units} and {edges}"
+        )
+    check_progress(progress)
+    one = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    work = BatchRunner(one, resolve_target(of, one))
+    readout = work.target.linear("graph")
+    with torch.no_grad():
+        trace = one.trace()
+    work.count(one.T)
+    slopes = frozen_parts(one, trace, readout).cells
+    inflows = prepare_inflows(one, trace, readout)
+    with reporting(progress) as report:
+        grown = _grown(inflows, slopes, kept, report)
+    return _built(work, inflows, *grown, most)
+
+
+Into = dict[Source, list[Inflow]]
+
+
+def _grown(
+    inflows: Inflows, slopes: dict[str, Tensor], count: int, report: Progress | None
+) -> tuple[Into, dict[Source, float]]:
+    """Choose cell states: those with the largest parts, then growing back from the target by the largest flows.
+
+    Returns:
+        What flows into the target and into each cell state that was kept, and what one unit of each adds to the target.
+    """
+    into: Into = {TARGET: list(inflows.into_target())}
+    slope: dict[Source, float] = {TARGET: 1.0}
+    waiting: dict[Cell, float] = {}  # cell states that are not kept, and how much flows from each into what is
+
+    def keep(cell: Cell) -> None:
+        waiting.pop(cell, None)
+        into[cell], slope[cell] = list(inflows.into(cell)), float(slopes[cell.track][cell.t, cell.unit])
+        wait_for(cell)
+        if report is not None:
+            report(len(into) - 1, count)
+
+    def wait_for(end: Source) -> None:
+        for one in into[end]:
+            if isinstance(one.source, Cell) and one.source not in into and one.amount:
+                waiting[one.source] = waiting.get(one.source, 0.0) + abs(one.amount * slope[end])
+
+    wait_for(TARGET)
+    sign = math.copysign(1.0, sum(one.amount for one in into[TARGET]))
+    for cell in _largest(inflows, slopes, min(count // 3, LARGEST), sign):
+        keep(cell)
+    while len(into) <= count and waiting:
+        keep(max(waiting, key=lambda cell: waiting[cell]))
+    return into, slope
+
+
+def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
+    """The cell states with the largest parts in the target, of its own sign."""
+    found = []
+    for name, part in inflows.tracks.items():
+        sizes = (slopes[name] * part.values["c"] * sign).clamp(min=0)
+        for k in sizes.flatten().topk(min(count, sizes.numel())).indices.tolist():
+            cell = Cell(name, *divmod(k, sizes.shape[1]))
+            found.append((float(sizes[cell.t, cell.unit]), cell))
+    return [cell for size, cell in sorted(found, reverse=True)[:count] if size]
+
+
+def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, float], most: int) -> Graph:
+    """Collect nodes and edges, and cut off what is small."""
+    words = work.subject.words()
+    cells = [cell for cell in into if isinstance(cell, Cell)]
+    cells.sort(key=lambda cell: -abs(inflows.value(cell) * slope[cell]))
+    known: set[Source] = {*cells, *map(Word, range(work.subject.T))}
+    flows = [
+        (abs(one.amount * slope[end]), end, k)
+        for end, every in into.items()
+        for k, one in enumerate(every)
+        if one.amount and (one.source in known or isinstance(one.source, str))
+    ]
+    shown = {(end, k) for _, end, k in sorted(flows, key=lambda flow: -flow[0])[:most]}
+    edges = []
+    for end, every in into.items():
+        mine = [one for k, one in enumerate(every) if (end, k) in shown]
+        cut = sum(one.amount for k, one in enumerate(every) if (end, k) not in shown)
+        mine += [Inflow(OTHERS, "others", cut)] if cut else []
+        edges += [Edge(_name(one.source), _name(end), one.kind, one.amount, one.amount * slope[end]) for one in mine]
+    value = sum(one.amount for one in into[TARGET])
+    nodes = [Node(TARGET, "target", "", inflows.readout.t, -1, words[inflows.readout.t], value, value)]
+    nodes += [
+        Node(_name(cell), "cell", cell.track, cell.t, cell.unit, words[cell.t], inflows.value(cell),
+             inflows.value(cell) * slope[cell])
+        for cell in cells
+    ]  # fmt: skip
+    used = {edge.source for edge in edges}
+    rest: list[Source] = [*map(Word, range(work.subject.T)), "bias of g", "initial state", "head's bias", OTHERS]
+    for source in rest:
+        if _name(source) in used:
+            flow = sum(edge.flow for edge in edges if edge.source == _name(source))
+            t, word = (source.t, words[source.t]) if isinstance(source, Word) else (-1, "")
+            nodes.append(Node(_name(source), "word" if word else "rest", "", t, -1, word, float("nan"), flow))
+    gaps = [sum(one.amount for one in into[cell]) - inflows.value(cell) for cell in cells]
+    return Graph(
+        target=work.target.name,
+        value=value,
+        words=words,
+        nodes=tuple(nodes),
+        edges=tuple(edges),
+        residual=max(map(abs, gaps), default=0.0),
+        cost=work.cost,
+        work=work,
+    )
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, Cell):
+        return f"{source.track}.c[{source.unit}]@{source.t}"
+    return f"word@{source.t}" if isinstance(source, Word) else source

@@ -1,0 +1,257 @@
+"""The ledger of a cell state: what each step wrote into it, and what of that is still there."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor
+
+from hiddenstate.base.scalars import check_int
+from hiddenstate.edits.edit import Edit, zero
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.ledger.cell_decomposition import CellDecomposition, erased_most, projected
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.structure.addresses import Address
+from hiddenstate.structure.names import MEANINGS, Place
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_LABELS = 4  # logits that are named
+MOST_UNITS = 3  # units that are named at each step
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ledger(Explanation):
+    """The ledger of a cell state at a step: what each step wrote and what of it is still there. Made by `ledger`.
+
+    The sum is exact: ``value = parts.sum(0) + edited.sum(0) + initial`` up to rounding, which is ``residual``. S
+    steps in reading order, U units (one, or all); all tensors float64.
+
+    Attributes:
+        place: the cell state.
+        units: which units.
+        t: the step at which it is looked at.
+        words: what stands at each step of the input.
+        steps: the S steps read up to t, in reading order.
+        written: ``[S, U]``, what each step wrote, i·g.
+        kept: ``[S, U]``, the share of it that is still there at t: the product of the forget gates since.
+        parts: ``[S, U]``, what is left of it at t: ``written * kept``.
+        forget: ``[S, U]``, the forget gates; 0 where a reset cuts.
+        edited: ``[S, U]``, what is left at t of what edits of c in force put there.
+        initial: ``[U]``, what is left of the initial state.
+        value: ``[U]``, the cell state at t.
+        effect: ``[U, K]``, what one unit of each part adds to each logit at t, through ``o·tanh(c)/c`` and the head;
+            None below the last layer or without a head.
+        labels: the K labels.
+        residual: the largest difference between value and sum.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "ledger"
+
+    place: Place
+    units: tuple[int, ...]
+    t: int
+    words: tuple[str, ...]
+    steps: tuple[int, ...]
+    written: Tensor
+    kept: Tensor
+    parts: Tensor
+    forget: Tensor
+    edited: Tensor
+    initial: Tensor
+    value: Tensor
+    effect: Tensor | None
+    labels: tuple[str, ...]
+    residual: float
+    cost: int
+
+    @property
+    def name(self) -> str:
+        """The place with its unit and step."""
+        return str(Address(str(self.place), self.units[0] if len(self.units) == 1 else None, self.t))
+
+    @property
+    def logits(self) -> Tensor | None:
+        """``[S, K]``, what each step's parts in these units add to each logit at t; None without ``effect``."""
+        return None if self.effect is None else self.parts @ self.effect
+
+    def erased_at(self, unit: int | None = None) -> tuple[int | None, ...]:
+        """Return for each of the S steps the step that erased most of what it wrote, None where nothing was erased.
+
+        Args:
+            unit: a unit of the ledger; may be left out where it has one.
+
+        Raises:
+            ArgumentError: the ledger does not have this unit, or has several and none was given.
+            ArgumentTypeError: the unit is no int.
+        """
+        k = self._position(unit)
+        return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))
+
+    def edit(self, step: int, unit: int | None = None) -> Edit:
+        """Return the edit that keeps a step from writing: the causal check of its part.
+
+        What follows in a run with it differs from the ledger's part, since later gates see another state.
+
+        Args:
+            step: one of ``steps``.
+            unit: a unit of the ledger; all of them without.
+
+        Raises:
+            ArgumentError: the ledger has no such step or unit.
+            ArgumentTypeError: one of them is no int.
+        """
+        step = check_int("step", step)
+        if step not in self.steps:
+            raise ArgumentError(f"step {step} is not among those read until then: {self.steps}")
+        units = self.units if unit is None else (self.units[self._position(unit)],)
+        place = Place(self.place.layer, self.place.reverse, "i")
+        return zero(str(place), unit=units[0] if len(units) == 1 else units, t=step)
+
+    def rows(self) -> list[Row]:
+        """Return one row for each step and unit."""
+        found: list[Row] = []
+        erased = erased_most(self.forget, range(len(self.units))) if len(self.units) == 1 else None
+        for s, t in enumerate(self.steps):
+            for k, unit in enumerate(self.units):
+                row: dict[str, Any] = {"step": t, "word": self.words[t], "unit": unit}
+                row |= {name: float(getattr(self, name)[s, k]) for name in ("written", "kept", "parts", "edited")}
+                if erased is not None:
+                    at = erased[s][0]
+                    row["erased_most_at"] = None if at is None else self.steps[at]
+                found.append(row)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        names = ("units", "t", "words", "steps", "written", "kept", "parts", "edited", "initial", "value", "labels")
+        data = {name: getattr(self, name) for name in names}
+        if len(self.units) == 1:
+            data["erased_most_at"] = self.erased_at()
+        return {"place": str(self.place), **data, "logits": self.logits, "residual": self.residual, "cost": self.cost}
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def _figure(self) -> "Figure":
+        """Draw the parts over the steps: bars for one unit, a map for many."""
+        return _plot(self)
+
+    def _position(self, unit: int | None) -> int:
+        if unit is None and len(self.units) == 1:
+            return 0
+        if unit is None or check_int("unit", unit) not in self.units:
+            raise ArgumentError(f"unit={unit} is not in this ledger, which has {len(self.units)}: {self.units[:8]}")
+        return self.units.index(unit)
+
+
+def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> Ledger:
+    """Make the ledger of one unit of a memory, or of all."""
+    units = tuple(range(found.sizes.hidden_size)) if unit is None else (unit,)
+    chosen = list(units)
+    effect = _effect(found, memory)
+    return Ledger(
+        place=memory.place,
+        units=units,
+        t=memory.t,
+        words=found.words(),
+        steps=memory.steps,
+        written=memory.written[:, chosen],
+        kept=memory.kept[:, chosen],
+        parts=memory.parts[:, chosen],
+        forget=memory.forget[:, chosen],
+        edited=memory.edit_parts[:, chosen],
+        initial=memory.initial_part[chosen],
+        value=memory.c[chosen],
+        effect=None if effect is None else effect[chosen],
+        labels=() if found.head is None or effect is None else found.head.labels[: effect.shape[1]],
+        residual=float(memory.residual[chosen].abs().max()),
+        cost=found.T,
+    )
+
+
+def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
+    """What a number in each unit's c adds to each logit at t, ``[H, K]``."""
+    layer, reverse, _ = memory.place
+    if found.head is None or layer != found.sizes.num_layers - 1:
+        return None
+    units = found.sizes.output_size
+    weight = found.head.weight.detach().cpu().double()[:, units * reverse : units * (reverse + 1)]
+    return memory.shown[:, None] * projected(found, memory.place, weight.T)
+
+
+def _text(ledger: Ledger) -> str:
+    """Write a ledger as a table."""
+    one = len(ledger.units) == 1
+    unit = f"unit {ledger.units[0]} of " if one else ""
+    way = ", read from the last word to the first" if ledger.place.reverse else ""
+    where = f"{unit}the {MEANINGS['c']} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
+    head = sentence(f"Who wrote {where}")
+    lines = [head, "", _one_unit(ledger) if one else _all_units(ledger), ""]
+    if one:
+        lines.append(_sum_of_one(ledger))
+        lines += _logit_lines(ledger)
+    else:
+        lines.append(f"Parts add up to the {len(ledger.units)} cell states to {ledger.residual:.0e}.")
+    return "\n".join(lines)
+
+
+def _one_unit(ledger: Ledger) -> str:
+    largest = float(ledger.parts.abs().max())
+    erased, rows = ledger.erased_at(), []
+    has_edits = bool(ledger.edited.abs().max() > 0)
+    for s, t in enumerate(ledger.steps):
+        at, kept, part = erased[s], float(ledger.kept[s, 0]), float(ledger.parts[s, 0])
+        lost = "" if at is None or kept > 0.95 else f"{shortened(ledger.words[at])} ({at})"
+        cells = [str(t), shortened(ledger.words[t]), number(float(ledger.written[s, 0]))]
+        cells += [f"{share(kept)} {100 * kept:3.0f} %", lost]
+        cells += [number(float(ledger.edited[s, 0]))] if has_edits else []
+        rows.append([*cells, number(part), bar(part, largest, 8)])
+    names = ["step", "word", "wrote i·g", "still there", "erased most at", *(["by an edit"] if has_edits else [])]
+    return table([*names, "part", ""], rows, "rlrll" + "r" * has_edits + "rl")
+
+
+def _sum_of_one(ledger: Ledger) -> str:
+    terms = [f"parts {number(float(ledger.parts.sum()))}"]
+    if ledger.edited.abs().max() > 0:
+        terms.append(f"edits {number(float(ledger.edited.sum()))}")
+    terms.append(f"initial state {number(float(ledger.initial[0]))}")
+    made = number(float(ledger.value[0]))
+    return sentence(f"{', '.join(terms)} make c = {made}; rounding leaves {ledger.residual:.0e}.")
+
+
+def _logit_lines(ledger: Ledger) -> list[str]:
+    if ledger.effect is None:
+        return []
+    effect = ledger.effect[0] * ledger.value[0]
+    most = effect.abs().topk(min(MOST_LABELS, len(effect))).indices.tolist()
+    said = ", ".join(f"{shortened(ledger.labels[k])} {number(float(effect[k]))}" for k in most)
+    return [sentence(f"It adds to the logits at this step (those that it moves most): {said}.")]
+
+
+def _all_units(ledger: Ledger) -> str:
+    sizes = ledger.parts.abs().sum(1)
+    whole, largest = float(sizes.sum()), float(sizes.max())
+    rows = []
+    for s, t in enumerate(ledger.steps):
+        size = float(sizes[s])
+        kept = float((ledger.written[s].abs() * ledger.kept[s]).sum() / ledger.written[s].abs().sum().clamp(min=1e-30))
+        most = ledger.parts[s].abs().topk(min(MOST_UNITS, len(ledger.units))).indices.tolist()
+        units = " ".join(f"{ledger.units[k]}:{float(ledger.parts[s, k]):+.2f}" for k in most)
+        cells = [str(t), shortened(ledger.words[t]), f"{share(kept)} {100 * kept:3.0f} %"]
+        rows.append([*cells, f"{100 * size / max(whole, 1e-30):.0f} %", share(size / max(largest, 1e-30), 12), units])
+    return table(["step", "word", "still there", "of Σ|c|", "", "largest parts, unit:part"], rows, "rllrll")
+
+
+def _plot(ledger: Ledger) -> "Figure":
+    """Draw a ledger: bars of one unit, or a map of all."""
+    from hiddenstate.explain.result.pictures import bars, heat_map
+
+    order = sorted(range(len(ledger.steps)), key=lambda s: ledger.steps[s])
+    words = [ledger.words[ledger.steps[s]] for s in order]
+    if len(ledger.units) == 1:
+        return bars(f"what each step left in {ledger.name}", words, {"part": ledger.parts[order, 0].tolist()})
+    return heat_map(f"what each step left in {ledger.name}", words, ledger.parts[order].T, "unit")

@@ -1,0 +1,176 @@
+"""`CellDecomposition`: the cell states of one layer and direction taken apart, in its reading order up to a step.
+
+``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``: what each step wrote, times the share of it that is still there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.cells.cell import secant
+from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.edit import Edit
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place, parse_place, track
+from hiddenstate.tracing.trace import Trace
+
+ROUNDINGS = 16  # an edit that changes less than so many units in the last place is not told from rounding
+
+
+@dataclass(frozen=True, eq=False)
+class CellDecomposition:
+    """What one layer and direction wrote and kept up to step t of one row; float64 on the CPU, S steps, H units.
+
+    Attributes:
+        place: the cell state, such as ``l1.c``.
+        t: the step.
+        steps: the S steps read until then, in reading order; the last is t.
+        forget: ``[S, H]``, the forget gates; 0 where a reset cuts.
+        written: ``[S, H]``, i·g.
+        edited: ``[S, H]``, what edits of c put there beside; zero without any.
+        kept: ``[S, H]``, the share of what was there after each step that is still there at t.
+        c0: ``[H]``, the state that the run began with.
+        c: ``[H]``, the cell state at t.
+        o: ``[H]``, the output gate at t.
+        h: ``[P]``, the hidden state at t.
+    """
+
+    place: Place
+    t: int
+    steps: tuple[int, ...]
+    forget: Tensor
+    written: Tensor
+    edited: Tensor
+    kept: Tensor
+    c0: Tensor
+    c: Tensor
+    o: Tensor
+    h: Tensor
+
+    @property
+    def parts(self) -> Tensor:
+        """``[S, H]``, what is left at t of what each step wrote."""
+        return self.written * self.kept
+
+    @property
+    def edit_parts(self) -> Tensor:
+        """``[S, H]``, what is left at t of what edits of c put there."""
+        return self.edited * self.kept
+
+    @property
+    def initial_part(self) -> Tensor:
+        """``[H]``, what is left at t of the initial state."""
+        return self.c0 * self.forget[0] * self.kept[0]
+
+    @property
+    def residual(self) -> Tensor:
+        """``[H]``, the cell state less all parts: what rounding leaves."""
+        return self.c - self.parts.sum(0) - self.edit_parts.sum(0) - self.initial_part
+
+    @property
+    def shown(self) -> Tensor:
+        """``[H]``, what a number in c is multiplied by in o·tanh(c): ``o·tanh(c)/c``, the secant."""
+        return self.o * secant(self.c)
+
+
+def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> CellDecomposition:
+    """Take apart the cell state of one layer and direction at a step; subject and trace are of one row."""
+    layer, reverse, _ = place
+    steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
+    order = torch.tensor(steps)
+    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*CELL.gate_names, CELL.memory)}
+    c0 = subject.initial[1][2 * layer + reverse if subject.sizes.bidirectional else layer, 0].detach().cpu().double()
+    split = CELL.split(values)
+    forget = split.keep * ~borders(subject, order, reverse)[:, None]
+    written = split.write * values[CELL.candidate]
+    h = _row(trace, Place(layer, reverse, "h"))[t]
+    edited = _edited(subject, trace, place, order, forget, written, c0, values["c"])
+    kept = torch.ones_like(forget)
+    kept[:-1] = forget[1:].flip(0).cumprod(0).flip(0)
+    own = Place(layer, reverse, "c")
+    return CellDecomposition(
+        own, t, tuple(steps), forget, written, edited, kept, c0, values["c"][-1], values["o"][-1], h
+    )
+
+
+def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
+    """Bring vectors ``[P, K]`` that read h to vectors ``[H, K]`` that read o·tanh(c)."""
+    if not subject.sizes.proj_size:
+        return vectors
+    weight: Tensor = subject.lstm.weight(f"{track(place.layer, place.reverse)}.W_hr")
+    return weight.detach().cpu().double().T @ vectors
+
+
+def _row(trace: Trace, place: Place) -> Tensor:
+    return trace.values[str(place)][:, 0].detach().cpu().double()
+
+
+def borders(subject: Subject, order: Tensor, reverse: bool) -> Tensor:
+    """Bool ``[S]``: True where no state comes into a step, since a reset lies before it in reading order."""
+    if subject.reset is None:
+        return torch.zeros(len(order), dtype=torch.bool)
+    reset = subject.reset[:, 0].cpu()
+    if not reverse:
+        return reset[order]
+    return torch.cat([reset[1:], reset.new_zeros(1)])[order]  # nothing lies behind the last step
+
+
+def _edited(
+    subject: Subject,
+    trace: Trace,
+    place: Place,
+    order: Tensor,
+    forget: Tensor,
+    written: Tensor,
+    c0: Tensor,
+    c: Tensor,
+) -> Tensor:
+    """What the cell state has beyond ``f·c_prev + i·g``, where edits are in force that can make a difference."""
+    if not any(edit.scope == "readout" or _quantity(edit) == "c" for edit in edits_at(subject, place)):
+        return torch.zeros_like(written)
+    carried = trace.carried.get(track(place.layer, place.reverse))
+    after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
+    before = torch.cat([c0[None], after[:-1]])
+    after[-1] = c[-1]  # what is asked for is what was shown at t
+    kept = forget * before
+    change = after - kept - written
+    rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity="c"))].dtype).eps
+    return torch.where(change.abs() > rounding * (after.abs() + kept.abs() + written.abs()), change, 0.0)
+
+
+def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
+    """Return the edits in force of the layer and direction of a place."""
+    return [edit for edit in edits_in_force(subject.lstm) if _track(edit, subject) == (place.layer, place.reverse)]
+
+
+def h_is_edited(subject: Subject, place: Place) -> bool:
+    """Whether an edit in force sets h itself, so that it is not o·tanh(c)."""
+    return any(_quantity(edit) == "h" for edit in edits_at(subject, place))
+
+
+def _track(edit: Edit, subject: Subject) -> tuple[int, bool]:
+    return parse_place(edit.place, subject.sizes.num_layers, subject.sizes.bidirectional)[:2]
+
+
+def _quantity(edit: Edit) -> str:
+    return edit.place.partition(".")[2]
+
+
+def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
+    """Return for each step and unit the later step (its number in reading order) that erased most of what it wrote.
+
+    None where nothing was erased. Takes time that grows as S², and memory as S.
+    """
+    chosen = forget[:, list(units)]
+    found: list[list[int | None]] = []
+    for s in range(len(chosen)):
+        left = torch.cat([torch.ones_like(chosen[:1]), chosen[s + 1 :].cumprod(0)])
+        if len(left) == 1:
+            found.append([None] * chosen.shape[1])
+            continue
+        lost, at = (left[:-1] - left[1:]).max(0)
+        found.append([s + 1 + int(k) if drop > 0 else None for k, drop in zip(at, lost, strict=True)])
+    return found

@@ -1,0 +1,180 @@
+"""The ledger of a target that is linear in states: what each step of each direction adds to a logit."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.edits.edit import Edit, zero
+from hiddenstate.explain.ledger.cell_decomposition import decompose_cell, h_is_edited, projected
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened, table
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import Target
+from hiddenstate.structure.names import Place
+from hiddenstate.tracing.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReadoutLedger(Explanation):
+    """The ledger of a target that is linear in states of one step, such as a logit. Made by `ledger`.
+
+    ``value = Σ parts + Σ edited + Σ initial + bias`` up to rounding, which is ``residual``. T steps of the input, in
+    its order; R places that are read (for a logit the hidden states of the last layer, one a direction); H units.
+
+    Attributes:
+        target: what it is of, for people.
+        t: the step.
+        words: what stands at each step of the input.
+        places: the R places that are read.
+        parts: ``[R, T, H]``, what is left of what each step wrote into each unit; zero where a direction had not
+            read yet.
+        edited: ``[R, T]``, what edits in force put there.
+        initial: ``[R]``, what is left of the initial states.
+        bias: the head's bias.
+        value: the target.
+        residual: the difference between value and sum.
+        cost: row-steps that were run.
+    """
+
+    kind: ClassVar[str] = "ledger of a readout"
+
+    target: str
+    t: int
+    words: tuple[str, ...]
+    places: tuple[Place, ...]
+    parts: Tensor
+    edited: Tensor
+    initial: Tensor
+    bias: float
+    value: float
+    residual: float
+    cost: int
+
+    @property
+    def by_step(self) -> Tensor:
+        """``[R, T]``, the parts summed over units."""
+        return self.parts.sum(-1)
+
+    def edits(self, step: int) -> list[Edit]:
+        """Return the edits that keep a step from writing into what is read, in every direction: the causal check.
+
+        What follows in a run with them differs from the ledger's parts, since later gates see other states.
+
+        Args:
+            step: a step of the input; a direction that had not read it yet has no edit.
+
+        Raises:
+            IndexRangeError: there is no such step.
+        """
+        step = resolve_one(step, len(self.words), "step")
+        reads = [place for place in self.places if (step >= self.t if place.reverse else step <= self.t)]
+        return [zero(str(place._replace(quantity="i")), t=step) for place in reads]
+
+    def rows(self) -> list[Row]:
+        """Return one row for each step and place that is read."""
+        by_step = self.by_step
+        return [
+            {
+                "step": t,
+                "word": word,
+                "place": str(place),
+                "part": float(by_step[r, t]),
+                "edited": float(self.edited[r, t]),
+            }
+            for t, word in enumerate(self.words)
+            for r, place in enumerate(self.places)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        names = ("target", "t", "words", "parts", "edited", "initial", "bias", "value", "residual", "cost")
+        return {"places": [str(place) for place in self.places], **{name: getattr(self, name) for name in names}}
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def _figure(self) -> "Figure":
+        """Draw the parts over the steps, as bars for each direction."""
+        return _plot(self)
+
+
+def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLedger:
+    """Take a linear target of one row apart.
+
+    Raises:
+        ArgumentError: the target is not linear in states.
+    """
+    readout = target.linear("the ledger")
+    R, T, H = len(readout.vectors), subject.T, subject.sizes.hidden_size
+    parts = torch.zeros(R, T, H, dtype=torch.float64)
+    edited, initial, value = torch.zeros(R, T, dtype=torch.float64), torch.zeros(R, dtype=torch.float64), readout.bias
+    for r, (place, vector) in enumerate(readout.vectors.items()):
+        memory = decompose_cell(subject, trace, place, readout.t)
+        reads = vector if place.quantity == "c" else memory.shown * projected(subject, place, vector[:, None])[:, 0]
+        order = list(memory.steps)
+        parts[r, order] = memory.parts * reads
+        edited[r, order] = memory.edit_parts @ reads
+        initial[r] = memory.initial_part @ reads
+        state = memory.c if place.quantity == "c" else memory.h
+        value += float(state @ vector)
+        if place.quantity == "h" and h_is_edited(subject, place):
+            edited[r, readout.t] += memory.h @ vector - memory.c @ reads
+    residual = value - readout.bias - float(parts.sum() + edited.sum() + initial.sum())
+    return ReadoutLedger(
+        target=target.name,
+        t=readout.t,
+        words=subject.words(),
+        places=tuple(readout.vectors),
+        parts=parts,
+        edited=edited,
+        initial=initial,
+        bias=readout.bias,
+        value=value,
+        residual=residual,
+        cost=T,
+    )
+
+
+def _text(ledger: ReadoutLedger) -> str:
+    """Write a ledger as a table: a column for each place that is read."""
+    by_step = ledger.by_step
+    total = by_step.sum(0)
+    largest = float(total.abs().max())
+    several = len(ledger.places) > 1
+    names = ["step", "word", *([str(place) for place in ledger.places] if several else []), "part", ""]
+    rows = []
+    for t, word in enumerate(ledger.words):
+        parts = [number(float(part)) for part in by_step[:, t]] if several else []
+        rows.append([str(t), shortened(word), *parts, number(float(total[t])), bar(float(total[t]), largest)])
+    terms = [f"words {number(float(total.sum()))}"]
+    if ledger.edited.abs().max() > 0:
+        terms.append(f"edits {number(float(ledger.edited.sum()))}")
+    terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
+    summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
+    note = (
+        "A part is what was written at that step into the cells that are read, and is still there. What the layer "
+        "below carried to that step from other steps is in it; an attribution goes down to what each step reads."
+    )
+    lines = [
+        f"What makes {definite(ledger.target)}",
+        "",
+        table(names, rows, "rl"),
+        "",
+        sentence(summed),
+        sentence(note),
+    ]
+    return "\n".join(lines)
+
+
+def _plot(ledger: ReadoutLedger) -> "Figure":
+    """Draw a ledger: bars for each place that is read."""
+    from hiddenstate.explain.result.pictures import bars
+
+    series = {str(place): part.tolist() for place, part in zip(ledger.places, ledger.by_step, strict=True)}
+    return bars(ledger.target, list(ledger.words), series)

@@ -1,0 +1,48 @@
+"""`ledger`: who wrote a memory, what erased it, and what it adds to each logit."""
+
+from typing import Any
+
+import torch
+
+from hiddenstate.explain.ledger.cell import Ledger, cell_ledger
+from hiddenstate.explain.ledger.cell_decomposition import decompose_cell
+from hiddenstate.explain.ledger.readout import ReadoutLedger, readout_ledger
+from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_place, resolve_row, resolve_target
+from hiddenstate.explain.subject.sources import resolve_subject
+from hiddenstate.structure.addresses import parse_address
+
+
+def ledger(
+    model: Any, x: Any = None, *, place: TargetLike, row: int | None = None, **options: Any
+) -> Ledger | ReadoutLedger:
+    """Take a memory apart: what each step wrote into it, and what of that is still there.
+
+    For a cell state the sum is exact (``c_t = Σ (Π f)·i·g + (Π f)·c_0``), in the reading order of its direction; an
+    edit of c in force adds a term of its own, and a reset cuts the sum. For a hidden state, a logit or a difference of
+    logits, every part is multiplied by ``o·tanh(c)/c`` and the head's weights, which is exact for the whole, too; both
+    directions and the head's bias add up to the logit. The ledger looks into one layer: a step's part is what was
+    written *at* that step, which the layer below may have carried there from other steps.
+
+    Args:
+        model: an LSTM, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
+        x: what it reads.
+        place: ``"l1.c[125]@7"``; without a unit all units, without a step the last one that the direction reads. Or a
+            hidden state ``"l1.h[3]@7"``, or `logit`.
+        row: which row, where there are several; it can stand in the place, too (``,n=2``).
+        options: those of `hiddenstate.explain.subject`.
+
+    Returns:
+        A `Ledger` of a cell state, or a `ReadoutLedger` of a target that is linear in states.
+
+    Raises:
+        NameUnknownError, IndexRangeError: there is no such place, unit, step or row.
+        ArgumentError: the place is neither a cell state nor linear in one, such as a gate.
+        HiddenStateError: what `hiddenstate.explain.subject` raises.
+    """
+    found = resolve_subject(place, model, x, **options).only(resolve_row(place, row))
+    with torch.no_grad():
+        trace = found.trace()
+    if isinstance(place, str) and parse_address(place).place.endswith(".c"):
+        where, unit, t = resolve_place(parse_address(place), found)
+        return cell_ledger(found, decompose_cell(found, trace, where, t), unit)
+    return readout_ledger(found, trace, resolve_target(place, found))

@@ -1,0 +1,10 @@
+"""What every tool returns.
+
+- `explanation.py`: `Explanation`, the base class of results: tables, files, pictures
+- `terminal.py`: bars and tables for terminals
+- `pictures.py`: bars and heat maps
+"""
+
+from hiddenstate.explain.result.explanation import Explanation
+
+__all__ = ["Explanation"]

@@ -1,0 +1,223 @@
+"""Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.base.modes import evaluating
+from hiddenstate.base.scoped import lasting
+from hiddenstate.engine.inputs import Arguments, read
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.subject.bounds import check_bytes
+from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.paths import at_path
+from hiddenstate.tracing.model_recorder import list_paths
+from hiddenstate.tracing.traceable import find_recordable
+
+
+def lstm_subject(
+    lstm: LSTM,
+    given: Arguments,
+    head: Head | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Subject:
+    """Return the subject of an LSTM and the arguments of a call of it.
+
+    Raises:
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        TraceTooLargeError: a run of the input would take more than 8 GiB.
+    """
+    _check_size(lstm, given.input)
+    call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
+    if call.reset_h is not None:
+        raise ArgumentError(
+            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence "
+            "alone, with its state as hx="
+        )
+    wide = lstm.sizes.directions * lstm.sizes.output_size
+    if head is not None and head.weight.shape[1] != wide:
+        raise ShapeError(f"the head reads {head.weight.shape[1]} features, and the LSTM gives D*P = {wide}")
+    x = call.x.detach()
+    T, N = x.shape[:2]
+    lengths = [T] * N if call.lengths is None else call.lengths.tolist()
+    return Subject(
+        lstm,
+        x,
+        (call.h0.detach(), call.c0.detach()),
+        head,
+        _checked_tokens(tokens, lengths),
+        call.lengths,
+        call.reset,
+        {"mean": lambda: _mean_step(x, lengths)},
+    )
+
+
+def _check_size(lstm: LSTM, x: object = None) -> None:
+    """Refuse an input that is too large to be run, whatever memory it has itself.
+
+    Raises:
+        TraceTooLargeError: its run would take more than 8 GiB.
+    """
+    if isinstance(x, Tensor) and x.dim() in (2, 3):
+        row_steps = math.prod(x.shape[:-1])
+        N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]
+        width = x.shape[-1] + lstm.sizes.directions * lstm.sizes.output_size
+        check_bytes(row_steps * width * x.element_size(), "inputs and outputs", row_steps // max(N, 1), N)
+
+
+def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return the mean input ``[C]`` over the real steps of all rows."""
+    return torch.cat([x[:T, n] for n, T in enumerate(lengths)]).double().mean(0).to(x)
+
+
+def _checked_tokens(
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None, lengths: Sequence[int]
+) -> tuple[tuple[str, ...], ...] | None:
+    if tokens is None:
+        return None
+    plain = isinstance(tokens, Sequence) and not isinstance(tokens, str)
+    if not plain or not all(isinstance(part, Sequence) for part in tokens):
+        raise ArgumentTypeError(f"tokens= must be a list of words, or one for each row, got {tokens!r:.60}")
+    rows = [list(tokens)] if all(isinstance(token, str) for token in tokens) else [list(row) for row in tokens]
+    if [len(row) for row in rows] != list(lengths):
+        raise ShapeError(
+            f"tokens= must have a word for each step of each row, {list(lengths)}, got {[len(row) for row in rows]}"
+        )
+    return tuple(tuple(map(str, row)) for row in rows)
+
+
+def module_subject(
+    model: nn.Module,
+    x: Any,
+    path: str | None = None,
+    head: Head | None = None,
+    labels: Sequence[str] | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Subject:
+    """Call a module once, and return the subject of the LSTM inside, with what it read and the head that read it.
+
+    The head is found by what happens: the one linear layer that, in this call, reads outputs of the LSTM as they are.
+
+    Args:
+        model: any module with an `hiddenstate.LSTM` inside, such as a converted one, or with one of torch's while
+            `hiddenstate.accelerate` is active.
+        x: what the module is called with; a tuple holds several arguments.
+        path: which LSTM, where there are several.
+        head: the head, where it is another one.
+        labels: names of the logits of a head that is found.
+        tokens: a word for each step.
+
+    Raises:
+        ArgumentError: there is no LSTM, there are several and no path was given, or the LSTM was not called.
+        NameUnknownError: there is no LSTM at the path.
+    """
+    path, module = _module_at(model, path)
+    lstm = find_recordable(module)
+    assert isinstance(lstm, LSTM)
+    calls, readers = _watched(model, module, lstm, x)
+    if not calls:
+        raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
+    args, kwargs, out = calls[0]
+    given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
+    found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
+    return replace(lstm_subject(lstm, given, found, tokens), path=path)
+
+
+def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
+    """Return the LSTM at a path, or the only one, with its path."""
+    every = model.named_modules(remove_duplicate=False)
+    found = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
+    kind = type(model).__name__
+    if path is not None and not isinstance(path, str):
+        raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
+    if not found:
+        theirs = any(isinstance(part, nn.LSTM) for part in model.modules())
+        cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
+        raise ArgumentError(f"this {kind} holds no hiddenstate.LSTM; {cure}")
+    module = at_path(path or "", found)
+    if module is None and not path:
+        raise ArgumentError(
+            f"this {kind} holds {len(set(found.values()))} LSTMs; choose one with path=: {list_paths(found)}"
+        )
+    if module is None:
+        raise NameUnknownError(f"no LSTM at {path!r} in this {kind}: there is {list_paths(found)}")
+    return path or next(iter(found)), module
+
+
+Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
+
+
+def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
+    """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
+    calls: Calls = []
+    readers: list[tuple[nn.Linear, Tensor]] = []
+
+    def check_size(_: nn.Module, args: Any) -> None:
+        _check_size(lstm, *args[:1])
+
+    def hear(_: nn.Module, args: Any, kwargs: Any, given: Any) -> None:
+        calls.append((args, kwargs, given[0]))
+
+    def read_by(layer: Any, args: Any) -> None:
+        readers.append((layer, args[0]))
+
+    def watch() -> None:
+        called.register_forward_pre_hook(check_size)
+        called.register_forward_hook(hear, with_kwargs=True)
+        for part in model.modules():
+            if isinstance(part, nn.Linear):
+                part.register_forward_pre_hook(read_by)
+
+    with lasting(watch, lambda: _unwatch(model, check_size, hear, read_by)), evaluating(model), torch.no_grad():
+        model(*(x if isinstance(x, tuple) else (x,)))
+    return calls, readers
+
+
+def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
+    # By function: a handle is lost if Ctrl-C strikes between registering a hook and keeping what removes it.
+    for part in model.modules():
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
+                del hooks[number]
+                part._forward_hooks_with_kwargs.pop(number, None)
+
+
+def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
+    """Return the only linear layer all of whose inputs are outputs of the LSTM, or None."""
+    if not isinstance(out, Tensor):
+        out = out.data  # packed: the same rows
+    rows = set(_rows_as_bytes(out))
+    found = {
+        layer: None
+        for layer, read_ in readers
+        if layer.in_features == out.shape[-1] and all(row in rows for row in _rows_as_bytes(read_))
+    }
+    return linear_head(next(iter(found)), labels) if len(found) == 1 else None
+
+
+def _rows_as_bytes(values: Tensor) -> Iterator[bytes]:
+    """Yield the rows of a tensor of any type, so that equal ones are found fast."""
+    flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
+    return (row.tobytes() for row in flat.view(torch.uint8).numpy())
+
+
+def linear_head(head: object, labels: Sequence[str] | None) -> Head:
+    """Take a linear layer as a head, its logits as the scores of one softmax.
+
+    Raises:
+        ArgumentTypeError: it is neither a linear layer nor a `Head`, or the labels are no list of texts.
+    """
+    if isinstance(head, Head):
+        return head
+    if not isinstance(head, nn.Linear):
+        raise ArgumentTypeError(f"head= must be a torch.nn.Linear or a Head, got {type(head).__name__}")
+    if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(name, str) for name in labels)):
+        raise ArgumentTypeError(f"labels= must be a list of texts, got {labels!r:.60}")
+    names = [str(k) for k in range(head.out_features)] if labels is None else list(labels)
+    return softmax_head(head.weight, head.bias, names)

@@ -1,0 +1,97 @@
+"""`Outputs`: what many rows of a run gave."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.structure.names import Place
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Outputs:
+    """What a run of R rows gave. A target takes it and returns one number a row, ``[R]``.
+
+    Attributes:
+        out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``.
+        head: the linear layer that reads ``out``, or None.
+        values: recorded places, ``[steps, R, units]``.
+        steps: the steps of ``values``.
+        first: the step of the input that ``out[0]`` is of; above 0 where only a part was run.
+        last_layer: the number of the last layer.
+    """
+
+    out: Tensor
+    state: State
+    head: Head | None
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    steps: tuple[int, ...] = ()
+    first: int = 0
+    last_layer: int = 0
+
+    @property
+    def logits(self) -> Tensor:
+        """The head's logits at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head.
+        """
+        return needed_head(self.head).logits(self.out)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """The logarithm of each label's probability at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head, or it gives no probabilities.
+        """
+        return self.log_probabilities_of(self.out)
+
+    def log_probabilities_of(self, out: Tensor) -> Tensor:
+        """The same of some outputs ``[..., D*P]``."""
+        head = needed_head(self.head)
+        if head.log_probabilities is None:
+            raise ArgumentError(
+                "this model makes no probabilities of the logits of one step (a tagger with a chain scores whole "
+                "sentences): use logit(...)"
+            )
+        return head.log_probabilities(out)
+
+    def out_at(self, t: int) -> Tensor:
+        """Return the output ``[R, D*P]`` at step t of the input."""
+        return self.out[t - self.first]
+
+    def at(self, place: Place, t: int) -> Tensor:
+        """Return the values ``[R, units]`` of a place at step t of the input.
+
+        Raises:
+            NameUnknownError, IndexRangeError: the place or the step was not recorded.
+        """
+        name = str(place)
+        if name in self.values:
+            if t not in self.steps:
+                raise IndexRangeError(f"step {t} of {name} was not recorded in this run; recorded are {self.steps}")
+            return self.values[name][self.steps.index(t)]
+        if place.quantity != "h" or place.layer != self.last_layer:
+            raise NameUnknownError(f"{name} was not recorded in this run; recorded are {' '.join(self.values)}")
+        units = self.state[0].shape[-1]
+        begin = units if place.reverse else 0
+        return self.out_at(t)[:, begin : begin + units]
+
+
+def needed_head(head: Head | None) -> Head:
+    """Return the head, or say how to give one.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if head is None:
+        raise ArgumentError(
+            "there is no head here that makes logits of the LSTM's outputs: give one, as "
+            "hs.explain.subject(lstm, x, head=linear, labels=names), or ask for a place such as 'l0.h[3]@7'"
+        )
+    return head

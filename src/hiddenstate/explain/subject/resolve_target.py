@@ -1,0 +1,179 @@
+"""What a target may be given as: a logit, a log-probability, a place, or any function of the outputs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.scalars import check_int
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.explain.subject.outputs import Outputs, needed_head
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import Readout, Target, readout_target, split_output
+from hiddenstate.structure.addresses import Address, parse_address
+from hiddenstate.structure.names import STATES, Place
+
+
+@dataclass(frozen=True)
+class Logit:
+    """A logit, or the difference of two. Make one with `logit`."""
+
+    label: str | int
+    word: int | str = -1
+    against: str | int | None = None
+
+
+@dataclass(frozen=True)
+class LogProbability:
+    """The logarithm of a label's probability. Make one with `log_probability`."""
+
+    label: str | int
+    word: int | str = -1
+
+
+TargetLike = str | Logit | LogProbability | Callable[[Outputs], Tensor] | Target
+
+
+def logit(label: str | int, *, word: int | str = -1, against: str | int | None = None) -> Logit:
+    """Name a logit as a target: ``hs.explain.logit("NOUN", word=3)``.
+
+    Args:
+        label: the label, or its number.
+        word: the step, or a word that occurs once.
+        against: another label, whose logit is taken off: the target is then why the one rather than the other.
+    """
+    return Logit(label, word, against)
+
+
+def log_probability(label: str | int, *, word: int | str = -1) -> LogProbability:
+    """Name the logarithm (natural) of a label's probability as a target.
+
+    Args:
+        label: the label, or its number.
+        word: the step, or a word that occurs once.
+    """
+    return LogProbability(label, word)
+
+
+def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
+    """Resolve a target against a subject.
+
+    Args:
+        of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (the step read last by its
+            direction where none is said; with or without the path of the LSTM's module, ``"encoder.l1.c[125]@7"``), or
+            a function that takes `Outputs` and returns one number a row.
+        subject: what is explained.
+        row: the row that words and steps are of.
+
+    Raises:
+        NameUnknownError: no such label, word or place.
+        IndexRangeError: no such step or unit.
+        ArgumentError: a place with more than one unit or step, or a label without a head.
+        ArgumentTypeError: something else was given.
+    """
+    if isinstance(of, Target):
+        return of
+    if isinstance(of, Logit):
+        return _logit(of, subject, row)
+    if isinstance(of, LogProbability):
+        return _log_probability(of, subject, row)
+    if isinstance(of, str):
+        return _value_at(parse_address(of), subject, row)
+    if callable(of):
+        return Target(getattr(of, "__name__", "a function").replace("<lambda>", "a function of the outputs"), of)
+    raise ArgumentTypeError(
+        "a target is logit(...), log_probability(...), a place such as 'l1.c[125]@7', or a function of the outputs, "
+        f"got {type(of).__name__}"
+    )
+
+
+def _logit(of: Logit, subject: Subject, row: int) -> Target:
+    head, t = needed_head(subject.head), subject.step_of(of.word, row)
+    vector, bias = head.readout(of.label)
+    name = f"logit of {quote_label(head.labels[head.index(of.label)])}"
+    if of.against is not None:
+        other, offset = head.readout(of.against)
+        vector, bias = vector - other, bias - offset
+        name += f" minus that of {quote_label(head.labels[head.index(of.against)])}"
+    return readout_target(_said(name, subject, t, row), subject, Readout(t, split_output(vector, subject), bias))
+
+
+def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
+    head, t = needed_head(subject.head), subject.step_of(of.word, row)
+    k = head.index(of.label)
+
+    def value(outputs: Outputs) -> Tensor:
+        return outputs.log_probabilities_of(outputs.out_at(t))[:, k]
+
+    if head.log_probabilities is None:
+        raise ArgumentError(
+            "this model makes no probabilities of the logits of one word (a tagger with a chain scores whole "
+            "sentences): use logit(...)"
+        )
+    return Target(_said(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
+
+
+def _value_at(address: Address, subject: Subject, row: int) -> Target:
+    place, unit, t = resolve_place(address, subject, row)
+    if unit is None:
+        raise ArgumentError(f"a target is one number, and {address} has many units: choose one, as in {place}[0]@{t}")
+    name = _at(f"{place}[{unit}]", subject, t, row)
+    if place.quantity in STATES:
+        vector = torch.zeros(subject.sizes.units(place.quantity), dtype=torch.float64)
+        vector[unit] = 1
+        return readout_target(name, subject, Readout(t, {place: vector}))
+    return Target(name, lambda outputs: outputs.at(place, t)[:, unit], t, (str(place),))
+
+
+def resolve_place(address: Address, subject: Subject, row: int = 0) -> tuple[Place, int | None, int]:
+    """Return the place, the unit (None for all) and the step of an address; without a step, the last that is read.
+
+    Raises:
+        NameUnknownError, IndexRangeError: there is no such place, unit or step.
+        ArgumentError: several units or steps.
+    """
+    place = subject.place(address.place)
+    if not isinstance(address.unit, int | None) or not isinstance(address.t, int | None):
+        raise ArgumentError(f"{address} has several units or steps: give one of each")
+    units, steps = subject.sizes.units(place.quantity), subject.row_length(row)
+    unit = None if address.unit is None else resolve_one(address.unit, units, "unit")
+    if address.t is None:
+        return place, unit, 0 if place.reverse else steps - 1
+    return place, unit, resolve_one(address.t, steps, "t")
+
+
+def resolve_row(of: object, row: int | None) -> int:
+    """Return the row that is asked for: ``row``, or the one in an address, or the first.
+
+    Raises:
+        ArgumentError: both are given and differ, or the address has several rows.
+        ArgumentTypeError: ``row`` is no int.
+    """
+    row = None if row is None else check_int("row", row)
+    said = parse_address(of).row if isinstance(of, str) else None
+    if said is not None and not isinstance(said, int):
+        raise ArgumentError(f"{of!r} has several rows: one is explained at a time")
+    if row is not None and said is not None and row != said:
+        raise ArgumentError(f"{of!r} says row {said}, and row={row} is given: say it once")
+    return said if said is not None else row or 0
+
+
+def quote_label(text: str) -> str:
+    """Return a label or token as people can see it: quoted, where it is blank or a control character."""
+    return text if text.isprintable() and text.strip() else repr(text)
+
+
+def _said(name: str, subject: Subject, t: int, row: int) -> str:
+    """Name what the head says at a step, or of what comes after it."""
+    return _at(name, subject, t, row, "after" if subject.foretells else "at")
+
+
+def _at(name: str, subject: Subject, t: int, row: int, where: str = "at") -> str:
+    words = subject.words(row)
+    return (
+        f"{name} {where} {quote_label(words[t])} (step {t})"
+        if subject.tokens is not None
+        else f"{name} {where} step {t}"
+    )

@@ -1,0 +1,109 @@
+"""`subject`: whatever can be explained, as one `Subject`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.validation import State
+from hiddenstate.engine.inputs import Arguments, Lengths
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.module_sources import linear_head, lstm_subject, module_subject
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.addresses import parse_address
+from hiddenstate.structure.names import split_path
+from hiddenstate.tracing.traceable import find_recordable
+
+
+def subject(
+    model: Any,
+    x: Any = None,
+    *,
+    hx: State | None = None,
+    lengths: Lengths = None,
+    reset: Tensor | None = None,
+    head: nn.Linear | Head | None = None,
+    labels: Sequence[str] | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    path: str | None = None,
+) -> Subject:
+    """Bring what is to be explained into one form. Every function of `hiddenstate.explain` takes a `Subject` as model.
+
+    Args:
+        model: an `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
+            `LanguageModel`; or a `Subject`, which is returned. While `hiddenstate.accelerate` is active, torch's own
+            LSTMs will do.
+        x: what it reads. For an LSTM its input, in its own layout; for a module what it is called with (a tuple holds
+            several arguments); for a tagger a sentence, as text or as words; for a language model a text.
+        hx: for an LSTM: the initial state ``(h0, c0)``.
+        lengths: for an LSTM: steps of each row.
+        reset: for an LSTM: where new sequences begin.
+        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found, if there is one
+            linear layer that reads the LSTM's outputs as they are.
+        labels: names of the head's logits; numbers without.
+        tokens: for an LSTM or a module: a word for each step.
+        path: in a module with several LSTMs, which one. The path before a place says it too.
+
+    Returns:
+        The `Subject`, detached: no gradient flows from an explanation into what made ``x``.
+
+    Raises:
+        ArgumentTypeError: the model is none of these, or ``x`` is not what it reads.
+        ArgumentError: an option does not go with this model, or the module holds no LSTM.
+        RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: what does not fit.
+    """
+    options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}
+    if isinstance(model, Subject):
+        _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
+        return model
+    if isinstance(model, Tagger | LanguageModel):
+        check_module_memory(model)
+        _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
+        return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(
+            f"what can be explained is an LSTM, a module with one, a Tagger, a LanguageModel or a Subject; got "
+            f"{type(model).__name__}"
+        )
+    check_module_memory(model)
+    given_head = None if head is None else linear_head(head, labels)
+    lstm = find_recordable(model)
+    if not isinstance(lstm, LSTM):
+        _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")
+        return module_subject(model, x, path, given_head, labels, tokens)
+    _refuse({"path": path}, "a module, and this is an LSTM")
+    if not isinstance(x, Tensor | PackedSequence):
+        raise ArgumentTypeError(f"an LSTM reads a tensor, got x of type {type(x).__name__}")
+    return lstm_subject(lstm, Arguments(x, hx, lengths, reset), given_head, tokens)
+
+
+def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
+    """Return the `subject` that a target is of: the path before its place says which LSTM of a module.
+
+    Args:
+        of: the target, such as ``"encoder.l1.c[125]@7"``.
+        model: as for `subject`, as are the others.
+        x: what it reads.
+        options: the options of `subject`.
+
+    Raises:
+        HiddenStateError: what `subject` raises.
+    """
+    path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""
+    chooses = path and options.get("path") is None and isinstance(model, nn.Module)
+    if chooses and not isinstance(model, LSTM | Tagger | LanguageModel):
+        options["path"] = path
+    return subject(model, x, **options)
+
+
+def _refuse(options: dict[str, Any], what: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ArgumentError(f"{name}= is not for {what}; drop it")

@@ -1,0 +1,229 @@
+"""`Subject`: what is explained: an LSTM, what it reads, its words and its head; and how it is run on many rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.scoped import Block, lasting
+from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
+from hiddenstate.explain.subject.bounds import check_bytes
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.outputs import Outputs
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place, parse_place, split_path
+from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.trace import Trace
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Subject:
+    """What is explained. Made by `hiddenstate.explain.subject`; all tensors are time first.
+
+    Attributes:
+        lstm: the LSTM.
+        x: what it reads, ``[T, N, C]``.
+        initial: the state that it begins with, ``(h0 [L*D, N, P], c0 [L*D, N, H])``.
+        head: the linear layer that reads its outputs, or None.
+        tokens: for each row the words or characters at its steps, or None.
+        lengths: int64 ``[N]``, steps of each row, or None when all are whole.
+        reset: bool ``[T, N]``, or None.
+        vectors: inputs ``[C]`` that stand for "nothing is said here", by name: ``mean``, and ``unk`` where the
+            model has an unknown word; each is computed when it is asked for.
+        baseline: which of them, or ``zero``, replaces a step where no other is asked for.
+        foretells: whether the head's labels are of what comes after a step, as a language model's, not of what stands
+            there.
+        path: the path of the LSTM in the model it is part of; empty if it is the model.
+    """
+
+    lstm: LSTM
+    x: Tensor
+    initial: State
+    head: Head | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
+    lengths: Tensor | None = None
+    reset: Tensor | None = None
+    vectors: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
+    baseline: str = "zero"
+    foretells: bool = False
+    path: str = ""
+
+    def __repr__(self) -> str:
+        head = "" if self.head is None else f", {len(self.head.labels)} labels"
+        return f"Subject({self.lstm}, {self.T} steps, {self.N} rows{head})"
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        """Time steps."""
+        return self.x.shape[0]
+
+    @property
+    def N(self) -> int:  # noqa: N802
+        """Batch rows."""
+        return self.x.shape[1]
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the LSTM."""
+        return self.lstm.sizes
+
+    def words(self, row: int = 0) -> tuple[str, ...]:
+        """Return what stands at each step of a row: its tokens, or the numbers of the steps."""
+        if self.tokens is not None:
+            return self.tokens[row]
+        return tuple(str(t) for t in range(self.row_length(row)))
+
+    def row_length(self, row: int = 0) -> int:
+        """Return the real time steps of one row."""
+        return self.T if self.lengths is None else int(self.lengths[row])
+
+    def step_of(self, word: int | str, row: int = 0) -> int:
+        """Return the step of a word: a number (negative ones count from the end), or a token that occurs once.
+
+        Raises:
+            NameUnknownError: the token does not occur, or more than once.
+            IndexRangeError: there is no such step.
+        """
+        if not isinstance(word, str):
+            return resolve_one(word, self.row_length(row), "word")
+        found = [t for t, token in enumerate(self.words(row)) if token == word]
+        if len(found) != 1:
+            places = "stands nowhere" if not found else f"stands at steps {', '.join(map(str, found))}"
+            raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
+        return found[0]
+
+    def place(self, name: str) -> Place:
+        """Return the place that a name means, with the LSTM's path before it or without.
+
+        Raises:
+            NameUnknownError: the LSTM has no such place, or the path is of another module.
+        """
+        path, within = split_path(name)
+        if path and path != self.path:
+            listed = list_places({self.path: (self.sizes.num_layers, self.sizes.bidirectional)})
+            raise NameUnknownError(f"no place {name!r} in what is explained: its places are {listed}")
+        return parse_place(within, self.sizes.num_layers, self.sizes.bidirectional)
+
+    def only(self, row: int = 0) -> "Subject":
+        """Return the subject of one row, cut to its length."""
+        check_memory_of([("x", self.x), ("initial", self.initial)])
+        row = resolve_one(row, self.N, "row")
+        T, one = self.row_length(row), slice(row, row + 1)
+        if T < 1:
+            raise ShapeError(f"row {row} has no steps, so there is nothing to explain; choose another row")
+        h0, c0 = self.initial
+        return replace(
+            self,
+            x=self.x[:T, one],
+            initial=(h0[:, one], c0[:, one]),
+            tokens=None if self.tokens is None else (self.tokens[row],),
+            lengths=None,
+            reset=None if self.reset is None else self.reset[:T, one],
+        )
+
+    def run(
+        self,
+        x: Tensor | None = None,
+        state: State | None = None,
+        *,
+        keep: Sequence[str] = (),
+        steps: Sequence[int] = (),
+        first: int = 0,
+    ) -> Outputs:
+        """Run the LSTM, without dropout. Gradients are kept where torch's gradient mode is on.
+
+        Args:
+            x: ``[T', R, C]``, what is read instead: other inputs, any number of rows; the subject's own without.
+            state: the state that the rows begin with, ``[L*D, R, ...]``; the subject's own without.
+            keep: places to record, such as ``["l0.c"]``.
+            steps: steps of the input at which they are recorded; all when empty.
+            first: the step of the subject's input that ``x[0]`` stands at.
+
+        Raises:
+            ArgumentError: an edit in force is for single rows, and there are other rows in this run.
+        """
+        x = self.x if x is None else x
+        R = x.shape[1]
+        state = self.rows_of(R) if state is None else state
+        call = self._call(x, state, first)
+        last = self.sizes.num_layers - 1
+        with self.evaluating():
+            if not keep:
+                out, end = self.lstm(*call[0], **call[1])
+                return Outputs(self._time_first(out), end, self.head, first=first, last_layer=last)
+            inside = [t - first for t in steps] or None
+            trace = self.lstm.trace(*call[0], **call[1], keep=list(keep), steps=inside, limit=None)
+        out = trace.out
+        assert isinstance(out, Tensor)
+        recorded = tuple(t + first for t in trace.steps)
+        return Outputs(self._time_first(out), trace.state, self.head, trace.values, recorded, first, last)
+
+    def trace(self, *, pre: bool = False) -> Trace:
+        """Run the LSTM on the subject's own input, without dropout, and record every gate and state.
+
+        Raises:
+            TraceTooLargeError: the record would take more than 8 GiB.
+        """
+        nbytes = self.lstm.trace_nbytes(max(self.T, 1), self.N, pre=pre)
+        check_bytes(nbytes, "a record of all gates and states", self.T, self.N)
+        (x, state), options = self._call(self.x, self.initial, 0)
+        with self.evaluating():
+            return self.lstm.trace(x, state, **options, pre=pre, limit=None)
+
+    def rows_of(self, R: int) -> State:
+        """Return the initial state for R rows: the subject's own, or its only row R times.
+
+        Raises:
+            ShapeError: the subject has other rows.
+        """
+        h0, c0 = self.initial
+        if R == self.N:
+            return h0, c0
+        if self.N != 1:
+            raise ShapeError(f"{R} rows need a subject of {R} rows or of one, and this has {self.N}: take only(row)")
+        return h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()
+
+    def evaluating(self) -> Block:
+        """Return a block without dropout and without gradients of the weights."""
+        lstm = self.lstm
+        weights = [weight for weight in lstm._trained() if weight.requires_grad and weight.is_leaf]
+        # In training what the gradient of x needs is kept; else it costs a second forward run.
+        begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
+        return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))
+
+    def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of the call of the LSTM, in its own layout."""
+        R, stop = x.shape[1], first + len(x)
+        self._refuse_edits_of_rows(R)
+        given: dict[str, Any] = {}
+        if self.lengths is not None:
+            given["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
+        if self.reset is not None:
+            reset = self.reset[first:stop].expand(-1, R)
+            given["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
+        return (x.transpose(0, 1) if self.lstm.batch_first else x, state), given
+
+    def _refuse_edits_of_rows(self, R: int) -> None:
+        if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
+            raise ArgumentError(
+                f"an edit that is in force is for single rows (row=), and this runs {R} rows made of one: write the "
+                "edit without row="
+            )
+
+    def _time_first(self, out: Tensor) -> Tensor:
+        return out.transpose(0, 1) if self.lstm.batch_first else out
+
+
+def _set_mode(lstm: LSTM, training: bool, dropout: float, weights: Sequence[Tensor], *, has_gradients: bool) -> None:
+    lstm.train(training)
+    lstm.dropout = dropout
+    for weight in weights:
+        weight.requires_grad_(has_gradients)

@@ -1,0 +1,182 @@
+"""Subjects of the models that read text: the tagger, and language models."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.modes import evaluating
+from hiddenstate.engine.call import zero_state
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.explain.subject.head import Head, softmax_head
+from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.softmax import Softmax
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.text.batches import Batch
+from hiddenstate.text.tokenise import sentences, tokenise
+from hiddenstate.text.tokens import UNKNOWN_ID
+from hiddenstate.text.vocabulary import UNKNOWN
+
+SPELT_TOGETHER = 4096  # words; more at once are no faster
+
+
+@torch.no_grad()
+def tagger_subject(tagger: Tagger, text: object) -> Subject:
+    """Return the subject of the word-level LSTM of a tagger: its steps are words, its labels the tags.
+
+    Args:
+        tagger: the tagger.
+        text: one sentence as a string; its words; or several sentences, each as its words.
+
+    Raises:
+        ArgumentError: there is no word, or the string holds several sentences.
+        ArgumentTypeError: the text is something else.
+    """
+    rows = _rows(text)
+    batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
+    with evaluating(tagger):
+        x = tagger.embed(batch)
+    return Subject(
+        tagger.lstm,
+        x,
+        zero_state(x, tagger.lstm.sizes),
+        _tagger_head(tagger),
+        tokens=tuple(tuple(words) for words in rows),
+        lengths=batch.lengths if len(rows) > 1 else None,
+        vectors={"unk": lambda: _unknown_word(tagger), "mean": lambda: _mean_word(tagger)},
+        baseline="unk",
+        path="lstm",
+    )
+
+
+def _rows(text: object) -> list[list[str]]:
+    if isinstance(text, str):
+        found = [words for line in sentences(text) if (words := tokenise(line))]
+        if len(found) != 1:
+            raise ArgumentError(
+                f"one sentence is explained at a time, got {len(found)} in {text!r:.200}: give one, or several as "
+                "lists of words"
+            )
+        return found
+    if isinstance(text, Sequence) and text:
+        if all(isinstance(word, str) for word in text):
+            return [list(text)]
+        if all(isinstance(words, Sequence) and words for words in text):
+            return [list(words) for words in text]
+    raise ArgumentTypeError(
+        f"a tagger reads a sentence, as text or as a list of words, or a list of such lists; got {text!r:.200}"
+    )
+
+
+def _tagger_head(tagger: Tagger) -> Head:
+    columns = tagger.columns
+    several = len(columns) > 1
+    labels = [f"{column}:{tag}" if several else tag for column, tags in columns.items() for tag in tags]
+    weight, bias = tagger.head.weight, tagger.head.bias
+    if tagger.config.crf:  # what a chain says of a word depends on the whole sentence
+        return Head(weight.detach(), bias.detach(), tuple(labels))
+    temperatures = [tagger.temperatures[column] for column in columns]
+    return softmax_head(weight, bias, labels, [len(tags) for tags in columns.values()], temperatures)
+
+
+@torch.no_grad()
+def _mean_word(tagger: Tagger) -> Tensor:
+    """Return the mean input ``[C]`` over the words of the vocabulary, each as often as it was seen in training.
+
+    Vectors of a word's context, where the tagger reads some, are zero: a word alone has no context.
+    """
+    words = tagger.encoder.words
+    counts = torch.tensor(words.counts, dtype=torch.float64)
+    total = torch.zeros(tagger.lstm.input_size, dtype=torch.float64)
+    with_context = 0 if tagger.context is None else tagger.context.size
+    for k in range(0, len(words.tokens), SPELT_TOGETHER):
+        batch = tagger.encoder.encode([[word] for word in words.tokens[k : k + SPELT_TOGETHER]])
+        given = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
+        total[: tagger.lstm.input_size - with_context] += (
+            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, given)[0].double().cpu()
+        )
+    return (total / counts.sum()).to(tagger.head.weight)
+
+
+@torch.no_grad()
+def _unknown_word(tagger: Tagger) -> Tensor:
+    """Return the input ``[C]`` of a word not in the vocabulary, spelt with one unknown character, without context."""
+    one = torch.tensor([[UNKNOWN]])
+    batch = Batch(one, torch.tensor([1]), one, torch.tensor([1]), torch.zeros_like(one))
+    x = _plain(tagger, batch)[0, 0]
+    return torch.cat([x, x.new_zeros(tagger.lstm.input_size - len(x))])
+
+
+def _plain(tagger: Tagger, batch: Batch) -> Tensor:
+    """Return word and spelling ``[T, N, C]`` of a batch, without dropout and without words' contexts."""
+    with evaluating(tagger):
+        return tagger.embed(batch.to(tagger.head.weight.device))
+
+
+@torch.no_grad()
+def language_model_subject(model: LanguageModel, text: object) -> Subject:
+    """Return the subject of a language model: its steps are characters or words, its labels what may come next.
+
+    As everywhere, the model reads a line end before the text, which is so the first step.
+
+    Args:
+        model: the model.
+        text: a string.
+
+    Raises:
+        ArgumentTypeError: the text is something else.
+        ArgumentError: the model reads backwards.
+    """
+    if not isinstance(text, str):
+        raise ArgumentTypeError(f"a language model reads a text, got {type(text).__name__}")
+    if model.config.backward:
+        raise ArgumentError("this model reads from the end of a text to its beginning; give one that reads forward")
+    tokens = model.tokens
+    ids = torch.cat([torch.tensor([tokens.start]), torch.from_numpy(tokens.encode(text)).long()])
+    with evaluating(model):
+        x = model.embed(ids[:, None].to(next(model.parameters()).device))
+    return Subject(
+        model.lstm,
+        x,
+        zero_state(x, model.lstm.sizes),
+        _language_head(model),
+        tokens=(tuple(tokens.tokens[k] for k in ids.tolist()),),
+        vectors={"mean": lambda: _mean_token(model), "unk": lambda: _embedded(model, torch.tensor([UNKNOWN_ID]))[0]},
+        baseline="mean",
+        foretells=True,
+        path="lstm",
+    )
+
+
+def _language_head(model: LanguageModel) -> Head:
+    """Return the head, a projection before it multiplied in."""
+    head, labels = model.head, model.tokens.tokens
+    if isinstance(head, Softmax):
+        weight, bias = head.weight.detach(), head.bias.detach()
+    else:  # of an adaptive softmax only the frequent tokens have a logit of their own
+        first = head.shortlist_size
+        weight, bias = head.head.weight[:first].detach(), head.head.bias[:first].detach()
+    if model.project is not None:
+        weight = weight @ model.project.weight.detach()
+
+    def log_probabilities(out: Tensor) -> Tensor:
+        flat: Tensor = head.log_probabilities(model.features(out))
+        return flat.view(*out.shape[:-1], -1)
+
+    return Head(weight, bias, labels, log_probabilities)
+
+
+@torch.no_grad()
+def _mean_token(model: LanguageModel) -> Tensor:
+    """Return the mean vector over all tokens, each as often as it was seen in training."""
+    counts = torch.tensor(model.tokens.counts, dtype=torch.float64)
+    vectors = _embedded(model, torch.arange(len(counts))).double().cpu()
+    return ((counts @ vectors) / counts.sum()).to(next(model.parameters()))
+
+
+@torch.no_grad()
+def _embedded(model: LanguageModel, ids: Tensor) -> Tensor:
+    ids = ids.to(next(model.parameters()).device)
+    vectors: Tensor = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
+    return vectors

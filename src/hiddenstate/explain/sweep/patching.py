@@ -1,0 +1,151 @@
+"""Runs one row many times, each time with one value of another run in place: many patches in few calls.
+
+Rows whose patches lie at the same step share the run up to it, in an LSTM of one direction: they begin there, with the
+state that the run has. There a patch of one unit is a set of the whole place, to what the run has but for that unit, so
+that all rows of a place need one edit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.edits.edit import Edit
+from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.names import Place
+from hiddenstate.tracing.trace import Trace
+
+BYTES_AT_ONCE = 2**27
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Which values are replaced: units of a place at one step."""
+
+    place: str
+    t: int
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Patcher:
+    """Runs a subject of one row with values of another run in place.
+
+    Attributes:
+        work: the subject, the target, and who is told.
+        base: the subject's own run: every gate and state.
+        value: the target's value in it.
+        source: values of the other run: place to ``[T, units]``.
+    """
+
+    work: BatchRunner
+    base: Trace
+    value: float
+    source: Mapping[str, Tensor]
+
+    @property
+    def shares(self) -> bool:
+        """Whether rows may begin at their patch's step.
+
+        Not where a direction comes from the end, nor with edits in force, whose steps are counted from the beginning.
+        """
+        return not self.work.subject.sizes.bidirectional and not edits_in_force(self.work.subject.lstm)
+
+    @property
+    def stop(self) -> int:
+        """The step at which rows may end, since the target looks no further."""
+        t = self.work.target.t
+        return self.work.subject.T if t is None or self.work.subject.sizes.bidirectional else t + 1
+
+    def row_steps(self, patches: Sequence[Patch]) -> int:
+        """Row-steps that the patches take."""
+        if not self.shares:
+            return self.stop * len(patches)
+        return sum(max(0, self.stop - patch.t) for patch in patches)
+
+    def run(self, patches: Sequence[Patch], done: Callable[[Sequence[int], Tensor], None]) -> None:
+        """Run every patch; ``done`` is told the numbers of those that were run, and the target's value in each.
+
+        Raises:
+            ArgumentError: an edit in force is for single rows.
+        """
+        subject = self.work.subject
+        if any(edit.row is not None for edit in edits_in_force(subject.lstm)):
+            raise ArgumentError(
+                "an edit that is in force is for single rows (row=), and rows here are patches of one row"
+            )
+        for numbers in self._batches(patches):
+            done(numbers, self._run([patches[k] for k in numbers]))
+
+    def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
+        """Numbers of patches that run together: at one step where rows begin there, and as many as memory allows."""
+        most = self._row_steps_at_once()
+        order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
+        groups: list[tuple[int, list[int]]] = [(0, order)]
+        if self.shares:
+            groups = [(t, list(same)) for t, same in groupby(order, key=lambda k: patches[k].t)]
+        for t, numbers in groups:
+            size = max(1, most // max(1, self.stop - t))
+            for start in range(0, len(numbers), size):
+                yield numbers[start : start + size]
+
+    def _row_steps_at_once(self) -> int:
+        """How many row-steps are run together: without a record, inputs and the outputs of two layers take memory."""
+        sizes, x = self.work.subject.sizes, self.work.subject.x
+        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
+        return max(1, BYTES_AT_ONCE // (width * x.element_size()))
+
+    @torch.no_grad()
+    def _run(self, patches: Sequence[Patch]) -> Tensor:
+        subject, target, R = self.work.subject, self.work.target, len(patches)
+        first = patches[0].t if self.shares else 0
+        if first >= self.stop:  # what comes after the target does not move it
+            return torch.full((R,), self.value, dtype=torch.float64)
+        stop = self.stop
+        h0, c0 = self._state(first)
+        rows = replace(
+            subject,
+            x=subject.x[first:stop].expand(-1, R, -1),
+            initial=(h0.expand(-1, R, -1).contiguous(), c0.expand(-1, R, -1).contiguous()),
+            reset=None if subject.reset is None else subject.reset[first:stop].expand(-1, R),
+            tokens=None,
+        )
+        inside = [t - first for t in target.steps]
+        with subject.lstm.edit(*self._edits(patches, first)):
+            outputs = rows.run(keep=target.keep, steps=inside)
+        self.work.count((stop - first) * R)
+        if target.t is None and first:  # a target that may look at all steps is shown them all
+            shared = [self.base.values[str(Place(subject.sizes.num_layers - 1, False, "h"))][:first].expand(-1, R, -1)]
+            return target.of(replace(outputs, out=torch.cat([*shared, outputs.out])))
+        return target.of(replace(outputs, first=first, steps=tuple(t + first for t in outputs.steps)))
+
+    def _edits(self, patches: Sequence[Patch], first: int) -> list[Edit]:
+        """One edit for each place and step."""
+        edits = []
+        order = sorted(range(len(patches)), key=lambda k: (patches[k].place, patches[k].t))
+        for (place, t), same in groupby(order, key=lambda k: (patches[k].place, patches[k].t)):
+            rows = list(same)
+            own, other = self.base.values[place][t, 0], self.source[place][t]
+            units = [patches[k].units for k in rows]
+            mask = torch.zeros(len(rows), len(own), dtype=torch.bool)
+            at = [(n, unit) for n, chosen in enumerate(units) for unit in chosen]
+            mask[tuple(torch.tensor(at).T)] = True
+            edits.append(
+                Edit(place, "set", torch.where(mask.to(own.device), other, own)[None], t=t - first, row=tuple(rows))
+            )
+        return edits
+
+    def _state(self, t: int) -> State:
+        """The state that comes into a step of the run."""
+        if t == 0:
+            return self.work.subject.initial
+        tracks = self.work.subject.sizes.tracks
+        h, c = (
+            torch.stack([self.base.values[str(Place(*track, q))][t - 1] for track in tracks]).detach() for q in "hc"
+        )
+        return h, c

@@ -1,0 +1,9 @@
+"""A model as a folder of files.
+
+- `model_folder.py`: saves and loads any model
+- `weights_file.py`: weights in safetensors, checked when they are read
+"""
+
+from hiddenstate.models.folder.model_folder import load, load_any, load_language_model, save, shipped
+
+__all__ = ["load", "load_any", "load_language_model", "save", "shipped"]

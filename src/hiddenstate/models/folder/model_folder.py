@@ -1,0 +1,277 @@
+"""A model is a folder: ``config.json``, ``vocabulary.json``, ``weights.safetensors``, ``MODEL_CARD.md``.
+
+A folder is written beside its place under another name, forced to disk, and then renamed, so a reader finds the
+earlier model or the later one and never half of either.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import torch
+
+from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.reading import reading
+from hiddenstate.base.writing import writing
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models.folder.weights_file import WeightsFile, written
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.meta_model import make_meta_model
+from hiddenstate.models.tagger.data import VERSION_4
+from hiddenstate.models.tagger.tagger import Tagger
+
+FORMAT = "hiddenstate-model"
+# 1: a tagger had one column of tags, and no temperature; 2: no weights were stored as int8; 3: every tagger spelt
+# words, read both ways and looked words up in lower case.
+VERSION = 4
+
+CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
+    "config.json",
+    "vocabulary.json",
+    "weights.safetensors",
+    "MODEL_CARD.md",
+)
+SHIPPED = ("tagger-en", "shakespeare")
+
+M = TypeVar("M", bound="FolderModel")
+
+
+class FolderModel(Protocol):
+    """What a model class must have to be stored in a folder; `torch.nn.Module` gives the last three."""
+
+    kind: ClassVar[str]
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the config and the vocabulary, ready for JSON."""
+
+    @classmethod
+    def from_data(cls: type[M], config: Any, vocabulary: Any) -> M:
+        """Make a model with fresh weights, or raise FileFormatError."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the weights by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
+        """Take over weights by name."""
+
+    def eval(self) -> object:
+        """Switch dropout off."""
+
+
+def shipped(name: str = "tagger-en") -> Path:
+    """Return the folder of a model that comes with the package.
+
+    Args:
+        name: ``tagger-en``, a tagger of English parts of speech, or ``shakespeare``, a language model of characters.
+
+    Raises:
+        ArgumentError: there is no such model.
+    """
+    if name not in SHIPPED:
+        raise ArgumentError(f"no model {name!r} comes with hiddenstate; those that do are {', '.join(SHIPPED)}")
+    return Path(__file__).parents[1] / "shipped" / name
+
+
+def find_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is named: a path, or the name of one that comes with the package.
+
+    A folder of that name, if there is one here, is meant.
+    """
+    path = Path(model)
+    return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
+
+
+def find_complete_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model that is named, as `find_folder` does; it has all of a model's files.
+
+    Raises:
+        FileFormatError: there is no such folder, or a file is missing.
+    """
+    path = find_folder(model)
+    if not path.is_dir():
+        raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model has {', '.join(FILES)}")
+    return path
+
+
+def save(model: FolderModel, folder: str | os.PathLike[str], card: str = "") -> None:
+    """Write a model as a folder, replacing an earlier model there.
+
+    The weights are stored in the precision that the config's ``weights_dtype`` names (float32 without one).
+    Whatever goes wrong, an earlier model stays as it was; only if the process is killed between two renames does
+    it stay beside its place, under a name that `load` then tells.
+
+    Args:
+        model: the model.
+        folder: where to; parents are made.
+        card: Markdown for ``MODEL_CARD.md``.
+
+    Raises:
+        ArgumentError: something else than a model is there, or a weight is too large for its precision.
+        DtypeError: the memory of a weight was freed.
+        FileWriteError: the folder cannot be written.
+    """
+    with writing(folder):
+        target = check_target(folder)
+    check_memory_of(model.state_dict().items())
+    config, vocabulary = model.to_data()
+    head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
+    weights = written(model.state_dict(), config.get("weights_dtype", "float32"))
+    with folder_beside(target) as partial:
+        partial.mkdir()
+        write_bytes(partial / CONFIG, _json(head, indent=2))
+        write_bytes(partial / VOCABULARY, _json(vocabulary))
+        write_bytes(partial / WEIGHTS, weights)
+        write_bytes(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
+        sync(partial)
+        put_folder(partial, target)
+        sync(target.parent)
+
+
+def _earliest_version(config: Mapping[str, Any]) -> int:
+    """Return the earliest format version that holds such a model, so that earlier releases read what they can."""
+    if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
+        return 4
+    return 3 if config.get("weights_dtype") == "int8" else 2
+
+
+def check_target(folder: str | os.PathLike[str]) -> Path:
+    """Return the full path of a folder that `save` may write: absent, empty, or a model and no more.
+
+    Raises:
+        ArgumentError: something else is there, which saving would delete.
+    """
+    target = Path(folder).resolve()
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise ArgumentError(f"{folder} is a file; give a folder to write the model to")
+    others = sorted(path.name for path in target.iterdir() if path.name not in FILES)
+    if others:
+        raise ArgumentError(f"{folder} holds {others[0]!r}, which is no part of a model; choose another folder")
+    if any(target.iterdir()):
+        _head(target, str(folder))
+    return target
+
+
+def load(folder: str | os.PathLike[str]) -> Tagger:
+    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+    """
+    return load_as(Tagger, folder)
+
+
+def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load` does."""
+    return load_as(LanguageModel, folder)
+
+
+KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind in (Tagger, LanguageModel)}
+
+
+def read_kind(folder: str | os.PathLike[str]) -> str:
+    """Return the kind of model that a folder says it holds, or "" where it cannot be read."""
+    try:
+        return str(json.loads((find_folder(folder) / CONFIG).read_bytes())["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
+    """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
+
+    Args:
+        folder: its folder; or the name of a model that comes with the package: ``"tagger-en"``, a tagger of English
+            parts of speech, or ``"shakespeare"``, a language model of characters. (A folder of that name goes first.)
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+
+    >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    ('NOUN', 'ADP', 'DET', 'NOUN')
+    """
+    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # says what is wrong, of an unknown kind too
+
+
+def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    """Read a model of this class from its folder; raises as `load` does."""
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentTypeError(f"a model is named by a path or a name, got {type(folder).__name__}")
+    with reading(folder):
+        return _load(kind, folder)
+
+
+def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    path = find_complete_folder(folder)
+    head = _head(path, str(folder))
+    if head.get("kind") != kind.kind:
+        raise FileFormatError(f"{folder} is a model of kind {head.get('kind')!r}, expected {kind.kind!r}")
+    described = head.get("config"), _object(path / VOCABULARY)
+    stored = WeightsFile(path / WEIGHTS)
+    # Each layer has weights, so that a config of absurdly many is refused before any is made.
+    if any(type(L) is int and len(stored.shapes) < L for L in _found("num_layers", described)):
+        raise FileFormatError(f"{folder}: there are weights of fewer layers than num_layers in {CONFIG}")
+    # First without memory, so that a config of absurd sizes is refused, as the weights are of others.
+    outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
+    weights = stored.read(outline, f"{CONFIG} and {VOCABULARY}")
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced, so no draw is used up
+        model = kind.from_data(*described)
+    model.load_state_dict(weights)
+    model.eval()
+    return model
+
+
+def _found(name: str, data: Any) -> Iterator[Any]:
+    """Yield the values of this name in objects of JSON, and in those inside them."""
+    left = [data]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            left += each.values()
+            yield from [each[name]] if name in each else []
+        elif isinstance(each, tuple):
+            left += each
+
+
+def _head(path: Path, shown: str) -> dict[str, Any]:
+    """Return the object in config.json, of this format and no later version."""
+    if not (path / CONFIG).is_file():
+        raise ArgumentError(f"{shown} is not a model folder: {CONFIG} is missing; choose another folder")
+    head = _object(path / CONFIG)
+    if head.get("format") != FORMAT:
+        raise FileFormatError(f"{shown} is not a model folder: {CONFIG} does not say 'format': '{FORMAT}'")
+    version = head.get("version")
+    if type(version) is not int or version < 1:
+        raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
+    if version > VERSION:
+        raise FileFormatError(
+            f"{shown} has format version {version}, this hiddenstate reads up to {VERSION}; upgrade hiddenstate"
+        )
+    return head
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: not JSON ({error}); get the model again") from error
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path} is damaged: expected an object, got {type(data).__name__}")
+    return data
+
+
+def _earlier(path: Path) -> str:
+    """Say how to get back an earlier model that a killed `save` left beside its place."""
+    left = left_beside(path.resolve(), "previous")
+    return f", but {left[-1].name} beside it is the model before a save was killed: rename it" if left else ""
+
+
+def _json(data: dict[str, Any], indent: int | None = None) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=indent) + "\n").encode()

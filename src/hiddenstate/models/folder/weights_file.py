@@ -1,0 +1,174 @@
+"""Weights on disk: a safetensors file in float32, float16 or int8, and every claim of it checked when it is read.
+
+In int8 a matrix lies as whole numbers from -127 to 127, with one float32 scale a row beside it, under the matrix's name
+with ``.scale`` behind; vectors (biases) lie as float32. A weight is its whole number times the scale of its row.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from hiddenstate.base.reading import reading
+from hiddenstate.engine.int8 import quantise
+from hiddenstate.errors import ArgumentError, FileFormatError
+
+_FLOATS = {"float16": torch.float16, "float32": torch.float32}
+
+
+def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
+    """Return the bytes of a file that holds these weights as ``float16``, ``float32`` or ``int8``.
+
+    Raises:
+        ArgumentError: a weight is too large for it.
+    """
+    stored: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if dtype == "int8" and value.ndim > 1:
+            stored[name], stored[scale_name(name)] = quantised(_finite(name, value, "float32"))
+        else:
+            stored[name] = _finite(name, value, "float32" if dtype == "int8" else dtype)
+    return safetensors.torch.save(stored)
+
+
+def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
+    stored = value.detach().to("cpu", _FLOATS[dtype]).contiguous()
+    if not torch.isfinite(stored).all():
+        raise ArgumentError(
+            f"weight {name!r} cannot be stored as {dtype}: it holds numbers up to {float(value.abs().max()):.3g}; in "
+            "training lower the learning rate, or set weights_dtype=float32 if they are meant"
+        )
+    return stored
+
+
+def scale_name(name: str) -> str:
+    """Return the name that a matrix's scales have.
+
+    >>> scale_name("head.weight")
+    'head.weight.scale'
+    """
+    return name + ".scale"
+
+
+def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row of a matrix to whole numbers times a scale, as `hiddenstate.LSTM.quantize` does.
+
+    Args:
+        matrix: ``[rows, ...]``, float32 and finite.
+
+    Returns:
+        The whole numbers, int8 of the same shape, and the scales ``[rows]``, float32. A row of zeros (or of numbers
+        below 1.5e-36) has the scale 1. What `restored` makes of them gives the same two again.
+
+    >>> whole, scale = quantised(torch.tensor([[0.5, -1.0, 0.25]]))
+    >>> whole.tolist()
+    [[64, -127, 32]]
+    """
+    whole, scale = quantise(matrix.flatten(1), "the matrix")
+    # A scale below float32's normal numbers has too few digits to give the same whole numbers again.
+    lost = scale < torch.finfo(torch.float32).tiny
+    whole, scale = whole.masked_fill(lost[:, None], 0), scale.masked_fill(lost, 1.0)
+    return whole.reshape(matrix.shape), scale
+
+
+def restored(whole: Tensor, scale: Tensor) -> Tensor:
+    """Return the float32 matrix that `quantised` rounded to: each whole number times the scale of its row."""
+    return whole.float() * _over_rows(scale, whole)
+
+
+def _over_rows(scale: Tensor, matrix: Tensor) -> Tensor:
+    return scale.reshape(-1, *[1] * (matrix.ndim - 1))
+
+
+class WeightsFile:
+    """A file of weights that anyone may have made; nothing of it is believed before it was checked.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        shapes: the shape of each tensor in it, as its header says.
+
+    Raises:
+        FileFormatError: it is not a safetensors file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._opened() as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            self.shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
+            self._whole = {name for name, part in parts.items() if part.get_dtype() == "I8"}
+
+    def read(self, expected: Mapping[str, Tensor], described_by: str) -> dict[str, Tensor]:
+        """Return the weights, as precise as the expected ones.
+
+        Args:
+            expected: tensors of the names and shapes that there must be; they need no memory.
+            described_by: the files that say so, for messages.
+
+        Raises:
+            FileFormatError: a weight or scale is missing, not expected, of another shape or type, or not finite, or a
+                scale is not above 0.
+        """
+        self._check_shapes(expected, described_by)
+        with self._opened() as file:
+            return {name: self._weight(file, name).to(value.dtype) for name, value in expected.items()}
+
+    def _check_shapes(self, expected: Mapping[str, Tensor], described_by: str) -> None:
+        """Refuse other names and shapes than those of the expected weights, and of the scales that go with them."""
+        wanted = {name: tuple(value.shape) for name, value in expected.items()}
+        scales = {
+            scale_name(name): shape[:1] for name, shape in wanted.items() if name in self._whole and len(shape) > 1
+        }
+        wanted |= {name: shape for name, shape in scales.items() if name not in wanted}
+        differing = sorted(self.shapes.keys() ^ wanted.keys())
+        if differing:
+            what = "missing" if differing[0] in wanted else "not expected"
+            raise FileFormatError(f"{self.path} does not fit {described_by}: weight {differing[0]!r} is {what}")
+        for name, shape in wanted.items():
+            if self.shapes[name] != shape:
+                raise FileFormatError(
+                    f"{self.path} does not fit {described_by}: weight {name!r} has shape {list(self.shapes[name])}, "
+                    f"expected {list(shape)}"
+                )
+
+    def _weight(self, file: Any, name: str) -> Tensor:
+        stored = file.get_tensor(name)
+        if name not in self._whole or stored.ndim < 2:
+            return self._checked(name, stored)
+        beside = scale_name(name)
+        scale = self._checked(beside, file.get_tensor(beside))
+        if scale.dtype != torch.float32 or not bool((scale > 0).all()):
+            raise FileFormatError(
+                f"{self.path} is damaged: {beside!r} must hold a float32 above 0 for each row, got "
+                f"{scale.dtype} down to {float(scale.min()):.3g}; get the model again"
+            )
+        return self._checked(name, restored(stored, scale))
+
+    def _checked(self, name: str, value: Tensor) -> Tensor:
+        """Return numbers that are floating-point ones and finite."""
+        if not value.is_floating_point():
+            raise FileFormatError(
+                f"{self.path} is damaged: weight {name!r} is of type {value.dtype}, expected a floating-point type (or "
+                "int8, of a matrix with its scales); get the model again"
+            )
+        if not torch.isfinite(value).all():
+            raise FileFormatError(
+                f"{self.path} is damaged: weight {name!r} holds numbers that are not finite; get the model again"
+            )
+        return value
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        with reading(self.path):
+            try:
+                with safe_open(self.path, framework="pt") as file:
+                    yield file
+            except SafetensorError as error:
+                raise FileFormatError(f"{self.path} is damaged: {error}; get the model again") from error

@@ -1,0 +1,247 @@
+"""The language model: what comes next, from all that came before.
+
+Vectors of characters or words go through a stack of LSTM layers, and its output through a softmax to the probability
+of each to be the next one. The state is carried: a text can be given in pieces of any size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.rnn import pad_sequence
+
+from hiddenstate.base.memory import CheckedModule
+from hiddenstate.base.modes import evaluating
+from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models.language.config import LanguageConfig
+from hiddenstate.models.language.generation import DEFAULT_SAMPLING, Sampling, generate
+from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
+from hiddenstate.models.meta_model import made_if_it_fits
+from hiddenstate.models.noise import dropped, locked, without_tokens
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.structure.parameters import parameter_shapes
+from hiddenstate.text.tokens import Tokens
+from hiddenstate.tracing.trace import Trace
+
+T = TypeVar("T", bound="LanguageModel")
+
+
+class Loss(NamedTuple):
+    """What training makes small, and the part of it that tells how good the model is, both in nats a token."""
+
+    mean: Tensor
+    surprise: Tensor
+
+
+class LanguageModel(CheckedModule):
+    """Characters or words to stacked LSTM to the probabilities of the next one.
+
+    Args:
+        config: sizes and rates.
+        tokens: the V characters or words.
+
+    Raises:
+        ArgumentError: config and tokens are of different levels, or a cutoff is not below V.
+    """
+
+    kind: ClassVar[str] = "language-model"
+
+    def __init__(self, config: LanguageConfig, tokens: Tokens) -> None:
+        super().__init__()
+        V, E, H = len(tokens), config.embedding_size, config.hidden_size
+        if config.level != tokens.level:
+            raise ArgumentError(f"a config of level {config.level} can't have tokens of level {tokens.level}")
+        if config.cutoffs and config.cutoffs[-1] >= V:
+            raise ArgumentError(f"cutoffs must be below the {V} tokens that there are, got {config.cutoffs[-1]}")
+        self.config, self.tokens = config, tokens
+        self.embedding = None if config.tied else nn.Embedding(V, E)
+        self.lstm = LSTM(E, H, config.num_layers)
+        self.project = nn.Linear(H, E, bias=False) if config.tied and E != H else None
+        features = E if config.tied else H
+        self.head = (
+            AdaptiveSoftmax(features, V, config.cutoffs, config.cutoff_factor)
+            if config.cutoffs
+            else Softmax(features, V)
+        )
+        # Each layer alone, without weights: what is dropped between layers and of weights is put in when it is called.
+        self._layers = [LSTM(E if layer == 0 else H, H, device="meta") for layer in range(config.num_layers)]
+
+    @classmethod
+    def build(cls: type[T], config: LanguageConfig, tokens: Tokens) -> T:
+        """Make a new model for these tokens; cutoffs that they do not reach are left out.
+
+        Raises:
+            ArgumentError: there is no memory for such a model.
+        """
+        cutoffs = tuple(cutoff for cutoff in config.cutoffs if cutoff < len(tokens))
+        return made_if_it_fits(lambda: cls(replace(config, cutoffs=cutoffs), tokens))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the LSTM's input ``[T, N, E]`` for ids ``[T, N]``; in training with dropout."""
+        vectors: Tensor = self.head.embed(ids) if self.embedding is None else self.embedding(ids)
+        if not self.training:
+            return vectors
+        kept = without_tokens(vectors, ids, len(self.tokens), self.config.token_dropout)
+        return locked(kept, self.config.input_dropout)
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Read ids ``[T, N]``.
+
+        Args:
+            ids: what is read.
+            state: the state that the last call gave; zeros at the beginning.
+
+        Returns:
+            The last layer's hidden states ``[T, N, H]``, and the state ``(h [L, N, H], c [L, N, H])`` to go on from.
+
+        Raises:
+            ArgumentTypeError: a text is given where ids are expected.
+        """
+        if isinstance(ids, str):
+            raise ArgumentTypeError(
+                f"read takes ids [T, N] of tokens, got the text {ids!r:.60}: trace(text) records what a text does, and "
+                "tokens.encode(text) gives its ids"
+            )
+        x = self.embed(ids)
+        if not self.training or not (self.config.dropout or self.config.weight_drop):
+            out, state = self.lstm(x, state)
+            return out, state
+        ends = []
+        for layer in range(self.config.num_layers):
+            begin = None if state is None else (state[0][layer, None], state[1][layer, None])
+            x, end = self._layer(layer, locked(x, self.config.dropout) if layer else x, begin)
+            ends.append(end)
+        h, c = zip(*ends, strict=True)
+        return x, (torch.cat(h), torch.cat(c))
+
+    @torch.no_grad()
+    def trace(self, text: str | Sequence[str], **options: Any) -> Trace:
+        """Record the LSTM while it reads a text, or several side by side, with their tokens at the steps.
+
+        As everywhere, a line end is read before the text. Dropout is off.
+
+        Args:
+            text: a text, or a list of texts, one a row.
+            options: ``keep``, ``steps``, ``pre`` and ``limit`` of `hiddenstate.LSTM.trace`.
+
+        Raises:
+            ArgumentTypeError: something else than texts.
+            ArgumentError: there is no text.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        if not all(isinstance(one, str) for one in texts):
+            raise ArgumentTypeError("trace takes a text or a list of texts; ids of tokens are for read()")
+        if not texts:
+            raise ArgumentError("there is no text to trace")
+        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(one).tolist()]) for one in texts]
+        ids = pad_sequence(rows, padding_value=self.tokens.start).to(next(self.parameters()).device)
+        words = [[self.tokens.tokens[k] for k in row.tolist()] for row in rows]
+        lengths = torch.tensor([len(row) for row in rows])
+        with evaluating(self):
+            return self.lstm.trace(self.embed(ids), lengths=lengths, tokens=words, **options)
+
+    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Predict what comes after each of ids ``[T, N]``.
+
+        Args:
+            ids: what is read.
+            state: the state that the last call gave; zeros at the beginning.
+
+        Returns:
+            The logarithm of each token's probability to come next, ``[T, N, V]``, and the state to go on from.
+        """
+        out, state = self.read(ids, state)
+        return self.head.log_probabilities(self.features(out)).unflatten(0, ids.shape), state
+
+    def surprise(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return how unexpected the targets ``[T, N]`` are, each after what is read until then.
+
+        Returns:
+            The negative logarithm of each target's probability, ``[T, N]``, in nats, and the state to go on from.
+        """
+        out, state = self.read(ids, state)
+        return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
+
+    def loss(self, ids: Tensor, targets: Tensor, state: State | None = None) -> tuple[Loss, State]:
+        """Return the mean surprise over targets ``[T, N]``, what training adds to it, and the state to go on from."""
+        config = self.config
+        out, state = self.read(ids, state)
+        shown = locked(out, config.dropout) if self.training else out
+        surprise = mean = self.head.surprise(self.features(shown), targets.flatten()).mean()
+        if config.activation_penalty:
+            mean = mean + config.activation_penalty * shown.float().square().mean()
+        if config.change_penalty and len(out) > 1:
+            mean = mean + config.change_penalty * out.float().diff(dim=0).square().mean()
+        return Loss(mean, surprise), state
+
+    def features(self, out: Tensor) -> Tensor:
+        """From hidden states ``[..., H]`` to what the softmax reads, ``[M, E]`` (``[M, H]`` without tied weights)."""
+        flat = out.flatten(0, -2)
+        return flat if self.project is None else self.project(flat)
+
+    def generate(
+        self, prompt: str = "", length: int = 200, sampling: Sampling = DEFAULT_SAMPLING, *, precision: str = "fp32"
+    ) -> Iterator[str]:
+        """Yield the text that follows a prompt, a character or word at a time, each as soon as it is chosen.
+
+        Args:
+            prompt: the text to go on from, which the model reads after a line end.
+            length: how many characters or words.
+            sampling: how they are chosen.
+            precision: ``fp32``, or ``bf16`` for weights of the LSTM in bfloat16, which is faster.
+
+        Raises:
+            ArgumentError: an argument is out of range, or the model reads backwards.
+            DeviceError: the model is not on the CPU.
+        """
+        read = self.tokens.encode(prompt)
+        written = generate(self, read, length, sampling, precision=precision)
+        return self.tokens.pieces_of(written, int(read[-1]) if len(read) else None)
+
+    def generate_many(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        samples: int = 2,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        *,
+        precision: str = "fp32",
+    ) -> list[str]:
+        """Return several texts that follow a prompt, written side by side; the first is that of `generate`.
+
+        Arguments and errors are those of `generate`, and ``samples``, how many texts.
+        """
+        read = self.tokens.encode(prompt)
+        written = np.array(list(generate(self, read, length, sampling, samples, precision)))
+        after = int(read[-1]) if len(read) else None
+        return [self.tokens.text_of(ids, after) for ids in written.reshape(length, samples).T.tolist()]
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what `from_data` needs beside the weights: the config and the tokens, ready for JSON."""
+        return asdict(self.config), self.tokens.to_data()
+
+    @classmethod
+    def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
+        """Make a language model as `to_data` described it, with fresh weights.
+
+        Raises:
+            FileFormatError: something is missing or out of range.
+        """
+        try:
+            return cls(LanguageConfig.from_data(config), Tokens.from_data(vocabulary))
+        except ArgumentError as error:
+            raise FileFormatError(f"not the description of a language model: {error}") from error
+
+    def _layer(self, layer: int, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Read with one layer, with some of its recurrent weights dropped."""
+        names = parameter_shapes(self.lstm.sizes, layer)
+        weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
+        weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
+        done: tuple[Tensor, State] = functional_call(self._layers[layer], weights, (x, state))
+        return done

@@ -1,0 +1,220 @@
+"""Training a language model on plain text: rows of it side by side, the state carried from batch to batch.
+
+Truncated back-propagation: the gradient goes back to the beginning of a batch, the state comes from the one before.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.validation import State
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.card_data import Outcome
+from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models.language.card import write_language_card
+from hiddenstate.models.language.config import LanguageConfig, defaults_for
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.perplexity import Tally, measure
+from hiddenstate.models.training_run import describe_origin, run_task
+from hiddenstate.text.continuous import Rows, Span, spans
+from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_of
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.task import Loss
+
+StrPath = str | os.PathLike[str]
+
+KIND = "lm"
+# All that a run file of a language model may name, by level.
+RUN_FILES = {
+    level: RunFile(
+        KIND,
+        defaults_for(level),
+        files={"train": "", "dev": "", "test": "", "out": ""},
+        about={"command": "", "about_data": "", "licence": ""},
+    )
+    for level in LEVELS
+}
+
+
+class LanguageTraining(Result[Tally]):
+    """What training a language model came to, a `Result`: ``dev`` and ``test`` are the surprise of these texts."""
+
+
+def train_language_model(
+    train: StrPath,
+    dev: StrPath,
+    out: StrPath,
+    config: LanguageConfig | None = None,
+    *,
+    test: StrPath | None = None,
+    run: StrPath | None = None,
+    command: str = "",
+    about_data: str = "",
+    licence: str = "",
+    on_progress: OnProgress = lambda progress: None,
+) -> LanguageTraining:
+    """Train a language model on plain text and keep the model of the epoch that predicts the dev text best.
+
+    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
+    (KeyboardInterrupt goes through) loses nothing, see `resume_language_model`. The state of torch's global random
+    generator is the same afterwards as before.
+
+    Args:
+        train: text to learn from.
+        dev: text that chooses the epoch.
+        out: the model's folder; an earlier model there is replaced when the first epoch is done.
+        config: sizes, rates and seed; the defaults for characters without one, see `defaults_for`.
+        test: text to measure the finished model on.
+        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        command: for the card, the command line.
+        about_data: for the card, what the data is.
+        licence: for the card, the terms of the weights.
+        on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
+
+    Raises:
+        FileFormatError: a file is empty, or not UTF-8.
+        ArgumentError: a text is shorter than a batch, ``out`` holds something else than a model, ``run`` a run that
+            is not finished, or the loss stopped being a number.
+        RunInUseError: another process trains in the run's folder.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
+    """
+    files = {"train": train, "dev": dev, "test": test, "out": out}
+    about = {"command": command, "about_data": about_data, "licence": licence}
+    wanted = RunFile.of(KIND, config or LanguageConfig(), files, about)
+    return run_language_model(wanted, run, on_progress=on_progress)
+
+
+def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> LanguageTraining:
+    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+
+    Args:
+        run: the run's folder.
+        on_progress: as for `train_language_model`.
+
+    Raises:
+        FileFormatError: there is no such run, or its checkpoint is damaged.
+        ArgumentError: the data has changed since.
+        RunInUseError: another process trains in the run's folder.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
+    """
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # which names every setting
+    return run_language_model(wanted, run, resume=True, on_progress=on_progress)
+
+
+def run_language_model(
+    wanted: RunFile[LanguageConfig],
+    run: StrPath | None = None,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> LanguageTraining:
+    """Do what a run file says; arguments and errors are those of the two functions above."""
+    return run_task(LanguageTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+
+
+class Batch(NamedTuple):
+    """Time steps, and which rows."""
+
+    span: Span
+    rows: slice
+
+
+class LanguageTask:
+    """A language model, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+
+    higher_is_better = False
+
+    def __init__(self, wanted: RunFile[LanguageConfig]) -> None:
+        self.config, self.wanted = wanted.settings, wanted
+        self.unit = "characters" if self.config.level == "char" else "words"
+        tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
+        if len(tokens) == 1:
+            raise ArgumentError(
+                f"{wanted.files['train']}: all {self.unit} would be {UNKNOWN_TOKEN}; lower minimum, or raise "
+                "vocabulary_size (0: any number)"
+            )
+        self.ids = {name: self._read(tokens, name) for name in ("dev", "test") if wanted.files[name]}
+        self.fingerprint = hashlib.sha256(ids.tobytes() + self.ids["dev"].tobytes()).hexdigest()
+        self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
+        self.model = LanguageModel.build(self.config, tokens)
+        self.state: State | None = None
+        self.dev: Tally | None = None
+
+    def _read(self, tokens: Tokens, name: str) -> Ids:
+        ids = tokens.read(self.wanted.files[name])
+        return ids[::-1].copy() if self.config.backward else ids
+
+    def _side_by_side(self, ids: Ids, tokens: Tokens) -> Rows:
+        try:
+            return Rows(ids, self.config.rows, tokens.start)
+        except ArgumentError as error:
+            raise ArgumentError(f"{self.wanted.files['train']}: {error}") from error
+
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[Batch | None]:
+        """Cut the time steps into spans; each process has rows of its own."""
+        if ranks > self.config.rows:
+            raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
+        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
+        return [Batch(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)]
+
+    def size(self, epoch: int) -> int:
+        """Count the tokens."""
+        return self.rows.length * self.config.rows
+
+    def loss(self, item: Batch) -> Loss:
+        """Compute the surprise in nats a token, going on from the state of the batch before."""
+        device = next(self.model.parameters()).device
+        inputs, targets = (each.to(device) for each in self.rows.read(*item))
+        loss, (h, c) = self.model.loss(inputs, targets, self.state)
+        self.state = h.detach(), c.detach()
+        return Loss(loss.mean, targets.numel(), loss.surprise.detach())
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Return the state."""
+        return {} if self.state is None else dict(zip("hc", self.state, strict=True))
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take over a state, none at the beginning of the text."""
+        device = next(self.model.parameters()).device
+        self.state = (carried["h"].to(device), carried["c"].to(device)) if carried else None
+
+    def evaluate(self) -> Score:
+        """Measure the surprise of the dev text."""
+        self.dev = measure(self.model, self.ids["dev"], self.config.dev_rows)
+        details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
+        return Score(self.dev.mean, said(self.dev, self.config.level), details)
+
+    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+        """Write the model that was just measured."""
+        assert self.dev is not None
+        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+
+    def write(self, out: Path, model: LanguageModel, outcome: Outcome[Tally]) -> None:
+        """Write a model with its card."""
+        folder.save(model, out, write_language_card(out.resolve().name, model, describe_origin(self.wanted), outcome))
+
+
+def said(done: Tally, level: str) -> str:
+    """Say how well a text was predicted, in the measure that is usual for characters, or for words."""
+    if level == "char":
+        text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
+        return f"{text}, {100 * done.unknown_share:.2f} % unknown" if done.unknown else text
+    return f"perplexity {done.perplexity:.2f}, {100 * done.unknown_share:.1f} % unknown"
+
+
+def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
+    """Measure the best model as it is on disk, which was rounded, and write that into its card."""
+    best, stored = best_of(history), folder.load_language_model(out)
+    measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
+    outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))
+    task.write(out, stored, outcome)
+    return LanguageTraining(history, best, outcome.dev, outcome.test)

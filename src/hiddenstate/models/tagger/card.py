@@ -1,0 +1,172 @@
+"""The model card: what a trained tagger is, from what, how, and how well it does, in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report, Reports
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import format_setting
+
+_COLUMNS = {
+    "upos": "universal part-of-speech tags (UPOS)",
+    "xpos": "language-specific part-of-speech tags (XPOS)",
+    "feats": "morphological features (FEATS)",
+}
+_LISTED = 60  # tags
+
+_LIMITS = """\
+- Trained and measured on words split as the data splits them. Text split by another tokeniser, or with other
+  conventions, is tagged less well.
+- It knows the kinds of text that it was trained on; expect less elsewhere, and nothing useful in another language.
+- The probabilities were calibrated on the dev data, and are right on average over text of its kind; elsewhere they are
+  likely to be too high.
+- Word vectors learn the associations of the training texts, unwanted ones included."""
+
+
+def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Reports]) -> str:
+    """Write the card in Markdown; ``name`` is its heading."""
+    config = tagger.config
+    sections = {
+        "What it is": _what(tagger),
+        "Architecture": _architecture(tagger, origin),
+        "Data": data_section(origin),
+        "Training": training_section(config, origin, outcome),
+        "Accuracy": _accuracy(config, outcome),
+        "Confidence": _confidence(tagger, outcome),
+        "Licence": origin.licence or "Not stated by whoever trained it.",
+        "Limits": _LIMITS,
+    }
+    return page(name, sections)
+
+
+def _what(tagger: Tagger) -> str:
+    kinds = [_COLUMNS.get(column, f"column {column.upper()} of CoNLL-U") for column in tagger.columns]
+    tags = "; ".join(_tags(column, names) for column, names in tagger.columns.items())
+    return (
+        f"A tagger for {' and '.join(kinds)}: each word of a sentence to a probability for each tag. The tags: {tags}. "
+        "Made with hiddenstate, which reads it with `hiddenstate.models.folder.model_folder.load`."
+    )
+
+
+def _tags(column: str, names: Sequence[str]) -> str:
+    listed = " ".join(names) if len(names) <= _LISTED else "see `vocabulary.json`"
+    return f"{len(names)} of {column.upper()} ({listed})"
+
+
+def page(name: str, sections: Mapping[str, str]) -> str:
+    """Put sections, by their headings, under a heading."""
+    body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections.items())
+    return f"# {name}\n{body}"
+
+
+def _which_words(config: TaggerConfig, origin: Origin) -> str:
+    if origin.start:
+        return f", those of {origin.start}"
+    more = f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
+    return f" seen at least {config.word_minimum} times{more}"
+
+
+def _architecture(tagger: Tagger, origin: Origin) -> str:
+    config, encoder = tagger.config, tagger.encoder
+    count = sum(parameter.numel() for parameter in tagger.parameters())
+    return f"""\
+- word embedding: {config.word_size} numbers for each of {len(encoder.words.tokens):,} \
+{"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all others
+{_spelling(tagger)}{_context(tagger)}\
+- sentence: {"bidirectional " if config.bidirectional else ""}LSTM, {config.num_layers} layers of \
+{config.hidden_size} units{" each way" if config.bidirectional else ""}
+- a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
+
+{count:,} parameters, stored as {config.weights_dtype}, computed as float32."""
+
+
+def _spelling(tagger: Tagger) -> str:
+    config = tagger.config
+    if not config.char_hidden_size:
+        return ""
+    return (
+        f"- spelling: {config.char_size} numbers for each of {len(tagger.encoder.chars.tokens):,} characters, through "
+        f"a bidirectional LSTM of {config.char_hidden_size} units each way; its final states\n"
+    )
+
+
+def _context(tagger: Tagger) -> str:
+    if tagger.context is None:
+        return ""
+    units = [model.config.hidden_size for model in (tagger.context.forward_model, tagger.context.backward_model)]
+    return f"- context: states of two character language models, {units[0]} units forward and {units[1]} backward\n"
+
+
+def data_section(origin: Origin) -> str:
+    """Tell what a model was trained and measured on."""
+    begun = f", beginning with the weights of `{origin.start}`" if origin.start else ""
+    files = [f"trained on `{origin.train}`{begun}", *_taught(origin), f"best epoch chosen on `{origin.dev}`"]
+    if origin.test:
+        files.append(f"tested on `{origin.test}`, which nothing was chosen on")
+    listed = "; ".join(files)
+    text = f"{listed[0].upper()}{listed[1:]}."
+    return f"{origin.about_data}\n\n{text}" if origin.about_data else text
+
+
+def _taught(origin: Origin) -> list[str]:
+    """Tell which taggers a model learnt from, and on what text."""
+    if not origin.teachers:
+        return []
+    teachers, untagged = (", ".join(f"`{name}`" for name in names) for names in (origin.teachers, origin.untagged))
+    mean = "the mean probabilities of" if len(origin.teachers) > 1 else "the probabilities of"
+    return [f"taught by {mean} {teachers}, there{f' and on {untagged}' if untagged else ''}"]
+
+
+def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any]) -> str:
+    """Tell how a model was trained: seed, epochs, command, settings."""
+    state = "" if outcome.finished else " Training was still going on when this was written."
+    text = f"Seed {config.seed}. Epoch {outcome.epoch} of {outcome.epochs} trained was kept.{state}"
+    if origin.command:
+        text += f"\n\n```\n{origin.command}\n```"
+    settings = ", ".join(f"{name} {format_setting(value)}" for name, value in asdict(config).items())
+    return f"{text}\n\nSettings: {settings}."
+
+
+def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:
+    rows = [f"| {name} | {column.upper()} | {_cells(report.accuracy)} |" for name, column, report in _measured(outcome)]
+    how = f"read back from {config.weights_dtype}" if outcome.finished else "before rounding to their stored form"
+    return "\n".join([
+        f"Share of words with the tag that the data gives, measured with the weights {how}. Unknown words are those "
+        "whose form is not in the tagged training data.",
+        "",
+        "| data | column | words | correct | unknown words | correct |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ])  # fmt: skip
+
+
+def _cells(accuracy: Accuracy) -> str:
+    unknown = f"{accuracy.unknown_words:,} | {100 * accuracy.unknown_share:.2f} %"
+    return f"{accuracy.words:,} | {100 * accuracy.share:.2f} % | {unknown if accuracy.unknown_words else '0 | '}"
+
+
+def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
+    """Tell how well the probability of a chosen tag says how often it is right."""
+    rows = [
+        f"| {name} | {column.upper()} | {tagger.temperatures[column]:.3f} | {100 * report.uncalibrated.error:.2f} % "
+        f"| {100 * report.calibration.error:.2f} % |"
+        for name, column, report in _measured(outcome)
+    ]
+    return "\n".join([
+        "Expected calibration error: by how much the probability of the chosen tag differs from the share of words "
+        "that are tagged rightly where it is about so high, on average over words. The temperature evens probabilities "
+        "out; it was fitted on the dev data when training was done, and is 1 until then.",
+        "",
+        "| data | column | temperature | error without it | error |",
+        "|---|---|---|---|---|",
+        *rows,
+    ])  # fmt: skip
+
+
+def _measured(outcome: Outcome[Reports]) -> list[tuple[str, str, Report]]:
+    parts = [(name, reports) for name, reports in (("dev", outcome.dev), ("test", outcome.test)) if reports]
+    return [(name, column, report) for name, reports in parts for column, report in reports.items()]

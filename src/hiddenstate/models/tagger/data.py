@@ -1,0 +1,134 @@
+"""What a tagger's folder says beside the weights: config, vocabulary, tags and temperatures, as data for JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
+from hiddenstate.text.vocabulary import Vocabulary
+
+
+class TaggerData(NamedTuple):
+    """Everything that a tagger is made from, but its weights."""
+
+    config: TaggerConfig
+    words: Vocabulary
+    chars: Vocabulary
+    tags: Mapping[str, Sequence[str]]
+    temperatures: Mapping[str, float]
+    context: ContextualVectors | None
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the config and the vocabulary, ready for JSON."""
+        vocabulary: dict[str, Any] = {"words": self.words.to_data(), "chars": self.chars.to_data()}
+        vocabulary["tags"] = {column: list(names) for column, names in self.tags.items()}
+        vocabulary["temperatures"] = dict(self.temperatures)
+        if self.context is not None:
+            vocabulary["context"] = context_data(self.context)
+        return config_data(self.config), vocabulary
+
+    @classmethod
+    def from_data(cls, config: Any, vocabulary: Any) -> "TaggerData":
+        """Read what `to_data` returned.
+
+        Raises:
+            FileFormatError: something is missing or out of range.
+        """
+        config, vocabulary = _upgraded(config, vocabulary)
+        try:
+            words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
+            context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
+            settings = TaggerConfig.from_data(config, "a tagger's config")
+            return cls(settings, words, chars, check_tags(vocabulary["tags"]), vocabulary["temperatures"], context)
+        except (AttributeError, KeyError, TypeError, ArgumentError) as error:
+            raise not_a_tagger(error) from error
+
+
+# Settings that taggers of format version 3 did not have, with what those did.
+VERSION_4 = {"bidirectional": True, "lower_case": True}
+
+
+def config_data(config: TaggerConfig) -> dict[str, Any]:
+    """Return the config for JSON; settings that earlier formats lack are left out if their value is the earlier one."""
+    data = asdict(config)
+    return {name: value for name, value in data.items() if name not in VERSION_4 or value != VERSION_4[name]}
+
+
+def not_a_tagger(error: Exception) -> FileFormatError:
+    """Return the error for a description that makes no tagger, for this reason."""
+    return FileFormatError(f"not the description of a tagger: {error}")
+
+
+def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> None:
+    """Raise ArgumentError unless each of these columns, and no other, has tags, each once."""
+    if tuple(tags) != tuple(columns):
+        raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for them, got {' '.join(tags)}")
+    for column, names in tags.items():
+        if not names or len(set(names)) != len(names):
+            raise ArgumentError(f"column {column} needs at least one tag, and each once, got {list(names)}")
+
+
+def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[str]) -> dict[str, float]:
+    """Return the temperatures in the columns' order.
+
+    Raises:
+        ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
+    """
+    if set(temperatures) != set(columns):
+        got = " ".join(temperatures)
+        raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
+    for column, value in temperatures.items():
+        # Far below, scores over the temperature are infinite, and their differences no numbers.
+        if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
+            raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
+    return {column: float(temperatures[column]) for column in columns}
+
+
+def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Return the tags of each column.
+
+    Raises:
+        TypeError: the tags of a column are not a list of texts.
+        ArgumentError: a tag can't stand in a column of CoNLL-U.
+    """
+    for column, names in tags.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"the tags of {column} must be a list of texts, got {names!r}")
+        for name in names:
+            if not name.strip() or any(mark in name for mark in "\t\n\r"):
+                raise ArgumentError(f"tag {name!r} of {column} is blank or holds a tab or line end")
+    return tags
+
+
+def _upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
+    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
+    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
+        column = config.get("column", "upos")
+        others = {name: value for name, value in config.items() if name != "column"}
+        tags = {column: vocabulary["tags"]}
+        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
+    return config, vocabulary
+
+
+def context_data(context: ContextualVectors) -> dict[str, Any]:
+    """Return what `context_from_data` needs beside the weights, ready for JSON."""
+    models = {"forward": context.forward_model, "backward": context.backward_model}
+    described = {name: model.to_data() for name, model in models.items()}
+    return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
+
+
+def context_from_data(data: Any) -> ContextualVectors:
+    """Make such vectors as `context_data` described them, with fresh weights.
+
+    Raises:
+        FileFormatError: something is missing or out of range.
+    """
+    try:
+        parts = [data[name] for name in ("forward", "backward")]
+        models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
+    except (KeyError, TypeError, IndexError) as error:
+        raise FileFormatError(f"not the description of vectors in context: {error!r}") from error
+    return ContextualVectors(models[0], models[1])

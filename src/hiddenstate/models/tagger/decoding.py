@@ -1,0 +1,66 @@
+"""From scores to tags: each word's distribution, its tag, and the most probable ways to tag the whole sentence."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hiddenstate.models.tagger.crf import Chain, Sequences, n_best
+from hiddenstate.models.tagger.tagging import Guess, Tags
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was found for a batch in one column.
+
+    Attributes:
+        probabilities: ``[N, T, K]``.
+        numbers: the number of each word's tag, by row; past a row's end they mean nothing.
+        sequences: the most probable ones, None if they were not asked for.
+    """
+
+    probabilities: Tensor
+    numbers: list[list[int]]
+    sequences: Sequences | None
+
+    def tags(self, names: tuple[str, ...], row: int, length: int) -> Tags:
+        """Return the tags of one row."""
+        chosen = tuple([names[k] for k in self.numbers[row][:length]])
+        return Tags(names, chosen, self.probabilities[row, :length], tuple(self._guesses(names, row, length)))
+
+    def _guesses(self, names: tuple[str, ...], row: int, length: int) -> list[Guess]:
+        if self.sequences is None:
+            return []
+        tags, scores = self.sequences.tags[row, :, :length].tolist(), self.sequences.scores[row].tolist()
+        pairs = [pair for pair in zip(tags, scores, strict=True) if pair[1] > -math.inf]
+        return [Guess(tuple(names[k] for k in numbers), math.exp(score)) for numbers, score in pairs]
+
+
+def find(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, n: int) -> Found:
+    """Find the tags of one column.
+
+    Args:
+        scores: ``[T, N, K]``.
+        lengths: ``[N]``, at least 1.
+        chain: the column's chain; without one, each word's tag has nothing to do with the others.
+        temperature: by how much each word's distribution is evened out.
+        n: how many sequences to find.
+    """
+    if chain is None:
+        probabilities = (scores / temperature).softmax(-1)
+        sequences = _independent(probabilities, lengths, n) if n else None
+        return _found(probabilities, probabilities.argmax(-1).T, sequences)
+    best = chain.best(scores, lengths, max(n, 1))
+    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+    return _found((shares.log() / temperature).softmax(-1), best.tags[:, 0], best if n else None)
+
+
+def _found(probabilities: Tensor, numbers: Tensor, sequences: Sequences | None) -> Found:
+    # A row's probabilities lie side by side, so that those of a sentence are a view of them.
+    return Found(probabilities.transpose(0, 1).contiguous().cpu(), numbers.tolist(), sequences)
+
+
+def _independent(probabilities: Tensor, lengths: Tensor, n: int) -> Sequences:
+    zero = probabilities.new_zeros(probabilities.shape[-1], dtype=torch.float64)
+    return n_best(probabilities.log(), lengths, n, zero, zero.expand(len(zero), -1), zero)

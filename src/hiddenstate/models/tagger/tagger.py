@@ -1,0 +1,372 @@
+"""The tagger: each word of a sentence to a distribution over tags (of parts of speech, say), in one or more columns.
+
+Word embedding and spelling (the final states of a bidirectional LSTM over the word's characters) go side by side
+into a bidirectional LSTM over the sentence, and its output through one linear layer to a score for every tag of every
+column. With a chain, the tags of a column are chosen together.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.base.memory import CheckedModule
+from hiddenstate.base.modes import evaluating
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.meta_model import made_if_it_fits
+from hiddenstate.models.noise import Dropout, dropout_odds
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
+from hiddenstate.models.tagger.crf import Chain
+from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
+from hiddenstate.models.tagger.decoding import Found, find
+from hiddenstate.models.tagger.losses import tagging_loss
+from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
+from hiddenstate.models.tagger.tagging import Reading, Tagging, Tags
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.text.batches import Batch, Encoded, Encoder, check_sentences, plan_batches
+from hiddenstate.text.conllu import Sentence
+from hiddenstate.text.vocabulary import PADDING, UNKNOWN, Vocabulary
+from hiddenstate.tracing.trace import Trace
+
+__all__ = ["Reading", "Tagger", "Tagging", "Tags"]
+
+T = TypeVar("T", bound="Tagger")
+
+SPELT_TOGETHER = 4096  # words; more at once are no faster
+SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take memory for their records and are no faster
+
+
+class Tagger(CheckedModule):
+    """Word and spelling to bidirectional LSTM to a distribution over tags.
+
+    Args:
+        config: sizes and rates.
+        words: vocabulary of words, in lower case if the config's ``lower_case`` says so.
+        chars: vocabulary of characters.
+        tags: the tags of each column of the config.
+        context: vectors of words in their contexts, a further input; they stay as they are.
+
+    Raises:
+        ArgumentError: a column has no tags, or one twice, or the columns are not those of the config.
+    """
+
+    kind: ClassVar[str] = "tagger"
+    dropout_odds: Tensor
+
+    def __init__(
+        self,
+        config: TaggerConfig,
+        words: Vocabulary,
+        chars: Vocabulary,
+        tags: Mapping[str, Sequence[str]],
+        context: ContextualVectors | None = None,
+    ) -> None:
+        super().__init__()
+        check_columns(tags, config.columns)
+        self.config = config
+        names_of = {column: tuple(names) for column, names in tags.items()}
+        self.encoder = Encoder(words, chars, names_of, config.max_chars, config.lower_case)
+        self.temperatures = dict.fromkeys(tags, 1.0)
+        self.context = context
+        self.word_embedding = nn.Embedding(len(words), config.word_size, padding_idx=PADDING)
+        spelt = config.char_hidden_size > 0
+        self.char_embedding = nn.Embedding(len(chars), config.char_size, padding_idx=PADDING) if spelt else None
+        self.char_lstm = LSTM(config.char_size, config.char_hidden_size, bidirectional=True) if spelt else None
+        self.lstm = LSTM(
+            config.word_size + 2 * config.char_hidden_size + (context.size if context else 0),
+            config.hidden_size,
+            num_layers=config.num_layers,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+            bidirectional=config.bidirectional,
+        )
+        self.head = nn.Linear((1 + config.bidirectional) * config.hidden_size, sum(map(len, tags.values())))
+        self.chains = nn.ModuleDict({column: Chain(len(names)) for column, names in tags.items() if config.crf})
+        self.dropout = Dropout(config.dropout)
+        self.char_dropout = Dropout(config.char_dropout)
+        # torch's unit variance would drown the spelling, and rare words would keep most of that noise.
+        nn.init.normal_(self.word_embedding.weight, std=0.1)
+        self.register_buffer("dropout_odds", dropout_odds(words.counts, config.word_dropout), persistent=False)
+
+    @classmethod
+    def build(
+        cls: type[T],
+        config: TaggerConfig,
+        sentences: Sequence[Sentence],
+        context: ContextualVectors | None = None,
+        untagged: Sequence[Sequence[str]] = (),
+    ) -> T:
+        """Make a new tagger for the words, characters and tags of these sentences, and the words of untagged ones.
+
+        Raises:
+            ArgumentError: no word has a tag in one of the columns, or there is no memory for such a model.
+        """
+        forms, more = [form for s in sentences for form in s.forms], [word for words in untagged for word in words]
+        looked_up = str.lower if config.lower_case else str
+        known, more_known = map(looked_up, forms), map(looked_up, more)
+        words = Vocabulary.build(known, config.word_minimum, more_known, config.untagged_minimum)
+        chars = Vocabulary.build("".join(forms), config.char_minimum, "".join(more), config.untagged_minimum)
+        tags = {c: sorted({tag for s in sentences for tag in s.tags(c) if tag is not None}) for c in config.columns}
+        return made_if_it_fits(lambda: cls(config, words, chars, tags, context))
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The tags of each column, in the order of the last axis of every output."""
+        return dict(self.encoder.tags)
+
+    @property
+    def tag_names(self) -> tuple[str, ...]:
+        """The tags of the first column."""
+        return self.encoder.tags[self.config.columns[0]]
+
+    def encode(self, sentences: Sequence[Sequence[str]], tags: Mapping[str, Any] | None = None) -> Encoded:
+        """Encode sentences for batches, their words' vectors in context included; see `Encoder.encode`."""
+        context = None if self.context is None else compute_vectors(self.context, sentences)
+        return self.encoder.encode(sentences, tags, context)
+
+    def spell(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """Return the spelling vectors ``[M, 2·units]`` of M words with at most K characters.
+
+        Args:
+            chars: character ids ``[K, M]``.
+            lengths: ``[M]`` characters of each word.
+        """
+        if self.char_embedding is None or self.char_lstm is None:
+            return self.head.weight.new_empty(chars.shape[1], 0)
+        characters = self.char_dropout(self.char_embedding(chars))
+        _, (final, _) = self.char_lstm(characters, lengths=lengths)
+        return torch.cat(final.unbind(), dim=-1)
+
+    def embed(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+        """Return the word-level LSTM's input ``[T, N, C]``: word embedding, spelling (and context) side by side.
+
+        In training rare words are sometimes replaced by the unknown one (odds ``d / (d + count)`` with ``d`` the
+        config's ``word_dropout``), so that the unknown word's embedding is learnt and spelling is relied on.
+
+        Args:
+            batch: the sentences.
+            spelling: what `spell` gives for the batch; computed without.
+        """
+        words = batch.words
+        if self.training:
+            dropped = torch.rand(words.shape, device=words.device) < self.dropout_odds[words]
+            words = words.masked_fill(dropped, UNKNOWN)
+        spelling = self.spell(batch.chars, batch.char_lengths) if spelling is None else spelling
+        parts = [self.word_embedding(words), spelling[batch.char_index]]
+        if batch.context is not None:
+            parts.append(batch.context)
+        given: Tensor = self.dropout(torch.cat(parts, dim=-1))
+        return given
+
+    def forward(self, batch: Batch, spelling: Tensor | None = None) -> Tensor:
+        """Return scores ``[T, N, K]`` of all columns' tags side by side; past a sentence's end they mean nothing."""
+        out, _ = self.lstm(self.embed(batch, spelling), lengths=batch.lengths)
+        scores: Tensor = self.head(self.dropout(out))
+        return scores
+
+    def split(self, scores: Tensor) -> dict[str, Tensor]:
+        """Split scores ``[..., K]`` by column."""
+        sizes = [len(names) for names in self.encoder.tags.values()]
+        return dict(zip(self.encoder.tags, scores.split(sizes, dim=-1), strict=True))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean surprise of the batch's tags over words, in nats, summed over columns: see `tagging_loss`."""
+        chains = {column: self._chain(column) for column in self.encoder.tags}
+        return tagging_loss(self.split(self(batch).float()), batch, self.config, chains)
+
+    def _chain(self, column: str) -> Chain | None:
+        chain = self.chains[column] if self.config.crf else None
+        assert chain is None or isinstance(chain, Chain)
+        return chain
+
+    @torch.no_grad()
+    def tag(
+        self,
+        sentences: Iterable[Sequence[str]],
+        batch_words: int = 4000,
+        *,
+        n_best: int = 0,
+        precision: str = "fp32",
+    ) -> list[Tagging]:
+        """Tag sentences, many at a time.
+
+        Args:
+            sentences: the words of each; a sentence may be empty.
+            batch_words: the most words computed together; more is faster and takes more memory.
+            n_best: how many ways to tag the whole sentence to give, in each column.
+            precision: ``fp32``, or ``bf16`` for products in bfloat16, which is faster on CPUs that have them; about
+                one tag in ten thousand differs.
+
+        Returns:
+            One `Tagging` a sentence, in the order of the input.
+
+        Raises:
+            ArgumentError: a word is the empty string, ``batch_words`` is below 1, ``n_best`` is negative, or the
+                precision is another.
+            ArgumentTypeError: a text is given where its words are expected.
+        """
+        check_options(n_best, precision)
+        rows = check_sentences(sentences)
+        taggings = [self._tagging((), {}, 0)] * len(rows)
+        device = self.head.weight.device
+        with evaluating(self), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            encoded = self.encode(rows)
+            spelling = self._spelling(encoded, device)
+            for positions in plan_batches([len(words) for words in rows], batch_words):
+                batch = encoded.batch(positions, spell_all=True).to(device)
+                found = self._found(self(batch, spelling), batch.lengths, n_best)
+                for row, position in enumerate(positions):
+                    taggings[position] = self._tagging(rows[position], found, row)
+        return taggings
+
+    def pipe(
+        self,
+        sentences: Iterable[Any],
+        batch_size: int = SENTENCES_TOGETHER,
+        *,
+        as_tuples: bool = False,
+        n_best: int = 0,
+        precision: str = "fp32",
+    ) -> Iterator[Any]:
+        """Tag a stream of sentences lazily, in bounded memory.
+
+        Args:
+            sentences: the words of each, from any iterable, however long; with ``as_tuples``, pairs of the words and
+                anything else.
+            batch_size: the most sentences to read ahead and tag together.
+            as_tuples: whether to yield pairs of the `Tagging` and whatever came with the words.
+            n_best: as for `tag`.
+            precision: as for `tag`.
+
+        Yields:
+            One `Tagging` a sentence, in the order of the input; with ``as_tuples``, pairs.
+
+        Raises:
+            ArgumentError: ``batch_size`` is below 1, or as `tag` raises it.
+            ArgumentTypeError: as `tag` raises it, or with ``as_tuples`` an item is not a pair.
+        """
+        check_options(n_best, precision)
+        return piped(partial(self.tag, n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
+
+    def read(self, words: Sequence[str]) -> Reading:
+        """Tag one sentence and record all that the word-level LSTM does meanwhile.
+
+        Args:
+            words: at least one word.
+
+        Returns:
+            The tagging, as `tag` gives it, and the trace it was computed from.
+
+        Raises:
+            ArgumentError: there is no word, or a word is the empty string.
+            ArgumentTypeError: a text is given where its words are expected.
+        """
+        (reading,) = self._readings(check_sentences([words]), None)
+        return reading
+
+    def read_all(self, sentences: Iterable[Sequence[str]], *, keep: Sequence[str] | None = None) -> Iterator[Reading]:
+        """Read sentences lazily, many in one run of the LSTM: much faster than `read` on each.
+
+        Args:
+            sentences: the words of each, at least one.
+            keep: places to record, as for `hiddenstate.LSTM.trace`.
+
+        Yields:
+            One `Reading` a sentence, in the order of the input. Sentences that were read together share a trace, of
+            which each is a row.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: as `read`.
+            NameUnknownError: as `hiddenstate.LSTM.trace`.
+        """
+        for batch in in_batches(sentences, SENTENCES_READ_TOGETHER, len, WORDS_READ_TOGETHER):
+            yield from self._readings(check_sentences(batch), keep)
+
+    @torch.no_grad()
+    def _readings(self, rows: Sequence[tuple[str, ...]], keep: Sequence[str] | None) -> list[Reading]:
+        if not all(rows):
+            raise ArgumentError("there is no word to read")
+        with evaluating(self):
+            batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
+            lengths = batch.lengths if len(rows) > 1 else None
+            trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
+            out = trace.out
+            assert isinstance(out, Tensor)  # it is packed only if the input was
+            found = self._found(self.head(out), batch.lengths, 0)
+        taggings = [self._tagging(words, found, row) for row, words in enumerate(rows)]
+        return [Reading(each.words, each.columns, trace, row) for row, each in enumerate(taggings)]
+
+    @torch.no_grad()
+    def trace(self, sentences: Iterable[Sequence[str]], **options: Any) -> Trace:
+        """Record the word-level LSTM while it reads sentences, one a row, with their words at the steps.
+
+        Args:
+            sentences: the words of each, at least one sentence.
+            options: ``keep``, ``steps``, ``pre`` and ``limit`` of `hiddenstate.LSTM.trace`.
+
+        Raises:
+            ArgumentError: there is no sentence, or a word is the empty string.
+            ArgumentTypeError: a text is given where its words are expected.
+            TraceTooLargeError, NameUnknownError, IndexRangeError: as `hiddenstate.LSTM.trace`.
+        """
+        rows = check_sentences(sentences)
+        if not any(rows):
+            raise ArgumentError("there is no word to read")
+        with evaluating(self):
+            batch = self.encode(rows).batch(range(len(rows))).to(self.head.weight.device)
+            return self.lstm.trace(self.embed(batch), lengths=batch.lengths, tokens=rows, **options)
+
+    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what `from_data` needs beside the weights: the config and the vocabulary, ready for JSON."""
+        encoder = self.encoder
+        made_from = (self.config, encoder.words, encoder.chars, encoder.tags, self.temperatures, self.context)
+        return TaggerData(*made_from).to_data()
+
+    @classmethod
+    def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
+        """Make a tagger as `to_data` described it, with fresh weights.
+
+        Raises:
+            FileFormatError: something is missing or out of range.
+        """
+        data = TaggerData.from_data(config, vocabulary)
+        try:
+            tagger = cls(data.config, data.words, data.chars, data.tags, data.context)
+            tagger.calibrate(data.temperatures)
+        except (AttributeError, TypeError, ArgumentError) as error:
+            raise not_a_tagger(error) from error
+        return tagger
+
+    def calibrate(self, temperatures: Mapping[str, float]) -> None:
+        """Set by how much the probabilities of each column are evened out: above 1 more, below 1 less.
+
+        Raises:
+            ArgumentError: a column is missing, or there is none such, or a temperature is not between 1e-6 and 1e6.
+        """
+        self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
+
+    def _spelling(self, encoded: Encoded, device: torch.device) -> Tensor:
+        """Spell all forms, many at a time; the longest come first, so that those of one length are together."""
+        parts = [torch.empty(0, 2 * self.config.char_hidden_size, device=device)]
+        for k in range(0, len(encoded.chars), SPELT_TOGETHER):
+            lengths = encoded.char_lengths[k : k + SPELT_TOGETHER]
+            chars = encoded.chars[k : k + SPELT_TOGETHER, : int(lengths[0])]
+            parts.append(self.spell(chars.T.to(device), lengths.to(device)))
+        return torch.cat(parts)
+
+    def _found(self, scores: Tensor, lengths: Tensor, n: int) -> dict[str, Found]:
+        """Find each column's tags from scores ``[T, N, K]``."""
+        return {
+            column: find(part.float(), lengths, self._chain(column), self.temperatures[column], n)
+            for column, part in self.split(scores).items()
+        }
+
+    def _tagging(self, words: tuple[str, ...], found: Mapping[str, Found], row: int) -> Tagging:
+        """Take the tags of one sentence out of what was found for a batch; nothing was for one without words."""
+        columns = {
+            column: found[column].tags(names, row, len(words)) if words else Tags(names, (), torch.empty(0, len(names)))
+            for column, names in self.encoder.tags.items()
+        }
+        return Tagging(words, columns)

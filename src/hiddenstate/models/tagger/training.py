@@ -1,0 +1,292 @@
+"""Training a tagger on CoNLL-U files: the task for the training loop, and the best model kept as a folder.
+
+The same seed, data, machine and number of threads give the same model.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.card_data import Outcome
+from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models.tagger.batch_plan import Lesson, Syllabus
+from hiddenstate.models.tagger.card import write_card
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
+from hiddenstate.models.tagger.evaluation.accuracy import Reports, evaluate, fitted_temperatures, words_of
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.tagger.teachers import taught_by
+from hiddenstate.models.tagger.variants import Variant, make_variants, select_like
+from hiddenstate.models.tagger.warm_start import started
+from hiddenstate.models.training_run import describe_origin, run_task
+from hiddenstate.text.conllu import Sentence, read_conllu
+from hiddenstate.text.untagged import read_untagged
+from hiddenstate.training.checkpoint import RunFolder
+from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_of
+from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.task import Loss, split
+
+__all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
+
+StrPath = str | os.PathLike[str]
+
+# Folders of the language models whose states tell a tagger the context.
+CONTEXT = ("forward_model", "backward_model")
+MODEL_FILES = (*CONTEXT, "start")
+MODELS = (*MODEL_FILES, "teacher")  # what is a model, and may be named as one
+# All that a run file of a tagger may name.
+RUN_FILE = RunFile(
+    Tagger.kind,
+    TaggerConfig(),
+    files=dict.fromkeys(("train", "dev", "test", "out", *MODEL_FILES), ""),
+    about={"command": "", "about_data": "", "licence": ""},
+    lists={"teacher": (), "untagged": ()},
+)
+
+
+class Training(Result[Reports]):
+    """What training a tagger came to, a `Result`: ``dev`` and ``test`` are by column, with calibrated confidence."""
+
+
+def train_tagger(
+    train: StrPath,
+    dev: StrPath,
+    out: StrPath,
+    config: TaggerConfig | None = None,
+    *,
+    test: StrPath | None = None,
+    context: tuple[StrPath, StrPath] | None = None,
+    teachers: Sequence[StrPath] = (),
+    untagged: Sequence[StrPath] = (),
+    start: StrPath | None = None,
+    run: StrPath | None = None,
+    command: str = "",
+    about_data: str = "",
+    licence: str = "",
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Train a tagger on CoNLL-U files and keep the model of the epoch that is best on the dev data.
+
+    The folder always holds the best model so far, and the run's folder a checkpoint to go on from: an interruption
+    (KeyboardInterrupt goes through) loses nothing, see `resume_tagger`. Training ends early when the dev accuracy has
+    not risen for ``config.patience`` epochs. The state of torch's global random generator is the same afterwards as
+    before.
+
+    Args:
+        train: CoNLL-U to learn from.
+        dev: CoNLL-U that chooses the epoch.
+        out: the model's folder; an earlier model there is replaced when the first epoch is done.
+        config: sizes, rates and seed; the defaults without one.
+        test: CoNLL-U to measure the finished model on.
+        context: folders of a forward and a backward character model, whose states are a further input (see
+            `ContextualVectors`); they become part of the tagger.
+        teachers: folders of trained taggers, whose mean probabilities are learnt beside the tags, see
+            ``config.teacher_share``.
+        untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
+        start: folder of a trained tagger that training begins with, see `hiddenstate.models.tagger.warm_start.started`.
+        run: folder for checkpoints and metrics; the model's with ``.run`` behind its name without.
+        command: for the card, the command line.
+        about_data: for the card, what the data is.
+        licence: for the card, the terms of the weights.
+        on_progress: called after every batch with a `Step` and after every epoch with an `Epoch`.
+
+    Raises:
+        FileFormatError: a file is not CoNLL-U, or has no tags.
+        ArgumentError: ``out`` holds something else than a model, ``run`` a run that is not finished, a teacher or
+            ``start`` has other tags, ``start`` has other sizes, there is untagged text and no teacher, or the loss
+            stopped being a number.
+        RunInUseError: another process trains in the run's folder.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
+    """
+    models = dict(zip(MODEL_FILES, (*(context or ("", "")), start), strict=True))
+    files = {"train": train, "dev": dev, "test": test, "out": out}
+    files |= {name: model and folder.find_folder(model) for name, model in models.items()}
+    about = {"command": command, "about_data": about_data, "licence": licence}
+    lists = {"teacher": [folder.find_folder(teacher) for teacher in teachers], "untagged": untagged}
+    wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about, lists)
+    return run_tagger(wanted, run, on_progress=on_progress)
+
+
+def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
+    """Go on with a run that was ended, from its last checkpoint, to the very same model.
+
+    Args:
+        run: the run's folder.
+        on_progress: as for `train_tagger`.
+
+    Raises:
+        FileFormatError: there is no such run, or its checkpoint is damaged.
+        ArgumentError: the data has changed since.
+        RunInUseError: another process trains in the run's folder.
+        FileWriteError: a file cannot be written.
+        OSError: one cannot be read.
+    """
+    wanted = read_run_file(RunFolder(run).check(), RUN_FILE)
+    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+
+
+def run_tagger(
+    wanted: RunFile[TaggerConfig],
+    run: StrPath | None = None,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Training:
+    """Do what a run file says; arguments and errors are those of `train_tagger` and `resume_tagger`."""
+    return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+
+
+class TaggerTask:
+    """A tagger, what it learns from and what it is measured on: a `hiddenstate.training.task.Task`."""
+
+    unit = "words"
+    higher_is_better = True
+
+    def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
+        self.config, files = wanted.settings, wanted.files
+        self.wanted = wanted
+        teachers, untagged = (wanted.lists.get(name, ()) for name in ("teacher", "untagged"))
+        _check_teaching(self.config, teachers, untagged)
+        read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
+        self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
+        self.known = words_of(self.sentences)
+        models = [files[name] for name in MODEL_FILES if files[name]]
+        self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers])
+        more = [words for path in untagged for words in read_untagged(path)]
+        context = _context(files)
+        if files["start"]:
+            self.model = started(files["start"], self.config, self.sentences)
+        else:
+            self.model = Tagger.build(self.config, self.sentences, context, more)
+        forms = [*(sentence.forms for sentence in self.sentences), *more]
+        none = [(None,) * len(words) for words in more]
+        tags = {c: [*(sentence.tags(c) for sentence in self.sentences), *none] for c in self.config.columns}
+        variants = make_variants(forms, self.config.seed) if self.config.varied else []
+        varied = {column: [*rows, *select_like(variants, rows)] for column, rows in tags.items()}
+        self.encoded = self.taught = self.model.encode([*forms, *(variant.words for variant in variants)], varied)
+        if teachers:
+            taught = taught_by(teachers, forms, self.model.columns, self.config.precision)
+            self.taught = replace(self.encoded, taught=_with_variants(taught, forms, variants))
+        lengths, tagged = [len(words) for words in forms], len(self.sentences)
+        others = [len(variant.words) for variant in variants]
+        self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers), others)
+        self.dev: Reports = {}
+
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
+        """Deal the positions of sentences of similar length out in batches."""
+        return split(self.syllabus.lessons(epoch), rank, ranks)
+
+    def size(self, epoch: int) -> int:
+        """Count the words."""
+        return self.syllabus.size(epoch)
+
+    def loss(self, item: Lesson) -> Loss:
+        """Compute the mean surprise of the tags over words, in nats."""
+        encoded = self.taught if item.taught else self.encoded
+        batch = encoded.batch(item.positions).to(self.model.head.weight.device)
+        return Loss(self.model.loss(batch), int(batch.lengths.sum()))
+
+    def carried(self) -> Mapping[str, Tensor]:
+        """Sentences have nothing to do with each other."""
+        return {}
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take over nothing."""
+
+    def evaluate(self) -> Score:
+        """Measure the accuracy on the dev data, its mean over the columns."""
+        self.dev = evaluate(self.model, self.dev_sentences, self.known)
+        details: dict[str, float] = {}
+        for column, report in self.dev.items():
+            details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
+        shares = [report.accuracy.share for report in self.dev.values()]
+        return Score(sum(shares) / len(shares), _told(self.dev), details)
+
+    def keep(self, out: Path, history: Sequence[Epoch]) -> None:
+        """Write the model that was just measured."""
+        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+
+    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
+        """Write a model with its card."""
+        folder.save(tagger, out, write_card(out.resolve().name, tagger, describe_origin(self.wanted), outcome))
+
+
+def _told(reports: Reports) -> str:
+    """Write accuracies in one line: of several columns their shares alone."""
+    if len(reports) == 1:
+        return str(*reports.values())
+    return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
+
+
+def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
+    """Calibrate and measure the best model as it is on disk, which was rounded, and write that into its card."""
+    best, stored = best_of(history), folder.load(out)
+    stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
+    dev = evaluate(stored, task.dev_sentences, task.known)
+    test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
+    task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
+    return Training(history, best, dev, test)
+
+
+def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
+    """Refuse settings with which teachers cannot teach."""
+    if untagged and not teachers:
+        raise ArgumentError("untagged text is tagged by teachers: give at least one, a folder of a trained tagger")
+    if teachers and config.crf:
+        raise ArgumentError("a chain (crf) cannot be taught: teachers give each word's probabilities; set crf=false")
+    if teachers and config.tagged_epochs >= config.epochs:
+        raise ArgumentError(
+            "tagged_epochs must be below epochs, so that teachers have a say, got "
+            f"{config.tagged_epochs} of {config.epochs}"
+        )
+
+
+def _with_variants(
+    taught: Mapping[str, Tensor], forms: Sequence[Sequence[str]], variants: Sequence[Variant]
+) -> dict[str, Tensor]:
+    """Give the words of variants the probabilities of those in whose place they stand."""
+    lengths = torch.tensor([len(words) for words in forms])
+    starts = (lengths.cumsum(0) - lengths).tolist()
+    rows = select_like(variants, [range(k, k + len(words)) for k, words in zip(starts, forms, strict=True)])
+    places = torch.tensor([place for row in rows for place in row], dtype=torch.int64)
+    return {column: torch.cat([shares, shares[places]]) for column, shares in taught.items()}
+
+
+def _context(files: Mapping[str, str]) -> ContextualVectors | None:
+    """Read the two language models that give vectors in context, if there are any."""
+    given = [files[name] for name in CONTEXT if files[name]]
+    if given and files["start"]:
+        raise ArgumentError("a tagger to start from has its own language models, if any: give those, or a start")
+    if not given:
+        return None
+    if len(given) < len(CONTEXT):
+        raise ArgumentError(f"vectors in context need two language models, {' and '.join(CONTEXT)}, got one")
+    return ContextualVectors(*(folder.load_language_model(path) for path in given))
+
+
+def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
+    """Read the file's sentences that have a tag at all (a batch without any has no loss)."""
+    sentences, tagged = read_conllu(path), set[int]()
+    for column in columns:
+        tags = [sentence.tags(column) for sentence in sentences]
+        # In FEATS _ is a tag, but where there is no other, nobody has given any.
+        if {tag for each in tags for tag in each} <= {None, "_"}:
+            raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
+        tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
+    return [sentence for k, sentence in enumerate(sentences) if k in tagged]
+
+
+def _hash(files: Iterable[str], models: Iterable[str]) -> str:
+    """The hash of files and of the files of models, which a run that goes on must find as they were."""
+    of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
+    digest = hashlib.sha256()
+    for file in (*map(Path, files), *of_models):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,150 @@
+import copy
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.perplexity import Tally, measure
+from hiddenstate.models.language.scoring import Dynamic, Scored, score
+from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_ID
+from language_models import KINDS, TEXT, make
+
+
+def scored(model: LanguageModel, text: str, steps: int = 128, dynamic: Dynamic | None = None) -> list[Scored]:
+    return list(score(model, io.BytesIO(text.encode()), steps=steps, dynamic=dynamic))
+
+
+def nats_of(parts: list[Scored]) -> NDArray[np.float32]:
+    return np.concatenate([part.nats for part in parts])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+def test_scores_are_what_the_model_says(kind: str, steps: int) -> None:
+    model = make(**KINDS[kind])
+    text = TEXT + "an unknown ☃\n"
+    ids = model.tokens.encode(text)
+    parts = scored(model, text, steps)
+    assert np.concatenate([part.ids for part in parts]).tolist() == ids.tolist()
+    assert {len(part.ids) for part in parts[:-1]} <= {steps}
+    with torch.no_grad():
+        said, _ = model(torch.from_numpy(np.concatenate([[model.tokens.start], ids[:-1]]))[:, None].long())
+    want = -said[range(len(ids)), 0, ids]
+    np.testing.assert_allclose(nats_of(parts), want.numpy(), atol=1e-4)
+    total = sum((part.tally for part in parts), Tally())
+    assert (total.tokens, total.unknown) == (len(ids), (ids == UNKNOWN_ID).sum())
+    assert total.nats == pytest.approx(measure(model, ids).nats, rel=1e-5)
+    assert total.characters == len(text)
+
+
+def test_pieces_are_those_of_the_text() -> None:
+    text = "the bear sat ☃\n\nhe\n"
+    characters = scored(make(), text)
+    assert "".join(str(part.pieces) for part in characters) == text
+    (words,) = scored(make(level="word"), text)
+    assert words.pieces == ["the", "bear", "sat", "☃", END_TOKEN, END_TOKEN, "he", END_TOKEN]
+    assert [k for k, number in enumerate(words.ids) if number == UNKNOWN_ID] == [1, 3, 6]
+    assert words.tally.characters == len(text)
+
+
+def test_a_text_without_a_last_line_end() -> None:
+    (part,) = scored(make(level="word"), "the cat")
+    assert part.pieces == ["the", "cat", END_TOKEN]
+    (part,) = scored(make(), "t")
+    assert part.pieces == "t"
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff"])
+def test_an_empty_text_has_no_scores(text: str) -> None:
+    assert scored(make(), text) == []
+    assert scored(make(level="word"), text) == []
+
+
+def test_the_model_stays_as_it_is() -> None:
+    model = make(dropout=0.5).train()
+    before = copy.deepcopy(model.state_dict())
+    plain = scored(model, TEXT)
+    learnt = scored(model, TEXT, dynamic=Dynamic(learning_rate=0.01))
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    np.testing.assert_array_equal(nats_of(plain), nats_of(scored(model.eval(), TEXT)))
+    assert not np.allclose(nats_of(plain), nats_of(learnt))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dynamic_evaluation_learns_what_comes_again(kind: str) -> None:
+    model, dynamic = make(**KINDS[kind]), Dynamic(learning_rate=0.02, decay=0.001, steps=5)
+    text = "the dog saw the cat .\n" * 40
+    learnt, plain = nats_of(scored(model, text, dynamic=dynamic)), nats_of(scored(model, text))
+    np.testing.assert_allclose(learnt[:5], plain[:5], atol=1e-4)  # scored before anything was learnt
+    last = len(plain) // 4
+    assert learnt[-last:].mean() < 0.7 * plain[-last:].mean()
+
+
+def test_dynamic_evaluation_is_the_same_each_time() -> None:
+    model, dynamic = make(), Dynamic(steps=3)
+    first = nats_of(scored(model, TEXT, dynamic=dynamic))
+    np.testing.assert_array_equal(first, nats_of(scored(model, TEXT, dynamic=dynamic)))
+
+
+def test_a_step_of_dynamic_evaluation() -> None:
+    """Two segments, against the update written out: p - rate * g / rms(g), then some of the way back."""
+    model, dynamic, text = make(), Dynamic(learning_rate=0.1, decay=0.25, steps=4), "the cat "
+    ids = torch.from_numpy(model.tokens.encode(text)).long()[:, None]
+    inputs = torch.cat([torch.tensor([[model.tokens.start]]), ids[:-1]])
+    other = copy.deepcopy(model)
+    nats, state = other.surprise(inputs[:4], ids[:4])
+    gradients = torch.autograd.grad(nats.mean(), list(other.parameters()))
+    with torch.no_grad():
+        for weight, gradient in zip(other.parameters(), gradients, strict=True):
+            # After one segment the usual size of a gradient is its own.
+            moved = weight - 0.1 * gradient / (gradient.abs() + 1e-8)
+            weight.copy_(0.75 * moved + 0.25 * weight)
+        want, _ = other.surprise(inputs[4:], ids[4:], state)
+    got = nats_of(scored(model, text, dynamic=dynamic))
+    np.testing.assert_allclose(got, torch.cat([nats.detach(), want])[:, 0].numpy(), atol=1e-4)
+
+
+def test_weights_that_are_frozen_learn_too() -> None:
+    model = make().requires_grad_(False)
+    assert nats_of(scored(model, TEXT, dynamic=Dynamic())).mean() < math.inf
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_long_input_is_scored_as_it_comes() -> None:
+    class Endless(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return b"the cat " * 10
+
+    some = score(make(), Endless(), steps=8)
+    assert [next(some).pieces for _ in range(3)] == ["the cat "] * 3
+
+
+def test_fails(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="can't score one as it comes"):
+        score(make(backward=True), io.BytesIO(b"a"))
+    path = tmp_path / "latin1.txt"
+    path.write_bytes(b"caf\xe9")
+    with pytest.raises(FileFormatError, match=r"latin1\.txt: not UTF-8"):
+        list(score(make(), path))
+    for wrong in ((0.0, 0.1, 1), (0.1, 1.0, 1), (0.1, -0.1, 1), (0.1, 0.1, 0)):
+        with pytest.raises(ArgumentError, match="dynamic evaluation needs"):
+            Dynamic(*wrong)
+
+
+def test_dynamic_evaluation_that_diverges_says_so() -> None:
+    with pytest.raises(ArgumentError, match="dynamic evaluation diverged: .* lower its learning rate"):
+        scored(make(), TEXT, dynamic=Dynamic(learning_rate=1e38))
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
+def test_dynamic_fails(rate: float) -> None:
+    with pytest.raises(ArgumentError, match="needs a finite learning rate above 0"):
+        Dynamic(learning_rate=rate)

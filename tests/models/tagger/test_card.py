@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from hiddenstate.errors import ArgumentError
+from hiddenstate.models.card_data import Origin, Outcome
+from hiddenstate.models.tagger.card import write_card
+from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
+from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report
+from hiddenstate.models.tagger.evaluation.calibration import Bin, Calibration
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.text.conllu import read_conllu
+from language_models import make
+
+SENTENCES = read_conllu(Path(__file__).parents[2] / "data" / "tiny-train.conllu")
+SURE, UNSURE = (Calibration((Bin(10, confidence, 0.5),)) for confidence in (0.75, 0.625))
+
+
+def reports(*accuracy: int) -> dict[str, Report]:
+    return {"upos": Report(Accuracy(*accuracy), {}, 0, UNSURE, SURE)}
+
+
+DEV = reports(1200, 1100, 40, 30)
+
+
+@pytest.fixture
+def tagger() -> Tagger:
+    tagger = Tagger.build(TaggerConfig(seed=9, hidden_size=4), SENTENCES)
+    tagger.calibrate({"upos": 1.5})
+    return tagger
+
+
+def test_finished(tagger: Tagger) -> None:
+    origin = Origin("a.conllu", "b.conllu", "c.conllu", "hiddenstate train x", "Some data.", "Some terms.")
+    card = write_card("name", tagger, origin, Outcome(3, 5, True, DEV, reports(10, 5, 0, 0)))
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == ["What it is", "Architecture", "Data", "Training", "Accuracy", "Confidence", "Licence", "Limits"]
+    assert card.startswith("# name\n\n## What it is\n\n")
+    assert "| dev | UPOS | 1,200 | 91.67 % | 40 | 75.00 % |\n| test | UPOS | 10 | 50.00 % | 0 |  |" in card
+    assert "| dev | UPOS | 1.500 | 25.00 % | 12.50 % |\n| test | UPOS | 1.500 | 25.00 % | 12.50 % |" in card
+    assert "12 of UPOS (ADJ ADP " in card
+    assert "columns upos, " in card
+    assert "Seed 9. Epoch 3 of 5 trained was kept.\n\n```\nhiddenstate train x\n```" in card
+    assert "Trained on `a.conllu`; best epoch chosen on `b.conllu`; tested on `c.conllu`" in card
+    assert f"{sum(p.numel() for p in tagger.parameters()):,} parameters, stored as float16" in card
+    assert "hidden_size 4" in card
+    assert "\n## Licence\n\nSome terms.\n" in card
+
+
+def test_interrupted_and_bare(tagger: Tagger) -> None:
+    card = write_card("name", tagger, Origin("a", "b"), Outcome(3, 3, False, DEV))
+    assert "still going on" in card
+    assert "before rounding" in card
+    assert "| test |" not in card
+    assert "Not stated" in card
+    assert "```" not in card
+
+
+@pytest.mark.parametrize("name", ["/home/me/a.conllu", "data/a.conllu"])
+def test_folders_never_reach_the_card(name: str) -> None:
+    with pytest.raises(ArgumentError, match="name of a file without its folder"):
+        Origin(name, "b")
+
+
+def test_columns_chain_and_context(tagger: Tagger) -> None:
+    context = ContextualVectors(make(), make(backward=True, hidden_size=4))
+    config = TaggerConfig(columns=("upos", "feats", "deprel"), crf=True, hidden_size=4)
+    tags = {"upos": ["X"], "feats": [f"F={k}" for k in range(99)], "deprel": ["root"]}
+    other = Tagger(config, tagger.encoder.words, tagger.encoder.chars, tags, context)
+    card = write_card("x", other, Origin("a", "b"), Outcome(1, 1, True, {}))
+    assert "universal part-of-speech tags (UPOS) and morphological features (FEATS) and column DEPREL of" in card
+    assert "1 of UPOS (X); 99 of FEATS (see `vocabulary.json`); 1 of DEPREL (root)" in card
+    assert "a linear layer and a linear chain over the tags" in card
+    assert "\n- context: states of two character language models, 7 units forward and 4 backward\n- sentence" in card
