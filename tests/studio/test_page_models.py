@@ -28,6 +28,14 @@ def make_lstm() -> hs.LSTM:
     return hs.LSTM(3, 9, 2)
 
 
+torch.manual_seed(5)
+OWN = hs.tagger(
+    (torch.nn.Embedding(4, 3), torch.nn.LSTM(3, 4), torch.nn.Linear(4, 2)),
+    words=["<unk>", "time", "flies", "Time"],
+    tags=["NOUN", "VERB"],
+)
+
+
 @pytest.fixture(scope="module")
 def trace() -> hs.Trace:
     torch.manual_seed(4)
@@ -38,6 +46,7 @@ def trace() -> hs.Trace:
 def studio(chromium: Browser, trace: hs.Trace) -> Iterator[Shown]:
     models = {
         "columns": make_tagger(columns=("upos", "xpos")),
+        "own": OWN,
         "characters": make_language_model(),
         "words": make_language_model(level="word"),
         "numbers": make_lstm(),
@@ -50,6 +59,17 @@ def studio(chromium: Browser, trace: hs.Trace) -> Iterator[Shown]:
 
 def numbers(page: Page, selector: str) -> list[float]:
     return [float(text) for text in page.locator(selector).all_text_contents() if text not in ("", NOTHING)]
+
+
+def test_a_tagger_from_layers_of_torch_reads_what_is_typed(studio: Shown) -> None:
+    studio.look(model="own", text="Time flies", step=0)
+    page = studio.page
+    page.locator("#text").fill("time Time elsewhere")
+    words = ["time", "Time", "elsewhere"]
+    expect(page.locator(".word-token")).to_have_text(words)
+    expect(page.locator(".word-tag")).to_have_text(list(OWN.read(words).tags))
+    expect(page.locator(".word.unknown .word-token")).to_have_text(["elsewhere"])
+    expect(page.locator(".column-name")).to_have_text(["NOUN", "VERB"])
 
 
 def test_columns(studio: Shown) -> None:
