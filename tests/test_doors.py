@@ -94,6 +94,15 @@ def edited(edit: hs.Edit) -> None:
         whole_lstm(X)
 
 
+def edited_cell(edit: hs.Edit) -> None:
+    with (whole_cell := hs.LSTMCell(4, 64)).edit(edit):
+        whole_cell(torch.zeros(2, 4))
+
+
+def freed_chain() -> nn.ModuleList:
+    return nn.ModuleList([nn.Embedding(5, 4), freed_weight(nn.LSTM(4, 64)), nn.Linear(64, 5)])
+
+
 def small_plant() -> plant.Plant:
     found = plant.latch()
     freed_weight(found.lstm)
@@ -168,6 +177,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "Stream.reset": lambda: whole().stream(2).reset(freed(2, dtype=torch.bool)),
     "LSTM.path": lambda: whole().path(freed(5, 1, 64)),
     "LSTM.edit": lambda: edited(hs.set("l0.f", to=freed(64))),
+    "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
+    "tagger": lambda: hs.tagger(freed_chain(), "abcde", "ABCDE"),
+    "language_model": lambda: hs.language_model(tuple(freed_chain()), "abcde"),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
@@ -373,7 +385,15 @@ SAFE = {
     "it takes and holds no tensors": (
         *("Acceleration.*", "Sizes.*", "Structure.*", "Graph.*", "LearnedAutomaton.*", "SelfCheck.*", "Moment.*"),
         *("LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes", "Head.index", "Target.linear", "Trace.words"),
-        *("Subject.row_length", "Subject.step_of", "Subject.words", "Subject.evaluating", "ModelTrace.calls"),
+        *(
+            "Subject.place",
+            "ModelTrace.trace_at",
+            "Subject.row_length",
+            "Subject.step_of",
+            "Subject.words",
+            "Subject.evaluating",
+            "ModelTrace.calls",
+        ),
         *("backend", "conversion_report", "logit", "log_probability", "structure_of", "find_lstms", "clamp"),
         *("Machine.draw", "Machine.unit", "Machine.words", "*Plant.expected", "Verdict"),
     ),

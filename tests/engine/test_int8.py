@@ -59,7 +59,8 @@ class Rows(NamedTuple):
 def rounded(x: Tensor) -> Rows:
     """Inputs or hidden states as the kernel rounds them: in one fused operation of float32."""
     greatest = x.abs().amax(dim=-1)
-    per_step = torch.where(greatest > 0, 127 / greatest, 0)
+    # Not 127 / greatest, which torch computes as a product with the reciprocal: the last digit may differ.
+    per_step = torch.where(greatest > 0, torch.full_like(greatest, 127) / greatest, 0)
     return Rows((x.double() * per_step[..., None].double()).round(), greatest / 127)
 
 

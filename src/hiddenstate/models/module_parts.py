@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.nn.lstm import LSTM
 
@@ -49,17 +50,21 @@ def parts_of(model: object, example: Any = None) -> Parts:
 
     Raises:
         ArgumentTypeError: ``model`` is neither.
+        DtypeError: the memory of a weight was freed.
         ArgumentError: the module can't be called with the example, or no such chain of layers, or more than one, ran;
             or the LSTM begins with a state other than zero.
         ShapeError: sizes of the layers do not fit one another, or the LSTM has projections.
     """
     if isinstance(model, tuple):
-        return _checked(_told(model))
+        parts = _told(model)
+        check_module_memory(nn.ModuleList([*parts]))
+        return _checked(parts)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             f"expected a module, or its layers as a tuple (embedding, lstm, linear); got {type(model).__name__}"
         )
     _check_present(model)
+    check_module_memory(model)
     calls = _called(model, _random_ids(model) if example is None else example)
     return _checked(_only(_chains(calls), type(model).__name__))
 

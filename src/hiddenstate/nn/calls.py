@@ -172,7 +172,7 @@ def _refuse_large_records(
     Raises:
         TraceTooLargeError: one is.
     """
-    if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
+    if not isinstance(x, Tensor) or x.is_nested or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
         return
     T, N = x.shape[1::-1] if batch_first else x.shape[:2]
     for wish in requests:

@@ -83,6 +83,7 @@ class Explanation(ABC):
         """
         from hiddenstate.base.figures import draw_to
 
+        check_memory_of(vars(self).items())
         return draw_to(path, self._figure)
 
     @abstractmethod
