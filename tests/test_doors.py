@@ -99,8 +99,8 @@ def edited_cell(edit: hs.Edit) -> None:
         whole_cell(torch.zeros(2, 4))
 
 
-def freed_chain() -> nn.ModuleList:
-    return nn.ModuleList([nn.Embedding(5, 4), freed_weight(nn.LSTM(4, 64)), nn.Linear(64, 5)])
+def freed_layers() -> tuple[nn.Embedding, nn.LSTM, nn.Linear]:
+    return nn.Embedding(5, 4), freed_weight(nn.LSTM(4, 64)), nn.Linear(64, 5)
 
 
 def small_plant() -> plant.Plant:
@@ -178,8 +178,8 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "LSTM.path": lambda: whole().path(freed(5, 1, 64)),
     "LSTM.edit": lambda: edited(hs.set("l0.f", to=freed(64))),
     "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
-    "tagger": lambda: hs.tagger(freed_chain(), "abcde", "ABCDE"),
-    "language_model": lambda: hs.language_model(tuple(freed_chain()), "abcde"),
+    "tagger": lambda: hs.tagger(nn.Sequential(*freed_layers()), "abcde", "ABCDE"),
+    "language_model": lambda: hs.language_model(freed_layers(), "abcde"),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
