@@ -56,4 +56,4 @@ def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = F
 
 
 def tracks_of(lstm: hs.LSTM) -> list[str]:
-    return [f"l{layer}{'r' if reverse else ''}" for layer, reverse in lstm.sizes.tracks]
+    return [f"l{layer}{'r' if reverse else ''}" for layer, reverse in lstm.sizes.layer_directions]

@@ -63,7 +63,7 @@ def pair(options: dict[str, Any], seed: int) -> tuple[hs.LSTM, nn.LSTM]:
 
 
 def random_state(lstm: hs.LSTM, N: int, *, grad: bool = False) -> tuple[Tensor, Tensor]:
-    tracks, dtype = len(lstm.sizes.tracks), lstm.weight("l0.W_ii").dtype
+    tracks, dtype = len(lstm.sizes.layer_directions), lstm.weight("l0.W_ii").dtype
     h0 = torch.randn(tracks, N, lstm.sizes.output_size, dtype=dtype, requires_grad=grad)
     c0 = torch.randn(tracks, N, lstm.sizes.hidden_size, dtype=dtype, requires_grad=grad)
     return h0, c0

@@ -61,8 +61,8 @@ class Case:
         """States behind borders, in one of the forms that they may have."""
         sizes, rng = self.ours.sizes, self.rng
         step = (self.T,) if self.single else self.form()
-        forms = [(len(sizes.tracks),), (*step, len(sizes.tracks))]
-        axes = rng.choice(forms if self.single else [*forms, (len(sizes.tracks), self.N)])
+        forms = [(len(sizes.layer_directions),), (*step, len(sizes.layer_directions))]
+        axes = rng.choice(forms if self.single else [*forms, (len(sizes.layer_directions), self.N)])
         h, c = (self.strided((*axes, units)) for units in (sizes.output_size, sizes.hidden_size))
         return h, c
 

@@ -51,7 +51,7 @@ def made(options: str, device: str = "cpu") -> tuple[hs.LSTM, Tensor, tuple[Tens
     lstm = hs.LSTM(4, 3, **OPTIONS[options])
     x = torch.randn((N, T, 4) if lstm.batch_first else (T, N, 4))
     units = lstm.sizes.output_size, lstm.sizes.hidden_size
-    h0, c0 = (torch.randn(len(lstm.sizes.tracks), N, size).to(device).requires_grad_() for size in units)
+    h0, c0 = (torch.randn(len(lstm.sizes.layer_directions), N, size).to(device).requires_grad_() for size in units)
     return lstm.to(device), x.to(device).requires_grad_(), (h0, c0)
 
 

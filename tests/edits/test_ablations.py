@@ -15,7 +15,7 @@ from support import assert_close, layer_options, pair, random_input, random_stat
 @given(layer_options(), st.data(), st.sampled_from(["write", "readout"]))
 def test_a_clamp_is_torchs_clamp_step_by_step(options: dict[str, Any], data: st.DataObject, scope: Any) -> None:
     lstm, _ = pair(options, 0)
-    layer, reverse = data.draw(st.sampled_from(lstm.sizes.tracks))
+    layer, reverse = data.draw(st.sampled_from(lstm.sizes.layer_directions))
     place = f"l{layer}{'r' if reverse else ''}.{data.draw(st.sampled_from('ifgoch'))}"
     x, state = random_input(lstm, 4, 2), random_state(lstm, 2)
     with torch.no_grad(), lstm.edit(hs.clamp(place, low=-0.05, high=0.4, t=[1, 2], row=0, scope=scope)):

@@ -53,7 +53,7 @@ def noops(place: str, scope: Any) -> list[hs.Edit]:
 @given(layer_options(), st.data(), st.sampled_from(SCOPES))
 def test_a_noop_edit_is_none(options: dict[str, Any], data: st.DataObject, scope: Any) -> None:
     lstm, _ = pair(options, 0)
-    layer, reverse = data.draw(st.sampled_from(lstm.sizes.tracks))
+    layer, reverse = data.draw(st.sampled_from(lstm.sizes.layer_directions))
     place = f"l{layer}{'r' if reverse else ''}.{data.draw(st.sampled_from(QUANTITIES + PRE_ACTIVATIONS))}"
     x, state = random_input(lstm, 4, 2), random_state(lstm, 2)
     with hs.backend("reference"):

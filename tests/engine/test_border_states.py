@@ -32,7 +32,7 @@ FORMS = ("one", "rows", "steps")
 
 def states_behind(lstm: hs.LSTM, form: str, T: int, N: int) -> State:
     """Random states in one of the three forms."""
-    tracks, sizes, dtype = len(lstm.sizes.tracks), lstm.sizes, lstm.weight("l0.W_ii").dtype
+    tracks, sizes, dtype = len(lstm.sizes.layer_directions), lstm.sizes, lstm.weight("l0.W_ii").dtype
     axes = {"one": (tracks,), "rows": (tracks, N), "steps": (N, T, tracks) if lstm.batch_first else (T, N, tracks)}
     h, c = (
         torch.randn(*axes[form], units, dtype=dtype, requires_grad=True)
@@ -55,7 +55,7 @@ def row_apart(lstm: hs.LSTM, x: Tensor, state: list[Tensor], borders: dict[int, 
     T = len(x)
     if not T:
         return x.new_zeros(0, lstm.sizes.directions * lstm.sizes.output_size), *state
-    forward = torch.tensor([not reverse for _, reverse in lstm.sizes.tracks])[:, None]
+    forward = torch.tensor([not reverse for _, reverse in lstm.sizes.layer_directions])[:, None]
     cuts = sorted({0, *borders, T})
     pieces = []
     for first, last in pairwise(cuts):

@@ -80,7 +80,7 @@ def test_a_run_with_resets_is_each_piece_alone(options: dict[str, Any], data: st
     out, (h_n, c_n) = lstm(x, (h0, c0), reset=reset[None] if lstm.batch_first else reset[:, None])
     borders = [0, *(t for t in range(1, T) if begins[t]), T]
     zeros = torch.zeros_like(h0[:, 0]), torch.zeros_like(c0[:, 0])
-    forward = torch.tensor([not reverse for _, reverse in lstm.sizes.tracks])[:, None]
+    forward = torch.tensor([not reverse for _, reverse in lstm.sizes.layer_directions])[:, None]
     outs, ends = [], []
     for a, b in pairwise(borders):
         # The given state serves the piece that each direction enters first, unless a reset says otherwise.

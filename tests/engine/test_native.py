@@ -22,6 +22,7 @@ from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import live_steps, tensors_needing_gradients
 from hiddenstate.engine.observer import LayerObserver
 from hiddenstate.errors import ShapeError
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
 from hiddenstate.structure.sizes import Sizes
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
@@ -103,7 +104,7 @@ def one_layer(
     H, P = c0.shape[1], h0.shape[1]
     sizes = Sizes(x.shape[2], H, 1, w.b_ih is not None, False, P if P < H else 0)
     states = h0.unsqueeze(0), c0.unsqueeze(0)
-    return engine_call.Call(sizes, [w], x, *states, lengths, reset, training=True, part=(0, reverse))
+    return engine_call.Call(sizes, [w], x, *states, lengths, reset, training=True, part=LayerDirection(0, reverse))
 
 
 def shown(call: engine_call.Call) -> tuple[Tensor, ...]:
@@ -462,7 +463,7 @@ def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write")
         return len(range(count)[index]) if isinstance(index, slice) else len(index) if isinstance(index, list) else 1
 
     def one() -> hs.Edit:
-        track = draw(st.sampled_from(lstm.sizes.tracks))
+        track = draw(st.sampled_from(lstm.sizes.layer_directions))
         place = f"l{track[0]}{'r' if track[1] else ''}.{draw(st.sampled_from(QUANTITIES + PRE_ACTIVATIONS))}"
         kind = draw(st.sampled_from(["set", "scale", "add", "patch"]))
         units = lstm.sizes.units(place.split(".")[1])

@@ -77,7 +77,7 @@ def test_lines_keep_off_texts_fails() -> None:
 def test_one_box_a_step_layer_and_direction(sizes: Sizes) -> None:
     figure = structure_of(sizes).plot(SENTENCE[:5])
     boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
-    assert len(boxes) == 5 * len(sizes.tracks) == said(figure)["LSTM"]
+    assert len(boxes) == 5 * len(sizes.layer_directions) == said(figure)["LSTM"]
 
 
 def test_labels_of_one_layer() -> None:

@@ -1,8 +1,8 @@
 import pytest
-from torch import nn
 
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure import names
+from hiddenstate.structure.layer_direction import LayerDirection
 
 
 def test_places() -> None:
@@ -11,11 +11,8 @@ def test_places() -> None:
     assert all(names.parse_place(str(place), 2, True) == place for place in every)
 
 
-def test_parameter_names_are_torchs() -> None:
-    lstm = nn.LSTM(4, 3, 2, bidirectional=True, proj_size=2)
-    stems = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"]
-    built = [stem + names.suffix(*track) for track in names.tracks(2, True) for stem in stems]
-    assert built == [name for name, _ in lstm.named_parameters()]
+def test_a_place_knows_its_layer_and_direction() -> None:
+    assert names.Place(1, True, "f").layer_direction == LayerDirection(1, reverse=True)
 
 
 @pytest.mark.parametrize("name", ["", "f", "l0", "l0.", "l.f", "l0.x", "l0.f ", "l0rr.f", "L0.f", "l-1.f", "l0.c_pre"])

@@ -139,7 +139,7 @@ def test_metadata_that_does_not_fit_fails(change: dict[str, object], message: st
         ("h_n", torch.zeros(1, 3, 3), "h_n has shape"),
         ("values.l0.f", torch.zeros(3, 2, 4), "l0.f has shape"),
         ("values.l0.f", torch.zeros(3, 2, 3, dtype=torch.int64), "floating-point"),
-        ("carried.l7", torch.zeros(3, 2, 3), "there is no track 'l7'"),
+        ("carried.l7", torch.zeros(3, 2, 3), "there is no layer and direction 'l7'"),
         ("lengths", torch.tensor([3, 99]), "lengths must be whole numbers from 0 to 3"),
         ("reset", torch.zeros(3, 2), "reset must be bool"),
     ],

@@ -53,7 +53,7 @@ def test_the_record_satisfies_the_equations(options: dict[str, Any], T: int, N: 
     x, (h0, c0), lengths = random_input(lstm, T, N), random_state(lstm, N), random_lengths(data, T, N)
     trace = lstm.trace(x, (h0, c0), lengths=lengths, pre=True)
     real = torch.ones(T, N, dtype=torch.bool) if lengths is None else torch.arange(T)[:, None] < lengths
-    for k, (layer, reverse) in enumerate(lstm.sizes.tracks):
+    for k, (layer, reverse) in enumerate(lstm.sizes.layer_directions):
         at = f"l{layer}{'r' if reverse else ''}"
         v = {name.split(".")[1]: values for name, values in trace.values.items() if name.startswith(at + ".")}
         for gate in "ifo":

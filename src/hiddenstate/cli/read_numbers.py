@@ -11,7 +11,8 @@ from typing import Any
 from hiddenstate.cli.read_table import Word
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.structure.names import GATES, STATES, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import GATES, STATES
 from hiddenstate.tracing.summary import StepSummary, summaries_of
 from hiddenstate.tracing.unit_step import Moment
 
@@ -27,9 +28,9 @@ class View:
     unit: int | None
 
     @property
-    def track(self) -> str:
+    def layer_direction(self) -> str:
         """Its name, such as ``l1r``."""
-        return track(self.layer, self.reverse)
+        return LayerDirection(self.layer, self.reverse).name
 
 
 def view_of(tagger: Tagger, layer: int | None, reverse: bool, unit: int | None) -> View:
@@ -48,7 +49,7 @@ def view_of(tagger: Tagger, layer: int | None, reverse: bool, unit: int | None) 
 
 def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) -> Iterator[list[Word]]:
     """Read sentences, and yield the words of each with what the layer did; raises as `Tagger.read_all`."""
-    keep = [f"{view.track}.{quantity}" for quantity in (*GATES, *STATES)]
+    keep = [f"{view.layer_direction}.{quantity}" for quantity in (*GATES, *STATES)]
     for _, together in groupby(tagger.read_all(sentences, keep=keep), key=lambda reading: id(reading.trace)):
         readings = list(together)
         rows = [reading.row for reading in readings]

@@ -34,7 +34,7 @@ def _escaped(words: Sequence[Word]) -> list[Word]:
 def _legend(view: View, tagger: Tagger) -> str:
     way = "last word to first" if view.reverse else "first word to last"
     layers = tagger.lstm.num_layers
-    of = f"{view.track}: layer {view.layer} ({layers} layers, counted from 0), reading from the {way}"
+    of = f"{view.layer_direction}: layer {view.layer} ({layers} layers, counted from 0), reading from the {way}"
     if view.unit is not None:
         return f"{of}, unit {view.unit}: " + ", ".join(f"{name} {MEANINGS[name]}" for name in (*GATES, *STATES)) + "."
     return (

@@ -31,7 +31,13 @@ def take(
     h, c = (check_tensor(value, f"{name} of reset_to", like) for name, value in zip("hc", pair, strict=True))
     if h.dim() != c.dim():
         raise RankError(f"h of reset_to is {h.dim()}-D and c is {c.dim()}-D: give both in the same form")
-    axes = {"T": shape[0], "N": shape[1], "L*D": len(sizes.tracks), "P": sizes.output_size, "H": sizes.hidden_size}
+    axes = {
+        "T": shape[0],
+        "N": shape[1],
+        "L*D": len(sizes.layer_directions),
+        "P": sizes.output_size,
+        "H": sizes.hidden_size,
+    }
     return _in_form(h, "h", "P", layout, axes), _in_form(c, "c", "H", layout, axes)
 
 

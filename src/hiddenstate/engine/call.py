@@ -12,6 +12,7 @@ from hiddenstate.base.validation import State
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
 from hiddenstate.engine.record import RecordSpec
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import parameter_names
 from hiddenstate.structure.sizes import Sizes
 
@@ -25,7 +26,7 @@ class Call:
 
     Args:
         sizes: sizes of what runs: of the whole LSTM, or of one layer and direction of it.
-        weights: weights of each layer and direction, in the order of ``tracks``.
+        weights: weights of each layer and direction, in the order of ``layer_directions``.
         x: input, ``[T, N, C]``.
         h0: initial hidden states, ``[L*D, N, P]``.
         c0: initial cell states, ``[L*D, N, H]``, of the type of ``x`` or of the type that cell states are kept in;
@@ -63,7 +64,7 @@ class Call:
     training: bool = False
     edits: Sequence[ResolvedEdit] = ()
     record: RecordSpec | None = None
-    part: tuple[int, bool] | None = None
+    part: LayerDirection | None = None
     packed: Any = None
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
@@ -72,27 +73,27 @@ class Call:
     order: Tensor | None = None
 
     @property
-    def tracks(self) -> Sequence[tuple[int, bool]]:
-        """Every layer and direction that runs, as (layer, reverse)."""
-        return self.sizes.tracks if self.part is None else [self.part]
+    def layer_directions(self) -> Sequence[LayerDirection]:
+        """Every layer and direction that runs."""
+        return self.sizes.layer_directions if self.part is None else [self.part]
 
     @property
     def reverse(self) -> bool:
         """Whether a part reads from the last step to the first."""
-        return self.part is not None and self.part[1]
+        return self.part is not None and self.part.reverse
 
     def only(self, k: int, x: Tensor) -> "Call":
         """The part of the k-th layer and direction, which reads ``x``."""
-        part = self.tracks[k]
+        part = self.layer_directions[k]
         return replace(
             self,
-            sizes=self.sizes.of_layer(part[0]),
+            sizes=self.sizes.of_layer(part.layer),
             weights=[self.weights[k]],
             x=x,
             h0=self.h0[k : k + 1],
             c0=self.c0[k : k + 1],
             masks=(),
-            edits=[edit for edit in self.edits if (edit.place.layer, edit.place.reverse) == part],
+            edits=[edit for edit in self.edits if edit.place.layer_direction == part],
             part=part,
             reset_h=None if self.reset_h is None else self.reset_h[k : k + 1],
             reset_c=None if self.reset_c is None else self.reset_c[k : k + 1],
@@ -137,8 +138,8 @@ def weights_of_flat(flat: Sequence[Tensor], sizes: Sizes) -> list[Weights]:
     """Sort weights in one list, in torch's order, by layer and direction; None for those that there are not."""
     left = iter(flat)
     return [
-        Weights._make([None if name is None else next(left, None) for name in of_track])
-        for of_track in parameter_names(sizes)
+        Weights._make([None if name is None else next(left, None) for name in names])
+        for names in parameter_names(sizes)
     ]
 
 
@@ -161,7 +162,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
     done: list[R] = []
     x = call.x
     D = call.sizes.directions
-    for first in range(0, len(call.tracks), D):
+    for first in range(0, len(call.layer_directions), D):
         if first and call.masks:
             x = x * call.masks[first // D - 1]
         sides = [run(k, x) for k in range(first, first + D)]
@@ -172,8 +173,8 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
 
 def zero_state(x: Tensor, sizes: Sizes) -> State:
     """The state that a run over ``x [T, N, ...]`` begins with if none is given: ``[L*D, N, P]``, ``[L*D, N, H]``."""
-    tracks, N = len(sizes.tracks), x.shape[1]
-    return x.new_zeros(tracks, N, sizes.output_size), x.new_zeros(tracks, N, sizes.hidden_size)
+    count, N = len(sizes.layer_directions), x.shape[1]
+    return x.new_zeros(count, N, sizes.output_size), x.new_zeros(count, N, sizes.hidden_size)
 
 
 def live_steps(lengths: Tensor, T: int) -> Tensor:

@@ -193,8 +193,7 @@ def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     """The same call through the reference; ``shown``: of one layer and direction, gates and cell states come after."""
     if not shown:
         return reference_path.run(call)[:3]
-    layer, reverse = call.tracks[0]
-    places = [Place(layer, reverse, quantity) for quantity in (*GATES, "c")]
+    places = [Place(*call.layer_directions[0], quantity) for quantity in (*GATES, "c")]
     done = reference_path.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
     *gates, c = (done.values[str(place)] for place in places)
     return (*done[:3], torch.cat(gates, dim=-1), c)

@@ -113,14 +113,14 @@ def run_differentiable(
     directions: `derivative.run_shown` says why.
     """
     x, hx, lengths = given
-    weights = [None if name is None else parameters.get(name) for of_track in names for name in of_track]
+    weights = [None if name is None else parameters.get(name) for one in names for name in one]
     tensors: list[Any] = [x, *hx] if isinstance(hx, tuple) else [x]
     # Before any operation on a tensor, which torch.jit.trace would record.
     if interception() is not None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
         return _run(given, parameters, names, sizes, options)
-    if options.record and len(sizes.tracks) > 1:
+    if options.record and len(sizes.layer_directions) > 1:
         return None
     axes = {value.dim() for value in tensors}
     single = axes == {2}

@@ -17,7 +17,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     another device, of a type that it does not know, of several types, with a weight missing or given twice.
 
     Args:
-        weights: in torch's order: those of each track in the order of `reference.Weights`.
+        weights: in torch's order: those of each layer and direction in the order of `reference.Weights`.
         sizes: the LSTM's.
         batch_first: the LSTM's.
     """
@@ -30,7 +30,7 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     with torch.cuda.device_of(found[0]), torch.no_grad():
         torch._cudnn_rnn_flatten_weight(
             found,
-            len(found) // len(sizes.tracks),
+            len(found) // len(sizes.layer_directions),
             sizes.input_size,
             rnn.get_cudnn_mode("LSTM"),
             sizes.hidden_size,

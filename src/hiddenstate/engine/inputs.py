@@ -139,9 +139,9 @@ def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
     like = weights[0].ih
     # Dynamo looks below a cache, and warns of it.
     shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
-    for k, of_track in enumerate(weights):
+    for k, one in enumerate(weights):
         shapes = shapes_of(sizes, k)
-        for j, value in enumerate(of_track):
+        for j, value in enumerate(one):
             if value is None:
                 continue
             # torch's per-sample weights, which are of a class of their own, tell no layout.
@@ -229,10 +229,10 @@ def _check_input(x: Tensor, sizes: Sizes) -> None:
 
 
 def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype) -> State:
-    tracks = len(sizes.tracks)
+    stacked = len(sizes.layer_directions)
     if hx is None:
         return tuple(  # type: ignore[return-value]
-            torch.zeros(tracks, N, units, dtype=dtype, device=like.device)
+            torch.zeros(stacked, N, units, dtype=dtype, device=like.device)
             for units in (sizes.output_size, sizes.hidden_size)
         )
     pair = check_pair(hx, "hx")
@@ -245,9 +245,9 @@ def _initial_state(hx: State | None, layout: Layout, N: int, sizes: Sizes, like:
     if layout == "T":
         h0, c0 = h0.unsqueeze(1), c0.unsqueeze(1)
     for k, (value, units) in enumerate(((h0, sizes.output_size), (c0, sizes.hidden_size))):
-        if value.shape != (tracks, N, units):
+        if value.shape != (stacked, N, units):
             raise ShapeError(
-                f"Expected hidden[{k}] size {(tracks, N, units)}, got {list(value.shape)}: it is "
+                f"Expected hidden[{k}] size {(stacked, N, units)}, got {list(value.shape)}: it is "
                 f"(layers * directions, batch, {'units of the hidden state' if k == 0 else 'hidden_size'})"
             )
     return h0, c0

@@ -14,6 +14,7 @@ from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS
 
 # The numbers that native/kernel/edits.h gives them.
@@ -224,14 +225,14 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
     """The edits of each layer and direction as native code takes them, or None for no edits at all."""
     if not call.edits:
         return None
-    of_track: dict[tuple[int, bool], list[Any]] = {}
+    by_layer: dict[LayerDirection, list[Any]] = {}
     numbers = values_of_numbers([edit.edit for edit in call.edits], kernel.real)
     for edit, number in zip(call.edits, numbers, strict=True):
         if not (edit.position and edit.rows and edit.units):
             continue  # nothing of it is in this call: in a stream its steps may lie ahead
         value = _native_value(edit, kernel) if number is None else number
-        of_track.setdefault((edit.place.layer, edit.place.reverse), []).append(_native_edit(edit, value))
-    return [of_track.get(track) for track in call.tracks]
+        by_layer.setdefault(edit.place.layer_direction, []).append(_native_edit(edit, value))
+    return [by_layer.get(each) for each in call.layer_directions]
 
 
 def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:

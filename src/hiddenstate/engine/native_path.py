@@ -11,6 +11,7 @@ from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, thr
 from hiddenstate.engine.interception import interception, is_plain
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.reference_path import LayerResult
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
 
 
@@ -70,7 +71,7 @@ def run(call: Call) -> Result:
 
 def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
     """Compute a whole call in one native call of ``kernel``, that for the type of ``x`` when None."""
-    done = native.forward(call, shown=_recorded_tracks(call), kernel=kernel)
+    done = native.forward(call, shown=_recorded_layers(call), kernel=kernel)
     return Result(*done[:3], {} if call.record is None else _values(call, done))
 
 
@@ -82,9 +83,9 @@ def run_by_layer(call: Call) -> Result:
 
 def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     part = call.only(k, x)
-    track = part.tracks[0]
+    layer_direction = part.layer_directions[0]
     if part.record is not None:
-        mine = [place for place in part.record.places if (place.layer, place.reverse) == track]
+        mine = [place for place in part.record.places if place.layer_direction == layer_direction]
         part = replace(part, record=replace(part.record, places=mine) if mine else None)
     if why_not_whole(part) is not None:
         return reference_path.run_layer(call, k, x)
@@ -92,16 +93,16 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         out, h_n, c_n, values, _ = run(part)
     else:
         out, h_n, c_n, gates, c = derivative.run_shown(part)
-        values = _recorded_values(part, track, gates, c, out, apart=True)
+        values = _recorded_values(part, layer_direction, gates, c, out, apart=True)
     return LayerResult(out, h_n[0], c_n[0], values, {})
 
 
-def _recorded_tracks(call: Call) -> list[bool]:
+def _recorded_layers(call: Call) -> list[bool]:
     """For each layer and direction, whether something of it is recorded."""
     if call.record is None:
         return []
-    recorded = {(place.layer, place.reverse) for place in call.record.places}
-    return [track in recorded for track in call.tracks]
+    recorded = {place.layer_direction for place in call.record.places}
+    return [each in recorded for each in call.layer_directions]
 
 
 def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
@@ -112,22 +113,22 @@ def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
     D, P, dtype = call.sizes.directions, call.sizes.output_size, done.out.dtype
     outputs = [*done.layer_outputs, done.out]
     values: dict[str, Tensor] = {}
-    for k, (track, gates, c) in enumerate(zip(call.tracks, done.gates, done.c, strict=True)):
+    for k, (layer_direction, gates, c) in enumerate(zip(call.layer_directions, done.gates, done.c, strict=True)):
         if gates is None or c is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]
         apart = D > 1 or k // D == len(outputs) - 1  # its memory is another's too
-        values |= _recorded_values(call, track, gates.to(dtype), c.to(dtype), h, apart=apart)
+        values |= _recorded_values(call, layer_direction, gates.to(dtype), c.to(dtype), h, apart=apart)
     return values
 
 
 def _recorded_values(
-    call: Call, track: tuple[int, bool], gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
+    call: Call, layer_direction: LayerDirection, gates: Tensor, c: Tensor, h: Tensor, *, apart: bool
 ) -> dict[str, Tensor]:
     """What is recorded of one layer and direction; with ``apart`` h is copied, since others have its memory too."""
     assert call.record is not None
     every = dict(zip(GATES, gates.chunk(len(GATES), dim=-1), strict=True)) | {"c": c, "h": h}
-    mine = [place.quantity for place in call.record.places if (place.layer, place.reverse) == track]
+    mine = [place.quantity for place in call.record.places if place.layer_direction == layer_direction]
     # Gates are copied where not all four are wanted, so that those that are not are let go.
     copied = {"h"} if apart else set[str]()
     copied |= set[str]() if set(GATES) <= set(mine) else set(GATES)
@@ -135,5 +136,7 @@ def _recorded_values(
     values = {}
     for quantity in mine:
         value = every[quantity] if steps is None else every[quantity][steps]
-        values[str(Place(*track, quantity))] = value.clone() if steps is None and quantity in copied else value
+        values[str(Place(*layer_direction, quantity))] = (
+            value.clone() if steps is None and quantity in copied else value
+        )
     return values

@@ -90,7 +90,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     given, keep, borders, recompute = _forward_arguments(arguments)
     call = _call(*given, *borders)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
-    H, K = sizes.hidden_size, len(sizes.tracks)
+    H, K = sizes.hidden_size, len(sizes.layer_directions)
     real = kernels.real_type(x.dtype)
     kept = (
         [] if recompute else [x.new_empty(T, N, len(GATES) * H, dtype=real) for _ in range(K)],
@@ -208,7 +208,7 @@ def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
 
 def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     """What the forward run kept, as native code may trust it."""
-    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.tracks)
+    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.layer_directions)
     between = call.sizes.num_layers - 1
     gates = () if len(kept) == K + between else kept[:K]  # none where they are computed again
     others = kept[len(gates) :]
@@ -273,7 +273,7 @@ def _check_types(call: Call) -> None:
 
 
 def _check_shapes(call: Call) -> None:
-    (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.tracks), call.x.dtype
+    (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.layer_directions), call.x.dtype
     # Those of borders are of each row, or of each step and row.
     _check("lstm: h0", call.h0, [(K, N, P)], [dtype])
     _check("lstm: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])

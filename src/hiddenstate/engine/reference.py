@@ -3,7 +3,6 @@
 The cell's step is in `cells`. Any device, any floating dtype, differentiable any number of times.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.functional import linear
 
 from hiddenstate.cells.cell import ValueHook, Weights, ignore
 from hiddenstate.cells.lstm import LSTM
+from hiddenstate.structure.layer_direction import reading_order
 
 
 class Observer(Protocol):
@@ -58,7 +58,7 @@ def scan(
         reset = None if reset is None else reset & live
     xg = linear(x, w.ih, w.b_ih)
     out: dict[int, Tensor] = {}
-    for t in _reading_order(len(x), reverse):
+    for t in reading_order(len(x), reverse):
         h, c = _cross_border((h, c), t, reset, reset_to, reverse)
         new_h, new_c = LSTM.step(xg[t], h, c, w, observer.carried(t) if observer else ignore)
         shown = observer.shown(t) if observer else None
@@ -70,10 +70,6 @@ def scan(
             h, c = torch.where(alive, new_h, h), torch.where(alive, new_c, c)
             out[t] = torch.where(alive, out[t], 0)
     return torch.stack([out[t] for t in range(len(x))]), h, c
-
-
-def _reading_order(T: int, reverse: bool) -> Sequence[int]:
-    return range(T - 1, -1, -1) if reverse else range(T)
 
 
 def _cross_border(

@@ -11,7 +11,6 @@ from hiddenstate.engine import reference
 from hiddenstate.engine.call import Call, Result, live_steps, through_layers
 from hiddenstate.engine.observer import make_observer
 from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
-from hiddenstate.structure.names import track as track_name
 
 
 class LayerResult(NamedTuple):
@@ -42,13 +41,13 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     for weight in call.weights[k]:
         if weight is not None:
             check_memory(weight, "a weight")
-    layer, reverse = call.tracks[k]
-    observer = make_observer(layer, reverse, call.edits, call.record)
+    layer_direction = call.layer_directions[k]
+    observer = make_observer(*layer_direction, call.edits, call.record)
     live = None if call.lengths is None else live_steps(call.lengths, len(x))
     c0 = call.c0[k].to(x.dtype)
     out, h, c = reference.scan(
         *(x, call.h0[k], c0, call.weights[k]),
-        reverse=reverse,
+        reverse=layer_direction.reverse,
         live=live,
         reset=call.reset,
         reset_to=_border_states(call, k, x.dtype),
@@ -58,9 +57,9 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         return LayerResult(out, h, c, {}, {})
     steps = call.record.steps
     seen = {q: _stack(observer.seen[q], steps, live) for q in QUANTITIES + PRE_ACTIVATIONS if q in observer.seen}
-    values = {str(Place(layer, reverse, q)): v for q, v in seen.items()}
+    values = {str(Place(*layer_direction, q)): v for q, v in seen.items()}
     handed_on = observer.handed_on
-    carried = {track_name(layer, reverse): _stack(handed_on, steps, live)} if handed_on else {}
+    carried = {layer_direction.name: _stack(handed_on, steps, live)} if handed_on else {}
     return LayerResult(out, h, c, values, carried)
 
 

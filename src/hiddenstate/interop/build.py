@@ -10,15 +10,16 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import GATES, suffix, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
 
 def build_lstm(
-    tracks: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
+    weights: Sequence[Weights], *, bidirectional: bool = False, batch_first: bool = False, dropout: float = 0.0
 ) -> LSTM:
-    """Make an LSTM of its weights, given in the order of `Sizes.tracks`; their sizes say its own.
+    """Make an LSTM of its weights, given in the order of `Sizes.layer_directions`; their sizes say its own.
 
     The tensors become its parameters as they are, without a copy.
 
@@ -26,12 +27,12 @@ def build_lstm(
         ShapeError, DtypeError: the layers do not fit each other.
         ArgumentError: some of them have biases and others have not.
     """
-    sizes = _infer_sizes(tracks, bidirectional)
+    sizes = _infer_sizes(weights, bidirectional)
     state = {}
-    for (layer, reverse), weights in zip(sizes.tracks, tracks, strict=True):
-        _check(weights, sizes, layer, reverse, like=tracks[0])
-        named = zip(PARAMETER_STEMS, weights, strict=True)
-        state.update({stem + suffix(layer, reverse): value for stem, value in named if value is not None})
+    for each, own in zip(sizes.layer_directions, weights, strict=True):
+        _check(own, sizes, each, like=weights[0])
+        named = zip(PARAMETER_STEMS, own, strict=True)
+        state.update({stem + each.suffix: value for stem, value in named if value is not None})
     lstm = LSTM(
         sizes.input_size,
         sizes.hidden_size,
@@ -42,7 +43,7 @@ def build_lstm(
         bidirectional=bidirectional,
         proj_size=sizes.proj_size,
         device="meta",  # so that nothing is drawn: the random state stays as it is
-        dtype=tracks[0].ih.dtype,
+        dtype=weights[0].ih.dtype,
     )
     lstm.load_state_dict(state, assign=True)
     return lstm
@@ -54,10 +55,10 @@ def build_cell(lstm: LSTM) -> LSTMCell:
     Raises:
         ArgumentError: it has more than one layer or direction, or a projection.
     """
-    if len(lstm.sizes.tracks) > 1 or lstm.proj_size:
+    if len(lstm.sizes.layer_directions) > 1 or lstm.proj_size:
         raise ArgumentError(f"an LSTMCell has one layer, one direction and no projection, and this is {lstm}")
     cell = LSTMCell(lstm.input_size, lstm.hidden_size, lstm.bias, device="meta")
-    ending = suffix(0, reverse=False)
+    ending = LayerDirection(0, reverse=False).suffix
     cell.load_state_dict({k.removesuffix(ending): p for k, p in lstm.named_parameters()}, assign=True)
     return cell
 
@@ -81,7 +82,7 @@ def weights_by_direction(module: LSTM | LSTMCell) -> list[list[Weights]]:
     with evaluating(module), torch.no_grad():
         if isinstance(module, LSTMCell):
             return [[Weights._make(_detached(getattr(module, stem, None)) for stem in PARAMETER_STEMS)]]
-        weights = [Weights._make(map(_detached, track)) for track in module._weights()]
+        weights = [Weights._make(map(_detached, one)) for one in module._weights()]
     D = module.sizes.directions
     return [weights[layer * D : (layer + 1) * D] for layer in range(module.num_layers)]
 
@@ -90,22 +91,22 @@ def _detached(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.detach()
 
 
-def _infer_sizes(tracks: Sequence[Weights], bidirectional: bool) -> Sizes:
-    first = tracks[0]
+def _infer_sizes(weights: Sequence[Weights], bidirectional: bool) -> Sizes:
+    first = weights[0]
     return Sizes(
         input_size=first.ih.shape[1],
         hidden_size=first.ih.shape[0] // len(GATES),
-        num_layers=len(tracks) // (2 if bidirectional else 1),
+        num_layers=len(weights) // (2 if bidirectional else 1),
         bias=first.b_ih is not None,
         bidirectional=bidirectional,
         proj_size=0 if first.hr is None else len(first.hr),
     )
 
 
-def _check(weights: Weights, sizes: Sizes, layer: int, reverse: bool, like: Weights) -> None:
-    where, shapes = track(layer, reverse), parameter_shapes(sizes, layer)
+def _check(weights: Weights, sizes: Sizes, layer_direction: LayerDirection, like: Weights) -> None:
+    where, shapes = layer_direction.name, parameter_shapes(sizes, layer_direction.layer)
     if (weights.b_ih is None) == sizes.bias:
-        raise ArgumentError(f"{track(0, reverse=False)} and {where} must both have biases, or neither")
+        raise ArgumentError(f"{LayerDirection(0, reverse=False).name} and {where} must both have biases, or neither")
     if weights.ih.dtype != like.ih.dtype:
         raise DtypeError(f"weights of {where} are {weights.ih.dtype}, those of the first layer {like.ih.dtype}")
     for stem, value in zip(PARAMETER_STEMS, weights, strict=True):

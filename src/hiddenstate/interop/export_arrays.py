@@ -55,8 +55,8 @@ def flax_weights(
     if kind not in _FLAX_KINDS:
         raise ArgumentError(f"kind must be one of {', '.join(_FLAX_KINDS)}, got {kind!r}")
     layers = []
-    for tracks in _arrays(lstm, _FLAX_KINDS[kind]):
-        cells = [{"cell": _nested(arrays)} for arrays in tracks]
+    for directions in _arrays(lstm, _FLAX_KINDS[kind]):
+        cells = [{"cell": _nested(arrays)} for arrays in directions]
         layers.append(cells[0] if len(cells) == 1 else dict(zip(FLAX.directions or (), cells, strict=True)))
     return layers
 

@@ -14,7 +14,8 @@ from hiddenstate.engine.int8 import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, to_weights
 from hiddenstate.nn.quantised import SCALE, is_matrix
-from hiddenstate.structure.names import GATES, suffix, track, tracks
+from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
+from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import PARAMETER_STEMS
 
 _KEY = re.compile(
@@ -32,7 +33,7 @@ class Group:
     """The tensors of what may be an LSTM (or an LSTMCell, whose names have no layer): all have one prefix."""
 
     prefix: str
-    tracks: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # by suffix, then by stem
+    by_suffix: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # then by stem
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # weight norm's, by suffix and stem
     scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of matrices of 8 bits, likewise
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names that another parametrization left
@@ -49,13 +50,13 @@ class Group:
     @property
     def is_whole(self) -> bool:
         """Whether there are weights at all, and not just something with such a name."""
-        return any(stem.startswith("weight") for stems in self.tracks.values() for stem in stems)
+        return any(stem.startswith("weight") for stems in self.by_suffix.values() for stem in stems)
 
     @property
     def kind(self) -> str:
         """``LSTM``, ``GRU`` or ``RNN``, as the hidden state's weights say: ``[4H, H]``, ``[3H, H]`` or ``[H, H]``."""
         hidden = self._hidden
-        if hidden is None or any("weight_hr" in stems for stems in self.tracks.values()):
+        if hidden is None or any("weight_hr" in stems for stems in self.by_suffix.values()):
             return "LSTM"
         rows, columns = hidden.shape
         return {3 * columns: "GRU", columns: "RNN"}.get(rows, "LSTM")
@@ -70,32 +71,32 @@ class Group:
     @property
     def num_layers(self) -> int:
         """Layers, as the highest number among the names says."""
-        numbers = (re.match(r"_l(\d+)", ending) for ending in self.tracks)
+        numbers = (re.match(r"_l(\d+)", ending) for ending in self.by_suffix)
         return 1 + max(int(number[1]) if number else 0 for number in numbers)
 
     @property
     def bidirectional(self) -> bool:
         """Whether any name is of a reverse direction."""
-        return any(ending.endswith("_reverse") for ending in self.tracks)
+        return any(ending.endswith("_reverse") for ending in self.by_suffix)
 
     @property
     def is_cell(self) -> bool:
         """Whether it is an `LSTMCell`, whose names have no layer."""
-        return "" in self.tracks
+        return "" in self.by_suffix
 
     @property
     def is_int8(self) -> bool:
         """Whether all matrices are of 8 bits, each with its scales, as an `LSTM` with ``weights="int8"`` keeps them."""
-        matrices = {(ending, stem) for ending, stems in self.tracks.items() for stem in stems if is_matrix(stem)}
+        matrices = {(ending, stem) for ending, stems in self.by_suffix.items() for stem in stems if is_matrix(stem)}
         return matrices == self.scales.keys()
 
     def as_kept(self) -> dict[str, Tensor]:
         """The tensors as the state dict of an `LSTM` with ``weights="int8"`` names them."""
-        kept = {stem + ending: value for ending, stems in self.tracks.items() for stem, value in stems.items()}
+        kept = {stem + ending: value for ending, stems in self.by_suffix.items() for stem, value in stems.items()}
         return kept | {stem + ending + SCALE: scale for (ending, stem), scale in self.scales.items()}
 
     def weights(self) -> list[Weights]:
-        """The weights of each layer and direction, in the order of `names.tracks`. Values are copied.
+        """The weights of each layer and direction, in the order of `layer_directions`. Values are copied.
 
         Raises:
             ArgumentError: something else than weight norm parametrizes them.
@@ -106,18 +107,18 @@ class Group:
         self._check_memory()
         if self.is_cell:
             return [self._floats("")]
-        if self.num_layers > _MOST_LAYERS + len(self.tracks):
+        if self.num_layers > _MOST_LAYERS + len(self.by_suffix):
             raise NameUnknownError(f"the LSTM {self.name!r} has no tensors of most of its {self.num_layers} layers")
-        wanted = tracks(self.num_layers, self.bidirectional)
-        missing = [track(*t) for t in wanted if suffix(*t) not in self.tracks]
+        wanted = layer_directions(self.num_layers, self.bidirectional)
+        missing = [each.name for each in wanted if each.suffix not in self.by_suffix]
         if missing:
-            have = ", ".join(track(*t) for t in wanted if suffix(*t) in self.tracks)
+            have = ", ".join(each.name for each in wanted if each.suffix in self.by_suffix)
             raise NameUnknownError(f"the LSTM {self.name!r} has tensors of {have}, and none of {', '.join(missing)}")
-        return [self._floats(suffix(*t)) for t in wanted]
+        return [self._floats(each.suffix) for each in wanted]
 
     def _floats(self, ending: str) -> Weights:
         scales = {stem: scale for (of, stem), scale in self.scales.items() if of == ending}
-        tensors = self.tracks[ending]
+        tensors = self.by_suffix[ending]
         for stem in tensors:
             if is_matrix(stem) and tensors[stem].dtype is torch.int8 and stem not in scales:
                 name = stem + ending
@@ -128,15 +129,15 @@ class Group:
     @property
     def _hidden(self) -> Tensor | None:
         """The hidden state's weights of the first layer, if it has such."""
-        first = self.tracks.get("") or self.tracks.get(suffix(0, reverse=False), {})
+        first = self.by_suffix.get("") or self.by_suffix.get(LayerDirection(0, reverse=False).suffix, {})
         hidden = first.get("weight_hh")
         return hidden if hidden is not None and hidden.dim() == 2 else None
 
     def _check_memory(self) -> None:
-        check_memory_of((stem + end, value) for end, stems in self.tracks.items() for stem, value in stems.items())
+        check_memory_of((stem + end, value) for end, stems in self.by_suffix.items() for stem, value in stems.items())
 
     def _refuse_strange(self) -> None:
-        left = [name for (ending, stem), name in self.strange.items() if stem not in self.tracks.get(ending, {})]
+        left = [name for (ending, stem), name in self.strange.items() if stem not in self.by_suffix.get(ending, {})]
         if left:
             raise ArgumentError(
                 f"the LSTM {self.name!r} has a parametrization that is not known here (it left {', '.join(left)}): "
@@ -154,14 +155,14 @@ def find_groups(tensors: Mapping[str, Tensor]) -> list[Group]:
     for group in groups.values():
         _keep_scales_of_8_bits(group)
         for (ending, stem), parts in _folded(group):
-            group.tracks.setdefault(ending, {})[stem] = parts
+            group.by_suffix.setdefault(ending, {})[stem] = parts
     return [group for group in groups.values() if group.is_whole]
 
 
 def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
     ending, stem, rest = match["suffix"], match["stem"], match["rest"]
     if not rest:
-        group.tracks.setdefault(ending, {})[stem] = tensor
+        group.by_suffix.setdefault(ending, {})[stem] = tensor
         return
     if rest == SCALE:
         group.scales[ending, stem] = tensor
@@ -172,7 +173,7 @@ def _put(group: Group, match: re.Match[str], tensor: Tensor) -> None:
 
 def _keep_scales_of_8_bits(group: Group) -> None:
     """Leave out what is called a scale, and is of no matrix of 8 bits: of another library's, say."""
-    stored = {(ending, stem): value for ending, stems in group.tracks.items() for stem, value in stems.items()}
+    stored = {(ending, stem): value for ending, stems in group.by_suffix.items() for stem, value in stems.items()}
     group.scales = {
         key: scale
         for key, scale in group.scales.items()

@@ -1,7 +1,7 @@
 """Where each framework keeps the weights of an LSTM: one table, and one converter that reads it.
 
 The table says everything in our gate names; our own order is in `names.GATES`. The converter takes the arrays of one
-track (one layer and direction) to our stacked `Weights` and back. To add a framework is to add a `Layout`.
+layer and direction to our stacked `Weights` and back. To add a framework is to add a `Layout`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from hiddenstate.structure.names import GATES
 
 @dataclass(frozen=True)
 class Layout:
-    """How a framework lays out the arrays of one track.
+    """How a framework lays out the arrays of one layer and direction.
 
     A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) is one name where the four gates are stacked in one array,
     four where each gate has an array of its own, and none where the framework has no such array.
@@ -34,7 +34,9 @@ class Layout:
     joined_bias: str | None = None  # one array [8H]: what is added to the input's part, then to the hidden state's
     needs_bias: bool = False  # there is no such layer without a bias
     peepholes: str | None = None  # what the framework calls them; ours has none
-    directions: tuple[str, str] | None = None  # what tells the forward and the reverse track, in its names or options
+    directions: tuple[str, str] | None = (
+        None  # what tells the forward and the reverse direction, in its names or options
+    )
 
     @property
     def biases(self) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of a track's arrays in the framework's own order, without peepholes and projection."""
+        """Names of the arrays in the framework's own order, without peepholes and projection."""
         return (*self.ih, *self.hh, *self.biases)
 
 
@@ -119,7 +121,7 @@ LAYOUTS = (TORCH, ONNX, KERAS, FLAX, NNX, NNX_STACKED, EQUINOX)
 
 
 def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
-    """Bring a framework's arrays of one track into our form. Values are copied, bit for bit.
+    """Bring a framework's arrays of one layer and direction into our form. Values are copied, bit for bit.
 
     Args:
         arrays: tensors by the layout's names; those of the biases, or of the projection, may be missing. Others than
@@ -142,7 +144,7 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
 
 
 def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
-    """Bring our weights of one track into a framework's form, the way back from `to_weights`. Values are copied.
+    """Bring our weights of one layer and direction into a framework's form: the inverse of `to_weights`. Copies.
 
     A framework with one bias gets the sum of ours (which is exact where one of them is zero), one that needs a bias
     gets zeros where we have none.

@@ -21,7 +21,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import quantised
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
-from hiddenstate.structure import names
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
@@ -71,10 +71,10 @@ class LSTMParameters(CheckedModule, Traceable):
             setattr(self, name, getattr(sizes, name))
         self.batch_first = check_bool("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
-        for layer, reverse in sizes.tracks:
-            for stem, shape in parameter_shapes(sizes, layer).items():
+        for each in sizes.layer_directions:
+            for stem, shape in parameter_shapes(sizes, each.layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                self.register_parameter(stem + names.suffix(layer, reverse), parameter)
+                self.register_parameter(stem + each.suffix, parameter)
         self._lay_out()
         self.reset_parameters()
         if weights == "int8":
@@ -156,12 +156,12 @@ class LSTMParameters(CheckedModule, Traceable):
     @property
     def _all_weights(self) -> list[list[str]]:
         """Names of each layer's and direction's parameters, as torch's tools read them."""
-        return [[name for name in of_track if name is not None] for of_track in self._layout()[1]]
+        return [[name for name in one if name is not None] for one in self._layout()[1]]
 
     @property
     def _flat_weights_names(self) -> list[str]:
         """Names of all parameters, in the order of ``_flat_weights``."""
-        return [name for of_track in self._all_weights for name in of_track]
+        return [name for one in self._all_weights for name in one]
 
     def extra_repr(self) -> str:
         """Arguments that differ from their defaults, as torch prints them."""
@@ -200,7 +200,7 @@ class LSTMParameters(CheckedModule, Traceable):
 
     def _like(self) -> Tensor:
         """Return a tensor whose type and device everything else must have."""
-        first = "weight_ih" + names.suffix(0, reverse=False)
+        first = "weight_ih" + LayerDirection(0, reverse=False).suffix
         return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
 
     def _trained(self) -> Iterator[nn.Parameter]:

@@ -3,6 +3,7 @@
 Nothing here computes an LSTM, and nothing here holds a weight's values.
 
 - `names.py`: axis letters, and places such as `l0.f`; `paths.py`: places in models: looked up, listed in messages
+- `layer_direction.py`: one layer in one direction: its name, its parameters' suffix, its reading order
 - `addresses.py`: a place with units, step and row in one string, such as `l1.c[125]@7`: read and written
 - `sizes.py`: the sizes of an LSTM, checked; every shape follows from them
 - `parameters.py`: torch's parameter names, order, shapes and initial values

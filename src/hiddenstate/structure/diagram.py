@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hiddenstate.base.figures import Pen, Picture, Point, shortened, text_width
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.structure.names import track
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
         figure: Figure = Picture(figsize=(plan.width, plan.height))
         ax = figure.add_axes((0, 0, 1, 1))
     pen = Pen.on(ax, plan.width, plan.height)
-    for layer, reverse in sizes.tracks:
+    for layer, reverse in sizes.layer_directions:
         _carry(pen, plan, layer, reverse)
     for t in range(len(plan.words)):
         _climb(pen, plan, t)
@@ -159,12 +159,12 @@ def _cell(pen: Pen, middle: Point, layer: int, reverse: bool) -> None:
     x, y = middle
     pen.box(middle, *BOX, FACES[reverse])
     pen.write((x, y + 0.13), "LSTM", size=10)
-    pen.write((x, y - 0.13), track(layer, reverse), size=11, weight="bold")
+    pen.write((x, y - 0.13), LayerDirection(layer, reverse).name, size=11, weight="bold")
 
 
 def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
     """Name the initial and the final state of a row at its two ends."""
-    index, y = plan.sizes.tracks.index((layer, reverse)), plan.box(0, layer, reverse)[1]
+    index, y = plan.sizes.layer_directions.index(LayerDirection(layer, reverse)), plan.box(0, layer, reverse)[1]
     names = ("_n", "0") if reverse else ("0", "_n")
     for x, name, side, ha in zip(plan.ends, names, (-0.08, 0.08), ("right", "left"), strict=True):
         pen.write((x + side, y + LANE), f"c{name}[{index}]", size=10, color=C_COLOR, ha=ha)
@@ -219,8 +219,8 @@ def _notes(pen: Pen, plan: _Plan) -> None:
 
 def _about_out(sizes: Sizes) -> str:
     """Say how the output is made of hidden states, and where it meets the final ones."""
-    last = len(sizes.tracks) - 1
-    top = [f"{track(*place)}.h" for place in sizes.tracks if place[0] == sizes.num_layers - 1]
+    last = len(sizes.layer_directions) - 1
+    top = [f"{each.name}.h" for each in sizes.layer_directions if each.layer == sizes.num_layers - 1]
     if not sizes.bidirectional:
         return f"out[t] is {top[0]}, so out[-1] is h_n[{last}]."
     ends = f"out[-1] begins with h_n[{last - 1}], out[0] ends with h_n[{last}]"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hiddenstate.base.messages import shorten
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import NameUnknownError
+from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
 
 AXES = {
     "T": "time step",
@@ -46,34 +47,15 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return _place_name(*self)
 
+    @property
+    def layer_direction(self) -> LayerDirection:
+        """The layer and direction without the quantity."""
+        return LayerDirection(self.layer, self.reverse)
+
 
 @cache  # a trace asks for the same few names again and again
 def _place_name(layer: int, reverse: bool, quantity: str) -> str:
-    return f"{track(layer, reverse)}.{quantity}"
-
-
-def track(layer: int, reverse: bool) -> str:
-    """Name of one layer and direction: ``l0``, ``l0r``.
-
-    >>> track(1, reverse=True)
-    'l1r'
-    """
-    return f"l{layer}{'r' if reverse else ''}"
-
-
-def suffix(layer: int, reverse: bool) -> str:
-    """End of torch's parameter names for one layer and direction.
-
-    >>> suffix(1, reverse=True)
-    '_l1_reverse'
-    """
-    return f"_l{layer}{'_reverse' if reverse else ''}"
-
-
-def tracks(num_layers: int, bidirectional: bool) -> list[tuple[int, bool]]:
-    """Every (layer, reverse) in the order in which torch stacks them in ``h_n``."""
-    directions = (False, True) if bidirectional else (False,)
-    return [(layer, reverse) for layer in range(num_layers) for reverse in directions]
+    return f"{LayerDirection(layer, reverse).name}.{quantity}"
 
 
 def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
@@ -93,7 +75,7 @@ def parse_place(name: str, num_layers: int, bidirectional: bool) -> Place:
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
     if place.layer >= num_layers or (place.reverse and not bidirectional):
-        have = " ".join(track(*t) for t in tracks(num_layers, bidirectional))
+        have = " ".join(each.name for each in layer_directions(num_layers, bidirectional))
         raise NameUnknownError(f"no place {shorten(name)} in this LSTM: its layers and directions are {have}")
     return place
 
@@ -110,7 +92,7 @@ def is_place_of(name: str, num_layers: int, bidirectional: bool) -> bool:
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
     """Every place of an LSTM, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
-    return [Place(*t, quantity) for t in tracks(num_layers, bidirectional) for quantity in wanted]
+    return [Place(*each, quantity) for each in layer_directions(num_layers, bidirectional) for quantity in wanted]
 
 
 def split_path(place: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from functools import cache
 from torch import nn
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.structure.names import GATES, suffix
+from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
 
 # In torch's order; a layer has those that its options ask for.
@@ -41,15 +41,15 @@ def parameter_names(sizes: Sizes) -> ParameterNames:
     [['weight_ih_l0', 'weight_hh_l0', None, None, None]]
     """
     return [
-        [stem + suffix(layer, reverse) if stem in parameter_shapes(sizes, layer) else None for stem in PARAMETER_STEMS]
-        for layer, reverse in sizes.tracks
+        [stem + each.suffix if stem in parameter_shapes(sizes, each.layer) else None for stem in PARAMETER_STEMS]
+        for each in sizes.layer_directions
     ]
 
 
 @cache
 def weight_shapes(sizes: Sizes, k: int) -> tuple[tuple[int, ...] | None, ...]:
     """Shapes of the parameters of layer and direction ``k``, in the order of the stems; None for those it has not."""
-    shapes = parameter_shapes(sizes, sizes.tracks[k][0])
+    shapes = parameter_shapes(sizes, sizes.layer_directions[k].layer)
     return tuple(shapes.get(stem) for stem in PARAMETER_STEMS)
 
 

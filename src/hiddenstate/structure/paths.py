@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
-from hiddenstate.structure.names import QUANTITIES, track, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import QUANTITIES
 
 Found = TypeVar("Found")
 
 _MOST_PATHS = 4  # in a message
-_MOST_TRACKS = 6
+_MOST_LAYER_DIRECTIONS = 6
 
 
 def at_path(path: str, modules: Mapping[str, Found]) -> Found | None:
@@ -36,8 +37,8 @@ def list_places(layers: Mapping[str, tuple[int, bool]], near: str = "") -> str:
 
 
 def _places_at(path: str, num_layers: int, bidirectional: bool) -> str:
-    names = [track(*where) for where in tracks(num_layers, bidirectional)]
-    if len(names) > _MOST_TRACKS:
+    names = [each.name for each in layer_directions(num_layers, bidirectional)]
+    if len(names) > _MOST_LAYER_DIRECTIONS:
         names = [*names[:2], "...", names[-1]]
     layers = names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
     return f"{path}{'.' * bool(path)}{layers}.{{{','.join(QUANTITIES)}}}"

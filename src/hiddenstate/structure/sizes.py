@@ -5,7 +5,8 @@ from functools import cache, cached_property
 
 from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.names import QUANTITIES, Place, tracks
+from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
+from hiddenstate.structure.names import QUANTITIES, Place
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,13 @@ class Sizes:
         return self.proj_size or self.hidden_size
 
     @cached_property
-    def tracks(self) -> list[tuple[int, bool]]:
-        """Every (layer, reverse), in the order in which torch stacks them in ``h_n``."""
-        return tracks(self.num_layers, self.bidirectional)
+    def layer_directions(self) -> list[LayerDirection]:
+        """Every layer and direction, in the order in which torch stacks them in ``h_n``."""
+        return layer_directions(self.num_layers, self.bidirectional)
+
+    def directions_of(self, layer: int) -> list[LayerDirection]:
+        """Return the layer's forward direction and, if the LSTM has one, its reverse direction."""
+        return self.layer_directions[layer * self.directions : (layer + 1) * self.directions]
 
     @cached_property
     def axes(self) -> tuple[int, int, int, int]:
@@ -65,12 +70,12 @@ class Sizes:
     @cached_property
     def places(self) -> list[list[str]]:
         """The names of all places that a trace records, of each layer and direction."""
-        return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in self.tracks]
+        return [[str(Place(*each, quantity)) for quantity in QUANTITIES] for each in self.layer_directions]
 
     @cached_property
     def recorded_units(self) -> int:
         """How many numbers a trace of all places records at each step of a row."""
-        return len(self.tracks) * sum(map(self.units, QUANTITIES))
+        return len(self.layer_directions) * sum(map(self.units, QUANTITIES))
 
     def units(self, quantity: str) -> int:
         """How many units a quantity has: P for h, H for the gates and c."""

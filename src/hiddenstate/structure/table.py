@@ -15,7 +15,8 @@ from rich.text import Text
 
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.structure.equations import equations, gate_terms
-from hiddenstate.structure.names import AXES, GATES, MEANINGS, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import AXES, GATES, MEANINGS
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.weights import Weight, WeightsByGate
 
@@ -29,7 +30,7 @@ _PLAIN_WIDTH = 120
 def build_table(structure: WeightsByGate) -> RenderableType:
     """Build the table for rich: rows for each layer and direction, then equations and shapes."""
     parts: list[RenderableType] = [Text(_title(structure), style="bold")]
-    for place in structure.sizes.tracks:
+    for place in structure.sizes.layer_directions:
         parts += [Text(), Text(_block_title(structure, *place), style="bold cyan"), _block(structure, *place)]
     return Group(*parts, Text("\n".join(_notes(structure.sizes))))
 
@@ -45,7 +46,7 @@ def render_text(structure: WeightsByGate) -> str:
 def render_html(structure: WeightsByGate) -> str:
     """Build the same table as HTML that needs nothing from elsewhere."""
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    blocks = "".join(_html_block(structure, *place) for place in structure.sizes.tracks)
+    blocks = "".join(_html_block(structure, *place) for place in structure.sizes.layer_directions)
     notes = escape("\n".join(_notes(structure.sizes)))
     return (
         f"<table><caption>{escape(_title(structure))}</caption>"
@@ -64,8 +65,8 @@ def _title(structure: WeightsByGate) -> str:
 def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
     """Say which layer and direction it is, what its x is, and how many numbers it has."""
     sizes = structure.sizes
-    name = track(layer, reverse)
-    below = " beside ".join(f"{track(*place)}.h" for place in sizes.tracks if place[0] == layer - 1)
+    name = LayerDirection(layer, reverse).name
+    below = " beside ".join(f"{each.name}.h" for each in sizes.layer_directions if each.layer == layer - 1)
     x = f"x is {below or 'the input'}, {sizes.layer_input_size(layer)} features"
     way = "last step to first" if reverse else "first step to last"
     return f"{name}: layer {layer}, {way}; {x}; {structure.counts[name]:,} parameters"
@@ -73,7 +74,7 @@ def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
 
 def _rows(structure: WeightsByGate, layer: int, reverse: bool) -> list[list[tuple[str, ...]]]:
     """Texts of the table in the order of its columns: the rows of each gate, then of the projection."""
-    name, sizes = track(layer, reverse), structure.sizes
+    name, sizes = LayerDirection(layer, reverse).name, structure.sizes
     groups = [[*_gate_rows(structure, name, gate)] for gate in GATES]
     if sizes.proj_size:
         groups.append([("projection", equations(sizes)[-1], *_facts(structure[f"{name}.W_hr"]))])

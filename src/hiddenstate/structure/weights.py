@@ -10,7 +10,8 @@ from math import prod
 
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure.equations import equations, gate_equation
-from hiddenstate.structure.names import GATES, suffix, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import GATES
 from hiddenstate.structure.parameters import parameter_shapes
 from hiddenstate.structure.sizes import Sizes
 
@@ -38,7 +39,7 @@ class Weight:
     @property
     def address(self) -> str:
         """Name with layer and direction: ``l0.W_if``, ``l0r.W_if``."""
-        return f"{track(self.layer, self.reverse)}.{self.name}"
+        return f"{LayerDirection(self.layer, self.reverse).name}.{self.name}"
 
     @property
     def rows(self) -> slice:
@@ -81,9 +82,9 @@ class WeightsByGate:
     @cached_property
     def counts(self) -> dict[str, int]:
         """Numbers in each layer and direction: ``{"l0": 108}``."""
-        counts = dict.fromkeys((track(*place) for place in self.sizes.tracks), 0)
+        counts = dict.fromkeys((each.name for each in self.sizes.layer_directions), 0)
         for weight in self.weights:
-            counts[track(weight.layer, weight.reverse)] += weight.count
+            counts[weight.address.partition(".")[0]] += weight.count
         return counts
 
     def of(self, layer: int, reverse: bool = False) -> tuple[Weight, ...]:
@@ -125,13 +126,14 @@ class WeightsByGate:
 
 def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
     """List every weight of the LSTM of these sizes, in the order of torch's parameters."""
-    return tuple(weight for place in sizes.tracks for weight in _weights(sizes, *place))
+    return tuple(weight for each in sizes.layer_directions for weight in _weights(sizes, each))
 
 
-def _weights(sizes: Sizes, layer: int, reverse: bool) -> Iterator[Weight]:
+def _weights(sizes: Sizes, layer_direction: LayerDirection) -> Iterator[Weight]:
     """Yield the weights of one layer and direction: W_i*, W_h*, b_i*, b_h*, W_hr."""
+    layer, reverse = layer_direction
     for stem, (rows, *columns) in parameter_shapes(sizes, layer).items():
-        parameter = stem + suffix(layer, reverse)
+        parameter = stem + layer_direction.suffix
         if stem not in _SHORT:
             shape, equation = (rows, *columns), equations(sizes)[-1]
             yield Weight("W_hr", layer, reverse, None, parameter, 0, rows, shape, equation)

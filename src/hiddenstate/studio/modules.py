@@ -16,7 +16,7 @@ from hiddenstate.engine.inputs import Arguments, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import suffix
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.studio.bundle import Bundle, Given
@@ -95,9 +95,9 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", given:
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
     """Return the weights under the names of an LSTM's state dict; what a parametrization computes is one."""
     if isinstance(layer, LSTM | nn.LSTM):
-        every = [name for track in parameter_names(_sizes(layer)) for name in track if name is not None]
+        every = [name for one in parameter_names(_sizes(layer)) for name in one if name is not None]
         return {name: getattr(layer, name) for name in every}
-    ends = suffix(0, reverse=False)
+    ends = LayerDirection(0, reverse=False).suffix
     return {f"{stem}{ends}": value for stem in PARAMETER_STEMS if (value := getattr(layer, stem, None)) is not None}
 
 
@@ -112,7 +112,7 @@ def _given(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[
     x = numbers.x if isinstance(numbers.x, torch.nn.utils.rnn.PackedSequence) else _numbers(numbers.x, like)
     batch_first = getattr(layer, "batch_first", False)
     number = like.new_empty(())  # reading asks shapes, type and device of weights, and not what they are
-    shapes = (weight_shapes(sizes, k) for k in range(len(sizes.tracks)))
+    shapes = (weight_shapes(sizes, k) for k in range(len(sizes.layer_directions)))
     rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
     inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")

@@ -23,7 +23,7 @@ def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
     steps = trace.row_length(row)
     _refuse(trace, steps)
     tensors = {f"given.{place}": trace.values[place][:steps, row] for place in trace.names if not _before(place)}
-    tensors |= {f"given.carried.{track}": value[:steps, row] for track, value in trace.carried.items()}
+    tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
     tensors |= {f"given.{state}0": value[:, row] for state, value in zip("hc", trace.initial, strict=True)}
     words = trace.words(row)
     given = Given(steps, None if words is None else [str(word) for word in words[:steps]])

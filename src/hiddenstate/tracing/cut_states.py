@@ -6,7 +6,8 @@ from torch import Tensor
 from hiddenstate.base.validation import State
 from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.axis_order import from_time_first
-from hiddenstate.structure.names import Place, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import Place
 from hiddenstate.tracing.record import Record
 
 
@@ -29,7 +30,7 @@ def states_before_resets(record: Record) -> State:
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)
     row = second[0] if second else torch.zeros_like(first)
     t, n = (row, first) if record.layout == "NT" else (first, row)
-    every = tracks(record.num_layers, record.bidirectional)
+    every = layer_directions(record.num_layers, record.bidirectional)
     h, c = (
         torch.stack([_carried(record, Place(*each, quantity), k, t, n) for k, each in enumerate(every)], dim=1)
         for quantity in "hc"

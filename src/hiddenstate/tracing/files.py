@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
-from hiddenstate.structure.names import parse_place, track, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import parse_place
 from hiddenstate.tracing.record import Record
 
 R = TypeVar("R", bound=Record)
@@ -111,9 +112,9 @@ def _wrong_data(record: Record) -> Iterator[str]:
         last = step
     for name in record.values:
         parse_place(name, record.num_layers, record.bidirectional)
-    known = {track(*each) for each in tracks(record.num_layers, record.bidirectional)}
+    known = {each.name for each in layer_directions(record.num_layers, record.bidirectional)}
     for name in record.carried.keys() - known:
-        yield f"there is no track {name!r:.50}"
+        yield f"there is no layer and direction {name!r:.50}"
 
 
 def _wrong_tokens(record: Record) -> Iterator[str]:
@@ -134,12 +135,12 @@ def _wrong_shapes(record: Record) -> Iterator[str]:
 
 def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
     """Every tensor, and the shape that it must have."""
-    (tracks_, N, P), H = record.initial[0].shape, record.initial[1].shape[2]
+    (stacked, N, P), H = record.initial[0].shape, record.initial[1].shape[2]
     steps, T, D = len(record.steps), record.length, 1 + record.bidirectional
     flat = record.layout == "T"
-    yield "c0", record.initial[1], (tracks_, N, H)
-    yield "h_n", record.state[0], (tracks_, P) if flat else (tracks_, N, P)
-    yield "c_n", record.state[1], (tracks_, H) if flat else (tracks_, N, H)
+    yield "c0", record.initial[1], (stacked, N, H)
+    yield "h_n", record.state[0], (stacked, P) if flat else (stacked, N, P)
+    yield "c_n", record.state[1], (stacked, H) if flat else (stacked, N, H)
     assert isinstance(record.out, Tensor)  # a packed one is padded in a file
     yield "out", record.out, {"TN": (T, N, D * P), "NT": (N, T, D * P), "T": (T, D * P)}[record.layout]
     for name, value in record.values.items():
@@ -152,7 +153,7 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
         yield "reset", record.reset, (T, N)
     for name, value, units in zip(("reset_h", "reset_c"), record.reset_to or (), (P, H), strict=False):
         by_step = value.dim() == 3 and value.shape[1] == T * N
-        yield name, value, (tracks_, T * N if by_step else N, units)
+        yield name, value, (stacked, T * N if by_step else N, units)
 
 
 def _wrong_types(record: Record) -> Iterator[str]:

@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import is_place_of, parse_place, split_path, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import is_place_of, parse_place, split_path
 from hiddenstate.structure.paths import list_places
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
@@ -129,7 +130,7 @@ def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> Na
     layers = {at: one._traced_layers() for at, one in modules.items()}
     if not path:
         try:
-            parse_place(name, *max(layers.values(), key=lambda each: len(tracks(*each))))
+            parse_place(name, *max(layers.values(), key=lambda each: len(layer_directions(*each))))
         except NameUnknownError as error:  # says what is wrong with the name
             return error
     return NameUnknownError(f"no place {shorten(name)} in this model: its places are {list_places(layers, path)}")

@@ -15,7 +15,8 @@ import numpy as np
 from hiddenstate.base.figures import Picture, shortened, text_width
 from hiddenstate.base.indexing import resolve
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import GATES, MEANINGS, QUANTITIES, STATES, Place, parse_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
         raise ArgumentError(f"row {row} has no recorded step: it is {end} steps long, recorded are {trace.steps}")
     picked = {q: trace.pick(name, t=tuple(times), row=row, unit=unit)[0][:, 0] for q, name in names.items()}
     way = ", last step to first" if reverse else ""
-    title = f"{track(layer, reverse)}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
+    title = f"{LayerDirection(layer, reverse).name}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
     return _Run(
         title=title,
         values={q: values.detach().double().cpu().numpy() for q, values in picked.items()},
@@ -104,7 +105,9 @@ def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[s
         names.pop("h", None)  # a projection mixes the units: h has none that is this one's
     if not names:
         recorded = " ".join(trace.names)
-        raise NameUnknownError(f"nothing of {track(layer, reverse)} to draw: add it to keep=; recorded are {recorded}")
+        raise NameUnknownError(
+            f"nothing of {LayerDirection(layer, reverse).name} to draw: add it to keep=; recorded are {recorded}"
+        )
     return names
 
 

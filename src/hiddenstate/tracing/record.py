@@ -15,7 +15,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import check_memory
 from hiddenstate.errors import IndexRangeError, NameUnknownError
 from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place, track
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, parse_place
 from hiddenstate.tracing.unit_step import Moment
 
 
@@ -31,8 +31,8 @@ class Record:
         state: ``(h_n, c_n)``, as the plain call returns it.
         initial: ``(h0, c0)`` that the run began with, ``[L*D, N, P]`` and ``[L*D, N, H]``.
         values: place (``"l0.f"``) to recorded values, time first whatever the layout: ``[steps, N, H or P]``.
-        carried: track (``"l0"``) to the cell state handed on, ``[steps, N, H]``, where a readout edit made what was
-            shown differ from it; empty otherwise.
+        carried: layer and direction (``"l0"``) to the cell state handed on, ``[steps, N, H]``, if a readout edit made
+            the cell state that was read differ from it; empty otherwise.
         steps: the time steps that were recorded.
         length: T, the time steps of the whole input.
         num_layers: L.
@@ -212,7 +212,7 @@ class Record:
         unknown = torch.full_like(self.initial[1][0, row], float("nan"))
         source = self._cell_states(place)
         if source is not None and self.reset is None and len(self.steps) == self.length:  # all at once
-            first, known = self.initial[1][None, self._track_number(place), row], source[: self.row_length(row), row]
+            first, known = self.initial[1][None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
         found = [self._cell_before(place, t, row) for t in real]
@@ -224,7 +224,7 @@ class Record:
         """Cell state ``[H]`` that came into a step, or None when the step before it was not recorded."""
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
-        initial = self.initial[1][self._track_number(place), row]
+        initial = self.initial[1][self._layer_number(place), row]
         entered = place.reverse and t == first  # a border behind a row's last step is none of its own
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
             return torch.zeros_like(initial) if self.reset_to is None else self._behind(place, border, row)
@@ -238,16 +238,16 @@ class Record:
     def _behind(self, place: Place, border: int, row: int) -> Tensor:
         """Cell state ``[H]`` that came in behind the border before a step."""
         assert self.reset_to is not None
-        states = self.reset_to[1][self._track_number(place)]
+        states = self.reset_to[1][self._layer_number(place)]
         return states[row if len(states) == self.batch else border * self.batch + row]
 
-    def _track_number(self, place: Place) -> int:
+    def _layer_number(self, place: Place) -> int:
         """Where a place's layer and direction stand among all."""
         return place.layer * (1 + self.bidirectional) + place.reverse
 
     def _cell_states(self, place: Place) -> Tensor | None:
         """Cell states that were handed on, ``[steps, N, H]``, where they were recorded."""
-        return self.carried.get(track(place.layer, place.reverse), self.values.get(str(place)))
+        return self.carried.get(place.layer_direction.name, self.values.get(str(place)))
 
 
 def _spans(steps: Iterable[int]) -> str:

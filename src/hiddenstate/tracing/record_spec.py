@@ -24,7 +24,7 @@ from hiddenstate.errors import (
     TraceTooLargeError,
 )
 from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import GATES, Place, parse_place, places, track
+from hiddenstate.structure.names import GATES, Place, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -160,8 +160,8 @@ def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: in
     # A readout edit makes what is shorten differ from the cell state handed on, which is then recorded too.
     shorten = [edit.place for edit in edits if edit.scope == "readout"]
     readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shorten}
-    tracks = readouts & {place[:2] for place in wanted.places}
-    return count(wanted.steps) * N * (units + len(tracks) * sizes.hidden_size) * itemsize
+    split = readouts & {place[:2] for place in wanted.places}
+    return count(wanted.steps) * N * (units + len(split) * sizes.hidden_size) * itemsize
 
 
 def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
@@ -227,14 +227,14 @@ def build_trace(
 ) -> Trace:
     """Put union the trace of a call, of which perhaps more was ``recorded``."""
     wanted = recording.record
-    tracks = {track(place.layer, place.reverse) for place in wanted.places}
+    layers = {place.layer_direction.name for place in wanted.places}
     return Trace(
         out=out,
         state=state,
         # Copies of what the caller gave: a buffer that is used again must not change the record.
         initial=(call.h0.clone(), call.c0.clone()),
         values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
-        carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in tracks},
+        carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in layers},
         steps=tuple(wanted.steps),
         length=len(call.x),
         num_layers=call.sizes.num_layers,

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from hiddenstate.errors import MissingDependencyError
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, Place
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     frames = [
         frame
         for row in range(trace.batch)
-        for layer, reverse in tracks(trace.num_layers, trace.bidirectional)
-        if (frame := _track_frame(pandas, trace, row, layer, reverse)) is not None
+        for layer, reverse in layer_directions(trace.num_layers, trace.bidirectional)
+        if (frame := _layer_frame(pandas, trace, row, layer, reverse)) is not None
     ]
     if not frames:
         return pandas.DataFrame()
@@ -32,7 +33,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     return table
 
 
-def _track_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
+def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
     """The lines of one row, layer and direction, or None when nothing of it was recorded."""
     kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
     if not kept:
@@ -89,7 +90,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
 
 
 def _places(trace: Record) -> list[Place]:
-    order = tracks(trace.num_layers, trace.bidirectional)
+    order = layer_directions(trace.num_layers, trace.bidirectional)
     every = [Place(*t, quantity) for t in order for quantity in QUANTITIES + PRE_ACTIVATIONS]
     return [place for place in every if str(place) in trace]
 

@@ -8,7 +8,7 @@ import torch
 
 from hiddenstate.cells.cell import Gate, State
 from hiddenstate.cells.lstm import LSTM
-from hiddenstate.structure.names import track
+from hiddenstate.structure.layer_direction import LayerDirection
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class Moment(Mapping[str, float]):
 
     def _title(self) -> str:
         token = "" if self.token is None else f" {self.token!r}"
-        return f"{track(self.layer, self.reverse)}, step {self.t}{token}, unit {self.unit}, row {self.row}"
+        return (
+            f"{LayerDirection(self.layer, self.reverse).name}, step {self.t}{token}, unit {self.unit}, row {self.row}"
+        )
 
     def _gate_lines(self) -> list[str]:
         return [line for gate in LSTM.gates for line in self._gate_line(gate)]

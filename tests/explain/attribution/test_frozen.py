@@ -49,7 +49,7 @@ def detached(subject: Subject, x: Tensor, h0: Tensor, c0: Tensor) -> dict[str, T
     """Every h and c ``[T, units]`` by the equations, with i, f, o and the secants of both tanh detached."""
     lstm, T, found = subject.lstm, subject.T, dict[str, Tensor]()
     reset = torch.zeros(T, dtype=torch.bool) if subject.reset is None else subject.reset[:, 0]
-    for number, (layer, reverse) in enumerate(subject.sizes.tracks):
+    for number, (layer, reverse) in enumerate(subject.sizes.layer_directions):
         name = f"l{layer}{'r' if reverse else ''}"
         ways = ("", "r") if subject.sizes.bidirectional else ("",)
         read = x if layer == 0 else torch.cat([found[f"l{layer - 1}{way}.h"] for way in ways], -1)

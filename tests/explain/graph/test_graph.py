@@ -32,7 +32,7 @@ def test_what_flows_into_a_node_sums_to_its_value(options: dict[str, Any], data:
     whole = sum(one.amount for one in inflows.into_target())
     assert whole == pytest.approx(float(target.of(subject.run()).detach()), abs=1e-10)
     for _ in range(10):
-        layer, reverse = data.draw(st.sampled_from(lstm.sizes.tracks))
+        layer, reverse = data.draw(st.sampled_from(lstm.sizes.layer_directions))
         name = f"l{layer}{'r' if reverse else ''}"
         t, unit = data.draw(st.integers(0, 4)), data.draw(st.integers(0, lstm.hidden_size - 1))
         every = [one.amount for one in inflows.into(Cell(name, t, unit))]

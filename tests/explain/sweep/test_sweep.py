@@ -24,7 +24,7 @@ def late(run: hs.explain.Outputs) -> Tensor:
 
 
 def targets(lstm: hs.LSTM, data: st.DataObject) -> Any:
-    layer, reverse = data.draw(st.sampled_from(lstm.sizes.tracks))
+    layer, reverse = data.draw(st.sampled_from(lstm.sizes.layer_directions))
     quantity = data.draw(st.sampled_from("ifgoch"))
     unit, t = data.draw(st.integers(0, lstm.sizes.units(quantity) - 1)), data.draw(st.integers(0, 4))
     return data.draw(st.sampled_from([f"l{layer}{'r' if reverse else ''}.{quantity}[{unit}]@{t}", late]))

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES, track, tracks
+from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import PRE_ACTIVATIONS, QUANTITIES
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime, as_data, close, head_of, values_of
@@ -20,7 +21,7 @@ EDITED = {name: LSTMS[name] for name in ("plain", "both ways", "projected", "wit
 
 def drawn(lstm: hs.LSTM, draw: random.Random, steps: int = T, pre: bool = False) -> list[hs.Edit]:
     """Some edits of any kind, several of one place among them."""
-    places = [track(*each) for each in tracks(lstm.num_layers, lstm.bidirectional)]
+    places = [each.name for each in layer_directions(lstm.num_layers, lstm.bidirectional)]
     quantities = QUANTITIES + PRE_ACTIVATIONS if pre else QUANTITIES
     found = []
     for _ in range(draw.randint(1, 5)):

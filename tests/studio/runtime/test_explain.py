@@ -17,7 +17,7 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.structure.names import track, tracks
+from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
 from language_models import make as make_language_model
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, unpacked
@@ -115,7 +115,7 @@ def asked(subject: Subject, t: int, label: int, kind: str = "logit") -> tuple[di
     """The same target for the page and for Python."""
     if subject.head is None:
         last, P = subject.sizes.num_layers - 1, subject.sizes.output_size
-        place = f"{track(last, label >= P)}.h[{label % P}]@{t}"
+        place = f"{LayerDirection(last, label >= P).name}.h[{label % P}]@{t}"
         return {"kind": "state", "unit": label, "t": t}, place
     make = explain.logit if kind == "logit" else explain.log_probability
     return {"kind": kind, "label": label, "t": t}, make(label, word=t)
@@ -166,12 +166,12 @@ NAMES = [
 def test_ledgers(runtime: Runtime, name: str) -> None:
     case = cases(runtime, name)
     sizes, T = case.subject.sizes, case.subject.T
-    for k, (layer, reverse) in enumerate(tracks(sizes.num_layers, sizes.bidirectional)):
+    for k, (layer, reverse) in enumerate(layer_directions(sizes.num_layers, sizes.bidirectional)):
         for t in (0, T // 2, T - 1):
             unit, label = (3 * k + t) % sizes.hidden_size, t % 3
             target, _ = asked(case.subject, t, label)
             found = case.ask("ledger", target, k=k, unit=unit, t=t)
-            wanted = explain.ledger(case.subject, place=f"{track(layer, reverse)}.c[{unit}]@{t}")
+            wanted = explain.ledger(case.subject, place=f"{LayerDirection(layer, reverse).name}.c[{unit}]@{t}")
             assert isinstance(wanted, Ledger)
             assert found["steps"] == list(wanted.steps)
             for part in ("written", "kept", "parts", "forget"):
@@ -299,7 +299,7 @@ def patched_in_python(case: Explained, of: Any, places: list[dict[str, Any]]) ->
     subject, other = case.subject, case.other
     assert other is not None
     target, sizes = resolve_target(of, subject), subject.sizes
-    names = [track(*each) for each in tracks(sizes.num_layers, sizes.bidirectional)]
+    names = [each.name for each in layer_directions(sizes.num_layers, sizes.bidirectional)]
     trace, found = other.trace(), []
     for place in places:
         name, t = f"{names[place['track']]}.{place['quantity']}", place["t"]
@@ -314,7 +314,7 @@ def test_patches(runtime: Runtime, name: str) -> None:
     for t in (0, case.subject.T // 2, case.subject.T - 1):
         target, of = asked(case.subject, t, t % 3)
         places = case.ask("places", target)
-        assert len(places) == 2 * len(case.subject.sizes.tracks) * case.subject.T
+        assert len(places) == 2 * len(case.subject.sizes.layer_directions) * case.subject.T
         near(numbers(case.ask("patches", target)), patched_in_python(case, of, places))
 
 

@@ -19,6 +19,7 @@ from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.gate_weights import GateWeights, weights_of_gates
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place
 
 
@@ -71,27 +72,26 @@ def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place,
     found: dict[Place, Split] = {}
     for layer in range(sizes.num_layers):
         sides = []
-        for reverse in (False, True) if sizes.bidirectional else (False,):
-            number = sizes.tracks.index((layer, reverse))
+        for each in sizes.directions_of(layer):
+            number = sizes.layer_directions.index(each)
             state = [part[number].detach().cpu().double() for part in subject.initial]
-            h, c = _scan(given, weights_of_gates(subject, layer, reverse), spans, reverse, (state[0], state[1]))
-            found |= {Place(layer, reverse, "h"): h, Place(layer, reverse, "c"): c}
+            h, c = _scan(given, weights_of_gates(subject, *each), spans, each, (state[0], state[1]))
+            found |= {Place(*each, "h"): h, Place(*each, "c"): c}
             sides.append(h)
         given = Split(torch.cat([h.beta for h in sides], -1), torch.cat([h.gamma for h in sides], -1))
     return found
 
 
 def _scan(
-    x: Split, weights: GateWeights, spans: _Spans, reverse: bool, begin: tuple[Tensor, Tensor]
+    x: Split, weights: GateWeights, spans: _Spans, layer_direction: LayerDirection, begin: tuple[Tensor, Tensor]
 ) -> tuple[Split, Split]:
     """Run one layer and direction on split inputs; return h and c, split."""
-    T = len(x.beta)
     from_x = Split(x.beta @ weights.W.T, x.gamma @ weights.W.T)
     state = _State(*((torch.where(spans.initial, s, 0.0), torch.where(spans.initial, 0.0, s)) for s in begin))
     h: dict[int, tuple[Tensor, Tensor]] = {}
     c: dict[int, tuple[Tensor, Tensor]] = {}
-    for t in range(T - 1, -1, -1) if reverse else range(T):
-        if spans.cut[reverse][t]:
+    for t in layer_direction.order(len(x.beta)):
+        if spans.cut[layer_direction.reverse][t]:
             h_none, c_none = torch.zeros_like(state.h[0]), torch.zeros_like(state.c[0])
             state = _State((h_none, h_none), (c_none, c_none))
         z = tuple(

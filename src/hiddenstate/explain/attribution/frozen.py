@@ -19,7 +19,8 @@ from hiddenstate.explain.subject.gate_weights import weights_of_gates
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Readout
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import Place, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 
 
@@ -43,7 +44,7 @@ class FrozenParts:
 
 
 @dataclass(frozen=True, eq=False)
-class FrozenTrack:
+class FrozenLayer:
     """One layer and direction of one row, in float64: its recorded values, and the weights of g."""
 
     place: Place
@@ -75,27 +76,28 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     seeds: dict[str, Tensor] = {}  # by hidden state: what each number in it adds to the target, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
-    initial = torch.zeros(len(sizes.tracks), dtype=torch.float64)
+    initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)
     x = torch.zeros(subject.T, sizes.input_size, dtype=torch.float64)
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
-        for reverse in (False, True) if sizes.bidirectional else (False,):
-            part = frozen_track(subject, trace, layer, reverse)
-            number = sizes.tracks.index((layer, reverse))
-            slope, bias, initial[number], cell = _through(subject, part, seeds, reads, readout.t)
+        for each in sizes.directions_of(layer):
+            part = frozen_layer(subject, trace, each)
+            slope, bias, initial[sizes.layer_directions.index(each)], cell = _through(
+                subject, part, seeds, reads, readout.t
+            )
             slopes += slope
-            biases[track(layer, reverse)], cells[track(layer, reverse)] = bias, cell
+            biases[each.name], cells[each.name] = bias, cell
         if layer:
-            for side, seed in enumerate(slopes.split(sizes.output_size, dim=-1)):
-                seeds[track(layer - 1, bool(side))] = seed
+            sides = slopes.split(sizes.output_size, dim=-1)
+            seeds |= {each.name: seed for each, seed in zip(sizes.directions_of(layer - 1), sides, strict=True)}
         else:
             x = slopes * inputs
     return FrozenParts(x, biases, initial, readout.bias, cells)
 
 
 def _through(
-    subject: Subject, part: FrozenTrack, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
+    subject: Subject, part: FrozenLayer, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Go back through one layer and direction.
 
@@ -103,11 +105,11 @@ def _through(
         What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; the
         part of its initial state; and what each cell state adds, ``[T, H]``.
     """
-    layer, reverse, _ = part.place
+    layer_direction = part.place.layer_direction
     T, split = subject.T, part.split
-    order = range(T - 1, -1, -1) if reverse else range(T)
-    cut = borders(subject, torch.arange(T), reverse).tolist()
-    own = track(layer, reverse)
+    order = layer_direction.order(T)
+    cut = borders(subject, torch.arange(T), layer_direction.reverse).tolist()
+    own = layer_direction.name
     seed_h = seeds.get(own)
     slope_z, slope_c = torch.zeros_like(split.write), torch.zeros_like(split.write)
     dc, dh = torch.zeros_like(split.write[0]), torch.zeros_like(part.before["h"][0])
@@ -132,18 +134,18 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """What a layer reads, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    ways = (False, True) if subject.sizes.bidirectional else (False,)
-    return torch.cat([_values(trace, layer - 1, reverse, "h") for reverse in ways], dim=-1)
+    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_of(layer - 1)], dim=-1)
 
 
-def _values(trace: Trace, layer: int, reverse: bool, quantity: str) -> Tensor:
-    return trace.values[str(Place(layer, reverse, quantity))][:, 0].detach().cpu().double()
+def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:
+    return trace.values[f"{layer_direction.name}.{quantity}"][:, 0].detach().cpu().double()
 
 
-def frozen_track(subject: Subject, trace: Trace, layer: int, reverse: bool) -> FrozenTrack:
+def frozen_layer(subject: Subject, trace: Trace, layer_direction: LayerDirection) -> FrozenLayer:
     """Bring what one layer and direction of a run recorded into one form."""
-    values = {q: _values(trace, layer, reverse, q) for q in "ifoch"}
-    number = subject.sizes.tracks.index((layer, reverse))
+    values = {q: _values(trace, layer_direction, q) for q in "ifoch"}
+    layer, reverse = layer_direction
+    number = subject.sizes.layer_directions.index(layer_direction)
     cut = borders(subject, torch.arange(subject.T), reverse)
     before = {}
     for quantity, state in zip("hc", subject.initial, strict=True):
@@ -152,7 +154,7 @@ def frozen_track(subject: Subject, trace: Trace, layer: int, reverse: bool) -> F
         before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
     weights = weights_of_gates(subject, layer, reverse)
     rows = CELL.rows(CELL.candidate, subject.sizes.hidden_size)
-    return FrozenTrack(
+    return FrozenLayer(
         Place(layer, reverse, "c"),
         values,
         before,

@@ -52,7 +52,7 @@ class PrefixTree:
         self._segments = split_into_segments(players, work.target.t + 1)  # what comes later changes nothing
         self._values = torch.empty(2 ** len(players), dtype=torch.float64)
         sizes = work.subject.sizes
-        row = len(sizes.tracks) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
+        row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
         self._most = max(2, min(BYTES * torch.get_num_threads(), MOST_BYTES) // row)
 
     @property

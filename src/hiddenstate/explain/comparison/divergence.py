@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.structure.names import track
 from hiddenstate.tracing.trace import Trace
 
 
@@ -39,5 +38,5 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
 
 
 def _out(one: Subject, run: Trace) -> Tensor:
-    last, ways = one.sizes.num_layers - 1, (False, True)[: one.sizes.directions]
-    return torch.cat([run.values[f"{track(last, way)}.h"] for way in ways], dim=-1)
+    last = one.sizes.directions_of(one.sizes.num_layers - 1)
+    return torch.cat([run.values[f"{each.name}.h"] for each in last], dim=-1)

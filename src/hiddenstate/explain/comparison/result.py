@@ -138,11 +138,11 @@ class Comparison(Explanation):
         """
         if not isinstance(place, str):
             raise ArgumentTypeError(f"place must be a text such as 'l0.h', got {type(place).__name__}")
-        track, _, quantity = place.partition(".")
-        if track not in self.matches or quantity not in ("c", "h"):
+        name, _, quantity = place.partition(".")
+        if name not in self.matches or quantity not in ("c", "h"):
             raise NameUnknownError(f"cannot patch {place!r}: expected c or h of {' or '.join(self.matches)}")
         pair = self.pairs[resolve_one(item, len(self.pairs), "item")]
-        match, run = self.matches[track], pair.run_a
+        match, run = self.matches[name], pair.run_a
         if quantity == "c" and run.values[place].shape[-1] != len(match.units):
             raise ArgumentError("units are matched by h, which a projection makes of all of them: patch h")
         units = resolve(freeze(unit, "unit"), len(match.units), "unit")

@@ -12,7 +12,6 @@ from hiddenstate.explain.comparison.divergence import choose_measure, step_diffe
 from hiddenstate.explain.comparison.result import Comparison, Match, Pair
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.structure.names import track
 
 
 def compare(
@@ -58,7 +57,7 @@ def compare(
         pairs = tuple(_pairs(a, b, data, data if other is None else other, options, report))
     measure = choose_measure(pairs[0].a, pairs[0].b)
     states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
-    tracks = tuple(states[0]), tuple(states[1])
+    names = tuple(states[0]), tuple(states[1])
     match = _same if pairs[0].a.lstm is pairs[0].b.lstm else _match
     if len(next(iter(states[0].values()))) < 2:
         raise ShapeError("the data have less than two steps, and over one nothing correlates; give more")
@@ -68,9 +67,9 @@ def compare(
         measure=measure,
         differences=tuple(step_differences(*pair, measure) for pair in pairs),
         tolerance=tolerance,
-        matches={name: match(states[0][name], states[1][name]) for name in tracks[0] if name in tracks[1]},
+        matches={name: match(states[0][name], states[1][name]) for name in names[0] if name in names[1]},
         cka=cka,
-        tracks=tracks,
+        tracks=names,
         residual=max(own, default=0.0),
         cost=sum(pair.a.T * pair.a.N + pair.b.T * pair.b.N for pair in pairs),
         pairs=pairs,
@@ -106,7 +105,7 @@ def _is_list_of_texts(data: Any) -> bool:
 
 def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
     """The hidden states of each layer and direction at all real steps, ``[S, P]``, of the first of each pair."""
-    found: dict[str, list[Tensor]] = {track(*where): [] for where in pairs[0].a.sizes.tracks}
+    found: dict[str, list[Tensor]] = {each.name: [] for each in pairs[0].a.sizes.layer_directions}
     for pair in pairs:
         real = torch.tensor([[t < pair.a.row_length(n) for n in range(pair.a.N)] for t in range(pair.a.T)])
         for name, parts in found.items():

@@ -17,7 +17,6 @@ from hiddenstate.explain.subject.progress_bar import Progress, check_progress, r
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.structure.names import track
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -123,7 +122,7 @@ class Dynamics:
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
         one = self.subject
-        names = [f"{track(*where)}.{kind}" for where in one.sizes.tracks for kind in kinds]
+        names = [f"{each.name}.{kind}" for each in one.sizes.layer_directions for kind in kinds]
         with torch.no_grad():
             values = one.run(keep=names).values
         real = torch.tensor([[t < one.row_length(n) for n in range(one.N)] for t in range(one.T)])
@@ -137,7 +136,8 @@ class Dynamics:
         with torch.no_grad():
             trace = one.trace()
         h, c = (
-            torch.stack([trace.values[f"{track(*where)}.{q}"][:, 0].cpu() for where in one.sizes.tracks]) for q in "hc"
+            torch.stack([trace.values[f"{each.name}.{q}"][:, 0].cpu() for each in one.sizes.layer_directions])
+            for q in "hc"
         )
         return torch.cat([map_.joined(one.initial), map_.joined((h, c))[:-1]])
 

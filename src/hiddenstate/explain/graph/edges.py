@@ -11,17 +11,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from hiddenstate.explain.attribution.frozen import FrozenTrack, frozen_track
+from hiddenstate.explain.attribution.frozen import FrozenLayer, frozen_layer
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Readout
-from hiddenstate.structure.names import track
 from hiddenstate.tracing.trace import Trace
 
 
 class Cell(NamedTuple):
     """One unit's cell state at one step, in one layer and direction such as ``l0``."""
 
-    track: str
+    layer_direction: str
     t: int
     unit: int
 
@@ -50,21 +49,21 @@ class Inflows:
 
     Attributes:
         subject: of one row.
-        tracks: each layer and direction, by name.
+        layers: each layer and direction, by name.
         readout: what a target reads.
     """
 
     subject: Subject
-    tracks: dict[str, FrozenTrack]
+    layers: dict[str, FrozenLayer]
     readout: Readout
 
     def value(self, cell: Cell) -> float:
         """Return a cell state."""
-        return float(self.tracks[cell.track].values["c"][cell.t, cell.unit])
+        return float(self.layers[cell.layer_direction].values["c"][cell.t, cell.unit])
 
     def into(self, cell: Cell) -> Iterator[Inflow]:
         """Yield all that flows into a cell state."""
-        part, t = self.tracks[cell.track], cell.t
+        part, t = self.layers[cell.layer_direction], cell.t
         place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow("bias of g", "bias", float(write * part.b[cell.unit]))
         if place.layer == 0:
@@ -74,12 +73,12 @@ class Inflows:
         memory = part.values["f"][t, cell.unit] * part.before["c"][t, cell.unit]
         before = t + 1 if place.reverse else t - 1
         if 0 <= before < self.subject.T:
-            yield Inflow(Cell(cell.track, before, cell.unit), "memory", float(memory))
+            yield Inflow(Cell(cell.layer_direction, before, cell.unit), "memory", float(memory))
             shown = _mixed(part, write * part.U[cell.unit]) * part.split.show[before] * part.values["c"][before]
             if not bool(part.before["h"][t].any()):  # a reset lies between
                 return
             for unit, amount in enumerate(shown.tolist()):
-                yield Inflow(Cell(cell.track, before, unit), "recurrent", amount)
+                yield Inflow(Cell(cell.layer_direction, before, unit), "recurrent", amount)
         else:
             begun = write * (part.U[cell.unit] @ part.before["h"][t]) + memory
             yield Inflow("initial state", "initial", float(begun))
@@ -89,30 +88,30 @@ class Inflows:
         t = self.readout.t
         yield Inflow("head's bias", "bias", self.readout.bias)
         for place, vector in self.readout.vectors.items():
-            name = track(place.layer, place.reverse)
-            part = self.tracks[name]
+            name = place.layer_direction.name
+            part = self.layers[name]
             c = part.values["c"][t]
             amounts = vector * c if place.quantity == "c" else _mixed(part, vector) * part.split.show[t] * c
             for unit, amount in enumerate(amounts.tolist()):
                 yield Inflow(Cell(name, t, unit), "read", amount)
 
-    def _below(self, part: FrozenTrack, t: int, weights: Tensor) -> Iterator[Inflow]:
+    def _below(self, part: FrozenLayer, t: int, weights: Tensor) -> Iterator[Inflow]:
         """What the cells of the layer below add by what they show at this step."""
         sizes = self.subject.sizes
-        for way, vector in enumerate(weights.split(sizes.output_size)):
-            name = track(part.place.layer - 1, bool(way))
-            below = self.tracks[name]
+        sides = sizes.directions_of(part.place.layer - 1)
+        for each, vector in zip(sides, weights.split(sizes.output_size), strict=True):
+            below = self.layers[each.name]
             amounts = _mixed(below, vector) * below.split.show[t] * below.values["c"][t]
             for unit, amount in enumerate(amounts.tolist()):
-                yield Inflow(Cell(name, t, unit), "below", amount)
+                yield Inflow(Cell(each.name, t, unit), "below", amount)
 
 
-def _mixed(part: FrozenTrack, vector: Tensor) -> Tensor:
+def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:
     """Read a vector ``[P]`` over hidden states as one over units ``[H]``."""
     return vector if part.projection is None else vector @ part.projection
 
 
 def prepare_inflows(subject: Subject, trace: Trace, readout: Readout) -> Inflows:
     """Prepare the contributions of one run."""
-    tracks = {track(*where): frozen_track(subject, trace, *where) for where in subject.sizes.tracks}
-    return Inflows(subject, tracks, readout)
+    layers = {each.name: frozen_layer(subject, trace, each) for each in subject.sizes.layer_directions}
+    return Inflows(subject, layers, readout)

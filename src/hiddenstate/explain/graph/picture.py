@@ -54,8 +54,8 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
 
 def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
     """Where each node is drawn; nodes of one layer and step lie above one another."""
-    tracks = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
-    tracks.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
+    names = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
+    names.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
     columns: dict[tuple[str, int], int] = {}
     tallest: dict[str, int] = {}
     for node in nodes:
@@ -64,7 +64,7 @@ def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
             columns[key] = columns.get(key, 0) + 1
             tallest[node.track] = max(tallest.get(node.track, 0), columns[key])
     floors, level = {}, 1.0
-    for name in tracks:
+    for name in names:
         floors[name] = level
         level += 0.35 * tallest[name] + 0.7
     at: dict[str, tuple[float, float]] = {}

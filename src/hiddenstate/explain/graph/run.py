@@ -93,7 +93,7 @@ def _grown(
 
     def keep(cell: Cell) -> None:
         waiting.pop(cell, None)
-        into[cell], slope[cell] = list(inflows.into(cell)), float(slopes[cell.track][cell.t, cell.unit])
+        into[cell], slope[cell] = list(inflows.into(cell)), float(slopes[cell.layer_direction][cell.t, cell.unit])
         wait_for(cell)
         if report is not None:
             report(len(into) - 1, count)
@@ -115,7 +115,7 @@ def _grown(
 def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
     """The cell states with the largest parts in the target, of its own sign."""
     found = []
-    for name, part in inflows.tracks.items():
+    for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values["c"] * sign).clamp(min=0)
         for k in sizes.flatten().topk(min(count, sizes.numel())).indices.tolist():
             cell = Cell(name, *divmod(k, sizes.shape[1]))
@@ -145,7 +145,7 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
     value = sum(one.amount for one in into[TARGET])
     nodes = [Node(TARGET, "target", "", inflows.readout.t, -1, words[inflows.readout.t], value, value)]
     nodes += [
-        Node(_name(cell), "cell", cell.track, cell.t, cell.unit, words[cell.t], inflows.value(cell),
+        Node(_name(cell), "cell", cell.layer_direction, cell.t, cell.unit, words[cell.t], inflows.value(cell),
              inflows.value(cell) * slope[cell])
         for cell in cells
     ]  # fmt: skip
@@ -171,5 +171,5 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
 
 def _name(source: Source) -> str:
     if isinstance(source, Cell):
-        return f"{source.track}.c[{source.unit}]@{source.t}"
+        return f"{source.layer_direction}.c[{source.unit}]@{source.t}"
     return f"word@{source.t}" if isinstance(source, Word) else source

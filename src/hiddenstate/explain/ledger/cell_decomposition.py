@@ -14,7 +14,8 @@ from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import Place, parse_place, track
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
 ROUNDINGS = 16  # an edit that changes less than so many units in the last place is not told from rounding
@@ -100,7 +101,7 @@ def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
     """Bring vectors ``[P, K]`` that read h to vectors ``[H, K]`` that read o·tanh(c)."""
     if not subject.sizes.proj_size:
         return vectors
-    weight: Tensor = subject.lstm.weight(f"{track(place.layer, place.reverse)}.W_hr")
+    weight: Tensor = subject.lstm.weight(f"{place.layer_direction.name}.W_hr")
     return weight.detach().cpu().double().T @ vectors
 
 
@@ -131,7 +132,7 @@ def _edited(
     """What the cell state has beyond ``f·c_prev + i·g``, where edits are in force that can make a difference."""
     if not any(edit.scope == "readout" or _quantity(edit) == "c" for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
-    carried = trace.carried.get(track(place.layer, place.reverse))
+    carried = trace.carried.get(place.layer_direction.name)
     after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
     before = torch.cat([c0[None], after[:-1]])
     after[-1] = c[-1]  # what is asked for is what was shown at t
@@ -143,7 +144,7 @@ def _edited(
 
 def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
     """Return the edits in force of the layer and direction of a place."""
-    return [edit for edit in edits_in_force(subject.lstm) if _track(edit, subject) == (place.layer, place.reverse)]
+    return [edit for edit in edits_in_force(subject.lstm) if _layer_direction(edit, subject) == place.layer_direction]
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
@@ -151,8 +152,8 @@ def h_is_edited(subject: Subject, place: Place) -> bool:
     return any(_quantity(edit) == "h" for edit in edits_at(subject, place))
 
 
-def _track(edit: Edit, subject: Subject) -> tuple[int, bool]:
-    return parse_place(edit.place, subject.sizes.num_layers, subject.sizes.bidirectional)[:2]
+def _layer_direction(edit: Edit, subject: Subject) -> LayerDirection:
+    return parse_place(edit.place, subject.sizes.num_layers, subject.sizes.bidirectional).layer_direction
 
 
 def _quantity(edit: Edit) -> str:

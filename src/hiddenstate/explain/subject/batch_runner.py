@@ -64,6 +64,6 @@ class BatchRunner:
     def rows_at_once(self) -> int:
         """How many rows of whole inputs are run together, so that memory stays within bounds."""
         subject, sizes = self.subject, self.subject.sizes
-        width = sizes.input_size + 6 * len(sizes.tracks) * sizes.hidden_size
+        width = sizes.input_size + 6 * len(sizes.layer_directions) * sizes.hidden_size
         by_memory = BYTES_AT_ONCE // (subject.T * width * subject.x.element_size())
         return max(1, min(by_memory, ROW_STEPS_AT_ONCE // subject.T))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.structure.names import suffix
+from hiddenstate.structure.layer_direction import LayerDirection
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class GateWeights:
 
 def weights_of_gates(subject: Subject, layer: int, reverse: bool) -> GateWeights:
     """Return the weights of one layer and direction, gates stacked in the order of `names.GATES`, biases summed."""
-    ends = suffix(layer, reverse)
+    ends = LayerDirection(layer, reverse).suffix
 
     def found(stem: str) -> Tensor:
         value = subject.lstm._parameter(stem + ends)

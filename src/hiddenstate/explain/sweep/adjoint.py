@@ -18,7 +18,8 @@ from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import QUANTITIES, Place
+from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import QUANTITIES
 from hiddenstate.tracing.trace import Trace
 
 
@@ -43,78 +44,76 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
     with torch.no_grad():
         for layer in reversed(range(subject.sizes.num_layers)):
             below: list[Tensor] = []
-            for reverse in (False, True)[:D]:
-                k = layer * D + reverse
-                mine, dz = _layer(_Track(subject, trace, weights[k], layer, reverse), wanted)
+            for k in range(layer * D, layer * D + D):
+                mine, dz = _layer(_Layer(subject, trace, weights[k], k), wanted)
                 found |= mine
                 below += [dz @ weights[k].ih] if layer else []
             if layer:
-                for way, part in enumerate(torch.stack(below).sum(0).chunk(D, dim=-1)):
-                    name = str(Place(layer - 1, bool(way), "h"))
-                    wanted[name] = wanted[name] + part
+                sides = torch.stack(below).sum(0).chunk(D, dim=-1)
+                for each, part in zip(subject.sizes.directions_of(layer - 1), sides, strict=True):
+                    wanted[f"{each.name}.h"] = wanted[f"{each.name}.h"] + part
     return found
 
 
 def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
     """The target's slope by each value that it reads itself, the others left alone."""
     leaves = {name: trace.values[name].detach()[:, 0].clone().requires_grad_() for name in trace}
-    last, T, D = subject.sizes.num_layers - 1, subject.T, subject.sizes.directions
-    ways = (False, True)[:D]
+    every, T = subject.sizes.layer_directions, subject.T
     with torch.enable_grad():
-        out = torch.cat([leaves[str(Place(last, way, "h"))] for way in ways], dim=-1)[:, None]
-        ends = [
-            torch.stack([leaves[str(Place(*track, q))][0 if track[1] else T - 1] for track in subject.sizes.tracks])
-            for q in "hc"
+        out = torch.cat([leaves[f"{each.name}.h"] for each in subject.sizes.directions_of(every[-1].layer)], dim=-1)[
+            :, None
         ]
+        ends = [torch.stack([leaves[f"{each.name}.{q}"][each.order(T)[-1]] for each in every]) for q in "hc"]
         steps = target.steps or tuple(range(T))
         values = {
             name: leaf[list(steps), None] for name, leaf in leaves.items() if not target.keep or name in target.keep
         }
         state = ends[0][:, None], ends[1][:, None]
-        value = target.of(Outputs(out, state, subject.head, values, steps, 0, last)).sum()
+        value = target.of(Outputs(out, state, subject.head, values, steps, 0, every[-1].layer)).sum()
         grads = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(leaves, grads, strict=True))
 
 
 @dataclass(frozen=True)
-class _Track:
+class _Layer:
     """One layer and direction of a run."""
 
     subject: Subject
     trace: Trace
     weights: Weights
-    layer: int
-    reverse: bool
+    number: int  # among `Sizes.layer_directions`
+
+    @property
+    def layer_direction(self) -> LayerDirection:
+        return self.subject.sizes.layer_directions[self.number]
 
     def name(self, quantity: str) -> str:
-        return str(Place(self.layer, self.reverse, quantity))
+        return f"{self.layer_direction.name}.{quantity}"
 
     def value(self, quantity: str) -> Tensor:
         return self.trace.values[self.name(quantity)].detach()[:, 0]
 
     def c_before(self) -> Tensor:
         """The cell state that comes into each step."""
-        c, sizes = self.value("c"), self.subject.sizes
-        first = self.subject.initial[1][sizes.tracks.index((self.layer, self.reverse))]
-        before = torch.cat([c[1:], first]) if self.reverse else torch.cat([first, c[:-1]])
+        c, first = self.value("c"), self.subject.initial[1][self.number]
+        before = torch.cat([c[1:], first]) if self.layer_direction.reverse else torch.cat([first, c[:-1]])
         return torch.where(self.cut()[:, None], 0.0, before)
 
     def cut(self) -> Tensor:
         """Whether nothing comes into a step from the one read before: bool ``[T]``."""
-        return borders(self.subject, torch.arange(self.subject.T), self.reverse)
+        return borders(self.subject, torch.arange(self.subject.T), self.layer_direction.reverse)
 
     def order(self) -> list[int]:
         """The steps, last read first."""
-        T = self.subject.T
-        return list(range(T) if self.reverse else reversed(range(T)))
+        return list(reversed(self.layer_direction.order(self.subject.T)))
 
 
-def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """Return the slopes of one layer and direction, and those by its pre-activations, ``[T, 4H]``."""
-    values = {q: track.value(q) for q in QUANTITIES} | {"c_prev": track.c_before()}
-    slopes, w = CELL.slopes(values), track.weights
+    values = {q: layer.value(q) for q in QUANTITIES} | {"c_prev": layer.c_before()}
+    slopes, w = CELL.slopes(values), layer.weights
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
-    direct = {q: wanted[track.name(q)] for q in QUANTITIES}
+    direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
     # Computed for all steps at once, so that only what is carried through time is left to the loop.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
@@ -124,8 +123,8 @@ def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h: before the projection
     dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
     h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])
-    cut = track.cut().tolist()
-    for t in track.order():
+    cut = layer.cut().tolist()
+    for t in layer.order():
         torch.add(direct["h"][t], h_on, out=dh[t])
         d["h"][t] = dh[t] if w.hr is None else dh[t] @ w.hr
         torch.addcmul(direct["c"][t] + c_on, d["h"][t], slopes["h"]["c"][t], out=d["c"][t])
@@ -136,4 +135,4 @@ def _layer(track: _Track, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
             h_on, c_on = dz[t] @ w.hh, d["c"][t] * slopes["c"]["c_prev"][t]
     gates = direct_gates + torch.cat([d[state] for state in reads], dim=1) * by_gate
     parts = dict(zip(CELL.gate_names, gates.chunk(len(reads), dim=1), strict=True)) | {"c": d["c"], "h": dh}
-    return {track.name(q): value for q, value in parts.items()}, dz
+    return {layer.name(q): value for q, value in parts.items()}, dz

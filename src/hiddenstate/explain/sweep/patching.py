@@ -144,8 +144,6 @@ class Patcher:
         """The state that comes into a step of the run."""
         if t == 0:
             return self.work.subject.initial
-        tracks = self.work.subject.sizes.tracks
-        h, c = (
-            torch.stack([self.base.values[str(Place(*track, q))][t - 1] for track in tracks]).detach() for q in "hc"
-        )
+        every = self.work.subject.sizes.layer_directions
+        h, c = (torch.stack([self.base.values[str(Place(*each, q))][t - 1] for each in every]).detach() for q in "hc")
         return h, c

@@ -29,7 +29,7 @@ _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras
 
 
 @dataclass(frozen=True)
-class Track:
+class StoredCell:
     """The arrays of what may be one direction of an LSTM."""
 
     names: tuple[str, ...]  # of the layers around it, or of their groups where the file does not say them
@@ -38,8 +38,8 @@ class Track:
     arrays: Mapping[str, Tensor]  # by the names of `layouts.KERAS`
 
 
-class _Track(NamedTuple):
-    """A `Track` whose arrays have not been read."""
+class _ListedCell(NamedTuple):
+    """A `StoredCell` whose arrays have not been read."""
 
     names: tuple[str, ...]
     places: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Track(NamedTuple):
 class KerasFile:
     """What a file of Keras holds of recurrent layers."""
 
-    tracks: list[Track]
+    cells: list[StoredCell]
     config: Mapping[str, Any] | None  # of the model, unless there are weights alone
     version: str  # of the Keras that wrote it, or nothing
 
@@ -97,7 +97,7 @@ def _read_archive(path: Path) -> KerasFile:
         weights = archive.read("model.weights.h5")
     check_texts(weights)
     with opened(path, weights, limit) as file:
-        return KerasFile(_within(limit, _modern_tracks(_items(file)), file), config, "")
+        return KerasFile(_within(limit, _modern_cells(_items(file)), file), config, "")
 
 
 def _read_h5(file: Hdf5, limit: int) -> KerasFile:
@@ -105,9 +105,9 @@ def _read_h5(file: Hdf5, limit: int) -> KerasFile:
     older = _items(file, "model_weights") if "model_weights" in items else items
     root = older[""]
     if "layer_names" not in root.texts and "layer_names0" not in root.texts:
-        return KerasFile(_within(limit, _modern_tracks(items), file), None, "")
+        return KerasFile(_within(limit, _modern_cells(items), file), None, "")
     config = _object(items[""].texts["model_config"]) if "model_config" in items[""].texts else None
-    return KerasFile(_within(limit, _older_tracks(older), file), config, root.texts.get("keras_version", ""))
+    return KerasFile(_within(limit, _older_cells(older), file), config, root.texts.get("keras_version", ""))
 
 
 def _items(file: Hdf5, group: str = "/") -> dict[str, Item]:
@@ -127,14 +127,14 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return config
 
 
-def _within(limit: int, found: Iterator[_Track], file: Hdf5) -> list[Track]:
-    """Read the arrays of all tracks, once it is known that they fit.
+def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
+    """Read the arrays of all cells, once it is known that they fit.
 
     Raises:
         FileFormatError: together they have more bytes than the limit.
     """
-    tracks = list(found)
-    arrays = [array for track in tracks for array in track.arrays.values()]
+    cells = list(found)
+    arrays = [array for cell in cells for array in cell.arrays.values()]
     size = sum(array.nbytes for array in arrays)
     if size > limit:
         most = max(arrays, key=lambda array: array.nbytes)
@@ -143,15 +143,15 @@ def _within(limit: int, found: Iterator[_Track], file: Hdf5) -> list[Track]:
             f"bytes, which can't be in this file (at most {limit:,})"
         )
     return [
-        Track(
-            track.names, track.places, track.naming, {role: _read(file, array) for role, array in track.arrays.items()}
+        StoredCell(
+            cell.names, cell.places, cell.naming, {role: _read(file, array) for role, array in cell.arrays.items()}
         )
-        for track in tracks
+        for cell in cells
     ]
 
 
-def _modern_tracks(items: Mapping[str, Item]) -> Iterator[_Track]:
-    """Yield the tracks of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
+def _modern_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
+    """Yield the cells of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
     roles = {str(k): role for k, role in enumerate(KERAS.names)}
     for owner, arrays in _arrays(items).items():
         *groups, last = owner.split("/")
@@ -160,27 +160,27 @@ def _modern_tracks(items: Mapping[str, Item]) -> Iterator[_Track]:
             said = [_said_name(items, path) for path in paths.values()]
             places = tuple(groups[k] for k in paths)
             names = tuple(name or place for name, place in zip(said, places, strict=True))
-            yield from _track(
+            yield from _cell(
                 names, places, "exact" if any(said) else "none", {roles.get(k, k): array for k, array in arrays.items()}
             )
 
 
-def _older_tracks(items: Mapping[str, Item]) -> Iterator[_Track]:
-    """Yield the tracks of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
+def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
+    """Yield the cells of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
         # A weight's name mostly has its layer's in it, after that of the model, if that built the layer.
         names = (*weight[weight.index(layer) :],) if layer in weight else (layer, *weight)
-        yield from _track(names, names, "scoped", {name.partition(":")[0]: array for name, array in arrays.items()})
+        yield from _cell(names, names, "scoped", {name.partition(":")[0]: array for name, array in arrays.items()})
 
 
-def _track(
+def _cell(
     names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Item]
-) -> Iterator[_Track]:
-    """Yield a track of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
+) -> Iterator[_ListedCell]:
+    """Yield a cell of a group's arrays, if they are those of an LSTM by their names and axes, and no others."""
     matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
-        yield _Track(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
+        yield _ListedCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
 
 
 def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:

@@ -23,7 +23,7 @@ from hiddenstate.interop.arrays import to_tensor
 from hiddenstate.interop.build import build_lstm
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
-from hiddenstate.interop.keras.file import Track, read_keras
+from hiddenstate.interop.keras.file import StoredCell, read_keras
 from hiddenstate.interop.layouts import KERAS, to_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
@@ -102,7 +102,7 @@ def _in_file(path: str | Path, recurrent_activation: str | None, flipped: bool) 
     file = read_keras(path)
     with reading(path):
         entries = _entries(path, file.config) if file.config is not None else []
-        layers = [*_said(entries, file.tracks), *_unsaid(entries, file.tracks)]
+        layers = [*_said(entries, file.cells), *_unsaid(entries, file.cells)]
     doubted = file.version if recurrent_activation is None and _HARD_SIGMOID.match(file.version) else ""
     builders = {layer.name: partial(_build, layer, flipped, doubted) for layer in layers}
     return Found(str(path), builders, {e.name: f"it is a {e.kind}" for e in entries if not e.is_lstm})
@@ -124,30 +124,30 @@ class _Layer:
 
     name: str
     entry: Entry | None
-    tracks: Sequence[Arrays]
+    cells: Sequence[Arrays]
 
 
-def _said(entries: Iterable[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
+def _said(entries: Iterable[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
     """Yield the LSTMs of a configuration, with their arrays."""
-    owners = [_find_layer(track, entries) for track in tracks]
+    owners = [_find_layer(cell, entries) for cell in cells]
     for entry in entries:
         if entry.is_lstm:
-            own = [track for track, owner in zip(tracks, owners, strict=True) if owner is entry]
-            found = sorted(own, key=lambda track: any(p.startswith(_BACKWARD) for p in _beyond(track, entry) or ()))
-            yield _Layer(entry.name, entry, [track.arrays for track in found])
+            own = [cell for cell, owner in zip(cells, owners, strict=True) if owner is entry]
+            found = sorted(own, key=lambda cell: any(p.startswith(_BACKWARD) for p in _beyond(cell, entry) or ()))
+            yield _Layer(entry.name, entry, [cell.arrays for cell in found])
 
 
-def _find_layer(track: Track, entries: Iterable[Entry]) -> Entry | None:
-    """Return the layer that a track is of, if a configuration has it: the innermost that it may be in."""
-    around = [entry for entry in entries if _beyond(track, entry) is not None]
+def _find_layer(cell: StoredCell, entries: Iterable[Entry]) -> Entry | None:
+    """Return the layer that a cell is of, if a configuration has it: the innermost that it may be in."""
+    around = [entry for entry in entries if _beyond(cell, entry) is not None]
     return max(around, key=lambda entry: len(entry.names), default=None)
 
 
-def _beyond(track: Track, entry: Entry) -> tuple[str, ...] | None:
-    """The groups that a track is in inside a layer, or None if it is not in that."""
-    path, wanted = (track.places, entry.places) if track.naming == "none" else (track.names, entry.names)
-    if track.naming != "scoped":
-        return track.places[len(wanted) :] if path[: len(wanted)] == wanted else None
+def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
+    """The groups that a cell is in inside a layer, or None if it is not in that."""
+    path, wanted = (cell.places, entry.places) if cell.naming == "none" else (cell.names, entry.names)
+    if cell.naming != "scoped":
+        return cell.places[len(wanted) :] if path[: len(wanted)] == wanted else None
     end = 0  # names come in order, but with others between them: of models that a layer was built in
     for name in wanted:
         if name not in path[end:] or (end == 0 and path[0] != name):
@@ -156,33 +156,33 @@ def _beyond(track: Track, entry: Entry) -> tuple[str, ...] | None:
     return path[end:]
 
 
-def _unsaid(entries: Sequence[Entry], tracks: Sequence[Track]) -> Iterator[_Layer]:
+def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell]) -> Iterator[_Layer]:
     """Yield what no configuration names, and looks like an LSTM by its shapes."""
-    left = [track for track in tracks if _find_layer(track, entries) is None and _looks_like_one(track.arrays)]
-    names = Counter(_without_cell(track) for track in left)
-    for track in left:
-        pair = [other for other in left if _half(track) is not None and _half(other) == _half(track)]
+    left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays)]
+    names = Counter(_without_cell(cell) for cell in left)
+    for cell in left:
+        pair = [other for other in left if _half(cell) is not None and _half(other) == _half(cell)]
         if len(pair) != 2:
-            name = _without_cell(track)
-            yield _Layer("/".join(name if names[name] == 1 else track.names), None, [track.arrays])
-        elif not _is_reverse(track):
-            yield _Layer("/".join(_half(track) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
+            name = _without_cell(cell)
+            yield _Layer("/".join(name if names[name] == 1 else cell.names), None, [cell.arrays])
+        elif not _is_reverse(cell):
+            yield _Layer("/".join(_half(cell) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
 
 
-def _is_reverse(track: Track) -> bool:
-    """Whether a track is the reverse one of a Bidirectional."""
-    return any(place.startswith(_BACKWARD) for place in track.places[1:])
+def _is_reverse(cell: StoredCell) -> bool:
+    """Whether a cell is the reverse one of a Bidirectional."""
+    return any(place.startswith(_BACKWARD) for place in cell.places[1:])
 
 
-def _half(track: Track) -> tuple[str, ...] | None:
-    """Names of the Bidirectional that a track seems to be a half of, or None."""
-    halves = [k for k, place in enumerate(track.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
-    return track.names[: halves[0]] if halves else None
+def _half(cell: StoredCell) -> tuple[str, ...] | None:
+    """Names of the Bidirectional that a cell seems to be a half of, or None."""
+    halves = [k for k, place in enumerate(cell.places) if k > 0 and place.startswith((_FORWARD, _BACKWARD))]
+    return cell.names[: halves[0]] if halves else None
 
 
-def _without_cell(track: Track) -> tuple[str, ...]:
-    is_cell = len(track.names) > 1 and _CELL.fullmatch(track.names[-1])
-    return track.names[:-1] if is_cell else track.names
+def _without_cell(cell: StoredCell) -> tuple[str, ...]:
+    is_cell = len(cell.names) > 1 and _CELL.fullmatch(cell.names[-1])
+    return cell.names[:-1] if is_cell else cell.names
 
 
 def _looks_like_one(arrays: Arrays) -> bool:
@@ -202,9 +202,9 @@ def _split(arrays: Sequence[Any]) -> list[Arrays]:
 def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
     if layer.entry is not None:
         expected = 1 if layer.entry.backward is None else 2
-        if len(layer.tracks) != expected:
+        if len(layer.cells) != expected:
             raise NameUnknownError(
-                f"there are weights of {len(layer.tracks)} directions of the LSTM {layer.name!r}, expected {expected}: "
+                f"there are weights of {len(layer.cells)} directions of the LSTM {layer.name!r}, expected {expected}: "
                 "was the model built?"
             )
         layer.entry.refuse(flipped=flipped)
@@ -213,9 +213,9 @@ def _build(layer: _Layer, flipped: bool, doubted: str = "") -> LSTM:
             f"Keras {doubted} wrote these weights of {layer.name!r}, and its default recurrent_activation was, or may "
             "have been, hard_sigmoid, which an hs.LSTM has not. If it is sigmoid, say recurrent_activation='sigmoid'"
         )
-    return _lstm(layer.tracks, batch_first=layer.entry is None or not layer.entry.time_first)
+    return _lstm(layer.cells, batch_first=layer.entry is None or not layer.entry.time_first)
 
 
-def _lstm(tracks: Sequence[Arrays], *, batch_first: bool) -> LSTM:
-    weights = [to_weights(arrays, KERAS) for arrays in tracks]
+def _lstm(cells: Sequence[Arrays], *, batch_first: bool) -> LSTM:
+    weights = [to_weights(arrays, KERAS) for arrays in cells]
     return build_lstm(weights, bidirectional=len(weights) == 2, batch_first=batch_first)

@@ -143,7 +143,7 @@ def _array(value: Any) -> Any:
 
 
 def _build(stack: "Sequence[LstmNode]", flipped: bool) -> LSTM:
-    tracks = [weights for node in stack for weights in node.weights(flipped=flipped)]
+    weights = [each for node in stack for each in node.weights(flipped=flipped)]
     for node in stack:
         node.warn_of_initial_state()
-    return build_lstm(tracks, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)
+    return build_lstm(weights, bidirectional=stack[0].directions == 2, batch_first=stack[0].batch_first)

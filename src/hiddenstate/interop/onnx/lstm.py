@@ -54,7 +54,7 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
 
     Args:
         signature: what it is to take and give.
-        weights: of each layer and direction, in the order of ``Sizes.tracks``, of one type.
+        weights: of each layer and direction, in the order of ``Sizes.layer_directions``, of one type.
         opset: version of ONNX's operators.
 
     Raises:
@@ -75,13 +75,13 @@ def build_model(signature: Signature, weights: Sequence[Weights], opset: int = O
     return _wrapped(onnx, made, signature, opset)
 
 
-def stacked(tracks: Sequence[Weights]) -> dict[str, Tensor]:
+def stacked(directions: Sequence[Weights]) -> dict[str, Tensor]:
     """One layer's inputs of the operator: ``W [D, 4H, C]``, ``R [D, 4H, H]`` and, with biases, ``B [D, 8H]``.
 
     Raises:
         ArgumentError: there is a projection, which the operator has not.
     """
-    each = [from_weights(track, ONNX) for track in tracks]
+    each = [from_weights(direction, ONNX) for direction in directions]
     return {name: torch.stack([arrays[name] for arrays in each]) for name in each[0]}
 
 
@@ -124,8 +124,8 @@ def _steps(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -> N
         lengths = graph.node("Cast", ["lengths"], "sequence_lens", to=graph.onnx.TensorProto.INT32)
     joined = graph.constant("joined", [0, 0, sizes.directions * sizes.hidden_size])  # 0: as it was
     finals = []
-    for layer, tracks, state in _layers(graph, signature, weights):
-        y, *final = _operator(graph, signature, layer, tracks, [x, lengths, *state])
+    for layer, directions, state in _layers(graph, signature, weights):
+        y, *final = _operator(graph, signature, layer, directions, [x, lengths, *state])
         finals.append(final)
         rows = graph.node("Transpose", [y], f"l{layer}.rows", perm=[0, 2, 1, 3])
         x = graph.node("Reshape", [rows, joined], f"l{layer}.out")
@@ -139,8 +139,8 @@ def _one_step(graph: _Graph, signature: Signature, weights: Sequence[Weights]) -
     axis = graph.constant("time", [0])
     x = graph.node("Unsqueeze", ["x", axis], "x_by_step")
     finals = []
-    for layer, tracks, state in _layers(graph, signature, weights):
-        _, *final = _operator(graph, signature, layer, tracks, [x, "", *state])
+    for layer, directions, state in _layers(graph, signature, weights):
+        _, *final = _operator(graph, signature, layer, directions, [x, "", *state])
         finals.append(final)
         x = final[0]
     _finish(graph, signature, graph.node("Squeeze", [x, axis], "out"), finals)
@@ -165,11 +165,11 @@ def _layers(
 
 
 def _operator(
-    graph: _Graph, signature: Signature, layer: int, tracks: Sequence[Weights], inputs: Sequence[str]
+    graph: _Graph, signature: Signature, layer: int, directions: Sequence[Weights], inputs: Sequence[str]
 ) -> Sequence[str]:
     """The operator itself, on ``x [T, N, C]``, lengths and states; names of its outputs."""
     x, lengths, h, c = inputs
-    arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(tracks).items()}
+    arrays = {name: graph.constant(f"l{layer}.{name}", value) for name, value in stacked(directions).items()}
     # Of one step there is nothing in Y that is not in h_n.
     wanted = ("", "h_n", "c_n") if signature.form == "step" else ("Y", "h_n", "c_n")[: 3 if signature.states else 1]
     outputs = [f"l{layer}.{name}" if name else "" for name in wanted]

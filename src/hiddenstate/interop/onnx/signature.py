@@ -69,6 +69,6 @@ class Signature:
         return Value(name, [*axes, features], f"{meaning}, [{'N, T' if self.batch_first else 'T, N'}, features]")
 
     def _states(self, *states: tuple[str, str, str]) -> list[Value]:
-        shape: list[Dim] = [len(self.sizes.tracks), self.N, self.sizes.hidden_size]
+        shape: list[Dim] = [len(self.sizes.layer_directions), self.N, self.sizes.hidden_size]
         described = [Value(name, shape, f"{kind} {meaning}") for name, kind, meaning in states]
         return described if self.states else []

@@ -198,10 +198,10 @@ def _infer_layout(given: Given) -> tuple[Sizes, ParameterNames, list[str]]:
 def _layout(
     weights: int, input_size: int, hidden_size: int, output_size: int, num_layers: int, bias: bool, bidirectional: bool
 ) -> tuple[Sizes, ParameterNames, list[str]]:
-    tracks, each = num_layers * (1 + bidirectional), 2 + 2 * bias
-    projects = weights == tracks * (each + 1)  # only a projection has a third matrix
-    if not projects and weights != tracks * each:  # before all layers are named, of which there may be said to be many
+    stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
+    projects = weights == stacked * (each + 1)  # only a projection has a third matrix
+    if not projects and weights != stacked * each:  # before all layers are named, of which there may be said to be many
         raise ArgumentError(f"there are {weights} weights, which is no LSTM of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0)
     names = parameter_names(sizes)
-    return sizes, names, [name for of_track in names for name in of_track if name is not None]
+    return sizes, names, [name for one in names for name in one if name is not None]
