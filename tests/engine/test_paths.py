@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import hiddenstate as hs
-from hiddenstate.engine import dispatch, fast, kernels
+from hiddenstate.engine import autocast, dispatch, fast, kernels
 from hiddenstate.engine.dispatch import PATHS
 from hiddenstate.errors import ShapeError
 
@@ -164,6 +165,39 @@ def test_a_path_that_is_asked_for_inside_a_trace_leaves_the_trace_alone() -> Non
     assert trace["l0.f"].shape == (5, 2, 3)
     assert told[0].name == "native"
     assert "a trace records the call" in told[0].reasons["fast"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, scope, given, _, _ = CASES[name]
+    asked: list[dispatch.Condition] = []
+
+    @cache  # paths that share a condition still do
+    def counted(condition: dispatch.Condition) -> dispatch.Condition:
+        def ask(call: Any) -> str | None:
+            asked.append(condition)
+            return condition(call)
+
+        return ask
+
+    rows = tuple(path._replace(conditions=tuple(map(counted, path.conditions))) for path in PATHS)
+    monkeypatch.setattr(dispatch, "PATHS", rows)
+    lstm = hs.LSTM(4, 3, **options)
+    with scope(lstm):
+        lstm.path(torch.randn(5, 2, 4).to(options.get("dtype")), **given)
+    assert asked
+    assert len(set(asked)) == len(asked)
+
+
+def test_nothing_is_cast_to_ask_for_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    casts: list[Any] = []
+    monkeypatch.setattr(autocast, "cast", lambda call, cast=autocast.cast: casts.append(call) or cast(call))
+    lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert lstm.path(x).name == "native bfloat16"
+        assert casts == []
+        lstm(x)
+    assert len(casts) == 1
 
 
 def test_path_fails() -> None:

@@ -3,7 +3,7 @@
 - `call.py`: `Call`, the one description of a call, and `Result`; `record.py`: what to record of it
 - `inputs.py`: reads the arguments of a call: checks them and brings them into one form; `border_states.py`: the states
   after resets, in one form
-- `dispatch.py`: decides which path computes: `PATHS`, in order; each path gives the reason if it cannot run a call
+- `dispatch.py`: decides which path computes: the first of `PATHS` whose conditions return no reason against the call
 - `interception.py`: whether torch (vmap, tracing, a mode) must see each operation, so that native code cannot run
 - `reference.py`: a cell run over a sequence in plain torch: all other paths are tested against it; `observer.py` edits
   and records its values; `reference_path.py` runs calls on it

@@ -1,4 +1,4 @@
-"""Which path computes a call: the first of `PATHS` that can. Each says why it can't."""
+"""Which path computes a call: the first of `PATHS` whose conditions return no reason against it."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,7 +12,7 @@ from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.engine import autocast, int8_path, native_path, operator, reference_path, torch_path
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.dropout import draw_masks
-from hiddenstate.engine.int8 import Int8Weights
+from hiddenstate.engine.int8 import Int8Weights, PackedWeights
 from hiddenstate.engine.interception import transformed
 from hiddenstate.errors import ArgumentError
 
@@ -39,33 +39,48 @@ def uses_reference() -> bool:
     return bool(chosen) and chosen[-1] == "reference"
 
 
-class Path(NamedTuple):
-    """A way to compute a call.
+Condition = Callable[[Call], str | None]  # returns the reason that a path can't compute a call, or None
 
-    ``why_not`` says why it can't compute a call, or None; ``run`` computes one that it can. A path ``is_faster`` if a
-    call gains by it; the others serve torch's compilers and exporters.
+
+class Path(NamedTuple):
+    """A way to compute a call: ``run`` computes one if none of the ``conditions`` returns a reason against it.
+
+    Paths share conditions, each of which is asked at most once a call. A path ``is_faster`` if a call gains by it; the
+    others serve torch's compilers and exporters. One that ``reads_int8`` takes int8 weights as they are; the others
+    get them as floats.
     """
 
     name: str
     what: str
-    why_not: Callable[[Call], str | None]
+    conditions: tuple[Condition, ...]
     run: Callable[[Call], Result]
     is_faster: bool = True
+    reads_int8: bool = False
 
 
 def run(call: Call) -> Result:
     """Compute a call by the first path that can."""
-    path = choose(call)
-    if isinstance(call.weights, Int8Weights) and path.run is not _run_int8:
+    path, _ = choose(call)
+    if isinstance(call.weights, Int8Weights) and not path.reads_int8:
         call = replace(call, weights=call.weights.floats())
     return path.run(call)
 
 
-def choose(call: Call) -> Path:
-    """Return the first path that can compute a call."""
+def choose(call: Call) -> tuple[Path, dict[str, str]]:
+    """Return the first path that can compute a call, and the reason against each path before it, by its name."""
+    answers: dict[Condition, str | None] = {}  # paths share conditions
+    reasons: dict[str, str] = {}
     for path in PATHS:
-        if path.why_not(call) is None:
-            return path
+        why = None
+        for condition in path.conditions:
+            if condition not in answers:
+                answers[condition] = condition(call)
+            why = answers[condition]
+            if why is not None:
+                reasons[path.name] = why
+                break
+        if why is None:
+            return path, reasons
     raise AssertionError("the last path computes every call")
 
 
@@ -86,16 +101,18 @@ class PathReport:
         return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
 
 
-def explain(call: Call, before: dict[str, str]) -> PathReport:
-    """Say which path a call takes, and why none of those ``before`` it, nor of the faster ones of `PATHS`."""
-    reasons = dict(before)
-    for path in PATHS:
-        why = path.why_not(call)
-        if why is None:
-            return PathReport(path.name, reasons)
-        if path.is_faster:
-            reasons[path.name] = why
-    raise AssertionError("the last path computes every call")
+def path_report(call: Call, why_not_fast: str | None) -> PathReport:
+    """Report the path of a call, given the reason that it could not run before it was read, or None if it could."""
+    chosen, reasons = choose(call)
+    if chosen.reads_int8:
+        return PathReport(chosen.name, {})
+    int8 = isinstance(call.weights, Int8Weights)
+    faster = [path for path in PATHS if path.is_faster and path.name in reasons]
+    packed = {path.name: reasons[path.name] for path in faster if path.reads_int8 and int8}
+    if why_not_fast is None:
+        return PathReport("fast", packed)
+    others = {path.name: reasons[path.name] for path in faster if not path.reads_int8}
+    return PathReport(chosen.name, {**packed, "fast": why_not_fast, **others})
 
 
 # What writes a call into the graph while ``torch.onnx.export`` looks on. ONNX, which is above this room, adds its own.
@@ -130,13 +147,10 @@ def _why_not_compiled(call: Call) -> str | None:
 
 
 def _why_not_operator(call: Call) -> str | None:
-    why = _why_not_compiled(call)
-    if why is not None:
-        return why
     casts = autocast.asks_for_bfloat16(call)
     if torch.is_autocast_enabled("cpu") and not casts:
         return "torch.autocast is on, and not to bfloat16"
-    return operator.why_not(autocast.cast(call) if casts else call)
+    return operator.why_not(call, torch.bfloat16 if casts else None)
 
 
 def _run_operator(call: Call) -> Result:
@@ -147,10 +161,7 @@ def _run_operator(call: Call) -> Result:
         return Result(*operator.run(autocast.cast(call), masks))
 
 
-def _why_not_break(call: Call) -> str | None:
-    why = _why_not_compiled(call)
-    if why is not None:
-        return why
+def _why_not_break(_call: Call) -> str | None:
     if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
         return "torch.export knows no breaks, and needs none"
     return None
@@ -161,37 +172,19 @@ def _run_uncompiled(call: Call) -> Result:
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
-_REFERENCE = 'hiddenstate.backend("reference") is in force'
-
-
-def _why_not_native(call: Call) -> str | None:
-    if uses_reference():
-        return _REFERENCE
-    return native_path.why_not(call)
-
-
-def _why_not_whole(call: Call) -> str | None:
-    return _why_not_native(call) or native_path.why_not_whole(call)
-
-
-def why_not_int8(call: Call) -> str | None:
-    """Say why a call is not computed on weights of 8 bits, or None."""
-    return _REFERENCE if uses_reference() else int8_path.why_not(call) or native_path.why_not_whole(call)
+def _why_not_auto(_call: Call) -> str | None:
+    return 'hiddenstate.backend("reference") is in force' if uses_reference() else None
 
 
 def _run_int8(call: Call) -> Result:
-    packed = int8_path.packed(call)
-    if packed is None:  # they were written meanwhile
-        return run(replace(call, weights=list(call.weights)))
+    packed: PackedWeights = call.weights.packed  # type: ignore[attr-defined]
     return native_path.run_without_gradient(replace(_drawn(call), weights=(), shared=packed.packed), packed.kernel)
 
 
 def _why_not_autocast(call: Call) -> str | None:
-    if uses_reference():
-        return _REFERENCE
     if not autocast.asks_for_bfloat16(call):
         return "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
-    return native_path.why_not(autocast.cast(call), autocast=True)
+    return native_path.why_not(call, cast_to=torch.bfloat16)
 
 
 def _run_native(call: Call) -> Result:
@@ -209,10 +202,6 @@ def _run_autocast(call: Call) -> Result:
         return native_path.run(given) if whole else native_path.run_by_layer(given)
 
 
-def _why_not_torch(call: Call) -> str | None:
-    return _REFERENCE if uses_reference() else torch_path.why_not(call)
-
-
 def _run_reference(call: Call) -> Result:
     return reference_path.run(_drawn(call))
 
@@ -222,29 +211,48 @@ def _drawn(call: Call) -> Call:
     return replace(call, masks=draw_masks(call)) if call.dropout else call
 
 
-def _always(_call: Call) -> str | None:
-    return None
-
+_NATIVE = _why_not_auto, native_path.why_not
+_INT8 = _why_not_auto, int8_path.why_not, native_path.why_not_whole, int8_path.why_not_packed
 
 # In the order in which they are tried.
 PATHS = (
-    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", _why_not_onnx, _run_exporter, False),
+    Path("onnx", "ONNX's own operator, while torch.onnx.export looks on", (_why_not_onnx,), _run_exporter, False),
     Path(
         "operator",
         "one operator in the graph of torch.compile or torch.export",
-        _why_not_operator,
+        (_why_not_compiled, _why_not_operator),
         _run_operator,
-        False,
+        is_faster=False,
     ),
     Path(
-        "break", "a break in the graph of torch.compile, and then a path below", _why_not_break, _run_uncompiled, False
+        "break",
+        "a break in the graph of torch.compile, and then a path below",
+        (_why_not_compiled, _why_not_break),
+        _run_uncompiled,
+        is_faster=False,
     ),
-    Path("int8", "one native call for all layers and directions, on weights of 8 bits", why_not_int8, _run_int8, False),
-    Path("native", "one native call for all layers and directions, and one backward", _why_not_whole, _run_native),
-    Path("native by layer", "each layer natively, or through the reference", _why_not_native, _run_by_layer),
-    Path("native bfloat16", "as the two above, under autocast to bfloat16", _why_not_autocast, _run_autocast),
-    Path("torch", "torch's own kernels", _why_not_torch, torch_path.run),
-    Path("reference", "plain torch, step by step", _always, _run_reference),
+    Path(
+        "int8",
+        "one native call for all layers and directions, on weights of 8 bits",
+        _INT8,
+        _run_int8,
+        reads_int8=True,
+    ),
+    Path(
+        "native",
+        "one native call for all layers and directions, and one backward",
+        (*_NATIVE, native_path.why_not_whole),
+        _run_native,
+    ),
+    Path("native by layer", "each layer natively, or through the reference", _NATIVE, _run_by_layer),
+    Path(
+        "native bfloat16",
+        "as the two above, under autocast to bfloat16",
+        (_why_not_auto, _why_not_autocast),
+        _run_autocast,
+    ),
+    Path("torch", "torch's own kernels", (_why_not_auto, torch_path.why_not), torch_path.run),
+    Path("reference", "plain torch, step by step", (), _run_reference),
 )
 
 # Names of the paths that the native engine computes, those for whole calls first.

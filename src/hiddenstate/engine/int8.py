@@ -103,6 +103,14 @@ class Int8Weights(Sequence[Weights]):
         self.kept = kept
         self.stepper: Callable[[], PackedWeights | None] = _not_packed  # who packs them says how
         self._floats: list[Weights] | None = None
+        self._packed: PackedWeights | None = None
+
+    @property
+    def packed(self) -> PackedWeights | None:
+        """The packed weights, as they were when first asked for; None if they cannot be packed."""
+        if self._packed is None:
+            self._packed = self.stepper()
+        return self._packed
 
     @property
     def like(self) -> Tensor:

@@ -26,8 +26,9 @@ def why_not(call: Call) -> str | None:
     return interception()
 
 
-def packed(call: Call) -> PackedWeights | None:
-    """Return the packed weights of a call that `why_not` does not refuse; None if they were written meanwhile."""
-    assert isinstance(call.weights, Int8Weights)
-    found = call.weights.stepper()
-    return found if found is not None and found.kernel is kernels.int8() else None
+def why_not_packed(call: Call) -> str | None:
+    """Return the reason that the weights of a call, which `why_not` accepts, are not packed for int8, or None."""
+    packed: PackedWeights | None = call.weights.packed  # type: ignore[attr-defined]
+    if packed is None:
+        return "the weights cannot be packed: one is sparse, or has another type"
+    return None if packed.kernel is kernels.int8() else "the weights are packed for other instructions"

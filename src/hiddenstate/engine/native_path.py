@@ -15,8 +15,11 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, Place
 
 
-def why_not(call: Call, *, autocast: bool = False) -> str | None:
-    """Say why the native engine can't compute this call, or None; with ``autocast`` torch's may be on."""
+def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
+    """Return the reason that the native engine can't compute a call, or None.
+
+    With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
+    """
     tensors = [call.x, call.h0, *(w for weights in call.weights for w in weights if w is not None)]
     cells = [call.c0]
     if call.reset_h is not None and call.reset_c is not None:
@@ -25,14 +28,16 @@ def why_not(call: Call, *, autocast: bool = False) -> str | None:
     for value in (*tensors, *cells):
         if not is_plain(value):
             return f"a tensor is a {type(value).__name__} on {value.device}, and not torch's own on the CPU"
-    dtype = call.x.dtype
+    dtype = cast_to or call.x.dtype
     if not kernels.serves(dtype):
         return f"there is no native kernel for {dtype}" if kernels.version() else f"the native module {kernels.absence}"
+    if cast_to is not None:
+        return interception(autocast=True)
     types = dict.fromkeys(value.dtype for value in tensors)
     of_cells = dict.fromkeys(value.dtype for value in cells)
     if len(types) > 1 or not of_cells.keys() <= {dtype, kernels.real_type(dtype)}:
         return f"types are mixed: {', '.join(map(str, types))}, cell state {', '.join(map(str, of_cells))}"
-    return interception(autocast=autocast)
+    return interception()
 
 
 def why_not_whole(call: Call) -> str | None:

@@ -30,12 +30,15 @@ _BORDERS = "Tensor? reset_h=None, Tensor? reset_c=None"
 _NUMBER = 9  # of those given
 
 
-def why_not(call: Call) -> str | None:
-    """Say why the operator does not serve this call, or None."""
+def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
+    """Return the reason that the operator can't compute a call, or None.
+
+    With ``cast_to`` the call is judged as if autocast had cast all its tensors to that type.
+    """
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
-    if not kernels.serves(call.x.dtype):
+    if not kernels.serves(cast_to or call.x.dtype):
         return "there is no native kernel for this type"
-    if not all(value.device.type == "cpu" and value.dtype is call.x.dtype for value in tensors):
+    if not all(value.device.type == "cpu" and (cast_to or value.dtype is call.x.dtype) for value in tensors):
         return "not all tensors are on the CPU and of one type"
     lacks_bias = any(weights.b_ih is None or weights.b_hh is None for weights in call.weights)
     return "a bias is None" if call.sizes.bias and lacks_bias else None

@@ -179,23 +179,15 @@ def _refuse_large_records(
         wanted_of(wish.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
-def explain(lstm: LSTMParameters, given: Arguments) -> PathReport:
-    """Say which path a call takes, and why none of the faster ones.
+def path_report(lstm: LSTMParameters, given: Arguments) -> PathReport:
+    """Report the path of a call, and the reasons against the faster ones.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
     call = _read(lstm, given, None, would_be_requested(lstm))[0]
-    before: dict[str, str] = {}
-    if lstm.weights == "int8":
-        why = dispatch.why_not_int8(call)
-        if why is None and _held(lstm) is not None:
-            return PathReport("int8", {})
-        before["int8"] = why or "the weights cannot be packed: one is sparse, or has another type"
-        call = replace(call, weights=list(call.weights))  # as floats, which is how they are then read
-    why = _why_not_fast(lstm, given, call)
-    return PathReport("fast", before) if why is None else dispatch.explain(call, {**before, "fast": why})
+    return dispatch.path_report(call, _why_not_fast(lstm, given, call))
 
 
 def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:

@@ -159,7 +159,7 @@ class LSTM(LSTMParameters):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
         """
-        return calls.explain(self, Arguments(input, hx, lengths, reset, reset_to))
+        return calls.path_report(self, Arguments(input, hx, lengths, reset, reset_to))
 
     def trace(
         self,

@@ -162,11 +162,9 @@ def _serve_generally(given: Given, sizes: Sizes) -> tuple[Results | None, str]:
         dropout=given.dropout if given.training else 0.0,
         training=given.training,
     )
-    path = dispatch.choose(call)
+    path, reasons = dispatch.choose(call)
     if path.name not in dispatch.NATIVE and not dispatch.uses_reference():
-        return None, dispatch.explain(call, {}).reasons.get(
-            dispatch.NATIVE[1], f"the call takes the path {path.name!r}"
-        )
+        return None, reasons.get(dispatch.NATIVE[1], f"the call takes the path {path.name!r}")
     result = path.run(call)
     return _flat_results(form.give_out(result.out), form.give_state(result.h_n, result.c_n)), path.name
 
