@@ -18,10 +18,10 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate import explain
 from hiddenstate.cli import app
-from interrupts import Interrupter
+from interrupts import Interrupter, interrupted_everywhere
 from language_models import make
 from test_doors import OF, public_doors
-from test_interrupts import LSTM, X, is_untouched
+from test_interrupts import LSTM, X, is_same, is_untouched
 
 TESTS = Path(__file__).parent
 HAZARDS = ("freed", "huge", "absurd", "link", "escape", "stale", "interrupt", "fork")
@@ -83,6 +83,8 @@ REPACK = "nn/test_repack.py::test_what_torch_does_not_count_is_used_after_repack
 TERMINAL = "cli/test_terminal.py::test_texts_and_models_of_others_send_the_terminal_no_commands"
 LINK = "test_door_hazards.py::test_a_link_stays_and_the_file_that_it_leads_to_is_replaced"
 TOOL = "test_door_hazards.py::test_an_interrupted_tool_leaves_nothing_in_force"
+ROWS = "test_door_hazards.py::test_an_interrupted_change_of_a_streams_rows_is_done_or_not"
+CONVERTED = "test_door_hazards.py::test_an_interrupted_conversion_leaves_a_model_that_can_be_converted"
 SAFE = "test_doors.py::test_every_public_door_is_tested_or_has_a_reason_why_not"
 
 COMMON = {
@@ -136,7 +138,7 @@ CELLS: dict[str, dict[str, str]] = {
         "interrupt": "test_interrupts.py::test_an_interrupted_stream_has_the_state_before_or_after_a_step",
         "fork": FORKS,
     },
-    "stream": {"stale": REPACK, "absurd": CALLS},
+    "stream": {"stale": REPACK, "absurd": CALLS, "interrupt": ROWS},
     "block": {"interrupt": LINES, "fork": FORKS},
     "record": {"freed": FREED, "huge": HUGE, "absurd": CALLS, "interrupt": LINES, "fork": FORKS},
     "writer": {
@@ -147,7 +149,7 @@ CELLS: dict[str, dict[str, str]] = {
     "reader": {
         "huge": FILES,
     },
-    "copy": {"freed": OTHER},
+    "copy": {"freed": OTHER, "interrupt": CONVERTED},
     "edit": {"freed": "edits/test_edit.py::test_a_value_whose_memory_was_freed_is_refused"},
     "tool": {"freed": OTHER, "huge": HUGE, "absurd": ABSURD, "interrupt": TOOL, "fork": FORKS},
     "values": {"freed": TRACE},
@@ -243,3 +245,56 @@ def test_an_interrupted_tool_leaves_nothing_in_force(tool: str) -> None:
         # An interrupted sweep may return the cells that are done.
         assert isinstance(error, KeyboardInterrupt) or tool == "sweep" or not interrupter.is_raised, error
         is_untouched()
+
+
+ON_ROWS: dict[str, Callable[[hs.Stream], object]] = {
+    "reset": lambda stream: stream.reset(torch.tensor([True, False])),
+    "leave": lambda stream: stream.leave(0),
+    "join": lambda stream: stream.join(),
+    "fork": lambda stream: stream.fork(),
+    "state_of": lambda stream: stream.state_of(0),
+    "weights": lambda stream: stream.weights(),
+}
+
+
+@pytest.mark.parametrize("name", ON_ROWS)
+def test_an_interrupted_change_of_a_streams_rows_is_done_or_not(name: str) -> None:
+    begun = LSTM.stream(batch=2)
+    begun.feed(X[:2])
+    stream = begun.fork()
+    before = (stream.t, *stream.state)
+    ON_ROWS[name](stream)
+    after = (stream.t, *stream.state)
+    stream = begun.fork()
+
+    def check(_: BaseException) -> None:
+        nonlocal stream
+        found = (stream.t, *stream.state)
+        assert any(found[1].shape == each[1].shape and is_same(found, each) for each in (before, after))
+        stream.feed(torch.zeros(1, found[1].shape[1], 4))  # not locked
+        stream = begun.fork()
+
+    interrupted_everywhere(lambda: ON_ROWS[name](stream), check, 1)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back: bool) -> None:
+    convert, kind = (hs.convert_back, nn.LSTM) if is_back else (hs.convert, hs.LSTM)
+
+    def new() -> nn.Sequential:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.LSTM(4, 3, 2), nn.Identity()).eval()
+        return hs.convert(model, inplace=True) if is_back else model
+
+    model = new()
+    want = model(X)[0].detach()
+
+    def check(_: BaseException) -> None:
+        nonlocal model
+        assert torch.allclose(model(X)[0], want, atol=1e-6)
+        convert(model, inplace=True)
+        assert type(model[0]) is kind
+        assert torch.allclose(model(X)[0], want, atol=1e-6)
+        model = new()
+
+    interrupted_everywhere(lambda: convert(model, inplace=True), check, 50)
