@@ -74,13 +74,15 @@ sanitize: native-test-address native-test-thread sanitize-engine
 
 # What is sanitized or fuzzed lies apart from the editable module. -S: without the hooks that lead to that. Python itself leaks.
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+SANITIZED_TESTS := $(addprefix tests/,engine/test_native.py engine/test_plain_call.py engine/test_int8.py nn/test_stream.py \
+	nn/test_quantised.py nn/test_damaged_int8.py test_thread_stress.py base/test_forks.py base/test_scoped.py \
+	test_interrupts.py interop/torch/test_accelerate.py::test_threads_share_a_layer_and_each_call_has_its_own_options)
+# Subprocesses of these tests inherit the preloaded libraries.
 sanitize-engine: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/sanitized . \
 		-Ccmake.define.HIDDENSTATE_SANITIZE=address,undefined -Cbuild-dir=build/sanitized-build -Cinstall.strip=false
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider tests/engine/test_native.py \
-		tests/nn/test_stream.py tests/engine/test_plain_call.py tests/engine/test_int8.py tests/nn/test_quantised.py \
-		tests/nn/test_damaged_int8.py
+		ROUNDS=500 PYTHONPATH=build/sanitized:$(SITE) $(BIN)/python -S -m pytest -p no:cacheprovider $(SANITIZED_TESTS)
 
 ## attack: damaged files, places that refuse, killed runs, bad clients, random calls, ten minutes (COUNT=10000 RUNS=100)
 COUNT ?= 1000

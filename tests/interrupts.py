@@ -25,6 +25,11 @@ class Interrupter:
         self._seen: set[tuple[Any, int]] = set()
         self.is_raised = False
 
+    @property
+    def count(self) -> int:
+        """How many lines were seen."""
+        return len(self._seen)
+
     def run(self, work: Callable[[], Any]) -> BaseException | None:
         """Do the work; return what it raised, with its traceback: whoever holds that holds every frame in it."""
         before = sys.gettrace()

@@ -27,7 +27,6 @@ DOORS = (
     "writing",
     "written_beside",
     "replace_bytes",
-    "replaced_after",
     "append_line",
     "folder_beside",
     "write_tensors",

@@ -16,7 +16,6 @@ from hiddenstate.base.files import (
     check_folder_place,
     folder_beside,
     replace_bytes,
-    replaced_after,
     write_bytes,
 )
 from hiddenstate.base.writing import writing
@@ -142,10 +141,14 @@ def test_a_line_is_added_whole_or_not(tmp_path: Path) -> None:
     assert path.read_text() == "one\ntwo\n"
 
 
-def test_a_block_is_not_entered_where_the_file_has_no_room(tmp_path: Path) -> None:
-    with no_file_beyond(1), pytest.raises(FileWriteError), replaced_after(tmp_path / "file", b"one"):
-        raise AssertionError("entered")
-    assert content(tmp_path) == {}
+def test_obsolete_files_stay_if_the_new_one_has_no_room(tmp_path: Path) -> None:
+    obsolete = tmp_path / "obsolete"
+    obsolete.write_text("o")
+    with no_file_beyond(1), pytest.raises(FileWriteError):
+        replace_bytes(tmp_path / "file", b"one", obsolete=[obsolete])
+    assert content(tmp_path) == {"obsolete": b"o"}
+    replace_bytes(tmp_path / "file", b"one", obsolete=[obsolete, tmp_path / "absent"])
+    assert content(tmp_path) == {"file": b"one"}
 
 
 def test_a_run_that_cannot_begin_leaves_the_finished_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hiddenstate.base.reading import reading
-from hiddenstate.base.scoped import lasting
+from hiddenstate.base.scoped import lasting, to_the_end
 from hiddenstate.base.writing import check_writable, refusal, writing
 from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 
@@ -138,25 +138,48 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it: the earlier file or the new one is there, never half of either."""
-    with replaced_after(path, content):
-        pass
+def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) -> None:
+    """Write a file beside its place and rename it: the earlier file or the new one is there, never half of either.
 
-
-@contextmanager
-def replaced_after(path: Path, content: bytes) -> Iterator[None]:
-    """Write a file beside its place, before the block, so that it is known that there is room; rename it after.
+    Args:
+        path: the file.
+        content: what it will hold.
+        obsolete: files that are meaningless beside the new one. They are deleted with the earlier file, or stay with it
+            if anything fails.
 
     Raises:
-        FileWriteError: it cannot be written; the block is not entered.
+        FileWriteError: it cannot be written; everything is as it was.
     """
     beside = free_name(path, "part")
+    kept = [(each, free_name(each, "part")) for each in obsolete]
     with writing(path):
         check_writable(path)
         with lasting(partial(write_bytes, beside, content), partial(beside.unlink, missing_ok=True)):
-            yield
+            outcomes: list[OSError | None] = []
+            to_the_end(lambda: outcomes.append(_swap(beside, path, kept)))
+            if outcomes[-1] is not None:
+                raise outcomes[-1]
+
+
+def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSError | None:
+    """Rename a file to its place and delete the obsolete ones; if that fails, put all back and return the error.
+
+    It may be run again after an interrupt.
+    """
+    try:
+        for each, aside in kept:
+            if each.exists():
+                each.rename(aside)
+        if beside.exists():
             beside.replace(path)
+    except OSError as error:
+        for each, aside in kept:
+            if aside.exists():
+                aside.rename(each)
+        return error
+    for _, aside in kept:
+        aside.unlink(missing_ok=True)
+    return None
 
 
 def append_line(path: Path, line: str) -> None:

@@ -58,11 +58,12 @@ def check_writable(path: Path) -> None:
 
 
 def _is_about(error: OSError, target: Path) -> bool:
-    """Whether it is about the target, what is written beside it, in it, or the folders around."""
+    """Whether it is about the target, a file or folder written beside it, a file in one of them, or a folder around."""
     names = [name for name in (error.filename, error.filename2) if name is not None]  # a copy's source comes first
     return not names or any(_is_near(Path(os.path.realpath(os.fsdecode(name))), target) for name in names)
 
 
 def _is_near(path: Path, target: Path) -> bool:
-    beside = path.parent == target.parent and target.name in path.name
-    return beside or target in (path, *path.parents) or path in target.parents
+    inside = (path, *path.parents)
+    is_beside = any(each.parent == target.parent and target.name in each.name for each in inside)
+    return is_beside or target in inside or path in target.parents

@@ -7,21 +7,22 @@ checkpoint, which will be written again. One process at a time trains in it.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import append_line, read_tensors, refuse_link, replaced_after, sync, write_tensors
+from hiddenstate.base.files import append_line, read_tensors, refuse_link, replace_bytes, sync, write_tensors
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.reading import reading
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.config import MAY_CHANGE
-from hiddenstate.training.lock import LOCK_FILES, RunLock
+from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
 from hiddenstate.training.machine import Machine
 from hiddenstate.training.progress import Epoch, Score, Step
 
@@ -99,11 +100,11 @@ class RunFolder:
         self.path = Path(path)
         self._lock = RunLock(self.path)
 
-    @contextmanager
-    def held(self, machine: Machine | None = None) -> Iterator[None]:
-        """Keep everyone else from training in this folder inside; of a machine's processes the first does so for all.
+    def held(self, machine: Machine | None = None) -> Block:
+        """Return a block that keeps everyone else from training in this folder.
 
-        Blocks may stand inside of each other. A folder in which no run has begun by the end is left as it was.
+        With several processes, the first holds it for all. Blocks may be nested. A folder in which no run has begun by
+        the end is left as it was.
 
         Raises:
             RunInUseError: someone else trains in it.
@@ -111,20 +112,22 @@ class RunFolder:
             FileWriteError: it cannot be made, or written into; or a file in it is a link to another file, which would
                 be written instead.
         """
-        if machine is None:
-            self._acquire()
-        else:
-            machine.once(self._acquire)
-        try:
-            yield
-        finally:
-            if machine is None or machine.leads:
-                self._lock.release(keep=(self.path / SETTINGS).is_file())
+        if machine is not None and not machine.leads:
+            return lasting(partial(machine.once, self._refuse_links), lambda: None)
+        holding = Holding(self._lock)
 
-    def _acquire(self) -> None:
+        def begin() -> None:
+            self._refuse_links()
+            holding.acquire()
+
+        def end() -> None:
+            holding.release(keep=(self.path / SETTINGS).is_file())
+
+        return lasting(begin if machine is None else partial(machine.once, begin), end)
+
+    def _refuse_links(self) -> None:
         for name in (CHECKPOINT, METRICS, *LOCK_FILES):
             refuse_link(self.path / name)
-        self._lock.acquire()
 
     def begin(self, settings: str) -> None:
         """Make the folder for a new run, in place of a finished one.
@@ -136,9 +139,9 @@ class RunFolder:
         """
         with self.held():
             self._refuse_to_destroy()
-            with replaced_after(self.path / SETTINGS, settings.encode()):
-                for name in (CHECKPOINT, METRICS):
-                    (self.path / name).unlink(missing_ok=True)
+            obsolete = [self.path / CHECKPOINT, self.path / METRICS]
+            with writing(self.path):
+                replace_bytes(self.path / SETTINGS, settings.encode(), obsolete=obsolete)
 
     def _refuse_to_destroy(self) -> None:
         # One that was killed as it began has left no more than half a file.

@@ -29,59 +29,59 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class RunLock:
-    """The lock of one folder, for one thread, which may acquire it again while it has it."""
+    """The lock of one folder, for one thread at a time, which may take it again while it has it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock: FileLock | None = None
-        self._holder, self._depth = (0, 0), 0
-        self._made: list[Path] = []
+        self.folder = folder
+        self.holder: tuple[int, int] | None = None
+
+
+class Holding:
+    """One block in which a thread of this process has a lock; a block inside another changes nothing."""
+
+    def __init__(self, lock: RunLock) -> None:
+        self._run_lock, self._folder, self._me = lock, lock.folder, (os.getpid(), threading.get_ident())
+        self._is_inner = lock.holder == self._me
+        self._lock = FileLock(self._folder / LOCK)
+        self._missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
+        self._is_new, self._is_mine = not (self._folder / LOCK).exists(), False
 
     def acquire(self) -> None:
-        """Take the lock, in a folder that is made where there is none.
+        """Take the lock, in a folder that is made if it is absent.
 
         Raises:
             RunInUseError: another process has it.
             ArgumentError: the folder is a file.
-            FileWriteError: the folder cannot be made, or written into; it is then as it was.
+            FileWriteError: the folder cannot be made, or written into.
         """
-        me = (os.getpid(), threading.get_ident())
-        if not (self._depth and self._holder == me):
-            with writing(self._folder):
-                self._acquire_anew()
-            self._holder, self._depth = me, 0
-        self._depth += 1
-
-    def _acquire_anew(self) -> None:
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
-        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
-        is_new, lock = not (self._folder / LOCK).exists(), FileLock(self._folder / LOCK)
-        try:
+        if self._is_inner:
+            return
+        with writing(self._folder):
+            if self._folder.exists() and not self._folder.is_dir():
+                raise ArgumentError(f"{self._folder} is a file; a run needs a folder for its checkpoints")
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._take(lock)
+            self._take(self._lock)
             replace_bytes(self._folder / HOLDER, json.dumps(_myself()).encode())
-        except BaseException:
-            if is_new and lock.is_locked:  # if not, it may be another's by now
-                (self._folder / LOCK).unlink(missing_ok=True)
-            lock.release()
-            drop_empty(missing)
-            raise
-        self._lock, self._made = lock, missing
+        self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
-        """Give the lock back when it was released as often as acquired; ``keep`` the folder then, or leave no trace."""
-        self._depth -= 1
-        if self._depth or self._lock is None:
+        """Give the lock back, even if `acquire` was not completed; it may be called again after an interrupt.
+
+        Args:
+            keep: whether the folder stays; otherwise it is left as it was.
+        """
+        if self._is_inner:
             return
-        with suppress(OSError):
-            (self._folder / HOLDER).unlink()
-            if not keep:
-                (self._folder / LOCK).unlink()
-        self._lock.release()
-        self._lock = None
+        if self._run_lock.holder == self._me:
+            self._run_lock.holder = None
+        if self._is_mine or self._lock.is_locked:  # otherwise the files are another process's
+            with suppress(OSError):
+                (self._folder / HOLDER).unlink(missing_ok=True)
+                if not keep or (self._is_new and not self._is_mine):
+                    (self._folder / LOCK).unlink(missing_ok=True)
+            self._lock.release()
         if not keep:
-            drop_empty(self._made)
+            drop_empty(self._missing)
 
     def _take(self, lock: FileLock) -> None:
         try:

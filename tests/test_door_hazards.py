@@ -1,0 +1,300 @@
+"""Every door, a public function, method or command, against every hazard: a test for each pair, or why none applies.
+
+`KINDS` says what kind of door each is, `CELLS` what becomes of a kind in each hazard. A new door needs a kind.
+"""
+
+import random
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from torch import nn
+
+import hiddenstate as hs
+from hiddenstate import explain
+from hiddenstate.cli import app
+from interrupts import Interrupter, interrupted_everywhere
+from language_models import make
+from test_doors import OF, public_doors
+from test_interrupts import LSTM, X, is_same, is_untouched
+
+TESTS = Path(__file__).parent
+HAZARDS = ("freed", "huge", "absurd", "link", "escape", "stale", "interrupt", "fork")
+
+COMMANDS = ("evaluate", "explain", "page", "read", "score", "structure", "studio", "tag", "version")
+KINDS = {
+    "command": tuple(f"$ {name}" for name in COMMANDS),
+    "generating command": ("$ generate",),
+    "command that fills a folder": ("$ corpus", "$ course", "$ train"),
+    "call": ("LSTM.forward", "LSTMCell.forward", "LSTM.path"),
+    "packed": ("Stream.step", "Stream.feed", "LSTM.stream", "constant_weights", "repack", "LSTM.quantize"),
+    "stream": tuple(f"Stream.{name}" for name in ("fork", "join", "leave", "reset", "state_of", "weights")),
+    "block": ("edit", "LSTM*.edit", "backend", "accelerate", "Acceleration.*", "Subject.evaluating"),
+    "record": ("trace", "LSTM.trace", "Subject.run", "Subject.trace"),
+    "writer": ("*.save", "*.plot", "*.to_csv", "export_onnx", "save"),
+    "reader": (*("load", "Trace.load", "Stream.load", "tagger", "language_model", "find_lstms"), "from_onnx"),
+    "copy": (
+        *("from_torch", "from_state_dict", "from_keras", "from_equinox", "from_flax", "convert", "convert_back"),
+        *("LSTM*.to_torch", "LSTM.dequantize", "LSTM.weight", "LSTM*.reset_parameters", "LSTM.flatten_parameters"),
+        *("equinox_weights", "flax_weights", "keras_weights", "onnx_weights"),
+    ),
+    "edit": (
+        *("add", "clamp", "scale", "zero", "patch", "mean_ablation", "resample_ablation"),
+        *("Comparison.edit", "Graph.edit", "Graph.ablation", "Ledger.edit", "ReadoutLedger.edits", "Sweep.edit"),
+    ),
+    "tool": (
+        *("attribute", "automaton", "compare", "dynamics", "graph", "ledger", "selfcheck", "subject", "sweep"),
+        *("Dynamics.*", "Graph.check*", "Comparison.check*", "LearnedAutomaton.run"),
+    ),
+    "values": (
+        *("*.rows", "*.to_dict", "*.to_json", "*.to_dataframe", "*.to_xarray", "*.top", "Attribution.between"),
+        *("Comparison.largest", "FixedPoints.kind_of", "FixedPoints.state", "Ledger.erased_at"),
+        *("Trace.at", "Trace.before_resets", "Trace.cell_before", "Trace.pick", "Trace.recorded", "ModelTrace.*"),
+        *("Head.logits", "Head.readout", "Outputs.*", "Target.of", "Target.linear", "Subject.only", "Subject.place"),
+        *("Subject.rows_of", "Plant.*", "AutomatonPlant.*", "Machine.*"),
+    ),
+    "names": (
+        *("Sizes.*", "Structure.of", "Structure.to_dicts", "LSTM.structure", "LSTM*.extra_repr", "LSTM.trace_nbytes"),
+        *("Head.index", "Trace.words", "Trace.row_length", "Subject.words", "Subject.row_length", "Subject.step_of"),
+        *("Graph.into", "Graph.node", "Moment.*", "conversion_report", "structure_of", "logit", "log_probability"),
+        "Verdict",
+    ),
+    "plant": ("bistable", "copied_unread", "counter", "dyck", "flip_flop", "garden", "integrator", "latch"),
+    "studio": ("studio", "Studio.*"),
+}
+
+# Ids of tests are "file::name", seen from this folder; anything else is a reason.
+FREED = "test_doors.py::test_a_freed_weight_of_an_lstm_is_refused"
+OTHER = "test_doors.py::test_other_freed_memory_is_refused"
+TRACE = "test_doors.py::test_a_trace_whose_memory_was_freed_is_refused"
+RESULT = "test_doors.py::test_a_result_whose_memory_was_freed_is_refused"
+FILES = "test_attack.py::test_small_files_that_ask_for_much_are_refused_or_read_within_bounds"
+HUGE = "test_doors.py::test_an_input_that_is_huge_by_stride_is_refused_before_anything_is_computed"
+ABSURD = "test_doors.py::test_an_absurd_number_is_refused_with_what_to_reduce"
+CALLS = "test_attack_calls.py::test_an_absurd_argument_is_refused_by_an_error_of_ours_or_served"
+LINES = "test_interrupts.py::test_an_interrupt_at_any_line_leaves_nothing_in_force"
+FORKS = "base/test_forks.py::test_a_child_forked_beside_any_held_lock_goes_on"
+REPACK = "nn/test_repack.py::test_what_torch_does_not_count_is_used_after_repacking"
+TERMINAL = "cli/test_terminal.py::test_texts_and_models_of_others_send_the_terminal_no_commands"
+LINK = "test_door_hazards.py::test_a_link_stays_and_the_file_that_it_leads_to_is_replaced"
+TOOL = "test_door_hazards.py::test_an_interrupted_tool_leaves_nothing_in_force"
+ROWS = "test_door_hazards.py::test_an_interrupted_change_of_a_streams_rows_is_done_or_not"
+CONVERTED = "test_door_hazards.py::test_an_interrupted_conversion_leaves_a_model_that_can_be_converted"
+SAFE = "test_doors.py::test_every_public_door_is_tested_or_has_a_reason_why_not"
+
+COMMON = {
+    "freed": SAFE,
+    "huge": "it takes no input of its own",
+    "absurd": "it takes no number that sets how much is computed",
+    "link": "it writes no file",
+    "escape": "it prints nothing",
+    "stale": "it keeps no packed weights",
+    "interrupt": "it changes nothing that outlives the call",
+    "fork": "it takes no lock",
+}
+COMMAND = {
+    "freed": "it reads files, whose tensors are new",
+    "huge": FILES,
+    "link": LINK,
+    "escape": TERMINAL,
+    "interrupt": "cli/test_terminal.py::test_ctrl_c_ends_a_command_without_a_word",
+}
+CELLS: dict[str, dict[str, str]] = {
+    "command": COMMAND,
+    "generating command": {
+        **COMMAND,
+        "absurd": "cli/test_generate.py::test_a_length_beyond_all_use_fails",
+        "escape": "cli/test_terminal.py::test_a_language_model_sends_no_commands",
+    },
+    "command that fills a folder": {
+        **COMMAND,
+        "link": " ".join(
+            (
+                "training/test_checkpoint.py::test_a_file_of_the_run_that_is_a_link_is_refused",
+                "course/test_checks.py::test_nothing_is_copied_through_a_link_that_leads_out_of_the_folder",
+                "text/test_corpora.py::test_a_link_in_the_folder_is_not_written_through",
+            )
+        ),
+        "escape": "cli/test_terminal.py::test_messages_with_names_of_files_send_no_commands",
+        "interrupt": "test_broken_training.py::test_a_run_that_is_interrupted_anywhere_can_be_resumed",
+    },
+    "call": {
+        "freed": FREED,
+        "huge": CALLS,
+        "absurd": CALLS,
+        "interrupt": LINES,
+        "fork": "engine/test_native.py::test_a_forked_process_does_not_wait_for_threads_that_did_not_come_along",
+    },
+    "packed": {
+        "freed": FREED,
+        "huge": CALLS,
+        "absurd": CALLS,
+        "stale": REPACK,
+        "interrupt": "test_interrupts.py::test_an_interrupted_stream_has_the_state_before_or_after_a_step",
+        "fork": FORKS,
+    },
+    "stream": {"stale": REPACK, "absurd": CALLS, "interrupt": ROWS},
+    "block": {"interrupt": LINES, "fork": FORKS},
+    "record": {"freed": FREED, "huge": HUGE, "absurd": CALLS, "interrupt": LINES, "fork": FORKS},
+    "writer": {
+        "freed": RESULT,
+        "link": LINK,
+        "interrupt": "test_interrupts.py::test_an_interrupted_save_leaves_what_was_there_or_the_new_file",
+    },
+    "reader": {
+        "huge": FILES,
+    },
+    "copy": {"freed": OTHER, "interrupt": CONVERTED},
+    "edit": {"freed": "edits/test_edit.py::test_a_value_whose_memory_was_freed_is_refused"},
+    "tool": {"freed": OTHER, "huge": HUGE, "absurd": ABSURD, "interrupt": TOOL, "fork": FORKS},
+    "values": {"freed": TRACE},
+    "names": {},
+    "plant": {},
+    "studio": {
+        "freed": FREED,
+        "huge": HUGE,
+        "escape": "a page escapes HTML, and a server prints its own address only",
+        "fork": FORKS,
+    },
+}
+
+
+def doors() -> set[str]:
+    commands: Any = typer.main.get_command(app)
+    return public_doors() | {f"$ {name}" for name in commands.commands}
+
+
+def kinds_of(door: str) -> list[str]:
+    return [kind for kind, patterns in KINDS.items() if any(fnmatchcase(door, pattern) for pattern in patterns)]
+
+
+def test_every_door_is_of_a_kind() -> None:
+    """A new public function, method or command needs a row of `KINDS`."""
+    found = doors()
+    assert {door for door in found if not kinds_of(door)} == set()
+    patterns = [pattern for each in KINDS.values() for pattern in each]
+    assert [pattern for pattern in patterns if not any(fnmatchcase(door, pattern) for door in found)] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_meets_every_hazard(kind: str) -> None:
+    """Each cell names a test that exists, or has a reason."""
+    for hazard in HAZARDS:
+        for path, name in re.findall(r"(\S+\.py)::(\w+)", {**COMMON, **CELLS[kind]}[hazard]):
+            text = (TESTS / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", text, re.MULTILINE), (hazard, name)
+
+
+TRACED = LSTM.trace(X)
+FOUND = explain.ledger(hs.LSTM(2, 3), torch.randn(4, 1, 2), place="l0.c[1]")
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "Trace.save": TRACED.save,
+    "Trace.plot": lambda path: TRACED.plot(path=path),
+    "Stream.save": LSTM.stream(2).save,
+    "save": lambda path: hs.save(make(), path),
+    "export_onnx": lambda path: hs.export_onnx(LSTM, path, check=False),
+    "Ledger.save": FOUND.save,
+    "Ledger.to_csv": FOUND.to_csv,
+    "Ledger.plot": lambda path: FOUND.plot(path=path),
+    "Structure.plot": lambda path: LSTM.structure().plot(path=path),
+    "Studio.save": lambda path: hs.studio(LSTM).save(path),
+}
+
+
+@pytest.mark.parametrize("door", WRITERS)
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(door: str, tmp_path: Path) -> None:
+    outside, link = tmp_path / "outside.svg", tmp_path / "folder" / "link.svg"
+    link.parent.mkdir()
+    link.symlink_to(outside)
+    for _ in range(2):  # first the link leads nowhere
+        WRITERS[door](link)
+        assert link.is_symlink()
+        assert outside.exists()
+        assert not outside.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"outside.svg", "folder"}
+    assert {path.name for path in link.parent.iterdir()} == {"link.svg"}
+
+
+SYMBOLS = {"a": torch.zeros(4), "b": torch.ones(4)}
+TOOLS: dict[str, Callable[[], Any]] = {
+    "attribute": lambda: explain.attribute(LSTM, X[:, :1], of=OF),
+    "graph": lambda: explain.graph(LSTM, X[:, :1], of=OF),
+    "ledger": lambda: explain.ledger(LSTM, X[:, :1], place="l0.c[0]@4"),
+    "sweep": lambda: explain.sweep(LSTM, X[:, :1], -X[:, :1], of=OF),
+    "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),
+    "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
+    "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
+    "of a model": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=OF),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_interrupted_tool_leaves_nothing_in_force(tool: str) -> None:
+    """At lines drawn with a fixed seed."""
+    TOOLS[tool]()
+    whole = Interrupter(10**9)
+    assert whole.run(TOOLS[tool]) is None
+    for k in random.Random(tool).sample(range(whole.count), 8):
+        interrupter = Interrupter(k)
+        error = interrupter.run(TOOLS[tool])
+        # An interrupted sweep may return the cells that are done.
+        assert isinstance(error, KeyboardInterrupt) or tool == "sweep" or not interrupter.is_raised, error
+        is_untouched()
+
+
+ON_ROWS: dict[str, Callable[[hs.Stream], object]] = {
+    "reset": lambda stream: stream.reset(torch.tensor([True, False])),
+    "leave": lambda stream: stream.leave(0),
+    "join": lambda stream: stream.join(),
+    "fork": lambda stream: stream.fork(),
+    "state_of": lambda stream: stream.state_of(0),
+    "weights": lambda stream: stream.weights(),
+}
+
+
+@pytest.mark.parametrize("name", ON_ROWS)
+def test_an_interrupted_change_of_a_streams_rows_is_done_or_not(name: str) -> None:
+    begun = LSTM.stream(batch=2)
+    begun.feed(X[:2])
+    stream = begun.fork()
+    before = (stream.t, *stream.state)
+    ON_ROWS[name](stream)
+    after = (stream.t, *stream.state)
+    stream = begun.fork()
+
+    def check(_: BaseException) -> None:
+        nonlocal stream
+        found = (stream.t, *stream.state)
+        assert any(found[1].shape == each[1].shape and is_same(found, each) for each in (before, after))
+        stream.feed(torch.zeros(1, found[1].shape[1], 4))  # not locked
+        stream = begun.fork()
+
+    interrupted_everywhere(lambda: ON_ROWS[name](stream), check, 1)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back: bool) -> None:
+    convert, kind = (hs.convert_back, nn.LSTM) if is_back else (hs.convert, hs.LSTM)
+
+    def new() -> nn.Sequential:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.LSTM(4, 3, 2), nn.Identity()).eval()
+        return hs.convert(model, inplace=True) if is_back else model
+
+    model = new()
+    want = model(X)[0].detach()
+
+    def check(_: BaseException) -> None:
+        nonlocal model
+        assert torch.allclose(model(X)[0], want, atol=1e-6)
+        convert(model, inplace=True)
+        assert type(model[0]) is kind
+        assert torch.allclose(model(X)[0], want, atol=1e-6)
+        model = new()
+
+    interrupted_everywhere(lambda: convert(model, inplace=True), check, 50)

@@ -1,0 +1,132 @@
+"""Threads on one LSTM, which Python switches between all the time: every result is compared, to the last bit."""
+
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import hiddenstate as hs
+
+ROUNDS = int(os.environ.get("ROUNDS", "60"))  # of each thread
+THREADS = 4
+
+torch.manual_seed(0)
+LSTM = hs.LSTM(4, 3, num_layers=2).eval()
+INT8 = hs.LSTM(40, 64, weights="int8").eval()
+X, X8 = torch.randn(5, 2, 4), torch.randn(5, 1, 40)
+ZERO, SET = hs.zero("l0.f"), hs.set("l1.c", to=0.5, unit=[0, 2], t=[1, 3])
+
+
+@pytest.fixture(autouse=True)
+def switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def plain() -> list[Tensor]:
+    out, (h, c) = LSTM(X)
+    return [out, h, c]
+
+
+def without_gradients() -> list[Tensor]:
+    with torch.no_grad():
+        return [LSTM(X)[0], INT8(X8)[0]]
+
+
+def gradients() -> list[Tensor]:
+    return list(torch.autograd.grad(LSTM(X)[0].sum(), list(LSTM.parameters())))
+
+
+def streamed() -> list[Tensor]:
+    stream, rounded = LSTM.stream(batch=2), INT8.stream()
+    return [*(stream.step(x) for x in X), stream.feed(X), *stream.state, rounded.feed(X8)]
+
+
+def traced() -> list[Tensor]:
+    trace, part = LSTM.trace(X), LSTM.trace(X, keep=["l1.c"], steps=[1, 4])
+    return [trace["l0.c"], trace["l1.o"], trace.out, part["l1.c"]]
+
+
+def edited() -> list[Tensor]:
+    with LSTM.edit(ZERO):
+        inside = LSTM(X)[0]
+        with LSTM.edit(SET):
+            inner = LSTM.trace(X)["l1.c"]
+    return [inside, inner, LSTM(X)[0]]
+
+
+def by_reference() -> list[Tensor]:
+    with hs.backend("reference"):
+        return [LSTM(X)[0]]
+
+
+def on_constant_weights() -> list[Tensor]:
+    with torch.no_grad(), hs.constant_weights(LSTM):
+        return [LSTM(X)[0]]
+
+
+WORK: list[Callable[[], list[Tensor]]] = [
+    *(plain, without_gradients, gradients, streamed, traced, edited, by_reference, on_constant_weights),
+]
+
+
+def test_threads_on_one_lstm_get_the_bits_of_one_thread() -> None:
+    wants = [work() for work in WORK]
+    start, errors = threading.Barrier(THREADS), []
+
+    def run(number: int) -> None:
+        draw = random.Random(number)
+        try:
+            start.wait()
+            for _ in range(ROUNDS):
+                k = draw.randrange(len(WORK))
+                assert all(map(torch.equal, WORK[k](), wants[k])), WORK[k].__name__
+        except BaseException as error:
+            errors.append(error)
+
+    in_threads([lambda number=number: run(number) for number in range(THREADS)])
+    assert not errors, errors[0]
+
+
+def test_blocks_that_other_threads_close_leave_nothing_in_force() -> None:
+    """Each block is opened in one thread and closed in the next, by a generator that is passed on."""
+    want, errors = LSTM(X)[0], []
+
+    def block() -> Iterator[Tensor]:
+        with LSTM.edit(ZERO):
+            yield LSTM(X)[0]
+
+    changed = next(block())
+    opened: list[Any] = [None] * THREADS
+
+    def run(number: int) -> None:
+        try:
+            for _ in range(ROUNDS):
+                opened[number] = generator = block()
+                assert torch.equal(next(generator), changed)
+                del generator
+                opened[number - 1] = None  # ends the neighbour's, unless that is replaced just now
+                opened[number] = None
+                assert torch.equal(LSTM(X)[0], want)
+        except BaseException as error:
+            errors.append(error)
+
+    in_threads([lambda number=number: run(number) for number in range(THREADS)])
+    assert not errors, errors[0]
+    assert torch.equal(LSTM(X)[0], want)
+
+
+def in_threads(works: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
