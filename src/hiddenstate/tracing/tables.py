@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
-    """One line per row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
+    """Return one line for each row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
     try:
         import pandas
     except ImportError as error:
@@ -33,7 +33,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
 
 
 def _track_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
-    """The lines of one row, layer and direction, or None when nothing of it was recorded."""
+    """Return the lines of one row, layer and direction, or None if nothing of it was recorded."""
     kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
     if not kept:
         return None
@@ -51,7 +51,7 @@ def _track_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool
 
 
 def trace_to_xarray(trace: Record) -> "xarray.Dataset":
-    """A variable per quantity, dimensions layer, direction, time, batch, unit; see `Trace.to_xarray`."""
+    """Return a variable for each quantity over layer, direction, time, batch and unit; see `Trace.to_xarray`."""
     try:
         import xarray
     except ImportError as error:
@@ -71,7 +71,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
         for place in places:
             filled[place.layer, int(place.reverse)] = _padded(trace, place, units)
         filled[:, :, ended] = np.nan
-        # With a projection h has units of its own, which are not those of the gates.
+        # With a projection, h has different units than the gates.
         variables[quantity] = (
             (*dims, "projected_unit" if quantity == "h" and trace.projected else "unit"),
             filled,
@@ -99,7 +99,7 @@ def _direction(reverse: bool) -> str:
 
 
 def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
-    """Recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
+    """Return the recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
     values = trace.values[str(place)].detach().cpu()
     if values.dtype is torch.bfloat16:  # NumPy has no such type
         values = values.float()
