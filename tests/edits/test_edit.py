@@ -138,7 +138,7 @@ def test_patch_of_a_partial_trace_covers_what_was_recorded(lstm: hs.LSTM, x: Ten
     assert torch.equal(trace["l0.c"][1:3], source["l0.c"])
     with pytest.raises(NameUnknownError, match="'l0.f' was not recorded"):
         hs.patch("l0.f", source=source)
-    with pytest.raises(IndexRangeError, match="step 4 was not recorded; recorded are 1-2"):
+    with pytest.raises(IndexRangeError, match="step 4 was not recorded; the recorded steps are 1-2"):
         hs.patch("l0.c", source=source, t=4)
 
 
@@ -368,7 +368,7 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.set("l0.f", to=torch.tensor(1j)), ArgumentTypeError, "must be real"),
     (lambda: hs.set("l0.f", to=torch.zeros(4)), ArgumentError, r"shape \[4\], which does not broadcast .* \[5, 2, 3\]"),
     (lambda: hs.set("l0.f", to=torch.zeros(1, 1, 1, 3)), ArgumentError, r"shape \[1, 1, 1, 3\]"),
-    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits, such as hs.zero.*got str"),
+    (lambda: "l0.f", ArgumentTypeError, "edit.. takes edits, made by hs.zero.*got str"),
 ]
 
 

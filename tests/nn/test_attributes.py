@@ -118,7 +118,7 @@ def test_a_whole_layer_is_loaded_where_its_class_alone_is_allowed(made: nn.Modul
 def test_scripted_it_is_torchs_layer_with_the_same_parameters(made: Any, x: Tensor) -> None:
     given = x if isinstance(made, hs.LSTM) else x[0]
     model = nn.Sequential(made)
-    with pytest.warns(UserWarning, match=r"torch.jit.script does not know hiddenstate's LSTM.*hs.convert"):
+    with pytest.warns(UserWarning, match=r"torch.jit.script does not support hiddenstate's LSTM.*hs.convert"):
         scripted = torch.jit.script(model)
     assert_close(scripted(given)[0], made(given)[0])
     with torch.no_grad():

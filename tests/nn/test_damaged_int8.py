@@ -108,9 +108,7 @@ def test_a_state_dict_with_whatever_in_it_is_loaded_or_refused(
 def test_what_is_wrong_is_said(small: hs.LSTM) -> None:
     state = small.state_dict()
     scale, matrix = state["weight_hh_l0_scale"], state["weight_ih_l0"]
-    with pytest.raises(
-        DtypeError, match=r"weight_hh_l0_scale has dtype torch\.int32, expected a type of floating point"
-    ):
+    with pytest.raises(DtypeError, match=r"weight_hh_l0_scale has dtype torch\.int32, expected a floating-point type"):
         small.load_state_dict({**state, "weight_hh_l0_scale": scale.int()})
     floats = hs.LSTM(20, 48, 2, proj_size=small.proj_size)
     with pytest.raises(DtypeError, match=r"the scale of weight_hh_l0 has the layout torch\.sparse_coo"):

@@ -138,7 +138,7 @@ def test_made_with_weights_int8() -> None:
     assert same(made, hs.LSTM(20, 48).quantize())
     assert hs.LSTM(20, 48, weights="int8", dtype=torch.float64).weight_ih_l0_scale.dtype is torch.float64
     assert hs.LSTM(20, 48, weights="int8", device="meta").weight_ih_l0.is_meta
-    with pytest.raises(ArgumentError, match="weights is 'float' or 'int8', got 'int4'"):
+    with pytest.raises(ArgumentError, match="weights must be 'float' or 'int8', got 'int4'"):
         hs.LSTM(20, 48, weights="int4")  # type: ignore[arg-type]
 
 

@@ -160,7 +160,7 @@ def test_a_module_under_several_paths_answers_to_each() -> None:
         "  '0': 1 trace, 3 of 3 steps, 1 rows, 6 places\n"
         "  '1.again': 1 trace, 3 of 3 steps, 1 rows, 6 places\n"
         "  '2': not called\n"
-        "  '3': not recorded, as it is torch's own"
+        "  '3': not recorded, since it is torch's own"
     )
     assert run == run
     assert hash(run)
@@ -184,7 +184,9 @@ def test_several_calls_of_an_lstm() -> None:
     assert_all_close(whole.values.values(), want.values.values())
     assert_close(whole.out, torch.cat(run.out))  # type: ignore[arg-type]
     assert "5 traces, 1 of 1, 1 of 1, 1 of 1, 1 of 1, ... steps" in repr(run)
-    with pytest.raises(ArgumentError, match=r"'inner' was called 5 times in this run: run.calls\('inner'\) gives each"):
+    with pytest.raises(
+        ArgumentError, match=r"'inner' was called 5 times in this run: run.calls\('inner'\) returns each"
+    ):
         run["inner"]
     assert "inner" in run
     with pytest.raises(ArgumentError, match="was called 5 times"):
@@ -192,7 +194,7 @@ def test_several_calls_of_an_lstm() -> None:
 
     run = hs.trace(model, lambda lstm: [lstm(x), lstm(x[:2])])
     assert [trace.length for trace in run.calls("inner")] == [5, 2]
-    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not go on from the call before it"):
+    with pytest.raises(ArgumentError, match=r"calls.'inner'.\[1\] does not continue from the call before it"):
         run.joined("inner")
 
 
@@ -400,10 +402,12 @@ def test_calls_in_another_thread_are_not_seen() -> None:
         thread.start()
         thread.join()
 
-    with pytest.warns(UserWarning, match="nothing was recorded of 'inner', called in another thread"):
+    with pytest.warns(UserWarning, match="nothing was recorded of 'inner', which was called in another thread"):
         run = hs.trace(model, elsewhere)
     assert len(run) == 0
-    with pytest.raises(NameUnknownError, match="'inner' was not called in this run, or where it is not seen"):
+    with pytest.raises(
+        NameUnknownError, match="'inner' was not called in this run, or called where it cannot be recorded"
+    ):
         run["inner"]
 
 
@@ -427,7 +431,7 @@ def test_models_without_our_lstms_fail() -> None:
         hs.trace(nn.Sequential(nn.LSTM(4, 3)), x)
     with pytest.raises(ArgumentError, match=r"LSTMs of this LSTM are torch's own \(the model itself\)"):
         hs.trace(nn.LSTM(4, 3), x)
-    with pytest.raises(ArgumentError, match=r"no hs.LSTM and no hs.LSTMCell in this Linear \(what it keeps in plain"):
+    with pytest.raises(ArgumentError, match=r"no hs.LSTM and no hs.LSTMCell in this Linear \(modules in plain"):
         hs.trace(nn.Linear(4, 3), x)
     with pytest.raises(ArgumentTypeError, match="trace takes a torch.nn.Module, got function"):
         hs.trace(lambda: None)  # type: ignore[arg-type]
@@ -442,9 +446,13 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"steps": 4}, IndexRangeError, "^'decoder.cell': steps=4 is out of range: there are 4"),
     ({"steps": slice(9, None)}, ArgumentError, "^'encoder': nothing to record"),
     ({"paths": "encoder"}, ArgumentTypeError, r"paths must be a list.*write \['encoder'\]"),
-    ({"paths": ["enc"]}, NameUnknownError, "no hs.LSTM at or under 'enc': there is 'encoder', 'decoder.cell'"),
+    ({"paths": ["enc"]}, NameUnknownError, "no hs.LSTM at or under 'enc': the model has 'encoder', 'decoder.cell'"),
     ({"paths": ["embed"]}, NameUnknownError, "no hs.LSTM at or under 'embed'"),
-    ({"tokens": {"decoder": ["a"]}}, NameUnknownError, "tokens are for 'decoder'; recorded are 'encoder', 'decoder.ce"),
+    (
+        {"tokens": {"decoder": ["a"]}},
+        NameUnknownError,
+        "tokens are for 'decoder', but the recorded modules are 'encoder', 'decoder.ce",
+    ),
     ({"tokens": ["a"]}, ShapeError, "^'encoder': tokens are for 1 rows, expected 2"),
     ({"tokens": [["a"] * 5] * 2}, ShapeError, "^'decoder.cell': row 0 has 4 time steps and 5 tokens"),
     ({"limit": 0}, TraceTooLargeError, "^'encoder': this trace would take 2,880 bytes"),
@@ -461,7 +469,7 @@ def test_a_path_that_was_not_recorded_fails(words: Tensor) -> None:
     run = hs.trace(Translator(nn.LSTMCell(4, 6)), words)
     with pytest.raises(NameUnknownError, match=r"'decoder.cell' is torch's own.*hs.convert\(model\)"):
         run["decoder.cell"]
-    with pytest.raises(NameUnknownError, match="no LSTM was recorded as 'encodr': there is 'encoder'"):
+    with pytest.raises(NameUnknownError, match="no LSTM was recorded as 'encodr': the run has 'encoder'"):
         run["encodr"]
     with pytest.raises(NameUnknownError, match="no hs.LSTM at or under 'decoder.cell' .that is torch's own"):
         hs.trace(Translator(nn.LSTMCell(4, 6)), words, paths=["decoder.cell"])

@@ -140,7 +140,7 @@ def test_only_real_steps_of_a_row_fails() -> None:
 
 
 def test_a_row_that_ends_before_the_recorded_steps_fails() -> None:
-    with pytest.raises(ArgumentError, match="3 steps long"):
+    with pytest.raises(ArgumentError, match="it has 3 steps"):
         traced(rows=2, lengths=[8, 3], steps=[5, 6]).plot(row=1)
 
 
@@ -185,9 +185,9 @@ def test_places_fails(where: dict[str, int], error: type[Exception]) -> None:
 
 
 def test_nothing_recorded_fails() -> None:
-    with pytest.raises(NameUnknownError, match=r"nothing of l0 to draw.* recorded are l1\.f"):
+    with pytest.raises(NameUnknownError, match=r"nothing of l0 to plot.* recorded: l1\.f"):
         traced(num_layers=2, keep=["l1.f"]).plot()
-    with pytest.raises(NameUnknownError, match="nothing of l0 to draw"):
+    with pytest.raises(NameUnknownError, match="nothing of l0 to plot"):
         traced(proj_size=2, keep=["l0.h"]).plot(unit=0)
 
 

@@ -189,7 +189,9 @@ def test_is_frozen_and_shows_itself_shortly() -> None:
 
 def test_unrecorded_names_fail() -> None:
     trace = hs.LSTM(4, 3).trace(torch.zeros(2, 1, 4), keep=["l0.f"])
-    with pytest.raises(NameUnknownError, match="'l0.c' was not recorded; recorded are l0.f. Name it in keep="):
+    with pytest.raises(
+        NameUnknownError, match="'l0.c' was not recorded; the recorded places are l0.f. Add it to keep="
+    ):
         trace["l0.c"]
     with pytest.raises(KeyError, match="no place 'l3.c'"):
         trace["l3.c"]

@@ -140,7 +140,7 @@ def test_bad_arguments_fail(arguments: dict[str, Any], error: type[Exception], m
 
 def test_of_an_unrecorded_step_fails() -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(9, 4), steps=[1, 2, 3, 7])
-    with pytest.raises(IndexRangeError, match="step 5 was not recorded; recorded are 1-3, 7. Trace again"):
+    with pytest.raises(IndexRangeError, match="step 5 was not recorded; the recorded steps are 1-3, 7. Trace again"):
         trace.at(5, 0)
 
 

@@ -1,4 +1,4 @@
-"""Runs the calls of an LSTM: at the least cost where that serves, else on the general path; recorded where asked."""
+"""Runs the calls of an LSTM: on the fast path if possible, otherwise on the general one; traced if requested."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,15 +43,15 @@ from hiddenstate.tracing.record_spec import (
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
 
-MANY_ROW_STEPS = 2**24  # a call of fewer makes no large states
-# As they are before anyone puts others in their place.
+MANY_ROW_STEPS = 2**24  # smaller calls have no large initial states
+# The original functions, kept to detect monkey-patching.
 _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 # Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
 _DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 
 def run_fast(lstm: LSTMParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, State] | None:
-    """Run a call at the least cost; None, without side effects, where only the general path serves."""
+    """Run a call on the fast path; return None, without side effects, if it needs the general path."""
     if not _is_plain(lstm):
         return None
     done = _run_fast(lstm, (x, hx, lengths), record=False)
@@ -80,13 +80,13 @@ def _held(lstm: LSTMParameters) -> PackedLSTM | None:
 
 
 def _is_plain(lstm: LSTMParameters) -> bool:
-    """Whether a call has no dropout, keeps its gates for a gradient, and no block is open that might change it."""
+    """Whether a call draws no dropout, stores its gates for the backward pass, and is in no block that affects it."""
     recomputes = lstm.recompute_gates and torch.is_grad_enabled()
     return not (scoped.any_open or recomputes or (lstm.training and lstm.dropout))
 
 
 class Options(NamedTuple):
-    """The options of an LSTM that one call has."""
+    """The options of an LSTM that a call uses."""
 
     batch_first: bool
     dropout: float
@@ -100,13 +100,14 @@ def _options_of(lstm: LSTMParameters) -> Options:
 def run(
     lstm: LSTMParameters, given: Arguments, options: Options | None = None
 ) -> tuple[Tensor | PackedSequence, State]:
-    """Run a call on the general path, with the module's own options if None, and hand its record to its recorders.
+    """Run a call on the general path and pass its record to the active recorders; ``options`` default to the module's.
 
     Raises:
         RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError:
             what does not fit.
     """
-    # Not compiled: what is in force in a block, which would be compiled in; padding, whose shape depends on values.
+    # Two things are not compiled: what a block puts in force, since it would become part of the compiled code, and
+    # padding, since its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
     return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options)
 
@@ -114,7 +115,7 @@ def run(
 def _run_uncompiled(
     lstm: LSTMParameters, given: Arguments, options: Options | None
 ) -> tuple[Tensor | PackedSequence, State]:
-    """Run a call in the middle of a function of which torch.compile compiles the rest."""
+    """Run a call uncompiled, inside a function that torch.compile otherwise compiles."""
     if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
         _break_at_padding()
     return _run(lstm, given, options)
@@ -122,7 +123,7 @@ def _run_uncompiled(
 
 @cache
 def _break_at_padding() -> None:
-    """Break compiled graphs at pad_packed_sequence, which often follows an LSTM. Newer versions of torch do so."""
+    """Break compiled graphs at pad_packed_sequence, which often follows an LSTM, as newer versions of torch do."""
     rules, variables = torch._dynamo.trace_rules, torch._dynamo.variables
     rules.get_torch_obj_rule_map()[pad_packed_sequence] = variables.SkipFunctionVariable
 
@@ -143,7 +144,7 @@ def _run(
 def _read(
     lstm: LSTMParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
-    """Check a call, with the edits in force and what is to be recorded."""
+    """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
     options = _options_of(lstm) if options is None else options
     if requests:
@@ -167,10 +168,10 @@ def _read(
 def _refuse_large_records(
     lstm: LSTMParameters, x: object, batch_first: bool, requests: Sequence[Requested], edits: Sequence[Edit]
 ) -> None:
-    """Refuse records over their limit before the call is read, which makes initial states of as many rows.
+    """Refuse records over their limit before the call is read, which allocates initial states for all rows.
 
     Raises:
-        TraceTooLargeError: one is.
+        TraceTooLargeError: a record is over its limit.
     """
     if not isinstance(x, Tensor) or x.is_nested or x.dim() != 3 or x.shape[0] * x.shape[1] < MANY_ROW_STEPS:
         return
@@ -191,7 +192,7 @@ def path_report(lstm: LSTMParameters, given: Arguments) -> PathReport:
 
 
 def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | None:
-    """Say why `run_fast` would give None for a call, or None."""
+    """Return the reason why `run_fast` cannot run a call, or None if it can."""
     if given.reset is not None:
         return "reset= is given"
     if call.edits or call.record is not None:
@@ -201,22 +202,22 @@ def _why_not_fast(lstm: LSTMParameters, given: Arguments, call: Call) -> str | N
     if lstm.training and lstm.dropout:
         return "dropout is drawn in training"
     if lstm.recompute_gates and torch.is_grad_enabled():
-        return "a gradient would compute the gates again (recompute_gates)"
+        return "the backward pass would recompute the gates (recompute_gates)"
     held = _held(lstm)
     if held is None and lstm.weights == "int8":
-        return "the weights are of 8 bits, and not packed"
+        return "the int8 weights are not packed"
     if lstm.weights == "int8" and wants_gradient([call.x, call.h0, call.c0, *lstm._buffers.values()]):
-        return "a gradient is asked for, and the weights are of 8 bits"
+        return "a gradient is needed, and the weights are int8"
     options = fast.Options(lstm.batch_first, lstm.training, False, held)
     sizes, names = lstm._layout()
     return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
 
 
 def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
-    """Run a call and record it; ``own_forward`` is `LSTM.forward` as it is before anyone replaces it.
+    """Run a call and record it; ``own_forward`` is the original `LSTM.forward`, used to detect a replacement.
 
     Raises:
-        TraceTooLargeError, NameUnknownError: what is asked does not fit; and what `run` raises.
+        TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
     """
     everything = options.keep is None and options.steps is None and not options.pre
     if everything and given.reset is None and given.reset_to is None:
@@ -225,7 +226,7 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
             return found
     recorder = SingleCallRecorder(lstm, options)
     with requesting(recorder):
-        # A call like any other, so that hooks (pruning or weight norm, say) do here what they do there.
+        # An ordinary call, so that hooks (of pruning or weight norm, for example) run as usual.
         out, state = lstm(given.input, given.hx, **_named(given))
     found = recorder.trace
     assert found is not None
@@ -234,14 +235,14 @@ def trace(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_for
 
 
 def _named(given: Arguments) -> dict[str, Any]:
-    """What is given by name; ``reset_to`` only where it is there, for those who put a forward of their own in place."""
+    """The keyword arguments; ``reset_to`` only if set, since a replaced forward may not take it."""
     options = {"lengths": given.lengths, "reset": given.reset}
     return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
 
 
 def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
-    """Record everything of a call at the least cost; None, without side effects, where only `run` serves."""
-    x, hx, lengths = given.input, given.hx, given.lengths  # a slice older compilers do not trace
+    """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
+    x, hx, lengths = given.input, given.hx, given.lengths  # older compilers do not trace a slice
     compiling = torch.compiler.is_compiling()
     if type(x) is not Tensor or compiling or not (_is_plain(lstm) and _is_called_plainly(lstm, own_forward)):
         return None
@@ -251,7 +252,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
     if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
         return None
     words = None
-    if options.tokens is not None:  # refused before anything is computed
+    if options.tokens is not None:  # bad tokens are refused before anything is computed
         given_tensors = [x] if lengths is None else [x, lengths]
         if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
             return None
@@ -266,7 +267,7 @@ def trace_fast(lstm: LSTMParameters, given: Arguments, options: TraceOptions, ow
 
 
 def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
-    """Whether to call this module is to run its `forward`, and that is ours."""
+    """Whether calling this module just runs our own `forward`."""
     kind, forward = type(lstm), lstm.forward
     called = getattr(forward, "__self__", None), kind.__call__, kind._call_impl
     ours = getattr(forward, "__func__", None) is own_forward and called == (lstm, *_MODULE_CALLS)
@@ -281,7 +282,7 @@ def _is_called_plainly(lstm: LSTMParameters, own_forward: Any) -> bool:
 
 
 def trace_nbytes(lstm: LSTMParameters, T: int, N: int, options: TraceOptions) -> int:
-    """Bytes that the record of such a trace would take.
+    """The size in bytes of the record of such a trace.
 
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError:

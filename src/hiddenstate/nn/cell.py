@@ -1,4 +1,4 @@
-"""The cell: `LSTMCell`, a drop-in for torch's."""
+"""The cell: `LSTMCell`, a drop-in replacement for torch's."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,18 +33,18 @@ from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested
 from hiddenstate.tracing.traceable import Traceable
 
-_WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # in order, and compared as a set
+_WEIGHTS = dict.fromkeys(PARAMETER_STEMS[:4]).keys()  # ordered, and comparable as a set
 
 
 class LSTMCell(CheckedModule, Traceable):
-    """One time step of one layer: `torch.nn.LSTMCell`, same arguments, parameters, initial values and numbers.
+    """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.LSTMCell`.
 
     Args:
-        input_size: features of the input, C.
-        hidden_size: units, H.
-        bias: whether there are bias vectors.
-        device: device of the parameters.
-        dtype: type of the parameters.
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        bias: whether to use bias vectors.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
 
     Raises:
         ArgumentError: a size is negative.
@@ -90,11 +90,11 @@ class LSTMCell(CheckedModule, Traceable):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the same order as torch."""
         draw(self, self.hidden_size)
 
     def extra_repr(self) -> str:
-        """Arguments that differ from their defaults, as torch prints them."""
+        """The arguments that differ from their defaults, in torch's format."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
 
     def _traced_layers(self) -> tuple[int, bool]:
@@ -105,12 +105,12 @@ class LSTMCell(CheckedModule, Traceable):
 
         Args:
             input: ``[N, C]`` or ``[C]``.
-            hx: the state before, a tuple or list ``(h [N, H], c [N, H])``, without N where the input has none; zeros
-                when None. As in torch, c may have a narrower floating-point type than the weights; the state after has
-                theirs.
+            hx: the previous state, a tuple or list ``(h [N, H], c [N, H])``, without N for an unbatched input; zeros if
+                None. As in torch, c may have a narrower floating-point type than the weights; the new state has the
+                weights' type.
 
         Returns:
-            The state after, ``(h, c)``, of the same shapes.
+            The new state ``(h, c)``, with the same shapes.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
@@ -120,7 +120,7 @@ class LSTMCell(CheckedModule, Traceable):
             done = kernels.cell_step(input, hx, self._parameters, (self.input_size, self.hidden_size))
             if done is not None:
                 return done
-        # What a block holds is not for torch.compile, which would compile it in.
+        # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and torch.compiler.is_compiling():
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
         return self._run(input, hx)
@@ -131,7 +131,7 @@ class LSTMCell(CheckedModule, Traceable):
         try:
             fits = not compiling and kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
         except TypeError:
-            fits = False  # a size was assigned what is none
+            fits = False  # an invalid size was assigned
         if not fits:
             self._check(given, hx, w)
         if hx is None:
@@ -144,10 +144,10 @@ class LSTMCell(CheckedModule, Traceable):
         return self._step(given, (h, c), w, "TN")
 
     def edit(self, *edits: Edit) -> Block:
-        """Open a block in which the edits hold for the steps of this cell, as those of `hiddenstate.LSTM.edit` do.
+        """Open a block in which the edits apply to this cell, as with `hiddenstate.LSTM.edit`.
 
-        A place is named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
-        step, so ``t`` can only be 0: to edit some steps only, open the block around them.
+        Places are named as in the cell's trace, ``"l0.c"``, or without the layer, ``"c"``. Every call is a run of one
+        step, so ``t`` can only be 0; to edit only some steps, open the block around those calls.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
@@ -155,8 +155,8 @@ class LSTMCell(CheckedModule, Traceable):
         Raises:
             NameUnknownError: an edit's place does not exist.
             IndexRangeError: a unit does not exist (steps and rows are checked when the cell is called).
-            ArgumentError: an edit has the scope ``"readout"``; a cell's output is also the state that it hands on.
-            ArgumentTypeError: something other than an `Edit` was given.
+            ArgumentError: an edit has the scope ``"readout"``, but a cell's output is also its next state.
+            ArgumentTypeError: an argument is not an `Edit`.
 
         >>> import hiddenstate as hs
         >>> cell = hs.LSTMCell(4, 3)
@@ -169,7 +169,7 @@ class LSTMCell(CheckedModule, Traceable):
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes of an LSTM of one layer with this cell's weights."""
+        """The sizes of a one-layer LSTM with this cell's weights."""
         return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias))
 
     def to_torch(self) -> nn.LSTMCell:
@@ -181,13 +181,13 @@ class LSTMCell(CheckedModule, Traceable):
 
     def _weights(self, compiling: bool) -> Weights:
         own: dict[str, Any] = self._parameters
-        if own.keys() == _WEIGHTS and not compiling:  # a look-up takes a tenth of what a module's attribute does
+        if own.keys() == _WEIGHTS and not compiling:  # a dict lookup takes a tenth of the time of a module attribute
             return Weights(own["weight_ih"], own["weight_hh"], own["bias_ih"], own["bias_hh"], None)
-        # Each is read once: one that a parametrization computes may change what that keeps.
+        # Each weight is read only once: reading a parametrized weight may change the state of its parametrization.
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
     def _check(self, given: Tensor, hx: State | None, w: Weights) -> None:
-        """Refuse what does not fit, before anything is computed."""
+        """Refuse invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
@@ -197,10 +197,10 @@ class LSTMCell(CheckedModule, Traceable):
         if given.shape[-1] != self.input_size:
             raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
         state = [] if hx is None else self._checked_state(given, check_pair(hx, "hx"))
-        # Of what has a wrong size and a wrong type torch reports the size.
+        # If both the size and the type are wrong, torch reports the size.
         check_alike(given, "input", w.ih)
         for k, value in enumerate(state):
-            # No matrix product reads c, so torch takes it in a type whose sums with the weights' type have that type.
+            # c is in no matrix product, so torch accepts any type that promotes to the weights' type.
             check_alike(value, f"hx[{k}]", w.ih, takes_narrower=k == 1)
 
     def _check_weights(self, w: Weights) -> None:
@@ -255,7 +255,7 @@ class LSTMCell(CheckedModule, Traceable):
 
         def see(name: str, value: Tensor) -> Tensor:
             value = edited(name, value)
-            # Copies of what the caller gets, so that writing into it leaves the record as it is.
+            # Copies, so that the caller can write into the result without changing the record.
             seen[name] = value.clone() if name in ("h", "c") else value
             return value
 
@@ -266,22 +266,22 @@ class LSTMCell(CheckedModule, Traceable):
 
 
 def _of_step(edit: Edit) -> Edit:
-    """Name an edit's place as traces do, and refuse what has no meaning in a single step.
+    """Name an edit's place as in traces, and refuse an edit that makes no sense for a single step.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it has none, or this is no edit.
+        ArgumentError, ArgumentTypeError: it makes no sense, or is not an edit.
     """
     check_edit(edit)
     if edit.scope == "readout":
         raise ArgumentError(
-            f"the edit of {edit.place!r} has the scope 'readout', and a cell's output is also the state that it hands "
-            "on: use scope='write', and keep the unedited state yourself if the next step needs it"
+            f"the edit of {edit.place!r} has the scope 'readout', but a cell's output is also its next state: use "
+            "scope='write', and keep the unedited state yourself if the next step needs it"
         )
     return replace(edit, place=f"l0.{edit.place}") if edit.place in QUANTITIES + PRE_ACTIVATIONS else edit
 
 
 def _transformed() -> bool:
-    """Whether vmap, say, is at work, for which torch's cell has no rule."""
+    """Whether a transform such as vmap is active, which torch's cell does not support."""
     return not torch.compiler.is_compiling() and transformed()
 
 

@@ -1,4 +1,4 @@
-"""A block in which weights stay as they are, so that calls that repeat pack them once."""
+"""A block in which weights are constant, so that repeated calls pack them only once."""
 
 from torch import nn
 
@@ -10,9 +10,9 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.packed_weights import pack_for_owner
 
-# Numbers in the matrices of an LSTM from which on packing them takes longer than to see whether they changed.
+# The number of weights from which packing them takes longer than checking whether they changed.
 WORTH_PACKING = 1 << 14
-# Whether any block is open, in any thread.
+# Whether a block is open in any thread.
 any_open = False
 _opening = Switch(globals(), "any_open", True)
 
@@ -21,33 +21,33 @@ class _Held:
     """The packed weights of an LSTM."""
 
     def __init__(self, lstm: LSTMParameters) -> None:
-        self.lstm = lstm  # kept alive, so that no other takes its id
+        self.lstm = lstm  # keeps it alive, so that its id is not reused
         self.sizes = lstm.sizes
         self.packed = pack_for_owner(lstm)
         self.is_worth_it = sum(value.numel() for value in lstm._stored().values() if value is not None) >= WORTH_PACKING
 
 
-# The blocks that are open, in any thread; LSTMs by id, since modules may say that they are equal to others.
+# The open blocks of all threads; LSTMs are stored by id, since a module class may define its own equality.
 _blocks: "list[InForce[dict[int, _Held]]]" = []
 
 
 def constant_weights(module: nn.Module) -> Block:
-    """Let the calls of every `hiddenstate.LSTM` in a module share packed weights within a block.
+    """Open a block in which the calls of every `hiddenstate.LSTM` in a module share packed weights.
 
-    A call packs its weights into the order that the engine reads, which takes as long as several steps of one row. In
-    the block they are packed once, for plain calls and whole traces in float32 or float64 without gradients, projection
-    and ``reset=``; all others run as they do elsewhere, and so do LSTMs of a few units, which are packed sooner than
-    looked after. Numbers are the same, bit for bit.
+    A call packs its weights into the engine's memory order, which takes as long as several steps of one row. In the
+    block they are packed once, for plain calls and whole traces in float32 or float64 without gradients, projection and
+    ``reset=``. All other calls run as usual, and so do LSTMs of a few units, where packing is cheaper than checking for
+    changes. Results are identical, bit for bit.
 
-    Weights that change within the block, by ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter, are
-    packed again. After a write that torch does not count, such as one through ``.data`` or a NumPy array, call
-    `hiddenstate.repack`. Blocks may be nested, and hold in all threads.
+    Weights that change within the block, through ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter,
+    are repacked. After a write that torch's version counters miss, such as one through ``.data`` or a NumPy array, call
+    `hiddenstate.repack`. Blocks may be nested, and affect all threads.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.
 
     Raises:
-        ArgumentTypeError: it is no module.
+        ArgumentTypeError: the argument is not a module.
         ArgumentError: there is no `hiddenstate.LSTM` in it.
 
     >>> import hiddenstate as hs, torch
@@ -63,19 +63,19 @@ def constant_weights(module: nn.Module) -> Block:
     if not lstms:
         kinds = sorted({type(one).__name__ for one in module.modules()})
         raise ArgumentError(
-            f"there is no hiddenstate.LSTM in the module, which has {shorten(kinds)}: hiddenstate.convert(model) puts "
-            "them in place of torch's"
+            f"there is no hiddenstate.LSTM in the module, which has {shorten(kinds)}: hiddenstate.convert(model) "
+            "replaces torch's"
         )
-    held = {id(lstm): _Held(lstm) for lstm in lstms}  # which may refuse one
+    held = {id(lstm): _Held(lstm) for lstm in lstms}  # may raise
     return Block(_blocks, (held,), (_opening,))
 
 
 def packed_in_block(lstm: LSTMParameters) -> PackedLSTM | None:
-    """Return the packed weights of an LSTM in a block, as its weights are now; else None."""
-    for block in [*_blocks]:  # other threads may open and close some meanwhile
+    """Return the current packed weights of an LSTM in a block, or None outside of one."""
+    for block in [*_blocks]:  # a copy: other threads may open and close blocks
         for held in block.entries:
             found = held.get(id(lstm))
-            # An assigned size makes other sizes.
+            # Assigning a size replaces the sizes.
             if found is not None and found.is_worth_it and found.sizes is lstm.sizes:
                 return found.packed.stepper()
     return None

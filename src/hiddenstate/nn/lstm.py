@@ -1,4 +1,4 @@
-"""The layer: `LSTM`, a drop-in for torch's with its inside open."""
+"""The layer: `LSTM`, a drop-in replacement for torch's that you can see into."""
 
 import copy
 from collections.abc import Sequence
@@ -26,36 +26,37 @@ from hiddenstate.tracing.trace import Trace
 
 
 class LSTM(LSTMParameters):
-    r"""A multi-layer long short-term memory network: `torch.nn.LSTM`, with its inside open.
+    r"""A multi-layer long short-term memory network: a `torch.nn.LSTM` that you can see into.
 
     Each layer and direction computes, at every time step t::
 
         i = σ(W_ii·x + b_ii + W_hi·h + b_hi)      input gate: what is written
         f = σ(W_if·x + b_if + W_hf·h + b_hf)      forget gate: what is kept
         g = tanh(W_ig·x + b_ig + W_hg·h + b_hg)   cell candidate: what would be written
-        o = σ(W_io·x + b_io + W_ho·h + b_ho)      output gate: what is shown
+        o = σ(W_io·x + b_io + W_ho·h + b_ho)      output gate: what is output
         c = f ∘ c + i ∘ g                         cell state, the long-term memory
         h = o ∘ tanh(c)                           hidden state, the short-term memory and the output
 
-    Arguments, parameters, initial values and numbers are those of `torch.nn.LSTM`, and ``state_dict`` goes both ways.
+    Arguments, parameters, initial values and results equal those of `torch.nn.LSTM`, and either class loads the other's
+    ``state_dict``.
 
     Args:
-        input_size: features of the input, C.
-        hidden_size: units, H.
-        num_layers: layers, L; each reads the one below.
-        bias: whether there are bias vectors.
+        input_size: number of input features, C.
+        hidden_size: number of units, H.
+        num_layers: number of layers, L; each reads the outputs of the one below.
+        bias: whether to use bias vectors.
         batch_first: input and output are ``[N, T, ...]`` instead of ``[T, N, ...]`` (states are not).
-        dropout: probability of dropping each output of every layer but the last, in training.
+        dropout: the probability of zeroing each output of every layer except the last, in training.
         bidirectional: whether each layer also reads the sequence in reverse.
-        proj_size: size P of a projection of the hidden state (Sak et al., 2014); 0 for none.
-        device: device of the parameters.
-        dtype: type of the parameters.
-        weights: how matrices are kept: ``"float"``, or ``"int8"``, in 8 bits with a scale a row, for inference. See
+        proj_size: size P of the projected hidden state (Sak et al., 2014); 0 for no projection.
+        device: the device of the parameters.
+        dtype: the data type of the parameters.
+        weights: how matrices are stored: ``"float"``, or ``"int8"`` with one scale per row, for inference. See
             `quantize`.
 
     Attributes:
-        recompute_gates: whether a gradient computes the gates again, where it else keeps those of the forward run: less
-            memory, more time. False at first.
+        recompute_gates: whether the backward pass recomputes the gates instead of storing them in the forward pass,
+            which takes less memory and more time. False by default.
 
     Raises:
         ArgumentError: a size or the dropout is out of range (a `ValueError`).
@@ -103,30 +104,29 @@ class LSTM(LSTMParameters):
         Args:
             input: ``[T, N, C]``, ``[N, T, C]`` with ``batch_first``, ``[T, C]`` without a batch, or a
                 `PackedSequence`.
-            hx: initial state ``(h0 [L*D, N, P], c0 [L*D, N, H])``, without N where the input has none; zeros when
-                None.
-            lengths: integers ``[N]`` in 0..T, in any order: time steps of each row. Past its end a row's output is
-                zero and its final state is that of its last real step (for the reverse direction, which begins
-                there, of its first). A row of length 0 gives back its initial state.
+            hx: the initial state ``(h0 [L*D, N, P], c0 [L*D, N, H])``, without N for an unbatched input; zeros if None.
+            lengths: integers ``[N]`` in 0..T, in any order: the number of time steps of each row. Past its end a row's
+                output is zero, and its final state is that of its last real step (or its first, for the reverse
+                direction, which starts at the end). A row of length 0 returns its initial state.
             reset: bool ``[T, N]``, ``[N, T]`` with ``batch_first``, ``[T]`` without a batch. True where a new
-                sequence begins: the state is zeroed before that step, and no gradient passes. The reverse direction
-                is cut at the same border: its state is zeroed between steps t and t-1. So a run with resets is each
-                piece run alone; the initial state serves the piece that the run enters first.
-            reset_to: what the state becomes at borders in place of zero, ``(h, c)``; gradients go to it. One state for
-                all borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, laid out
-                as ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D, P]``
-                and c ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch), of which
-                those at borders are read.
+                sequence begins: the state is zeroed before that step, and no gradient passes. The reverse direction is
+                cut at the same border: its state is zeroed between steps t and t-1. So a run with resets equals
+                separate runs of the pieces; the initial state applies to the piece that is read first.
+            reset_to: the state ``(h, c)`` at borders, instead of zero; gradients flow to it. Either one state for all
+                borders, h ``[L*D, P]`` and c ``[L*D, H]``, which may be parameters; or one for each row, with the
+                layout of ``hx``; or one for each step of each row, with the axes of ``reset`` in front: h ``[T, N, L*D,
+                P]`` and c ``[T, N, L*D, H]`` (``[N, T, ...]`` with ``batch_first``, ``[T, ...]`` without a batch),
+                where only values at borders are read.
 
         Returns:
-            ``out``: the last layer's hidden state at each step, laid out as the input, ``[T, N, D*P]``; and the final
-            state ``(h_n, c_n)``, of the shapes of ``hx``.
+            ``out``: the last layer's hidden state at each step, ``[T, N, D*P]``, with the layout of the input; and the
+            final state ``(h_n, c_n)``, with the shapes of ``hx``.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
-            IndexRangeError: an edit that holds is for a step or row that this input does not have.
+            IndexRangeError: an edit in force is for a step or row that this input does not have.
         """
-        # Dynamo, which can't look into a native call, skips this.
+        # Dynamo cannot trace a native call, so it skips this branch.
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
             done = calls.run_fast(self, input, hx, lengths)
             if done is not None:
@@ -142,19 +142,20 @@ class LSTM(LSTMParameters):
         reset: Tensor | None = None,
         reset_to: State | None = None,
     ) -> PathReport:
-        """Say which path a call of these arguments takes, and why none of the faster ones. Nothing is computed.
+        """Report which path a call with these arguments takes, and why no faster one can run it. Nothing is computed.
 
-        What is in force around it counts: edits, traces, autocast, gradients, `hiddenstate.backend`.
+        The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
 
         Args:
-            input: as for a call, as are the others.
-            hx: initial state.
-            lengths: time steps of each row.
+            input: as for a call; so are the other arguments.
+            hx: the initial state.
+            lengths: the number of time steps of each row.
             reset: where new sequences begin.
-            reset_to: the states that they begin with.
+            reset_to: the states with which they begin.
 
         Returns:
-            The `PathReport`: ``name``, and for each path before it the reason in ``reasons``. Print it.
+            A `PathReport`, to be printed: ``name`` is the path, and ``reasons`` says why each faster path was not
+            possible.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: as for a call.
@@ -175,20 +176,20 @@ class LSTM(LSTMParameters):
         tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
         limit: int | None = DEFAULT_TRACE_LIMIT,
     ) -> Trace:
-        """Run over a sequence and record every gate and state. Differentiable; numbers are those of a plain call.
+        """Run over a sequence and record every gate and state. Differentiable; the results equal those of a plain call.
 
         Args:
-            input: as for a call, as are ``hx``, ``lengths``, ``reset`` and ``reset_to``.
-            hx: initial state.
-            lengths: time steps of each row.
+            input: as for a call; so are ``hx``, ``lengths``, ``reset`` and ``reset_to``.
+            hx: the initial state.
+            lengths: the number of time steps of each row.
             reset: where new sequences begin.
-            reset_to: the states that they begin with.
-            keep: places to record, such as ``["l1.f", "l1.c"]``; all of ``i f g o c h`` of every layer and direction
-                when None.
-            steps: time steps to record; all when None.
-            pre: also record what the gates were before their sigmoid or tanh (``l0.f_pre``).
-            tokens: a word for each step, for tables and pictures: one list, or one for each row of the batch.
-            limit: the most bytes that the record may take; None for no limit. See `trace_nbytes`.
+            reset_to: the states with which they begin.
+            keep: the places to record, such as ``["l1.f", "l1.c"]``; if None, all of ``i f g o c h`` in every layer and
+                direction.
+            steps: the time steps to record; all if None.
+            pre: whether to record the gates' pre-activations as well (``l0.f_pre``).
+            tokens: a word for each step, for tables and plots: one list, or a list for each row of the batch.
+            limit: the maximum size of the record in bytes; None for no limit. See `trace_nbytes`.
 
         Returns:
             The `Trace`.
@@ -204,55 +205,56 @@ class LSTM(LSTMParameters):
     def trace_nbytes(
         self, T: int, N: int = 1, *, keep: Sequence[str] | None = None, steps: Index = None, pre: bool = False
     ) -> int:
-        """Bytes that the record of a trace over ``T`` steps of ``N`` rows would take, told without running it.
+        """The size in bytes of the record of a trace over ``T`` steps of ``N`` rows, computed without running it.
 
-        A gradient's own memory is not in it, nor is ``out``. A readout edit that holds now is.
+        It includes readout edits in force now, but neither ``out`` nor the memory of gradients.
 
         Raises:
-            ArgumentError: ``T`` is below 1 or ``N`` below 0, or no memory has so many bytes.
+            ArgumentError: ``T`` is below 1 or ``N`` below 0, or the size exceeds any machine's memory.
             NameUnknownError, ArgumentTypeError, IndexRangeError: what does not fit.
         """
         return calls.trace_nbytes(self, T, N, TraceOptions(keep, steps, pre, None, None))
 
     def edit(self, *edits: Edit) -> Block:
-        """Open a block in which the edits hold for this LSTM: its calls, traces and streams.
+        """Open a block in which the edits apply to this LSTM: to its calls, traces and streams.
 
-        They hold in the thread (or asyncio task, and those it starts meanwhile) that opened the block, are applied in
-        the order given, those of an inner block after those of the outer, and are gone after it, also when an exception
-        leaves it. What runs the LSTM anew after the block, as activation checkpointing does, runs it without them.
+        They apply only in the thread that opened the block (or in the asyncio task, and in tasks that it starts inside
+        the block), in the order of the arguments, with those of an inner block after those of the outer one. They end
+        with the block, even if an exception leaves it. Code that reruns the LSTM after the block, as activation
+        checkpointing does, runs it without the edits.
 
         Args:
             edits: made by `hiddenstate.zero`, `set`, `scale`, `add`, `clamp`, `patch` and the ablations.
 
         Raises:
-            NameUnknownError: an edit's place is none of this LSTM's.
+            NameUnknownError: this LSTM has no such place.
             IndexRangeError: a unit does not exist (steps and rows are checked when the LSTM is called).
-            ArgumentTypeError: something else than an `Edit` was given.
+            ArgumentTypeError: an argument is not an `Edit`.
         """
         return scope_edits(self, edits)
 
     def stream(self, batch: int = 1) -> Stream:
-        """Return a `Stream`: one time step at a time, for ``batch`` sequences side by side, with the state carried.
+        """Return a `Stream`, which runs ``batch`` sequences one time step at a time and carries the state.
 
         Raises:
-            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1 or more than there is memory for.
+            ArgumentError: the LSTM is bidirectional, or ``batch`` is below 1 or too large for the memory.
         """
         return Stream(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
 
     def quantize(self) -> "LSTM":
-        """Return a copy whose weights are kept and multiplied in 8 bits, for inference.
+        """Return a copy whose weights are stored and multiplied as int8, for inference.
 
-        Each row of a matrix is rounded to whole numbers of -127..127 times a scale of its own, ``max|row| / 127``; the
-        input of each step and the hidden state are rounded alike when they are multiplied. Products are summed in 32
-        bits; biases, gates and states stay in float32. The matrices become buffers, int8 ``[4H, C]`` and ``[4H, H]``,
-        with their scales ``[4H]`` beside them under ``..._scale``; there are no parameters. To quantize again, in
-        float32, changes nothing.
+        Each matrix row is rounded to integers in -127..127 times its own scale, ``max|row| / 127``; the input of each
+        step and the hidden state are quantized the same way when they are multiplied. Products are summed in int32;
+        biases, gates and states stay in float32. The matrices become buffers, int8 ``[4H, C]`` and ``[4H, H]``, with
+        their scales ``[4H]`` in buffers named ``..._scale``; there are no parameters. Quantizing the result again
+        changes nothing in float32.
 
-        Calls with gradients, under ``torch.compile``, with a projection, of other types than float32 and on other
-        devices read the weights as floats, as does a processor that gains nothing: `path` says so.
+        Calls with gradients, under ``torch.compile``, with a projection, with a type other than float32 or on other
+        devices read the weights as floats, and so do processors on which int8 is not faster; `path` reports the reason.
 
         Raises:
-            ArgumentError: a weight is not finite, or no parameter of this module.
+            ArgumentError: a weight is not finite, or is not a parameter of this module.
         """
         values = rounded(self) if self.weights == "float" else None
         made = copy.deepcopy(self)
@@ -261,7 +263,7 @@ class LSTM(LSTMParameters):
         return made
 
     def dequantize(self) -> "LSTM":
-        """Return a copy whose weights are parameters, with the numbers that those of 8 bits stand for."""
+        """Return a copy with float parameters that have the values of the int8 weights."""
         values = floats(self) if self.weights == "int8" else None
         made = copy.deepcopy(self)
         if values is not None:
@@ -270,12 +272,12 @@ class LSTM(LSTMParameters):
         return made
 
     def to_torch(self) -> nn.LSTM:
-        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode; 8 bits as floats."""
+        """Return a `torch.nn.LSTM` with the same options, values, dtype, device and mode; int8 weights as floats."""
         return rebuild(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
 
     def __prepare_scriptable__(self) -> nn.LSTM:
         return scriptable(self if self.weights == "float" else self.dequantize(), TORCH_LSTM, LSTM_OPTIONS)
 
 
-# As it is before anyone puts another in its place.
+# The original method, kept to detect monkey-patching.
 _FORWARD = LSTM.forward

@@ -1,4 +1,4 @@
-"""What an LSTM is without its calls: sizes, options, parameters by torch's names, weights by gate."""
+"""An LSTM without its calls: sizes, options, parameters by torch's names, weights by gate."""
 
 import numbers
 import warnings
@@ -27,16 +27,16 @@ from hiddenstate.structure.sizes import Sizes
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
 
-# The attributes that shape the parameters.
+# The attributes that determine the parameters' shapes.
 SIZES = tuple(field.name for field in fields(Sizes))
 
 
 class LSTMParameters(CheckedModule, Traceable):
-    """The sizes, options and parameters of an LSTM, under torch's names: what `hiddenstate.LSTM` computes with."""
+    """The sizes, options and parameters of a `hiddenstate.LSTM`, under torch's names."""
 
     mode = "LSTM"
     qconfig = QuantisationSetting()
-    # Plain attributes, as torch's layer has them: others' code copies and assigns them.
+    # Plain attributes, as in torch's layer, since users' code copies and assigns them.
     input_size: int
     hidden_size: int
     num_layers: int
@@ -44,9 +44,9 @@ class LSTMParameters(CheckedModule, Traceable):
     bidirectional: bool
     proj_size: int
     recompute_gates: bool = False
-    weights: WeightType = "float"  # how matrices are kept
-    _laid_out: tuple[Sizes, ParameterNames] | None = None  # what follows from the sizes, until one is assigned
-    _held: Any = None  # weights of 8 bits, packed for all calls
+    weights: WeightType = "float"  # how matrices are stored
+    _laid_out: tuple[Sizes, ParameterNames] | None = None  # derived from the sizes; cleared when one is assigned
+    _held: Any = None  # int8 weights, packed for all calls
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class LSTMParameters(CheckedModule, Traceable):
     ) -> None:
         super().__init__()
         if weights not in ("float", "int8"):
-            raise ArgumentError(f"weights is 'float' or 'int8', got {shorten(weights)}")
+            raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
         self.__module__ = FX_LEAF
         sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
         for name in SIZES:
@@ -90,15 +90,15 @@ class LSTMParameters(CheckedModule, Traceable):
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes and options that shape the parameters, as the attributes say them.
+        """The sizes and options that determine the parameters' shapes, read from the attributes.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an attribute was assigned what is no size.
+            ArgumentError, ArgumentTypeError: an invalid size was assigned to an attribute.
         """
         return self._layout()[0]
 
     def _layout(self) -> tuple[Sizes, ParameterNames]:
-        """Sizes, and names of each layer's and direction's parameters."""
+        """The sizes, and the parameter names of each layer and direction."""
         return self._lay_out() if self._laid_out is None else self._laid_out
 
     def _lay_out(self) -> tuple[Sizes, ParameterNames]:
@@ -107,7 +107,8 @@ class LSTMParameters(CheckedModule, Traceable):
         return self._laid_out
 
     def __getstate__(self) -> dict[str, Any]:
-        # Plain types alone, so that torch's unpickler of weights only need be told of this class and no other.
+        # Only plain types, so that this class is the only one to allow when torch loads a pickle with
+        # weights_only=True.
         return {name: value for name, value in super().__getstate__().items() if name not in ("_laid_out", "_held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,7 +118,7 @@ class LSTMParameters(CheckedModule, Traceable):
         self._lay_out()
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch does and in its order."""
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the same order as torch."""
         rounds = self.weights == "int8"
         if rounds:
             quantised.dequantise_module(self)
@@ -126,26 +127,25 @@ class LSTMParameters(CheckedModule, Traceable):
             quantised.quantise_module(self)
 
     def flatten_parameters(self) -> None:
-        """Lay the weights out in one piece of memory, as cuDNN reads them. On other devices nothing is done.
+        """Copy the weights into one block of memory, as cuDNN needs them. Does nothing on other devices.
 
-        This is done when the LSTM is made and when it is moved or converted. To do it again is of use after parameters
-        were replaced (by a deep copy, or ``load_state_dict(..., assign=True)``): else torch copies them together at
-        each call, and warns.
+        This happens when the LSTM is created, moved or converted. Call it after parameters were replaced (by a deep
+        copy, or ``load_state_dict(..., assign=True)``): otherwise torch copies them at each call, and warns.
         """
-        # What is computed anew at each call stays nowhere, and cuDNN reads no weights of 8 bits.
+        # Weights that are recomputed at each call have no fixed memory, and cuDNN reads no int8 weights.
         if self.weights == "float" and not parametrize.is_parametrized(self):
             named = [name for names in self._layout()[1] for name in names if name is not None]
             flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LSTMParameters":
-        # What moves and converts a module, and so scatters its weights.
+        # torch moves and converts modules with this function, which scatters the weights in memory.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.flatten_parameters()
         return self
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
-        """Parameters of each layer and direction, as `torch.nn.LSTM.all_weights` lists them."""
+        """The parameters of each layer and direction, in the order of `torch.nn.LSTM.all_weights`."""
         return [[w for w in weights if w is not None] for weights in self._weights()]
 
     @property
@@ -164,7 +164,7 @@ class LSTMParameters(CheckedModule, Traceable):
         return [name for one in self._all_weights for name in one]
 
     def extra_repr(self) -> str:
-        """Arguments that differ from their defaults, as torch prints them."""
+        """The arguments that differ from their defaults, in torch's format."""
         options = {
             "proj_size": (self.proj_size, 0),
             "num_layers": (self.num_layers, 1),
@@ -184,7 +184,7 @@ class LSTMParameters(CheckedModule, Traceable):
     def weight(self, name: str) -> Tensor:
         """Return a weight by name, as a view into its stacked parameter: ``"l0.W_if"``, ``"l1r.b_ho"``, ``"l0.W_hr"``.
 
-        Of weights of 8 bits it is a copy, in floats.
+        For int8 weights it is a copy, converted to float.
 
         Raises:
             NameUnknownError: this LSTM has no such weight.
@@ -204,11 +204,11 @@ class LSTMParameters(CheckedModule, Traceable):
         return self._parameter(first) if self.weights == "float" else self._parameter(first + quantised.SCALE)
 
     def _trained(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that the weights are or are computed from."""
+        """Yield the trainable parameters, including those that parametrizations compute weights from."""
         return self.parameters()
 
     def _parameter(self, name: str) -> Tensor:
-        # Through getattr, so that what a parametrization computes is found where the parameter was.
+        # Through getattr, so that a parametrized weight is found under the parameter's name.
         found: Tensor = getattr(self, name)
         if self.weights == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
             scale = getattr(self, name + quantised.SCALE)
@@ -218,12 +218,12 @@ class LSTMParameters(CheckedModule, Traceable):
         return found
 
     def _stored(self) -> dict[str, Tensor | None]:
-        """What the weights are kept in, by name."""
+        """The stored parameters or buffers, by name."""
         found: dict[str, Any] = self._parameters if self.weights == "float" else self._buffers
         return found
 
     def _stored_names(self) -> list[str]:
-        """Names of the weights there, and of their scales."""
+        """The names of the stored weights and their scales."""
         return self._flat_weights_names if self.weights == "float" else list(quantised.stored_names(self))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -234,7 +234,7 @@ class LSTMParameters(CheckedModule, Traceable):
         if self.weights == "int8":
             found = Int8Weights(quantised.kept_weights(self))
             return found.floats() if torch.compiler.is_compiling() else found
-        # Not by _make, which older versions of Dynamo do not trace.
+        # Does not use _make, which older versions of Dynamo cannot trace.
         return [Weights(*map(self._found, names)) for names in self._layout()[1]]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:

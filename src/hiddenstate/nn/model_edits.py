@@ -21,20 +21,20 @@ EDITABLE = (LSTM, LSTMCell)
 
 
 def edit(model: nn.Module, *edits: Edit) -> Block:
-    """Open a block in which edits hold for LSTMs and cells inside a model; each names its LSTM by module path.
+    """Open a block in which edits apply to LSTMs and cells inside a model; each edit names its LSTM by module path.
 
-    ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be left out,
-    ``"l0.f"``, if the model is an LSTM, or holds one LSTM and no cells. The edits hold as those of
-    `hiddenstate.LSTM.edit` do. While `hiddenstate.accelerate` is active, torch's own LSTMs can be edited too.
+    ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be omitted, as
+    in ``"l0.f"``, if the model is an LSTM, or contains one LSTM and no cells. For where and how long the edits apply,
+    see `hiddenstate.LSTM.edit`. While `hiddenstate.accelerate` is active, torch's own LSTMs can be edited too.
 
     Args:
         model: any module.
-        edits: made by `hiddenstate.zero`, `set` and the others, with a module's path before the place.
+        edits: made by `hiddenstate.zero`, `set` and the others, with the module path before the place.
 
     Raises:
         NameUnknownError: there is no LSTM at that path, or it has no such place.
         IndexRangeError: a unit does not exist.
-        ArgumentTypeError: the model is no module, or an edit is no `Edit`.
+        ArgumentTypeError: the model is not a module, or an edit is not an `Edit`.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
@@ -58,8 +58,10 @@ def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.
     kind = type(model).__name__
     editable = {path: module for path, module in modules.items() if isinstance(module, EDITABLE)}
     theirs = [path for path, module in model.named_modules() if isinstance(module, THEIRS) and path not in modules]
-    hint = f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate(), or converted by hs.convert(model)"
+    hint = (
+        f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate() or converted with hs.convert(model)"
+    )
     if not editable:
-        return f"this {kind} holds no LSTM that can be edited" + (f": {hint}" if theirs else "")
+        return f"this {kind} contains no LSTM that can be edited" + (f": {hint}" if theirs else "")
     listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)
     return f"no place {shorten(place)} in this {kind}: its places are {listed}" + (f". {hint}" if theirs else "")

@@ -1,4 +1,4 @@
-"""The weights of an LSTM packed once, for streams and for calls whose weights stay as they are."""
+"""The weights of an LSTM, packed once for streams and for calls with constant weights."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -20,7 +20,7 @@ from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
 
-Seen = list[tuple[str, Tensor, int | None, int]]  # what is stored: name, itself, its version and address
+Seen = list[tuple[str, Tensor, int | None, int]]  # each stored tensor: its name, itself, its version and address
 
 
 class Packable(Protocol):
@@ -28,11 +28,11 @@ class Packable(Protocol):
 
     weights: WeightType
     _buffers: dict[str, Tensor | None]
-    _held: Any  # weights of 8 bits, packed for all calls: a `Packed`, or None
+    _held: Any  # int8 weights, packed for all calls: a `Packed`, or None
 
     @property
     def sizes(self) -> Sizes:
-        """What shapes its weights."""
+        """The sizes of its weights."""
 
     def _stored(self) -> dict[str, Tensor | None]: ...
     def _stored_names(self) -> list[str]: ...
@@ -40,23 +40,24 @@ class Packable(Protocol):
 
 
 class Packed:
-    """The weights of an LSTM, packed, and packed anew when one was replaced or written.
+    """The packed weights of an LSTM, repacked after a weight was replaced or written.
 
-    A write is noticed by torch's version counter or the weight's address. Some writes change neither: `repack` is for
+    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` is for
     those, and `_count_fused_step` for steps of fused optimisers. Tensors made in inference mode have no version, so
-    that only replacing one is noticed.
+    only replacing one is detected.
     """
 
     def __init__(self, lstm: Packable) -> None:
-        self.stored = lstm._stored()  # the module's own, in which weights are replaced
+        self.stored = lstm._stored()  # the module's own dict, in which weights are replaced
         self._names = lstm._stored_names()
         self.sizes = lstm.sizes
         self._weights = lstm._weights
-        # What was packed and what came of it, put there together: another thread may pack at the same time.
+        # The stored weights and their packed form, set in one assignment, since another thread may pack at the same
+        # time.
         self._now: tuple[Seen, PackedLSTM | None] = [], None
 
     def stepper(self) -> PackedLSTM | None:
-        """Return the packed weights as they are now, or None where the engine does not serve."""
+        """Return the current packed weights, or None if the engine cannot run this LSTM."""
         found, (seen, stepper) = self.stored, self._now
         for name, value, version, address in seen:
             is_written = version is not None and value._version != version
@@ -65,7 +66,7 @@ class Packed:
         return stepper if seen else self._pack()
 
     def named(self) -> dict[str, Tensor]:
-        """What was packed, by name."""
+        """The stored weights that were packed, by name."""
         return {name: value for name, value, *_ in self._now[0]}
 
     def forget(self) -> None:
@@ -76,18 +77,18 @@ class Packed:
         self._now = [], None
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy packs its own: what is packed here lies where the native code was told."""
+        """Leave out the packed weights: native code holds their address, so a copy packs its own."""
         return {**self.__dict__, "_now": ([], None)}
 
     def _pack(self) -> PackedLSTM | None:
         found = [self.stored.get(name) for name in self._names]
-        # A parametrized weight is not stored, what is sparse has no address.
+        # A parametrized weight is not stored, and a sparse one has no address.
         known = [value for value in found if value is not None and value.layout is torch.strided]
         seen: Seen = []
         stepper = None
         kernel = self._kernel(known) if len(known) == len(found) and not self.sizes.proj_size else None
         if kernel is not None:
-            # As they are before they are packed: what is written meanwhile is packed anew at the next step.
+            # Versions are read before packing, so that a write meanwhile causes a repack at the next step.
             seen = [
                 (name, value, _version_of(value), value.data_ptr())
                 for name, value in zip(self._names, known, strict=True)
@@ -100,7 +101,7 @@ class Packed:
         return stepper
 
     def _kernel(self, stored: Sequence[Tensor]) -> Kernel | None:
-        """The kernel that serves what is stored, on packed copies of it; or None."""
+        """Return the kernel for the stored weights, with packed copies of them; None if there is none."""
         types = {value.dtype for value in stored}
         has_int8 = torch.int8 in types
         floats = types - {torch.int8}
@@ -117,12 +118,12 @@ def _version_of(value: Tensor) -> int | None:
 
 
 def pack_for_owner(lstm: Packable) -> Packed:
-    """Return the weights packed, for who holds them from call to call."""
+    """Return packed weights for an owner that keeps them between calls."""
     return Packed(lstm) if lstm.weights == "float" else packed_int8(lstm)
 
 
 def packed_int8(lstm: Packable) -> Packed:
-    """Return the weights of 8 bits packed, for all calls."""
+    """Return the packed int8 weights that all calls share."""
     held = lstm._held
     if held is None or held.stored is not lstm._buffers or held.sizes is not lstm.sizes:  # or one was assigned
         held = lstm._held = Packed(lstm)
@@ -130,7 +131,7 @@ def packed_int8(lstm: Packable) -> Packed:
 
 
 def weights_for_call(lstm: Packable) -> Sequence[Weights]:
-    """Return the weights for a call; those of 8 bits know how they are packed."""
+    """Return the weights for a call; int8 weights carry their packed form."""
     weights = lstm._weights()
     if isinstance(weights, Int8Weights):
         weights.stepper = packed_int8(lstm).stepper
@@ -138,13 +139,13 @@ def weights_for_call(lstm: Packable) -> Sequence[Weights]:
 
 
 def repack(module: nn.Module) -> None:
-    """Pack the weights of every LSTM in a module again, after a write that torch does not count.
+    """Repack the weights of every LSTM in a module after a write that torch's version counters miss.
 
-    Streams, calls inside `constant_weights` and all calls of int8 LSTMs run on packed copies of the weights, which are
+    Streams, calls inside `constant_weights` and all calls of int8 LSTMs use packed copies of the weights, which are
     updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
     such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory: the section "Weights
     that change unseen" of the documentation lists them. It takes effect for everything that uses these weights, in all
-    threads, from the next call or step; the states of streams stay as they are.
+    threads, at the next call or step; the states of streams do not change.
 
     Args:
         module: an LSTM, or a module with LSTMs inside.
@@ -156,7 +157,7 @@ def repack(module: nn.Module) -> None:
     >>> lstm = hs.LSTM(4, 3)
     >>> stream = lstm.stream()
     >>> out = stream.step(torch.zeros(4))
-    >>> lstm.weight_ih_l0.data.zero_()[0, 0]  # which torch does not count
+    >>> lstm.weight_ih_l0.data.zero_()[0, 0]  # torch's version counter misses this
     tensor(0.)
     >>> hs.repack(lstm)
     """
@@ -168,7 +169,7 @@ def repack(module: nn.Module) -> None:
             packed.forget()
 
 
-# All that is packed now, for the optimisers that write it, and for `repack`.
+# All packed weights, for fused optimisers and for `repack`.
 _packed: WeakValueDictionary[int, Packed] = WeakValueDictionary()
 
 
@@ -178,7 +179,7 @@ def _watch_optimisers() -> None:
 
 
 def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
-    """Count a version of each packed parameter that a fused optimiser wrote, which torch leaves out."""
+    """Bump the version of each packed parameter that a fused optimiser wrote, since torch does not."""
     written = {id(value) for group in optimiser.param_groups if group.get("fused") for value in group["params"]}
     for reference in _packed.valuerefs() if written else ():
         packed = reference()

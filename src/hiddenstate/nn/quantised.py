@@ -1,4 +1,4 @@
-"""The weights of an LSTM in 8 bits: put there, read from there, and in state dicts of either kind."""
+"""The int8 weights of an LSTM: quantising, dequantising, and reading float or int8 state dicts."""
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any, Literal, Protocol
@@ -13,11 +13,11 @@ from hiddenstate.engine.int8 import Kept, dequantise, quantise
 from hiddenstate.errors import ArgumentError, DtypeError
 
 WeightType = Literal["float", "int8"]
-SCALE = "_scale"  # what the name of a matrix ends with for its scales
+SCALE = "_scale"  # suffix of a matrix's name for its scales
 
 
 class Layer(Protocol):
-    """An LSTM whose weights can be kept either way."""
+    """An LSTM whose weights can be float or int8."""
 
     weights: WeightType
     _parameters: dict[str, nn.Parameter | None]
@@ -30,31 +30,31 @@ class Layer(Protocol):
 
 
 def is_matrix(name: str) -> bool:
-    """Whether a parameter is a matrix, which is rounded; biases stay as they are."""
+    """Whether a parameter is a matrix; matrices are quantised, biases are not."""
     return name.startswith("weight_")
 
 
 def quantise_module(lstm: Layer) -> None:
-    """Round the matrices of an LSTM in place: its parameters become buffers.
+    """Quantise the matrices of an LSTM in place: its parameters become buffers.
 
     Raises:
-        ArgumentError, DtypeError: as `rounded`. Nothing was changed.
+        ArgumentError, DtypeError: as for `rounded`. Nothing was changed.
     """
     keep(lstm, rounded(lstm))
 
 
 def rounded(lstm: Any) -> dict[str, Tensor]:
-    """What is kept of an LSTM, ours or torch's, whose matrices are rounded: numbers, scales and biases by name.
+    """Return the buffers of a quantised LSTM, ours or torch's: int8 matrices, scales and biases by name.
 
     Raises:
-        ArgumentError: a weight is no parameter (a parametrization or pruning computes it), or is not finite.
-        DtypeError: a weight is not of floating point, or its memory was freed.
+        ArgumentError: a weight is not a parameter (a parametrization or pruning computes it), or is not finite.
+        DtypeError: a weight is not floating point, or its memory was freed.
     """
     names: list[str] = lstm._flat_weights_names
     if parametrize.is_parametrized(lstm) or any(lstm._parameters.get(name) is None for name in names):
         raise ArgumentError(
-            f"the weights of this {type(lstm).__name__} are not all its parameters, so that they cannot be rounded: "
-            "make parametrizations, pruning or weight norm permanent first"
+            f"the weights of this {type(lstm).__name__} are not all parameters, so they cannot be quantised: make "
+            "parametrizations, pruning or weight norm permanent first"
         )
     made: dict[str, Tensor] = {}
     for name in names:
@@ -71,12 +71,12 @@ def _cloned(value: Tensor, name: str) -> Tensor:
     check_dense(value, name)
     check_memory(value, name)
     if not value.is_floating_point():
-        raise DtypeError(f"{name} has dtype {value.dtype}, expected a type of floating point: was it replaced?")
+        raise DtypeError(f"{name} has dtype {value.dtype}, expected a floating-point type: was it replaced?")
     return value.detach().clone()
 
 
 def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
-    """Put what `rounded` made in the place of an LSTM's parameters."""
+    """Replace an LSTM's parameters by the buffers that `rounded` returned."""
     for name in lstm._flat_weights_names:
         del lstm._parameters[name]
     for name, value in made.items():
@@ -85,19 +85,19 @@ def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
 
 
 def dequantise_module(lstm: Layer) -> None:
-    """Make floats of the matrices of an LSTM in place: its buffers become parameters.
+    """Dequantise the matrices of an LSTM in place: its buffers become parameters.
 
     Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: as `floats`. Nothing was changed.
+        ArgumentError, DtypeError, ShapeError, DeviceError: as for `floats`. Nothing was changed.
     """
     keep_floats(lstm, floats(lstm))
 
 
 def floats(lstm: Layer) -> dict[str, nn.Parameter]:
-    """The numbers that weights of 8 bits stand for, by name.
+    """Return the float values of int8 weights, by name.
 
     Raises:
-        ArgumentError: one is missing.
+        ArgumentError: a weight is missing.
         DtypeError, ShapeError, DeviceError: they were replaced, or their memory was freed.
     """
     for name in stored_names(lstm):
@@ -106,7 +106,7 @@ def floats(lstm: Layer) -> dict[str, nn.Parameter]:
 
 
 def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
-    """Put what `floats` made in the place of an LSTM's weights of 8 bits."""
+    """Replace an LSTM's int8 weights by the parameters that `floats` returned."""
     for name in list(stored_names(lstm)):
         del lstm._buffers[name]
     for name, value in made.items():
@@ -115,7 +115,7 @@ def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
 
 
 def kept_weights(lstm: Layer) -> list[Kept]:
-    """The weights of each layer and direction as they are kept."""
+    """Return the weights of each layer and direction as stored."""
     found = []
     for names in lstm._layout()[1]:
         values = [None if name is None else _kept(lstm, name) for name in names]
@@ -132,14 +132,14 @@ def _kept(lstm: Layer, name: str) -> Tensor:
 
 
 def missing(name: str) -> ArgumentError:
-    """Return the error of a weight that is not there."""
+    """Return the error for a missing weight."""
     return ArgumentError(
-        f"{name} is missing, which the sizes of this LSTM ask for: was it deleted, or a size assigned?"
+        f"{name} is missing, but the sizes of this LSTM require it: was it deleted, or was a size assigned?"
     )
 
 
 def stored_names(lstm: Layer) -> Iterator[str]:
-    """Names of the buffers that weights of 8 bits are kept in."""
+    """Yield the names of the buffers of int8 weights."""
     for name in lstm._flat_weights_names:
         yield name
         if is_matrix(name):
@@ -147,23 +147,23 @@ def stored_names(lstm: Layer) -> Iterator[str]:
 
 
 def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> None:
-    """Bring the weights of a state dict into the form that an LSTM keeps: floats are rounded, 8 bits made floats.
+    """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights.
 
     Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: they cannot be.
+        ArgumentError, DtypeError, ShapeError, DeviceError: they cannot be converted.
     """
     for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE
         value, scale = state.get(key), state.get(key_of_scale)
         if not isinstance(value, Tensor) or value.dim() != 2:
-            continue  # torch says what is wrong
-        # torch would copy one type into the other: numbers without their scale.
+            continue  # torch reports the error
+        # torch would copy one type into the other, ignoring the scale.
         if lstm.weights == "int8" and scale is not None and value.dtype is not torch.int8:
             raise DtypeError(f"{key} has dtype {value.dtype} with scales beside it, expected torch.int8")
         if isinstance(scale, Tensor) and not scale.dtype.is_floating_point:
-            raise DtypeError(f"{key_of_scale} has dtype {scale.dtype}, expected a type of floating point")
+            raise DtypeError(f"{key_of_scale} has dtype {scale.dtype}, expected a floating-point type")
         if lstm.weights == "float" and value.dtype is torch.int8 and scale is None:
-            raise ArgumentError(f"{key} is of 8 bits, and its scales {key_of_scale} are missing: save both")
+            raise ArgumentError(f"{key} is int8, but its scales {key_of_scale} are missing: save both")
         if lstm.weights == "int8" and scale is None and value.dtype.is_floating_point:
             state[key], state[key_of_scale] = quantise(value, key)
         elif lstm.weights == "float" and value.dtype is torch.int8 and isinstance(scale, Tensor):

@@ -1,6 +1,6 @@
-"""Edits that are in force now, in this thread (or asyncio task).
+"""The edits in force in this thread (or asyncio task).
 
-They are kept here and not in the modules, so nothing can be left behind in a module, and other threads never see them.
+They are stored here, not in the modules, so no edit can be left behind in a module, and other threads never see them.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ class Editable(Protocol):
 
     @property
     def sizes(self) -> Sizes:
-        """Its sizes; those of a cell are of one layer."""
+        """Its sizes; a cell counts as one layer."""
 
     def _traced_layers(self) -> tuple[int, bool]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class ScopedEdit:
-    """An edit in force, and the LSTM or cell that it is for."""
+    """An edit in force, and the LSTM or cell that it applies to."""
 
     lstm: Editable
     edit: Edit
@@ -40,19 +40,19 @@ scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
 
 
 def edits_in_force(lstm: Editable) -> list[Edit]:
-    """Edits of this LSTM that are in force, in the order in which they are applied."""
+    """Return the edits in force for this LSTM, in the order in which they are applied."""
     return [entry.edit for entry in in_force(scoped_edits) if entry.lstm is lstm] if scoped.any_open else []
 
 
 def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
-    """Return a block in which edits are in force for an LSTM or a cell, and switches are on.
+    """Return a block in which edits apply to an LSTM or a cell, and the given switches are on.
 
     Raises:
-        NameUnknownError: an edit's place is none of this LSTM's.
+        NameUnknownError: this LSTM has no such place.
         IndexRangeError: a unit does not exist.
-        ArgumentTypeError: something else than an `Edit` was given.
+        ArgumentTypeError: an argument is not an `Edit`.
     """
-    places: dict[str, Place] = {}  # of many edits most name the same few
+    places: dict[str, Place] = {}  # a cache: many edits usually name the same few places
     for edit in edits:
         check_edit(edit)
         place = places.get(edit.place) if isinstance(edit.place, str) else None
@@ -63,13 +63,13 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
 
 
 def check_edit(edit: object) -> None:
-    """Refuse what is no edit.
+    """Refuse arguments that are not edits.
 
     Raises:
-        ArgumentTypeError: something else than an `Edit` was given.
+        ArgumentTypeError: an argument is not an `Edit`.
     """
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(
-            f"edit() takes edits, such as hs.zero, hs.set or hs.patch make, got {type(edit).__name__}{hint}"
+            f"edit() takes edits, made by hs.zero, hs.set or hs.patch, for example, got {type(edit).__name__}{hint}"
         )

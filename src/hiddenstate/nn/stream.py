@@ -1,4 +1,4 @@
-"""One time step at a time, with the state carried."""
+"""Runs one time step at a time and carries the state."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -16,12 +16,13 @@ from hiddenstate.structure.axis_order import from_time_first, to_time_first
 
 
 class Stream(StreamState):
-    """A running LSTM: give it one step (or a chunk), it remembers the state. Made by `hiddenstate.LSTM.stream`.
+    """A running LSTM: give it one step (or a chunk), and it remembers the state. Created by `hiddenstate.LSTM.stream`.
 
-    Chunks of any size give the same numbers as the whole sequence at once. A stream computes no gradients and no
-    dropout, and keeps to the type of the weights, under autocast too. It follows the LSTM's weights: optimisers,
-    ``load_state_dict`` and any other write that torch counts; after one that it does not, such as one through
-    ``.data``, call `hiddenstate.repack`. Its state changes with each call, so use one stream per thread.
+    Chunks of any size give the same results as the whole sequence at once. A stream computes no gradients and no
+    dropout, and always uses the type of the weights, even under autocast. It picks up changes of the LSTM's weights
+    through optimisers, ``load_state_dict`` and any other write that torch's version counters register; after a write
+    that they miss, such as one through ``.data``, call `hiddenstate.repack`. Its state changes with each call, so use
+    one stream per thread.
 
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
@@ -33,18 +34,19 @@ class Stream(StreamState):
         """Read one time step.
 
         Args:
-            x: ``[N, C]``; ``[C]`` also serves when the batch is 1. A tensor, or a NumPy array of the same type.
-            rows: the rows that take this step, each once; x is ``[n, C]`` then, in their order. The others wait. All
-                rows when None.
-            out: where to write the result, of its shape and of x's kind; saves making a new one at each step.
+            x: ``[N, C]``, or ``[C]`` if the batch is 1; a tensor, or a NumPy array of the same type.
+            rows: the rows that take this step, without repetition; x is then ``[n, C]``, in their order, and the other
+                rows wait. All rows if None.
+            out: an array to write the result to, with its shape, a tensor or NumPy array as x; this saves an allocation
+                at each step.
 
         Returns:
-            The last layer's hidden state, ``[N, P]`` or ``[P]`` as x came, ``[n, P]`` with ``rows``; a NumPy array if x
-            is one.
+            The last layer's hidden state, ``[N, P]`` or ``[P]`` depending on x, ``[n, P]`` with ``rows``; a NumPy array
+            if x is one.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
-            IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
+            IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         if rows is not None:
@@ -57,7 +59,7 @@ class Stream(StreamState):
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
-        """A step with every check, after which the next ones go the quick way, if they can."""
+        """Take a step with every check; the following steps then take the quick way, if possible."""
         given: Tensor = self._tensor(x, "x")
         if given.dim() != 2 and not (given.dim() == 1 and self._batch == 1):
             allowed = "[N, C] or [C]" if self._batch == 1 else "[N, C]"
@@ -77,12 +79,12 @@ class Stream(StreamState):
         return self._step_of_checked_rows(x, rows, out) if done is None else done
 
     def _quick_rows(self, x: Array, rows: Rows, out: Array | None) -> Array | None:
-        """A step of some rows in one native call, or None where that does not serve, or not in this form."""
+        """Take a step of some rows in one native call, or return None if that is not possible for these arguments."""
         now = self._now
         return None if now.quick is None else now.quick.step_rows(x, rows, now.rows.free, out)
 
     def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
-        """A step of some rows with every check, which may be given in a form that only this reads."""
+        """Take a step of some rows with every check, in any form of arguments."""
         index, given = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
         if given.shape != want:
@@ -99,15 +101,16 @@ class Stream(StreamState):
         """Read several time steps.
 
         Args:
-            chunk: ``[T, N, C]``, or ``[N, T, C]`` when the LSTM is ``batch_first``; T may be 0. A tensor, or a NumPy
+            chunk: ``[T, N, C]``, or ``[N, T, C]`` if the LSTM is ``batch_first``; T may be 0. A tensor, or a NumPy
                 array of the same type.
 
         Returns:
-            The last layer's hidden state at each step, ``[T, N, P]`` or ``[N, T, P]``, in an array of the chunk's kind.
+            The last layer's hidden state at each step, ``[T, N, P]`` or ``[N, T, P]``; a NumPy array if the chunk is
+            one.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: what does not fit.
-            IndexRangeError, ArgumentError: an edit that holds does not fit a stream.
+            IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         given: Tensor = self._tensor(chunk, "chunk")
@@ -118,22 +121,22 @@ class Stream(StreamState):
         return self._give(done, chunk, None)
 
     def _tensor(self, value: object, name: str) -> Tensor:
-        """The value as a tensor of the weights' type and device."""
+        """Return the value as a tensor with the weights' type, on their device."""
         return as_tensor(value, name, self._like())
 
     def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
-        """The result as an array of the kind that was given, or in the one that was given for it."""
+        """Return the result as a tensor or NumPy array like the input, or written to ``out``."""
         if out is not None:
             self._tensor(out, "out").copy_(done)
             return out
         return done.numpy() if isinstance(like, np.ndarray) else done
 
     def _feed(self, x: Tensor, index: Tensor | None = None) -> Tensor:
-        """Read ``[T, N, C]``, give ``[T, N, P]``; for the rows of an index ``[n]`` alone if there is one."""
+        """Read ``[T, N, C]`` and return ``[T, N, P]``; only for the rows of an index ``[n]``, if there is one."""
         want = (len(x), self._batch, self._sizes.input_size)
         if index is None and x.shape != want:
             raise ShapeError(
-                f"got {list(x.shape[1:])} features a step, expected [N, C] = {list(want[1:])}: this stream was "
+                f"got {list(x.shape[1:])} features per step, expected [N, C] = {list(want[1:])}: this stream was "
                 f"made for batch={self._batch}"
             )
         self._check_state()
@@ -147,12 +150,12 @@ class Stream(StreamState):
         return out
 
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, State]:
-        h, c = (part.clone() for part in self._state)  # written in place, and interrupted midway perhaps
+        h, c = (part.clone() for part in self._state)  # they are written in place, and that may be interrupted
         if index is None:
             return self._runner.run(x, (h, c), self.t)
         if not len(index):
             return x.new_empty(len(x), 0, self._sizes.output_size), self._state
-        # Edits name rows of the whole stream, so all of them are run, and those that wait are put back.
+        # Edits name rows of the whole stream, so all rows are run, and the waiting ones are restored.
         every = x.new_zeros(len(x), self._batch, x.shape[2]).index_copy_(1, index, x)
         before = self._state[0].clone(), self._state[1].clone()
         out, after = self._runner.run(every, (h, c), self.t)
@@ -161,7 +164,7 @@ class Stream(StreamState):
         return out.index_select(1, index), before
 
     def fork(self) -> "Stream":
-        """Return a second stream that goes on from this one's state; from here on they are apart."""
+        """Return a second stream that continues from this one's state; the two are independent from then on."""
         other = Stream.__new__(Stream)
         with self._alone():
             h, c = self._state

@@ -1,4 +1,4 @@
-"""The arrays that a stream is given, tensors or NumPy's, as tensors."""
+"""Converts a stream's arguments, tensors or NumPy arrays, to tensors."""
 
 from typing import Any, TypeVar
 
@@ -9,62 +9,66 @@ from torch import Tensor
 from hiddenstate.base.validation import check_dense, check_memory, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, ShapeError
 
-# A tensor or a NumPy array; results are of the kind that was given.
+# A tensor or a NumPy array; results have the same kind as the input.
 Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 
 def as_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """The value as a tensor of the type and on the device of ``like``; an array's has its memory.
+    """Return the value as a tensor with the type and device of ``like``; a NumPy array shares its memory with it.
 
     Raises:
-        ArgumentTypeError, DtypeError, DeviceError, ArgumentError: it can't be one.
+        ArgumentTypeError, DtypeError, DeviceError, ArgumentError: it cannot be converted.
     """
     return check_tensor(_from_numpy(value, name) if isinstance(value, np.ndarray) else value, name, like)
 
 
 def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
-    """The array as a tensor of the same memory; a copy of one that may not be written, which torch can't know.
+    """Return a tensor that shares the array's memory; a copy if the array is read-only, which torch does not support.
 
     Raises:
-        DtypeError, ArgumentError: torch has no such type, or its tensors no such strides.
+        DtypeError, ArgumentError: torch has no such type, or does not support the strides.
     """
     if value.dtype.kind not in "fiub" or not value.dtype.isnative or value.dtype.itemsize > 8:
         raise DtypeError(
             f"{name} is a NumPy array of {value.dtype!r}, which torch does not have: convert it with "
-            f"{name}.astype(np.float32), or to the type that the weights have"
+            f"{name}.astype(np.float32), or to the type of the weights"
         )
     if any(step < 0 or step % value.itemsize for step in value.strides):
         raise ArgumentError(
-            f"{name} is a NumPy array of strides {value.strides}, expected multiples of its {value.itemsize} bytes, "
-            f"and none negative: give np.ascontiguousarray({name})"
+            f"{name} is a NumPy array with strides {value.strides}, expected non-negative multiples of its "
+            f"{value.itemsize} bytes: give np.ascontiguousarray({name})"
         )
     return torch.from_numpy(value if value.flags.writeable else value.copy())
 
 
 def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> None:
-    """Refuse an array to write into that is not of x's kind, of a shape and of memory of its own.
+    """Refuse an output array that is not of x's kind, has a wrong shape, or shares its own memory.
 
     Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: which it is.
+        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: it is.
     """
     if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
-        raise ArgumentTypeError(f"out is a {type(out).__name__} and x a {type(x).__name__}: give both of one kind")
+        raise ArgumentTypeError(
+            f"out is a {type(out).__name__} and x a {type(x).__name__}: give two tensors or two arrays"
+        )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
-        raise ArgumentError("out is an array that may not be written: give one that may, np.empty(...) for example")
+        raise ArgumentError("out is a read-only array: give a writable one, np.empty(...) for example")
     given = as_tensor(out, "out", like)
     if given.shape != shape:
         raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
     if given.is_inference() and not torch.is_inference_mode_enabled():
-        raise ArgumentError("out was made in inference mode, and is not written outside of it: make it outside")
+        raise ArgumentError("out was made in inference mode and cannot be written outside of it: create it outside")
     if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
-        raise ArgumentError("out must be a tensor of its own memory that asks for no gradient: torch.empty(...), say")
+        raise ArgumentError(
+            "out must be a tensor with no overlapping memory that requires no gradient, such as torch.empty(...)"
+        )
 
 
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
-    """Refuse a mask that is no bool tensor ``[N]`` whose numbers can be read where ``like`` is.
+    """Refuse a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
 
     Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError: which it is.
+        ArgumentTypeError, ShapeError, DtypeError, DeviceError: it is not.
     """
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
         raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
@@ -73,4 +77,4 @@ def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
         raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{rows}]")
     check_memory(mask, "mask")
     if mask.is_meta and not like.is_meta:
-        raise DeviceError("mask is on the meta device, which has no numbers: make it elsewhere")
+        raise DeviceError("mask is on the meta device, which has no values: create it on another device")

@@ -1,4 +1,4 @@
-"""The state of a stream in a file."""
+"""Saves the state of a stream to a file, and loads it."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +13,14 @@ _LATEST = 2**63  # time steps
 
 
 class Saved(NamedTuple):
-    """What a file holds: the state, and the time steps that were taken."""
+    """The contents of a file: the state, and the number of time steps taken."""
 
     state: State
     t: int
 
 
 def save(path: str | Path, saved: Saved) -> None:
-    """Write a safetensors file, which also says whether all numbers are finite."""
+    """Write a safetensors file, which also records whether all values are finite."""
     h, c = saved.state
     write_tensors(path, KIND, {"h": h, "c": c}, {"t": str(saved.t), "finite": str(_is_finite(saved.state))})
 
@@ -29,7 +29,7 @@ def load(path: str | Path) -> Saved:
     """Read what `save` wrote.
 
     Raises:
-        FileFormatError: it is no such file, or damaged.
+        FileFormatError: it is not such a file, or is damaged.
     """
     tensors, metadata = read_tensors(path, KIND)
     with reading(path):
@@ -39,9 +39,9 @@ def load(path: str | Path) -> Saved:
             raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
         if not 0 <= t < _LATEST:
             raise FileFormatError(f"{path} is damaged: its count of steps is {t}, expected 0..{_LATEST - 1}")
-        # A state may be NaN, as any call's may: that it is so in the file is damage only if it was not when saved.
+        # A state may legitimately be NaN; in the file it is damage only if the saved state was finite.
         if metadata.get("finite") == str(True) and not _is_finite(state):
-            raise FileFormatError(f"{path} is damaged: it holds numbers that are not finite, and says there are none")
+            raise FileFormatError(f"{path} is damaged: it contains values that are not finite, but is marked as finite")
     return Saved(state, t)
 
 

@@ -1,4 +1,4 @@
-"""Runs the steps of a stream: on weights packed once, or on the general path."""
+"""Runs the steps of a stream, on packed weights or on the general path."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from hiddenstate.nn.lstm_parameters import LSTMParameters
 from hiddenstate.nn.packed_weights import pack_for_owner, weights_for_call
 from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
 
-# More steps than these are cheaper with the input's projection as one matrix product.
+# For more steps it is cheaper to compute the input's products in one matrix product.
 FEW_STEPS = 4
 
 
 class StreamRunner:
-    """Runs the next steps of a stream: on packed weights if possible, else on the general path.
+    """Runs the next steps of a stream: on packed weights if possible, otherwise on the general path.
 
-    The state that it is given may be written in place and given back.
+    The state may be updated in place and returned.
     """
 
     def __init__(self, lstm: LSTMParameters) -> None:
@@ -39,8 +39,8 @@ class StreamRunner:
                 return stepper.run(x, *state), state
         if any(self._hooks()):
             raise ArgumentError(
-                "this LSTM has forward hooks (pruning and the older weight norm add such), which a stream would pass "
-                "over: make pruning or weight norm permanent, or remove the hooks"
+                "this LSTM has forward hooks (added by pruning or the older weight norm, for example), which a stream "
+                "would not run: make pruning or weight norm permanent, or remove the hooks"
             )
         lstm, edits, weights = self._lstm, edits_in_force(self._lstm), weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
@@ -49,9 +49,9 @@ class StreamRunner:
         return result.out, (result.h_n, result.c_n)
 
     def quick(self, state: State, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
-        """Return the quickest way to the next single steps, as long as nothing comes in between; None if there is none.
+        """Return the quick step, which remains valid until something changes; None if it is not possible.
 
-        That is the one there is ``now``, if it still serves. It refuses a step while ``turn`` has a holder.
+        The current one, ``now``, is reused if it is still valid. It refuses to run while ``turn`` has a holder.
         """
         stepper = None if self._is_blocked() else self._packed.stepper()
         if now is not None and now.stepper is stepper and now.writes(state):
@@ -62,7 +62,8 @@ class StreamRunner:
         step.native.take_turns(turn)
         step.native.guard_parameters(self._packed.stored, self._packed.named())
         step.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, chosen_backends])
-        # The guard took versions as they are now; if another thread wrote after the weights were packed, these are old.
+        # The guard read the versions just now; if another thread wrote after the weights were packed, the packed ones
+        # are stale.
         return step if self._packed.stepper() is stepper else None
 
     def weights(self) -> dict[str, Tensor]:
@@ -71,11 +72,11 @@ class StreamRunner:
         return dict(zip(named, self._lstm._flat_weights, strict=True))
 
     def forget(self) -> None:
-        """Look at the weights anew at the next step."""
+        """Check the weights again at the next step."""
         self._packed.forget()
 
     def _is_blocked(self) -> bool:
-        """Whether packed weights don't serve: a hook, an edit, another path, a transform of torch's."""
+        """Whether packed weights cannot be used because of a hook, an edit, a forced path or a torch transform."""
         return any(self._hooks()) or bool(edits_in_force(self._lstm)) or uses_reference() or transformed()
 
     def _hooks(self) -> list[dict[int, Any]]:

@@ -1,4 +1,4 @@
-"""The state of a stream: whose rows are in use, how it goes in and out, and one thread at a time."""
+"""The state of a stream: its rows, access from outside, and the lock that admits one thread at a time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ from hiddenstate.structure.sizes import Sizes
 class Moment:
     """The state of a stream, all in one object.
 
-    It is replaced as a whole, so a step that Ctrl-C interrupts leaves the state before it or the state after it.
+    It is replaced as a whole, so a step that Ctrl-C interrupts leaves either the old or the new state.
     """
 
     __slots__ = ("_start", "quick", "rows", "state", "step")
@@ -43,11 +43,11 @@ class Moment:
 
     @property
     def t(self) -> int:
-        """Time steps taken; the quick step counts its own."""
+        """The number of time steps taken; the quick step does its own counting."""
         return self._start + (0 if self.quick is None else self.quick.native.count)
 
     def become(self, state: State, t: int) -> None:
-        """Take over the numbers of another state, in place: the quick step stays."""
+        """Copy the values of another state in place, so that the quick step remains valid."""
         for part, new in zip(self.state, state, strict=True):
             part.copy_(new)
         self._start = t - (0 if self.quick is None else self.quick.native.count)
@@ -59,7 +59,7 @@ class StreamState:
     def __init__(
         self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
     ) -> None:
-        """Use `hiddenstate.LSTM.stream`. ``like`` gives a weight, whose type and device everything must have."""
+        """Use `hiddenstate.LSTM.stream` instead. ``like`` returns a weight, whose type and device inputs must have."""
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
         if batch < 1:
@@ -73,14 +73,14 @@ class StreamState:
         self._sizes = sizes
         self._like = like
         self._layout = layout
-        # Who changes the stream now. An entry is set and taken out by one operation each, so none is left behind.
+        # The current holder of the stream. Setting and removing the entry are atomic, so none is left behind.
         self._turn: dict[str, object] = {}
         self._runner.forget()
         self._keep(*self._zeros(batch), t=0, rows=RowsInUse())
 
     @property
     def batch(self) -> int:
-        """How many sequences run side by side, N."""
+        """The number of sequences that run side by side, N."""
         return self._batch
 
     @property
@@ -106,7 +106,7 @@ class StreamState:
 
     @property
     def layout(self) -> Layout:
-        """The order of the axes of a chunk: ``"TN"``, or ``"NT"`` when the LSTM is ``batch_first``."""
+        """The order of a chunk's axes: ``"TN"``, or ``"NT"`` if the LSTM is ``batch_first``."""
         return self._layout
 
     def weights(self) -> dict[str, Tensor]:
@@ -115,15 +115,15 @@ class StreamState:
 
     @property
     def t(self) -> int:
-        """Time steps taken since the stream began or was last reset as a whole."""
+        """The number of time steps since the stream was created or last reset as a whole."""
         return self._now.t
 
     @property
     def state(self) -> State:
-        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to go on from there.
+        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from there.
 
-        A stream in bfloat16 on CPU keeps c in float32: here it is rounded, and in `fork` and `save` it is not. Either
-        type may be assigned.
+        A bfloat16 stream on CPU keeps c in float32. It is rounded to bfloat16 here, but not in `fork` and `save`.
+        Either type may be assigned.
 
         Raises:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, what does not fit.
@@ -142,7 +142,7 @@ class StreamState:
             self._keep(h.to(self._like().dtype, copy=True), c.clone(), t=t)
 
     def _checked_state(self, value: tuple[object, object], n: int | None) -> State:
-        """Return a state of n rows that was given, ``[L, n, units]``; of one row without that axis if n is None."""
+        """Check a state of n rows, ``[L, n, units]``, or of one row, ``[L, units]``, if n is None."""
         given, like = check_pair(value, "state"), self._like()
         h, c = check_tensor(given[0], "h", like), check_tensor(given[1], "c", self._like_c(given[1]))
         for name, part, (L, _, units) in zip("hc", (h, c), self._state_shapes(n or 1), strict=True):
@@ -153,14 +153,13 @@ class StreamState:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """The rows in use: all, but those that `leave` gave back."""
+        """The rows in use: all except those released by `leave`."""
         return self._rows.in_use(self._batch)
 
     def join(self, state: State | None = None) -> int:
-        """Take a row for a new sequence, which begins from the zero state, or from ``state``; give its number.
+        """Take a row for a new sequence, which starts from zero or from ``state``, and return its number.
 
-        A row that has left is taken again. Where there is none the stream doubles its ``batch``, and rows keep their
-        numbers.
+        A released row is reused. If there is none, the stream doubles its ``batch``; existing rows keep their numbers.
 
         Args:
             state: ``h [L, P]`` and ``c [L, H]``.
@@ -184,10 +183,10 @@ class StreamState:
         self._rows.take(row)
 
     def leave(self, rows: Rows) -> None:
-        """Give back rows whose sequences have ended; their states are zeroed.
+        """Release rows whose sequences have ended; their states are zeroed.
 
         Raises:
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left already.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist, or has already left.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         index = self._index(rows)
@@ -202,10 +201,10 @@ class StreamState:
         self._now.rows = rows
 
     def state_of(self, rows: Rows) -> State:
-        """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; of one int, ``[L, P]``, ``[L, H]``.
+        """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; ``[L, P]``, ``[L, H]`` for an int.
 
         Raises:
-            ArgumentTypeError, IndexRangeError, ArgumentError: the rows are none of this stream's.
+            ArgumentTypeError, IndexRangeError, ArgumentError: the stream has no such rows.
         """
         index = self._index(rows)
         with self._alone():
@@ -214,13 +213,13 @@ class StreamState:
         return (h[:, 0], c[:, 0]) if isinstance(rows, int) else (h, c)
 
     def _index(self, rows: Rows) -> Tensor:
-        """Return the rows as an index, where the state is; refuse those that there are not, and that have left."""
+        """Return the rows as an index on the state's device; refuse rows that do not exist or have left."""
         listed = listed_rows(rows, self._batch)
         self._rows.check(listed)
         return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
 
     def _to_write(self) -> None:
-        """Copy a state that was made in inference mode, which torch writes nowhere else."""
+        """Copy a state that was made in inference mode, since torch does not let it be written outside of that mode."""
         if not torch.is_inference_mode_enabled() and any(part.is_inference() for part in self._state):
             h, c = self._state
             self._keep(h.clone(), c.clone())
@@ -234,7 +233,7 @@ class StreamState:
         self._keep(h, c, rows=self._rows.without(range(before, batch)))
 
     def _alone(self) -> Block:
-        """Return a block that only one thread can be in."""
+        """Return a block that only one thread can enter at a time."""
         mine = object()
         return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
 
@@ -260,14 +259,14 @@ class StreamState:
             to_the_end(partial(now.become, state, t))
 
     def _find_quick(self) -> None:
-        """Look for the quickest way to the next steps."""
+        """Look for the quick step."""
         now = self._now
         quick = self._runner.quick(now.state, now.quick, self._turn)
         if quick is not now.quick:
             self._now = Moment(now.state, now.t, now.rows, quick)
 
     def _like_c(self, c: object) -> Tensor:
-        """Whose type a cell state must have: a weight's, or that in which it is kept."""
+        """Return a tensor with the type that a cell state must have: the weights' type, or the stored one."""
         like = self._like()
         kept = real_type(like.dtype)
         return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
@@ -277,30 +276,29 @@ class StreamState:
         if (state.dtype, state.device) != (like.dtype, like.device):
             raise DtypeError(
                 f"the LSTM went from {state.dtype} on {state.device} to {like.dtype} on {like.device} while this "
-                "stream ran: reset() the stream, or assign its state anew"
+                "stream ran: reset() the stream, or assign its state again"
             )
 
     def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: State | None = None) -> None:
-        """Zero the state, or set it ``to`` another: of all rows, of those where the mask is True, or of some ``rows``.
+        """Zero the state, or set it to ``to``: for all rows, for those where the mask is True, or for some ``rows``.
 
-        Where neither a mask nor rows are given, the count of steps, ``t``, begins again too.
+        If neither a mask nor rows are given, the step count ``t`` is also reset.
 
         Args:
             mask: bool ``[N]``.
-            rows: numbers of rows, or one.
-            to: ``(h, c)`` in place of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for
-                each, h ``[L, n, P]`` and c ``[L, n, H]``, where n counts the rows that are given, and all rows with a
-                mask.
+            rows: one or more row numbers.
+            to: ``(h, c)`` instead of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for each
+                row, h ``[L, n, P]`` and c ``[L, n, H]``, where n is the number of ``rows``, or N with a mask.
 
         Raises:
             ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row that there is not, or that has left; or both a mask
-                and rows were given.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist or has left, or both a mask and rows
+                were given.
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         if mask is not None and rows is not None:
-            raise ArgumentError("reset() takes a mask or rows=, and got both: give one of them")
+            raise ArgumentError("reset() takes either a mask or rows=, got both: give one of them")
         index = None if rows is None else self._index(rows)
         if mask is not None:
             check_mask(mask, self._batch, self._like())
@@ -334,7 +332,7 @@ class StreamState:
         return self._checked_state((h, c), n)
 
     def save(self, path: str | Path) -> None:
-        """Write the state and the count of steps to a safetensors file (beside, then renamed).
+        """Write the state and the step count to a safetensors file, atomically.
 
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
@@ -346,17 +344,17 @@ class StreamState:
         stream_file.save(path, saved)
 
     def load(self, path: str | Path) -> None:
-        """Go on from a state that `save` wrote.
+        """Continue from a state that `save` wrote.
 
         Raises:
-            FileFormatError: the file is not a stream's state, or one of other sizes or another type; or it is damaged.
+            FileFormatError: the file is damaged, is not a stream's state, or has different sizes or a different type.
         """
         (h, c), t = stream_file.load(path)
         device = self._like().device
         try:
             self._set_state((h.to(device), c.to(device)), t)
         except (ShapeError, DtypeError) as error:
-            raise FileFormatError(f"the state in {path} is not of this LSTM and batch: {error}") from error
+            raise FileFormatError(f"the state in {path} does not fit this LSTM and batch: {error}") from error
 
     def _state_shapes(self, batch: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         L, sizes = self._sizes.num_layers, self._sizes
@@ -367,11 +365,11 @@ class StreamState:
         nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
         try:
             if nbytes >= 2**63:
-                raise MemoryError("no tensor has so many")
+                raise MemoryError("no tensor has so many bytes")
             h, c = (like.new_zeros(shape) for shape in shapes)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
-                f"the state of a stream of batch={shorten(batch)} takes {shorten(nbytes)} bytes, which there are not:"
-                " take fewer sequences at a time"
+                f"the state of a stream of batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than there is "
+                "memory: use a smaller batch"
             ) from error
         return h, c

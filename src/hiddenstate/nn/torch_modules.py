@@ -1,4 +1,4 @@
-"""The same layer as another class: torch's modules to ours and back, with nothing lost."""
+"""Converts layers between torch's classes and ours, without losing anything."""
 
 import warnings
 from typing import TypeVar
@@ -12,13 +12,13 @@ from hiddenstate.errors import ArgumentError
 
 Module = TypeVar("Module", bound=nn.Module)
 
-# As they are before anyone puts others in their place, ours maybe.
+# The original classes, since `hiddenstate.accelerate` or others may replace them in torch.
 TORCH_LSTM, TORCH_CELL = nn.LSTM, nn.LSTMCell
 
-# torch.fx makes a node of a module whose ``__module__`` begins with this, and looks into every other, where a layer's
-# code can do nothing with proxies. So each layer of ours says so of itself. Its class goes on telling where it is from:
-# pickle, torch.compile and everyone else ask that. Nothing is done in a call, no tracer is changed, and hooks, pruning
-# and what a subclass adds run with the node, as with torch's own layers.
+# torch.fx makes a node of a module whose ``__module__`` begins with this, and traces into all others, which fails for
+# our layers because their code cannot handle proxies. So each instance sets this attribute. The class keeps its real
+# ``__module__``, which pickle, torch.compile and others read. Calls cost nothing extra, no tracer is changed, and
+# hooks, pruning and subclass code run with the node, as with torch's own layers.
 FX_LEAF = "torch.nn"
 
 LSTM_OPTIONS = (
@@ -32,13 +32,13 @@ LSTM_OPTIONS = (
     "proj_size",
 )
 CELL_OPTIONS = ("input_size", "hidden_size", "bias")
-_FLAGS = ("bias", "batch_first", "bidirectional")  # which older versions of torch keep as the numbers that they got
+_FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch store these as the ints passed in
 
 
 class QuantisationSetting:
     """The attribute ``qconfig``, which torch's eager-mode quantisation sets on every module before it swaps classes.
 
-    It swaps those that it knows, and passes over ours without a word; so we say it.
+    It swaps the classes that it knows and silently ignores ours, so we warn.
     """
 
     def __get__(self, module: nn.Module | None, owner: type) -> object:
@@ -52,8 +52,8 @@ class QuantisationSetting:
         if "qconfig" not in vars(module):
             kind = type(module).__name__
             warnings.warn(
-                f"torch's eager-mode quantisation does not know hiddenstate's {kind}, which stays in its float type: "
-                "quantise the model that hs.convert_back(model) gives",
+                f"torch's eager-mode quantisation does not support hiddenstate's {kind}, which stays in floating "
+                "point: quantise the model that hs.convert_back(model) returns",
                 stacklevel=3,
             )
         vars(module)["qconfig"] = value
@@ -65,12 +65,12 @@ class QuantisationSetting:
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
     """Make an ``as_type`` with the options, parameter values, dtype, device and mode of ``module``.
 
-    Values are copied; which parameters require gradients is kept. Neither the random state nor the module is touched.
+    Values are copied, and so is each parameter's ``requires_grad``. The random state and the module do not change.
 
     Raises:
-        ArgumentError: the module has what a copy would lose: parametrizations, hooks, a forward of its own,
-            parameters or buffers of its own, parameters of several types.
-        DtypeError: the memory of a parameter was freed.
+        ArgumentError: the module has something that a copy would lose: parametrizations, hooks, its own forward, extra
+            parameters or buffers, or parameters of several types.
+        DtypeError: a parameter's memory was freed.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
@@ -80,8 +80,9 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     if set(made.state_dict()) != set(module.state_dict()):
         others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
         raise ArgumentError(
-            f"this {type(module).__name__} has other parameters or buffers than its options say ({', '.join(others)}): "
-            "make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or remove_weight_norm"
+            f"this {type(module).__name__} has parameters or buffers that do not match its options "
+            f"({', '.join(others)}): make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or "
+            "remove_weight_norm"
         )
     made.to_empty(device=first.device)
     made.load_state_dict(module.state_dict())
@@ -91,7 +92,7 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
 
 
 def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
-    """Make an ``as_type`` with the options and the very parameters of ``module``, for `torch.jit.script`, and warn.
+    """Make an ``as_type`` with the options and the parameter objects of ``module``, for `torch.jit.script`, and warn.
 
     Raises:
         ArgumentError: as for `rebuild`.
@@ -101,9 +102,9 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
         setattr(made, name, parameter)
     kind = type(module).__name__
     warnings.warn(
-        f"torch.jit.script does not know hiddenstate's {kind}: it compiles torch's instead, and leaves that in the "
-        "model, with the same parameters. Give it hs.convert_back(model), a copy, or make the layers ours again with "
-        "hs.convert(model, inplace=True)",
+        f"torch.jit.script does not support hiddenstate's {kind}: it compiles torch's class instead, and leaves that "
+        "in the model, with the same parameters. Script a copy, hs.convert_back(model), or convert the layers again "
+        "with hs.convert(model, inplace=True)",
         stacklevel=3,
     )
     return made
@@ -118,7 +119,7 @@ def outline(
         HiddenStateError, TypeError, ValueError: the type does not take these options.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the options have to be warned of was said when module was made
+        warnings.simplefilter("ignore")  # warnings about the options were issued when module was created
         given = {name: getattr(module, name) for name in options}
         given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
         return as_type(**given, device=torch.device("meta"), dtype=dtype)
@@ -136,7 +137,7 @@ def _refuse_what_is_lost(module: nn.Module, parameters: dict[str, nn.Parameter])
         raise ArgumentError(f"this {kind} has hooks, which a copy would lose: remove them first")
     known = next(base for base in type(module).__mro__ if base.__module__.split(".")[0] in ("torch", "hiddenstate"))
     if vars(known)["forward"] is not getattr(type(module), "forward", None):
-        raise ArgumentError(f"this {kind} has a forward of its own, which a copy would lose")
+        raise ArgumentError(f"this {kind} has its own forward, which a copy would lose")
     dtypes = {parameter.dtype for parameter in parameters.values()}
     if len(dtypes) > 1:
         raise ArgumentError(f"this {kind} has parameters of several types ({', '.join(map(str, dtypes))}); choose one")

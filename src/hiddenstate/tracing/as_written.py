@@ -1,4 +1,4 @@
-"""Blocks in which models run as they are written: a record needs the modules that a compiled graph has dissolved."""
+"""Blocks in which compiled models run as plain Python, since a compiled graph has no modules to record."""
 
 import sys
 from typing import Any
@@ -7,23 +7,23 @@ from hiddenstate.base.forks import in_forked_children
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 
-# torch's stance, which is one for all threads, while any block is open; and these blocks.
+# torch's compiler stance while any block is open, shared by all threads, and the open blocks.
 _stance: Switch | None = None
 _blocks: "list[InForce[None]]" = []
 
 
 def as_written() -> Block:
-    """Return a block in which nothing runs compiled: what may not break (``fullgraph=True``) can't be recorded."""
-    # Without torch's compiler loaded nothing can be compiled, and loading it takes seconds.
+    """Return a block in which nothing runs compiled; a function compiled with ``fullgraph=True`` can't be recorded."""
+    # If torch's compiler is not loaded, nothing is compiled, and loading it would take seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     if compiler is None:
         return Block()
-    compiler._set_stance(compiler._stance)  # refused inside of a compiled function, in every thread
+    compiler._set_stance(compiler._stance)  # raises inside a compiled function, in every thread
     return Block(_blocks, (None,), (_stance_of(compiler),))
 
 
 def _stance_of(compiler: Any) -> Switch:
-    # What `torch.compiler.set_stance` does takes several lines of Python, between which Ctrl-C may strike.
+    # `torch.compiler.set_stance` runs several lines of Python, which Ctrl-C could interrupt midway.
     global _stance
     if _stance is None:
         _stance = Switch(vars(compiler), "_stance", compiler.DynamoStance("force_eager"))
@@ -31,7 +31,7 @@ def _stance_of(compiler: Any) -> Switch:
 
 
 def _end_all() -> None:
-    """End, in a forked process, the blocks of the threads that it has not."""
+    """In a forked process, end the blocks of threads that do not exist there."""
     for block in [*_blocks]:
         block.close()
 

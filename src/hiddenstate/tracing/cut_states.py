@@ -1,4 +1,4 @@
-"""The states that resets cut off, from a record."""
+"""Reads the states discarded by resets from a record."""
 
 import torch
 from torch import Tensor
@@ -12,21 +12,23 @@ from hiddenstate.tracing.record import Record
 
 
 def states_before_resets(record: Record) -> State:
-    """Return what each layer and direction carried to each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``.
+    """Return each layer's and direction's state at each border: h ``[B, L*D, P]``, c ``[B, L*D, H]``.
 
     Raises:
-        ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit holds.
+        ArgumentError: the run had no ``reset=``, some steps were not recorded, or a readout edit was in force.
         NameUnknownError: h or c of a layer and direction was not recorded.
     """
     if record.reset is None:
-        raise ArgumentError("this run was called without reset=, so no state was cut off")
+        raise ArgumentError("this run was called without reset=, so no state was discarded")
     if len(record.steps) < record.length:
         raise ArgumentError(
-            f"{len(record.steps)} of {record.length} steps were recorded: trace without steps=, so that all of them are"
+            f"{len(record.steps)} of {record.length} steps were recorded: trace without steps= to record all of them"
         )
     if record.carried:
-        raise ArgumentError("a readout edit was in force, and the hidden states that go on from it were not recorded")
-    # In the order in which the mask that was given has them.
+        raise ArgumentError(
+            "a readout edit was in force, and the hidden states passed on to the next step were not recorded"
+        )
+    # In the order of the caller's mask.
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)
     row = second[0] if second else torch.zeros_like(first)
     t, n = (row, first) if record.layout == "NT" else (first, row)
@@ -39,9 +41,9 @@ def states_before_resets(record: Record) -> State:
 
 
 def _carried(record: Record, place: Place, k: int, t: Tensor, n: Tensor) -> Tensor:
-    """What a layer and direction, the k-th, carried to the borders before steps ``t`` of rows ``n``: ``[B, units]``."""
+    """Return the k-th layer and direction's state at the borders before steps ``t`` of rows ``n``: ``[B, units]``."""
     initial, values = record.initial["hc".index(place.quantity)][k], record.recorded(str(place))
     length = torch.full_like(t, record.length) if record.lengths is None else record.lengths[n]
-    if place.reverse:  # it comes from step t, or from beyond the row's end
+    if place.reverse:  # the state comes from step t, or from past the row's end
         return torch.cat([values, initial[None]])[torch.where(t < length, t, record.length), n]
     return torch.cat([initial[None], values])[torch.minimum(t, length), n]

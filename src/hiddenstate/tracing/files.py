@@ -1,4 +1,4 @@
-"""Traces in files."""
+"""Saves traces to files, and loads them."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def save_trace(trace: Record, path: str | Path) -> None:
         **{f"carried.{name}": value for name, value in trace.carried.items()},
     }
     plain = json.dumps({name: getattr(trace, name) for name in _PLAIN})
-    # safetensors orders tensors by size and name; the order of the places is kept here.
+    # safetensors orders tensors by size and name, so the order of the places is stored separately.
     write_tensors(
         path,
         KIND,
@@ -53,7 +53,7 @@ def save_trace(trace: Record, path: str | Path) -> None:
 
 
 def load_record(path: str | Path, kind: type[R]) -> R:
-    """Read what `save_trace` wrote, as a record of a kind."""
+    """Read what `save_trace` wrote, as a record of class ``kind``."""
     tensors, metadata = read_tensors(path, KIND)
     with reading(path):
         try:
@@ -83,14 +83,14 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 
 
 def _check(record: Record) -> None:
-    """Refuse a record that no call can have given. Values may be any numbers, as those of a call may.
+    """Refuse a record that no call can produce. Values may be any numbers, as in a call.
 
     Raises:
-        FileFormatError: what is wrong with it.
+        FileFormatError: the record is invalid.
     """
-    # The first that is found: each part relies on those before it.
+    # Only the first error is reported, since each check relies on the ones before it.
     for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
-        raise FileFormatError(f"it is no trace: {wrong}")
+        raise FileFormatError(f"it is not a trace: {wrong}")
 
 
 def _wrong_data(record: Record) -> Iterator[str]:
@@ -104,11 +104,11 @@ def _wrong_data(record: Record) -> Iterator[str]:
     if h0.dim() != 3 or c0.dim() != 3 or not h0.shape[2] or not c0.shape[2]:
         yield f"h0 and c0 must be [L*D, N, units], got {list(h0.shape)} and {list(c0.shape)}"
     if not _is_count(record.num_layers, len(h0)) or record.num_layers * (1 + record.bidirectional) != len(h0):
-        yield f"num_layers must be that of h0, of shape {list(h0.shape)}, got {record.num_layers!r:.50}"
+        yield f"num_layers must match h0, which has shape {list(h0.shape)}, got {record.num_layers!r:.50}"
     last = -1
     for step in record.steps:
         if not _is_count(step, record.length - 1) or step <= last:
-            yield f"steps must rise, from 0 to below the length of {record.length}, got {step!r:.50} after {last}"
+            yield f"steps must increase and be below the length of {record.length}, got {step!r:.50} after {last}"
         last = step
     for name in record.values:
         parse_place(name, record.num_layers, record.bidirectional)
@@ -121,10 +121,10 @@ def _wrong_tokens(record: Record) -> Iterator[str]:
     if record.tokens is None:
         return
     if len(record.tokens) != record.batch:
-        yield f"there are tokens of {len(record.tokens)} rows, expected {record.batch}"
+        yield f"there are tokens for {len(record.tokens)} rows, expected {record.batch}"
     for row, words in enumerate(record.tokens):
         if len(words) < record.row_length(row) or not all(isinstance(word, str) for word in words):
-            yield f"tokens of row {row} must be a text for each of its steps"
+            yield f"tokens of row {row} must be one string for each of its steps"
 
 
 def _wrong_shapes(record: Record) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Calls that go on from one another as one trace: the steps of a cell, the pieces of a sequence."""
+"""Joins the traces of consecutive calls: the steps of a cell, or the pieces of a sequence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,10 +17,10 @@ from hiddenstate.tracing.trace import Trace
 
 
 def wanted_of_step(asked: TraceOptions, c: Tensor) -> RecordSpec:
-    """Which places to record of one step of a cell, whose state is ``c [N, H]``: layer 0, one time step.
+    """Return the places to record for one step of a cell with the state ``c [N, H]``: layer 0, one time step.
 
     Raises:
-        TraceTooLargeError: the record would take too much.
+        TraceTooLargeError: the record would be over its limit.
         NameUnknownError, ArgumentError: what does not fit.
     """
     with naming(asked.name):
@@ -33,12 +33,12 @@ def wanted_of_step(asked: TraceOptions, c: Tensor) -> RecordSpec:
 
 
 def trace_of_step(wanted: RecordSpec, seen: Mapping[str, Tensor], initial: State, layout: Layout) -> Trace:
-    """Put together the trace of one step of a cell.
+    """Build the trace of one step of a cell.
 
     Args:
-        wanted: the places.
-        seen: quantity to its value, ``[N, H]``; h and c are among them.
-        initial: the state before, two ``[N, H]``.
+        wanted: the places to record.
+        seen: maps each quantity, including h and c, to its value ``[N, H]``.
+        initial: the previous state, two tensors ``[N, H]``.
         layout: ``"T"`` for a step without a batch.
     """
     h, c = seen["h"][None], seen["c"][None]
@@ -57,7 +57,7 @@ def trace_of_step(wanted: RecordSpec, seen: Mapping[str, Tensor], initial: State
 
 
 def chained(calls: Sequence[Trace]) -> list[Trace]:
-    """Join successive calls into one trace for as long as each goes on from the state that the one before left."""
+    """Join successive calls into one trace as long as each continues from the final state of the one before."""
     chains: list[list[Trace]] = []
     for call in calls:
         if chains and goes_on(chains[-1][-1], call):
@@ -68,9 +68,10 @@ def chained(calls: Sequence[Trace]) -> list[Trace]:
 
 
 def goes_on(before: Trace, after: Trace) -> bool:
-    """Whether a call began with the state that another ended with, so that both are pieces of one sequence.
+    """Whether a call began with the final state of another, so that both are pieces of one sequence.
 
-    A reverse direction reads the later piece first, so with one the answer is no; so it is where rows have lengths.
+    Always False for bidirectional calls, since a reverse direction reads the later piece first, and for rows with
+    lengths.
     """
     if before.bidirectional or before.lengths is not None or after.lengths is not None:
         return False
@@ -86,12 +87,12 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def joined(chain: Sequence[Trace]) -> Trace:
-    """One trace of calls each of which goes on from the one before."""
+    """Return one trace of calls that each continue from the one before."""
     first, last = chain[0], chain[-1]
     if len(chain) == 1:
         return first
     starts = accumulate((call.length for call in chain), initial=0)
-    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # all: what is packed has lengths
+    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # that is all: packed calls have lengths
     return replace(
         first,
         out=torch.cat(outs, dim=1 if first.layout == "NT" else 0),
@@ -115,7 +116,7 @@ def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
 
 
 def _joined_reset_to(chain: Sequence[Trace]) -> State | None:
-    """The states behind all borders, of each step and row; zeros for calls that were given none."""
+    """The states after all borders, for each step and row; zeros for calls without ``reset_to``."""
     if all(call.reset_to is None for call in chain):
         return None
     h, c = (torch.cat([_by_step(call, k) for call in chain], dim=1) for k in range(2))
@@ -138,7 +139,7 @@ def _joined_tokens(chain: Sequence[Trace]) -> tuple[tuple[str, ...], ...] | None
 
 
 def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
-    """A trace in which every step was recorded, with the chosen ones alone and a word for each.
+    """Return a trace reduced to the chosen steps, with a token for each; all of its steps must have been recorded.
 
     Raises:
         IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: what does not fit.

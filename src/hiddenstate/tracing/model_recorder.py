@@ -1,4 +1,4 @@
-"""One run of a model that is recorded: which modules, what of each, and what their calls left."""
+"""Records one run of a model: which modules, which places of each, and the traces of their calls."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,19 +24,19 @@ MOST_PATHS = 8  # in a message
 
 
 class Chosen(NamedTuple):
-    """The modules of a model that are recorded, by path, and the paths of torch's own, which are not."""
+    """The modules of a model to record, by path, and the paths of torch's own LSTMs, which are not recorded."""
 
     modules: Mapping[str, Traceable]
     theirs: tuple[str, ...]
 
 
 def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
-    """Find the modules to record: all, or those that are or lie under one of the paths.
+    """Find the modules to record: all, or those at or under one of the paths.
 
     Raises:
-        ArgumentTypeError: the model is no module, or the paths no list.
-        ArgumentError: there is no LSTM of ours in it.
-        NameUnknownError: there is none under a path.
+        ArgumentTypeError: the model is not a module, or the paths are not a list.
+        ArgumentError: the model contains no LSTM of ours.
+        NameUnknownError: there is no LSTM at or under a path.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
@@ -54,7 +54,7 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
 
 def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
     if not theirs:
-        return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (what it keeps in plain lists is not seen)"
+        return f"there is no hs.LSTM and no hs.LSTMCell in this {kind} (modules in plain Python lists are not found)"
     return (
         f"the LSTMs of this {kind} are torch's own ({list_paths(theirs)}), which can't be recorded: open a block "
         "with hs.accelerate(), or convert them first, with model = hs.convert(model)"
@@ -73,7 +73,7 @@ def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> l
         hint = (
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
-        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: there is {list_paths(ours)}")
+        raise NameUnknownError(f"no hs.LSTM at or under {path!r}{hint}: the model has {list_paths(ours)}")
     return found
 
 
@@ -85,17 +85,19 @@ def record_specs(
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
 ) -> dict[Traceable, TraceOptions]:
-    """What to record of each module; those that have none of the places are left out.
+    """Return what to record of each module; modules with none of the places are omitted.
 
     Raises:
-        NameUnknownError: a place that no module has; or tokens for a path that is none's.
-        ArgumentTypeError: ``keep`` is no list.
-        ArgumentError: nothing is to be recorded.
+        NameUnknownError: no module has a place, or tokens are for an unknown path.
+        ArgumentTypeError: ``keep`` is not a list.
+        ArgumentError: there is nothing to record.
     """
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:
-        raise NameUnknownError(f"tokens are for {list_paths(unknown)}; recorded are {list_paths(chosen.modules)}")
+        raise NameUnknownError(
+            f"tokens are for {list_paths(unknown)}, but the recorded modules are {list_paths(chosen.modules)}"
+        )
     words = {chosen.modules[path]: given for path, given in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
@@ -107,14 +109,14 @@ def record_specs(
 def _places_by_module(
     modules: Mapping[str, Traceable], keep: Sequence[str] | None
 ) -> Mapping[Traceable, Sequence[str] | None]:
-    """The places of ``keep`` that each module has; one with a module's path is for that module."""
+    """Return the places of ``keep`` that each module has; a place with a module path is only for that module."""
     every = dict.fromkeys(modules.values())
     if keep is None:
         return every
     kept: dict[Traceable, dict[str, None]] = {module: {} for module in every}
     wanted = check_names(keep)
     if not wanted:
-        raise ArgumentError("nothing to record: keep= names no place")
+        raise ArgumentError("nothing to record: keep= is empty")
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
         meant = [one for at, one in modules.items() if not path or at == path]
@@ -144,7 +146,7 @@ def list_paths(paths: Iterable[str]) -> str:
 
 @dataclass(eq=False)
 class Run:
-    """Wants a record of every call of some modules, and keeps what comes."""
+    """Records every call of some modules and keeps the traces."""
 
     asked: Mapping[Traceable, TraceOptions]
     heard: dict[Traceable, list[Trace]] = field(default_factory=dict)
@@ -152,43 +154,43 @@ class Run:
     missed: set[Traceable] = field(default_factory=set)
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Say what to record of a call, and how much was recorded before it."""
+        """Return what to record of a call, and how many bytes were recorded before it."""
         asked = self.asked.get(module)
         if asked is None:
             return None
-        if module._traces_steps:  # its steps are told apart when all calls are known
+        if module._traces_steps:  # its steps are chosen after the run, when all calls are known
             asked = asked._replace(steps=None, tokens=None)
         return asked._replace(spent=self.spent)
 
     def take(self, module: Traceable, trace: Trace) -> None:
-        """Keep a record: as it is now, since the model may write into what it was given."""
+        """Store a record as a copy, since the model may write into its tensors."""
         self.spent += trace.nbytes
         self.heard.setdefault(module, []).append(_copied(trace))
 
     def miss(self, module: Traceable) -> None:
-        """Note a call that is made where this run does not hear it."""
+        """Note a call that this run cannot record."""
         if module in self.asked:
             self.missed.add(module)
 
     def warn_of_nothing(self, paths: Mapping[str, Traceable]) -> None:
-        """Warn of modules that were called elsewhere, or that nothing was called at all."""
+        """Warn about modules that were called elsewhere, or if no module was called at all."""
         elsewhere = [path for path, module in paths.items() if module in self.missed and module not in self.heard]
         if elsewhere:
             warnings.warn(
-                f"nothing was recorded of {list_paths(elsewhere)}, called in another thread or asyncio task: only "
-                "calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the model, or run "
-                "it in this one, with another call=",
+                f"nothing was recorded of {list_paths(elsewhere)}, which was called in another thread or asyncio "
+                "task: only calls in the thread of hs.trace are recorded. Call hs.trace in the thread that runs the "
+                "model, or run the model in this one, with a different call=",
                 stacklevel=3,
             )
         elif not self.heard:
             warnings.warn(
-                "nothing was recorded: no LSTM of the model was called in this thread. Calls in other processes, of "
-                "copies of the model (as in DataParallel) and steps of streams are not recorded",
+                "nothing was recorded: no LSTM of the model was called in this thread. Calls in other processes, "
+                "calls of copies of the model (as in DataParallel) and steps of streams are not recorded",
                 stacklevel=3,
             )
 
     def traces_of(self, module: Traceable) -> tuple[Trace, ...]:
-        """The traces of one module, in the order of its calls."""
+        """Return the traces of one module, in the order of its calls."""
         heard, asked = self.heard.get(module, []), self.asked[module]
         if not module._traces_steps:
             return tuple(heard)

@@ -1,4 +1,4 @@
-"""Traces of whole models: every LSTM and cell inside, recorded in one run."""
+"""Traces of whole models: records every LSTM and cell inside in one run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelTrace(Mapping[str, Trace]):
-    """What the LSTMs of a model computed in one run. Made by `hiddenstate.trace`.
+    """The values that the LSTMs of a model computed in one run. Created by `hiddenstate.trace`.
 
-    A mapping from module paths to traces: ``run["encoder.lstm"]``. It holds the modules that were called; one that
-    the model knows under several paths answers to each.
+    A mapping from module paths to traces: ``run["encoder.lstm"]``. It contains the modules that were called; a module
+    with several paths in the model can be looked up by any of them.
 
     Attributes:
-        out: what the model returned.
-        by_path: path to the traces of the module's calls, in their order; none where it was not called.
-        theirs: paths of torch's own LSTMs and cells, which are not recorded.
+        out: the model's return value.
+        by_path: maps each path to the traces of the module's calls, in their order; empty if it was not called.
+        theirs: the paths of torch's own LSTMs and cells, which are not recorded.
     """
 
     out: Any
@@ -38,9 +38,9 @@ class ModelTrace(Mapping[str, Trace]):
     theirs: tuple[str, ...] = ()
 
     def calls(self, path: str) -> tuple[Trace, ...]:
-        """Return the traces of a module, one for each of its calls, in their order; none if it was not called.
+        """Return the traces of a module, one for each of its calls, in their order; empty if it was not called.
 
-        Successive steps of an `hiddenstate.LSTMCell` that carry the state are one trace.
+        Successive steps of a `hiddenstate.LSTMCell` that carry the state form one trace.
 
         Raises:
             NameUnknownError: no LSTM was recorded under this path.
@@ -50,23 +50,23 @@ class ModelTrace(Mapping[str, Trace]):
         return self.by_path[path]
 
     def joined(self, path: str) -> Trace:
-        """Return the calls of a module as one trace, where each went on from the state that the one before left.
+        """Return the calls of a module as one trace; each call must continue from the final state of the one before.
 
         Raises:
             NameUnknownError: no LSTM was recorded under this path, or it was not called.
-            ArgumentError: a call did not go on from the one before; or the LSTM is bidirectional or rows have lengths.
+            ArgumentError: a call did not continue from the one before, the LSTM is bidirectional, or rows have lengths.
         """
         calls = self._called(path)
         for k, (before, after) in enumerate(pairwise(calls), start=1):
             if not goes_on(before, after):
                 raise ArgumentError(
-                    f"run.calls({path!r})[{k}] does not go on from the call before it: it began with another state or "
-                    "in another form, or an LSTM in both directions or rows with lengths leave no one end to go on from"
+                    f"run.calls({path!r})[{k}] does not continue from the call before it: it began with a different "
+                    "state or layout, or the LSTM is bidirectional, or rows have lengths"
                 )
         return joined(calls)
 
     def trace_at(self, path: str) -> Trace:
-        """Return the trace of a module as ``run[path]`` does; with an empty path, that of the only LSTM of the run.
+        """Return the trace of a module, like ``run[path]``; with an empty path, that of the only LSTM of the run.
 
         Raises:
             NameUnknownError: no LSTM was recorded under this path, or it was not called.
@@ -79,8 +79,8 @@ class ModelTrace(Mapping[str, Trace]):
         calls = self._called(path)
         if len(calls) > 1:
             raise ArgumentError(
-                f"{path!r} was called {len(calls)} times in this run: run.calls({path!r}) gives each trace, "
-                f"run.joined({path!r}) one of all where the state was carried"
+                f"{path!r} was called {len(calls)} times in this run: run.calls({path!r}) returns each trace, and "
+                f"run.joined({path!r}) joins them if the state was carried"
             )
         return calls[0]
 
@@ -95,25 +95,25 @@ class ModelTrace(Mapping[str, Trace]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the recorded values take."""
+        """The size of the recorded values in bytes."""
         each = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
         return sum(each.values())
 
-    # Two runs are told apart as two traces are: the mapping's comparison would compare tensors.
+    # Runs are compared by identity, like traces, because the mapping's comparison would compare tensors.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         lines = [f"  {path!r}: {_summary(calls)}" for path, calls in self.by_path.items()]
-        lines += [f"  {path!r}: not recorded, as it is torch's own" for path in self.theirs]
+        lines += [f"  {path!r}: not recorded, since it is torch's own" for path in self.theirs]
         return "\n".join([f"ModelTrace of {len(self)} modules, {self.nbytes:,} bytes", *lines])
 
     def _called(self, path: str) -> tuple[Trace, ...]:
         calls = self.calls(path)
         if not calls:
             raise NameUnknownError(
-                f"{path!r} was not called in this run, or where it is not seen: in another thread, as a replica, or as "
-                "a stream"
+                f"{path!r} was not called in this run, or called where it cannot be recorded: in another thread, as a "
+                "replica, or as a stream"
             )
         return calls
 
@@ -122,11 +122,11 @@ class ModelTrace(Mapping[str, Trace]):
             return f"{path!r} is torch's own, which is not recorded: use hs.accelerate() or hs.convert(model)"
         module, place = split_path(str(path))
         if module in self.by_path and place:
-            return f"{path!r} is a place and not the path of a module: write run[{module!r}][{place!r}]"
+            return f"{path!r} is a place, not the path of a module: write run[{module!r}][{place!r}]"
         near = get_close_matches(str(path), self.by_path, n=MOST_PATHS) or self.by_path
         if path == "":
             return f"this run recorded several modules: {list_paths(near)}. Write the path before the place"
-        return f"no LSTM was recorded as {path!r}: there is {list_paths(near)}"
+        return f"no LSTM was recorded as {path!r}: the run has {list_paths(near)}"
 
 
 def _summary(calls: Sequence[Trace]) -> str:
@@ -152,33 +152,33 @@ def trace(
 ) -> ModelTrace:
     """Run a model once and record every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside it.
 
-    Differentiable; the numbers are those of a plain run. The record is of the calls made in this thread (or asyncio
-    task). A cell's successive calls are one trace, with a time step a call, as long as each is given the state that the
-    one before gave back. What forward hooks make of an LSTM's output afterwards is not in its trace.
+    Differentiable; the results equal those of a plain run. Only calls made in this thread (or asyncio task) are
+    recorded. A cell's successive calls form one trace, with a time step for each call, as long as each is given the
+    state that the previous one returned. Changes that forward hooks make to an LSTM's output are not in its trace.
 
     Args:
         model: any module. torch's own LSTMs in it are recorded while `hiddenstate.accelerate` is active;
-            `hiddenstate.convert` makes them ours.
-        args: what the model is called with, as are the other ``kwargs``.
-        keep: places to record, such as ``["l0.f", "l1.c"]``, of each LSTM that has them; with the path of a module,
-            such as ``["encoder.l0.f"]``, only of that one. All when None.
-        steps: time steps of each call to record; all when None.
-        pre: also record what the gates were before their sigmoid or tanh.
-        tokens: a word for each step, as in `hiddenstate.LSTM.trace`: for every LSTM, or a mapping from paths to them.
-        limit: the most bytes that all records together may take; None for no limit.
-        paths: paths of the modules to record, or of modules above them; all when None.
-        call: what to run instead of the model itself, such as ``model.generate``; in this thread. A warning says if
-            nothing was recorded.
-        kwargs: what the model is called with.
+            `hiddenstate.convert` converts them to ours.
+        args: positional arguments of the model.
+        keep: the places to record, such as ``["l0.f", "l1.c"]``, in each LSTM that has them, or with a module path,
+            such as ``["encoder.l0.f"]``, only in that module. All if None.
+        steps: the time steps of each call to record; all if None.
+        pre: whether to record the gates' pre-activations as well.
+        tokens: a word for each step, as in `hiddenstate.LSTM.trace`: the same for every LSTM, or a mapping from paths.
+        limit: the maximum size of all records together in bytes; None for no limit.
+        paths: the paths of the modules to record, or of modules that contain them; all if None.
+        call: the function to run instead of the model itself, such as ``model.generate``. It must call the model in
+            this thread; a warning is issued if nothing was recorded.
+        kwargs: keyword arguments of the model.
 
     Returns:
         The `ModelTrace`.
 
     Raises:
-        ArgumentTypeError: the model is no `torch.nn.Module`, or an argument of a wrong type.
-        ArgumentError: there is no LSTM of ours in the model, or nothing to record.
-        NameUnknownError: ``keep`` names a place that no LSTM has, or ``paths`` or ``tokens`` a path that is none's.
-        TraceTooLargeError: the record would take more than ``limit`` bytes. The run was given up there.
+        ArgumentTypeError: the model is not a `torch.nn.Module`, or an argument has a wrong type.
+        ArgumentError: the model contains no LSTM of ours, or there is nothing to record.
+        NameUnknownError: ``keep`` names a place that no LSTM has, or ``paths`` or ``tokens`` an unknown path.
+        TraceTooLargeError: the record would take more than ``limit`` bytes. The run stops at that call.
         ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
     """
     chosen = chosen_modules(model, paths)

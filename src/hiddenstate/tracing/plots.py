@@ -1,7 +1,7 @@
-"""Pictures of a trace: a heat map for each gate and state over the steps, or the curves of one unit.
+"""Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
 
-Colours mean the same in every picture: gates run from 0 to 1, g and h from -1 to 1. Only the cell state, which has
-no bounds, is scaled by its largest value, and its title says so.
+Colours mean the same in every plot: gates run from 0 to 1, g and h from -1 to 1. Only the cell state, which has no
+bounds, is scaled by its largest value, as its title says.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ HINTS = {
     "c": "long-term memory",
     "h": "short-term memory",
 }
-# What a quantity lies between; c has no bounds, and neither has an h that a projection made.
+# The bounds of each quantity; c has none, nor does a projected h.
 SPANS = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0), "h": (-1.0, 1.0)}
-# Told apart by colour (Okabe and Ito's, for every kind of eyes), and where curves cross by dashes.
+# Colours from Okabe and Ito's palette, which is safe for colour-blind readers; dashes distinguish crossing curves.
 COLORS = {"i": "#009e73", "f": "#d55e00", "g": "#0072b2", "o": "#cc79a7", "c": "#c2410c", "h": "#1d4ed8"}
 DASHES = {"i": "-", "f": "-", "g": "--", "o": ":", "c": "-", "h": "--"}
-FEW_STEPS = 20  # up to which three maps fit side by side
-MOST_LABELS = 60  # beside each other; also the most steps whose points are marked
-FINE = 600  # cells, about the pixels of a picture
+FEW_STEPS = 20  # three maps with more steps do not fit side by side
+MOST_LABELS = 60  # along an axis; also the maximum number of steps with marked points
+FINE = 600  # cells, about as many as an axis has pixels
 LABEL_SIZE = 8  # points
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What is to be drawn: the recorded real steps of one row of one layer and direction."""
+    """The data to plot: the recorded real steps of one row in one layer and direction."""
 
     title: str
-    values: dict[str, NDArray[np.float64]]  # quantity to [steps, units]
+    values: dict[str, NDArray[np.float64]]  # maps quantities to [steps, units]
     labels: tuple[str, ...]
     axis: str
-    spans: dict[str, tuple[float, float]]  # quantity to its bounds, where it has any
+    spans: dict[str, tuple[float, float]]  # maps bounded quantities to their bounds
 
 
 def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
-    """Draw gates and states over the steps: heat maps of all units, or the curves of one.
+    """Plot gates and states over the steps: heat maps of all units, or the curves of one.
 
     Args:
         trace: the recorded run.
-        layer: layer, from 0.
-        reverse: the reverse direction; time still runs to the right.
-        row: batch row; only its real steps are drawn.
-        unit: hidden unit, or None for all.
+        layer: the layer, from 0.
+        reverse: whether to plot the reverse direction; time still runs to the right.
+        row: the batch row; only its real steps are plotted.
+        unit: the hidden unit, or None for all.
 
     Raises:
         NameUnknownError: no such layer or direction, or nothing of it was recorded.
@@ -76,14 +76,16 @@ def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int 
 
 
 def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
-    """Collect what was kept of one row of one layer and direction."""
+    """Collect the recorded values of one row in one layer and direction."""
     if unit is not None:
         (unit,) = resolve(unit, trace.initial[1].shape[2], "unit")
     names = _names(trace, layer, reverse, unit)
     end = trace.row_length(row)
     times = [t for t in trace.steps if t < end]
     if not times:
-        raise ArgumentError(f"row {row} has no recorded step: it is {end} steps long, recorded are {trace.steps}")
+        raise ArgumentError(
+            f"row {row} has no recorded step: it has {end} steps, and the recorded ones are {trace.steps}"
+        )
     picked = {q: trace.pick(name, t=tuple(times), row=row, unit=unit)[0][:, 0] for q, name in names.items()}
     way = ", last step to first" if reverse else ""
     title = f"{LayerDirection(layer, reverse).name}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
@@ -97,12 +99,12 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
 
 
 def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[str, str]:
-    """Recorded places of a layer and direction, by quantity."""
+    """Return the recorded places of a layer and direction, by quantity."""
     places = {q: str(Place(layer, reverse, q)) for q in QUANTITIES}
     parse_place(places["c"], trace.num_layers, trace.bidirectional)
     names = {q: name for q, name in places.items() if name in trace}
     if trace.projected and unit is not None:
-        names.pop("h", None)  # a projection mixes the units: h has none that is this one's
+        names.pop("h", None)  # a projection mixes the units, so no unit of h belongs to this one
     if not names:
         recorded = " ".join(trace.names)
         raise NameUnknownError(
@@ -116,7 +118,7 @@ def _labels(words: Sequence[str] | None, times: Sequence[int]) -> tuple[str, ...
 
 
 def _maps(run: _Run) -> Figure:
-    """Draw one heat map a quantity: units upwards, steps to the right."""
+    """Draw one heat map for each quantity: units upwards, steps to the right."""
     count = len(run.values)
     columns = min(3, count) if len(run.labels) <= FEW_STEPS else 1
     rows, width = -(-count // columns), 4.4 if len(run.labels) <= FEW_STEPS else 13.0
@@ -131,7 +133,7 @@ def _maps(run: _Run) -> Figure:
 
 
 def _map(ax: Axes, quantity: str, values: NDArray[np.float64], span: tuple[float, float] | None) -> None:
-    """Draw the values ``[units, steps]`` of one quantity in colours, over ``span`` or, without bounds, over its own."""
+    """Draw the heat map ``[units, steps]`` of one quantity, scaled to ``span`` or, if None, to its own values."""
     bound = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     low, high = span or (-bound, bound)
     colors = "RdBu_r" if low < 0 else "viridis"
@@ -147,9 +149,10 @@ def _map(ax: Axes, quantity: str, values: NDArray[np.float64], span: tuple[float
 
 
 def _fine(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut every cell into many alike: where units outnumber pixels matplotlib mixes neighbours, and then within a cell.
+    """Split every cell into many equal ones, so that matplotlib blends pixels only within a cell.
 
-    Without it the mixing, which is right among hundreds of units, would smear one step into the next.
+    If there are more units than pixels, matplotlib blends neighbours, which is right for hundreds of units but would
+    otherwise smear one step into the next.
     """
     units, steps = (-(-FINE // n) for n in values.shape)
     return values.repeat(units, axis=0).repeat(steps, axis=1)
@@ -182,7 +185,7 @@ def _curve(ax: Axes, quantity: str, values: NDArray[np.float64]) -> None:
 
 
 def _mark_steps(ax: Axes, run: _Run, width: float, bottom: bool) -> None:
-    """Mark the steps, and on the lowest picture of a column write their words; thin them out when there are many."""
+    """Mark the steps, and write their words below the lowest plot of a column; thin them out if there are many."""
     every = -(-len(run.labels) // MOST_LABELS)
     places, labels = range(0, len(run.labels), every), run.labels[::every]
     if not bottom:

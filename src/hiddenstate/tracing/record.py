@@ -1,4 +1,4 @@
-"""A record: everything an LSTM computed in one call, by name, as frozen data."""
+"""A record: the values that an LSTM computed in one call, by name, as frozen data."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,10 +21,10 @@ from hiddenstate.tracing.unit_step import Moment
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    """What one call of an LSTM computed.
+    """The values that one call of an LSTM computed.
 
-    ``record["l0.f"]`` is a tensor laid out as the call's input was: ``[T, N, H]``, ``[N, T, H]`` with
-    ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T counts the recorded steps.
+    ``record["l0.f"]`` is a tensor with the layout of the call's input: ``[T, N, H]``, ``[N, T, H]`` with
+    ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T is the number of recorded steps.
 
     Attributes:
         out: the output, as the plain call returns it.
@@ -37,12 +37,12 @@ class Record:
         length: T, the time steps of the whole input.
         num_layers: L.
         bidirectional: whether there is a reverse direction.
-        layout: ``"TN"``, ``"NT"`` or ``"T"``: the order of the axes in ``out`` and in what ``[]`` returns.
-        lengths: ``[N]``, steps of each row, or None when all are whole.
+        layout: ``"TN"``, ``"NT"`` or ``"T"``: the order of the axes in ``out`` and in the tensors that ``[]`` returns.
+        lengths: ``[N]``, the number of steps of each row, or None if all have T.
         reset: bool ``[T, N]``, or None.
-        tokens: for each row the words that stand at its steps, or None.
-        reset_to: ``(h, c)``, what came in behind borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: of each row (K = N), or
-            of step t and row n the number t*N + n (K = T*N); None for zero.
+        tokens: the words of each row, one for each step, or None.
+        reset_to: ``(h, c)``, the states after borders, ``[L*D, K, P]`` and ``[L*D, K, H]``: one for each row (K = N),
+            or for each step and row (K = T*N, at index t*N + n); None for zero.
     """
 
     out: Tensor | PackedSequence
@@ -62,7 +62,7 @@ class Record:
 
     @property
     def batch(self) -> int:
-        """Rows of the batch, N (1 for an unbatched run)."""
+        """The number of batch rows, N (1 for an unbatched run)."""
         return self.initial[0].shape[1]
 
     @property
@@ -72,7 +72,7 @@ class Record:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the recorded values take."""
+        """The size of the recorded values in bytes."""
         return sum(v.nbytes for v in (*self.values.values(), *self.carried.values()))
 
     def __getitem__(self, name: str) -> Tensor:
@@ -91,24 +91,24 @@ class Record:
         )
 
     def words(self, row: int = 0) -> tuple[str, ...] | None:
-        """Tokens of one row, or None when the run was given none."""
+        """Return the tokens of one row, or None if the run has no tokens."""
         return None if self.tokens is None else self.tokens[row]
 
     def row_length(self, row: int = 0) -> int:
-        """Real time steps of one row."""
+        """Return the number of real time steps of one row."""
         return self.length if self.lengths is None else int(self.lengths[row])
 
     def pick(
         self, name: str, *, t: Index = None, row: Index = None, unit: Index = None
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Values of one place as ``[steps, rows, units]``, whatever the layout, with their time steps.
+        """Return the values of one place as ``[steps, rows, units]``, whatever the layout, and their time steps.
 
-        Negative steps count from the end of the whole input, also where a row ends earlier.
+        Negative steps count from the end of the whole input, even if a row ends earlier.
 
         Raises:
             NameUnknownError: the place was not recorded.
             IndexRangeError: a step, row or unit does not exist, or the step was not recorded.
-            ArgumentTypeError, ArgumentError: an index of a wrong type, or one that names a position twice.
+            ArgumentTypeError, ArgumentError: an index has a wrong type or repeats a position.
         """
         values = self.recorded(name)
         times = self.steps if t is None else tuple(resolve(freeze(t, "t"), self.length, "t"))
@@ -118,14 +118,14 @@ class Record:
         return values[at_step][:, list(rows)][:, :, list(units)], times
 
     def at(self, t: int, unit: int, *, layer: int = 0, reverse: bool = False, row: int = 0) -> Moment:
-        """All values of one unit at one time step; ``print`` shows the equations with the numbers in them.
+        """Return all values of one unit at one time step; print the result to see the equations with their numbers.
 
         Args:
-            t: time step of the input; -1 is the last of the recorded input (of this row, with ``lengths``).
-            unit: hidden unit.
-            layer: layer, from 0.
-            reverse: the reverse direction.
-            row: batch row.
+            t: the time step of the input; -1 is the last one (of this row, with ``lengths``).
+            unit: the hidden unit.
+            layer: the layer, from 0.
+            reverse: whether to use the reverse direction.
+            row: the batch row.
 
         Raises:
             IndexRangeError: no such step, unit or row, or the step was not recorded.
@@ -137,7 +137,7 @@ class Record:
         unit = resolve_one(unit, self.initial[1].shape[2], "unit")
         names = {q: str(Place(layer, reverse, q)) for q in QUANTITIES + PRE_ACTIVATIONS}
         parse_place(names["c"], self.num_layers, self.bidirectional)
-        if self.projected:  # h then has other units than the gates; what unit K puts out is o·tanh(c)
+        if self.projected:  # h has different units than the gates; the output of unit K is o·tanh(c)
             del names["h"]
         k = self._position(t)
         values = {q: self.values[name][k, row, unit].item() for q, name in names.items() if name in self.values}
@@ -148,7 +148,7 @@ class Record:
             values["m"] = values["o"] * math.tanh(values["c"])
         words = self.words(row)
         types = [self.values[name].dtype for name in names.values() if name in self.values]
-        # The coarsest type that was computed in: under autocast the gates are coarser than the states.
+        # The least precise type of the computation: under autocast the gates are less precise than the states.
         rounding = max((torch.finfo(dtype) for dtype in [*types, self.initial[1].dtype]), key=lambda info: info.eps)
         return Moment(t, unit, layer, reverse, row, words[t] if words else None, values, rounding.eps, rounding.tiny)
 
@@ -158,7 +158,7 @@ class Record:
         return self.initial[0].shape[2] != self.initial[1].shape[2]
 
     def recorded(self, name: str) -> Tensor:
-        """Values of one place, time first whatever the layout: ``[steps, N, units]``.
+        """Return the values of one place, always time first: ``[steps, N, units]``.
 
         Raises:
             NameUnknownError: the place was not recorded.
@@ -167,17 +167,17 @@ class Record:
         if name in self.values:
             check_memory(self.values[name], name)
             return self.values[name]
-        parse_place(name, self.num_layers, self.bidirectional)  # first: does the LSTM have such a place at all?
+        parse_place(name, self.num_layers, self.bidirectional)  # first check whether the LSTM has this place at all
         raise NameUnknownError(
-            f"{name!r} was not recorded; recorded are {' '.join(self.names)}. Name it in keep=, or drop keep= "
-            "(pre-activations are recorded with pre=True)"
+            f"{name!r} was not recorded; the recorded places are {' '.join(self.names)}. Add it to keep=, or omit "
+            "keep= (pre-activations are recorded with pre=True)"
         )
 
     def _check_memory(self) -> None:
         """Check that every recorded tensor still has its memory.
 
         Raises:
-            DtypeError: the memory of one was freed.
+            DtypeError: a tensor's memory was freed.
         """
         check_memory_of((f"trace.{field.name}", getattr(self, field.name)) for field in fields(self))
 
@@ -188,7 +188,8 @@ class Record:
     def _position(self, t: int) -> int:
         if t not in self._positions:
             raise IndexRangeError(
-                f"step {t} was not recorded; recorded are {_spans(self.steps)}. Trace again with steps= that hold it"
+                f"step {t} was not recorded; the recorded steps are {_spans(self.steps)}. Trace again with steps= that "
+                "include it"
             )
         return self._positions[t]
 
@@ -197,10 +198,10 @@ class Record:
         return {t: k for k, t in enumerate(self.steps)}
 
     def cell_before(self, layer: int = 0, reverse: bool = False, row: int = 0) -> Tensor:
-        """Cell state that came into each recorded real step of one row: ``[steps, H]``.
+        """Return the cell state before each recorded real step of one row: ``[steps, H]``.
 
-        That is the cell state of the step read before, the initial one, or behind a reset zero or what it was reset
-        to; NaN where the step read before was not recorded.
+        That is the cell state of the step read before, the initial state, or after a reset zero or the state of
+        ``reset_to``; NaN if the step read before was not recorded.
 
         Raises:
             NameUnknownError: no such layer or direction.
@@ -221,7 +222,7 @@ class Record:
         return torch.stack([unknown if state is None else state for state in found])
 
     def _cell_before(self, place: Place, t: int, row: int) -> Tensor | None:
-        """Cell state ``[H]`` that came into a step, or None when the step before it was not recorded."""
+        """Return the cell state ``[H]`` before a step, or None if the step read before was not recorded."""
         step_before, border = (t + 1, t + 1) if place.reverse else (t - 1, t)
         first = self.row_length(row) - 1 if place.reverse else 0
         initial = self.initial[1][self._layer_number(place), row]
@@ -236,7 +237,7 @@ class Record:
         return source[self._position(step_before), row]
 
     def _behind(self, place: Place, border: int, row: int) -> Tensor:
-        """Cell state ``[H]`` that came in behind the border before a step."""
+        """Return the cell state ``[H]`` after the border before a step."""
         assert self.reset_to is not None
         states = self.reset_to[1][self._layer_number(place)]
         return states[row if len(states) == self.batch else border * self.batch + row]
@@ -251,7 +252,7 @@ class Record:
 
 
 def _spans(steps: Iterable[int]) -> str:
-    """Write a list of steps shortly.
+    """Format a list of steps compactly.
 
     >>> _spans([0, 1, 2, 5])
     '0-2, 5'

@@ -1,4 +1,4 @@
-"""What a trace asks of a call, checked against it, and the record that the call gives back."""
+"""Checks the options of a trace against a call, and builds the trace from the call's record."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,9 +33,9 @@ Tokens = Sequence[str] | Sequence[Sequence[str]]
 
 
 class TraceOptions(NamedTuple):
-    """The arguments of a trace that say what to record of a call.
+    """The arguments of a trace that determine what to record of a call.
 
-    ``name`` is the module's, for messages, and ``spent`` the bytes that earlier calls of the same run took.
+    ``name`` is the module's name, for messages, and ``spent`` the number of bytes recorded by earlier calls of the run.
     """
 
     keep: Sequence[str] | None
@@ -49,17 +49,17 @@ class TraceOptions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What one call is to record: places and steps, and the words that stand at the steps."""
+    """What to record of one call: places, steps, and the tokens of the steps."""
 
     record: RecordSpec
     words: tuple[tuple[str, ...], ...] | None
 
 
 def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int) -> Recording:
-    """Check what is asked against a call.
+    """Check the options of a trace against a call.
 
     Raises:
-        TraceTooLargeError: the record would take too much.
+        TraceTooLargeError: the record would be over its limit.
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: what does not fit.
     """
     T, N = call.x.shape[:2]
@@ -71,10 +71,10 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
 def wanted_of(
     asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
 ) -> RecordSpec:
-    """Return what is asked of a call of shape ``(T, N)``.
+    """Return what to record of a call of shape ``(T, N)``.
 
     Raises:
-        TraceTooLargeError, NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: as `prepare`.
+        TraceTooLargeError, NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: as for `prepare`.
     """
     T, N = shape
     with naming(asked.name):
@@ -85,7 +85,7 @@ def wanted_of(
 
 @contextmanager
 def naming(module: str | None) -> Iterator[None]:
-    """Put a module's name before the message of an error that leaves the block."""
+    """Prefix the message of an error that leaves the block with a module's name."""
     try:
         yield
     except HiddenStateError as error:
@@ -95,7 +95,7 @@ def naming(module: str | None) -> Iterator[None]:
 
 
 def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
-    """What to record so that each gets what it wants; None for nothing."""
+    """Return one specification that covers all of them; None if there are none."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
     places = dict.fromkeys(place for one in wanted for place in one.places)
@@ -106,7 +106,7 @@ def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
 
 
 def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
-    """Which places and steps to record, of a call over T steps.
+    """Return the places and steps to record for a call over T steps.
 
     Raises:
         NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: what does not fit.
@@ -119,7 +119,7 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
 
 
 def resolve_places(num_layers: int, bidirectional: bool, keep: Sequence[str] | None, pre: bool) -> list[Place]:
-    """Which places to record, each once.
+    """Return the places to record, without repetition.
 
     Raises:
         NameUnknownError, ArgumentTypeError: what does not fit.
@@ -134,11 +134,11 @@ def resolve_places(num_layers: int, bidirectional: bool, keep: Sequence[str] | N
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places, or refuse what is no list of them.
+    """Return the names of places; refuse anything but a list of them.
 
     Raises:
-        ArgumentTypeError: it is none.
-        NameUnknownError: one of them is no name.
+        ArgumentTypeError: it is not a list.
+        NameUnknownError: an entry is not a name.
     """
     if isinstance(keep, str):
         raise ArgumentTypeError(
@@ -155,9 +155,9 @@ def check_names(keep: Sequence[str]) -> Sequence[str]:
 
 
 def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: int, itemsize: int) -> int:
-    """Bytes that a record takes; readout edits add to it."""
+    """Return the size of a record in bytes, including the extra values for readout edits."""
     units = sum(sizes.units(place.quantity) for place in wanted.places)
-    # A readout edit makes what is shorten differ from the cell state handed on, which is then recorded too.
+    # With a readout edit the cell state passed on differs from the recorded one, so it is recorded as well.
     shorten = [edit.place for edit in edits if edit.scope == "readout"]
     readouts = {parse_place(place, sizes.num_layers, sizes.bidirectional)[:2] for place in shorten}
     split = readouts & {place[:2] for place in wanted.places}
@@ -165,7 +165,7 @@ def record_nbytes(sizes: Sizes, wanted: RecordSpec, edits: Sequence[Edit], N: in
 
 
 def nbytes_of_all(sizes: Sizes, x: Tensor) -> int:
-    """Bytes that the record of everything takes, over an input of C features each."""
+    """Return the size in bytes of a record of everything, for an input ``x``."""
     return sizes.recorded_units * (x.numel() // sizes.input_size) * x.element_size()
 
 
@@ -179,14 +179,14 @@ def trace_of_all(
     state: State,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Put union the trace of a call of which all is recorded, from what `engine.fast.run` recorded of it."""
+    """Build the trace of a call of which everything was recorded, from the record of `engine.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: Layout = "T" if single else "NT" if batch_first else "TN"
-    shorten = [*kept[2], out.unsqueeze(1) if single else out]  # of each layer
+    shorten = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
         h = shorten[k // D]
-        # A copy where memory is shared: with the other direction, or with the output, which is the caller's.
+        # A copy if memory is shared with the other direction, or with the output, which belongs to the caller.
         if D > 1:
             h = h[..., k % D * P : (k % D + 1) * P].contiguous()
         elif k == sizes.num_layers - 1:
@@ -209,7 +209,7 @@ def trace_of_all(
 
 
 def _initial(sizes: Sizes, hx: State | None, out: Tensor, *, single: bool) -> State:
-    """The state that a call began with, batched; a copy."""
+    """Return a copy of a call's initial state, batched."""
     if hx is None:
         return zero_state(out, sizes)
     h0, c0 = hx[0].clone(), hx[1].clone()
@@ -225,13 +225,13 @@ def build_trace(
     out: Tensor | PackedSequence,
     state: State,
 ) -> Trace:
-    """Put union the trace of a call, of which perhaps more was ``recorded``."""
+    """Build the trace of a call; ``recorded`` may contain more than the trace needs."""
     wanted = recording.record
     layers = {place.layer_direction.name for place in wanted.places}
     return Trace(
         out=out,
         state=state,
-        # Copies of what the caller gave: a buffer that is used again must not change the record.
+        # Copies of the arguments, so that a caller who reuses a buffer does not change the record.
         initial=(call.h0.clone(), call.c0.clone()),
         values={str(place): _at_steps(result.values[str(place)], wanted, recorded) for place in wanted.places},
         carried={name: _at_steps(value, wanted, recorded) for name, value in result.carried.items() if name in layers},
@@ -248,7 +248,7 @@ def build_trace(
 
 
 def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tensor:
-    """Pick the steps that are wanted of ``[steps, N, units]``."""
+    """Select the requested steps from ``[steps, N, units]``."""
     if wanted.steps == recorded.steps:
         return values
     position = {t: k for k, t in enumerate(recorded.steps)}
@@ -256,10 +256,10 @@ def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tenso
 
 
 def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
-    """Refuse a record that would take more than is allowed.
+    """Refuse a record over its limit.
 
     Raises:
-        TraceTooLargeError: it would.
+        TraceTooLargeError: it is over its limit.
     """
     if asked.limit is not None and asked.spent + nbytes > asked.limit:
         before = f" on top of {asked.spent:,} of earlier calls," if asked.spent else ""
@@ -271,11 +271,11 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Words for each row; a row's list may end where the row does.
+    """Return the words of each row; a row's list may be as short as the row.
 
     Raises:
-        ShapeError: they are not one a step, or not for each row.
-        ArgumentTypeError: a string where its words are expected.
+        ShapeError: there is not one word for each step, or not one list for each row.
+        ArgumentTypeError: a string was given instead of a list of words.
     """
     if tokens is None:
         return None
@@ -294,13 +294,13 @@ def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None
 
 
 def _token_rows(tokens: Tokens) -> list[list[str]]:
-    """Words for each row, as they were given."""
+    """Return the words of each row, unchecked."""
     if isinstance(tokens, Collection) and not isinstance(tokens, Tensor):
         try:
             if all(isinstance(word, str) for word in tokens):
                 return [[str(word) for word in tokens]]
             if all(isinstance(words, Collection) and not isinstance(words, (str, Tensor)) for words in tokens):
                 return [list(words) for words in tokens]
-        except TypeError:  # an array without an axis, say
+        except TypeError:  # a zero-dimensional array, for example
             pass
     raise ArgumentTypeError(f"tokens must be a list of words, or such a list for each row, got {shorten(tokens)}")

@@ -1,4 +1,4 @@
-"""Who wants a record of the calls that are made now: a trace of one LSTM, or of a whole model."""
+"""The active recorders: traces of one LSTM, or of a whole model."""
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -14,31 +14,31 @@ from hiddenstate.tracing.traceable import Traceable
 
 
 class Recorder(Protocol):
-    """Wants a record of some of the calls that are made while it holds."""
+    """Requests records of some of the calls that are made while it is active."""
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Say what to record of a call of the module, or None; changes nothing."""
+        """Return what to record of a call of the module, or None; without side effects."""
 
     def take(self, module: Traceable, trace: Trace) -> None:
         """Receive the record of a call."""
 
 
-# Kept here and not in the modules, so nothing can be left behind in them, and other threads never see it.
+# Stored here, not in the modules, so that nothing can be left behind in them, and other threads never see it.
 _requests: Scoped[Recorder] = ContextVar("hiddenstate_requests", default=())
 
-# Called with modules that are called unrecorded; for all threads, so that a trace can tell what it does not see.
+# Functions that get each module called without a recorder, in any thread, so that a trace can report missed calls.
 _watchers: "list[InForce[Callable[[Traceable], None]]]" = []
 
 
 class Requested(NamedTuple):
-    """A request, and what it asks of one call."""
+    """A request, and its options for one call."""
 
     request: Recorder
     asked: TraceOptions
 
 
 def requested(module: Traceable) -> Sequence[Requested]:
-    """Return what is to be recorded of the module's call that begins now, and for whom: usually nothing."""
+    """Return the requests for the module's call that begins now; usually there are none."""
     found = would_be_requested(module)
     if not found:
         for block in _watchers:
@@ -51,11 +51,12 @@ def requested(module: Traceable) -> Sequence[Requested]:
 
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
-    """Return the same of a call that does not begin: no recorder takes it for its call."""
+    """Return the requests that a call would have, without letting a recorder take it for its call."""
     asking = in_force(_requests) if scoped.any_open else ()
     if not asking:
         return ()
-    # Of traces of single calls only the innermost is at work: the others' calls have begun or are yet to come.
+    # Of the recorders of single calls only the innermost is active: the calls of the others have begun or are still to
+    # come.
     innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]
@@ -63,18 +64,18 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
 
 
 def watching(watch: Callable[[Traceable], None]) -> Block:
-    """Return a block in which a function is called, in any thread, with every module whose call nobody records."""
+    """Return a block in which a function is called with every module that is called unrecorded, in any thread."""
     return Block(_watchers, (watch,))
 
 
 def requesting(request: Recorder) -> Block:
-    """Return a block in which a request is in force, in this thread (or asyncio task) only."""
+    """Return a block in which a request is active, only in this thread (or asyncio task)."""
     return scope(_requests, [request])
 
 
 @dataclass(eq=False)
 class SingleCallRecorder:
-    """Wants the record of a module's next call; those that are made inside or after it are plain again."""
+    """Records a module's next call, but no calls made inside or after it."""
 
     module: Traceable
     asked: TraceOptions
@@ -82,9 +83,9 @@ class SingleCallRecorder:
     trace: Trace | None = None
 
     def asks(self, module: Traceable) -> TraceOptions | None:
-        """Say what to record of the module's call, until one has begun."""
+        """Return what to record of the module's call, until one has begun."""
         return self.asked if module is self.module and not self.taken else None
 
     def take(self, module: Traceable, trace: Trace) -> None:
-        """Keep the record."""
+        """Store the record."""
         self.trace = trace

@@ -1,4 +1,4 @@
-"""A trace in few numbers a step: how open the gates were, how large the states, which units changed most."""
+"""Summarises each step of a trace: how open the gates were, how large the states, and which units changed most."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ class StepSummary:
     """One time step of one layer, direction and row.
 
     Attributes:
-        t: time step.
+        t: the time step.
         word: its token, or None.
-        gates: mean over the units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 nothing to write, 1 a full swing).
-        c_norm: Euclidean norm of the cell state.
-        h_norm: Euclidean norm of the hidden state.
-        changed: the units whose cell state changed most in this step, most first, each with its change.
+        gates: the means over units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 writes nothing, 1 the maximum).
+        c_norm: the Euclidean norm of the cell state.
+        h_norm: the Euclidean norm of the hidden state.
+        changed: the units whose cell state changed most in this step, largest change first, each with its change.
     """
 
     t: int
@@ -36,16 +36,16 @@ class StepSummary:
 def summarise(
     trace: Trace, *, layer: int = 0, reverse: bool = False, row: int = 0, most: int = 3
 ) -> tuple[StepSummary, ...]:
-    """Sum up each recorded real step of one layer, direction and row, in the order of the input.
+    """Summarise each recorded real step of one layer, direction and row, in the order of the input.
 
-    A change is against the step read before, which for the reverse direction is the one behind.
+    Changes are relative to the step read before, which for the reverse direction is the next one.
 
     Args:
-        trace: must hold i, f, g, o, c and h of the layer and direction.
-        layer: layer, from 0.
-        reverse: the reverse direction.
-        row: batch row.
-        most: how many units to name in ``changed``.
+        trace: a record with i, f, g, o, c and h of the layer and direction.
+        layer: the layer, from 0.
+        reverse: whether to use the reverse direction.
+        row: the batch row.
+        most: the number of units in ``changed``.
 
     Raises:
         NameUnknownError: no such layer or direction, or a quantity of it was not recorded.
@@ -57,7 +57,7 @@ def summarise(
 def summaries_of(
     trace: Trace, rows: Sequence[int], *, layer: int = 0, reverse: bool = False, most: int = 3
 ) -> list[tuple[StepSummary, ...]]:
-    """Sum up several rows at once, each as `summarise` does; arguments and errors are its own."""
+    """Summarise several rows at once; arguments and errors are those of `summarise`."""
     names = {q: Place(layer, reverse, q) for q in (*GATES, "c", "h")}
     of = {q: torch.cat([_values(trace, place, row) for row in rows]) for q, place in names.items()}
     before = torch.cat([trace.cell_before(layer, reverse, row).detach().double() for row in rows])
@@ -72,7 +72,7 @@ def summaries_of(
 
 
 def _steps(of: Mapping[str, Tensor], before: Tensor, most: int) -> Iterator[tuple[Any, ...]]:
-    """Yield what `StepSummary` says of each step, but for the step and its word."""
+    """Yield the fields of `StepSummary` for each step, except the step and its word."""
     change = of["c"] - before
     top = change.abs().nan_to_num(0.0).topk(min(most, change.shape[1])).indices
     opened = {q: (values.abs() if q == "g" else values).mean(1).tolist() for q, values in of.items() if q in GATES}
@@ -84,7 +84,7 @@ def _steps(of: Mapping[str, Tensor], before: Tensor, most: int) -> Iterator[tupl
 
 
 def _values(trace: Trace, place: Place, row: int) -> Tensor:
-    """Values ``[real steps, units]`` of one row, in double precision."""
+    """Return the values ``[real steps, units]`` of one row, in double precision."""
     values, times = trace.pick(str(place), row=row)
     real = sum(t < trace.row_length(row) for t in times)
     return values[:real, 0].detach().to(torch.float64)

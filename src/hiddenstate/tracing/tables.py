@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
-    """One line per row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
+    """Return one line for each row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
     try:
         import pandas
     except ImportError as error:
@@ -52,7 +52,7 @@ def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool
 
 
 def trace_to_xarray(trace: Record) -> "xarray.Dataset":
-    """A variable per quantity, dimensions layer, direction, time, batch, unit; see `Trace.to_xarray`."""
+    """Return a variable for each quantity over layer, direction, time, batch and unit; see `Trace.to_xarray`."""
     try:
         import xarray
     except ImportError as error:
@@ -72,7 +72,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
         for place in places:
             filled[place.layer, int(place.reverse)] = _padded(trace, place, units)
         filled[:, :, ended] = np.nan
-        # With a projection h has units of its own, which are not those of the gates.
+        # With a projection, h has different units than the gates.
         variables[quantity] = (
             (*dims, "projected_unit" if quantity == "h" and trace.projected else "unit"),
             filled,
@@ -100,7 +100,7 @@ def _direction(reverse: bool) -> str:
 
 
 def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
-    """Recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
+    """Return the recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
     values = trace.values[str(place)].detach().cpu()
     if values.dtype is torch.bfloat16:  # NumPy has no such type
         values = values.float()

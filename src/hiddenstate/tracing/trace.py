@@ -1,4 +1,4 @@
-"""A trace: the record of a call, with its tables, pictures and files."""
+"""A trace: the record of a call, with methods for tables, plots and files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-# What a notebook shows of a trace. The studio, which is above this room, adds its view; the last one is taken.
+# How a notebook displays a trace. The studio, a higher room, adds its view; the last one is used.
 notebook_views: list[Callable[["Trace"], str | None]] = registry.notebook_views
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace(Record):
-    """What one call of an LSTM computed. Made by `hiddenstate.LSTM.trace`.
+    """The values that one call of an LSTM computed. Created by `hiddenstate.LSTM.trace`.
 
-    ``trace["l0.f"]`` is a tensor laid out as the call's input was: ``[T, N, H]``, ``[N, T, H]`` with
-    ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T counts the recorded steps.
+    ``trace["l0.f"]`` is a tensor with the layout of the call's input: ``[T, N, H]``, ``[N, T, H]`` with
+    ``batch_first``, ``[T, H]`` unbatched. Past a row's end (``lengths``) it is zero. T is the number of recorded steps.
     `Record` lists the attributes.
     """
 
     def before_resets(self) -> State:
-        """Return the states that resets cut off: what each layer and direction carried to each border.
+        """Return the states discarded by resets: each layer's and direction's state at each border.
 
-        Forward that is the state after the step before the border (the initial state, before step 0), in reverse the
-        one after the step behind it. At borders past a row's end it is the state that the row ended with, or in reverse
-        begins with.
+        In the forward direction that is the state after the step before the border (before step 0, the initial state);
+        in the reverse direction, the state after the step that follows the border. At borders past a row's end it is
+        the row's final state, or in reverse its initial state.
 
         Returns:
-            h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True of ``reset`` in the order of the mask that was
-            given, so that they stand beside ``x[reset]``. Differentiable.
+            h ``[B, L*D, P]`` and c ``[B, L*D, H]``: one for each True in ``reset``, in the order of the mask, so that
+            they line up with ``x[reset]``. Differentiable.
 
         Raises:
             ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.
@@ -48,9 +48,9 @@ class Trace(Record):
         return states_before_resets(self)
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """One line per batch row, layer, direction, time step and unit; a column per recorded quantity.
+        """Return a line for each batch row, layer, direction, time step and unit, with a column for each quantity.
 
-        Steps past a row's end are left out. Needs pandas (``pip install 'hiddenstate[frames]'``).
+        Steps past a row's end are omitted. Needs pandas (``pip install 'hiddenstate[frames]'``).
         """
         from hiddenstate.tracing.tables import trace_to_dataframe
 
@@ -58,9 +58,9 @@ class Trace(Record):
         return trace_to_dataframe(self)
 
     def to_xarray(self) -> "xarray.Dataset":
-        """A variable per recorded quantity, with dimensions layer, direction, time, batch and unit.
+        """Return a variable for each recorded quantity, with dimensions layer, direction, time, batch and unit.
 
-        What was not recorded, or lies past a row's end, is NaN. Needs xarray
+        Values that were not recorded, or are past a row's end, are NaN. Needs xarray
         (``pip install 'hiddenstate[frames]'``).
         """
         from hiddenstate.tracing.tables import trace_to_xarray
@@ -77,21 +77,21 @@ class Trace(Record):
         row: int = 0,
         unit: int | None = None,
     ) -> "Figure":
-        """Draw gates and states over the sequence: heat maps of all units, or curves of one.
+        """Plot gates and states over the sequence: heat maps of all units, or curves of one.
 
         Needs matplotlib (``pip install 'hiddenstate[plot]'``).
 
         Args:
-            path: a file to write the picture to, in the format that its name ends with; none when None.
-            layer: layer, from 0.
-            reverse: the reverse direction; time still runs to the right.
-            row: batch row; only its real steps are drawn.
-            unit: hidden unit; all when None.
+            path: a file to write the plot to, in the format of its extension; not written if None.
+            layer: the layer, from 0.
+            reverse: whether to plot the reverse direction; time still runs to the right.
+            row: the batch row; only its real steps are plotted.
+            unit: the hidden unit; all if None.
 
         Raises:
             NameUnknownError: no such layer or direction, or nothing of it was recorded.
             IndexRangeError: no such row or unit.
-            ArgumentError: the row has no recorded step, or no picture can be written to such a file.
+            ArgumentError: the row has no recorded step, or matplotlib cannot write files of this format.
             IsADirectoryError, FileWriteError: the file cannot be written.
         """
         from hiddenstate.base.figures import draw_to
@@ -101,11 +101,11 @@ class Trace(Record):
         return draw_to(path, lambda: plot_trace(self, layer=layer, reverse=reverse, row=row, unit=unit))
 
     def _repr_html_(self) -> str | None:
-        """The first row in the studio, in a notebook; None, and so its text alone, where that can't show it."""
+        """Show the first row in the studio, in a notebook; None, so that the repr is shown, if that is impossible."""
         return notebook_views[-1](self) if notebook_views else None
 
     def save(self, path: str | Path) -> None:
-        """Write the trace to a safetensors file (beside, then renamed: never half-written)."""
+        """Write the trace to a safetensors file, atomically: it is never half-written."""
         from hiddenstate.tracing.files import save_trace
 
         self._check_memory()
@@ -113,10 +113,10 @@ class Trace(Record):
 
     @staticmethod
     def load(path: str | Path) -> "Trace":
-        """Read a trace that `save` wrote; a packed output comes back padded.
+        """Read a trace that `save` wrote; a packed output is returned padded.
 
         Raises:
-            FileFormatError: the file is not a trace, or of a later version of the format.
+            FileFormatError: the file is not a trace, or has a later version of the format.
         """
         from hiddenstate.tracing.files import load_record
 

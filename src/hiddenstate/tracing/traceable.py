@@ -9,23 +9,23 @@ from hiddenstate.base import registry
 
 
 class Traceable(nn.Module):
-    """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are such."""
+    """A module whose calls can be recorded: `hiddenstate.LSTM` and `hiddenstate.LSTMCell` are examples."""
 
-    # Whether a call is one time step: then successive calls that carry the state are one trace.
+    # Whether a call is one time step, so that successive calls that carry the state form one trace.
     _traces_steps: ClassVar[bool] = False
 
     def _traced_layers(self) -> tuple[int, bool]:
-        """Return how many layers there are to record, and whether there is a reverse direction."""
+        """Return the number of layers, and whether there is a reverse direction."""
         raise NotImplementedError
 
 
-# Each returns what stands for a module of another kind whose calls can be recorded, or None. `interop`, which is above
-# this room, adds the one for LSTMs of torch's.
+# Each function returns the stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher
+# room, adds the one for torch's LSTMs.
 stand_ins: list[Callable[[nn.Module], Traceable | None]] = registry.stand_ins
 
 
 def find_recordable(module: nn.Module) -> Traceable | None:
-    """Return what records and edits go to for a module: itself, or what stands for it; None if it can't be recorded."""
+    """Return the target of a module's records and edits: itself, or its stand-in; None if it can't be recorded."""
     if isinstance(module, Traceable):
         return module
     return next((found for stand_in in stand_ins if (found := stand_in(module)) is not None), None)

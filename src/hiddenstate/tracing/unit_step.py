@@ -1,4 +1,4 @@
-"""One unit at one step: the cell's equations with their numbers in them."""
+"""One unit at one step: the cell's equations with their numbers."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ from hiddenstate.structure.layer_direction import LayerDirection
 
 @dataclass(frozen=True)
 class Moment(Mapping[str, float]):
-    """What one unit of one layer and direction did at one time step of one batch row.
+    """The values of one unit, in one layer and direction, at one time step of one batch row.
 
-    A mapping from names to numbers: the gates ``i f g o``, the cell state before and after (``c_prev``, ``c``), the
-    hidden state ``h`` (with a projection ``m``, the unit's output before it, since h then mixes all units), and the
-    pre-activations where they were recorded. Names that the trace did not keep are absent. ``str()`` gives the
-    equations with the numbers in them.
+    A mapping from names to numbers: the gates ``i f g o``, the cell state before and after the step (``c_prev``,
+    ``c``), the hidden state ``h`` (with a projection, the unit's output ``m`` before it instead, since h mixes all
+    units), and the pre-activations if they were recorded. Names that the trace did not record are absent. ``str()``
+    writes the equations with their numbers.
     """
 
     t: int
@@ -28,8 +28,8 @@ class Moment(Mapping[str, float]):
     row: int
     token: str | None
     numbers: Mapping[str, float]
-    eps: float  # relative rounding of the type that the run was computed in
-    tiny: float  # its smallest normal number: below it the rounding is absolute
+    eps: float  # relative rounding error of the run's data type
+    tiny: float  # its smallest normal number, below which the rounding error is absolute
 
     def __getitem__(self, name: str) -> float:
         return self.numbers[name]
@@ -61,7 +61,7 @@ class Moment(Mapping[str, float]):
         return [line + self._edited(name, value, 1.0)]
 
     def state_lines(self) -> list[str]:
-        """The equations of c and h with their numbers, a line each."""
+        """Return the equations of c and h with their numbers, one line each."""
         return [line for state in LSTM.states for line in self._state_line(state)]
 
     def _state_line(self, state: State) -> list[str]:
@@ -90,9 +90,9 @@ class Moment(Mapping[str, float]):
         return _n(self[factor]) if self[factor] >= 0 else f"({_n(self[factor])})"
 
     def _edited(self, name: str, computed: float, size: float) -> str:
-        """Say so where the run holds another value than the equation gives: an edit put it there."""
+        """Return a note if the run's value differs from the equation's, which means that an edit set it."""
         held = self.get(name, computed)
-        if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # a NaN or an infinity is no sign of it
+        if not abs(held - computed) > 16 * (self.eps * size + self.tiny):  # NaN and infinity are no evidence of an edit
             return ""
         return f"   (edited: the run holds {_n(held)})"
 

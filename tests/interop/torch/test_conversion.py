@@ -428,6 +428,6 @@ def test_a_report_is_printed_where_asked(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
 def test_torchs_quantisation_passes_over_ours_with_a_warning(kind: type[nn.Module]) -> None:
     model = hs.convert(nn.Sequential(kind(4, 3)))
-    with pytest.warns(UserWarning, match="stays in its float type.*hs.convert_back"):
+    with pytest.warns(UserWarning, match="stays in floating point.*hs.convert_back"):
         quantised = torch.ao.quantization.quantize_dynamic(model)
     assert isinstance(quantised[0], (hs.LSTM, hs.LSTMCell))
