@@ -1,8 +1,8 @@
-"""What flows into one cell state, or into a target, when gates are held: contributions that sum to its value.
+"""The contributions to a cell state or target with gates held fixed; they sum to its value.
 
-With i, f, o held and tanh replaced by its secant, a cell state is a sum: of itself one step before times f (memory),
-and, times i and the secant, of what the layer reads at this step, of the cells that were shown one step before
-(recurrent), and of the bias of g.
+With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory),
+and, times i and the secant, the layer's input at this step, the layer's hidden state of the previous step (recurrent)
+and the bias of g.
 """
 
 from collections.abc import Iterator
@@ -27,17 +27,17 @@ class Cell(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What is read at one step."""
+    """The input of one step."""
 
     t: int
 
 
-# Where else something can come from, by name: the bias of g, the initial state, the head's bias.
+# The other sources, by name: the bias of g, the initial state, the head's bias.
 Source = Cell | Word | str
 
 
 class Inflow(NamedTuple):
-    """What one source adds to the value of a node."""
+    """The amount that one source adds to the value of a node."""
 
     source: Source
     kind: str
@@ -49,9 +49,9 @@ class Inflows:
     """Contributions in one run, by node. Float64.
 
     Attributes:
-        subject: of one row.
+        subject: a subject with one row.
         tracks: each layer and direction, by name.
-        readout: what a target reads.
+        readout: the target as a linear readout.
     """
 
     subject: Subject
@@ -63,7 +63,7 @@ class Inflows:
         return float(self.tracks[cell.track].values["c"][cell.t, cell.unit])
 
     def into(self, cell: Cell) -> Iterator[Inflow]:
-        """Yield all that flows into a cell state."""
+        """Yield everything that flows into a cell state."""
         part, t = self.tracks[cell.track], cell.t
         place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow("bias of g", "bias", float(write * part.b[cell.unit]))
@@ -76,7 +76,7 @@ class Inflows:
         if 0 <= before < self.subject.T:
             yield Inflow(Cell(cell.track, before, cell.unit), "memory", float(memory))
             shown = _mixed(part, write * part.U[cell.unit]) * part.split.show[before] * part.values["c"][before]
-            if not bool(part.before["h"][t].any()):  # a reset lies between
+            if not bool(part.before["h"][t].any()):  # a reset is in between
                 return
             for unit, amount in enumerate(shown.tolist()):
                 yield Inflow(Cell(cell.track, before, unit), "recurrent", amount)
@@ -85,7 +85,7 @@ class Inflows:
             yield Inflow("initial state", "initial", float(begun))
 
     def into_target(self) -> Iterator[Inflow]:
-        """Yield all that flows into the target."""
+        """Yield everything that flows into the target."""
         t = self.readout.t
         yield Inflow("head's bias", "bias", self.readout.bias)
         for place, vector in self.readout.vectors.items():
@@ -97,7 +97,7 @@ class Inflows:
                 yield Inflow(Cell(name, t, unit), "read", amount)
 
     def _below(self, part: FrozenTrack, t: int, weights: Tensor) -> Iterator[Inflow]:
-        """What the cells of the layer below add by what they show at this step."""
+        """The contributions of the cells of the layer below, through their hidden state at this step."""
         sizes = self.subject.sizes
         for way, vector in enumerate(weights.split(sizes.output_size)):
             name = track(part.place.layer - 1, bool(way))
@@ -108,7 +108,7 @@ class Inflows:
 
 
 def _mixed(part: FrozenTrack, vector: Tensor) -> Tensor:
-    """Read a vector ``[P]`` over hidden states as one over units ``[H]``."""
+    """Turn a vector ``[P]`` over the hidden state into one over units ``[H]``."""
     return vector if part.projection is None else vector @ part.projection
 
 

@@ -21,7 +21,7 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
     shown = [edge for edge in edges if edge.source in at and edge.target in at]
     largest = max((abs(edge.flow) for edge in shown), default=1.0) or 1.0
     for edge in sorted(shown, key=lambda edge: abs(edge.flow)):
-        if edge.flow:  # an edge of nothing is not drawn
+        if edge.flow:  # edges without flow are not drawn
             share = abs(edge.flow) / largest
             axes.annotate(
                 "",
@@ -53,7 +53,7 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
 
 
 def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
-    """Where each node is drawn; nodes of one layer and step lie above one another."""
+    """The position of each node; nodes of the same layer and step are stacked."""
     tracks = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
     tracks.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
     columns: dict[tuple[str, int], int] = {}
