@@ -161,7 +161,7 @@ def test_the_path_of_a_module() -> None:
 
 
 def test_what_an_automaton_is_told() -> None:
-    with pytest.raises(ArgumentTypeError, match="output must return a list of what is said, and returned NoneType"):
+    with pytest.raises(ArgumentTypeError, match="output must return a list of outputs, got NoneType"):
         hs.explain.automaton(hs.LSTM(2, 3), {"a": torch.zeros(2)}, output=lambda h: None)  # type: ignore[arg-type, return-value]
 
 

@@ -1,19 +1,19 @@
-"""What the values of a run mean: what wrote a memory, which word decided, which value carries a difference.
+"""Explains the values of a run: what wrote a memory, which word was decisive, which value carries a difference.
 
-Nothing here changes a model. Each tool has a folder, in which `run.py` holds the function that users call and
-`result.py` what it returns:
+Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call, and `result.py`
+the class that it returns:
 
-- `subject/`: what is explained: an LSTM, what it reads, the head that reads it, and the number in question
+- `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
 - `ledger/`: `ledger`, what wrote and erased a memory
-- `attribution/`: `attribute`, which words decided, by several methods; `selfcheck`, which scores any such method
+- `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
-- `graph/`: `graph`, the paths from words through units to a number
-- `dynamics/`: `dynamics`, how an LSTM moves: time scales, saturation, fixed points, spectra
+- `graph/`: `graph`, the paths from words through units to a target
+- `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
-- `automaton/`: `automaton`, learned from an LSTM by asking it
+- `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
-A function may have the name of its folder (`sweep`), because names are bound here after the folders were loaded.
+A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
 """
 
 from hiddenstate.explain.attribution import Attribution, attribute

@@ -85,7 +85,7 @@ def test_it_is_told_in_every_form() -> None:
 
 
 def test_selfcheck_fails() -> None:
-    with pytest.raises(ShapeError, match="one finite number a step"):
+    with pytest.raises(ShapeError, match="one finite number per step"):
         hs.explain.selfcheck(lambda lstm, x, of: torch.zeros(3))
     with pytest.raises(ShapeError, match="infinite"):
         hs.explain.selfcheck(lambda lstm, x, of: torch.full((len(x),), torch.nan))

@@ -154,7 +154,7 @@ def test_models_with_text_read_several() -> None:
 def test_outputs_of_other_sizes_have_no_difference_to_undo() -> None:
     x = torch.randn(4, 1, 3)
     found = hs.compare(hs.LSTM(3, 4), hs.LSTM(3, 5), x)
-    with pytest.raises(ArgumentError, match="outputs have other sizes"):
+    with pytest.raises(ArgumentError, match="outputs differ in size"):
         found.check("l0.h")
 
 

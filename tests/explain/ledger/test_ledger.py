@@ -254,7 +254,7 @@ def test_what_has_no_ledger_fails(place: Any, error: type[Exception], match: str
 def test_units_and_steps_that_are_not_there_fail() -> None:
     found = hs.explain.ledger(subject_of(random_lstm("two layers")), place="l1.c@3")
     assert isinstance(found, hs.explain.Ledger)
-    with pytest.raises(ArgumentError, match="step 5 is not among those read until then"):
+    with pytest.raises(ArgumentError, match="step 5 is not among the steps read so far"):
         found.edit(5)
     with pytest.raises(ArgumentError, match="unit=9 is not in this ledger"):
         found.edit(2, unit=9)

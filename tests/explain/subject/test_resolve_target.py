@@ -77,7 +77,7 @@ def test_functions(subject: Subject) -> None:
         value(lambda run: run.out[1:].norm(dim=(0, 2)), subject), subject.run().out[1:].norm(dim=(0, 2)).detach()
     )
     for wrong in (lambda run: 3, lambda run: run.out):
-        with pytest.raises(ArgumentError, match="a target must return one number a row"):
+        with pytest.raises(ArgumentError, match="a target must return one number per row"):
             value(wrong, subject)
 
 

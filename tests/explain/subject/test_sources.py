@@ -339,7 +339,7 @@ def test_a_place_says_which_lstm_is_explained() -> None:
         (
             "0.l0.h[1]",
             "2",
-            r"no place '0\.l0\.h' in what is explained: its places are 2\.l0\.\{i,f,g,o,c,h\}",
+            r"no place '0\.l0\.h' in this LSTM: its places are 2\.l0\.\{i,f,g,o,c,h\}",
         ),
         ("l0.h[1]", None, r"2 LSTMs; choose one with path=: '0', '2'"),
     ):

@@ -248,7 +248,7 @@ def test_it_is_told_in_every_form() -> None:
     [
         ({"mode": "fast"}, ArgumentError, "mode is one of"),
         ({"direction": "up"}, ArgumentError, "direction is one of"),
-        ({"places": "l3.*"}, NameUnknownError, "no place is meant by"),
+        ({"places": "l3.*"}, NameUnknownError, "no place matches"),
         ({"units": "some"}, ArgumentError, "units is None"),
         ({"units": []}, ArgumentError, "names none"),
         ({"units": [9]}, IndexRangeError, "units=9"),

@@ -1,13 +1,13 @@
-"""Which words decided: `attribute`.
+"""How much each word contributes to a target: `attribute`.
 
-- `run.py`: `attribute`: every method, with occlusion beside it
+- `run.py`: `attribute`: runs any method, with occlusion for comparison
 - `result.py`: its result, `Attribution`
-- `players.py`, `baselines.py`: what is replaced in an input, and with what
+- `players.py`, `baselines.py`: the parts of an input that are replaced, and their replacements
 - `occlusion.py`, `gradients.py`: replacing one word; gradient and integrated gradients
-- `shapley.py`, `prefix_tree.py`: Shapley values; all ways to replace steps, sharing the steps of equal beginnings
-- `frozen.py`: the linear map that a run is with its gates held fixed
-- `contextual_decomposition.py`: the part of every state that comes from one span of steps
-- `selfcheck.py`: `selfcheck`: scores any method of attribution on planted networks
+- `shapley.py`, `prefix_tree.py`: Shapley values; all ways to replace steps, with shared prefixes run only once
+- `frozen.py`: contributions in the linear map that a run becomes if its gates are held fixed
+- `contextual_decomposition.py`: splits every state into the part due to one span of steps and the rest
+- `selfcheck.py`: `selfcheck`: scores an attribution method on planted networks
 """
 
 from hiddenstate.explain.attribution.result import Attribution

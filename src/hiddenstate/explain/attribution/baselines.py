@@ -1,4 +1,4 @@
-"""Baselines: what stands where a step says nothing."""
+"""Baselines: the neutral inputs that replace a step."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ Baseline = str | Tensor
 
 
 def resolve_baselines(subject: Subject, given: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
-    """Return baselines ``[T, C]`` of a subject of one row, by name.
+    """Return the baselines ``[T, C]`` of a single-row subject, by name.
 
     Args:
-        subject: of one row.
-        given: ``"zero"``; ``"mean"``, the mean of what the model reads in training (where that is not known, of this
-            input's steps); ``"unk"``, an unknown word; a tensor ``[C]`` or ``[T, C]``; several of these; or None for
-            the subject's own.
+        subject: a subject with one row.
+        given: ``"zero"``; ``"mean"``, the mean of the model's training input (of this input's steps, if that is
+            unknown); ``"unk"``, an unknown word; a tensor ``[C]`` or ``[T, C]``; a list of these; or None for the
+            subject's default.
 
     Raises:
-        ArgumentError: there is no such baseline here.
-        ShapeError: a tensor does not fit.
-        ArgumentTypeError: it is something else.
+        ArgumentError: the subject has no such baseline.
+        ShapeError: a tensor has the wrong shape.
+        ArgumentTypeError: a baseline is neither a name nor a tensor.
     """
     asked = subject.baseline if given is None else given
     several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]

@@ -1,10 +1,10 @@
-"""Contextual decomposition: the part of every state that comes from a span of steps, and the rest.
+"""Contextual decomposition: splits every state into the part due to a span of steps, and the rest.
 
 Murdoch, Liu & Yu (2018), "Beyond Word Importance: Contextual Decomposition to Extract Interactions from LSTMs".
-Every c and h is split into β, what comes from the span alone, and γ, all else, with β + γ = h at every step. A gate's
-activation is split by averaging over the orders in which β's and γ's pre-activations are added, the bias always first.
-In the products i·g and f·c what has a factor from outside the span belongs to γ, and the product of two biases to the
-step that it is of.
+Every c and h is split into β, which comes only from the span, and γ, everything else, with β + γ = h at every step. A
+gate's activation is split by averaging over the orders in which β's and γ's pre-activations are added, the bias always
+first. In the products i·g and f·c, every term with a factor from outside the span belongs to γ; the product of two
+biases belongs to its own step.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from hiddenstate.structure.names import Place
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """States split in two, for S spans at once: each ``[T, S, units]``, float64."""
+    """States split into two parts, for S spans at once: each ``[T, S, units]``, float64."""
 
     beta: Tensor
     gamma: Tensor
@@ -33,7 +33,7 @@ class Split:
 
 @dataclass
 class _State:
-    """The states that go from step to step, split: ``[S, P]`` and ``[S, H]``."""
+    """The states passed from step to step, split: ``[S, P]`` and ``[S, H]``."""
 
     h: tuple[Tensor, Tensor]
     c: tuple[Tensor, Tensor]
@@ -41,7 +41,7 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class _Spans:
-    """S spans: ``inside [T, S]`` which steps are in each, ``initial [S]`` whether the initial state is."""
+    """S spans: ``inside [T, S]``, the steps in each span; ``initial [S]``, whether it includes the initial state."""
 
     inside: Tensor
     initial: Tensor
@@ -49,18 +49,18 @@ class _Spans:
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every c and h of one row.
+    """Split every cell and hidden state of one row.
 
     Args:
-        subject: of one row.
-        inside: bool ``[T, S]``, which steps are in each span.
-        initial: bool ``[S]``, for which spans the initial state counts as inside.
+        subject: a subject with one row.
+        inside: bool ``[T, S]``, the steps in each span.
+        initial: bool ``[S]``, the spans that include the initial state.
 
     Returns:
-        For each c and h the two parts, at each step for each span.
+        The two parts of each c and h, at each step and for each span.
 
     Raises:
-        ArgumentError: edits are in force, which the decomposition does not have.
+        ArgumentError: edits are in force; the decomposition does not support them.
     """
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, and edits are in force: leave their block")

@@ -1,8 +1,8 @@
-"""`frozen`: the parts of a target in the linear map that a run is when its gates are held as they are.
+"""`frozen`: the parts of a target in the linear map that a run becomes if its gates are held fixed.
 
 With i, f, o taken as constants and tanh replaced by its secant (``tanh(z) = s·z`` with the s of this run), an LSTM of
 any number of layers and directions is linear in its inputs, the biases of g, the initial states and the head's bias.
-Their parts, each the variable times the derivative of this linear map, add up to the target.
+Their parts (each variable times the derivative of this linear map) add up to the target.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class FrozenParts:
     """The parts of a linear target; float64.
 
     Attributes:
-        x: ``[T, C]``, of each input number.
-        biases: for each layer and direction (``l0``) the part of the biases of g, ``[T]``.
-        initial: of the initial states, ``[L*D]``.
-        bias: of the head.
-        cells: for each layer and direction, what one unit of each cell state adds to the target, ``[T, H]``.
+        x: ``[T, C]``, the part of each input feature.
+        biases: for each layer and direction (``l0``), the part of the biases of g, ``[T]``.
+        initial: ``[L*D]``, the parts of the initial states.
+        bias: the head's bias.
+        cells: for each layer and direction, the derivative of the target by each cell state, ``[T, H]``.
     """
 
     x: Tensor
@@ -49,7 +49,7 @@ class FrozenLayer:
 
     place: Place
     values: dict[str, Tensor]  # each [T, units]
-    before: dict[str, Tensor]  # c and h that came into each step
+    before: dict[str, Tensor]  # c and h before each step
     inputs: Tensor  # [T, C]
     W: Tensor  # [H, C]
     U: Tensor  # [H, P]
@@ -58,22 +58,22 @@ class FrozenLayer:
 
     @cached_property
     def split(self) -> MemorySplit:
-        """What each step keeps, writes and shows; ``write`` takes in the candidate's pre-activation, by its secant."""
+        """The keep, write and show factors of each step; ``write`` includes the secant of the candidate's tanh."""
         split = CELL.split(self.values)
         return split._replace(write=split.write * secant(self.inputs @ self.W.T + self.before["h"] @ self.U.T + self.b))
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
-    """Take a linear target of one row apart.
+    """Split a linear target of one row into its parts.
 
     Raises:
-        ArgumentError: edits are in force, which the linear map does not have.
+        ArgumentError: edits are in force; the linear map does not include them.
     """
     if edits_in_force(subject.lstm):
         raise ArgumentError("frozen explains a run without edits, and edits are in force: leave their block")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
-    seeds: dict[str, Tensor] = {}  # by hidden state: what each number in it adds to the target, [T, P]
+    seeds: dict[str, Tensor] = {}  # by hidden state: the target's derivative by it, [T, P]
     biases: dict[str, Tensor] = {}
     cells: dict[str, Tensor] = {}
     initial = torch.zeros(len(sizes.layer_directions), dtype=torch.float64)
@@ -99,11 +99,11 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
 def _through(
     subject: Subject, part: FrozenLayer, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Go back through one layer and direction.
+    """Propagate back through one layer and direction.
 
     Returns:
-        What each number that it reads adds to the target, ``[T, C]``; the part of its biases at each step, ``[T]``; the
-        part of its initial state; and what each cell state adds, ``[T, H]``.
+        The target's derivative by its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the part of its
+        initial state; and the target's derivative by each cell state, ``[T, H]``.
     """
     layer_direction = part.place.layer_direction
     T, split = subject.T, part.split
@@ -131,7 +131,7 @@ def _through(
 
 
 def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
-    """What a layer reads, ``[T, C]``."""
+    """The input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
     return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_of(layer - 1)], dim=-1)

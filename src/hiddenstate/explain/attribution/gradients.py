@@ -13,20 +13,20 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 
 FIRST_POINTS = 16
 MOST_POINTS = 1024
-SHARE = 1e-3  # of the difference that the sum may miss
-LEAST = 0.1  # a difference smaller than this is taken to be this large
-GRADIENT_COST = 4  # how many times the memory of a plain run the saved values of one take
+SHARE = 1e-3  # the largest error of the sum, as a share of the difference
+LEAST = 0.1  # smaller differences count as this large
+GRADIENT_COST = 4  # memory of a run with saved values, relative to a plain run
 
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """Integrated gradients: a part for each player, and how they were found.
+    """Integrated gradients: a part for each player, and the quality of the quadrature.
 
     Attributes:
-        parts: ``[P]``.
-        points: of the quadrature.
+        parts: ``[P]``, the players' parts.
+        points: the number of quadrature points.
         missing: ``f(x) - f(baseline) - parts.sum()``.
-        converged: whether that is small enough.
+        converged: whether ``missing`` is small enough.
     """
 
     parts: Tensor
@@ -36,21 +36,21 @@ class Integral:
 
 
 def gradient_parts(work: BatchRunner, players: Players) -> Tensor:
-    """Return for each player ``[P]`` the gradient at the input times the difference to the baseline."""
+    """Return gradient times difference to the baseline for each player, ``[P]``."""
     return _along(work, players, np.array([1.0]), np.array([1.0]))
 
 
 def integrated(work: BatchRunner, players: Players, difference: float, points: int | None) -> Integral:
     """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
 
-    The quadrature is Gauss-Legendre's. Points are doubled until the parts miss the difference by less than
-    ``1e-3·max(|difference|, 0.1)``, or there are 1024.
+    Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
+    ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
 
     Args:
         work: runs the subject.
-        players: what lies between input and baseline.
+        players: the parts of the input that differ from the baseline.
         difference: ``f(x) - f(baseline)``.
-        points: as many, and no doubling.
+        points: a fixed number of points, which is not doubled.
     """
     bound = SHARE * max(abs(difference), LEAST)
     count = points or FIRST_POINTS
@@ -66,7 +66,7 @@ def integrated(work: BatchRunner, players: Players, difference: float, points: i
 
 @torch.inference_mode(False)
 def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
-    """Sum the gradients at points of the line, each times its weight and the difference; float64 ``[P]``."""
+    """Sum the weighted gradients at points along the line, times the difference; float64 ``[P]``."""
     x, base = players.x, players.base
     work.expect(len(alphas) * work.subject.T)
     total = torch.zeros(x.shape, dtype=torch.float64)
@@ -88,7 +88,7 @@ def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], wei
 
 
 def _state_along(players: Players, alpha: Tensor) -> State:
-    """The states that the rows begin with: on the line from zero where the initial state is a player."""
+    """The initial states of the rows: on the line from zero if the initial state is a player."""
     R = len(alpha)
     if not players.has_state:
         h0, c0 = (part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)

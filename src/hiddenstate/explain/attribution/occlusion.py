@@ -1,4 +1,4 @@
-"""Occlusion: what the target loses when a player is replaced; alone; and two at once."""
+"""Occlusion: the change of the target when a player is replaced, when all others are, and when two are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from hiddenstate.explain.subject.batch_runner import BatchRunner
 
 @dataclass(frozen=True, eq=False)
 class Occluded:
-    """The target where players are replaced, float64.
+    """The target with players replaced, float64.
 
     Attributes:
-        whole: with all players there.
-        none: with all replaced.
-        without: ``[P]``, with one replaced.
-        alone: ``[P]``, with all others replaced; None where it was not asked for.
-        interaction: ``[P, P]``, what two do together beyond what each does; 0 on the diagonal; None likewise.
+        whole: the target with all players present.
+        none: the target with all players replaced.
+        without: ``[P]``, the target with one player replaced.
+        alone: ``[P]``, the target with all other players replaced; None if not requested.
+        interaction: ``[P, P]``, the joint effect of two players beyond their separate effects; 0 on the diagonal; None
+            if not requested.
     """
 
     whole: float
@@ -31,13 +32,13 @@ class Occluded:
 
     @property
     def parts(self) -> Tensor:
-        """``[P]``, the target less its value without each player."""
+        """``[P]``, the target minus its value without each player."""
         parts: Tensor = self.whole - self.without
         return parts
 
 
 def masked_targets(work: BatchRunner, players: Players, present: Tensor) -> Tensor:
-    """Return the target ``[R]`` of rows in which some players are present, bool ``[R, P]``; float64 on the CPU."""
+    """Return the target ``[R]`` of rows with some players present, bool ``[R, P]``; float64 on the CPU."""
     work.expect(len(present) * work.subject.T)
     with torch.no_grad():
         blocks = present.split(work.rows_at_once)
@@ -45,12 +46,12 @@ def masked_targets(work: BatchRunner, players: Players, present: Tensor) -> Tens
 
 
 def occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> Occluded:
-    """Replace every player by its baseline, one after another, in one batch.
+    """Replace each player by its baseline, one per row of a single batch.
 
     Args:
         work: runs the subject.
-        players: what is replaced.
-        pairs: also each alone, and two at once.
+        players: the players to replace.
+        pairs: whether to also run each player alone, and replace every two at once.
     """
     P = len(players)
     work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))

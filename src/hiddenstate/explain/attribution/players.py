@@ -1,4 +1,4 @@
-"""`Players`: what is present or replaced in an input: steps, spans of steps, and maybe the initial state."""
+"""`Players`: the parts of an input that are kept or replaced: steps, spans of steps, perhaps the initial state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Spans = Sequence[tuple[int, int]]
 
 
 class Player(NamedTuple):
-    """A span of steps ``start .. stop-1``; the initial state has an empty one."""
+    """A span of steps ``start .. stop-1``, which is empty for the initial state."""
 
     name: str
     start: int
@@ -31,14 +31,14 @@ class Player(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Players:
-    """P players in an input of one row, and what each is replaced by.
+    """P players in an input of one row, and their replacements.
 
     Attributes:
-        every: the players, in the order of time.
-        owner: ``[T]``, the number of the player that each step belongs to; -1 for none: such steps stay as they are.
+        every: the players, in time order.
+        owner: ``[T]``, the index of the player that each step belongs to; -1 for steps of no player, which stay.
         x: ``[T, C]``, the input.
-        base: ``[T, C]``, the baseline; the input itself at steps of no player.
-        state: the initial state of one row, and ``zero``, what it is replaced by where it is a player.
+        base: ``[T, C]``, the baseline; equal to the input at steps of no player.
+        state: the initial state of one row; ``zero`` replaces it if it is a player.
     """
 
     every: tuple[Player, ...]
@@ -57,14 +57,14 @@ class Players:
         return any(player.is_state for player in self.every)
 
     def inputs(self, present: Tensor) -> Tensor:
-        """Return inputs ``[T, R, C]`` of rows in which some players are present, bool ``[R, P]``."""
+        """Return the inputs ``[T, R, C]`` of rows with some players present, bool ``[R, P]``."""
         R = len(present)
         steps = [torch.ones(R, dtype=torch.bool) if k < 0 else present[:, k] for k in self.owner]
         there = torch.stack(steps).to(self.x.device)[..., None]
         return torch.where(there, self.x[:, None], self.base[:, None])
 
     def states(self, present: Tensor) -> State:
-        """Return the initial states ``[L*D, R, ...]`` of such rows."""
+        """Return the initial states ``[L*D, R, ...]`` of rows with some players present, bool ``[R, P]``."""
         whole = [part.expand(-1, len(present), -1) for part in self.state]
         if not self.has_state:
             return whole[0].contiguous(), whole[1].contiguous()
@@ -75,24 +75,24 @@ class Players:
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
-    """Make the players of a subject of one row: each step, or spans of steps; and the initial state where it is one.
+    """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state.
 
     Args:
-        subject: of one row.
+        subject: a subject with one row.
         base: ``[T, C]``, the baseline.
-        spans: pairs ``(start, stop)``, stop not included; each step alone when None.
-        state: ``"baseline"``: the initial state stays; ``"player"``: it is a player, which a zero state replaces.
+        spans: pairs ``(start, stop)``, stop excluded; None makes every step a player.
+        state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
 
     Raises:
-        ArgumentError: spans overlap or are empty, or an unknown ``state``.
-        ArgumentTypeError: spans are no pairs of numbers.
-        IndexRangeError: a span reaches beyond the input.
+        ArgumentError: spans overlap or are empty, or ``state`` is unknown.
+        ArgumentTypeError: spans are not pairs of numbers.
+        IndexRangeError: a span extends beyond the input.
     """
     if state not in ("baseline", "player"):
         raise ArgumentError(f"state must be 'baseline' (it stays as it is) or 'player', got {state!r}")
     checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
     words = subject.words()
-    between = "" if all(len(word) == 1 for word in words) and subject.tokens is not None else " "  # of characters
+    between = "" if all(len(word) == 1 for word in words) and subject.tokens is not None else " "  # characters
     every = [Player(shortened(between.join(words[start:stop])), start, stop) for start, stop in checked]
     if state == "player":
         every.insert(0, Player("initial state", 0, 0))

@@ -1,6 +1,6 @@
-"""The target for all ``2^P`` ways to replace players, by a tree of prefixes: masks that begin alike share their steps.
+"""The target for all ``2^P`` ways to replace players, by a prefix tree: masks with a common prefix share its steps.
 
-With single steps as players this runs ``2^(T+1) - 2`` row-steps, where masks one by one would run ``T·2^T``.
+With single steps as players this runs ``2^(T+1) - 2`` row-steps instead of the ``T·2^T`` of running each mask.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from hiddenstate.base.validation import State
 from hiddenstate.explain.attribution.players import Players
 from hiddenstate.explain.subject.batch_runner import BatchRunner
 
-BYTES = 2**24  # of the states that a thread holds at one level: what stays near the processor is copied fast
-MOST_BYTES = 2**26  # of all threads together
-COPIES = 4  # of them that a step makes
+BYTES = 2**24  # states per thread at one level: small enough for the cache, so that copies are fast
+MOST_BYTES = 2**26  # states of all threads
+COPIES = 4  # copies of the states that a step makes
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps ``start .. stop-1`` that are run together: of one player, or of none (-1)."""
+    """Steps ``start .. stop-1`` that are run together; they belong to one player, or to no player (-1)."""
 
     start: int
     stop: int
@@ -28,7 +28,7 @@ class Segment:
 
 
 def split_into_segments(players: Players, T: int) -> list[Segment]:
-    """Cut steps ``0 .. T-1`` into segments, the initial state first where it is a player."""
+    """Cut steps ``0 .. T-1`` into segments; if the initial state is a player, it comes first."""
     found = [Segment(0, 0, k) for k, player in enumerate(players.every) if player.is_state]
     start = 0
     for t in range(1, T + 1):
@@ -39,17 +39,17 @@ def split_into_segments(players: Players, T: int) -> list[Segment]:
 
 
 class PrefixTree:
-    """Grows the tree depth first in blocks of rows, so that memory stays within bounds whatever P is.
+    """Grows the tree depth-first in blocks of rows, so that memory stays bounded for any P.
 
     Args:
-        work: runs the subject, whose LSTM reads in one direction; the target looks at one step.
-        players: P players.
+        work: runs the subject; its LSTM is unidirectional, and its target depends on one step.
+        players: the P players.
     """
 
     def __init__(self, work: BatchRunner, players: Players) -> None:
         assert work.target.t is not None
         self._work, self._players = work, players
-        self._segments = split_into_segments(players, work.target.t + 1)  # what comes later changes nothing
+        self._segments = split_into_segments(players, work.target.t + 1)  # later steps change nothing
         self._values = torch.empty(2 ** len(players), dtype=torch.float64)
         sizes = work.subject.sizes
         row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
@@ -57,7 +57,7 @@ class PrefixTree:
 
     @property
     def cost(self) -> int:
-        """The row-steps of the whole tree."""
+        """The number of row-steps in the whole tree."""
         rows, cost = 1, 0
         for segment in self._segments:
             rows *= 1 if segment.player < 0 else 2
@@ -66,10 +66,10 @@ class PrefixTree:
 
     @torch.no_grad()
     def grow(self) -> Tensor:
-        """Return the target of every mask, ``[2^P]``: bit p of the index says whether player p is present."""
+        """Return the target of every mask, ``[2^P]``: bit p of the index is set if player p is present."""
         self._grow(0, self._players.state, torch.zeros(1, dtype=torch.int64))
         values = self._values
-        # A player behind the target's step is in no segment: present or not, the value is the same.
+        # A player after the target's step is in no segment: it does not affect the value.
         for number in range(len(self._players)):
             if all(segment.player != number for segment in self._segments):
                 masks = torch.arange(len(values))
@@ -77,7 +77,7 @@ class PrefixTree:
         return values
 
     def _grow(self, level: int, state: State, masks: Tensor) -> None:
-        """Run segment ``level`` and all behind it for rows that begin with a state, ``[L*D, R, ...]``."""
+        """Run segment ``level`` and all later ones for rows that start from a state, ``[L*D, R, ...]``."""
         segment = self._segments[level]
         base, real = (of[segment.start : segment.stop, None] for of in (self._players.base, self._players.x))
         if segment.player < 0:
@@ -85,7 +85,7 @@ class PrefixTree:
             return
         without = self._players.zero if segment.start == segment.stop else state
         with_it = masks | 1 << segment.player
-        if 2 * len(masks) > self._most:  # enough rows: one way after the other, which need no copy of the states
+        if 2 * len(masks) > self._most:  # enough rows: run both branches in turn, without copying the states
             self._run(level, without, masks, [base])
             self._run(level, state, with_it, [real])
         else:
@@ -93,7 +93,7 @@ class PrefixTree:
             self._run(level, both, torch.cat([masks, with_it]), [base, real])
 
     def _run(self, level: int, state: State, masks: Tensor, inputs: Sequence[Tensor]) -> None:
-        """Run a segment for rows that read one of the inputs ``[T', 1, C]``, as many of each; then what is behind."""
+        """Run a segment for rows in equal groups, one for each input ``[T', 1, C]``; then the later segments."""
         segment = self._segments[level]
         if segment.start < segment.stop:
             rows = [each.expand(-1, len(masks) // len(inputs), -1) for each in inputs]

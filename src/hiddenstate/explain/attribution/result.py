@@ -1,4 +1,4 @@
-"""`Attribution`: how much each word has to do with a target; and how far that agrees with occlusion."""
+"""`Attribution`: how much each word contributes to a target, and how well that agrees with occlusion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from hiddenstate.explain.result.terminal import bar, definite, number, sentence,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# A part disagrees with occlusion if both are of this size, as shares of the largest of each, and of opposite signs ...
+# A part and its occlusion, as shares of the largest of each, disagree if both exceed this with opposite signs ...
 OPPOSED = 0.1
-# ... or one is large and the other as good as nothing.
+# ... or if one is large and the other negligible.
 LARGE, NOTHING = 0.25, 0.05
 
 OCCLUSION = "what is lost when that word alone is replaced"
@@ -32,28 +32,27 @@ TITLES = {
 }
 NAMES = {"zero": "zeros", "mean": "the mean of what is read in training", "unk": "an unknown word"}
 MOST_PAIRS = 5
-MOST_NAMED, LEADING = 3, 0.2  # words that are named for and against: of these shares of the largest part at least
-UNSEEN = 5e-4  # a share of a value that its three decimals do not show
-OF_BIASES = "biases of g"  # and of which layer and direction
+MOST_NAMED, LEADING = 3, 0.2  # words named for and against the target, and their least share of the largest part
+UNSEEN = 5e-4  # a share too small to show in three decimals
+OF_BIASES = "biases of g"  # followed by the layer and direction
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Parts:
-    """What a method found. Tensors are float64; the axis of baselines is there in an `Attribution` only.
+    """What a method found, in float64. Only an `Attribution` has the axis of baselines, ``B``.
 
     Attributes:
         parts: ``[B, P]``.
-        residual: the most that the method's law leaves over, of all baselines: for integrated gradients and Shapley
+        residual: the largest error of the method's sum rule over all baselines: for integrated gradients and Shapley
             values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
-            ``h - β - γ``. Gradient and occlusion obey no such law: it is the same difference as for Shapley values.
-        rest: other terms of the sum by name, of ``frozen``: biases, the initial state, steps of no span.
-        gamma: ``[P]``, of ``cd``: all that does not come from the span.
-        alone: ``[B, P]``, the target with that player alone, less the reference; None where it was not run.
-        interaction: ``[B, P, P]``, what two players do together beyond what each does; None where it was not run.
-        error: ``[B, P]``, standard errors of sampled Shapley values; None of others.
-        exact: whether the method gave what it defines: False for sampled Shapley values and for integrals that did
-            not converge.
-        points: of the quadrature of integrated gradients (the most of all baselines); 0 for others.
+            ``h - β - γ``. Gradient and occlusion obey no sum rule; for them it is the difference defined for Shapley.
+        rest: for ``frozen``, the other terms of the sum by name: biases, the initial state, steps outside all spans.
+        gamma: ``[P]``, for ``cd``: everything that does not come from the span.
+        alone: ``[B, P]``, the target with only that player present, minus the reference; None if not computed.
+        interaction: ``[B, P, P]``, the joint effect of two players beyond their separate effects; None if not computed.
+        error: ``[B, P]``, standard errors of sampled Shapley values; None otherwise.
+        exact: False for sampled Shapley values and for integrals that did not converge, else True.
+        points: quadrature points of integrated gradients (the maximum over the baselines); 0 for other methods.
     """
 
     parts: Tensor
@@ -71,18 +70,18 @@ class Parts:
 class Attribution(Parts, Explanation):
     """The part of each word (or span of words) in a target. Made by `attribute`.
 
-    P players: each step, or each span that was asked for; and the initial state first, where it is one. B baselines.
-    Beside the attributes below it has those of `Parts`: ``parts``, ``residual`` and the rest of what the method found.
+    P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
+    It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
 
     Attributes:
-        method: how it was found.
-        target: what it is of, for people.
+        method: the name of the method.
+        target: a description of the target.
         value: the target in this run.
-        words: what stands at each step.
+        words: the word at each step.
         players: the P players.
         baselines: the names of the B baselines.
-        references: ``[B]``, the target where every player is replaced.
-        occlusion: ``[B, P]``, what the target loses when one player is replaced; None where it was not asked for.
+        references: ``[B]``, the target with every player replaced.
+        occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
         cost: row-steps that were run.
     """
 
@@ -105,10 +104,10 @@ class Attribution(Parts, Explanation):
 
     @property
     def disagreements(self) -> tuple[int, ...]:
-        """The players (by number) whose part and occlusion, for the first baseline, say different things.
+        """The indices of players whose part and occlusion disagree, for the first baseline.
 
-        Both are taken as shares of the largest of their kind: of opposite signs and both above 10 %, or one above
-        25 % and the other below 5 %.
+        Both are taken as shares of the largest of their kind. They disagree if both exceed 10 % with opposite signs,
+        or if one exceeds 25 % and the other is below 5 %.
         """
         if self.occlusion is None or self.method == "occlusion":
             return ()
@@ -141,21 +140,21 @@ class Attribution(Parts, Explanation):
         return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
 
     def between(self, first: int, second: int) -> float:
-        """Return what two players do together beyond what each does, for the first baseline.
+        """Return the joint effect of two players beyond their separate effects, for the first baseline.
 
         Args:
-            first: number of a player.
-            second: number of another.
+            first: the index of one player.
+            second: the index of the other.
 
         Raises:
-            ArgumentError: interactions were not run; they are for ``spans=``, and by occlusion, cd, or exact Shapley
+            ArgumentError: interactions were not computed; they need ``spans=`` and occlusion, cd, or exact Shapley
                 values.
             IndexRangeError, ArgumentTypeError: there is no such player.
         """
         if self.interaction is None:
             raise ArgumentError(
-                "interactions were not computed: they are for spans=, and by the methods occlusion, cd, and shapley "
-                "where it is exact (the others are sums over steps)"
+                "interactions were not computed: they need spans= and the method occlusion, cd, or shapley if it is "
+                "exact (the other methods are sums over steps)"
             )
         p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
         return float(self.interaction[0, p, q])
@@ -164,12 +163,12 @@ class Attribution(Parts, Explanation):
         return _text(self)
 
     def _figure(self) -> "Figure":
-        """Draw parts and occlusion as bars over the words."""
+        """Draw parts and occlusion as bars above the words."""
         return _plot(self)
 
 
 def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
-    """Stack what was found for each baseline, or None where nothing was."""
+    """Stack the values of all baselines, or return None if there are none."""
     there = [value for value in values if value is not None]
     return torch.stack(there) if len(there) == len(values) else None
 
@@ -189,7 +188,7 @@ def _text(result: Attribution) -> str:
 
 
 def _leaders(result: Attribution) -> list[str]:
-    """Say which players do most for the target and most against it, where there is one column of parts."""
+    """Name the players that contribute most for and against the target, if there is one column of parts."""
     if len(result.baselines) > 1:
         return []
     parts = result.scores
@@ -212,7 +211,7 @@ def _named(player: Player) -> str:
 
 
 def _how(result: Attribution) -> list[str]:
-    """Say what stands in the columns."""
+    """Explain the columns."""
     said = TITLES[result.method]
     if result.method == "integrated_gradients":
         said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
@@ -229,7 +228,7 @@ def _how(result: Attribution) -> list[str]:
 
 
 def _one(result: Attribution) -> str:
-    """One baseline: a row for each player with everything there is to it."""
+    """One baseline: a row for each player, with all its values."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
     beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
@@ -288,7 +287,7 @@ def _sum(result: Attribution, b: int) -> str:
 
 
 def _pairs(result: Attribution) -> list[str]:
-    """The pairs that do most together beyond what each does."""
+    """The pairs with the largest interactions."""
     assert result.interaction is not None
     P = len(result.players)
     pairs = [(float(result.interaction[0, p, q]), p, q) for p in range(P) for q in range(p + 1, P)]
@@ -300,7 +299,7 @@ def _pairs(result: Attribution) -> list[str]:
 
 
 def _plot(result: Attribution) -> "Figure":
-    """Draw parts and occlusion as bars over the words."""
+    """Draw parts and occlusion as bars above the words."""
     from hiddenstate.explain.result.pictures import bars
 
     series: dict[str, list[float]] = {}

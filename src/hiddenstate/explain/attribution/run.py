@@ -1,4 +1,4 @@
-"""`attribute`: which words decided."""
+"""`attribute`: how much each word contributes to a target."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from hiddenstate.structure.names import Place
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
-MOST_POINTS_GIVEN = 2**12  # to find the nodes of a quadrature takes a matrix of points by points
-CD_NUMBERS = 2**20  # units, steps and spans that are decomposed together
+MOST_POINTS_GIVEN = 2**12  # computing the quadrature's nodes takes a matrix of points by points
+CD_NUMBERS = 2**20  # units times steps times spans decomposed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Found(Parts):
-    """What a method found for one baseline, and occlusion beside it."""
+    """The result of a method for one baseline, and the occlusion for comparison."""
 
     occluded: Occluded
 
@@ -66,50 +66,51 @@ def attribute(
     progress: Progress | bool | None = True,
     **options: Any,
 ) -> Attribution:
-    """Say how much each word has to do with a target.
+    """Compute how much each word contributes to a target.
 
-    What the methods define, and what each obeys:
+    The methods and their sum rules:
 
-    - ``shapley``: the mean of what a word adds, over all orders in which words come in; absent ones are replaced by the
-      baseline. Adds up to ``f(x) - f(baseline)``. Exact to 16 steps or spans in one direction where the target looks at
-      one step and no edits are in force, else to 12; sampled beyond.
-    - ``integrated_gradients``: the gradient integrated on the line from the baseline (Sundararajan, Taly & Yan 2017).
-      Adds up to the same, as far as the quadrature goes.
-    - ``frozen``: parts in the linear map that the run is with its gates held. With the parts of biases and initial
-      states adds up to the target. Blind to what only opens or closes a gate. For linear targets.
-    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; they do not add up. For linear targets.
-    - ``occlusion``: what is lost when one word is replaced. Exact for what it says; does not add up.
+    - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
+      baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
+      target depends on one step and no edits are in force, else up to 12; sampled beyond that.
+    - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
+      2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
+    - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
+      biases and initial states, adds up to the target. Blind to effects that only open or close a gate. For linear
+      targets.
+    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets.
+    - ``occlusion``: what is lost when one word is replaced. An exact measurement, but does not add up.
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
     Args:
         model: an LSTM, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
-        x: what it reads.
+        x: the model's input.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of `Outputs`.
-        method: one of those above.
+        method: one of the methods above.
         baseline: what a replaced step reads: ``"zero"``, ``"mean"``, ``"unk"``, a tensor ``[C]`` or ``[T, C]``, or
-            several of these for results side by side. The model's own when None: of the tagger ``"unk"``, of a language
-            model ``"mean"``, else ``"zero"``.
-        spans: pairs ``(start, stop)`` of steps, stop not included, that are replaced together. Steps in none of them
-            stay as they are. With spans, each is also run alone and two are run together, where the method has this.
-        state: ``"baseline"``: the initial state stays as it is. ``"player"``: it is a player too, replaced by zeros.
-        row: which row, where there are several.
-        points: of the quadrature of integrated gradients; doubled until it serves when None.
-        samples: orders that are drawn, where Shapley values are sampled.
-        seed: of that draw.
-        occlusion: whether to print occlusion beside, and mark where the method disagrees with it.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the row-steps done and their total.
-        options: those of `hiddenstate.explain.subject`.
+            a list of these to compare several. None means the model's default: ``"unk"`` for a tagger, ``"mean"`` for a
+            language model, else ``"zero"``.
+        spans: pairs ``(start, stop)`` of steps, stop excluded, that are replaced together. Steps outside all spans
+            never change. If the method allows it, interactions of spans are computed, too.
+        state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
+        row: the row to explain, if there are several.
+        points: quadrature points of integrated gradients; None doubles them until the integral converges.
+        samples: the number of orders to draw, if Shapley values are sampled.
+        seed: the seed of the draw.
+        occlusion: whether to also compute occlusion, and mark where the method disagrees with it.
+        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
+            function called with the row-steps done and their total.
+        options: the options of `hiddenstate.explain.subject`.
 
     Returns:
         The `Attribution`.
 
     Raises:
-        ArgumentError: an unknown method or baseline; spans that overlap; a target that ``frozen`` or ``cd``
-            does not explain; edits in force with these two; more than 2^30 row-steps to run.
+        ArgumentError: the method or baseline is unknown; spans overlap; ``frozen`` or ``cd`` is used with a target that
+            is not linear, or with edits in force; or more than 2^30 row-steps would be run.
         TraceTooLargeError: a run of the input would take more than 8 GiB.
-        NameUnknownError, IndexRangeError: no such label, word, place, step or row.
-        HiddenStateError: what `hiddenstate.explain.subject` raises.
+        NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
+        HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
     seed = check_seed(seed)
     if not isinstance(method, str) or method not in METHODS:
@@ -118,7 +119,7 @@ def attribute(
         if number is not None and check_int(name, number) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {number}")
     if points is not None and points > MOST_POINTS_GIVEN:
-        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer give the same")
+        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
     found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     target = resolve_target(of, found)
@@ -203,7 +204,7 @@ def _occlusion(work: BatchRunner, players: Players, options: Options) -> Found:
 def _beside(
     work: BatchRunner, players: Players, options: Options, whole: float | None = None, none: float | None = None
 ) -> Occluded:
-    """Occlusion beside another method; without it only the target as it is and with every player replaced."""
+    """Compute occlusion for comparison; without it, only the target and its value with every player replaced."""
     if options.occlusion:
         return occluded(work, players)
     if whole is None or none is None:
@@ -252,10 +253,10 @@ def _cd(work: BatchRunner, players: Players, options: Options) -> Found:
 def _split_readout(
     work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor
 ) -> tuple[Tensor, Tensor, float]:
-    """Split a linear target by every span, some spans at a time.
+    """Split a linear target by every span, in blocks of spans.
 
     Returns:
-        β and γ of each span, and the most by which β + γ misses a state that the target reads, at any step.
+        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
     """
     subject = work.subject
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""`selfcheck`: scores any method of attribution on networks whose truth is known."""
+"""`selfcheck`: scores any attribution method on networks whose true attribution is known."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 Method = Callable[[LSTM, Tensor, str], Tensor | Sequence[float]]
 
-FINDS, LEANS = 0.85, 0.3  # agreement from which on a method finds what was planted, or finds it in part
+FINDS, LEANS = 0.85, 0.3  # least agreement for the verdicts "finds" and "in part"
 MOST_INPUTS = 2**16
-NOTHING = 1e-3  # amount up to which it sees nothing
+NOTHING = 1e-3  # largest amount for the verdict "sees nothing"
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class PlantScore:
 
     Attributes:
         plant: the plant's name.
-        agreement: the cosine between its scores and what each step is worth, over all inputs: 1 where they are in
-            proportion; 0 where it sees nothing.
-        amount: the length of its scores, as a share of the length of the truth.
+        agreement: the cosine between its scores and the true worth of each step, over all inputs: 1 if they are
+            proportional, 0 if the method sees nothing.
+        amount: the norm of its scores divided by the norm of the true ones.
         verdict: ``"finds"``, ``"in part"``, ``"misled"`` or ``"sees nothing"``.
         truth: what the plant computes.
-        expected: for a method of this library, the verdict that it should have there.
-        why: the reason of that.
+        expected: the verdict expected of a method of this library.
+        why: the reason for that expectation.
     """
 
     plant: str
@@ -62,12 +62,10 @@ class SelfCheck(Explanation):
     """What `hiddenstate.explain.selfcheck` found.
 
     Attributes:
-        scores: for each plant how the method did.
-        inputs: inputs for each plant.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the plants done and their total.
-        residual: the largest disagreement, 1 minus the agreement, among the plants of which it sees anything.
-        cost: row-steps that the method ran.
+        scores: how the method did on each plant.
+        inputs: the number of inputs for each plant.
+        residual: the largest disagreement (1 minus the agreement) among the plants on which the method sees anything.
+        cost: the row-steps that the method ran.
     """
 
     scores: tuple[PlantScore, ...]
@@ -83,7 +81,7 @@ class SelfCheck(Explanation):
         return {score.plant: score.verdict for score in self.scores}
 
     def rows(self) -> Sequence[Row]:
-        """Return a row a plant."""
+        """Return one row per plant."""
         return [asdict(score) for score in self.scores]
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,25 +128,25 @@ def selfcheck(
     inputs: int = 8,
     progress: Progress | bool | None = True,
 ) -> SelfCheck:
-    """Score a method of attribution on planted networks, whose truth is known.
+    """Score an attribution method on planted networks, whose true attribution is known.
 
     Args:
         method: takes an LSTM, an input ``[T, 1, C]`` and a target such as ``"l0.c[0]@9"``, and returns a score for
-            each step, ``[T]``: how much of the target is its doing, against an input of zeros. Or the name of a method
-            of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: then what it should find, and why,
-            stands beside.
-        plants: the plants by name; `hiddenstate.plant.garden` without.
-        T: time steps of each input.
-        inputs: inputs for each plant.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the plants done and their total.
+            each step, ``[T]``: its contribution to the target, relative to an input of zeros. Or the name of a method
+            of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: the result then also states the
+            expected verdicts and the reasons.
+        plants: the plants by name; by default those of `hiddenstate.plant.garden`.
+        T: the number of time steps of each input.
+        inputs: the number of inputs for each plant.
+        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
+            function called with the plants done and their total.
 
     Raises:
-        ArgumentTypeError: the method is neither a function nor a name, it returned no numbers, plants are none, or
-            ``progress`` is no function or bool.
-        ArgumentError: there are no inputs or no plants, or too many inputs or steps; or an unknown method.
+        ArgumentTypeError: the method is neither a function nor a name, it did not return numbers, ``plants`` is not a
+            mapping of plants, or ``progress`` is neither a function nor a bool.
+        ArgumentError: there are no inputs or no plants, there are too many inputs or steps, or the method is unknown.
         DtypeError: the method returned a sparse, nested or quantized tensor, or one whose memory was freed.
-        ShapeError: the method returned something else than one finite number a step.
+        ShapeError: the method did not return one finite number per step.
 
     >>> print(selfcheck(lambda lstm, x, of: x.sum((1, 2))).verdicts["integrator"])
     finds
@@ -177,7 +175,7 @@ def selfcheck(
 
 
 def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
-    """Return what runs a method and, of one of this library, what it should find."""
+    """Return the function of a method and, for a method of this library, the expected verdicts."""
     if not isinstance(method, str):
         if not callable(method):
             raise ArgumentTypeError(f"a method is a function, or the name of one, got {type(method).__name__}")
@@ -196,7 +194,7 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
 
 
 def _ledger(lstm: LSTM, x: Tensor, of: str) -> Tensor:
-    """What of each step's writing is still there in the cell of the target's unit."""
+    """How much of what each step wrote is still in the target unit's cell state."""
     place, unit, t, _ = parse_address(of)
     found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.c", unit, t)))
     assert isinstance(found, Ledger)
@@ -232,7 +230,7 @@ def _score(method: Method, plant: Plant, T: int, inputs: int) -> PlantScore:
     got, truth = torch.cat(given).numpy(), torch.cat(worths).numpy()
     sizes = float(np.linalg.norm(got)), float(np.linalg.norm(truth))
     if not sizes[1]:
-        raise ArgumentError(f"in none of the {inputs} inputs of {plant.name!r} is any step worth anything; take more")
+        raise ArgumentError(f"no step matters in any of the {inputs} inputs of {plant.name!r}; give more inputs")
     amount = sizes[0] / sizes[1]
     agreement = float(got @ truth) / (sizes[0] * sizes[1]) if amount > NOTHING else 0.0
     return PlantScore(plant.name, agreement, amount, _verdict(agreement, amount), plant.truth)
@@ -254,7 +252,7 @@ def _checked(scores: object, T: int) -> Tensor:
         raise ArgumentTypeError(f"a method must return numbers, and returned {type(scores).__name__}") from error
     if found.shape != (T,) or not bool(found.isfinite().all()):
         raise ShapeError(
-            f"a method must return one finite number a step, [{T}] here, and returned {list(found.shape)}"
+            f"a method must return one finite number per step, here [{T}], and returned {list(found.shape)}"
             + (" with infinite or missing numbers" if found.shape == (T,) else "")
         )
     return found

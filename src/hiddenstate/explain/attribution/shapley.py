@@ -1,4 +1,4 @@
-"""Shapley values: exact from the target of every mask, or sampled over orders."""
+"""Shapley values: computed exactly from the target of every mask, or sampled over orders."""
 
 from dataclasses import dataclass
 from math import comb
@@ -24,12 +24,12 @@ class Shapley:
 
     Attributes:
         parts: ``[P]``.
-        exact: whether all masks were run; else they are means over orders.
-        error: ``[P]``, the standard error of sampled ones; None of exact ones.
-        whole: the target with all players.
-        none: with none.
-        alone: ``[P]``, with one, less ``none``; None where sampled.
-        interaction: ``[P, P]``, the Shapley interaction index of two (Grabisch & Roubens 1999); None where sampled.
+        exact: whether all masks were run; otherwise the values are means over sampled orders.
+        error: ``[P]``, the standard errors of sampled values; None for exact ones.
+        whole: the target with all players present.
+        none: the target with no players present.
+        alone: ``[P]``, the target with one player present, minus ``none``; None if sampled.
+        interaction: ``[P, P]``, the pairwise Shapley interaction index (Grabisch & Roubens 1999); None if sampled.
     """
 
     parts: Tensor
@@ -42,14 +42,14 @@ class Shapley:
 
 
 def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
-    """Compute Shapley values: exactly where that can be done, else from samples.
+    """Compute Shapley values: exactly if feasible, else from samples.
 
     Args:
         work: runs the subject.
         players: P players.
-        samples: orders that are drawn, if they are.
-        seed: of the draw.
-        pairs: also the interactions of two.
+        samples: the number of orders to draw, if the values are sampled.
+        seed: the seed of the draw.
+        pairs: whether to also compute pairwise interactions.
     """
     count, P, T = len(players) - players.has_state, len(players), work.subject.T
     if _serves_tree(work) and count <= EXACT_STEPS:
@@ -63,14 +63,14 @@ def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pai
 
 
 def _serves_tree(work: BatchRunner) -> bool:
-    """Whether rows that begin alike can share their steps: one direction, one step looked at, no edit at a step."""
+    """Whether rows can share common prefixes: one direction, a target that depends on one step, and no edits."""
     subject = work.subject
     one_way = not subject.sizes.bidirectional and work.target.t is not None
-    return one_way and not edits_in_force(subject.lstm)  # an edit's steps are counted from where a call begins
+    return one_way and not edits_in_force(subject.lstm)  # an edit counts its steps from the start of a call
 
 
 def from_values(values: Tensor, pairs: bool) -> Shapley:
-    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p says whether player p is present."""
+    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present."""
     f = values.numpy()
     P = int(np.log2(len(f)))
     masks = np.arange(len(f))
@@ -100,7 +100,7 @@ def from_values(values: Tensor, pairs: bool) -> Shapley:
 
 
 def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
-    """How many players are present in each mask."""
+    """The number of players present in each mask."""
     count: NDArray[np.int64] = sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
     return count
 
@@ -111,7 +111,7 @@ def _every_mask(P: int) -> Tensor:
 
 
 def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Shapley:
-    """Draw orders in which players come in, each with its reverse, and take the mean of what each player adds."""
+    """Draw orders in which players are added, each with its reverse, and average what each player contributes."""
     P, pairs = len(players), -(-samples // 2)
     generator = np.random.default_rng(seed)
     orders = np.stack([order for _ in range(pairs) for order in _with_reverse(generator.permutation(P))])
@@ -119,7 +119,7 @@ def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Sh
         work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
     )
     rank = np.argsort(orders, axis=1)
-    # Row k of an order has its first k players; none and all are the same in every order.
+    # Row k of an order has its first k players; the empty and the full mask are the same for every order.
     present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
     inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
     steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))

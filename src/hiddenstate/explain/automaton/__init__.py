@@ -1,4 +1,4 @@
-"""A finite automaton learned from an LSTM by asking it: `automaton`.
+"""A finite automaton learned from an LSTM by queries: `automaton`.
 
 - `run.py`: `automaton`
 - `result.py`: its result, `LearnedAutomaton`

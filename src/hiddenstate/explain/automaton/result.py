@@ -1,4 +1,4 @@
-"""`LearnedAutomaton`: a finite automaton that says of words what an LSTM says, as far as it was asked."""
+"""`LearnedAutomaton`: a finite automaton that reproduces an LSTM's outputs, as far as it was tested."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,17 +17,17 @@ MOST_DRAWN = 30
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LearnedAutomaton(Explanation):
-    """A Moore machine learned from an LSTM, and how far they agree. States are numbers; 0 is the start.
+    """A Moore machine learned from an LSTM, and how well the two agree. States are numbers; 0 is the start.
 
     Attributes:
         symbols: the alphabet.
-        delta: (state, symbol) to the next state, complete.
-        outputs: what the LSTM says in each state.
-        steps: the share of steps, over fresh random words, at which both say the same.
-        words: the share of these words at all of whose steps they do.
-        tested: how many words that were.
-        disagreement: a word at whose end they differ, the shortest found; None if there was none.
-        complete: whether learning ended by itself: False where the most states were reached.
+        delta: maps every (state, symbol) to the next state.
+        outputs: the LSTM's output in each state.
+        steps: the share of steps at which both outputs agree, over fresh random words.
+        words: the share of these words that agree at every step.
+        tested: the number of these words.
+        disagreement: the shortest word found at whose end they differ; None if there is none.
+        complete: whether learning converged: False if it stopped at the maximum number of states.
         residual: the share of steps at which they differ.
         cost: row-steps that were run.
     """
@@ -49,10 +49,10 @@ class LearnedAutomaton(Explanation):
         return len(self.outputs)
 
     def run(self, word: Sequence[Hashable]) -> list[Hashable]:
-        """Return what the automaton says after each symbol.
+        """Return the automaton's output after each symbol.
 
         Raises:
-            NameUnknownError: no such symbol.
+            NameUnknownError: the alphabet has no such symbol.
         """
         state, said = 0, []
         for symbol in word:
@@ -63,7 +63,7 @@ class LearnedAutomaton(Explanation):
         return said
 
     def rows(self) -> Sequence[Row]:
-        """Return a row for each state and symbol."""
+        """Return one row per state and symbol."""
         return [
             {"state": state, "output": str(self.outputs[state]), "symbol": str(symbol), "next": after}
             for (state, symbol), after in self.delta.items()
@@ -92,7 +92,7 @@ class LearnedAutomaton(Explanation):
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + found
 
     def _figure(self) -> "Figure":
-        """Draw the states on a circle, and an arrow for each symbol."""
+        """Draw the states on a circle, with an arrow for each symbol."""
         from hiddenstate.base.figures import Picture
 
         figure = Picture(figsize=(5.5, 5.5), layout="constrained")

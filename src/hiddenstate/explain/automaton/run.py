@@ -1,4 +1,4 @@
-"""`automaton`: learns a finite automaton from an LSTM by asking it, with AALpy."""
+"""`automaton`: learns a finite automaton from an LSTM by queries, with AALpy."""
 
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -19,7 +19,7 @@ from hiddenstate.nn.lstm import LSTM
 Output = Callable[[Tensor], Sequence[Hashable]]
 Word = tuple[Hashable, ...]
 
-TESTS_A_ROUND = 500  # random words that a hypothesis is tried on
+TESTS_A_ROUND = 500  # random words on which a hypothesis is tested
 MOST_ROW_STEPS = 5_000_000
 
 
@@ -35,27 +35,28 @@ def automaton(
     tests: int = 2000,
     seed: int = 0,
 ) -> LearnedAutomaton:
-    """Learn a finite automaton that says of words over an alphabet what the LSTM says.
+    """Learn a finite automaton that gives the same outputs as the LSTM for words over an alphabet.
 
-    The LSTM is asked words, by the L* algorithm (Angluin 1987; with it, Weiss, Goldberg & Yahav 2018 took automata out
-    of networks); each hypothesis is tried on random words until none is found on which they differ. That is no proof:
-    how far they agree on fresh words is measured and shown.
+    The L* algorithm queries the LSTM (Angluin 1987; Weiss, Goldberg & Yahav 2018 used it to extract automata from
+    networks); each hypothesis is tested on random words until no counterexample is found. That is no proof: the
+    agreement on fresh words is measured and shown.
 
     Args:
-        model: an LSTM that reads forward.
-        alphabet: each symbol and the input ``[C]`` that stands for it.
-        output: takes hidden states of the last layer ``[N, P]`` and returns what the LSTM says in each, such as a
-            label. Without it the likeliest label of ``head``.
+        model: a unidirectional LSTM.
+        alphabet: maps each symbol to its input vector ``[C]``.
+        output: takes hidden states of the last layer ``[N, P]`` and returns the LSTM's output in each, such as a
+            label. By default the most likely label of ``head``.
         head: the linear layer that reads the LSTM's outputs.
         labels: the head's labels.
-        states: the most states; learning stops there.
-        length: of the random words.
-        tests: fresh random words for the agreement.
-        seed: of all random words.
+        states: the maximum number of states; learning stops there.
+        length: the length of the random words.
+        tests: the number of fresh random words on which the agreement is measured.
+        seed: the seed of all random words.
 
     Raises:
         MissingDependencyError: AALpy is not installed.
-        ArgumentError, ArgumentTypeError, ShapeError: what does not fit; or it would take more than 5 million row-steps.
+        ArgumentError, ArgumentTypeError, ShapeError: an argument is invalid, or learning would take more than 5 million
+            row-steps.
     """
     if not isinstance(model, LSTM) or model.bidirectional:
         raise ArgumentError("an automaton reads forward: give an hs.LSTM that is not bidirectional")
@@ -98,7 +99,7 @@ def _output_function(
 
 
 class _Asked:
-    """An LSTM that is asked words; counts row-steps."""
+    """Queries an LSTM and counts row-steps."""
 
     def __init__(self, lstm: LSTM, alphabet: dict[Hashable, Tensor], output: Output) -> None:
         self.symbols = tuple(alphabet)
@@ -108,18 +109,18 @@ class _Asked:
         self.cost = 0
 
     def start(self) -> Hashable:
-        """Say what the LSTM says before anything is read."""
+        """Return the LSTM's output before the first symbol."""
         return self._said(self._subject.initial[0][-1])[0]
 
     @torch.no_grad()
     def words(self, words: Sequence[Word]) -> list[list[Hashable]]:
-        """Say what it says at each step of words of one length."""
+        """Return the LSTM's outputs at each step of words of equal length."""
         x = torch.stack([torch.stack([self._vectors[symbol] for symbol in word]) for word in words], dim=1)
         self.cost += x.shape[0] * x.shape[1]
         if self.cost > MOST_ROW_STEPS:
             raise ArgumentError(
-                f"learning took more than {MOST_ROW_STEPS:,} row-steps: this LSTM tells too many words apart for an "
-                "automaton of so many states; ask for fewer with states=, or for a coarser output="
+                f"learning took more than {MOST_ROW_STEPS:,} row-steps: this LSTM distinguishes too many words; "
+                "lower states=, or give a coarser output="
             )
         out = self._subject.run(x).out
         said = self._said(out.flatten(0, 1))
@@ -128,9 +129,9 @@ class _Asked:
     def _said(self, h: Tensor) -> Sequence[Hashable]:
         found = self._output(h)
         if not isinstance(found, Sequence):
-            raise ArgumentTypeError(f"output must return a list of what is said, and returned {type(found).__name__}")
+            raise ArgumentTypeError(f"output must return a list of outputs, got {type(found).__name__}")
         if len(found) != len(h):
-            raise ShapeError(f"output must say one thing for each of {len(h)} hidden states, got {len(found)}")
+            raise ShapeError(f"output must return one item for each of {len(h)} hidden states, got {len(found)}")
         return found
 
 
@@ -140,7 +141,7 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
     full: list[bool] = []
 
     class Sul(base.SUL):  # type: ignore[misc, name-defined]
-        """What AALpy asks: whole words at once."""
+        """The system that AALpy queries, with whole words at once."""
 
         def pre(self) -> None:
             """Nothing is carried from word to word."""
@@ -149,17 +150,17 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
             """Nothing is carried from word to word."""
 
         def step(self, letter: Hashable) -> Hashable:
-            """Only the empty word is asked step by step."""
+            """Only the empty word is queried step by step."""
             return asked.start()
 
         def query(self, word: Word) -> list[Hashable]:
-            """Return what the LSTM says at each step."""
+            """Return the LSTM's output at each step."""
             self.num_queries += 1
             self.num_steps += len(word)
             return asked.words([tuple(word)])[0] if word else [asked.start()]
 
     class RandomWords(base.Oracle):  # type: ignore[misc, name-defined]
-        """Tries a hypothesis on random words, many in one call."""
+        """Tests a hypothesis on random words, many in one call."""
 
         def find_cex(self, hypothesis: Any) -> Word | None:
             """Return the shortest prefix on which they differ, or None."""
@@ -191,10 +192,10 @@ def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: 
 
 
 def _table(machine: Any, symbols: Sequence[Hashable]) -> tuple[dict[tuple[int, Hashable], int], tuple[Hashable, ...]]:
-    """The transitions and outputs of a machine of AALpy's, its states numbered as they are reached."""
+    """The transitions and outputs of AALpy's machine, with states numbered in the order they are reached."""
     numbers = {machine.initial_state: 0}
     order, delta = [machine.initial_state], {}
-    for state in order:  # grows while it is read
+    for state in order:  # grows during the loop
         for symbol in symbols:
             after = state.transitions[symbol]
             if after not in numbers:
@@ -211,7 +212,7 @@ def _random_words(draw: random.Random, symbols: Sequence[Hashable], length: int,
 def _first_difference(
     asked: _Asked, delta: Mapping[tuple[int, Hashable], int], outputs: Sequence[Hashable], words: Sequence[Word]
 ) -> tuple[float, float, Word | None]:
-    """Return the share of steps and of words on which both agree, and the shortest prefix on which they do not."""
+    """Return the share of steps and of words on which both agree, and the shortest prefix on which they differ."""
     same, whole_words, shortest = 0, 0, None
     for word, said in zip(words, asked.words(words), strict=True):
         state, right = 0, 0

@@ -1,4 +1,4 @@
-"""Where two models differ, and which units do the same: `compare`, which users call as `hs.compare`.
+"""Where two models differ, and which units correspond: `compare`, available as `hs.compare`.
 
 - `run.py`: `compare`
 - `result.py`: its result, `Comparison`

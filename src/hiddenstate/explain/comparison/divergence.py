@@ -8,7 +8,7 @@ from hiddenstate.tracing.trace import Trace
 
 
 def choose_measure(a: Subject, b: Subject) -> str:
-    """Return what two outputs differ by: ``KL``, ``distance`` or, where they cannot be compared, ``none``."""
+    """Return the measure for two outputs: ``KL``, ``distance``, or ``none`` if they cannot be compared."""
     heads = a.head, b.head
     if all(head is not None and head.log_probabilities is not None for head in heads):
         labels = [head.labels for head in heads if head is not None]
@@ -20,7 +20,7 @@ def choose_measure(a: Subject, b: Subject) -> str:
 
 @torch.no_grad()
 def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure: str) -> Tensor:
-    """Return how much the outputs differ at each step, ``[T, N]``; NaN past a row's end."""
+    """Return how much the outputs differ at each step, ``[T, N]``; NaN beyond a row's end."""
     outs = [_out(one, run) for one, run in ((a, run_a), (b, run_b))]
     if measure == "KL":
         assert a.head is not None

@@ -1,4 +1,4 @@
-"""`Comparison`: where two runs part, which units do the same, and how alike their layers are."""
+"""`Comparison`: where two runs diverge, which units correspond, and how similar their layers are."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +35,10 @@ class Difference(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Which unit of b does what each unit of a does, in one layer and direction.
+    """The unit of b that corresponds to each unit of a, in one layer and direction.
 
-    ``units[k]`` is b's unit for a's unit k (-1 where b has fewer), ``correlation[k]`` their correlation over all steps;
-    below 0, b's unit is a's with its sign turned, where they are units of two LSTMs.
+    ``units[k]`` is b's unit for a's unit k (-1 if b has fewer), ``correlation[k]`` their correlation over all steps.
+    For two LSTMs, a correlation below 0 means that b's unit is a's with the opposite sign.
     """
 
     units: Tensor
@@ -46,7 +46,7 @@ class Match(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What both read, and what each did."""
+    """The inputs of both models, and the run of each."""
 
     a: Subject
     b: Subject
@@ -55,7 +55,7 @@ class Pair(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What patching does to the difference: its mean over the steps, before and with the patch."""
+    """The mean difference over the steps, without and with a patch."""
 
     before: float
     patched: float
@@ -63,21 +63,21 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Explanation):
-    """What `hiddenstate.compare` found. Units are matched and layers compared by hidden states.
+    """The result of `hiddenstate.compare`. Units are matched and layers compared by their hidden states.
 
     Attributes:
         measure: ``"KL"``: the divergence of b's probabilities from a's, in nats; ``"distance"``: the distance of their
-            outputs, where they have no probabilities of the same labels; ``"none"``: their outputs have other sizes.
-        differences: for each item of the data, ``[T, N]``; NaN past a row's end.
-        tolerance: from which on two outputs differ.
-        matches: for each layer and direction that both have (``"l0"``) which units do the same.
-        cka: linear centred kernel alignment of each of a's layers and directions (rows) with each of b's: 1 for the
-            same up to a rotation and a scale.
-        tracks: names of its rows and of its columns.
-        residual: how far b is from a in what both should share, the alignment of each with itself: at most rounding.
+            outputs, if they have no probabilities for the same labels; ``"none"``: their outputs differ in size.
+        differences: for each item of the data, ``[T, N]``; NaN beyond a row's end.
+        tolerance: outputs that differ by more than this count as different.
+        matches: the corresponding units in each layer and direction that both have (``"l0"``).
+        cka: linear centred kernel alignment of each of a's layers and directions (rows) with each of b's: 1 if they
+            are equal up to rotation and scale.
+        tracks: the names of its rows and columns.
+        residual: the error of each layer's alignment with itself, which should be 1: at most rounding.
         cost: row-steps that were run.
-        pairs: what both read, and what each did.
-        patched: of layers that `checked` patched, the mean difference that is left.
+        pairs: the inputs of both models, and the run of each.
+        patched: the mean difference that remains with each layer that `checked` patched.
     """
 
     kind: ClassVar[str] = "comparison"
@@ -95,7 +95,7 @@ class Comparison(Explanation):
 
     @property
     def first(self) -> Difference | None:
-        """The first step at which the outputs differ, in the earliest item that has one; None if nowhere."""
+        """The first step at which the outputs differ, in the earliest such item; None if they never differ."""
         for item, values in enumerate(self.differences):
             t, n = torch.nonzero(values > self.tolerance, as_tuple=True)
             if len(t):
@@ -104,7 +104,7 @@ class Comparison(Explanation):
 
     @property
     def steps(self) -> int:
-        """Real steps of the data."""
+        """The number of real steps in the data."""
         return sum(pair.a.row_length(n) for pair in self.pairs for n in range(pair.a.N))
 
     @property
@@ -113,7 +113,7 @@ class Comparison(Explanation):
         return float(torch.cat([values.flatten() for values in self.differences]).nanmean())
 
     def largest(self, count: int = SHOWN) -> list[Difference]:
-        """Return the steps at which the outputs differ most."""
+        """Return the steps with the largest differences."""
         every = [
             self._at(item, t, n)
             for item, values in enumerate(self.differences)
@@ -122,17 +122,17 @@ class Comparison(Explanation):
         return sorted(every, key=lambda one: -one.amount)[: check_int("count", count)]
 
     def edit(self, place: str, *, item: int = 0, unit: int | Sequence[int] | None = None, t: int | None = None) -> Edit:
-        """Return the edit of b that puts a's values into the units that match them.
+        """Return the edit of b that sets matched units to a's values.
 
         Args:
             place: a hidden or cell state of a layer that both have, such as ``"l0.h"``.
-            item: of the data.
-            unit: units of a; all that have a match when None.
-            t: the step; all when None.
+            item: the index of a data item.
+            unit: units of a; None for all that have a match.
+            t: the step; None for all.
 
         Raises:
-            ArgumentTypeError: the place is no text, or something else no number.
-            NameUnknownError: it is no state of a layer that both have.
+            ArgumentTypeError: the place is not a string, or another argument is not a number.
+            NameUnknownError: the place is not a state of a layer that both have.
             IndexRangeError: there is no such item, a has no such unit, or there is no such step.
             ArgumentError: a unit has no match.
         """
@@ -144,7 +144,7 @@ class Comparison(Explanation):
         pair = self.pairs[resolve_one(item, len(self.pairs), "item")]
         match, run = self.matches[name], pair.run_a
         if quantity == "c" and run.values[place].shape[-1] != len(match.units):
-            raise ArgumentError("units are matched by h, which a projection makes of all of them: patch h")
+            raise ArgumentError("units are matched by h, and with a projection h mixes all cell states: patch h")
         units = resolve(freeze(unit, "unit"), len(match.units), "unit")
         chosen = [k for k in units if unit is not None or match.units[k] >= 0]
         if any(match.units[k] < 0 for k in chosen):
@@ -160,13 +160,13 @@ class Comparison(Explanation):
     def check(self, place: str) -> Check:
         """Patch b with a's values at a place, and measure how much of the difference is left.
 
-        Matched units that really do the same leave nothing below them: the check that a correlation cannot give.
+        If the matched units really correspond, no difference remains: a check that a correlation cannot give.
 
         Raises:
-            NameUnknownError, ArgumentError, ArgumentTypeError: as `edit`; or the outputs cannot be compared.
+            NameUnknownError, ArgumentError, ArgumentTypeError: as for `edit`, or the outputs cannot be compared.
         """
         if math.isnan(self.mean):
-            raise ArgumentError("the outputs have other sizes: there is no difference that a patch could undo")
+            raise ArgumentError("the outputs differ in size: there is no difference that a patch could undo")
         lstm, after = self.pairs[0].b.lstm, []
         for item, pair in enumerate(self.pairs):
             with torch.no_grad(), lstm.edit(self.edit(place, item=item)):
@@ -174,9 +174,9 @@ class Comparison(Explanation):
         return Check(self.mean, float(torch.cat([values.flatten() for values in after]).nanmean()))
 
     def checked(self) -> "Comparison":
-        """Return the comparison with every layer that both have checked by a patch of its hidden states.
+        """Return the comparison after checking every shared layer by patching its hidden states.
 
-        Where the outputs cannot be compared there is nothing to check, and it is returned as it is.
+        If the outputs cannot be compared there is nothing to check, and the comparison is returned unchanged.
         """
         if self.measure == "none":
             return self
@@ -184,7 +184,7 @@ class Comparison(Explanation):
         return replace(self, patched=patched, cost=self.cost + len(patched) * sum(p.b.T * p.b.N for p in self.pairs))
 
     def rows(self) -> Sequence[Row]:
-        """Return a row for each step."""
+        """Return one row per step."""
         return [
             self._at(item, t, n)._asdict()
             for item, values in enumerate(self.differences)
@@ -234,7 +234,7 @@ class Comparison(Explanation):
         return table(head, lines, "l" + "r" * (len(head) - 2) + "l")
 
     def _legend(self) -> Iterator[str]:
-        """What the columns say, and what they do not."""
+        """What the columns mean, and their limits."""
         if self._one_lstm:
             yield "|r|: correlation of each unit's hidden state in the two runs."
         else:
@@ -248,7 +248,7 @@ class Comparison(Explanation):
         yield "CKA: how alike two layers are, up to a rotation and a scale; 1 is the same."
 
     def _figure(self) -> "Figure":
-        """Draw the alignment of all layers and directions."""
+        """Draw the alignment of all layers and directions as a heat map."""
         from hiddenstate.base.figures import Picture
 
         figure = Picture(figsize=(4.5, 4), layout="constrained")
@@ -280,7 +280,7 @@ class Comparison(Explanation):
 
     @property
     def _single(self) -> bool:
-        """Whether there is one text or sequence only."""
+        """Whether there is only one text or sequence."""
         return len(self.pairs) == 1 and self.pairs[0].a.N == 1
 
     def _at(self, item: int, t: int, n: int) -> Difference:

@@ -26,27 +26,27 @@ def compare(
 ) -> Comparison:
     """Compare two models on the same data, or on two inputs.
 
-    Where their outputs first differ, and by how much: the divergence of their probabilities (Kullback & Leibler), or,
-    without a head that both have, the distance of outputs. Which units do the same: those whose hidden states correlate
-    most over the data, each with one other (the Hungarian method; a unit and its negative count as the same, since an
-    LSTM in which both its weights and its readers' are turned computes the same). Over two inputs of one LSTM each unit
-    is its own match. How alike whole layers are: linear centred kernel alignment (Kornblith et al., 2019). A
-    correlation is no proof: `Comparison.check` patches one model into the other.
+    The result shows where their outputs first differ and by how much: the Kullback-Leibler divergence of their
+    probabilities or, without heads for the same labels, the distance of their outputs. It matches the units whose
+    hidden states correlate most over the data, one to one (the Hungarian method; a unit and its negative count as the
+    same, since flipping the sign of a unit's cell candidate and of the weights that read it changes nothing). For two
+    inputs of one LSTM, each unit is its own match. It measures the similarity of whole layers by linear centred kernel
+    alignment (Kornblith et al., 2019). A correlation is no proof: `Comparison.check` patches one model into the other.
 
     Args:
         a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
-        b: another, or the same.
-        data: what they read; for models with text, a text or a list of texts. Left out for two subjects.
-        other: what b reads instead, in as many steps.
-        tolerance: from which on two outputs differ.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the inputs done and their total.
+        b: another model, or the same one.
+        data: the input of both; for models of text, a text or a list of texts. Omitted for two subjects.
+        other: a different input for b, with the same number of steps.
+        tolerance: outputs that differ by more than this count as different.
+        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
+            function called with the inputs done and their total.
         options: as for `hiddenstate.explain.subject`, for both.
 
     Raises:
         MissingDependencyError: scipy is not installed.
-        ShapeError: the two read different numbers of steps, or less than two in all.
-        ArgumentError, ArgumentTypeError: what does not fit.
+        ShapeError: the inputs differ in their number of steps, or there are fewer than two steps in all.
+        ArgumentError, ArgumentTypeError: an argument is invalid.
     """
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)):
         raise ArgumentTypeError(f"tolerance must be a number, got {type(tolerance).__name__}")
@@ -60,7 +60,7 @@ def compare(
     names = tuple(states[0]), tuple(states[1])
     match = _same if pairs[0].a.lstm is pairs[0].b.lstm else _match
     if len(next(iter(states[0].values()))) < 2:
-        raise ShapeError("the data have less than two steps, and over one nothing correlates; give more")
+        raise ShapeError("the data have fewer than two steps, too few to correlate; give more")
     cka = torch.tensor([[_cka(x, y) for y in states[1].values()] for x in states[0].values()], dtype=torch.float64)
     own = [abs(1 - _cka(x, x)) for side in states for x in side.values() if bool((x != x[0]).any())]
     return Comparison(
@@ -81,20 +81,20 @@ def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], repor
     every = data if _is_list_of_texts(data) else [data]
     others = other if _is_list_of_texts(other) else [other]
     if len(every) != len(others) or not every:
-        raise ShapeError(f"both need as many items, at least one; got {len(every)} and {len(others)}")
+        raise ShapeError(f"both need the same number of items, at least one; got {len(every)} and {len(others)}")
     found = []
     for x, y in counted(list(zip(every, others, strict=True)), report):
         one, two = subject(a, x, **options), subject(b, y, **options)
         lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
         if lengths[0] != lengths[1]:
-            raise ShapeError(f"both need as many steps in each row, got {lengths[0]} and {lengths[1]}")
+            raise ShapeError(f"both need the same number of steps in each row, got {lengths[0]} and {lengths[1]}")
         with torch.no_grad():
             found.append(Pair(one, two, one.trace(), two.trace()))
     return found
 
 
 def _is_list_of_texts(data: Any) -> bool:
-    """A list of texts with blanks in them; a list of words is one text."""
+    """Whether this is a list of texts (with spaces in them); a list of words is one text."""
     return (
         isinstance(data, list | tuple)
         and bool(data)
@@ -130,7 +130,7 @@ def _same(x: Tensor, y: Tensor) -> Match:
 
 
 def _standard(values: Tensor) -> Tensor:
-    """Columns of mean 0 and length 1; those that never change are 0."""
+    """Scale columns to mean 0 and norm 1; constant columns become 0."""
     centred = values - values.mean(0)
     length = centred.norm(dim=0)
     still = length <= 1e-12 * len(values) ** 0.5
@@ -138,7 +138,7 @@ def _standard(values: Tensor) -> Tensor:
 
 
 def _cka(x: Tensor, y: Tensor) -> float:
-    """Linear centred kernel alignment of two sets of features ``[S, P]``; 0 where one never changes."""
+    """Linear centred kernel alignment of two sets of features ``[S, P]``; 0 if one is constant."""
     x, y = x - x.mean(0), y - y.mean(0)
     size = (x.T @ x).norm() * (y.T @ y).norm()
     return float((x.T @ y).norm() ** 2 / size) if float(size) > 0 else 0.0

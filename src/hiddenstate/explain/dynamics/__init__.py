@@ -1,11 +1,11 @@
-"""How an LSTM moves: `dynamics`.
+"""An LSTM as a dynamical system: `dynamics`.
 
 - `run.py`: `dynamics`, and `Dynamics`, whose methods give the views below
 - `gate_statistics.py`: how long units remember, how often gates are shut
-- `fixed_points.py`: the states in which it rests
-- `spectra.py`: which directions grow along a run
+- `fixed_points.py`: the states that do not change under a constant input
+- `spectra.py`: how small changes of the state grow or fade along a run
 - `state_map.py`: one step as a map from state to state in float64, with its Jacobian
-- `thread_pool.py`: runs the parts of a long computation in several threads, one core each
+- `thread_pool.py`: runs the parts of a long computation in several threads, on one core each
 """
 
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints

@@ -1,7 +1,7 @@
-"""Fixed points of an LSTM under a constant input: states that a step leaves as they are, with their stability.
+"""Fixed points of an LSTM under a constant input: states that a step leaves unchanged, with their stability.
 
 After Sussillo & Barak (2013), "Opening the black box": descend ``q(z) = |F(z) - z|² / 2`` from many states, which finds
-saddles as well as stable points; what has come near is refined by Newton's method.
+saddles as well as stable points; then refine candidates by Newton's method.
 """
 
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ from hiddenstate.explain.subject.progress_bar import Progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NEAR = 1e-2  # largest speed from which Newton's method is tried
-STILL = 1e-9  # largest speed of what counts as a fixed point
-SAME = 1e-4  # distance below which two are one
-LARGE = 256  # numbers of a state from which on starts are shared among threads
+NEAR = 1e-2  # largest speed at which Newton's method is tried
+STILL = 1e-9  # largest speed of a fixed point
+SAME = 1e-4  # points closer than this are the same
+LARGE = 256  # state size from which starts are divided among threads
 NEWTON_STEPS = 30
 SHOWN = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedPoints(Explanation):
-    """States that a step with this input leaves as they are, stable ones first. K points, states of D numbers.
+    """States that a step with this input leaves unchanged, stable ones first: K points, states of size D.
 
     Attributes:
         x: the input ``[C]``.
-        states: ``[K, D]``, hidden and cell states of all layers, one after another; see `state`.
-        speed: ``[K]``, how far a step moves each (the length of ``F(z) - z``).
-        eigenvalues: ``[K, D]`` of the Jacobian there, complex, the largest first.
-        found: ``[K]``, how many of the searches (two a start) came to each.
-        starts: states that the search began with.
+        states: ``[K, D]``, the hidden and cell states of all layers, concatenated; see `state`.
+        speed: ``[K]``, how far a step moves each point (the norm of ``F(z) - z``).
+        eigenvalues: ``[K, D]``, the eigenvalues of the Jacobian at each point, complex, largest first.
+        found: ``[K]``, how many searches (two per start) reached each point.
+        starts: the number of states from which the search started.
         residual: the largest speed.
         cost: row-steps that were run.
         map: one step of the LSTM, in float64.
@@ -64,12 +64,12 @@ class FixedPoints(Explanation):
 
     @property
     def unstable(self) -> Tensor:
-        """``[K]``, in how many directions each point is left: eigenvalues of modulus above 1."""
+        """``[K]``, the number of unstable directions of each point: eigenvalues of modulus above 1."""
         return (self.eigenvalues.abs() > 1).sum(-1)
 
     @property
     def stable(self) -> Tensor:
-        """``[K]``, whether a state near the point comes to it."""
+        """``[K]``, whether nearby states converge to the point."""
         return self.unstable == 0
 
     def state(self, k: int) -> State:
@@ -83,7 +83,7 @@ class FixedPoints(Explanation):
         return torch.stack(h), torch.stack(c)
 
     def kind_of(self, k: int) -> str:
-        """Say what point k is: ``stable``, ``saddle`` or, where every direction leads away, ``repeller``.
+        """Return the kind of point k: ``stable``, ``saddle``, or ``repeller`` if every direction is unstable.
 
         Raises:
             IndexRangeError, ArgumentTypeError: there is no such point.
@@ -93,7 +93,7 @@ class FixedPoints(Explanation):
         return "stable" if not away else "repeller" if away == self.states.shape[1] else "saddle"
 
     def rows(self) -> Sequence[Row]:
-        """Return a row a point."""
+        """Return one row per point."""
         return [
             {
                 "point": k,
@@ -161,9 +161,9 @@ class FixedPoints(Explanation):
 def find_fixed_points(
     map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
 ) -> FixedPoints:
-    """Search fixed points from states ``[S, D]`` under one input ``[C]``, in ``descent`` steps and Newton's.
+    """Search for fixed points from states ``[S, D]`` under one input ``[C]``, by ``descent`` steps and Newton's method.
 
-    ``progress`` is told the steps of descent that are done, and all.
+    ``progress`` is called with the descent steps done and their total.
     """
     with side_by_side() as threads:
         shares = starts.chunk(threads.threads if map_.numbers >= LARGE else 1)
@@ -183,7 +183,7 @@ def find_fixed_points(
 
 
 def _searched(map_: StateMap, x: Tensor, descent: int, share: tuple[Tensor, Progress | None]) -> tuple[Tensor, int]:
-    """Search from some of the starts; give the points that each search came to, and the row-steps run."""
+    """Search from some of the starts; return the points that each search reached, and the row-steps run."""
     starts, progress = share
     z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
     near = _descended(map_, x, z, descent, progress)
@@ -194,14 +194,14 @@ def _searched(map_: StateMap, x: Tensor, descent: int, share: tuple[Tensor, Prog
 
 @torch.no_grad()
 def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
-    """Where the states run to: near stable points."""
+    """Run the states forward, which brings them near stable points."""
     for _ in range(steps):
         z = map_(z, x.expand(len(z), -1))
     return z
 
 
 def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progress | None) -> Tensor:
-    """Descend the squared speed of each state by itself, with a rate that falls to nothing."""
+    """Minimise the squared speed of each state separately, by gradient descent with a rate that decays to 0."""
     z = z.clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=0.03)
     for k in range(steps):
@@ -217,7 +217,7 @@ def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progr
 
 @torch.no_grad()
 def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
-    """Solve ``F(z) = z`` by Newton's method from each state; those that come to rest are returned."""
+    """Solve ``F(z) = z`` by Newton's method from each state; return those that converge."""
     done, cost = [z[:0]], 0
     for part in z.split(max(1, 2**27 // (map_.numbers**2 * 8))):
         at = part.clone()
@@ -235,7 +235,7 @@ def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
 
 
 def _unique(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Points that lie apart, and how many of the given lie at each."""
+    """Return the distinct points, and the number of duplicates of each."""
     kept: list[Tensor] = []
     counts: list[int] = []
     for one in z:

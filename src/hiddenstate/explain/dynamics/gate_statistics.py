@@ -22,15 +22,15 @@ SPANS = tuple(pairwise(EDGES))
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Timescales(Explanation):
-    """The time constant of every unit: the steps after which a share 1/e of its cell state is left.
+    """The time constant of every unit: the number of steps after which 1/e of its cell state is left.
 
-    It is ``-1 / mean(log f)`` over the steps: of what the cell holds, T steps leave the product of T forget gates,
-    which is ``exp(-T / time constant)``.
+    It is ``-1 / mean(log f)`` over the steps: after T steps the cell keeps a share equal to the product of T forget
+    gates, which is ``exp(-T / time constant)``.
 
     Attributes:
         constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
-        steps: real steps, of all rows, that were averaged over.
-        residual: 0: nothing is left over by a definition.
+        steps: the number of real steps, in all rows, that were averaged.
+        residual: always 0, because this is a definition.
         cost: row-steps that were run.
     """
 
@@ -42,7 +42,7 @@ class Timescales(Explanation):
     residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
-        """Return a row a unit."""
+        """Return one row per unit."""
         return [
             {"track": name, "unit": k, "time_constant": value}
             for name, values in self.constants.items()
@@ -86,13 +86,13 @@ class Timescales(Explanation):
 class Saturation(Explanation):
     """How often each gate is shut (below 0.1) or open (above 0.9); Karpathy, Johnson & Fei-Fei (2015).
 
-    Of g, which runs from -1 to 1, it is how often it is below -0.9 and above 0.9.
+    For g, which ranges from -1 to 1, the limits are -0.9 and 0.9.
 
     Attributes:
-        shut: place, such as ``l0.f``, to the share of steps ``[H]`` at which each unit's gate is shut; float64.
-        open: the same for open.
-        steps: real steps, of all rows.
-        residual: 0: nothing is left over by a definition.
+        shut: maps a place such as ``l0.f`` to the share of steps ``[H]`` at which each unit's gate is shut; float64.
+        open: maps a place to the share of steps at which each unit's gate is open.
+        steps: the number of real steps, in all rows.
+        residual: always 0, because this is a definition.
         cost: row-steps that were run.
     """
 
@@ -105,7 +105,7 @@ class Saturation(Explanation):
     residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
-        """Return a row for each gate of each unit."""
+        """Return one row per gate and unit."""
         return [
             {"place": name, "unit": k, "shut": float(self.shut[name][k]), "open": float(self.open[name][k])}
             for name in self.shut
@@ -136,7 +136,7 @@ class Saturation(Explanation):
         )
 
     def _figure(self) -> "Figure":
-        """Draw each unit of each gate as a point: how often it is shut, and how often open."""
+        """Draw each gate of each unit as a point: how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 
         names = sorted({name.split(".")[1] for name in self.shut}, key="ifgo".index)

@@ -1,4 +1,4 @@
-"""`dynamics`: how an LSTM moves: how long it remembers, when its gates are shut, where it rests, what grows in it."""
+"""`dynamics`: an LSTM as a dynamical system: time scales, gate saturation, fixed points and spectra."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +20,15 @@ from hiddenstate.nn.lstm import LSTM
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
-    """Look at how an LSTM moves.
+    """Analyse an LSTM as a dynamical system.
 
     Args:
         model: as for `subject`.
-        x: data that it reads; for an LSTM without data, one step of zeros.
+        x: the input data; by default one step of zeros for an LSTM.
         options: as for `subject`.
 
     Raises:
-        ArgumentTypeError, ArgumentError, ShapeError: as `subject`.
+        ArgumentTypeError, ArgumentError, ShapeError: as for `subject`.
     """
     if isinstance(model, LSTM) and x is None:
         x = model._like().new_zeros((1, 1, model.input_size))
@@ -37,7 +37,7 @@ def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dynamics:
-    """How an LSTM moves; each method computes one view. Made by `dynamics`.
+    """Views of an LSTM as a dynamical system, each computed by one method. Made by `dynamics`.
 
     Attributes:
         subject: the LSTM and its data.
@@ -49,7 +49,7 @@ class Dynamics:
         return f"Dynamics({self.subject}): timescales() saturation() fixed_points(x) spectrum()"
 
     def timescales(self) -> Timescales:
-        """Measure how long each unit remembers, from its forget gate over the data."""
+        """Measure each unit's time constant, from its forget gate over the data."""
         gates, cost = self._gates(("f",))
         return compute_timescales({name.split(".")[0]: values for name, values in gates.items()}, cost)
 
@@ -66,23 +66,23 @@ class Dynamics:
         seed: int = 0,
         progress: Progress | bool | None = True,
     ) -> FixedPoints:
-        """Search states that a step with this input leaves as they are.
+        """Search for states that a step with this input leaves unchanged.
 
-        Half of the starts are states of the data's run, with noise; the others are drawn at random.
+        Half of the starts are states of a run on the data, plus noise; the others are random.
 
         Args:
-            x: the input ``[C]``; zeros without.
-            starts: states that the search begins with.
-            descent: steps of descent from each, before Newton's method.
-            seed: of the draw.
-            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
-                a function, which is called with the steps of descent done and their total.
+            x: the input ``[C]``; zeros by default.
+            starts: the number of states to start from.
+            descent: the number of descent steps from each, before Newton's method.
+            seed: the seed of the random starts.
+            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
+                or a function called with the descent steps done and their total.
 
         Raises:
-            ArgumentTypeError: the input is no tensor, or ``progress`` no function or bool.
-            ShapeError: it has another shape.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, there are no starts, the
-                starts and steps of descent are too many, or the seed is out of range.
+            ArgumentTypeError: the input is not a tensor, or ``progress`` is neither a function nor a bool.
+            ShapeError: the input is not ``[C]``.
+            ArgumentError: the LSTM is bidirectional or too large, edits are in force, there are no starts, there are
+                too many starts and descent steps, or the seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
@@ -90,7 +90,7 @@ class Dynamics:
         map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
         given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if given.shape != (C,):
-            raise ShapeError(f"a fixed point is one of a constant input [{C}], got {list(given.shape)}")
+            raise ShapeError(f"fixed points are those of a constant input [{C}], got {list(given.shape)}")
         count, steps = check_int("starts", starts), check_int("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
@@ -102,37 +102,37 @@ class Dynamics:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
 
         Args:
-            row: which row.
-            progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or
-                a function, which is called with the steps done and their total.
+            row: the row to analyse.
+            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
+                or a function called with the steps done and their total.
 
         Raises:
-            ArgumentTypeError: ``progress`` is no function or bool.
-            ArgumentError: the LSTM reads both ways, edits are in force, it is too large, or there is a reset.
+            ArgumentTypeError: ``progress`` is neither a function nor a bool.
+            ArgumentError: the LSTM is bidirectional or too large, edits are in force, or there is a reset.
             IndexRangeError: there is no such row.
         """
         check_progress(progress)
         map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
         if one.reset is not None and bool(one.reset.any()):
-            raise ArgumentError("a reset cuts the run, and no change passes it: give a run without one")
+            raise ArgumentError("changes of the state do not pass a reset: give a run without one")
         states = self._states(map_, one)
         with reporting(progress) as report:
             return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)
 
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
-        """Gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
+        """Return gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
         one = self.subject
         names = [f"{each.name}.{kind}" for each in one.sizes.layer_directions for kind in kinds]
         with torch.no_grad():
             values = one.run(keep=names).values
         real = torch.tensor([[t < one.row_length(n) for n in range(one.N)] for t in range(one.T)])
         if not bool(real.any()):
-            raise ShapeError("the data have no steps, so there is nothing to look at")
+            raise ShapeError("the data have no steps, so there is nothing to analyse")
         return {name: values[name].cpu()[real] for name in names}, one.T * one.N
 
     @staticmethod
     def _states(map_: StateMap, one: Subject) -> Tensor:
-        """States that come into each step of one row, ``[T, D]``."""
+        """The states before each step of one row, ``[T, D]``."""
         with torch.no_grad():
             trace = one.trace()
         h, c = (

@@ -1,4 +1,4 @@
-"""Jacobians of the step along a run: how small changes of the state grow or fade."""
+"""Jacobians of each step along a run: how small changes of the state grow or fade."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectrum(Explanation):
-    """The Jacobian of each step of a run by the state that comes into it: its eigenvalues, and growth over the run.
+    """The Jacobian of each step with respect to the state before it: its eigenvalues, and the growth over the run.
 
     Attributes:
-        words: what stands at each step.
-        eigenvalues: ``[T, D]``, complex, the largest first.
-        norms: ``[T]``, the largest singular value: by how much a step can lengthen a small change.
-        exponents: ``[D]``, the Lyapunov exponents of this run: mean growth of the logarithm of a change a step, in
-            orthogonal directions, the largest first.
-        residual: how far the exponents' sum is from the mean logarithm of the Jacobians' determinants, which it equals.
+        words: the word at each step.
+        eigenvalues: ``[T, D]``, complex, largest first.
+        norms: ``[T]``, the largest singular value: the most by which a step can stretch a small change.
+        exponents: ``[D]``, the Lyapunov exponents of this run: the mean logarithmic growth of a change per step, in
+            orthogonal directions, largest first.
+        residual: the difference between the sum of the exponents and the mean log determinant of the Jacobians, which
+            should be equal.
         cost: row-steps that were run.
     """
 
@@ -46,7 +47,7 @@ class Spectrum(Explanation):
         return self.eigenvalues[:, 0].abs()
 
     def rows(self) -> Sequence[Row]:
-        """Return a row a step."""
+        """Return one row per step."""
         above = (self.eigenvalues.abs() > 1).sum(-1)
         values = zip(self.words, self.radius.tolist(), above.tolist(), self.norms.tolist(), strict=True)
         return [
@@ -97,14 +98,14 @@ class Spectrum(Explanation):
 def compute_spectrum(
     map_: StateMap, states: Tensor, x: Tensor, words: tuple[str, ...], progress: Progress | None = None
 ) -> Spectrum:
-    """Compute the spectrum along a run, few steps at a time: a Jacobian of a large state takes much memory.
+    """Compute the spectrum along a run, a few steps at a time: Jacobians of a large state take a lot of memory.
 
     Args:
         map_: the LSTM's step.
-        states: that come into each step, ``[T, D]``.
-        x: what is read, ``[T, C]``.
-        words: what stands at each step.
-        progress: is told the steps done, and all.
+        states: the state before each step, ``[T, D]``.
+        x: the input, ``[T, C]``.
+        words: the word at each step.
+        progress: called with the steps done and their total.
     """
     basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
     found = list[tuple[Tensor, Tensor, Tensor]]()
@@ -126,12 +127,12 @@ def compute_spectrum(
 
 
 def _one_further(slope: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """The directions that a step turns a basis into, at right angles, and by how much it stretches each."""
+    """Map an orthonormal basis through a step; return the new orthonormal basis and how much each direction grew."""
     turned, stretched = torch.linalg.qr(slope @ basis)
     return turned, stretched
 
 
 def _measured(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Eigenvalues, largest singular value and logarithm of the determinant of a Jacobian ``[1, D, D]``."""
+    """Return the eigenvalues, largest singular value and log determinant of a Jacobian ``[1, D, D]``."""
     determinant = torch.linalg.slogdet(slope).logabsdet
     return sorted_eigenvalues(slope), torch.linalg.matrix_norm(slope, ord=2), determinant

@@ -16,17 +16,17 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import Sizes
 
-MOST_NUMBERS = 4096  # of a state: its Jacobian then takes 134 MB
+MOST_NUMBERS = 4096  # state size at which the Jacobian takes 134 MB
 BYTES_AT_ONCE = 2**28
 
 
 @dataclass(frozen=True, eq=False)
 class StateMap:
-    """``z' = F(z, x)``: z is the hidden and the cell state of all layers in one vector, ``[D]`` with D = L·(P + H).
+    """``z' = F(z, x)``: z holds the hidden and cell states of all layers in one vector, ``[D]`` with D = L·(P + H).
 
     Attributes:
-        sizes: of the LSTM, which reads forward.
-        weights: of each layer, float64 on the CPU.
+        sizes: the sizes of the LSTM, which is unidirectional.
+        weights: the weights of each layer, float64 on the CPU.
     """
 
     sizes: Sizes
@@ -34,11 +34,11 @@ class StateMap:
 
     @property
     def numbers(self) -> int:
-        """D, the numbers of a state."""
+        """D, the size of a state."""
         return self.sizes.num_layers * (self.sizes.output_size + self.sizes.hidden_size)
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
-        """Read one step ``x [N, C]`` in the states ``z [N, D]``."""
+        """Return the states after one step with input ``x [N, C]`` from the states ``z [N, D]``."""
         h, c = self.split(z)
         ends: list[tuple[Tensor, Tensor]] = []
         for layer, w in enumerate(self.weights):
@@ -65,13 +65,13 @@ class StateMap:
         return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
 
     def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Compute the Jacobian from the cell's derivatives, one layer after another."""
+        """Compute the Jacobian from the cell's derivatives, layer by layer."""
         (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
         of_h, of_c = list[Tensor](), list[Tensor]()
         for layer, w in enumerate(self.weights):
             values = {"c_prev": c[layer]}
             x, _ = CELL.step(linear(x, w.ih, w.b_ih), h[layer], c[layer], w, partial(_keep, values))
-            # What goes into the gates: by all states, [N, 4H, D].
+            # The pre-activations' derivatives by all states, [N, 4H, D].
             pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
             pre[..., layer * P : (layer + 1) * P] += w.hh
             own = slice(L * P + layer * H, L * P + (layer + 1) * H)
@@ -81,7 +81,7 @@ class StateMap:
         return torch.cat([*of_h, *of_c], dim=1)
 
     def eigenvalues(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the Jacobian's eigenvalues ``[N, D]``, complex, the largest first."""
+        """Return the Jacobian's eigenvalues ``[N, D]``, complex, largest first."""
         return sorted_eigenvalues(self.jacobian(z, x))
 
 
@@ -91,12 +91,12 @@ def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Return the derivatives of a cell's output and of its cell state by all states, ``[N, H, D]``.
+    """Return the derivatives of a layer's output and of its cell state by all states, ``[N, H, D]``.
 
     Args:
-        values: of the step, and the cell state before it, ``[N, H]``.
+        values: the values of the step, and the cell state before it, ``[N, H]``.
         pre: derivatives of the pre-activations, ``[N, 4H, D]``.
-        own: where the cell state before the step is among all states.
+        own: the slice of the layer's previous cell state within the whole state.
     """
     parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
     by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
@@ -112,24 +112,26 @@ def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[T
 
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:
-    """Return the eigenvalues ``[N, D]`` of matrices ``[N, D, D]``, complex, the largest first."""
+    """Return the eigenvalues ``[N, D]`` of matrices ``[N, D, D]``, complex, largest first."""
     found = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
     return found.gather(-1, found.abs().argsort(dim=-1, descending=True))
 
 
 def make_state_map(lstm: LSTM) -> StateMap:
-    """Return the map of an LSTM.
+    """Return the state map of an LSTM.
 
     Raises:
-        ArgumentError: it reads both ways, edits are in force, or its state has more than 4,096 numbers.
+        ArgumentError: the LSTM is bidirectional, edits are in force, or the state has more than 4,096 numbers.
         DtypeError: the memory of a weight was freed.
     """
     check_module_memory(lstm)
     sizes = lstm.sizes
     if sizes.bidirectional:
-        raise ArgumentError("a step of a bidirectional LSTM is no map from state to state: give one that reads forward")
+        raise ArgumentError(
+            "a step of a bidirectional LSTM is not a map from state to state: give a unidirectional LSTM"
+        )
     if edits_in_force(lstm):
-        raise ArgumentError("dynamics are those of the LSTM without edits, and edits are in force: leave their block")
+        raise ArgumentError("dynamics analyses the LSTM without edits, and edits are in force: leave their block")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._weights()

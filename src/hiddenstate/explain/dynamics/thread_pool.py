@@ -1,7 +1,7 @@
-"""Runs parts of a long computation side by side, each in one thread.
+"""Runs the parts of a long computation in parallel, each in one thread.
 
-Several threads inside one product or one decomposition wait for one another many times. On a machine that others use
-too, eigenvalues of 1,024 numbers take tens of times as long so. Threads that share nothing wait only for the last.
+Threads that share one matrix product or decomposition wait for each other many times. On a busy machine, that makes
+the eigenvalues of a state of 1,024 numbers tens of times slower. Independent threads wait only for the last one.
 """
 
 import threading
@@ -19,30 +19,30 @@ from hiddenstate.base.scoped import Block
 A = TypeVar("A")
 B = TypeVar("B")
 
-# How many threads torch gives to a new thread is one number for the process, and a worker can't change its own without
-# it: the number is put back as soon as the workers have theirs, and nobody else begins meanwhile.
+# The number of torch threads for a new thread is global to the process, and a worker cannot change its own without
+# # changing that: it is restored as soon as all workers have started, and a lock keeps others from starting meanwhile.
 _beginning = ForkSafeLock()
 
 
 class SideBySide:
-    """As many workers as torch had threads, of one thread each; made by `side_by_side`."""
+    """As many single-threaded workers as torch had threads; made by `side_by_side`."""
 
     def __init__(self, threads: int, workers: ThreadPoolExecutor) -> None:
         self.threads = threads
         self._workers = workers
 
     def run(self, function: Callable[[A], B], parts: Sequence[A]) -> list[B]:
-        """Return a function's result of each part."""
+        """Return the function's result for each part."""
         return list(self._workers.map(function, parts))
 
     def call(self, function: Callable[..., B], *given: object) -> B:
-        """Return what a function gives in one worker."""
+        """Run a function in one worker, and return its result."""
         return self._workers.submit(function, *given).result()
 
 
 @contextmanager
 def side_by_side() -> Iterator[SideBySide]:
-    """Open a block with workers in which torch computes with one thread each, and with gradients as the caller does."""
+    """Open a block with workers in which torch uses one thread each, and the caller's gradient mode."""
     with _beginning.lock:
         threads = torch.get_num_threads()
         workers = ThreadPoolExecutor(threads, "hiddenstate", _with_one_thread, (torch.is_grad_enabled(),))
@@ -53,13 +53,13 @@ def side_by_side() -> Iterator[SideBySide]:
 
 
 def _with_one_thread(has_gradients: bool) -> None:
-    torch.get_num_threads()  # a thread takes the process's number when it first asks; it would undo the next line later
+    torch.get_num_threads()  # a thread's first query reads the global number, which would undo the next line
     torch.set_num_threads(1)
     torch.set_grad_enabled(has_gradients)
 
 
 def _start(workers: ThreadPoolExecutor, count: int) -> None:
-    """Wait until all workers are there: each keeps one busy until the last has come."""
+    """Start all workers: each blocks until the last one has started."""
     together = threading.Barrier(count)
     try:
         for each in [workers.submit(together.wait) for _ in range(count)]:

@@ -1,8 +1,8 @@
-"""The paths from words through units to a number: `graph`.
+"""The paths from words through units to a target: `graph`.
 
 - `run.py`: `graph`
 - `result.py`: its result, `Graph`; `parts.py`: nodes and edges; `picture.py`: its picture
-- `edges.py`: what flows into a node
+- `edges.py`: the contributions that flow into a node
 """
 
 from hiddenstate.explain.graph.result import Graph

@@ -1,8 +1,8 @@
-"""What flows into one cell state, or into a target, when gates are held: contributions that sum to its value.
+"""The contributions to a cell state or target with gates held fixed; they sum to its value.
 
-With i, f, o held and tanh replaced by its secant, a cell state is a sum: of itself one step before times f (memory),
-and, times i and the secant, of what the layer reads at this step, of the cells that were shown one step before
-(recurrent), and of the bias of g.
+With i, f, o held fixed and tanh replaced by its secant, a cell state is a sum: its previous value times f (memory),
+and, times i and the secant, the layer's input at this step, the layer's hidden state of the previous step (recurrent)
+and the bias of g.
 """
 
 from collections.abc import Iterator
@@ -26,17 +26,17 @@ class Cell(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What is read at one step."""
+    """The input of one step."""
 
     t: int
 
 
-# Where else something can come from, by name: the bias of g, the initial state, the head's bias.
+# The other sources, by name: the bias of g, the initial state, the head's bias.
 Source = Cell | Word | str
 
 
 class Inflow(NamedTuple):
-    """What one source adds to the value of a node."""
+    """The amount that one source adds to the value of a node."""
 
     source: Source
     kind: str
@@ -75,7 +75,7 @@ class Inflows:
         if 0 <= before < self.subject.T:
             yield Inflow(Cell(cell.layer_direction, before, cell.unit), "memory", float(memory))
             shown = _mixed(part, write * part.U[cell.unit]) * part.split.show[before] * part.values["c"][before]
-            if not bool(part.before["h"][t].any()):  # a reset lies between
+            if not bool(part.before["h"][t].any()):  # a reset is in between
                 return
             for unit, amount in enumerate(shown.tolist()):
                 yield Inflow(Cell(cell.layer_direction, before, unit), "recurrent", amount)
@@ -84,7 +84,7 @@ class Inflows:
             yield Inflow("initial state", "initial", float(begun))
 
     def into_target(self) -> Iterator[Inflow]:
-        """Yield all that flows into the target."""
+        """Yield everything that flows into the target."""
         t = self.readout.t
         yield Inflow("head's bias", "bias", self.readout.bias)
         for place, vector in self.readout.vectors.items():

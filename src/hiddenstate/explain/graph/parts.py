@@ -1,4 +1,4 @@
-"""What a graph is made of: nodes and edges."""
+"""Nodes and edges of a graph."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,9 @@ TARGET, OTHERS = "target", "all others"
 
 
 class Node(NamedTuple):
-    """A cell state at a step, a word, the target, or what else there is.
+    """A cell state at a step, a word, the target, or another source such as a bias.
 
-    ``value`` is what it holds (NaN for words and the rest), ``part`` its part in the target.
+    ``value`` is its value (NaN for words and other sources), ``part`` its part of the target.
     """
 
     name: str
@@ -22,10 +22,10 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """What one node adds to another: ``amount`` of its value, and so ``flow`` of the target's.
+    """The contribution of one node to another: ``amount`` to its value, and through it ``flow`` to the target's.
 
     ``kind`` is ``input``, ``below`` (from the layer below), ``recurrent``, ``memory``, ``read`` (by the target),
-    ``bias``, ``initial`` or ``others`` (all that was cut off).
+    ``bias``, ``initial`` or ``others`` (everything that was pruned).
     """
 
     source: str

@@ -21,7 +21,7 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
     shown = [edge for edge in edges if edge.source in at and edge.target in at]
     largest = max((abs(edge.flow) for edge in shown), default=1.0) or 1.0
     for edge in sorted(shown, key=lambda edge: abs(edge.flow)):
-        if edge.flow:  # an edge of nothing is not drawn
+        if edge.flow:  # edges without flow are not drawn
             share = abs(edge.flow) / largest
             axes.annotate(
                 "",

@@ -1,4 +1,4 @@
-"""`Graph`: nodes and edges from words to a target; each edge can be checked by an edit."""
+"""`Graph`: nodes and edges from words to a target; an edit can check each edge."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ BRANCHES = (6, 3, 2)  # edges that the terminal shows, by depth
 
 
 class EdgeCheck(NamedTuple):
-    """What the target loses when an edge is removed: as the graph says, and as it is with gates free."""
+    """What the target loses when an edge is removed: predicted by the graph, and measured with gates free."""
 
     expected: float
     real: float
@@ -29,18 +29,18 @@ class EdgeCheck(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Graph(Explanation):
-    """What `hiddenstate.explain.graph` found.
+    """The result of `hiddenstate.explain.graph`.
 
     Attributes:
-        target: what was asked.
-        value: its value.
-        words: what stands at each step.
+        target: a description of the target.
+        value: the target's value.
+        words: the word at each step.
         nodes: the target, the kept cell states by the size of their part, words, and the rest.
-        edges: into the target and the kept cell states.
-        residual: the most by which the edges into a node miss its value.
+        edges: the edges into the target and the kept cell states.
+        residual: the largest difference between a node's value and the sum of its edges.
         cost: row-steps that were run.
-        work: what was run, for checks.
-        real: of edges that were checked by `checked`, what the target really loses without each.
+        work: runs the subject for checks.
+        real: what the target really loses without each edge that `checked` checked.
     """
 
     kind: ClassVar[str] = "graph"
@@ -78,7 +78,7 @@ class Graph(Explanation):
         return cells if count is None else cells[: check_int("count", count)]
 
     def into(self, name: str) -> list[Edge]:
-        """Return the edges into a node, the largest first; they sum to its value.
+        """Return the edges into a node, largest first; they sum to its value.
 
         Raises:
             NameUnknownError: it is not in the graph.
@@ -87,7 +87,7 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that set to 0 the cell states with the largest parts of the target's own sign: what makes it.
+        """Return edits that set to 0 the cell states with the largest parts of the target's own sign.
 
         Raises:
             ArgumentTypeError: the count is no int.
@@ -96,12 +96,12 @@ class Graph(Explanation):
         return [zero(f"{node.track}.c", unit=node.unit, t=node.t) for node in cells[: check_int("count", count)]]
 
     def edit(self, edge: Edge) -> Edit:
-        """Return the edit that removes an edge: what it adds is taken off, and nothing else.
+        """Return the edit that removes an edge: it subtracts exactly the edge's amount.
 
         Raises:
-            ArgumentError: no edit of the LSTM does this: the head's bias.
-            ArgumentTypeError: it is no edge.
-            NameUnknownError: it is none of this graph.
+            ArgumentError: no edit of the LSTM can remove it, as for the head's bias.
+            ArgumentTypeError: the argument is not an edge.
+            NameUnknownError: the edge does not belong to this graph.
         """
         if not isinstance(edge, Edge):
             raise ArgumentTypeError(f"an edge is one of the graph's edges, got {type(edge).__name__}")
@@ -110,7 +110,7 @@ class Graph(Explanation):
             return add(f"{end.track}.c", value=-edge.amount, unit=end.unit, t=end.t)
         if edge.kind != "read":
             raise ArgumentError(
-                f"the edge from {edge.source!r} into the target lies outside the LSTM: no edit removes it"
+                f"the edge from {edge.source!r} into the target is outside the LSTM: no edit removes it"
             )
         source = self.node(edge.source)
         quantity = next(iter(self.work.target.linear("graph").vectors)).quantity
@@ -119,18 +119,18 @@ class Graph(Explanation):
         return zero(f"{source.track}.o", unit=source.unit, t=source.t, scope="readout")
 
     def check(self, edge: Edge) -> EdgeCheck:
-        """Remove an edge by its edit, gates free, and say what the target loses.
+        """Remove an edge by its edit, with gates free, and measure what the target loses.
 
         Raises:
-            ArgumentError, ArgumentTypeError, NameUnknownError: as `edit`.
+            ArgumentError, ArgumentTypeError, NameUnknownError: as for `edit`.
         """
         change = self.edit(edge)
         return EdgeCheck(edge.flow, self._value() - self._value(change))
 
     def checked(self) -> "Graph":
-        """Return the graph with the edges that a terminal shows checked, each by its edit, gates free.
+        """Return the graph after checking every edge that the terminal shows, each by its edit with gates free.
 
-        ``print`` and the rows then have what the target really loses, too.
+        ``print`` and the rows then also include what the target really loses.
         """
         shown = {edge for edge, _ in self._branches(TARGET, 0, "") if self._removes(edge)}
         whole_value = self._value()
@@ -149,7 +149,7 @@ class Graph(Explanation):
             return float(target.of(subject.run(keep=target.keep, steps=target.steps)))
 
     def rows(self) -> Sequence[Row]:
-        """Return a row an edge; with what the target really loses, where edges were checked."""
+        """Return one row per edge; checked edges include what the target really loses."""
         return [edge._asdict() | ({"real": self.real.get(edge)} if self.real else {}) for edge in self.edges]
 
     def to_dict(self) -> dict[str, Any]:

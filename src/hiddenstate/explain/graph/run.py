@@ -18,7 +18,7 @@ from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, 
 from hiddenstate.explain.subject.sources import resolve_subject
 
 MOST_UNITS_KEPT = 2000
-LARGEST = 10  # cell states that are kept wherever they lie, but at most a third of all
+LARGEST = 10  # cell states that are kept wherever they are, but at most a third of all
 
 
 def graph(
@@ -32,30 +32,30 @@ def graph(
     progress: Progress | bool | None = True,
     **options: Any,
 ) -> Graph:
-    """Trace a target back through units and steps to the words, with the gates held as they are.
+    """Trace a target back through units and steps to the words, with gates held fixed.
 
-    With i, f and o held and tanh replaced by its secant, the run is linear: every cell state is a sum of what flows
-    into it, and every edge carries a part of the target, its flow. Kept are the ten cell states (at most a third of
-    ``units``) with the largest parts of the target's sign, others growing back from the target by the largest flows,
-    and the edges with the largest flows; what is cut off is one edge more, so that edges into a node still sum to its
-    value. What only opens or closes a gate is not seen: `Graph.check` removes an edge by an edit, gates free, and tells
-    what really happens.
+    With i, f and o held fixed and tanh replaced by its secant, the run is linear: every cell state is the sum of its
+    incoming edges, and every edge carries a part of the target, its flow. The graph keeps the ten cell states (at most
+    a third of ``units``) with the largest parts of the target's sign, adds others backwards from the target along the
+    largest flows, and keeps the edges with the largest flows. One more edge into each node stands for everything
+    pruned, so that the edges still sum to its value. Effects that only open or close a gate are not seen: `Graph.check`
+    removes an edge by an edit, with gates free, and measures what really happens.
 
     Args:
         model: as for `subject`.
-        x: what it reads.
+        x: the model's input.
         of: a target that is linear in c or h: `logit`, or a place such as ``"l1.c[125]@7"``.
-        units: how many cell states are kept.
-        edges: how many edges between kept nodes are kept.
-        row: which row, where there are several.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the units done and their total.
+        units: how many cell states to keep.
+        edges: how many edges between kept nodes to keep.
+        row: the row to explain, if there are several.
+        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
+            function called with the units done and their total.
         options: as for `subject`.
 
     Raises:
         ArgumentError: the target is not linear, edits are in force, or a number is out of range.
-        NameUnknownError, IndexRangeError: no such label, word, place, step or row.
-        HiddenStateError: what `subject` raises.
+        NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
+        HiddenStateError: any error of `subject`.
     """
     kept, most = check_int("units", units), check_int("edges", edges)
     if not 1 <= kept <= MOST_UNITS_KEPT or most < 1:
@@ -82,14 +82,14 @@ Into = dict[Source, list[Inflow]]
 def _grown(
     inflows: Inflows, slopes: dict[str, Tensor], count: int, report: Progress | None
 ) -> tuple[Into, dict[Source, float]]:
-    """Choose cell states: those with the largest parts, then growing back from the target by the largest flows.
+    """Choose cell states: those with the largest parts, then backwards from the target along the largest flows.
 
     Returns:
-        What flows into the target and into each cell state that was kept, and what one unit of each adds to the target.
+        The inflows of the target and of each kept cell state, and the target's derivative by each.
     """
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
-    waiting: dict[Cell, float] = {}  # cell states that are not kept, and how much flows from each into what is
+    waiting: dict[Cell, float] = {}  # cell states not kept yet, and the flow from each into the kept ones
 
     def keep(cell: Cell) -> None:
         waiting.pop(cell, None)
@@ -113,7 +113,7 @@ def _grown(
 
 
 def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: float) -> list[Cell]:
-    """The cell states with the largest parts in the target, of its own sign."""
+    """The cell states with the largest parts of the target that have its sign."""
     found = []
     for name, part in inflows.layers.items():
         sizes = (slopes[name] * part.values["c"] * sign).clamp(min=0)
@@ -124,7 +124,7 @@ def _largest(inflows: Inflows, slopes: dict[str, Tensor], count: int, sign: floa
 
 
 def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, float], most: int) -> Graph:
-    """Collect nodes and edges, and cut off what is small."""
+    """Collect nodes and edges, and prune the small ones."""
     words = work.subject.words()
     cells = [cell for cell in into if isinstance(cell, Cell)]
     cells.sort(key=lambda cell: -abs(inflows.value(cell) * slope[cell]))

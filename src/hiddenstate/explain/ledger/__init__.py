@@ -2,7 +2,7 @@
 
 - `run.py`: `ledger`
 - `cell.py`: the ledger of a cell state, `Ledger`
-- `readout.py`: the ledger of a number that is linear in states, such as a logit: `ReadoutLedger`
+- `readout.py`: the ledger of a target that is linear in states, such as a logit: `ReadoutLedger`
 - `cell_decomposition.py`: the cell states of one layer and direction as sums of what each step wrote
 """
 

@@ -1,4 +1,4 @@
-"""The ledger of a cell state: what each step wrote into it, and what of that is still there."""
+"""The ledger of a cell state: what each step wrote into it, and how much of that is still there."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,34 +18,34 @@ from hiddenstate.structure.names import MEANINGS, Place
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LABELS = 4  # logits that are named
-MOST_UNITS = 3  # units that are named at each step
+MOST_LABELS = 4  # logits to name
+MOST_UNITS = 3  # units to name at each step
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ledger(Explanation):
-    """The ledger of a cell state at a step: what each step wrote and what of it is still there. Made by `ledger`.
+    """The ledger of a cell state at a step: what each step wrote and how much of it is left. Made by `ledger`.
 
     The sum is exact: ``value = parts.sum(0) + edited.sum(0) + initial`` up to rounding, which is ``residual``. S
     steps in reading order, U units (one, or all); all tensors float64.
 
     Attributes:
         place: the cell state.
-        units: which units.
-        t: the step at which it is looked at.
-        words: what stands at each step of the input.
+        units: the units.
+        t: the step at which the cell state is explained.
+        words: the word at each step of the input.
         steps: the S steps read up to t, in reading order.
         written: ``[S, U]``, what each step wrote, i·g.
-        kept: ``[S, U]``, the share of it that is still there at t: the product of the forget gates since.
-        parts: ``[S, U]``, what is left of it at t: ``written * kept``.
+        kept: ``[S, U]``, the share of it that is still there at t: the product of the later forget gates.
+        parts: ``[S, U]``, the amount left at t: ``written * kept``.
         forget: ``[S, U]``, the forget gates; 0 where a reset cuts.
-        edited: ``[S, U]``, what is left at t of what edits of c in force put there.
+        edited: ``[S, U]``, what is left at t of the changes made by edits of c.
         initial: ``[U]``, what is left of the initial state.
         value: ``[U]``, the cell state at t.
-        effect: ``[U, K]``, what one unit of each part adds to each logit at t, through ``o·tanh(c)/c`` and the head;
+        effect: ``[U, K]``, the factor from each unit's parts to each logit at t, through ``o·tanh(c)/c`` and the head;
             None below the last layer or without a head.
         labels: the K labels.
-        residual: the largest difference between value and sum.
+        residual: the largest difference between the value and the sum.
         cost: row-steps that were run.
     """
 
@@ -75,14 +75,14 @@ class Ledger(Explanation):
 
     @property
     def logits(self) -> Tensor | None:
-        """``[S, K]``, what each step's parts in these units add to each logit at t; None without ``effect``."""
+        """``[S, K]``, the contribution of each step's parts to each logit at t; None without ``effect``."""
         return None if self.effect is None else self.parts @ self.effect
 
     def erased_at(self, unit: int | None = None) -> tuple[int | None, ...]:
-        """Return for each of the S steps the step that erased most of what it wrote, None where nothing was erased.
+        """Return, for each of the S steps, the step that erased most of what it wrote; None if nothing was erased.
 
         Args:
-            unit: a unit of the ledger; may be left out where it has one.
+            unit: a unit of the ledger; optional if it has only one.
 
         Raises:
             ArgumentError: the ledger does not have this unit, or has several and none was given.
@@ -92,21 +92,21 @@ class Ledger(Explanation):
         return tuple(None if at[0] is None else self.steps[at[0]] for at in erased_most(self.forget, [k]))
 
     def edit(self, step: int, unit: int | None = None) -> Edit:
-        """Return the edit that keeps a step from writing: the causal check of its part.
+        """Return the edit that keeps a step from writing, as a causal check of its part.
 
-        What follows in a run with it differs from the ledger's part, since later gates see another state.
+        The effect in a run differs from the ledger's part, because later gates then see a different state.
 
         Args:
             step: one of ``steps``.
-            unit: a unit of the ledger; all of them without.
+            unit: a unit of the ledger; by default all of them.
 
         Raises:
             ArgumentError: the ledger has no such step or unit.
-            ArgumentTypeError: one of them is no int.
+            ArgumentTypeError: an argument is not an int.
         """
         step = check_int("step", step)
         if step not in self.steps:
-            raise ArgumentError(f"step {step} is not among those read until then: {self.steps}")
+            raise ArgumentError(f"step {step} is not among the steps read so far: {self.steps}")
         units = self.units if unit is None else (self.units[self._position(unit)],)
         place = Place(self.place.layer, self.place.reverse, "i")
         return zero(str(place), unit=units[0] if len(units) == 1 else units, t=step)
@@ -137,7 +137,7 @@ class Ledger(Explanation):
         return _text(self)
 
     def _figure(self) -> "Figure":
-        """Draw the parts over the steps: bars for one unit, a map for many."""
+        """Draw the parts over the steps: bars for one unit, a heat map for several."""
         return _plot(self)
 
     def _position(self, unit: int | None) -> int:
@@ -149,7 +149,7 @@ class Ledger(Explanation):
 
 
 def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> Ledger:
-    """Make the ledger of one unit of a memory, or of all."""
+    """Make the ledger of one unit of a cell state, or of all units."""
     units = tuple(range(found.sizes.hidden_size)) if unit is None else (unit,)
     chosen = list(units)
     effect = _effect(found, memory)
@@ -174,7 +174,7 @@ def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> 
 
 
 def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
-    """What a number in each unit's c adds to each logit at t, ``[H, K]``."""
+    """The factor from each unit's c to each logit at t, ``[H, K]``."""
     layer, reverse, _ = memory.place
     if found.head is None or layer != found.sizes.num_layers - 1:
         return None
@@ -247,7 +247,7 @@ def _all_units(ledger: Ledger) -> str:
 
 
 def _plot(ledger: Ledger) -> "Figure":
-    """Draw a ledger: bars of one unit, or a map of all."""
+    """Draw a ledger: bars for one unit, or a heat map for several."""
     from hiddenstate.explain.result.pictures import bars, heat_map
 
     order = sorted(range(len(ledger.steps)), key=lambda s: ledger.steps[s])

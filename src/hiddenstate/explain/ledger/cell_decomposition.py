@@ -1,4 +1,4 @@
-"""`CellDecomposition`: the cell states of one layer and direction taken apart, in its reading order up to a step.
+"""`CellDecomposition`: splits the cell states of one layer and direction by step, in reading order.
 
 ``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``: what each step wrote, times the share of it that is still there.
 """
@@ -18,7 +18,7 @@ from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
-ROUNDINGS = 16  # an edit that changes less than so many units in the last place is not told from rounding
+ROUNDINGS = 16  # smaller changes by an edit, in units in the last place, count as rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,12 @@ class CellDecomposition:
     Attributes:
         place: the cell state, such as ``l1.c``.
         t: the step.
-        steps: the S steps read until then, in reading order; the last is t.
+        steps: the S steps read up to t, in reading order; the last is t.
         forget: ``[S, H]``, the forget gates; 0 where a reset cuts.
         written: ``[S, H]``, i·g.
-        edited: ``[S, H]``, what edits of c put there beside; zero without any.
-        kept: ``[S, H]``, the share of what was there after each step that is still there at t.
-        c0: ``[H]``, the state that the run began with.
+        edited: ``[S, H]``, the changes made by edits of c; zero without edits.
+        kept: ``[S, H]``, the share of the cell state after each step that is still there at t.
+        c0: ``[H]``, the initial cell state.
         c: ``[H]``, the cell state at t.
         o: ``[H]``, the output gate at t.
         h: ``[P]``, the hidden state at t.
@@ -53,12 +53,12 @@ class CellDecomposition:
 
     @property
     def parts(self) -> Tensor:
-        """``[S, H]``, what is left at t of what each step wrote."""
+        """``[S, H]``, the amount left at t of what each step wrote."""
         return self.written * self.kept
 
     @property
     def edit_parts(self) -> Tensor:
-        """``[S, H]``, what is left at t of what edits of c put there."""
+        """``[S, H]``, what is left at t of the changes made by edits of c."""
         return self.edited * self.kept
 
     @property
@@ -68,17 +68,17 @@ class CellDecomposition:
 
     @property
     def residual(self) -> Tensor:
-        """``[H]``, the cell state less all parts: what rounding leaves."""
+        """``[H]``, the cell state minus all parts: the rounding error."""
         return self.c - self.parts.sum(0) - self.edit_parts.sum(0) - self.initial_part
 
     @property
     def shown(self) -> Tensor:
-        """``[H]``, what a number in c is multiplied by in o·tanh(c): ``o·tanh(c)/c``, the secant."""
+        """``[H]``, the secant ``o·tanh(c)/c``, which turns a part of c into a part of o·tanh(c)."""
         return self.o * secant(self.c)
 
 
 def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> CellDecomposition:
-    """Take apart the cell state of one layer and direction at a step; subject and trace are of one row."""
+    """Decompose the cell state of one layer and direction at a step; subject and trace have one row."""
     layer, reverse, _ = place
     steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
     order = torch.tensor(steps)
@@ -98,7 +98,7 @@ def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> Cell
 
 
 def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
-    """Bring vectors ``[P, K]`` that read h to vectors ``[H, K]`` that read o·tanh(c)."""
+    """Convert vectors ``[P, K]`` that read h into vectors ``[H, K]`` that read o·tanh(c)."""
     if not subject.sizes.proj_size:
         return vectors
     weight: Tensor = subject.lstm.weight(f"{place.layer_direction.name}.W_hr")
@@ -110,13 +110,13 @@ def _row(trace: Trace, place: Place) -> Tensor:
 
 
 def borders(subject: Subject, order: Tensor, reverse: bool) -> Tensor:
-    """Bool ``[S]``: True where no state comes into a step, since a reset lies before it in reading order."""
+    """Bool ``[S]``: True at steps without a previous state, because a reset precedes them in reading order."""
     if subject.reset is None:
         return torch.zeros(len(order), dtype=torch.bool)
     reset = subject.reset[:, 0].cpu()
     if not reverse:
         return reset[order]
-    return torch.cat([reset[1:], reset.new_zeros(1)])[order]  # nothing lies behind the last step
+    return torch.cat([reset[1:], reset.new_zeros(1)])[order]  # nothing follows the last step
 
 
 def _edited(
@@ -129,13 +129,13 @@ def _edited(
     c0: Tensor,
     c: Tensor,
 ) -> Tensor:
-    """What the cell state has beyond ``f·c_prev + i·g``, where edits are in force that can make a difference."""
+    """The cell state minus ``f·c_prev + i·g``, if edits are in force that can change it."""
     if not any(edit.scope == "readout" or _quantity(edit) == "c" for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
     carried = trace.carried.get(place.layer_direction.name)
     after = c.clone() if carried is None else carried[:, 0].detach().cpu().double()[order]
     before = torch.cat([c0[None], after[:-1]])
-    after[-1] = c[-1]  # what is asked for is what was shown at t
+    after[-1] = c[-1]  # at t the ledger explains the recorded value
     kept = forget * before
     change = after - kept - written
     rounding = ROUNDINGS * torch.finfo(trace.values[str(place._replace(quantity="c"))].dtype).eps
@@ -148,7 +148,7 @@ def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
-    """Whether an edit in force sets h itself, so that it is not o·tanh(c)."""
+    """Whether an edit in force changes h directly, so that it is not o·tanh(c)."""
     return any(_quantity(edit) == "h" for edit in edits_at(subject, place))
 
 
@@ -161,9 +161,9 @@ def _quantity(edit: Edit) -> str:
 
 
 def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
-    """Return for each step and unit the later step (its number in reading order) that erased most of what it wrote.
+    """Return, for each step and unit, the later step (by reading order) that erased most of what it wrote.
 
-    None where nothing was erased. Takes time that grows as S², and memory as S.
+    None if nothing was erased. Time grows as S², memory as S.
     """
     chosen = forget[:, list(units)]
     found: list[list[int | None]] = []

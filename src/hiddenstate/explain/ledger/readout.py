@@ -1,4 +1,4 @@
-"""The ledger of a target that is linear in states: what each step of each direction adds to a logit."""
+"""The ledger of a target that is linear in states: what each step contributes to a logit in each direction."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,20 +25,20 @@ class ReadoutLedger(Explanation):
     """The ledger of a target that is linear in states of one step, such as a logit. Made by `ledger`.
 
     ``value = Σ parts + Σ edited + Σ initial + bias`` up to rounding, which is ``residual``. T steps of the input, in
-    its order; R places that are read (for a logit the hidden states of the last layer, one a direction); H units.
+    its order; R places that are read (for a logit the hidden states of the last layer, one per direction); H units.
 
     Attributes:
-        target: what it is of, for people.
+        target: a description of the target.
         t: the step.
-        words: what stands at each step of the input.
+        words: the word at each step of the input.
         places: the R places that are read.
-        parts: ``[R, T, H]``, what is left of what each step wrote into each unit; zero where a direction had not
-            read yet.
-        edited: ``[R, T]``, what edits in force put there.
+        parts: ``[R, T, H]``, what is left of what each step wrote into each unit; zero for steps that a direction had
+            not read yet.
+        edited: ``[R, T]``, what is left of the changes made by edits.
         initial: ``[R]``, what is left of the initial states.
         bias: the head's bias.
         value: the target.
-        residual: the difference between value and sum.
+        residual: the difference between the value and the sum.
         cost: row-steps that were run.
     """
 
@@ -62,12 +62,12 @@ class ReadoutLedger(Explanation):
         return self.parts.sum(-1)
 
     def edits(self, step: int) -> list[Edit]:
-        """Return the edits that keep a step from writing into what is read, in every direction: the causal check.
+        """Return the edits that keep a step from writing to the places read, in every direction, as a causal check.
 
-        What follows in a run with them differs from the ledger's parts, since later gates see other states.
+        The effect in a run differs from the ledger's parts, because later gates then see different states.
 
         Args:
-            step: a step of the input; a direction that had not read it yet has no edit.
+            step: a step of the input; directions that had not read it yet get no edit.
 
         Raises:
             IndexRangeError: there is no such step.
@@ -77,7 +77,7 @@ class ReadoutLedger(Explanation):
         return [zero(str(place._replace(quantity="i")), t=step) for place in reads]
 
     def rows(self) -> list[Row]:
-        """Return one row for each step and place that is read."""
+        """Return one row per step and place."""
         by_step = self.by_step
         return [
             {
@@ -105,7 +105,7 @@ class ReadoutLedger(Explanation):
 
 
 def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLedger:
-    """Take a linear target of one row apart.
+    """Decompose a linear target of one row.
 
     Raises:
         ArgumentError: the target is not linear in states.
@@ -142,7 +142,7 @@ def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLed
 
 
 def _text(ledger: ReadoutLedger) -> str:
-    """Write a ledger as a table: a column for each place that is read."""
+    """Write a ledger as a table with a column for each place."""
     by_step = ledger.by_step
     total = by_step.sum(0)
     largest = float(total.abs().max())
@@ -173,7 +173,7 @@ def _text(ledger: ReadoutLedger) -> str:
 
 
 def _plot(ledger: ReadoutLedger) -> "Figure":
-    """Draw a ledger: bars for each place that is read."""
+    """Draw a ledger as bars for each place."""
     from hiddenstate.explain.result.pictures import bars
 
     series = {str(place): part.tolist() for place, part in zip(ledger.places, ledger.by_step, strict=True)}

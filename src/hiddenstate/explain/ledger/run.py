@@ -1,4 +1,4 @@
-"""`ledger`: who wrote a memory, what erased it, and what it adds to each logit."""
+"""`ledger`: what wrote a memory, what erased it, and what it contributes to each logit."""
 
 from typing import Any
 
@@ -15,21 +15,21 @@ from hiddenstate.structure.addresses import parse_address
 def ledger(
     model: Any, x: Any = None, *, place: TargetLike, row: int | None = None, **options: Any
 ) -> Ledger | ReadoutLedger:
-    """Take a memory apart: what each step wrote into it, and what of that is still there.
+    """Decompose a memory: what each step wrote into it, and how much of that is still there.
 
     For a cell state the sum is exact (``c_t = Σ (Π f)·i·g + (Π f)·c_0``), in the reading order of its direction; an
-    edit of c in force adds a term of its own, and a reset cuts the sum. For a hidden state, a logit or a difference of
-    logits, every part is multiplied by ``o·tanh(c)/c`` and the head's weights, which is exact for the whole, too; both
-    directions and the head's bias add up to the logit. The ledger looks into one layer: a step's part is what was
-    written *at* that step, which the layer below may have carried there from other steps.
+    edit of c adds a term of its own, and a reset cuts the sum. For a hidden state, a logit or a difference of logits,
+    every part is multiplied by ``o·tanh(c)/c`` and the head's weights, so the sum is still exact; both directions and
+    the head's bias add up to the logit. The ledger covers one layer: a step's part is what was written *at* that step,
+    which the layer below may have carried there from other steps.
 
     Args:
         model: an LSTM, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
-        x: what it reads.
+        x: the model's input.
         place: ``"l1.c[125]@7"``; without a unit all units, without a step the last one that the direction reads. Or a
             hidden state ``"l1.h[3]@7"``, or `logit`.
-        row: which row, where there are several; it can stand in the place, too (``,n=2``).
-        options: those of `hiddenstate.explain.subject`.
+        row: the row to explain, if there are several; the place can also name it (``,n=2``).
+        options: the options of `hiddenstate.explain.subject`.
 
     Returns:
         A `Ledger` of a cell state, or a `ReadoutLedger` of a target that is linear in states.
@@ -37,7 +37,7 @@ def ledger(
     Raises:
         NameUnknownError, IndexRangeError: there is no such place, unit, step or row.
         ArgumentError: the place is neither a cell state nor linear in one, such as a gate.
-        HiddenStateError: what `hiddenstate.explain.subject` raises.
+        HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
     found = resolve_subject(place, model, x, **options).only(resolve_row(place, row))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What every tool returns.
+"""The base class of results, and how they are shown.
 
 - `explanation.py`: `Explanation`, the base class of results: tables, files, pictures
 - `terminal.py`: bars and tables for terminals

@@ -1,4 +1,4 @@
-"""`Explanation`: the base class of what `hiddenstate.explain` gives back: tables, files, pictures."""
+"""`Explanation`: the base class of all results of `hiddenstate.explain`: tables, files, pictures."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ Row = Mapping[str, Cell]
 
 
 def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a method of a result check first that the result's tensors still have their memory."""
+    """Wrap a method of a result so that it first checks that the memory of the result's tensors was not freed."""
 
     @wraps(method)
     def checked(self: object, *args: Any, **kwargs: Any) -> Any:
@@ -39,9 +39,9 @@ def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Explanation(ABC):
-    """A result: frozen data that people read with ``print``, and programs as rows, JSON or a data frame.
+    """A result: frozen data, readable with ``print`` and available as rows, JSON or a data frame.
 
-    Each has ``residual``, what its law leaves over, and ``cost``, the row-steps that were run for it.
+    Each has ``residual``, the error of its sum rule, and ``cost``, the number of row-steps run for it.
     """
 
     kind: ClassVar[str]
@@ -74,11 +74,11 @@ class Explanation(ABC):
         """Draw the result. Needs matplotlib (``pip install 'hiddenstate[plot]'``).
 
         Args:
-            path: a file to write the picture to, in the format that its name ends with; none when None.
+            path: a file to write the picture to, in the format of its extension; None writes no file.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
-            ArgumentError: no picture can be written to such a file.
+            ArgumentError: the file's format is not supported.
             IsADirectoryError, FileWriteError: the file cannot be written.
         """
         from hiddenstate.base.figures import draw_to
@@ -114,10 +114,10 @@ class Explanation(ABC):
     def to_csv(self, path: str | Path) -> None: ...
 
     def to_csv(self, path: str | Path | None = None) -> str | None:
-        """Return the rows as CSV, with a line of names; or write them to a file, as pandas does.
+        """Return the rows as CSV with a header line, or write them to a file, as pandas does.
 
         Args:
-            path: the file to write (beside, then renamed: never half-written); the text is returned when None.
+            path: the file to write (atomically: never half-written); None returns the text.
 
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
@@ -132,7 +132,7 @@ class Explanation(ABC):
         return None
 
     def save(self, path: str | Path) -> None:
-        """Write everything as a JSON file (beside, then renamed: never half-written).
+        """Write everything to a JSON file (atomically: never half-written).
 
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
@@ -146,7 +146,7 @@ def _write(path: str | Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn tensors, arrays and tuples into lists; what is no finite number into null, which JSON has."""
+    """Turn tensors, arrays and tuples into lists, and numbers that are not finite into null, for JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, Tensor):

@@ -11,12 +11,12 @@ from hiddenstate.base.figures import Picture, shortened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, for every kind of eyes
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # the colour-blind safe palette of Okabe and Ito
 MOST_NAMED = 60  # words under an axis
 
 
 def bars(title: str, words: Sequence[str], series: Mapping[str, Sequence[float]]) -> "Figure":
-    """Draw numbers over words: bars side by side, one colour for each series."""
+    """Draw numbers over words as grouped bars, with one colour for each series."""
     figure = Picture(figsize=(max(5.0, 0.45 * len(words) * max(1, len(series) / 2) + 1.5), 3.2), layout="constrained")
     axes = figure.subplots()
     at, width = np.arange(len(words)), 0.8 / max(1, len(series))

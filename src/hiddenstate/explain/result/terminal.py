@@ -1,4 +1,4 @@
-"""Bars and tables for terminals, as plain text of a fixed width."""
+"""Bars and tables for terminals, as fixed-width plain text."""
 
 import math
 import textwrap
@@ -13,7 +13,7 @@ WIDTH = 80  # of sentences
 
 
 def bar(value: float, largest: float, width: int = 12) -> str:
-    """Draw a number from ``-largest`` to ``largest`` as a bar from the middle, negative ones to the left.
+    """Draw a number from ``-largest`` to ``largest`` as a bar from the middle; negative numbers go left.
 
     >>> bar(0.5, 1, 4), bar(-1, 1, 4)
     ('    │██  ', '████│    ')
@@ -42,7 +42,7 @@ def share(value: float, width: int = 5) -> str:
 
 
 def definite(target: object) -> str:
-    """Write a target in a sentence, with its article where it takes one.
+    """Return a target's name for use in a sentence, with an article if it needs one.
 
     >>> definite("logit of NOUN at man (step 2)"), definite("l1.c[3] at step 2"), definite("a function of the outputs")
     ('the logit of NOUN at man (step 2)', 'l1.c[3] at step 2', 'a function of the outputs')
@@ -52,7 +52,7 @@ def definite(target: object) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with its sign and three decimals; very large and very small ones with an exponent.
+    """Format a number with its sign and three decimals, or with an exponent if it is very large or small.
 
     >>> number(0.12345), number(-1234567.0), number(0.0), number(0.00012)
     ('+0.123', '-1.23e+06', '0.000', '+1e-04')
@@ -65,7 +65,7 @@ def number(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
-    """Lay out rows under a head; columns named in ``left`` (by letter l, else r) are aligned left.
+    """Lay out rows under a header; ``left`` has a letter for each column: l aligns left, r right.
 
     >>> print(table(["word", "part"], [["a", "+1.0"], ["longer", "-0.5"]], "lr"))
     word    part
@@ -86,11 +86,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") ->
 
 
 def shortened(word: str) -> str:
-    """Return a token as people can see it, cut where it is too long."""
+    """Return a token in readable form, truncated if it is too long."""
     visible = word if word.isprintable() and word.strip() else repr(word)
     return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
 
 
 def sentence(text: str) -> str:
-    """Break a sentence into lines."""
+    """Wrap a sentence into lines."""
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)

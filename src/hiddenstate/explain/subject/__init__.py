@@ -1,14 +1,14 @@
-"""What is explained: `subject` turns an LSTM, a module or a shipped model with a text into a `Subject`.
+"""The subject of an explanation: `subject` turns an LSTM, a module or a shipped model with a text into a `Subject`.
 
 - `sources.py`: `subject`; `text_sources.py`, `module_sources.py`: subjects of taggers and language models, of modules
-- `subject.py`: `Subject`: the LSTM, what it reads, its words and its head; runs it on many rows
-- `head.py`: `Head`: from outputs to logits and log-probabilities, with labels
-- `outputs.py`: `Outputs`: what a run of many rows returned
+- `subject.py`: `Subject`: the LSTM, its input, its words and its head; runs it on many rows
+- `head.py`: `Head`: computes logits and log-probabilities from outputs, with labels
+- `outputs.py`: `Outputs`: the outputs of a run of many rows
 - `target.py`: `Target`, one number of a run, and `Readout`, a target that is linear in c or h
 - `resolve_target.py`: `logit`, `log_probability`, and the other ways to name a target
-- `batch_runner.py`: runs rows in batches, counts them, reports progress; `progress_bar.py`: the bar after one second;
-  `bounds.py`: refuses explanations that would take hours or too much memory
-- `gate_weights.py`: weights in float64, for what is computed outside the engine
+- `batch_runner.py`: runs rows in batches, counts them, reports progress; `progress_bar.py`: a bar that appears after
+  one second; `bounds.py`: refuses explanations that would take hours or too much memory
+- `gate_weights.py`: weights in float64, for computations outside the engine
 """
 
 from hiddenstate.explain.subject.head import Head

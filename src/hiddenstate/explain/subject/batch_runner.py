@@ -12,7 +12,7 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
 
 ROW_STEPS_AT_ONCE = 2**16
-BYTES_AT_ONCE = 2**27  # of outputs and states; gradients need several times as much
+BYTES_AT_ONCE = 2**27  # size of outputs and states; gradients need several times as much
 
 
 @dataclass
@@ -20,11 +20,11 @@ class BatchRunner:
     """Runs a subject on many rows for one target.
 
     Attributes:
-        subject: what is run; of one row.
-        target: what is asked of each row.
-        progress: is called with ``cost`` and ``total`` after each run.
-        total: row-steps that there will be, as far as is known.
-        cost: row-steps until now.
+        subject: a subject with one row.
+        target: the target, evaluated for each row.
+        progress: called with ``cost`` and ``total`` after each run.
+        total: the total number of row-steps, as far as known.
+        cost: the number of row-steps run so far.
     """
 
     subject: Subject
@@ -34,7 +34,7 @@ class BatchRunner:
     cost: int = 0
 
     def run(self, x: Tensor, state: State | None = None, *, first: int = 0) -> Outputs:
-        """Run rows ``x [T', R, C]`` that begin at a step."""
+        """Run rows ``x [T', R, C]`` from step ``first`` on."""
         keep = self.target.keep if self.target.t is not None and first <= self.target.t < first + len(x) else ()
         outputs = self.subject.run(x, state, keep=keep, steps=self.target.steps if keep else (), first=first)
         self.count(x.shape[0] * x.shape[1])
@@ -45,7 +45,7 @@ class BatchRunner:
         return self.target.of(self.run(x, state))
 
     def expect(self, row_steps: int) -> None:
-        """Say that so many row-steps will be run from here on, at least.
+        """Announce that at least so many more row-steps will be run.
 
         Raises:
             ArgumentError: there are too many.
@@ -55,14 +55,14 @@ class BatchRunner:
         self.total = max(self.total, self.cost + row_steps)
 
     def count(self, row_steps: int) -> None:
-        """Add row-steps that were run, and tell of it."""
+        """Count row-steps that were run, and report progress."""
         self.cost += row_steps
         if self.progress is not None:
             self.progress(self.cost, max(self.total, self.cost))
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows of whole inputs are run together, so that memory stays within bounds."""
+        """How many rows of whole inputs to run together, so that memory stays bounded."""
         subject, sizes = self.subject, self.subject.sizes
         width = sizes.input_size + 6 * len(sizes.layer_directions) * sizes.hidden_size
         by_memory = BYTES_AT_ONCE // (subject.T * width * subject.x.element_size())

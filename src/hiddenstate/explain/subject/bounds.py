@@ -1,16 +1,16 @@
-"""Bounds of what one explanation may run, checked by arithmetic before anything is computed."""
+"""Limits on the cost of one explanation, checked by arithmetic before anything is computed."""
 
 from hiddenstate.errors import ArgumentError, TraceTooLargeError
 
 MOST_ROW_STEPS = 2**30  # minutes to hours of computing, depending on the LSTM
-MOST_BYTES = 2**33  # of one run's inputs and outputs, or of its record
+MOST_BYTES = 2**33  # size of one run's inputs and outputs, or of its record
 
 
 def check_row_steps(row_steps: int, cure: str) -> None:
     """Refuse a computation that would run for hours.
 
     Args:
-        row_steps: the time steps that it runs, summed over all rows.
+        row_steps: the time steps to run, summed over all rows.
         cure: what to reduce.
 
     Raises:
@@ -24,10 +24,10 @@ def check_row_steps(row_steps: int, cure: str) -> None:
 
 
 def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
-    """Refuse a run that takes more memory than an explanation may. A tensor can have any shape by its strides alone.
+    """Refuse a run that takes too much memory; strides can give a small tensor any shape.
 
     Raises:
-        TraceTooLargeError: it does.
+        TraceTooLargeError: the run would take more than 8 GiB.
     """
     if nbytes > MOST_BYTES:
         raise TraceTooLargeError(

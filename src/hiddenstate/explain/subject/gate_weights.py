@@ -1,4 +1,4 @@
-"""The weights of one layer and direction in float64, for what is computed outside the engine."""
+"""The weights of one layer and direction in float64, for computations outside the engine."""
 
 from dataclasses import dataclass
 

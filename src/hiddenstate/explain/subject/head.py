@@ -1,4 +1,4 @@
-"""`Head`: from the LSTM's outputs to logits and log-probabilities, with labels."""
+"""`Head`: computes logits and log-probabilities from the LSTM's outputs, with labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from torch.nn.functional import linear
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 
-MOST_NAMED = 20  # labels that an error lists
+MOST_NAMED = 20  # labels listed in an error
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The linear layer that reads the last layer's hidden states, and the probabilities made of what it says.
+    """The linear layer that reads the last layer's hidden states, and the probabilities computed from its logits.
 
     Attributes:
         weight: ``[K, D*P]``.
         bias: ``[K]``, or None.
-        labels: the name of each logit; there may be more labels than logits, where some have a probability only.
-        log_probabilities: from outputs ``[..., D*P]`` to ``[..., len(labels)]``, or None where the logits are no
-            scores of a softmax.
+        labels: the name of each logit; there may be more labels than logits, if some have only a probability.
+        log_probabilities: maps outputs ``[..., D*P]`` to ``[..., len(labels)]``; None if the logits are not the scores
+            of a softmax.
     """
 
     weight: Tensor
@@ -43,7 +43,7 @@ class Head:
         return linear(out, self.weight, self.bias)
 
     def index(self, label: str | int) -> int:
-        """Return the number of a label; an int is one already.
+        """Return the index of a label; an int is returned as it is.
 
         Raises:
             NameUnknownError: there is no such label.
@@ -55,7 +55,7 @@ class Head:
             some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
             raise NameUnknownError(
                 f"{len(found) or 'no'} labels of this model are {label!r}; expected one of the {len(self.labels)}: "
-                f"{some}; a number from 0 goes, too"
+                f"{some}; an index from 0 works, too"
             )
         return found[0]
 
@@ -70,7 +70,7 @@ class Head:
         if k >= len(self.weight):
             raise ArgumentError(
                 f"{label!r} has a probability but no logit of its own: the softmax of this model is adaptive, and "
-                f"the label stands in a cluster of rare ones; use log_probability({label!r})"
+                f"the label is in a cluster of rare ones; use log_probability({label!r})"
             )
         bias = 0.0 if self.bias is None else float(self.bias[k])
         return self.weight[k].detach().double(), bias
@@ -83,14 +83,14 @@ def softmax_head(
     groups: Sequence[int] = (),
     temperatures: Sequence[float] = (),
 ) -> Head:
-    """Make a head whose logits are the scores of a softmax, or of one for each group of them.
+    """Make a head whose logits are the scores of a softmax, or of one softmax per group.
 
     Args:
         weight: ``[K, D*P]``.
         bias: ``[K]``, or None.
         labels: K names.
-        groups: how many logits each softmax has; one softmax over all without.
-        temperatures: what each group's logits are divided by.
+        groups: the number of logits of each softmax; by default one softmax over all.
+        temperatures: the divisor of each group's logits.
     """
     sizes = list(groups) or [len(weight)]
     divisors = list(temperatures) or [1.0] * len(sizes)

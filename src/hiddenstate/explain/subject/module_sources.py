@@ -1,4 +1,4 @@
-"""Subjects of modules: what the LSTM inside reads when the module is called, and which linear layer reads it."""
+"""Subjects of modules: finds the input of the LSTM inside when the module is called, and the head that reads it."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,18 +27,18 @@ def lstm_subject(
     head: Head | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Subject:
-    """Return the subject of an LSTM and the arguments of a call of it.
+    """Return the subject of an LSTM and the arguments of one call.
 
     Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument is invalid.
         TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
     _check_size(lstm, given.input)
     call, _ = read(given, lstm.sizes, lstm._weights(), batch_first=lstm.batch_first)
     if call.reset_h is not None:
         raise ArgumentError(
-            "reset_to= is given, and explanations take apart runs that begin anew from zero: explain each sequence "
-            "alone, with its state as hx="
+            "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "
+            "initial state as hx="
         )
     wide = lstm.sizes.directions * lstm.sizes.output_size
     if head is not None and head.weight.shape[1] != wide:
@@ -59,10 +59,10 @@ def lstm_subject(
 
 
 def _check_size(lstm: LSTM, x: object = None) -> None:
-    """Refuse an input that is too large to be run, whatever memory it has itself.
+    """Refuse an input that is too large to run, however little memory it takes itself.
 
     Raises:
-        TraceTooLargeError: its run would take more than 8 GiB.
+        TraceTooLargeError: the run would take more than 8 GiB.
     """
     if isinstance(x, Tensor) and x.dim() in (2, 3):
         row_steps = math.prod(x.shape[:-1])
@@ -100,17 +100,17 @@ def module_subject(
     labels: Sequence[str] | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Subject:
-    """Call a module once, and return the subject of the LSTM inside, with what it read and the head that read it.
+    """Call a module once, and return the subject of the LSTM inside, with its input and the head that read it.
 
-    The head is found by what happens: the one linear layer that, in this call, reads outputs of the LSTM as they are.
+    The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs.
 
     Args:
-        model: any module with an `hiddenstate.LSTM` inside, such as a converted one, or with one of torch's while
+        model: any module with a `hiddenstate.LSTM` inside, such as a converted one, or with a torch LSTM while
             `hiddenstate.accelerate` is active.
-        x: what the module is called with; a tuple holds several arguments.
-        path: which LSTM, where there are several.
-        head: the head, where it is another one.
-        labels: names of the logits of a head that is found.
+        x: the argument of the module's call; a tuple holds several arguments.
+        path: the path of the LSTM, if there are several.
+        head: the head, if it should not be found by observation.
+        labels: names for the logits of the head.
         tokens: a word for each step.
 
     Raises:
@@ -122,7 +122,7 @@ def module_subject(
     assert isinstance(lstm, LSTM)
     calls, readers = _watched(model, module, lstm, x)
     if not calls:
-        raise ArgumentError("the module did not call this LSTM, so it read nothing; choose another one with path=")
+        raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
     args, kwargs, out = calls[0]
     given = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
     found = _head_among(readers, out, labels) if head is None else head  # the LSTM's first call is explained
@@ -154,7 +154,7 @@ Calls = list[tuple[tuple[Any, ...], dict[str, Any], Any]]
 
 
 def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[Calls, list[tuple[nn.Linear, Tensor]]]:
-    """Call the module without dropout; return the LSTM's calls, and what each linear layer read."""
+    """Call the module without dropout; return the LSTM's calls, and each linear layer's input."""
     calls: Calls = []
     readers: list[tuple[nn.Linear, Tensor]] = []
 
@@ -180,7 +180,7 @@ def _watched(model: nn.Module, called: nn.Module, lstm: LSTM, x: Any) -> tuple[C
 
 
 def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
-    # By function: a handle is lost if Ctrl-C strikes between registering a hook and keeping what removes it.
+    # By function: a handle would be lost if Ctrl-C came between registering a hook and storing its handle.
     for part in model.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
             for number in [number for number, hook in hooks.items() if any(hook is each for each in watchers)]:
@@ -189,7 +189,7 @@ def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
 
 
 def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: Sequence[str] | None) -> Head | None:
-    """Return the only linear layer all of whose inputs are outputs of the LSTM, or None."""
+    """Return the only linear layer whose inputs are all outputs of the LSTM, or None."""
     if not isinstance(out, Tensor):
         out = out.data  # packed: the same rows
     rows = set(_rows_as_bytes(out))
@@ -202,16 +202,16 @@ def _head_among(readers: Sequence[tuple[nn.Linear, Tensor]], out: Any, labels: S
 
 
 def _rows_as_bytes(values: Tensor) -> Iterator[bytes]:
-    """Yield the rows of a tensor of any type, so that equal ones are found fast."""
+    """Yield the rows of a tensor of any type as bytes, for fast comparison."""
     flat = values.detach().reshape(-1, values.shape[-1]).cpu().contiguous()
     return (row.tobytes() for row in flat.view(torch.uint8).numpy())
 
 
 def linear_head(head: object, labels: Sequence[str] | None) -> Head:
-    """Take a linear layer as a head, its logits as the scores of one softmax.
+    """Turn a linear layer into a head with one softmax.
 
     Raises:
-        ArgumentTypeError: it is neither a linear layer nor a `Head`, or the labels are no list of texts.
+        ArgumentTypeError: it is neither a linear layer nor a `Head`, or the labels are not a list of strings.
     """
     if isinstance(head, Head):
         return head

@@ -1,4 +1,4 @@
-"""`Outputs`: what many rows of a run gave."""
+"""`Outputs`: the outputs of a run of many rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from hiddenstate.structure.names import Place
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Outputs:
-    """What a run of R rows gave. A target takes it and returns one number a row, ``[R]``.
+    """The outputs of a run of R rows. A target takes them and returns one number per row, ``[R]``.
 
     Attributes:
         out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
@@ -21,8 +21,8 @@ class Outputs:
         head: the linear layer that reads ``out``, or None.
         values: recorded places, ``[steps, R, units]``.
         steps: the steps of ``values``.
-        first: the step of the input that ``out[0]`` is of; above 0 where only a part was run.
-        last_layer: the number of the last layer.
+        first: the input step of ``out[0]``; above 0 if only a part was run.
+        last_layer: the index of the last layer.
     """
 
     out: Tensor
@@ -52,12 +52,12 @@ class Outputs:
         return self.log_probabilities_of(self.out)
 
     def log_probabilities_of(self, out: Tensor) -> Tensor:
-        """The same of some outputs ``[..., D*P]``."""
+        """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
         head = needed_head(self.head)
         if head.log_probabilities is None:
             raise ArgumentError(
-                "this model makes no probabilities of the logits of one step (a tagger with a chain scores whole "
-                "sentences): use logit(...)"
+                "this model has no probabilities for one step (a tagger with a CRF scores whole sentences): use "
+                "logit(...)"
             )
         return head.log_probabilities(out)
 
@@ -84,14 +84,14 @@ class Outputs:
 
 
 def needed_head(head: Head | None) -> Head:
-    """Return the head, or say how to give one.
+    """Return the head, or raise an error that explains how to give one.
 
     Raises:
         ArgumentError: there is none.
     """
     if head is None:
         raise ArgumentError(
-            "there is no head here that makes logits of the LSTM's outputs: give one, as "
-            "hs.explain.subject(lstm, x, head=linear, labels=names), or ask for a place such as 'l0.h[3]@7'"
+            "there is no head here that computes logits from the LSTM's outputs: give one, as in "
+            "hs.explain.subject(lstm, x, head=linear, labels=names), or choose a place such as 'l0.h[3]@7'"
         )
     return head

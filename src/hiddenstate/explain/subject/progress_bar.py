@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from hiddenstate.errors import ArgumentTypeError
 
-Progress = Callable[[int, int], object]  # called with the row-steps done, and row-steps in all
+Progress = Callable[[int, int], object]  # called with the row-steps done and their total
 T = TypeVar("T")
 
 DELAY = 1.0  # seconds before a bar appears
@@ -20,13 +20,13 @@ DELAY = 1.0  # seconds before a bar appears
 
 @contextmanager
 def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """Turn an argument ``progress=`` into a function to report to, for the length of a block.
+    """Turn a ``progress=`` argument into a callback, for the duration of a block.
 
     Args:
-        progress: a function, which is reported to; True for a bar; False or None for nothing.
+        progress: a callback; True for a bar; False or None for nothing.
 
     Yields:
-        The function, or None if nobody would see a bar.
+        The callback, or None if nobody would see a bar.
 
     Raises:
         ArgumentTypeError: ``progress`` is something else.
@@ -47,7 +47,7 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress | None]:
 
 
 def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
-    """Yield items, and report after each how many are done."""
+    """Yield items, and report progress after each."""
     for k, item in enumerate(items):
         yield item
         if report is not None:
@@ -55,7 +55,7 @@ def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
 
 
 def check_progress(progress: object) -> None:
-    """Refuse an argument ``progress=`` that can't be reported to.
+    """Refuse an invalid ``progress=`` argument.
 
     Raises:
         ArgumentTypeError: it is neither a function nor True, False or None.
@@ -67,7 +67,7 @@ def check_progress(progress: object) -> None:
 
 
 class _DelayedBar:
-    """A bar that appears with the first report after a second, unless all is done by then."""
+    """A bar that appears with the first report after one second, unless everything is done by then."""
 
     def __init__(self, console: Console) -> None:
         columns = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"), BarColumn(), TimeRemainingColumn()

@@ -1,4 +1,4 @@
-"""What a target may be given as: a logit, a log-probability, a place, or any function of the outputs."""
+"""Resolves a target: a logit, a log-probability, a place, or any function of the outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,13 +42,13 @@ def logit(label: str | int, *, word: int | str = -1, against: str | int | None =
     Args:
         label: the label, or its number.
         word: the step, or a word that occurs once.
-        against: another label, whose logit is taken off: the target is then why the one rather than the other.
+        against: another label, whose logit is subtracted: the target then asks why the one rather than the other.
     """
     return Logit(label, word, against)
 
 
 def log_probability(label: str | int, *, word: int | str = -1) -> LogProbability:
-    """Name the logarithm (natural) of a label's probability as a target.
+    """Name the natural logarithm of a label's probability as a target.
 
     Args:
         label: the label, or its number.
@@ -61,17 +61,17 @@ def resolve_target(of: TargetLike, subject: Subject, row: int = 0) -> Target:
     """Resolve a target against a subject.
 
     Args:
-        of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (the step read last by its
-            direction where none is said; with or without the path of the LSTM's module, ``"encoder.l1.c[125]@7"``), or
-            a function that takes `Outputs` and returns one number a row.
+        of: `logit`, `log_probability`, a place with unit and step such as ``"l1.c[125]@7"`` (by
+        default the last step that its direction reads; optionally with the path of the LSTM's module, as in
+        ``"encoder.l1.c[125]@7"``), or a function that takes `Outputs` and returns one number per row.
         subject: what is explained.
-        row: the row that words and steps are of.
+        row: the row in which words and steps are resolved.
 
     Raises:
-        NameUnknownError: no such label, word or place.
-        IndexRangeError: no such step or unit.
-        ArgumentError: a place with more than one unit or step, or a label without a head.
-        ArgumentTypeError: something else was given.
+        NameUnknownError: there is no such label, word or place.
+        IndexRangeError: there is no such step or unit.
+        ArgumentError: a place has more than one unit or step, or there is no head for a label.
+        ArgumentTypeError: the target is of another type.
     """
     if isinstance(of, Target):
         return of
@@ -109,8 +109,7 @@ def _log_probability(of: LogProbability, subject: Subject, row: int) -> Target:
 
     if head.log_probabilities is None:
         raise ArgumentError(
-            "this model makes no probabilities of the logits of one word (a tagger with a chain scores whole "
-            "sentences): use logit(...)"
+            "this model has no probabilities for one word (a tagger with a CRF scores whole sentences): use logit(...)"
         )
     return Target(_said(f"log-probability of {quote_label(head.labels[k])}", subject, t, row), value, t)
 
@@ -128,11 +127,11 @@ def _value_at(address: Address, subject: Subject, row: int) -> Target:
 
 
 def resolve_place(address: Address, subject: Subject, row: int = 0) -> tuple[Place, int | None, int]:
-    """Return the place, the unit (None for all) and the step of an address; without a step, the last that is read.
+    """Return the place, the unit (None for all) and the step of an address; the default step is the one read last.
 
     Raises:
         NameUnknownError, IndexRangeError: there is no such place, unit or step.
-        ArgumentError: several units or steps.
+        ArgumentError: the address has several units or steps.
     """
     place = subject.place(address.place)
     if not isinstance(address.unit, int | None) or not isinstance(address.t, int | None):
@@ -145,11 +144,11 @@ def resolve_place(address: Address, subject: Subject, row: int = 0) -> tuple[Pla
 
 
 def resolve_row(of: object, row: int | None) -> int:
-    """Return the row that is asked for: ``row``, or the one in an address, or the first.
+    """Return the requested row: ``row``, the one in an address, or the first.
 
     Raises:
         ArgumentError: both are given and differ, or the address has several rows.
-        ArgumentTypeError: ``row`` is no int.
+        ArgumentTypeError: ``row`` is not an int.
     """
     row = None if row is None else check_int("row", row)
     said = parse_address(of).row if isinstance(of, str) else None
@@ -161,12 +160,12 @@ def resolve_row(of: object, row: int | None) -> int:
 
 
 def quote_label(text: str) -> str:
-    """Return a label or token as people can see it: quoted, where it is blank or a control character."""
+    """Return a label or token in readable form: quoted if it is blank or a control character."""
     return text if text.isprintable() and text.strip() else repr(text)
 
 
 def _said(name: str, subject: Subject, t: int, row: int) -> str:
-    """Name what the head says at a step, or of what comes after it."""
+    """Name the head's output at a step, or for the token after it."""
     return _at(name, subject, t, row, "after" if subject.foretells else "at")
 
 

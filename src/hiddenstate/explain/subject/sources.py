@@ -1,4 +1,4 @@
-"""`subject`: whatever can be explained, as one `Subject`."""
+"""`subject`: turns anything that can be explained into a `Subject`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,30 +34,30 @@ def subject(
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
     path: str | None = None,
 ) -> Subject:
-    """Bring what is to be explained into one form. Every function of `hiddenstate.explain` takes a `Subject` as model.
+    """Turn a model and its input into a `Subject`, which every function of `hiddenstate.explain` takes as model.
 
     Args:
-        model: an `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
+        model: a `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
             `LanguageModel`; or a `Subject`, which is returned. While `hiddenstate.accelerate` is active, torch's own
-            LSTMs will do.
-        x: what it reads. For an LSTM its input, in its own layout; for a module what it is called with (a tuple holds
+            LSTMs work, too.
+        x: the input: for an LSTM a tensor, in its own layout; for a module the argument of its call (a tuple holds
             several arguments); for a tagger a sentence, as text or as words; for a language model a text.
         hx: for an LSTM: the initial state ``(h0, c0)``.
-        lengths: for an LSTM: steps of each row.
+        lengths: for an LSTM: the number of steps of each row.
         reset: for an LSTM: where new sequences begin.
-        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found, if there is one
-            linear layer that reads the LSTM's outputs as they are.
-        labels: names of the head's logits; numbers without.
+        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found by itself if
+            exactly one linear layer reads the LSTM's unchanged outputs.
+        labels: names of the head's logits; numbers by default.
         tokens: for an LSTM or a module: a word for each step.
-        path: in a module with several LSTMs, which one. The path before a place says it too.
+        path: in a module with several LSTMs, the path of the one to explain; a path before a place works, too.
 
     Returns:
         The `Subject`, detached: no gradient flows from an explanation into what made ``x``.
 
     Raises:
-        ArgumentTypeError: the model is none of these, or ``x`` is not what it reads.
+        ArgumentTypeError: the model is none of these, or ``x`` has the wrong type.
         ArgumentError: an option does not go with this model, or the module holds no LSTM.
-        RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: what does not fit.
+        RankError, ShapeError, DtypeError, DeviceError, NameUnknownError: an argument is invalid.
     """
     options = {"hx": hx, "lengths": lengths, "reset": reset, "head": head, "labels": labels, "tokens": tokens}
     if isinstance(model, Subject):
@@ -85,16 +85,16 @@ def subject(
 
 
 def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
-    """Return the `subject` that a target is of: the path before its place says which LSTM of a module.
+    """Return the `subject` for a target; a path before the target's place selects the LSTM in a module.
 
     Args:
         of: the target, such as ``"encoder.l1.c[125]@7"``.
-        model: as for `subject`, as are the others.
-        x: what it reads.
+        model: as for `subject`.
+        x: the input, as for `subject`.
         options: the options of `subject`.
 
     Raises:
-        HiddenStateError: what `subject` raises.
+        HiddenStateError: any error of `subject`.
     """
     path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""
     chooses = path and options.get("path") is None and isinstance(model, nn.Module)

@@ -1,4 +1,4 @@
-"""`Subject`: what is explained: an LSTM, what it reads, its words and its head; and how it is run on many rows."""
+"""`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,22 +26,22 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """What is explained. Made by `hiddenstate.explain.subject`; all tensors are time first.
+    """The subject of an explanation. Made by `hiddenstate.explain.subject`; all tensors are time-first.
 
     Attributes:
         lstm: the LSTM.
-        x: what it reads, ``[T, N, C]``.
-        initial: the state that it begins with, ``(h0 [L*D, N, P], c0 [L*D, N, H])``.
+        x: the input, ``[T, N, C]``.
+        initial: the initial state, ``(h0 [L*D, N, P], c0 [L*D, N, H])``.
         head: the linear layer that reads its outputs, or None.
         tokens: for each row the words or characters at its steps, or None.
-        lengths: int64 ``[N]``, steps of each row, or None when all are whole.
+        lengths: int64 ``[N]``, the number of steps of each row; None if all rows are full.
         reset: bool ``[T, N]``, or None.
-        vectors: inputs ``[C]`` that stand for "nothing is said here", by name: ``mean``, and ``unk`` where the
-            model has an unknown word; each is computed when it is asked for.
-        baseline: which of them, or ``zero``, replaces a step where no other is asked for.
-        foretells: whether the head's labels are of what comes after a step, as a language model's, not of what stands
-            there.
-        path: the path of the LSTM in the model it is part of; empty if it is the model.
+        vectors: neutral inputs ``[C]`` by name: ``mean``, and ``unk`` if the model has an unknown word; each is
+            computed on first use.
+        baseline: the name of the default baseline: one of ``vectors``, or ``zero``.
+        foretells: whether the head predicts the token after a step, as in a language model, rather than labelling the
+            step itself.
+        path: the path of the LSTM in its model; empty if it is the model.
     """
 
     lstm: LSTM
@@ -76,13 +76,13 @@ class Subject:
         return self.lstm.sizes
 
     def words(self, row: int = 0) -> tuple[str, ...]:
-        """Return what stands at each step of a row: its tokens, or the numbers of the steps."""
+        """Return the word at each step of a row: its tokens, or the step numbers."""
         if self.tokens is not None:
             return self.tokens[row]
         return tuple(str(t) for t in range(self.row_length(row)))
 
     def row_length(self, row: int = 0) -> int:
-        """Return the real time steps of one row."""
+        """Return the number of real time steps in one row."""
         return self.T if self.lengths is None else int(self.lengths[row])
 
     def step_of(self, word: int | str, row: int = 0) -> int:
@@ -101,15 +101,15 @@ class Subject:
         return found[0]
 
     def place(self, name: str) -> Place:
-        """Return the place that a name means, with the LSTM's path before it or without.
+        """Return the place with a name, which may start with the LSTM's path.
 
         Raises:
-            NameUnknownError: the LSTM has no such place, or the path is of another module.
+            NameUnknownError: the LSTM has no such place, or the path belongs to another module.
         """
         path, within = split_path(name)
         if path and path != self.path:
             listed = list_places({self.path: (self.sizes.num_layers, self.sizes.bidirectional)})
-            raise NameUnknownError(f"no place {name!r} in what is explained: its places are {listed}")
+            raise NameUnknownError(f"no place {name!r} in this LSTM: its places are {listed}")
         return parse_place(within, self.sizes.num_layers, self.sizes.bidirectional)
 
     def only(self, row: int = 0) -> "Subject":
@@ -138,17 +138,17 @@ class Subject:
         steps: Sequence[int] = (),
         first: int = 0,
     ) -> Outputs:
-        """Run the LSTM, without dropout. Gradients are kept where torch's gradient mode is on.
+        """Run the LSTM, without dropout. Gradients are recorded if torch's gradient mode is on.
 
         Args:
-            x: ``[T', R, C]``, what is read instead: other inputs, any number of rows; the subject's own without.
-            state: the state that the rows begin with, ``[L*D, R, ...]``; the subject's own without.
+            x: ``[T', R, C]``, a different input with any number of rows; by default the subject's own.
+            state: the initial state of the rows, ``[L*D, R, ...]``; by default the subject's own.
             keep: places to record, such as ``["l0.c"]``.
-            steps: steps of the input at which they are recorded; all when empty.
-            first: the step of the subject's input that ``x[0]`` stands at.
+            steps: the input steps to record; all if empty.
+            first: the step of the subject's input that ``x[0]`` replaces.
 
         Raises:
-            ArgumentError: an edit in force is for single rows, and there are other rows in this run.
+            ArgumentError: an edit in force is for single rows, and this run has different rows.
         """
         x = self.x if x is None else x
         R = x.shape[1]
@@ -182,7 +182,7 @@ class Subject:
         """Return the initial state for R rows: the subject's own, or its only row R times.
 
         Raises:
-            ShapeError: the subject has other rows.
+            ShapeError: the subject has a different number of rows.
         """
         h0, c0 = self.initial
         if R == self.N:
@@ -195,12 +195,12 @@ class Subject:
         """Return a block without dropout and without gradients of the weights."""
         lstm = self.lstm
         weights = [weight for weight in lstm._trained() if weight.requires_grad and weight.is_leaf]
-        # In training what the gradient of x needs is kept; else it costs a second forward run.
+        # Training mode saves what the gradient by x needs; otherwise it would cost a second forward run.
         begin = partial(_set_mode, lstm, torch.is_grad_enabled(), 0.0, weights, has_gradients=False)
         return lasting(begin, partial(_set_mode, lstm, lstm.training, lstm.dropout, weights, has_gradients=True))
 
     def _call(self, x: Tensor, state: State, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of the call of the LSTM, in its own layout."""
+        """Return the arguments of the LSTM's call, in its own layout."""
         R, stop = x.shape[1], first + len(x)
         self._refuse_edits_of_rows(R)
         given: dict[str, Any] = {}

@@ -19,7 +19,7 @@ class Readout:
     Attributes:
         t: the step.
         vectors: for each place (a c or an h) the vector ``[units]``, float64 on the CPU.
-        bias: what is added.
+        bias: the constant term.
     """
 
     t: int
@@ -29,14 +29,14 @@ class Readout:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One number of each row of a run. Made by `bound` from what a user gives.
+    """One number per row of a run. Made by `resolve_target` from the user's argument.
 
     Attributes:
-        name: what it is, for people.
-        value: takes `Outputs` and returns one number a row, ``[R]``; differentiable.
-        t: the only step of the input that it looks at, or None when it may look at all.
-        keep: places that a run must record for it, at step t.
-        readout: the target as a linear readout of c or h, or None where it is none.
+        name: a description for people.
+        value: takes `Outputs` and returns one number per row, ``[R]``; differentiable.
+        t: the only input step that it depends on, or None if it may depend on all.
+        keep: the places that a run must record for it, at step t.
+        readout: the target as a linear readout of c or h, or None if it is not linear.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Target:
         """Return the target's value ``[R]`` in a run.
 
         Raises:
-            ArgumentError: the user's function gave something else than one number a row.
+            ArgumentError: the user's function did not return one number per row.
         """
         R = outputs.out.shape[1]
         value = self.value(outputs)
         if not isinstance(value, Tensor) or value.shape != (R,):
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ArgumentError(
-                f"a target must return one number a row, a tensor [{R}] here, and {self.name} returned {got}; "
-                "a run's tensors are [T, rows, ...], such as in `lambda run: run.out[-1].sum(-1)`"
+                f"a target must return one number per row, here a tensor [{R}], and {self.name} returned {got}; "
+                "a run's tensors are [T, rows, ...], as in `lambda run: run.out[-1].sum(-1)`"
             )
         return value
 
@@ -70,18 +70,18 @@ class Target:
         """Return the target as a linear readout.
 
         Raises:
-            ArgumentError: it is none.
+            ArgumentError: it is not linear.
         """
         if self.readout is None:
             raise ArgumentError(
                 f"{method} needs a target that is linear in c or h, such as a logit or a place 'l0.c[3]@7'; "
-                f"{self.name} is none: use another method, such as occlusion or shapley"
+                f"{self.name} is not: use another method, such as occlusion or shapley"
             )
         return self.readout
 
 
 def readout_target(name: str, subject: Subject, readout: Readout) -> Target:
-    """Make the target that a readout is."""
+    """Make a target from a readout."""
     last = subject.sizes.num_layers - 1
     keep = tuple(str(place) for place in readout.vectors if place.quantity != "h" or place.layer != last)
     like = subject.x
@@ -95,7 +95,7 @@ def readout_target(name: str, subject: Subject, readout: Readout) -> Target:
 
 
 def split_output(vector: Tensor, subject: Subject) -> dict[Place, Tensor]:
-    """Split a vector ``[D*P]`` that reads the LSTM's output by the directions of the last layer."""
+    """Split a vector ``[D*P]`` over the LSTM's output by the directions of the last layer."""
     sizes = subject.sizes
     parts: Sequence[Tensor] = vector.detach().cpu().double().split(sizes.output_size)
     ways = (False, True) if sizes.bidirectional else (False,)

@@ -1,4 +1,4 @@
-"""Subjects of the models that read text: the tagger, and language models."""
+"""Subjects of taggers and language models, which read text."""
 
 from collections.abc import Sequence
 
@@ -18,16 +18,16 @@ from hiddenstate.text.tokenise import sentences, tokenise
 from hiddenstate.text.tokens import UNKNOWN_ID
 from hiddenstate.text.vocabulary import UNKNOWN
 
-SPELT_TOGETHER = 4096  # words; more at once are no faster
+SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
 
 
 @torch.no_grad()
 def tagger_subject(tagger: Tagger, text: object) -> Subject:
-    """Return the subject of the word-level LSTM of a tagger: its steps are words, its labels the tags.
+    """Return the subject of a tagger's word-level LSTM: its steps are words, its labels the tags.
 
     Args:
         tagger: the tagger.
-        text: one sentence as a string; its words; or several sentences, each as its words.
+        text: a sentence, as a string or a list of words; or several sentences, each a list of words.
 
     Raises:
         ArgumentError: there is no word, or the string holds several sentences.
@@ -74,7 +74,7 @@ def _tagger_head(tagger: Tagger) -> Head:
     several = len(columns) > 1
     labels = [f"{column}:{tag}" if several else tag for column, tags in columns.items() for tag in tags]
     weight, bias = tagger.head.weight, tagger.head.bias
-    if tagger.config.crf:  # what a chain says of a word depends on the whole sentence
+    if tagger.config.crf:  # with a CRF, a word's scores depend on the whole sentence
         return Head(weight.detach(), bias.detach(), tuple(labels))
     temperatures = [tagger.temperatures[column] for column in columns]
     return softmax_head(weight, bias, labels, [len(tags) for tags in columns.values()], temperatures)
@@ -82,9 +82,9 @@ def _tagger_head(tagger: Tagger) -> Head:
 
 @torch.no_grad()
 def _mean_word(tagger: Tagger) -> Tensor:
-    """Return the mean input ``[C]`` over the words of the vocabulary, each as often as it was seen in training.
+    """Return the mean input ``[C]`` over the vocabulary, weighted by frequency in training.
 
-    Vectors of a word's context, where the tagger reads some, are zero: a word alone has no context.
+    Context vectors, if the tagger reads them, are zero: a word by itself has no context.
     """
     words = tagger.encoder.words
     counts = torch.tensor(words.counts, dtype=torch.float64)
@@ -116,9 +116,9 @@ def _plain(tagger: Tagger, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def language_model_subject(model: LanguageModel, text: object) -> Subject:
-    """Return the subject of a language model: its steps are characters or words, its labels what may come next.
+    """Return the subject of a language model: its steps are characters or words, its labels the possible next tokens.
 
-    As everywhere, the model reads a line end before the text, which is so the first step.
+    As always, the model first reads a newline, which is therefore the first step.
 
     Args:
         model: the model.
@@ -150,11 +150,11 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
 
 
 def _language_head(model: LanguageModel) -> Head:
-    """Return the head, a projection before it multiplied in."""
+    """Return the head, multiplied with the projection before it, if any."""
     head, labels = model.head, model.tokens.tokens
     if isinstance(head, Softmax):
         weight, bias = head.weight.detach(), head.bias.detach()
-    else:  # of an adaptive softmax only the frequent tokens have a logit of their own
+    else:  # in an adaptive softmax, only frequent tokens have a logit of their own
         first = head.shortlist_size
         weight, bias = head.head.weight[:first].detach(), head.head.bias[:first].detach()
     if model.project is not None:
@@ -169,7 +169,7 @@ def _language_head(model: LanguageModel) -> Head:
 
 @torch.no_grad()
 def _mean_token(model: LanguageModel) -> Tensor:
-    """Return the mean vector over all tokens, each as often as it was seen in training."""
+    """Return the mean vector over all tokens, weighted by frequency in training."""
     counts = torch.tensor(model.tokens.counts, dtype=torch.float64)
     vectors = _embedded(model, torch.arange(len(counts))).double().cpu()
     return ((counts @ vectors) / counts.sum()).to(next(model.parameters()))

@@ -2,8 +2,8 @@
 
 - `run.py`: `sweep`
 - `result.py`: its result, `Sweep`
-- `patching.py`: runs one row many times, each time with other values patched in
-- `adjoint.py`: the gradient of a target by every gate and state
+- `patching.py`: runs one row many times, each time with different values patched in
+- `adjoint.py`: the gradient of a target with respect to every gate and state
 """
 
 from hiddenstate.explain.sweep.result import Sweep

@@ -1,7 +1,7 @@
-"""The gradient of a target by every gate and state of one row: one backward pass over a recorded run.
+"""The gradient of a target with respect to every gate and state of one row: one backward pass over a recorded run.
 
-That is how much the target moves for a small change of a value *after* which all that depends on it is computed anew:
-the slope of an edit that sets or adds. Computed from the cell's derivatives, because autograd sees a layer as one node.
+That is how much the target changes when a value changes slightly and everything that depends on it is recomputed:
+the slope of an edit that sets or adds. Computed from the cell's derivatives, since autograd treats a layer as one node.
 """
 
 from collections.abc import Mapping
@@ -24,20 +24,18 @@ from hiddenstate.tracing.trace import Trace
 
 
 def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """Return the target's slope by every value of a run: place to ``[T, units]``.
+    """Return the target's slope by every value of a run: a map from place to ``[T, units]``.
 
     Args:
-        subject: of one row.
-        target: what is asked.
+        subject: a subject with one row.
+        target: the target.
         trace: the subject's run, with every gate and state.
 
     Raises:
-        ArgumentError: edits are in force, which this does not know.
+        ArgumentError: edits are in force; the gradient does not support them.
     """
     if edits_in_force(subject.lstm):
-        raise ArgumentError(
-            "the gradient by every value is that of a run without edits; leave their block, or use exact"
-        )
+        raise ArgumentError("the gradient estimate does not support edits; leave their block, or use mode='exact'")
     wanted = _direct(subject, target, trace)
     found: dict[str, Tensor] = {}
     D, weights = subject.sizes.directions, subject.lstm._weights()
@@ -56,7 +54,7 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
 
 
 def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
-    """The target's slope by each value that it reads itself, the others left alone."""
+    """The target's slope by each value that it reads directly."""
     leaves = {name: trace.values[name].detach()[:, 0].clone().requires_grad_() for name in trace}
     every, T = subject.sizes.layer_directions, subject.T
     with torch.enable_grad():
@@ -119,7 +117,7 @@ def _layer(layer: _Layer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
     direct_gates = torch.cat([direct[gate.name] for gate in CELL.gates], dim=1)
     by_pre, direct_pre = inside * by_gate, inside * direct_gates
-    # Row by row: torch never spreads operations on single rows over threads, which wait long on a busy machine.
+    # Row by row: torch never splits operations on single rows among threads, which wait for long on a busy machine.
     d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h: before the projection
     dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
     h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])

@@ -1,8 +1,8 @@
-"""Runs one row many times, each time with one value of another run in place: many patches in few calls.
+"""Runs one row many times, each time with one value patched in from another run: many patches in few calls.
 
-Rows whose patches lie at the same step share the run up to it, in an LSTM of one direction: they begin there, with the
-state that the run has. There a patch of one unit is a set of the whole place, to what the run has but for that unit, so
-that all rows of a place need one edit.
+In a unidirectional LSTM, rows whose patches are at the same step share the run up to it: they start there, from the
+run's state. A patch of one unit then sets the whole place, to the run's own values except for that unit, so that all
+rows of a place need only one edit.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ BYTES_AT_ONCE = 2**27
 
 @dataclass(frozen=True)
 class Patch:
-    """Which values are replaced: units of a place at one step."""
+    """The values to replace: units of a place at one step."""
 
     place: str
     t: int
@@ -34,13 +34,13 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class Patcher:
-    """Runs a subject of one row with values of another run in place.
+    """Runs a single-row subject with values of another run patched in.
 
     Attributes:
-        work: the subject, the target, and who is told.
-        base: the subject's own run: every gate and state.
-        value: the target's value in it.
-        source: values of the other run: place to ``[T, units]``.
+        work: runs the subject, and reports progress.
+        base: the subject's own run, with every gate and state.
+        value: the target's value in that run.
+        source: values of the other run: a map from place to ``[T, units]``.
     """
 
     work: BatchRunner
@@ -50,26 +50,26 @@ class Patcher:
 
     @property
     def shares(self) -> bool:
-        """Whether rows may begin at their patch's step.
+        """Whether rows may start at their patch's step.
 
-        Not where a direction comes from the end, nor with edits in force, whose steps are counted from the beginning.
+        False for a bidirectional LSTM, and with edits in force, which count steps from the start of a call.
         """
         return not self.work.subject.sizes.bidirectional and not edits_in_force(self.work.subject.lstm)
 
     @property
     def stop(self) -> int:
-        """The step at which rows may end, since the target looks no further."""
+        """The step at which rows may end, because the target does not depend on later ones."""
         t = self.work.target.t
         return self.work.subject.T if t is None or self.work.subject.sizes.bidirectional else t + 1
 
     def row_steps(self, patches: Sequence[Patch]) -> int:
-        """Row-steps that the patches take."""
+        """The number of row-steps that the patches take."""
         if not self.shares:
             return self.stop * len(patches)
         return sum(max(0, self.stop - patch.t) for patch in patches)
 
     def run(self, patches: Sequence[Patch], done: Callable[[Sequence[int], Tensor], None]) -> None:
-        """Run every patch; ``done`` is told the numbers of those that were run, and the target's value in each.
+        """Run every patch; ``done`` is called with the indices of finished patches and the target's value in each.
 
         Raises:
             ArgumentError: an edit in force is for single rows.
@@ -83,7 +83,7 @@ class Patcher:
             done(numbers, self._run([patches[k] for k in numbers]))
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
-        """Numbers of patches that run together: at one step where rows begin there, and as many as memory allows."""
+        """Indices of patches to run together: those of one step if rows start there, and as many as memory allows."""
         most = self._row_steps_at_once()
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]
@@ -95,7 +95,7 @@ class Patcher:
                 yield numbers[start : start + size]
 
     def _row_steps_at_once(self) -> int:
-        """How many row-steps are run together: without a record, inputs and the outputs of two layers take memory."""
+        """How many row-steps to run together: without a record, memory holds inputs and the outputs of two layers."""
         sizes, x = self.work.subject.sizes, self.work.subject.x
         width = sizes.input_size + 2 * sizes.directions * sizes.output_size
         return max(1, BYTES_AT_ONCE // (width * x.element_size()))
@@ -104,7 +104,7 @@ class Patcher:
     def _run(self, patches: Sequence[Patch]) -> Tensor:
         subject, target, R = self.work.subject, self.work.target, len(patches)
         first = patches[0].t if self.shares else 0
-        if first >= self.stop:  # what comes after the target does not move it
+        if first >= self.stop:  # later steps do not affect the target
             return torch.full((R,), self.value, dtype=torch.float64)
         stop = self.stop
         h0, c0 = self._state(first)
@@ -119,7 +119,7 @@ class Patcher:
         with subject.lstm.edit(*self._edits(patches, first)):
             outputs = rows.run(keep=target.keep, steps=inside)
         self.work.count((stop - first) * R)
-        if target.t is None and first:  # a target that may look at all steps is shown them all
+        if target.t is None and first:  # a target that may depend on all steps gets them all
             shared = [self.base.values[str(Place(subject.sizes.num_layers - 1, False, "h"))][:first].expand(-1, R, -1)]
             return target.of(replace(outputs, out=torch.cat([*shared, outputs.out])))
         return target.of(replace(outputs, first=first, steps=tuple(t + first for t in outputs.steps)))
@@ -141,7 +141,7 @@ class Patcher:
         return edits
 
     def _state(self, t: int) -> State:
-        """The state that comes into a step of the run."""
+        """The run's state before a step."""
         if t == 0:
             return self.work.subject.initial
         every = self.work.subject.sizes.layer_directions

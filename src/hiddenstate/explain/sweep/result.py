@@ -24,7 +24,7 @@ SHOWN = 12  # lines of the terminal's table
 
 
 class Effect(NamedTuple):
-    """One patch: where it was, and what it did."""
+    """One patch: its position and its effect."""
 
     place: str
     t: int
@@ -35,24 +35,25 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Explanation):
-    """What `hiddenstate.explain.sweep` found.
+    """The result of `hiddenstate.explain.sweep`.
 
     Attributes:
-        target: what was asked.
-        direction: ``"noising"``: the clean run, patched from the corrupt one. ``"denoising"``: the other way.
-        base: the target's value in the run that is patched.
-        other: its value in the run that patches come from.
+        target: a description of the target.
+        direction: ``"noising"``: the clean run is patched from the corrupt one. ``"denoising"``: the reverse.
+        base: the target's value in the patched run, before any patch.
+        other: its value in the run that the patches come from.
         places: names of the places, the first axis.
         steps: the steps, the second axis.
-        words: what stands at each of them in the run that is patched.
-        units: for each entry of the third axis the units that are patched together.
-        effect: target with the patch minus ``base``, ``[places, steps, units]``; NaN where none was run, or a place has
-            no such units.
-        estimate: the same by the gradient, slope times difference; None where it was not asked for.
-        rank_correlation: Spearman's, of estimate and effect over the patches that were run; None without an estimate.
-        complete: whether all was run that was asked for, and nothing stopped it.
-        values: for each place the values ``[T, units]`` that are patched in.
-        residual: how far a patch with the run's own values moved the target, which it should not.
+        words: the words at these steps in the patched run.
+        units: for each entry of the third axis, the units that are patched together.
+        effect: the target with the patch minus ``base``, ``[places, steps, units]``; NaN if a patch was not run, or a
+            place has no such units.
+        estimate: the effect estimated by the gradient, slope times difference; None if not requested.
+        rank_correlation: Spearman's rank correlation of estimate and effect over the patches that were run; None
+            without an estimate.
+        complete: whether all requested patches were run, without an interruption.
+        values: for each place, the values ``[T, units]`` that are patched in.
+        residual: how far a patch with the run's own values moved the target; it should be 0.
         cost: row-steps that were run.
     """
 
@@ -81,16 +82,16 @@ class Sweep(Explanation):
         return tuple("all" if len(u) == everything > 1 else ",".join(map(str, u)) for u in self.units)
 
     def top(self, count: int = SHOWN) -> list[Effect]:
-        """Return the patches that were run and move the target most, the largest first."""
+        """Return the patches that moved the target most, largest first."""
         size = np.abs(np.nan_to_num(self.effect, nan=-1.0)).ravel()
         size[np.isnan(self.effect).ravel()] = -1
         order = np.argsort(-size, kind="stable")[: check_int("count", count)]
         return [self._effect(int(k)) for k in order if size[k] >= 0]
 
     def edit(self, place: str, t: int, unit: int | str) -> Edit:
-        """Return the edit that one patch was, for the run that is patched: ``with lstm.edit(sweep.edit(...)): ...``.
+        """Return the edit of one patch, for the patched run: ``with lstm.edit(sweep.edit(...)): ...``.
 
-        With the path of a module before the place, it is an edit for ``hs.edit(model, ...)``.
+        If the place starts with a module's path, the edit is for ``hs.edit(model, ...)``.
 
         Args:
             place: such as ``"l1.c"`` or ``"encoder.l1.c"``.
@@ -99,7 +100,7 @@ class Sweep(Explanation):
 
         Raises:
             NameUnknownError: there is no such patch in this sweep.
-            ArgumentTypeError: the step is no int.
+            ArgumentTypeError: the step is not an int.
         """
         t, name = check_int("t", t), split_path(place)[1]
         labels = self.labels
@@ -109,7 +110,7 @@ class Sweep(Explanation):
         return Edit(place, "set", self.values[name][t, chosen], unit=tuple(chosen), t=t)
 
     def rows(self) -> Sequence[Row]:
-        """Return a row for each patch that was run or estimated."""
+        """Return one row per patch that was run or estimated."""
         known = ~np.isnan(self.effect if self.estimate is None else self.estimate)
         return [one._asdict() for k in np.flatnonzero(known) for one in [self._effect(int(k))]]
 

@@ -1,4 +1,4 @@
-"""`sweep`: patches every place, unit and step from one run into another, and measures what that does to a target."""
+"""`sweep`: patches every place, unit and step from one run into another, and measures the effect on a target."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,27 +56,27 @@ def sweep(
     """Patch each value from one run into another, one at a time, and measure the target.
 
     Call it with a model and two inputs, ``sweep(model, clean, corrupt, of=...)``, or with two subjects,
-    ``sweep(clean, corrupt, of=...)``. Both inputs have the same number of steps. Ctrl-C stops it: the result then holds
-    the patches run so far.
+    ``sweep(clean, corrupt, of=...)``. Both inputs must have the same number of steps. Ctrl-C stops it: the result then
+    holds the patches run so far.
 
     Args:
         model: as for `subject`; or the clean input, as a `Subject`.
-        clean: what it reads, or a `Subject`; after a `Subject`, the corrupt one.
-        corrupt: another input, as long, such as the sentence with one word replaced; or a `Subject`.
+        clean: the clean input, or a `Subject`; if ``model`` is a `Subject`, the corrupt one.
+        corrupt: another input of the same length, such as the sentence with one word replaced; or a `Subject`.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
         places: patterns of places (gates and states), separated by commas; the path of the LSTM's module may come
             before them, as in ``"encoder.*.c"``.
-        units: None: each unit alone. ``"all"``: all units of a place together. Numbers: these, each alone. Lists of
-            numbers: groups.
-        steps: which steps (all when None).
+        units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
+            itself. Lists of numbers: groups of units.
+        steps: the steps to patch; None for all.
         mode: ``"exact"``: run every patch. ``"gradient+exact"``: estimate each as slope times difference, from one
-            backward pass, and run those ``top`` whose estimates are largest.
-        direction: ``"noising"``: the clean run is patched from the corrupt one: what breaks it? ``"denoising"``: the
-            corrupt run is patched from the clean one: what mends it?
-        top: how many patches are run after an estimate.
+            backward pass, and run the ``top`` patches with the largest estimates.
+        direction: ``"noising"``: patch the clean run from the corrupt one, to see what breaks it. ``"denoising"``:
+            patch the corrupt run from the clean one, to see what restores it.
+        top: how many patches to run after an estimate.
         row: the batch row.
-        progress: True for a bar on stderr, from the first second on, in a terminal or notebook; False for none; or a
-            function, which is called with the row-steps done and their total.
+        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
+            function called with the row-steps done and their total.
         options: as for `subject`: ``head=``, ``labels=``, ``hx=`` and others.
 
     Returns:
@@ -84,9 +84,10 @@ def sweep(
 
     Raises:
         ShapeError: the inputs have different numbers of steps.
-        NameUnknownError: no place is meant by a pattern, or the target is none.
+        NameUnknownError: a pattern matches no place, or the target does not exist.
         IndexRangeError: there is no such unit, step or row.
-        ArgumentError: an unknown mode or direction, too many patches, or an edit in force that is for single rows.
+        ArgumentError: the mode or direction is unknown, there are too many patches, or an edit in force is for single
+            rows.
 
     See Heimersheim & Nanda (2024), "How to use and interpret activation patching"; the estimate is Nanda's attribution
     patching (2023).
@@ -96,7 +97,7 @@ def sweep(
     row = resolve_row(of, row)
     clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
     if clean_one.T != corrupt_one.T:
-        raise ShapeError(f"both inputs need as many steps, got {clean_one.T} and {corrupt_one.T}")
+        raise ShapeError(f"both inputs need the same number of steps, got {clean_one.T} and {corrupt_one.T}")
     base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
     target = resolve_target(of, clean_one)
     plan, count = _plan(base, places, units, steps), check_int("top", top)
@@ -110,7 +111,7 @@ def sweep(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is patched: places, steps, groups of units, and where each patch stands in the array of effects."""
+    """The places, steps and groups of units to patch, and each patch's position in the array of effects."""
 
     places: tuple[str, ...]
     steps: tuple[int, ...]
@@ -144,12 +145,12 @@ def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) 
 
 
 def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
-    """Decide what is patched, before anything runs."""
+    """Choose the patches, before anything runs."""
     sizes, T = base.sizes, base.T
     names = chosen_places(sizes, patterns, base.path)
     times = tuple(resolve(freeze(steps, "steps"), T, "steps"))
     if not times:
-        raise ArgumentError(f"steps names none of the {T} there are: give at least one")
+        raise ArgumentError(f"steps= selects none of the {T} steps: give at least one")
     groups = _groups(units, max(sizes.units(name.split(".")[1]) for name in names))
     if len(names) * len(times) * len(groups) > MOST_PATCHES:
         raise ArgumentError(
@@ -168,15 +169,15 @@ def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
 
 
 def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...]:
-    """Return the gates and states that patterns such as ``"*.c,l1.h"`` mean, in the order of the layers.
+    """Return the gates and states that patterns such as ``"*.c,l1.h"`` match, in layer order.
 
     Args:
-        sizes: those of the LSTM.
-        patterns: separated by commas.
+        sizes: the sizes of the LSTM.
+        patterns: patterns separated by commas.
         path: the path of the LSTM's module, which may come before the place in a pattern.
 
     Raises:
-        NameUnknownError: a pattern means none.
+        NameUnknownError: a pattern matches nothing.
     """
     if not isinstance(patterns, str):
         raise ArgumentTypeError(
@@ -186,7 +187,7 @@ def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise NameUnknownError(f"no place is meant by {pattern!r}: this LSTM has {' '.join(known)}")
+            raise NameUnknownError(f"no place matches {pattern!r}: this LSTM has {' '.join(known)}")
     return tuple(name for name in known if any(fnmatchcase(name, pattern) for pattern in wanted))
 
 
@@ -201,12 +202,12 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
         raise ArgumentTypeError(f"units is None, 'all', numbers or lists of numbers, got {type(units).__name__}")
     parts = [part if isinstance(part, Sequence) else [part] for part in units]
     if not parts or not all(parts):
-        raise ArgumentError("units names none: give numbers, or lists of numbers that are not empty")
+        raise ArgumentError("units= is empty: give numbers, or non-empty lists of numbers")
     return tuple(tuple(resolve(freeze(part, "units"), width, "units")) for part in parts)
 
 
 class _Run:
-    """One sweep as it runs."""
+    """One sweep in progress."""
 
     def __init__(self, base: Subject, other: Subject, target: Target, plan: _Plan, progress: Progress | None) -> None:
         self.subject, self.target, self.plan = base, target, plan
@@ -247,7 +248,7 @@ class _Run:
         )
 
     def _spread(self, of_patches: Numbers) -> Numbers:
-        """Bring one number a patch into the form ``[places, steps, units]``."""
+        """Arrange one number per patch as ``[places, steps, units]``."""
         found = np.full(self.plan.shape, np.nan)
         found.ravel()[self.plan.where] = of_patches
         return found
@@ -263,7 +264,7 @@ class _Run:
         return np.array([parts[one.place][one.t, list(one.units)].sum() for one in self.plan.patches])
 
     def _effects(self, numbers: Sequence[int]) -> tuple[Numbers, bool]:
-        """Run these patches; what was run when Ctrl-C came is kept."""
+        """Run these patches; after Ctrl-C, keep those already run."""
         effect = np.full(len(self.plan.patches), np.nan)
         chosen = [self.plan.patches[k] for k in numbers]
         self.work.total = self.work.cost + self.patcher.row_steps(chosen)
@@ -290,7 +291,7 @@ class _Run:
 
 
 def _outputs(one: Subject, run: Trace, target: Target) -> Outputs:
-    """What a recorded run gave, as a target reads it."""
+    """Return a recorded run as the `Outputs` that a target reads."""
     out = run.out
     assert isinstance(out, Tensor)
     steps = target.steps
